@@ -1,0 +1,72 @@
+//! I2P common structures: destinations, keys, signatures, lease sets, key files, and the one
+//! [`Reader`] and [`Codec`] of every protocol.
+//!
+//! Everything here is plain data: no clock, no sockets, no tasks, and no randomness but what the
+//! caller passes in. The only input and output is reading and writing private key files
+//! ([`PrivateKeys::load`], [`PrivateKeys::save`]).
+//!
+//! Nothing in this crate panics on input. What is read is checked strictly, with two exceptions
+//! that keep the network open to newer software: keys and certificates of unknown types are kept
+//! as they are, and unknown flags are ignored.
+//!
+//! ```
+//! use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+//! # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//! # let mut rng = ChaCha20Rng::seed_from_u64(1);
+//!
+//! let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng)?;
+//! let signature = keys.sign(b"hello");
+//!
+//! let peer = Destination::from_base64(&keys.destination().to_base64())?;
+//! peer.signing_key().verify(b"hello", &signature)?;
+//! assert_eq!(peer.to_base64().len(), 524);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+mod algorithms;
+pub mod base32;
+pub mod base64;
+mod certificate;
+mod codec;
+pub mod config_file;
+mod destination;
+mod encryption;
+pub mod gzip;
+mod hash;
+mod lease;
+mod lease_set;
+mod lease_set2;
+mod mapping;
+mod offline;
+mod private_keys;
+mod signature;
+mod signature_type;
+mod signing_key;
+mod store_type;
+
+pub use rand_core;
+pub use zeroize::Zeroizing;
+
+pub use self::{
+    address::{Address, AddressError, BlindedAddress},
+    certificate::{Certificate, KeyCertificate},
+    codec::{Codec, DecodeError, Reader, encode_string},
+    config_file::ConfigFile,
+    destination::Destination,
+    encryption::{
+        EncryptionKeyPair, EncryptionPrivateKey, EncryptionPublicKey, EncryptionType,
+        ParseEncryptionTypeError,
+    },
+    hash::Hash,
+    lease::Lease,
+    lease_set::{LeaseSet, LeaseSetError},
+    lease_set2::{LeaseSet2, LeaseSet2Builder, LeaseSetFlags},
+    mapping::Mapping,
+    offline::OfflineSignature,
+    private_keys::{KeyError, KeyFileError, PrivateKeys},
+    signature::{Signature, SignatureError, SigningPublicKey},
+    signature_type::{ParseSignatureTypeError, SignatureType},
+    signing_key::SigningPrivateKey,
+    store_type::StoreType,
+};

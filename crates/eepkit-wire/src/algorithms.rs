@@ -1,0 +1,17 @@
+//! The signature algorithms, one module each, over bytes in I2P's encodings.
+
+pub(crate) mod dsa;
+pub(crate) mod ecdsa;
+pub(crate) mod eddsa;
+pub(crate) mod rsa;
+
+use sha2::Digest;
+
+/// The hash of a message that comes in parts.
+pub(crate) fn digest<D: Digest>(parts: &[&[u8]]) -> sha2::digest::Output<D> {
+    let mut hash = D::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize()
+}

@@ -1,0 +1,61 @@
+//! I2P's base64: RFC 4648 with `-` for `+` and `~` for `/`, padding kept.
+//!
+//! Destinations, hashes and key files are written in it, by SAM, BOB, address books and helper
+//! links. Reading is strict: padding must be there, unused bits must be zero, and white space is
+//! an error, so that one value has one text.
+
+use std::sync::LazyLock;
+
+use data_encoding::{DecodeKind, Encoding, Specification};
+
+use crate::codec::DecodeError;
+
+/// `bytes` as text; the length is four characters for every three bytes begun.
+pub fn encode(bytes: &[u8]) -> String {
+    I2P_BASE64.encode(bytes)
+}
+
+/// The bytes that `text` stands for.
+///
+/// # Errors
+///
+/// [`DecodeError::BadCharacter`] with the position of a character outside the alphabet, and
+/// [`DecodeError::Invalid`] for a bad length, padding or unused bits.
+pub fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
+    I2P_BASE64
+        .decode(text.as_bytes())
+        .map_err(|error| to_decode_error(error, "base64"))
+}
+
+pub(crate) fn to_decode_error(
+    error: data_encoding::DecodeError,
+    what: &'static str,
+) -> DecodeError {
+    match error.kind {
+        DecodeKind::Symbol => DecodeError::BadCharacter {
+            what,
+            position: error.position,
+        },
+        DecodeKind::Length => DecodeError::Invalid {
+            what,
+            why: "the number of characters is impossible, some are missing",
+        },
+        DecodeKind::Trailing => DecodeError::Invalid {
+            what,
+            why: "unused bits of the last character are not zero",
+        },
+        DecodeKind::Padding => DecodeError::Invalid {
+            what,
+            why: "the padding (=) at the end is wrong",
+        },
+    }
+}
+
+static I2P_BASE64: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut spec = Specification::new();
+    spec.symbols
+        .push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~");
+    spec.padding = Some('=');
+    spec.encoding()
+        .expect("64 different ASCII symbols and another one for padding")
+});

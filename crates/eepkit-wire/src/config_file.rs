@@ -1,0 +1,167 @@
+//! Configuration files as Java I2P writes them.
+
+use std::fmt;
+
+use crate::codec::DecodeError;
+
+/// A configuration file: configuration specification, section "General Format".
+///
+/// Lines of `key=value` in UTF-8. A `#` begins a comment anywhere in a line, a `;` only in the
+/// first column. There are no quotes, escapes or continued lines; white space around keys and
+/// values is dropped; lines without a key and `=` are ignored; of equal keys the last one counts.
+/// Keys keep the order in which they first came. Comments are not kept.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ConfigFile {
+    pairs: Vec<(String, String)>,
+}
+
+impl ConfigFile {
+    /// Largest file that is read, in bytes.
+    ///
+    /// Chosen because a file with a hundred tunnels, each with a full destination, has about
+    /// 150 kB.
+    pub const MAX_LENGTH: usize = 1 << 20;
+
+    /// Most keys of a file that is read.
+    ///
+    /// Chosen because a hundred tunnels with all their options are about 5000.
+    pub const MAX_KEYS: usize = 16_384;
+
+    /// A file without keys.
+    pub const fn new() -> Self {
+        Self { pairs: Vec::new() }
+    }
+
+    /// Reads the content of a file.
+    ///
+    /// # Errors
+    ///
+    /// The content is too long, has too many keys, or is not UTF-8.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid {
+            what: "config file",
+            why: "not valid utf-8",
+        })?;
+        Self::parse(text)
+    }
+
+    /// Reads the content of a file.
+    ///
+    /// # Errors
+    ///
+    /// The content is too long or has too many keys.
+    pub fn parse(text: &str) -> Result<Self, DecodeError> {
+        let too_long = |what, length, limit| DecodeError::TooLong {
+            what,
+            length,
+            limit,
+        };
+        if text.len() > Self::MAX_LENGTH {
+            return Err(too_long("config file", text.len(), Self::MAX_LENGTH));
+        }
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut places = std::collections::HashMap::new();
+        for (key, value) in text.lines().filter_map(pair) {
+            match places.get(key) {
+                Some(&at) => {
+                    let (_, old): &mut (String, String) = &mut pairs[at];
+                    value.clone_into(old);
+                }
+                None => {
+                    places.insert(key, pairs.len());
+                    pairs.push((key.to_owned(), value.to_owned()));
+                }
+            }
+            if pairs.len() > Self::MAX_KEYS {
+                return Err(too_long("list of config keys", pairs.len(), Self::MAX_KEYS));
+            }
+        }
+        Ok(Self { pairs })
+    }
+
+    /// The value of `key`; keys differ by case.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.pairs
+            .iter()
+            .find(|(other, _)| other == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Sets `key` to `value`, at the end of the file if it is new, and returns what it was before.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Invalid`] when the file could not hold the pair: line ends and `#` in
+    /// either, `=` in a key or `;` at its start, white space at the ends, an empty key.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<Option<String>, DecodeError> {
+        let written = format!("{key}={value}");
+        if written.contains(['\n', '\r']) || pair(&written) != Some((key, value)) {
+            return Err(DecodeError::Invalid {
+                what: "config entry",
+                why: "keys and values cannot hold line ends or #, nor begin or end with spaces",
+            });
+        }
+        match self.pairs.iter_mut().find(|(other, _)| other == key) {
+            Some((_, old)) => Ok(Some(std::mem::replace(old, value.to_owned()))),
+            None => {
+                self.pairs.push((key.to_owned(), value.to_owned()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Removes `key`, and returns what it was.
+    pub fn remove(&mut self, key: &str) -> Option<String> {
+        let at = self.pairs.iter().position(|(other, _)| other == key)?;
+        Some(self.pairs.remove(at).1)
+    }
+
+    /// The pairs in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+}
+
+impl fmt::Display for ConfigFile {
+    /// The content of the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, value) in &self.pairs {
+            writeln!(f, "{key}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values are passwords and private keys, among others.
+        f.debug_set()
+            .entries(self.pairs.iter().map(|(key, _)| key))
+            .finish()
+    }
+}
+
+/// The key and value of a line, if it has any.
+fn pair(line: &str) -> Option<(&str, &str)> {
+    if line.starts_with(';') {
+        return None;
+    }
+    let content = line.split('#').next().unwrap_or_default();
+    let (key, value) = content.split_once('=')?;
+    let (key, value) = (key.trim(), value.trim());
+    (!key.is_empty()).then_some((key, value))
+}

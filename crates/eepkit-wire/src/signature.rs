@@ -1,0 +1,254 @@
+//! Signatures and the public keys that verify them.
+
+use std::fmt;
+
+use crate::{
+    algorithms::{dsa, ecdsa, eddsa, rsa},
+    base64,
+    codec::{DecodeError, Reader},
+    signature_type::SignatureType,
+};
+
+/// Longest public key of a type that we do not know by its length, in bytes.
+///
+/// Chosen because the largest key planned for I2P, that of ML-DSA-87, has 2592 bytes.
+pub(crate) const MAX_UNKNOWN_KEY: usize = 8_192;
+
+/// A signature, with the type of the key that made it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Signature {
+    kind: SignatureType,
+    bytes: Box<[u8]>,
+}
+
+impl Signature {
+    /// The signature with these bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::WrongLength`] when `bytes` do not have the length of the type. Of a type
+    /// that we do not know, any length is taken.
+    pub fn new(kind: SignatureType, bytes: &[u8]) -> Result<Self, DecodeError> {
+        check_length("signature", kind.signature_len(), bytes)?;
+        Ok(Self {
+            kind,
+            bytes: bytes.into(),
+        })
+    }
+
+    /// Reads a signature of the length that `kind` has.
+    ///
+    /// # Errors
+    ///
+    /// The input ends early, or the length is unknown because the type is
+    /// ([`DecodeError::UnsupportedType`]).
+    pub fn read(r: &mut Reader<'_>, kind: SignatureType) -> Result<Self, DecodeError> {
+        let length = kind.require_signature_len()?;
+        Ok(Self {
+            kind,
+            bytes: r.take(length, "signature")?.into(),
+        })
+    }
+
+    /// Appends the bytes to `out`; the type is not written.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes);
+    }
+
+    /// The algorithm.
+    pub fn signature_type(&self) -> SignatureType {
+        self.kind
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn from_signer(kind: SignatureType, bytes: Vec<u8>) -> Self {
+        Self {
+            kind,
+            bytes: bytes.into(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Signature {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({}, {} bytes)", self.kind, self.bytes.len())
+    }
+}
+
+/// A key that verifies signatures.
+///
+/// Equal when type and bytes are. A key of an unknown type holds what came in its place and
+/// verifies nothing.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SigningPublicKey {
+    kind: SignatureType,
+    bytes: Box<[u8]>,
+}
+
+impl SigningPublicKey {
+    /// The key with these bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::WrongLength`] when `bytes` do not have the length of the type. Of a type
+    /// that we do not know, up to 8 KiB are taken.
+    pub fn new(kind: SignatureType, bytes: &[u8]) -> Result<Self, DecodeError> {
+        check_length("signing public key", kind.public_len(), bytes)?;
+        if bytes.len() > MAX_UNKNOWN_KEY {
+            return Err(DecodeError::TooLong {
+                what: "signing public key",
+                length: bytes.len(),
+                limit: MAX_UNKNOWN_KEY,
+            });
+        }
+        Ok(Self {
+            kind,
+            bytes: bytes.into(),
+        })
+    }
+
+    /// Reads a key of the length that `kind` has.
+    ///
+    /// # Errors
+    ///
+    /// The input ends early, or the length is unknown because the type is
+    /// ([`DecodeError::UnsupportedType`]).
+    pub fn read(r: &mut Reader<'_>, kind: SignatureType) -> Result<Self, DecodeError> {
+        let length = kind.require_public_len()?;
+        Self::new(kind, r.take(length, "signing public key")?)
+    }
+
+    /// Appends the bytes to `out`; the type is not written.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes);
+    }
+
+    /// The algorithm.
+    pub fn signature_type(&self) -> SignatureType {
+        self.kind
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// In I2P's base64.
+    pub fn to_base64(&self) -> String {
+        base64::encode(&self.bytes)
+    }
+
+    /// Checks that the owner of this key signed `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Wrong`] when the signature is not of this message and key; the other
+    /// errors say why it could not be checked.
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
+        self.verify_parts(&[message], signature)
+    }
+
+    /// As [`SigningPublicKey::verify`], of a message that lies in several places, without joining
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// As [`SigningPublicKey::verify`].
+    pub fn verify_parts(
+        &self,
+        parts: &[&[u8]],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
+        if signature.kind != self.kind {
+            return Err(SignatureError::OtherType {
+                key: self.kind,
+                signature: signature.kind,
+            });
+        }
+        let (key, bytes) = (&*self.bytes, &*signature.bytes);
+        match self.kind {
+            SignatureType::DSA_SHA1 => dsa::verify(key, parts, bytes),
+            SignatureType::ECDSA_SHA256_P256 => ecdsa::p256_sha256::verify(key, parts, bytes),
+            SignatureType::ECDSA_SHA384_P384 => ecdsa::p384_sha384::verify(key, parts, bytes),
+            SignatureType::ECDSA_SHA512_P521 => ecdsa::p521_sha512::verify(key, parts, bytes),
+            SignatureType::RSA_SHA256_2048 => rsa::verify(rsa::Variant::Sha256, key, parts, bytes),
+            SignatureType::RSA_SHA384_3072 => rsa::verify(rsa::Variant::Sha384, key, parts, bytes),
+            SignatureType::RSA_SHA512_4096 => rsa::verify(rsa::Variant::Sha512, key, parts, bytes),
+            SignatureType::ED25519 | SignatureType::REDDSA => eddsa::verify(key, parts, bytes),
+            SignatureType::ED25519PH => eddsa::verify_prehashed(key, parts, bytes),
+            other => Err(SignatureError::UnsupportedType(other)),
+        }
+    }
+}
+
+impl fmt::Debug for SigningPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningPublicKey({}, ", self.kind)?;
+        for byte in self.bytes.iter().take(4) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str("..)")
+    }
+}
+
+/// Why a signature was refused or could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// The signature is not one of this message by this key.
+    #[error("signature does not match message and key")]
+    Wrong,
+    /// The bytes of the public key are not a key, such as a point off the curve.
+    #[error("signing public key is malformed")]
+    BadPublicKey,
+    /// The bytes of the private key are not a key, such as zero.
+    #[error("signing private key is malformed")]
+    BadPrivateKey,
+    /// The signature is of another type than the key.
+    #[error("signature of type {signature} cannot be checked with a key of type {key}")]
+    OtherType {
+        /// The type of the key.
+        key: SignatureType,
+        /// The type of the signature.
+        signature: SignatureType,
+    },
+    /// The algorithm is not implemented.
+    #[error("signature type {0} is not supported")]
+    UnsupportedType(SignatureType),
+    /// Keys of this algorithm can be used but not made here.
+    #[error("cannot make keys of signature type {0}, use EdDSA_SHA512_Ed25519")]
+    CannotGenerate(SignatureType),
+    /// An offline signature was valid until a moment that has passed.
+    #[error("offline signature expired at unix time {expired} s, now is {now} s")]
+    OfflineExpired {
+        /// When it expired, in seconds since the epoch.
+        expired: u32,
+        /// The time of the check, in seconds since the epoch.
+        now: u32,
+    },
+}
+
+fn check_length(
+    what: &'static str,
+    expected: Option<usize>,
+    bytes: &[u8],
+) -> Result<(), DecodeError> {
+    match expected {
+        Some(expected) if expected != bytes.len() => Err(DecodeError::WrongLength {
+            what,
+            expected,
+            got: bytes.len(),
+        }),
+        _ => Ok(()),
+    }
+}
