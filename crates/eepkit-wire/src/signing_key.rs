@@ -83,7 +83,7 @@ impl SigningPrivateKey {
         if kind == SignatureType::ED25519
             && let Some(signer) = eddsa::Signer::with_cleared_bit(bytes)
         {
-            let old = Self::with_signer(kind, bytes, Signer::EdDsa(signer))?;
+            let old = Self::with_signer(kind, bytes, Signer::EdDsa(Box::new(signer)))?;
             if old.public == *public {
                 return Ok(old);
             }
@@ -193,13 +193,14 @@ enum Signer {
     P384(Box<ecdsa::p384_sha384::Signer>),
     P521(Box<ecdsa::p521_sha512::Signer>),
     Rsa(Box<rsa::Signer>),
-    EdDsa(eddsa::Signer),
+    EdDsa(Box<eddsa::Signer>),
 }
 
 impl Signer {
     fn new(kind: SignatureType, private: &[u8]) -> Result<Self, SignatureError> {
         let rsa = |variant| rsa::Signer::new(variant, private).map(|s| Self::Rsa(Box::new(s)));
-        let eddsa = |variant| eddsa::Signer::new(variant, private).map(Self::EdDsa);
+        let eddsa =
+            |variant| eddsa::Signer::new(variant, private).map(|s| Self::EdDsa(Box::new(s)));
         match kind {
             SignatureType::DSA_SHA1 => dsa::Signer::new(private).map(|s| Self::Dsa(Box::new(s))),
             SignatureType::ECDSA_SHA256_P256 => {

@@ -45,7 +45,7 @@ impl Codec for StoreType {
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let code = r.u8("lease set type")?;
-        Self::from_code(code).ok_or(DecodeError::UnsupportedType {
+        Self::from_code(code).ok_or_else(|| DecodeError::UnsupportedType {
             what: "lease set type",
             code: code.into(),
         })
