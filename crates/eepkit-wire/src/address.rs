@@ -294,3 +294,6 @@ const FLAG_CLIENT_KEY: u8 = 1 << 2;
 
 /// The highest signature type that is defined.
 const MAX_KNOWN_TYPE: u16 = 11;
+
+#[cfg(test)]
+mod tests;

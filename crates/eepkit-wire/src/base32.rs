@@ -30,3 +30,6 @@ static I2P_BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.translate.to.push_str("abcdefghijklmnopqrstuvwxyz");
     spec.encoding().expect("32 different ASCII symbols")
 });
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,13 @@ pub fn encode(bytes: &[u8]) -> String {
 /// [`DecodeError::BadCharacter`] with the position of a character outside the alphabet, and
 /// [`DecodeError::Invalid`] for a bad length, padding or unused bits.
 pub fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
+    // The decoder would take several padded texts in a row for one.
+    if text.trim_end_matches('=').contains('=') {
+        return Err(DecodeError::Invalid {
+            what: "base64",
+            why: WRONG_PADDING,
+        });
+    }
     I2P_BASE64
         .decode(text.as_bytes())
         .map_err(|error| to_decode_error(error, "base64"))
@@ -46,10 +53,12 @@ pub(crate) fn to_decode_error(
         },
         DecodeKind::Padding => DecodeError::Invalid {
             what,
-            why: "the padding (=) at the end is wrong",
+            why: WRONG_PADDING,
         },
     }
 }
+
+const WRONG_PADDING: &str = "the padding (=) is wrong, it belongs to the end only";
 
 static I2P_BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
@@ -59,3 +68,6 @@ static I2P_BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     spec.encoding()
         .expect("64 different ASCII symbols and another one for padding")
 });
+
+#[cfg(test)]
+mod tests;

@@ -59,8 +59,7 @@ impl ConfigFile {
         if text.len() > Self::MAX_LENGTH {
             return Err(too_long("config file", text.len(), Self::MAX_LENGTH));
         }
-        // Some editors begin a file with a byte order mark.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut places = std::collections::HashMap::new();
         for (key, value) in text.lines().filter_map(pair) {
@@ -97,7 +96,8 @@ impl ConfigFile {
     /// either, `=` in a key or `;` at its start, white space at the ends, an empty key.
     pub fn set(&mut self, key: &str, value: &str) -> Result<Option<String>, DecodeError> {
         let written = format!("{key}={value}");
-        if written.contains(['\n', '\r']) || pair(&written) != Some((key, value)) {
+        let unreadable = written.contains(['\n', '\r']) || written.starts_with(BYTE_ORDER_MARK);
+        if unreadable || pair(&written) != Some((key, value)) {
             return Err(DecodeError::Invalid {
                 what: "config entry",
                 why: "keys and values cannot hold line ends or #, nor begin or end with spaces",
@@ -155,6 +155,9 @@ impl fmt::Debug for ConfigFile {
     }
 }
 
+/// What some editors begin a file with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The key and value of a line, if it has any.
 fn pair(line: &str) -> Option<(&str, &str)> {
     if line.starts_with(';') {
@@ -165,3 +168,6 @@ fn pair(line: &str) -> Option<(&str, &str)> {
     let (key, value) = (key.trim(), value.trim());
     (!key.is_empty()).then_some((key, value))
 }
+
+#[cfg(test)]
+mod tests;

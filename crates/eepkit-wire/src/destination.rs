@@ -223,3 +223,6 @@ fn signing_key(field: &[u8], certificate: &Certificate) -> Result<SigningPublicK
         None => SigningPublicKey::new(kind, &[field, excess].concat()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,6 @@ const DEFLATE_MAX_RATIO: usize = 1_032;
 /// How much the output grows at least, in bytes, when the announced length was a lie. Chosen
 /// because most messages are shorter.
 const GROWTH: usize = 4_096;
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,6 @@ pub(crate) fn strip_b32_suffix(text: &str) -> &str {
         })
         .map_or(text, |cut| &text[..cut])
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,9 @@ mod codec;
 pub mod config_file;
 mod destination;
 mod encryption;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gzip;
 mod hash;
 mod lease;

@@ -200,3 +200,6 @@ fn separator(r: &mut Reader<'_>, expected: u8) -> Result<(), DecodeError> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,3 +271,6 @@ impl Eq for Secret {}
 /// Length of the private encryption key of a new destination, in bytes: that of ElGamal, the type
 /// which every destination states.
 const ENCRYPTION_LEN: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ const ROWS: [Row; 12] = [
         [32, 32, 64],
     ),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -233,3 +233,6 @@ impl Signer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

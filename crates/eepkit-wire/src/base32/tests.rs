@@ -1,0 +1,30 @@
+use super::*;
+
+#[test]
+fn lower_case_is_written_and_either_is_read() {
+    assert_eq!(encode(b"hello"), "nbswy3dp");
+    assert_eq!(decode("NBswy3DP").unwrap(), b"hello");
+}
+
+#[test]
+fn there_is_no_padding() {
+    assert_eq!(encode(&[0]), "aa");
+    assert_eq!(decode("aa").unwrap(), [0]);
+    assert!(decode("aa======").is_err());
+}
+
+#[test]
+fn unused_bits_must_be_zero() {
+    assert!(decode("ab").is_err());
+}
+
+#[test]
+fn a_bad_character_is_named_by_its_position() {
+    assert_eq!(
+        decode("aaaa1aaa"),
+        Err(DecodeError::BadCharacter {
+            what: "base32",
+            position: 4
+        })
+    );
+}
