@@ -6,8 +6,11 @@ use crate::{
     EncryptionPublicKey, LeaseSet, LeaseSet2, Mapping, PrivateKeys, base32, base64, gzip,
 };
 
+/// What a fuzz target does with its input.
+pub type Target = fn(&[u8]);
+
 /// Every parser, by the name of its fuzz target.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("wire_address", address),
     ("wire_base64", base64_text),
     ("wire_config_file", config_file),

@@ -1,6 +1,11 @@
 //! Every structure, in the same six tests: bytes as specified, round trip, truncation, trailing
 //! data, flipped bits, noise.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
+
 use eepkit_wire::{
     Certificate, Codec, DecodeError, Destination, EncryptionPrivateKey, EncryptionPublicKey,
     EncryptionType, Hash, KeyCertificate, Lease, LeaseSet, LeaseSet2, LeaseSet2Builder, Mapping,

@@ -1,5 +1,10 @@
 //! Files and signatures that other software made: see `data/README.md`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
+
 use eepkit_wire::{
     Codec, DecodeError, Destination, EncryptionType, Hash, KeyError, LeaseSet2, PrivateKeys,
     Reader, Signature, SignatureError, SignatureType, SigningPrivateKey, SigningPublicKey,
@@ -13,8 +18,11 @@ macro_rules! data {
     };
 }
 
-/// Type, public key, private key and signature of [`MESSAGE`], by OpenSSL.
-fn signatures() -> Vec<(SignatureType, Vec<u8>, Vec<u8>, Vec<u8>)> {
+/// Signature type, public key, private key, and signature of [`MESSAGE`].
+type Row = (SignatureType, Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// By OpenSSL.
+fn signatures() -> Vec<Row> {
     let text = std::str::from_utf8(data!("signatures.txt")).unwrap();
     text.lines()
         .filter(|line| !line.starts_with('#'))
