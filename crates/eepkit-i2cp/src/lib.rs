@@ -1,0 +1,45 @@
+//! I2CP, the protocol between an I2P client and its router: messages, framing, options, lease
+//! sets and the client's session machine.
+//!
+//! Sans-IO: bytes and time come in as arguments, bytes and events come out. A driver owns the
+//! connection (TCP, TLS, Unix socket, memory) and the clock.
+//!
+//! * [`Session`] is the client: it greets the router, opens a session, asks its application for
+//!   lease sets, sends and receives messages, looks up names.
+//! * [`Message`] and [`FrameReader`] are the wire, for both sides: a simulated router decodes what
+//!   the client encodes.
+//! * [`Options`] are the options of a session with their documented defaults and ranges, and
+//!   [`OPTIONS`] is the table of them.
+//! * [`LeaseSetMaker`] makes the lease sets that a router asks for.
+//!
+//! Source: the I2CP specification and overview, API 0.9.66. Where routers differ from it and from
+//! each other, one module knows, and a test holds what it knows.
+
+mod frame;
+mod lease_set;
+mod message;
+mod options;
+mod quirks;
+mod session;
+#[cfg(test)]
+mod testing;
+mod version;
+
+pub use frame::{
+    Frame, FrameError, FrameReader, HEADER_LEN, MAX_BODY_LEN, MAX_RECEIVED_BODY_LEN, PROTOCOL_BYTE,
+};
+pub use lease_set::{LeaseSetMaker, MakeError, SignedLeaseSet};
+pub use message::{
+    BandwidthLimits, BlindingInfo, ClientAuthentication, ConfigError, CreateLeaseSet,
+    CreateLeaseSet2, DeliveryStatus, DestReply, Endpoint, GetDate, HostLookup, HostReply,
+    HostResult, LeaseSetKey, LookupKey, Message, MessagePayload, MessageStatus, MessageTooLong,
+    MessageType, ReportAbuse, RequestLeaseSet, SendFlags, SendMessage, SendMessageExpires,
+    SessionConfig, SessionId, SessionStatus, SetDate, Text,
+};
+pub use options::{Allowed, Iter, OPTIONS, OptionError, OptionSpec, Options, Sent, spec};
+pub use quirks::RouterKind;
+pub use session::{
+    CloseReason, Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget,
+    Outgoing, Output, Session,
+};
+pub use version::{ApiVersion, ParseVersionError};

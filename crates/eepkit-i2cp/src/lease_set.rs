@@ -1,0 +1,282 @@
+//! Lease sets, made and signed on the side of the client.
+//!
+//! A router asks for a lease set whenever its inbound tunnels change; the client signs it, because
+//! the router never sees the signing key. The encryption keys stay the same for the life of a
+//! session, since peers keep talking to them.
+
+mod elgamal;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eepkit_wire::{
+    Codec, EncryptionKeyPair, EncryptionPrivateKey, EncryptionType, Lease, LeaseSet,
+    LeaseSet2Builder, LeaseSetError, Mapping, PrivateKeys, StoreType, Zeroizing, base64,
+    rand_core::CryptoRng,
+};
+
+use crate::{OptionError, Options};
+
+/// A lease set as it goes to the router, with the private keys that the router decrypts with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedLeaseSet {
+    /// Its kind.
+    pub store_type: StoreType,
+    /// Its encoding, signature included.
+    pub bytes: Bytes,
+    /// The private halves of its encryption keys, in the same order.
+    pub keys: Vec<EncryptionPrivateKey>,
+}
+
+impl fmt::Debug for SignedLeaseSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedLeaseSet")
+            .field("store_type", &self.store_type)
+            .field("len", &self.bytes.len())
+            .field("keys", &self.keys.len())
+            .finish()
+    }
+}
+
+/// Makes the lease sets of one destination.
+///
+/// What the options say holds for its whole life: kinds of keys (`i2cp.leaseSetEncType`), given
+/// keys (`i2cp.leaseSetPrivateKey`), kind of lease set (`i2cp.leaseSetType`), whether it is for the
+/// network database (`i2cp.dontPublishLeaseSet`) and its options (`i2cp.leaseSetOption.N`).
+pub struct LeaseSetMaker {
+    keys: Arc<PrivateKeys>,
+    store_type: StoreType,
+    encryption: Vec<EncryptionKeyPair>,
+    options: Mapping,
+    unpublished: bool,
+    last_published: u32,
+}
+
+impl LeaseSetMaker {
+    /// Reads the options, and makes the encryption keys that they do not give.
+    ///
+    /// # Errors
+    ///
+    /// If an option cannot be met: a kind of lease set or key that is not supported, a key that
+    /// does not fit its kind, or options that do not fit together.
+    pub fn new<R: CryptoRng + ?Sized>(
+        keys: Arc<PrivateKeys>,
+        options: &Options,
+        rng: &mut R,
+    ) -> Result<Self, OptionError> {
+        let store_type = store_type(&keys, options)?;
+        let given = given_keys(options)?;
+        let mut encryption = Vec::new();
+        for kind in options.encryption_types() {
+            let given = given.iter().find(|key| key.encryption_type() == kind);
+            encryption.push(match given {
+                Some(key) => key_pair(key.clone())?,
+                None => generate(kind, rng)?,
+            });
+        }
+        let mut entries = Mapping::new();
+        for (key, value) in options.lease_set_options() {
+            if store_type == StoreType::LeaseSet {
+                return Err(OptionError::new(
+                    LEASE_SET_TYPE,
+                    "1",
+                    "3, with i2cp.leaseSetOption",
+                ));
+            }
+            entries.insert(key, value).map_err(|error| {
+                OptionError::new(
+                    "i2cp.leaseSetOption",
+                    key,
+                    format_args!("what fits: {error}"),
+                )
+            })?;
+        }
+        Ok(Self {
+            keys,
+            store_type,
+            encryption,
+            options: entries,
+            unpublished: options.dont_publish_lease_set(),
+            last_published: 0,
+        })
+    }
+
+    /// Signs a lease set for these tunnels, at this time since 1970.
+    ///
+    /// Its publication time is later than that of the set before by a second or more, so that the
+    /// network takes it. Of more than 16 tunnels those that end last are taken.
+    ///
+    /// # Errors
+    ///
+    /// If there is no tunnel that has not ended, which points at a wrong clock.
+    pub fn make(
+        &mut self,
+        leases: &[Lease],
+        unix_now: Duration,
+    ) -> Result<SignedLeaseSet, MakeError> {
+        let mut leases = leases.to_vec();
+        leases.sort_by_key(|lease| std::cmp::Reverse(lease.end));
+        leases.truncate(Lease::MAX_IN_SET);
+        let last_end = leases
+            .first()
+            .map(|lease| lease.end)
+            .ok_or(MakeError::NoTunnels)?;
+        let bytes = match self.store_type {
+            StoreType::LeaseSet => self.make_version_1(&leases)?,
+            _ => self.make_version_2(leases, last_end, unix_now)?,
+        };
+        Ok(SignedLeaseSet {
+            store_type: self.store_type,
+            bytes,
+            keys: self
+                .encryption
+                .iter()
+                .map(|pair| pair.private_key().clone())
+                .collect(),
+        })
+    }
+
+    /// The private encryption keys in the form of `i2cp.leaseSetPrivateKey`, to keep them across
+    /// restarts.
+    pub fn private_keys(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::new());
+        for pair in &self.encryption {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            let key = Zeroizing::new(base64::encode(pair.private_key().as_bytes()));
+            text.push_str(&pair.encryption_type().0.to_string());
+            text.push(':');
+            text.push_str(&key);
+        }
+        text
+    }
+
+    fn make_version_1(&self, leases: &[Lease]) -> Result<Bytes, MakeError> {
+        let none = LeaseSetError::KeyCount { max: 1, got: 0 };
+        let key = self.encryption.first().ok_or(none)?.public_key();
+        // The revocation key has no use; the destination's own has the right type.
+        let revocation_key = self.keys.destination().signing_key();
+        let lease_set = LeaseSet::sign(&self.keys, key, revocation_key, leases)?;
+        Ok(lease_set.to_bytes().into())
+    }
+
+    fn make_version_2(
+        &mut self,
+        leases: Vec<Lease>,
+        last_end: u64,
+        unix_now: Duration,
+    ) -> Result<Bytes, MakeError> {
+        let now = u32::try_from(unix_now.as_secs()).unwrap_or(u32::MAX);
+        let published = now.max(self.last_published.saturating_add(1));
+        let end = last_end / 1000;
+        let lifetime = end
+            .checked_sub(u64::from(published))
+            .filter(|lifetime| *lifetime > 0)
+            .ok_or_else(|| MakeError::Ended {
+                ago: u64::from(published).saturating_sub(end),
+            })?;
+        let mut builder = LeaseSet2Builder::new(
+            published,
+            u16::try_from(lifetime).unwrap_or(u16::MAX),
+            self.encryption
+                .iter()
+                .map(|pair| pair.public_key().clone())
+                .collect(),
+            leases,
+        );
+        builder.unpublished = self.unpublished;
+        builder.options = self.options.clone();
+        let lease_set = builder.sign(&self.keys)?;
+        self.last_published = published;
+        Ok(lease_set.to_bytes().into())
+    }
+}
+
+impl fmt::Debug for LeaseSetMaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaseSetMaker")
+            .field("destination", self.keys.destination())
+            .field("store_type", &self.store_type)
+            .field("last_published", &self.last_published)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a lease set cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MakeError {
+    /// The router named no tunnel.
+    #[error("a lease set needs a tunnel")]
+    NoTunnels,
+    /// All tunnels have ended.
+    #[error("the last tunnel ended {ago} seconds ago: is the clock right?")]
+    Ended {
+        /// How long ago, in seconds.
+        ago: u64,
+    },
+    /// The parts do not make a lease set.
+    #[error(transparent)]
+    Parts(#[from] LeaseSetError),
+}
+
+/// The kind of lease set that the options ask for, if the keys and the other options allow it.
+fn store_type(keys: &PrivateKeys, options: &Options) -> Result<StoreType, OptionError> {
+    let code = options.lease_set_type();
+    let refused = |allowed: &str| Err(OptionError::new(LEASE_SET_TYPE, &code.to_string(), allowed));
+    match StoreType::from_code(code) {
+        Some(StoreType::LeaseSet2) => Ok(StoreType::LeaseSet2),
+        Some(StoreType::LeaseSet) if keys.offline().is_some() => refused("3, with offline keys"),
+        Some(StoreType::LeaseSet) if options.encryption_types() != [EncryptionType::ELGAMAL] => {
+            refused("3, unless i2cp.leaseSetEncType is 0 alone")
+        }
+        Some(StoreType::LeaseSet) => Ok(StoreType::LeaseSet),
+        // Encrypted and meta lease sets have their place here.
+        _ => refused("3 or 1"),
+    }
+}
+
+/// The keys of `i2cp.leaseSetPrivateKey`.
+fn given_keys(options: &Options) -> Result<Vec<EncryptionPrivateKey>, OptionError> {
+    let Some(text) = options.get(PRIVATE_KEY) else {
+        return Ok(Vec::new());
+    };
+    text.split(',')
+        .map(|key| {
+            key.trim().parse().map_err(|error| {
+                OptionError::new(PRIVATE_KEY, "", format_args!("[type:]base64, but: {error}"))
+            })
+        })
+        .collect()
+}
+
+fn key_pair(key: EncryptionPrivateKey) -> Result<EncryptionKeyPair, OptionError> {
+    let kind = key.encryption_type();
+    let pair = match kind {
+        EncryptionType::ELGAMAL => elgamal::from_private(key),
+        _ => EncryptionKeyPair::from_private(key),
+    };
+    pair.map_err(|_| unsupported(kind))
+}
+
+fn generate<R: CryptoRng + ?Sized>(
+    kind: EncryptionType,
+    rng: &mut R,
+) -> Result<EncryptionKeyPair, OptionError> {
+    let pair = match kind {
+        EncryptionType::ELGAMAL => elgamal::generate(rng),
+        _ => EncryptionKeyPair::generate(kind, rng),
+    };
+    pair.map_err(|_| unsupported(kind))
+}
+
+fn unsupported(kind: EncryptionType) -> OptionError {
+    let allowed = "4 (X25519), 5 to 7 (with ML-KEM) or 0 (ElGamal)";
+    OptionError::new("i2cp.leaseSetEncType", &kind.0.to_string(), allowed)
+}
+
+const LEASE_SET_TYPE: &str = "i2cp.leaseSetType";
+const PRIVATE_KEY: &str = "i2cp.leaseSetPrivateKey";

@@ -1,0 +1,443 @@
+//! The messages of I2CP, in both directions.
+//!
+//! Source: the I2CP specification (API 0.9.66), "Messages". Client and router use the same types:
+//! whoever sends a message encodes it, whoever gets it decodes it.
+
+mod blinding;
+mod delivery;
+mod lease_set;
+mod lookup;
+mod router;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::Bytes;
+use eepkit_wire::{Codec, DecodeError, Destination, Hash, Lease, Reader};
+
+use crate::frame::{HEADER_LEN, MAX_BODY_LEN};
+
+pub use blinding::{BlindingInfo, ClientAuthentication, Endpoint};
+pub use delivery::{
+    DeliveryStatus, MessagePayload, MessageStatus, SendFlags, SendMessage, SendMessageExpires,
+};
+pub use lease_set::{CreateLeaseSet, CreateLeaseSet2, LeaseSetKey, RequestLeaseSet};
+pub use lookup::{DestReply, HostLookup, HostReply, HostResult, LookupKey};
+pub use router::{BandwidthLimits, GetDate, ReportAbuse, SetDate};
+pub use session::{ConfigError, SessionConfig, SessionStatus};
+
+/// The number of a session on a connection, given by the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u16);
+
+impl SessionId {
+    /// No session: look-ups before a session exists.
+    pub const NONE: Self = Self(0xffff);
+}
+
+/// The number of a message type on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageType(pub u8);
+
+impl MessageType {
+    /// Client to router.
+    pub const CREATE_SESSION: Self = Self(1);
+    /// Client to router.
+    pub const RECONFIGURE_SESSION: Self = Self(2);
+    /// Client to router.
+    pub const DESTROY_SESSION: Self = Self(3);
+    /// Client to router; for version 1 lease sets.
+    pub const CREATE_LEASE_SET: Self = Self(4);
+    /// Client to router.
+    pub const SEND_MESSAGE: Self = Self(5);
+    /// Client to router; only without fast receive.
+    pub const RECEIVE_MESSAGE_BEGIN: Self = Self(6);
+    /// Client to router; only without fast receive.
+    pub const RECEIVE_MESSAGE_END: Self = Self(7);
+    /// Client to router.
+    pub const GET_BANDWIDTH_LIMITS: Self = Self(8);
+    /// Router to client.
+    pub const SESSION_STATUS: Self = Self(20);
+    /// Router to client; to clients before 0.9.7.
+    pub const REQUEST_LEASE_SET: Self = Self(21);
+    /// Router to client.
+    pub const MESSAGE_STATUS: Self = Self(22);
+    /// Router to client.
+    pub const BANDWIDTH_LIMITS: Self = Self(23);
+    /// Both ways; nobody sends it.
+    pub const REPORT_ABUSE: Self = Self(29);
+    /// Both ways.
+    pub const DISCONNECT: Self = Self(30);
+    /// Router to client.
+    pub const MESSAGE_PAYLOAD: Self = Self(31);
+    /// Client to router.
+    pub const GET_DATE: Self = Self(32);
+    /// Router to client.
+    pub const SET_DATE: Self = Self(33);
+    /// Client to router; before 0.9.11.
+    pub const DEST_LOOKUP: Self = Self(34);
+    /// Router to client.
+    pub const DEST_REPLY: Self = Self(35);
+    /// Client to router.
+    pub const SEND_MESSAGE_EXPIRES: Self = Self(36);
+    /// Router to client.
+    pub const REQUEST_VARIABLE_LEASE_SET: Self = Self(37);
+    /// Client to router.
+    pub const HOST_LOOKUP: Self = Self(38);
+    /// Router to client.
+    pub const HOST_REPLY: Self = Self(39);
+    /// Removed: a first form of CreateLeaseSet2, in 0.9.38 only.
+    pub const CREATE_LEASE_SET_2_ABANDONED: Self = Self(40);
+    /// Client to router.
+    pub const CREATE_LEASE_SET_2: Self = Self(41);
+    /// Client to router.
+    pub const BLINDING_INFO: Self = Self(42);
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Open a session.
+    CreateSession(SessionConfig),
+    /// Change the options of a session.
+    ReconfigureSession {
+        /// The session.
+        session: SessionId,
+        /// Its destination and the options that change.
+        config: SessionConfig,
+    },
+    /// End a session.
+    DestroySession(SessionId),
+    /// Here is the version 1 lease set that was requested.
+    CreateLeaseSet(CreateLeaseSet),
+    /// Here is the lease set that was requested.
+    CreateLeaseSet2(CreateLeaseSet2),
+    /// Send a message, with the router's default lifetime.
+    SendMessage(SendMessage),
+    /// Send a message.
+    SendMessageExpires(SendMessageExpires),
+    /// Hand over the message that was announced.
+    ReceiveMessageBegin {
+        /// The session.
+        session: SessionId,
+        /// The message, as the router numbered it.
+        message: u32,
+    },
+    /// The message has arrived.
+    ReceiveMessageEnd {
+        /// The session.
+        session: SessionId,
+        /// The message, as the router numbered it.
+        message: u32,
+    },
+    /// Ask for [`Message::BandwidthLimits`].
+    GetBandwidthLimits,
+    /// A session was opened, changed, refused or ended.
+    SessionStatus {
+        /// The session.
+        session: SessionId,
+        /// What happened to it.
+        status: SessionStatus,
+    },
+    /// Sign a lease set for these tunnels, which all end at one time.
+    RequestLeaseSet(RequestLeaseSet),
+    /// Sign a lease set for these tunnels.
+    RequestVariableLeaseSet {
+        /// The session.
+        session: SessionId,
+        /// The tunnels, at most 255.
+        leases: Vec<Lease>,
+    },
+    /// What became of a message, or that one can be fetched.
+    MessageStatus(MessageStatus),
+    /// How much the router passes on.
+    BandwidthLimits(BandwidthLimits),
+    /// Never seen in use.
+    ReportAbuse(ReportAbuse),
+    /// The connection ends, for this reason.
+    Disconnect(Text),
+    /// A message from a peer.
+    MessagePayload(MessagePayload),
+    /// The first message of a client.
+    GetDate(GetDate),
+    /// The first message of a router; later, a correction of the clock.
+    SetDate(SetDate),
+    /// Look up the destination with this hash.
+    DestLookup(Hash),
+    /// The answer to [`Message::DestLookup`].
+    DestReply(DestReply),
+    /// Look something up.
+    HostLookup(HostLookup),
+    /// The answer to [`Message::HostLookup`].
+    HostReply(HostReply),
+    /// How to reach a blinded destination.
+    BlindingInfo(BlindingInfo),
+}
+
+impl Message {
+    /// Its type on the wire.
+    pub fn kind(&self) -> MessageType {
+        match self {
+            Self::CreateSession(_) => MessageType::CREATE_SESSION,
+            Self::ReconfigureSession { .. } => MessageType::RECONFIGURE_SESSION,
+            Self::DestroySession(_) => MessageType::DESTROY_SESSION,
+            Self::CreateLeaseSet(_) => MessageType::CREATE_LEASE_SET,
+            Self::CreateLeaseSet2(_) => MessageType::CREATE_LEASE_SET_2,
+            Self::SendMessage(_) => MessageType::SEND_MESSAGE,
+            Self::SendMessageExpires(_) => MessageType::SEND_MESSAGE_EXPIRES,
+            Self::ReceiveMessageBegin { .. } => MessageType::RECEIVE_MESSAGE_BEGIN,
+            Self::ReceiveMessageEnd { .. } => MessageType::RECEIVE_MESSAGE_END,
+            Self::GetBandwidthLimits => MessageType::GET_BANDWIDTH_LIMITS,
+            Self::SessionStatus { .. } => MessageType::SESSION_STATUS,
+            Self::RequestLeaseSet(_) => MessageType::REQUEST_LEASE_SET,
+            Self::RequestVariableLeaseSet { .. } => MessageType::REQUEST_VARIABLE_LEASE_SET,
+            Self::MessageStatus(_) => MessageType::MESSAGE_STATUS,
+            Self::BandwidthLimits(_) => MessageType::BANDWIDTH_LIMITS,
+            Self::ReportAbuse(_) => MessageType::REPORT_ABUSE,
+            Self::Disconnect(_) => MessageType::DISCONNECT,
+            Self::MessagePayload(_) => MessageType::MESSAGE_PAYLOAD,
+            Self::GetDate(_) => MessageType::GET_DATE,
+            Self::SetDate(_) => MessageType::SET_DATE,
+            Self::DestLookup(_) => MessageType::DEST_LOOKUP,
+            Self::DestReply(_) => MessageType::DEST_REPLY,
+            Self::HostLookup(_) => MessageType::HOST_LOOKUP,
+            Self::HostReply(_) => MessageType::HOST_REPLY,
+            Self::BlindingInfo(_) => MessageType::BLINDING_INFO,
+        }
+    }
+
+    /// Appends the frame, header and body, to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If the body would be longer than [`MAX_BODY_LEN`]; `out` is then as it was.
+    pub fn encode_frame(&self, out: &mut Vec<u8>) -> Result<(), MessageTooLong> {
+        let start = out.len();
+        // The length stays impossible until the body is complete.
+        out.extend_from_slice(&[0xff; HEADER_LEN - 1]);
+        out.push(self.kind().0);
+        self.encode_body(out);
+        let length = out.len() - start - HEADER_LEN;
+        match u32::try_from(length) {
+            Ok(announced) if length <= MAX_BODY_LEN => {
+                out[start..start + 4].copy_from_slice(&announced.to_be_bytes());
+                Ok(())
+            }
+            _ => {
+                out.truncate(start);
+                Err(MessageTooLong {
+                    kind: self.kind(),
+                    length,
+                })
+            }
+        }
+    }
+
+    /// The frame, header and body.
+    ///
+    /// # Errors
+    ///
+    /// As [`Message::encode_frame`].
+    pub fn to_frame(&self) -> Result<Vec<u8>, MessageTooLong> {
+        let mut out = Vec::new();
+        self.encode_frame(&mut out)?;
+        Ok(out)
+    }
+
+    /// Appends the body to `out`.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::CreateSession(config) => config.encode(out),
+            Self::ReconfigureSession { session, config } => {
+                session.encode(out);
+                config.encode(out);
+            }
+            Self::DestroySession(session) => session.encode(out),
+            Self::CreateLeaseSet(message) => message.encode(out),
+            Self::CreateLeaseSet2(message) => message.encode(out),
+            Self::SendMessage(message) => message.encode(out),
+            Self::SendMessageExpires(message) => message.encode(out),
+            Self::ReceiveMessageBegin { session, message }
+            | Self::ReceiveMessageEnd { session, message } => {
+                session.encode(out);
+                out.extend_from_slice(&message.to_be_bytes());
+            }
+            Self::GetBandwidthLimits => {}
+            Self::SessionStatus { session, status } => {
+                session.encode(out);
+                out.push(status.0);
+            }
+            Self::RequestLeaseSet(message) => message.encode(out),
+            Self::RequestVariableLeaseSet { session, leases } => {
+                session.encode(out);
+                lease_set::encode_leases(leases, out);
+            }
+            Self::MessageStatus(message) => message.encode(out),
+            Self::BandwidthLimits(message) => message.encode(out),
+            Self::ReportAbuse(message) => message.encode(out),
+            Self::Disconnect(reason) => reason.encode(out),
+            Self::MessagePayload(message) => message.encode(out),
+            Self::GetDate(message) => message.encode(out),
+            Self::SetDate(message) => message.encode(out),
+            Self::DestLookup(hash) => hash.encode(out),
+            Self::DestReply(message) => message.encode(out),
+            Self::HostLookup(message) => message.encode(out),
+            Self::HostReply(message) => message.encode(out),
+            Self::BlindingInfo(message) => message.encode(out),
+        }
+    }
+
+    /// Reads the body of a frame; `None` where the type is not known, which is no error.
+    ///
+    /// Payloads share the memory of `body`.
+    ///
+    /// # Errors
+    ///
+    /// If the body is not one of that type, or is longer than it.
+    pub fn decode(kind: MessageType, body: &Bytes) -> Result<Option<Self>, DecodeError> {
+        let mut r = Reader::new(body);
+        let message = match kind {
+            MessageType::CREATE_SESSION => Self::CreateSession(SessionConfig::read(&mut r)?),
+            MessageType::RECONFIGURE_SESSION => Self::ReconfigureSession {
+                session: SessionId::read(&mut r)?,
+                config: SessionConfig::read(&mut r)?,
+            },
+            MessageType::DESTROY_SESSION => Self::DestroySession(SessionId::read(&mut r)?),
+            MessageType::CREATE_LEASE_SET => Self::CreateLeaseSet(CreateLeaseSet::read(&mut r)?),
+            MessageType::CREATE_LEASE_SET_2 => {
+                Self::CreateLeaseSet2(CreateLeaseSet2::read(&mut r)?)
+            }
+            MessageType::SEND_MESSAGE => Self::SendMessage(SendMessage::read(&mut r, body)?),
+            MessageType::SEND_MESSAGE_EXPIRES => {
+                Self::SendMessageExpires(SendMessageExpires::read(&mut r, body)?)
+            }
+            MessageType::RECEIVE_MESSAGE_BEGIN => Self::ReceiveMessageBegin {
+                session: SessionId::read(&mut r)?,
+                message: r.u32("message id")?,
+            },
+            MessageType::RECEIVE_MESSAGE_END => Self::ReceiveMessageEnd {
+                session: SessionId::read(&mut r)?,
+                message: r.u32("message id")?,
+            },
+            MessageType::GET_BANDWIDTH_LIMITS => Self::GetBandwidthLimits,
+            MessageType::SESSION_STATUS => Self::SessionStatus {
+                session: SessionId::read(&mut r)?,
+                status: SessionStatus(r.u8("session status")?),
+            },
+            MessageType::REQUEST_LEASE_SET => Self::RequestLeaseSet(RequestLeaseSet::read(&mut r)?),
+            MessageType::REQUEST_VARIABLE_LEASE_SET => Self::RequestVariableLeaseSet {
+                session: SessionId::read(&mut r)?,
+                leases: lease_set::read_leases(&mut r)?,
+            },
+            MessageType::MESSAGE_STATUS => Self::MessageStatus(MessageStatus::read(&mut r)?),
+            MessageType::BANDWIDTH_LIMITS => Self::BandwidthLimits(BandwidthLimits::read(&mut r)?),
+            MessageType::REPORT_ABUSE => Self::ReportAbuse(ReportAbuse::read(&mut r)?),
+            MessageType::DISCONNECT => Self::Disconnect(Text::read(&mut r)?),
+            MessageType::MESSAGE_PAYLOAD => {
+                Self::MessagePayload(MessagePayload::read(&mut r, body)?)
+            }
+            MessageType::GET_DATE => Self::GetDate(GetDate::read(&mut r)?),
+            MessageType::SET_DATE => Self::SetDate(SetDate::read(&mut r)?),
+            MessageType::DEST_LOOKUP => Self::DestLookup(Hash::read(&mut r)?),
+            MessageType::DEST_REPLY => Self::DestReply(DestReply::read(&mut r)?),
+            MessageType::HOST_LOOKUP => Self::HostLookup(HostLookup::read(&mut r)?),
+            MessageType::HOST_REPLY => Self::HostReply(HostReply::read(&mut r)?),
+            MessageType::BLINDING_INFO => Self::BlindingInfo(BlindingInfo::read(&mut r)?),
+            _ => return Ok(None),
+        };
+        r.finish("i2cp message")?;
+        Ok(Some(message))
+    }
+}
+
+impl Codec for SessionId {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.u16("session id").map(Self)
+    }
+}
+
+/// A string of at most 255 bytes, as the wire carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Text(String);
+
+impl Text {
+    /// The text, or `None` where it is longer than 255 bytes.
+    pub fn new(text: &str) -> Option<Self> {
+        (text.len() <= Self::MAX_LEN).then(|| Self(text.to_owned()))
+    }
+
+    /// As much of the text as fits, for what a person reads.
+    pub fn truncated(text: &str) -> Self {
+        let mut end = text.len().min(Self::MAX_LEN);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self(text[..end].to_owned())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The longest text in bytes: its length goes on the wire as one byte.
+    pub const MAX_LEN: usize = 255;
+}
+
+impl Codec for Text {
+    fn encode(&self, out: &mut Vec<u8>) {
+        // Both constructors keep it within one byte of length.
+        out.push(self.0.len() as u8);
+        out.extend_from_slice(self.0.as_bytes());
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.string("string").map(|text| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A message does not fit into a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("a message of type {} has {length} bytes, the limit is {MAX_BODY_LEN}", kind.0)]
+pub struct MessageTooLong {
+    /// The type of the message.
+    pub kind: MessageType,
+    /// How long its body would be.
+    pub length: usize,
+}
+
+/// Reads a payload with its length of four bytes, sharing the memory of `body`.
+fn read_payload(r: &mut Reader<'_>, body: &Bytes) -> Result<Bytes, DecodeError> {
+    let length = r.u32("payload")? as usize;
+    let start = r.position();
+    r.take(length, "payload")?;
+    Ok(body.slice(start..start + length))
+}
+
+fn encode_payload(payload: &Bytes, out: &mut Vec<u8>) {
+    // A payload that does not fit four bytes of length fits no frame either.
+    out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// Whether a destination is next, rather than the end of the body.
+fn read_optional_destination(r: &mut Reader<'_>) -> Result<Option<Destination>, DecodeError> {
+    if r.is_empty() {
+        Ok(None)
+    } else {
+        Destination::read(r).map(Some)
+    }
+}

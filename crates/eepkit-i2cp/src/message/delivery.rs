@@ -1,0 +1,288 @@
+//! Messages that carry application data, and what became of them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use eepkit_wire::{Codec, DecodeError, Destination, Reader};
+
+use super::{SessionId, encode_payload, read_payload};
+
+/// Send a message, with the router's default lifetime.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SendMessage {
+    /// The session it comes from.
+    pub session: SessionId,
+    /// Who it is for.
+    pub to: Destination,
+    /// What it carries, in gzip framing.
+    pub payload: Bytes,
+    /// Comes back in [`MessageStatus`]; 0 asks for no report.
+    pub nonce: u32,
+}
+
+impl SendMessage {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.session.encode(out);
+        self.to.encode(out);
+        encode_payload(&self.payload, out);
+        out.extend_from_slice(&self.nonce.to_be_bytes());
+    }
+
+    pub(super) fn read(r: &mut Reader<'_>, body: &Bytes) -> Result<Self, DecodeError> {
+        Ok(Self {
+            session: SessionId::read(r)?,
+            to: Destination::read(r)?,
+            payload: read_payload(r, body)?,
+            nonce: r.u32("nonce")?,
+        })
+    }
+}
+
+impl fmt::Debug for SendMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendMessage")
+            .field("session", &self.session)
+            .field("to", &self.to)
+            .field("payload_len", &self.payload.len())
+            .field("nonce", &self.nonce)
+            .finish()
+    }
+}
+
+/// Send a message, with flags and a deadline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendMessageExpires {
+    /// The message.
+    pub message: SendMessage,
+    /// How the router should treat it.
+    pub flags: SendFlags,
+    /// The router may drop it after this, milliseconds since 1970. The lower 48 bits are sent.
+    pub expires: u64,
+}
+
+impl SendMessageExpires {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.message.encode(out);
+        out.extend_from_slice(&self.flags.0.to_be_bytes());
+        // The flags took the two upper bytes of what was a date of eight bytes.
+        out.extend_from_slice(&self.expires.to_be_bytes()[2..]);
+    }
+
+    pub(super) fn read(r: &mut Reader<'_>, body: &Bytes) -> Result<Self, DecodeError> {
+        let message = SendMessage::read(r, body)?;
+        let flags = SendFlags(r.u16("flags")?);
+        let [a, b, c, d, e, f] = r.array("expiration")?;
+        Ok(Self {
+            message,
+            flags,
+            expires: u64::from_be_bytes([0, 0, a, b, c, d, e, f]),
+        })
+    }
+}
+
+/// The flags of SendMessageExpires. The default leaves every choice to the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SendFlags(pub u16);
+
+impl SendFlags {
+    /// With or without "do not bundle this session's lease set".
+    #[must_use]
+    pub fn with_omit_lease_set(self, omit: bool) -> Self {
+        if omit {
+            Self(self.0 | Self::OMIT_LEASE_SET)
+        } else {
+            Self(self.0 & !Self::OMIT_LEASE_SET)
+        }
+    }
+
+    /// With the least threshold on the list that is not below `tags` (the greatest above 192):
+    /// with fewer session tags left than this, more are sent. For ElGamal peers only.
+    #[must_use]
+    pub fn with_tag_threshold(self, tags: u8) -> Self {
+        Self(self.0 & !0x00f0 | code_of(&TAG_THRESHOLDS, tags) << 4)
+    }
+
+    /// With the least number on the list that is not below `tags` (the greatest above 160): this
+    /// many session tags are sent at a time. For ElGamal peers only.
+    #[must_use]
+    pub fn with_tags_to_send(self, tags: u8) -> Self {
+        Self(self.0 & !0x000f | code_of(&TAGS_TO_SEND, tags))
+    }
+
+    /// Whether the lease set must not be bundled.
+    pub fn omit_lease_set(self) -> bool {
+        self.0 & Self::OMIT_LEASE_SET != 0
+    }
+
+    /// The low-tag threshold, if one was chosen.
+    pub fn tag_threshold(self) -> Option<u8> {
+        value_of(&TAG_THRESHOLDS, self.0 >> 4 & 0xf)
+    }
+
+    /// How many tags to send, if that was chosen.
+    pub fn tags_to_send(self) -> Option<u8> {
+        value_of(&TAGS_TO_SEND, self.0 & 0xf)
+    }
+
+    const OMIT_LEASE_SET: u16 = 1 << 8;
+}
+
+/// Codes count from 1; 0 stands for "as the session says".
+fn code_of(table: &[u8; 15], tags: u8) -> u16 {
+    let index = table
+        .iter()
+        .position(|listed| *listed >= tags)
+        .unwrap_or(table.len() - 1);
+    index as u16 + 1
+}
+
+fn value_of(table: &[u8; 15], code: u16) -> Option<u8> {
+    usize::from(code)
+        .checked_sub(1)
+        .and_then(|index| table.get(index).copied())
+}
+
+/// What became of a message that was sent, or that one can be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageStatus {
+    /// The session.
+    pub session: SessionId,
+    /// The message as the router numbered it.
+    pub message: u32,
+    /// What became of it.
+    pub status: DeliveryStatus,
+    /// Bytes of the message to be fetched; only with [`DeliveryStatus::AVAILABLE`].
+    pub size: u32,
+    /// The nonce it was sent with.
+    pub nonce: u32,
+}
+
+impl Codec for MessageStatus {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.session.encode(out);
+        out.extend_from_slice(&self.message.to_be_bytes());
+        out.push(self.status.0);
+        out.extend_from_slice(&self.size.to_be_bytes());
+        out.extend_from_slice(&self.nonce.to_be_bytes());
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            session: SessionId::read(r)?,
+            message: r.u32("message id")?,
+            status: DeliveryStatus(r.u8("message status")?),
+            size: r.u32("message size")?,
+            nonce: r.u32("nonce")?,
+        })
+    }
+}
+
+/// A status code of [`MessageStatus`]. Routers may use codes that are not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeliveryStatus(pub u8);
+
+impl DeliveryStatus {
+    /// A message from a peer can be fetched.
+    pub const AVAILABLE: Self = Self(0);
+    /// The router took it; another status follows.
+    pub const ACCEPTED: Self = Self(1);
+    /// Probably delivered.
+    pub const BEST_EFFORT_SUCCESS: Self = Self(2);
+    /// Probably not delivered.
+    pub const BEST_EFFORT_FAILURE: Self = Self(3);
+    /// Probably delivered.
+    pub const GUARANTEED_SUCCESS: Self = Self(4);
+    /// Not delivered, for whatever reason.
+    pub const GUARANTEED_FAILURE: Self = Self(5);
+    /// Delivered to a destination on the same router.
+    pub const LOCAL_SUCCESS: Self = Self(6);
+    /// Not delivered to a destination on the same router.
+    pub const LOCAL_FAILURE: Self = Self(7);
+    /// The router is not ready or is stopping.
+    pub const ROUTER_FAILURE: Self = Self(8);
+    /// The computer has no network.
+    pub const NETWORK_FAILURE: Self = Self(9);
+    /// There is no such session.
+    pub const BAD_SESSION: Self = Self(10);
+    /// The payload is empty, too long or not valid.
+    pub const BAD_MESSAGE: Self = Self(11);
+    /// Flags or expiration cannot be.
+    pub const BAD_OPTIONS: Self = Self(12);
+    /// A queue in the router was full.
+    pub const OVERFLOW: Self = Self(13);
+    /// It expired before it was sent.
+    pub const EXPIRED: Self = Self(14);
+    /// This session has no valid lease set.
+    pub const BAD_LOCAL_LEASE_SET: Self = Self(15);
+    /// This session has no tunnels.
+    pub const NO_LOCAL_TUNNELS: Self = Self(16);
+    /// No encryption in common with the peer.
+    pub const UNSUPPORTED_ENCRYPTION: Self = Self(17);
+    /// Something is wrong with the peer's destination.
+    pub const BAD_DESTINATION: Self = Self(18);
+    /// Something is wrong with the peer's lease set.
+    pub const BAD_LEASE_SET: Self = Self(19);
+    /// The peer's lease set has expired and no new one is found.
+    pub const EXPIRED_LEASE_SET: Self = Self(20);
+    /// The peer's lease set is not found.
+    pub const NO_LEASE_SET: Self = Self(21);
+    /// The peer has a meta lease set, which cannot be sent to.
+    pub const META_LEASE_SET: Self = Self(22);
+    /// The session sent to itself.
+    pub const LOOPBACK_DENIED: Self = Self(23);
+
+    /// Whether it says that the message is on its way. All other codes but
+    /// [`DeliveryStatus::AVAILABLE`] say that it is not.
+    pub fn is_success(self) -> bool {
+        matches!(
+            self,
+            Self::ACCEPTED
+                | Self::BEST_EFFORT_SUCCESS
+                | Self::GUARANTEED_SUCCESS
+                | Self::LOCAL_SUCCESS
+        )
+    }
+}
+
+/// A message from a peer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MessagePayload {
+    /// The session it is for.
+    pub session: SessionId,
+    /// The message as the router numbered it.
+    pub message: u32,
+    /// What it carries, in gzip framing.
+    pub payload: Bytes,
+}
+
+impl MessagePayload {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.session.encode(out);
+        out.extend_from_slice(&self.message.to_be_bytes());
+        encode_payload(&self.payload, out);
+    }
+
+    pub(super) fn read(r: &mut Reader<'_>, body: &Bytes) -> Result<Self, DecodeError> {
+        Ok(Self {
+            session: SessionId::read(r)?,
+            message: r.u32("message id")?,
+            payload: read_payload(r, body)?,
+        })
+    }
+}
+
+impl fmt::Debug for MessagePayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessagePayload")
+            .field("session", &self.session)
+            .field("message", &self.message)
+            .field("payload_len", &self.payload.len())
+            .finish()
+    }
+}
+
+/// Low-tag thresholds by code (I2CP, "Flags Field", bits 7-4).
+const TAG_THRESHOLDS: [u8; 15] = [2, 3, 6, 9, 14, 20, 27, 35, 45, 57, 72, 92, 117, 147, 192];
+
+/// Tags to send by code (I2CP, "Flags Field", bits 3-0).
+const TAGS_TO_SEND: [u8; 15] = [2, 4, 6, 8, 12, 16, 24, 32, 40, 51, 64, 80, 100, 125, 160];

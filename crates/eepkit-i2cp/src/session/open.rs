@@ -1,0 +1,537 @@
+//! The open state: the primary session and its subsessions.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing};
+
+use super::{
+    Core, State, opening,
+    types::{CloseReason, Command, Config, Event, Handle, Outgoing},
+};
+use crate::{
+    ApiVersion, Options, SignedLeaseSet,
+    message::{
+        BlindingInfo, CreateLeaseSet, CreateLeaseSet2, DeliveryStatus, Message, MessageStatus,
+        SendMessage, SendMessageExpires, SessionId, SessionStatus,
+    },
+    quirks,
+};
+
+/// The session is open on the router.
+pub(super) struct Open {
+    primary: Entry,
+    subsessions: Vec<Entry>,
+    /// The subsession that was asked for and not answered yet; at most one at a time, because
+    /// answers cannot be told apart.
+    asked: Option<Entry>,
+    /// When the router must have asked for the first lease set.
+    tunnels_by: Option<Instant>,
+    /// Messages that were announced and asked for, which have to be confirmed.
+    announced: VecDeque<u32>,
+}
+
+struct Entry {
+    handle: Handle,
+    /// [`SessionId::NONE`] until the router has given one.
+    id: SessionId,
+    keys: Arc<PrivateKeys>,
+    fast_receive: bool,
+    /// Whether a lease set was handed over.
+    has_lease_set: bool,
+    reconfiguring: bool,
+}
+
+impl Entry {
+    fn new(handle: Handle, id: SessionId, keys: Arc<PrivateKeys>, options: &Options) -> Self {
+        Self {
+            handle,
+            id,
+            keys,
+            fast_receive: options.fast_receive(),
+            has_lease_set: false,
+            reconfiguring: false,
+        }
+    }
+}
+
+impl Open {
+    pub(super) fn new(config: Config, id: SessionId, now: Instant) -> Self {
+        Self {
+            primary: Entry::new(Handle::PRIMARY, id, config.keys, &config.options),
+            subsessions: Vec::new(),
+            asked: None,
+            tunnels_by: Some(now + TUNNELS_TIMEOUT),
+            announced: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.tunnels_by
+    }
+
+    pub(super) fn handle_timeout(self: Box<Self>, core: &mut Core, now: Instant) -> State {
+        if self.tunnels_by.is_some_and(|by| by <= now) {
+            return core.close(CloseReason::Timeout("the router built no tunnels"));
+        }
+        State::Open(self)
+    }
+
+    pub(super) fn handle(
+        mut self: Box<Self>,
+        core: &mut Core,
+        now: Instant,
+        message: Message,
+    ) -> State {
+        let result = match message {
+            Message::RequestVariableLeaseSet { session, leases } => {
+                self.lease_set_wanted(core, session, leases);
+                Ok(())
+            }
+            Message::RequestLeaseSet(request) => {
+                let leases = request.leases();
+                self.lease_set_wanted(core, request.session, leases);
+                Ok(())
+            }
+            Message::MessagePayload(payload) => {
+                self.received(core, payload.session, payload.message, payload.payload)
+            }
+            Message::MessageStatus(status) => self.message_status(core, status),
+            Message::HostReply(reply) => {
+                let effects = core.lookups.host_reply(now, core.router, reply);
+                core.apply(effects)
+            }
+            Message::DestReply(reply) => {
+                let effects = core.lookups.dest_reply(reply);
+                core.apply(effects)
+            }
+            Message::BandwidthLimits(limits) => {
+                core.event(Event::BandwidthLimits(limits));
+                Ok(())
+            }
+            Message::SessionStatus { session, status } => self.status(core, session, status),
+            // What a client sends, from a router; ReportAbuse, which nobody acts on.
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => State::Open(self),
+            Err(reason) => core.close(reason),
+        }
+    }
+
+    pub(super) fn command(
+        mut self: Box<Self>,
+        core: &mut Core,
+        now: Instant,
+        command: Command,
+    ) -> State {
+        let result = match command {
+            Command::Send(outgoing) => self.send(core, now, outgoing),
+            Command::PublishLeaseSet { session, lease_set } => {
+                self.publish(core, now, session, lease_set)
+            }
+            Command::Reconfigure { session, options } => {
+                self.reconfigure(core, now, session, &options)
+            }
+            Command::GetBandwidthLimits => core.send(&Message::GetBandwidthLimits),
+            Command::Blinding {
+                endpoint,
+                expires,
+                client,
+                password,
+            } => {
+                if core.router.version < ApiVersion::BLINDING_INFO {
+                    return State::Open(self);
+                }
+                core.send(&Message::BlindingInfo(BlindingInfo {
+                    session: self.primary.id,
+                    endpoint,
+                    blinded_type: eepkit_wire::SignatureType::REDDSA,
+                    expires,
+                    client,
+                    password,
+                }))
+            }
+            Command::OpenSubsession {
+                session,
+                keys,
+                options,
+            } => self.open_subsession(core, now, session, keys, &options),
+            Command::Close(Handle::PRIMARY) => {
+                // Routers do not all answer, so nobody waits for one.
+                let goodbye = core.send(&Message::DestroySession(self.primary.id));
+                Err(goodbye.err().unwrap_or(CloseReason::Local))
+            }
+            Command::Close(handle) => self.close_subsession(core, handle),
+            // Handled before it gets here.
+            Command::Lookup { .. } => Ok(()),
+        };
+        match result {
+            Ok(()) => State::Open(self),
+            Err(reason) => core.close(reason),
+        }
+    }
+
+    fn lease_set_wanted(&mut self, core: &mut Core, session: SessionId, leases: Vec<Lease>) {
+        if leases.is_empty() {
+            return;
+        }
+        if let Some(entry) = self.entry_by_id(session) {
+            let session = entry.handle;
+            if session == Handle::PRIMARY {
+                self.tunnels_by = None;
+            }
+            core.event(Event::LeaseSetWanted { session, leases });
+        }
+    }
+
+    fn received(
+        &mut self,
+        core: &mut Core,
+        session: SessionId,
+        message: u32,
+        payload: bytes::Bytes,
+    ) -> Result<(), CloseReason> {
+        let asked_for = self
+            .announced
+            .iter()
+            .position(|announced| *announced == message);
+        let Some(entry) = self.entry_by_id(session) else {
+            return Ok(());
+        };
+        let handle = entry.handle;
+        let confirm = !entry.fast_receive || asked_for.is_some();
+        core.event(Event::Received {
+            session: handle,
+            payload,
+        });
+        if let Some(index) = asked_for {
+            self.announced.remove(index);
+        }
+        if confirm {
+            core.send(&Message::ReceiveMessageEnd { session, message })?;
+        }
+        Ok(())
+    }
+
+    fn message_status(
+        &mut self,
+        core: &mut Core,
+        report: MessageStatus,
+    ) -> Result<(), CloseReason> {
+        let MessageStatus {
+            session,
+            message,
+            status,
+            nonce,
+            ..
+        } = report;
+        let Some(entry) = self.entry_by_id(session) else {
+            return Ok(());
+        };
+        let handle = entry.handle;
+        if status == DeliveryStatus::AVAILABLE {
+            if self.announced.len() >= MAX_ANNOUNCED {
+                self.announced.pop_front();
+            }
+            self.announced.push_back(message);
+            return core.send(&Message::ReceiveMessageBegin { session, message });
+        }
+        if nonce != 0 {
+            core.event(Event::MessageStatus {
+                session: handle,
+                nonce,
+                status,
+            });
+        }
+        Ok(())
+    }
+
+    fn status(
+        &mut self,
+        core: &mut Core,
+        session: SessionId,
+        status: SessionStatus,
+    ) -> Result<(), CloseReason> {
+        let reconfigured = matches!(status, SessionStatus::UPDATED | SessionStatus::INVALID);
+        if reconfigured
+            && let Some(entry) = self.entry_by_id(session)
+            && entry.reconfiguring
+        {
+            entry.reconfiguring = false;
+            let session = entry.handle;
+            let accepted = status == SessionStatus::UPDATED;
+            core.event(Event::Reconfigured { session, accepted });
+            return Ok(());
+        }
+        match status {
+            SessionStatus::CREATED => {
+                // A repeated answer to the primary session changes nothing.
+                if session != self.primary.id
+                    && session != SessionId::NONE
+                    && let Some(mut entry) = self.asked.take()
+                {
+                    entry.id = session;
+                    core.event(Event::Opened(entry.handle));
+                    self.subsessions.push(entry);
+                }
+                Ok(())
+            }
+            SessionStatus::DESTROYED if session == self.primary.id => Err(CloseReason::Destroyed),
+            SessionStatus::DESTROYED => {
+                self.drop_subsession(core, session, &CloseReason::Destroyed);
+                Ok(())
+            }
+            SessionStatus::UPDATED => Ok(()),
+            refused => {
+                if let Some(entry) = self.asked.take() {
+                    let reason = opening::refusal(refused, entry.keys.offline().is_some());
+                    core.event(Event::SubsessionClosed {
+                        session: entry.handle,
+                        reason,
+                    });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        outgoing: Outgoing,
+    ) -> Result<(), CloseReason> {
+        let Outgoing {
+            session: handle,
+            to,
+            payload,
+            nonce,
+            flags,
+            deadline,
+        } = outgoing;
+        let ready = self
+            .entry(handle)
+            .filter(|entry| entry.has_lease_set)
+            .map(|entry| entry.id);
+        let Some(session) = ready else {
+            // i2pd would answer the same; emissary would say nothing.
+            refuse_send(core, handle, nonce, DeliveryStatus::NO_LOCAL_TUNNELS);
+            return Ok(());
+        };
+        if !quirks::can_send_to(core.router.kind, &to) {
+            refuse_send(core, handle, nonce, DeliveryStatus::BAD_DESTINATION);
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(now).min(MAX_LIFETIME);
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let message = Message::SendMessageExpires(SendMessageExpires {
+            message: SendMessage {
+                session,
+                to,
+                payload,
+                nonce,
+            },
+            flags,
+            expires: core.router_ms(now).saturating_add(left_ms),
+        });
+        if core.send(&message).is_err() {
+            refuse_send(core, handle, nonce, DeliveryStatus::BAD_MESSAGE);
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        handle: Handle,
+        lease_set: SignedLeaseSet,
+    ) -> Result<(), CloseReason> {
+        let Some(entry) = self.entry(handle) else {
+            return Ok(());
+        };
+        let session = entry.id;
+        let message = match lease_set.store_type {
+            StoreType::LeaseSet => Message::CreateLeaseSet(version_1(session, &lease_set)?),
+            _ => Message::CreateLeaseSet2(CreateLeaseSet2 { session, lease_set }),
+        };
+        core.send(&message)?;
+        entry.has_lease_set = true;
+        core.event(Event::LeaseSetSent(handle));
+        if handle == Handle::PRIMARY {
+            let effects = core.lookups.release(now, core.router, session);
+            core.apply(effects)?;
+        }
+        Ok(())
+    }
+
+    fn reconfigure(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        handle: Handle,
+        options: &Options,
+    ) -> Result<(), CloseReason> {
+        let possible = quirks::reconfigures(core.router.kind);
+        let Some(entry) = self.entry(handle).filter(|_| possible) else {
+            core.event(Event::Reconfigured {
+                session: handle,
+                accepted: false,
+            });
+            return Ok(());
+        };
+        entry.reconfiguring = true;
+        let (session, keys) = (entry.id, Arc::clone(&entry.keys));
+        let config = core.session_config(now, &keys, options)?;
+        core.send(&Message::ReconfigureSession { session, config })
+    }
+
+    fn open_subsession(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        handle: Handle,
+        keys: Arc<PrivateKeys>,
+        options: &Options,
+    ) -> Result<(), CloseReason> {
+        let router = core.router;
+        let impossible = if !quirks::shares_connections(router.kind, router.version) {
+            Some("it takes one session per connection")
+        } else if self.asked.is_some() {
+            Some("another subsession is being opened")
+        } else if self.entry(handle).is_some() {
+            Some("the name is taken")
+        } else if self.subsessions.len() >= MAX_SUBSESSIONS {
+            Some("there are too many subsessions")
+        } else {
+            None
+        };
+        if let Some(why) = impossible {
+            let reason = CloseReason::Refused(why.to_owned());
+            core.event(Event::SubsessionClosed {
+                session: handle,
+                reason,
+            });
+            return Ok(());
+        }
+        match core.session_config(now, &keys, options) {
+            Ok(config) => {
+                core.send(&Message::CreateSession(config))?;
+                self.asked = Some(Entry::new(handle, SessionId::NONE, keys, options));
+            }
+            Err(reason) => core.event(Event::SubsessionClosed {
+                session: handle,
+                reason,
+            }),
+        }
+        Ok(())
+    }
+
+    fn close_subsession(&mut self, core: &mut Core, handle: Handle) -> Result<(), CloseReason> {
+        let Some(id) = self.entry(handle).map(|entry| entry.id) else {
+            return Ok(());
+        };
+        core.send(&Message::DestroySession(id))?;
+        self.drop_subsession(core, id, &CloseReason::Local);
+        Ok(())
+    }
+
+    fn drop_subsession(&mut self, core: &mut Core, id: SessionId, reason: &CloseReason) {
+        self.subsessions.retain(|entry| {
+            if entry.id == id {
+                let reason = reason.clone();
+                core.event(Event::SubsessionClosed {
+                    session: entry.handle,
+                    reason,
+                });
+            }
+            entry.id != id
+        });
+    }
+
+    fn entry(&mut self, handle: Handle) -> Option<&mut Entry> {
+        std::iter::once(&mut self.primary)
+            .chain(&mut self.subsessions)
+            .find(|entry| entry.handle == handle)
+    }
+
+    fn entry_by_id(&mut self, id: SessionId) -> Option<&mut Entry> {
+        std::iter::once(&mut self.primary)
+            .chain(&mut self.subsessions)
+            .find(|entry| entry.id == id)
+    }
+}
+
+/// Answers a command that needs an open session.
+pub(super) fn refuse(core: &mut Core, command: Command) {
+    match command {
+        Command::Send(outgoing) => {
+            let status = DeliveryStatus::NO_LOCAL_TUNNELS;
+            refuse_send(core, outgoing.session, outgoing.nonce, status);
+        }
+        Command::Reconfigure { session, .. } => {
+            core.event(Event::Reconfigured {
+                session,
+                accepted: false,
+            });
+        }
+        Command::OpenSubsession { session, .. } => {
+            let reason = CloseReason::Refused("the primary session is not open yet".to_owned());
+            core.event(Event::SubsessionClosed { session, reason });
+        }
+        _ => {}
+    }
+}
+
+fn refuse_send(core: &mut Core, session: Handle, nonce: u32, status: DeliveryStatus) {
+    if nonce != 0 {
+        core.event(Event::MessageStatus {
+            session,
+            nonce,
+            status,
+        });
+    }
+}
+
+/// The message for a version 1 lease set.
+fn version_1(
+    session: SessionId,
+    lease_set: &SignedLeaseSet,
+) -> Result<CreateLeaseSet, CloseReason> {
+    let key = lease_set
+        .keys
+        .first()
+        .and_then(|key| key.as_bytes().try_into().ok());
+    let encryption_key = key
+        .map(Zeroizing::new)
+        .ok_or_else(|| CloseReason::BadOption {
+            key: "i2cp.leaseSetEncType".to_owned(),
+            why: "a version 1 lease set needs one ElGamal key".to_owned(),
+        })?;
+    Ok(CreateLeaseSet {
+        session,
+        // The field is for a revocation that no router does; nothing is given away in it.
+        revocation_key: [0; 20],
+        encryption_key,
+        lease_set: lease_set.bytes.clone(),
+    })
+}
+
+/// How long the router may take to build the first tunnels. The specification advises 5 minutes or
+/// more; chosen above that, as a router that has just started needs to find peers first.
+const TUNNELS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// The longest lifetime of a message that is asked for: the default of routers (I2CP overview,
+/// `clientMessageTimeout`). One that is too far in the future is refused (MessageStatus 12).
+const MAX_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Announced messages whose confirmation is owed. A router holds back few; one that is forgotten
+/// is confirmed all the same unless the session asked for fast receive.
+const MAX_ANNOUNCED: usize = 1024;
+
+/// Chosen well above what applications use; each costs the router a lease set.
+const MAX_SUBSESSIONS: usize = 64;
