@@ -266,3 +266,6 @@ fn short_type_name<T>() -> &'static str {
     let path = full.split('<').next().unwrap_or(full);
     path.rsplit("::").next().unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests;

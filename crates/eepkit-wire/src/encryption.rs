@@ -399,3 +399,6 @@ fn check_length(
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

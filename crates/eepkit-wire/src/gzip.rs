@@ -211,7 +211,9 @@ fn inflate(deflated: &[u8], limit: usize) -> Result<(Vec<u8>, usize), DecodeErro
                 return Err(DecodeError::MissingData("gzip body"));
             }
             _ if body.len() == body.capacity() => {
-                body.reserve_exact(body.len().clamp(GROWTH, most - body.len()));
+                // Doubles, within the bounds; there is room for one byte at least.
+                let room = body.len().max(GROWTH).min(most - body.len());
+                body.reserve_exact(room);
             }
             _ => {}
         }

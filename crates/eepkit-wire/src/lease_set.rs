@@ -173,3 +173,6 @@ pub enum LeaseSetError {
 }
 
 const ELGAMAL_LEN: usize = 256;
+
+#[cfg(test)]
+mod tests;

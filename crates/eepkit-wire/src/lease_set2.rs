@@ -358,3 +358,6 @@ impl Codec for Header {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

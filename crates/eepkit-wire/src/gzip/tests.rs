@@ -105,6 +105,25 @@ fn a_lie_about_the_length_is_found_and_costs_no_memory() {
 }
 
 #[test]
+fn a_body_longer_than_announced_is_inflated_within_any_limit() {
+    let mut frame = encode(HEADER, &[b'a'; 10_000], true);
+    let end = frame.len();
+    frame[end - 4..].copy_from_slice(&[0; 4]);
+    for limit in [0, 1, 100, 4_095, 4_096, 4_097, 9_999] {
+        assert!(matches!(
+            decode(&frame, limit),
+            Err(DecodeError::TooLong { .. })
+        ));
+    }
+    for limit in [10_000, 10_001, usize::MAX] {
+        assert!(matches!(
+            decode(&frame, limit),
+            Err(DecodeError::Invalid { .. })
+        ));
+    }
+}
+
+#[test]
 fn a_changed_body_is_found() {
     let mut frame = encode(HEADER, b"hello", false);
     frame[HEADER_LEN + STORED_HEADER_LEN] ^= 1;
