@@ -1,0 +1,429 @@
+//! Private networks of i2pd routers on loopback.
+
+use std::{
+    env, fmt, fs,
+    fs::File,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use eepkit_wire::Hash;
+use tempfile::TempDir;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+use self::config::RouterConfig;
+
+mod config;
+
+/// A network of i2pd routers that know only each other.
+///
+/// The routers run as child processes, hold their files in a temporary directory, and listen on
+/// loopback, at ports that the system gave. Dropping the network kills them. They also end by
+/// themselves when this process does, however that comes about.
+#[derive(Debug)]
+pub struct I2pdNet {
+    routers: Vec<I2pdRouter>,
+    // Last, so that the routers are dead before their files go.
+    _dir: TempDir,
+}
+
+/// How many of the first routers are floodfills. Chosen because i2pd asks three floodfills before
+/// it gives a lookup up, and passes a lease set on to three others.
+const FLOODFILLS: usize = 4;
+
+/// How long a router may take to open its services. Measured: under 0.5 s when the machine is idle.
+const SERVICES_UP: Duration = Duration::from_secs(30);
+
+/// How often to choose ports anew when someone else took one between choice and use.
+const PORT_ATTEMPTS: usize = 3;
+
+/// How often to look whether a router has got further.
+const POLL: Duration = Duration::from_millis(50);
+
+impl I2pdNet {
+    /// Whether this machine can run such a network, as far as can be told without starting it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Missing`] with what to install.
+    pub fn prerequisites() -> Result<(), StartError> {
+        find_program()?;
+        find_in_path("cc")
+            .ok_or_else(|| StartError::Missing("install a C compiler (cc)".to_owned()))?;
+        Ok(())
+    }
+
+    /// Starts `count` routers. Returns when all their services answer, which takes a few seconds;
+    /// sessions come up some 20 s later, and SAM's answer to SESSION CREATE waits for that.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Missing`] when this machine cannot run such a network at all.
+    pub async fn start(count: usize) -> Result<Self, StartError> {
+        let program = find_program()?;
+        let portudp = knows_portudp(&program)?;
+        let dir = TempDir::with_prefix("eepkit-i2pd-")?;
+        let shim = build_shim(dir.path())?;
+        let mut attempt = 1;
+        loop {
+            let root = dir.path().join(format!("attempt-{attempt}"));
+            match start_routers(&program, &shim, &root, count, portudp).await {
+                Err(StartError::PortTaken) if attempt < PORT_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+                Ok(routers) => {
+                    return Ok(Self { routers, _dir: dir });
+                }
+            }
+        }
+    }
+
+    /// The routers; the first four are floodfills.
+    pub fn routers(&self) -> &[I2pdRouter] {
+        &self.routers
+    }
+}
+
+/// Starts the routers once for their identities, makes them known to each other, and starts them
+/// again.
+async fn start_routers(
+    program: &Path,
+    shim: &Path,
+    root: &Path,
+    count: usize,
+    portudp: bool,
+) -> Result<Vec<I2pdRouter>, StartError> {
+    let mut ports = free_ports(count)?.into_iter();
+    let mut routers = Vec::with_capacity(count);
+    for index in 0..count {
+        let config = RouterConfig {
+            index,
+            dir: root.join(index.to_string()),
+            floodfill: index < FLOODFILLS,
+            ports: ports.next().expect("one set of ports for each router"),
+            portudp,
+        };
+        config.write()?;
+        routers.push(I2pdRouter {
+            program: program.to_owned(),
+            shim: shim.to_owned(),
+            config,
+            child: Mutex::new(None),
+        });
+    }
+    for router in &routers {
+        router.spawn()?;
+    }
+    for router in &routers {
+        router.services_up().await?;
+    }
+    let mut infos = Vec::with_capacity(count);
+    for router in &routers {
+        router.kill();
+        infos.push(fs::read(router.config.dir.join("router.info"))?);
+    }
+    for (index, router) in routers.iter().enumerate() {
+        for (other, info) in infos.iter().enumerate() {
+            if other != index {
+                router.learn(info)?;
+            }
+        }
+    }
+    for router in &routers {
+        router.spawn()?;
+    }
+    for router in &routers {
+        router.services_up().await?;
+    }
+    Ok(routers)
+}
+
+/// One router of an [`I2pdNet`].
+pub struct I2pdRouter {
+    program: PathBuf,
+    shim: PathBuf,
+    config: RouterConfig,
+    child: Mutex<Option<Child>>,
+}
+
+impl I2pdRouter {
+    /// Where it serves SAM over TCP.
+    pub fn sam(&self) -> SocketAddr {
+        local(self.config.ports.sam)
+    }
+
+    /// Where it serves I2CP.
+    pub fn i2cp(&self) -> SocketAddr {
+        local(self.config.ports.i2cp)
+    }
+
+    /// Where it serves BOB.
+    pub fn bob(&self) -> SocketAddr {
+        local(self.config.ports.bob)
+    }
+
+    /// Where its web console is.
+    pub fn console(&self) -> SocketAddr {
+        local(self.config.ports.console)
+    }
+
+    /// What it logged since its last start.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.config.log()).unwrap_or_default()
+    }
+
+    /// Ends its process at once, with SIGKILL; [`I2pdRouter::restart`] brings it back.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child().take() {
+            // Both fail only for a process that is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again at the same ports, with its identity and what it knew of the network.
+    ///
+    /// # Errors
+    ///
+    /// As [`I2pdNet::start`]; [`StartError::PortTaken`] when its ports are no longer free.
+    pub async fn restart(&self) -> Result<(), StartError> {
+        self.kill();
+        self.spawn()?;
+        self.services_up().await
+    }
+
+    fn spawn(&self) -> io::Result<()> {
+        // A fresh log, so that what is read from it is of this start.
+        File::create(self.config.log())?;
+        let child = Command::new(&self.program)
+            .arg(format!("--datadir={}", self.config.dir.display()))
+            .arg(format!("--conf={}", self.config.path().display()))
+            .arg("--tunconf=/dev/null")
+            .env("LD_PRELOAD", &self.shim)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(File::create(self.config.errors())?)
+            .spawn()?;
+        *self.child() = Some(child);
+        Ok(())
+    }
+
+    /// Waits until every service of the router takes connections.
+    async fn services_up(&self) -> Result<(), StartError> {
+        let deadline = Instant::now() + SERVICES_UP;
+        let services = [self.console(), self.sam(), self.i2cp(), self.bob()];
+        loop {
+            let mut up = !fs::read(self.config.dir.join("router.info"))
+                .unwrap_or_default()
+                .is_empty();
+            for service in services {
+                up = up && matches!(timeout(POLL, TcpStream::connect(service)).await, Ok(Ok(_)));
+            }
+            let log = self.log();
+            if log.contains("Address already in use") {
+                return Err(StartError::PortTaken);
+            }
+            if up {
+                return Ok(());
+            }
+            let ended = self
+                .child()
+                .as_mut()
+                .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended || Instant::now() > deadline {
+                let errors = fs::read_to_string(self.config.errors()).unwrap_or_default();
+                let what = if ended {
+                    "ended"
+                } else {
+                    "does not open its services"
+                };
+                return Err(StartError::Router(format!("i2pd {what}: {errors}\n{log}")));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Puts the router info of another router into this router's network database.
+    fn learn(&self, info: &[u8]) -> Result<(), StartError> {
+        let hash = router_hash(info)
+            .ok_or_else(|| {
+                StartError::Router("i2pd wrote a router info that is cut short".to_owned())
+            })?
+            .to_base64();
+        let shelf = self
+            .config
+            .dir
+            .join("netDb")
+            .join(format!("r{}", &hash[..1]));
+        fs::create_dir_all(&shelf)?;
+        fs::write(shelf.join(format!("routerInfo-{hash}.dat")), info)?;
+        Ok(())
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for I2pdRouter {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl fmt::Debug for I2pdRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("I2pdRouter")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no network of i2pd routers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// This machine lacks something; the sentence says what to install.
+    Missing(String),
+    /// Someone else took a port between its choice and its use.
+    PortTaken,
+    /// A router did not do what it should; with its log.
+    Router(String),
+    /// The system refused something.
+    Io(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(what) => f.write_str(what),
+            Self::PortTaken => f.write_str("a port was taken by someone else"),
+            Self::Router(what) => f.write_str(what),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The identity hash of a router info: the hash of the 384 bytes of keys and the certificate.
+fn router_hash(info: &[u8]) -> Option<Hash> {
+    const KEYS: usize = 384;
+    const CERTIFICATE_HEADER: usize = 3;
+    let length = info.get(KEYS + 1..KEYS + CERTIFICATE_HEADER)?;
+    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+    info.get(..KEYS + CERTIFICATE_HEADER + length).map(Hash::of)
+}
+
+/// The i2pd of `EEPKIT_I2PD`, or else the one that is installed.
+fn find_program() -> Result<PathBuf, StartError> {
+    if !cfg!(target_os = "linux") {
+        return Err(StartError::Missing(
+            "the i2pd network needs Linux".to_owned(),
+        ));
+    }
+    if let Some(path) = env::var_os("EEPKIT_I2PD") {
+        let path = PathBuf::from(path);
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(StartError::Missing(format!(
+                "EEPKIT_I2PD names no file: {}",
+                path.display()
+            )))
+        };
+    }
+    find_in_path("i2pd")
+        .ok_or_else(|| StartError::Missing("install Debian's i2pd, or set EEPKIT_I2PD".to_owned()))
+}
+
+fn find_in_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        // Where Debian installs i2pd, which is not on everyone's path.
+        .chain(["/usr/sbin".into()])
+        .map(|dir| dir.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Whether this i2pd has the option `sam.portudp`, which came after 2.45 and has a fixed default
+/// since. Without the option, the UDP port follows the TCP port; an unknown option ends i2pd.
+fn knows_portudp(program: &Path) -> Result<bool, StartError> {
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text
+        .split_whitespace()
+        .skip_while(|word| *word != "version")
+        .nth(1)
+        .and_then(|version| version.split_once('.'))
+        .and_then(|(major, rest)| {
+            Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
+        });
+    let version: (u32, u32) =
+        version.ok_or_else(|| StartError::Router(format!("no version of i2pd in {text:?}")))?;
+    Ok(version > (2, 45))
+}
+
+/// Compiles `loopback.c`. The compiler driver `cc` is there wherever Rust can link a program.
+fn build_shim(dir: &Path) -> Result<PathBuf, StartError> {
+    let source = dir.join("loopback.c");
+    let library = dir.join("loopback.so");
+    fs::write(&source, include_str!("i2pd/loopback.c"))?;
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-pthread", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .output()
+        .map_err(|error| StartError::Missing(format!("install a C compiler: cc: {error}")))?;
+    if output.status.success() {
+        Ok(library)
+    } else {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(StartError::Missing(format!(
+            "cc cannot build a library: {errors}"
+        )))
+    }
+}
+
+/// Ports of the system's choice, for `count` routers.
+fn free_ports(count: usize) -> io::Result<Vec<config::Ports>> {
+    // All are held until all are chosen, so that none is given twice.
+    let mut held = Vec::new();
+    let mut choose = |ip: Ipv4Addr| -> io::Result<u16> {
+        let listener = TcpListener::bind((ip, 0))?;
+        let port = listener.local_addr()?.port();
+        held.push(listener);
+        Ok(port)
+    };
+    (0..count)
+        .map(|index| {
+            Ok(config::Ports {
+                ntcp2: choose(config::real_address(index))?,
+                console: choose(Ipv4Addr::LOCALHOST)?,
+                sam: choose(Ipv4Addr::LOCALHOST)?,
+                i2cp: choose(Ipv4Addr::LOCALHOST)?,
+                bob: choose(Ipv4Addr::LOCALHOST)?,
+                sam_udp: choose(Ipv4Addr::LOCALHOST)?,
+            })
+        })
+        .collect()
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}

@@ -1,0 +1,120 @@
+//! The configuration of one router.
+
+use std::{fs, io, net::Ipv4Addr, path::PathBuf};
+
+/// The network number. Chosen because it is neither the live network's (2) nor a devnet's, so that
+/// a router that strayed would be refused.
+const NETWORK: u8 = 77;
+
+/// What sets one router apart from the others.
+#[derive(Debug)]
+pub(super) struct RouterConfig {
+    /// Its place in the network; gives its address.
+    pub(super) index: usize,
+    /// Where it keeps everything.
+    pub(super) dir: PathBuf,
+    /// Whether it serves the network database.
+    pub(super) floodfill: bool,
+    /// Where it listens.
+    pub(super) ports: Ports,
+    /// Whether this version of i2pd has the option `sam.portudp`.
+    pub(super) portudp: bool,
+}
+
+/// The ports of one router: `ntcp2` at its own address, the others at 127.0.0.1.
+#[derive(Debug)]
+pub(super) struct Ports {
+    pub(super) ntcp2: u16,
+    pub(super) console: u16,
+    pub(super) sam: u16,
+    pub(super) sam_udp: u16,
+    pub(super) i2cp: u16,
+    pub(super) bob: u16,
+}
+
+/// The address where a router listens for other routers.
+pub(super) fn real_address(index: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 18, host_part(index), 1)
+}
+
+/// The address by which the others know it; `loopback.c` maps the two onto each other.
+fn shown_address(index: usize) -> Ipv4Addr {
+    Ipv4Addr::new(198, 18, host_part(index), 1)
+}
+
+fn host_part(index: usize) -> u8 {
+    u8::try_from(index + 1).expect("a test network has fewer than 255 routers")
+}
+
+impl RouterConfig {
+    /// The configuration file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.join("router.conf")
+    }
+
+    /// The log file.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// What the process writes to its standard error.
+    pub(super) fn errors(&self) -> PathBuf {
+        self.dir.join("stderr")
+    }
+
+    /// Writes the configuration file, and makes the directory for it.
+    ///
+    /// The address book is on because i2pd 2.45 crashes at STREAM CONNECT without one. Exploratory
+    /// tunnels are short inbound and long outbound so that of a session's first tunnels the
+    /// outbound ones are up before the inbound ones: in the other order, i2pd does not publish the
+    /// lease set before the next inbound tunnel comes.
+    pub(super) fn write(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        let Ports {
+            ntcp2,
+            console,
+            sam,
+            sam_udp,
+            i2cp,
+            bob,
+        } = self.ports;
+        let portudp = if self.portudp {
+            format!("portudp = {sam_udp}\n")
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "netid = {NETWORK}\n\
+             host = {shown}\n\
+             address4 = {real}\n\
+             port = {ntcp2}\n\
+             ipv4 = true\n\
+             ipv6 = false\n\
+             nat = false\n\
+             reservedrange = false\n\
+             floodfill = {floodfill}\n\
+             bandwidth = X\n\
+             share = 100\n\
+             log = file\n\
+             logfile = {log}\n\
+             loglevel = warn\n\
+             [http]\nenabled = true\naddress = 127.0.0.1\nport = {console}\n\
+             [httpproxy]\nenabled = false\n\
+             [socksproxy]\nenabled = false\n\
+             [sam]\nenabled = true\naddress = 127.0.0.1\nport = {sam}\n{portudp}\
+             [i2cp]\nenabled = true\naddress = 127.0.0.1\nport = {i2cp}\nsinglethread = false\n\
+             [bob]\nenabled = true\naddress = 127.0.0.1\nport = {bob}\n\
+             [reseed]\nurls =\nyggurls =\nthreshold = 0\n\
+             [ntcp2]\nenabled = true\npublished = true\n\
+             [ssu2]\nenabled = false\npublished = false\n\
+             [limits]\ntransittunnels = 5000\n\
+             [addressbook]\nenabled = true\n\
+             [exploratory]\ninbound.length = 1\noutbound.length = 3\n",
+            shown = shown_address(self.index),
+            real = real_address(self.index),
+            floodfill = self.floodfill,
+            log = self.log().display(),
+        );
+        fs::write(self.path(), text)
+    }
+}

@@ -1,0 +1,12 @@
+//! What the interoperability tests stand on: private networks of i2pd routers, and a SAM client
+//! that owes nothing to eepkit.
+//!
+//! The tests themselves are in `tests/interop`; `interop/README.md` says how to run them.
+
+mod i2pd;
+mod policy;
+mod sam;
+
+pub use i2pd::{I2pdNet, I2pdRouter, StartError};
+pub use policy::{Peer, interop_is_required, peers};
+pub use sam::{Accepting, SamSession, sam_command};

@@ -1,0 +1,33 @@
+//! What the environment asks of a test run.
+
+use std::env;
+
+/// Whose software the tests talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// i2pd, as a private network of routers of the system's binary.
+    I2pd,
+    /// emissary, as a devnet of routers in the test's own process.
+    Emissary,
+}
+
+/// The peers that `EEPKIT_PEER` names: `i2pd`, `emissary`, or `all` (the default).
+///
+/// # Errors
+///
+/// A sentence for the user when the variable holds anything else.
+pub fn peers() -> Result<Vec<Peer>, String> {
+    match env::var("EEPKIT_PEER").as_deref() {
+        Ok("i2pd") => Ok(vec![Peer::I2pd]),
+        Ok("emissary") => Ok(vec![Peer::Emissary]),
+        Ok("all" | "") | Err(env::VarError::NotPresent) => Ok(vec![Peer::Emissary, Peer::I2pd]),
+        _ => Err("EEPKIT_PEER must be i2pd, emissary or all".to_owned()),
+    }
+}
+
+/// Whether a peer that cannot be started is a failure rather than a reason to skip.
+///
+/// `EEPKIT_INTEROP=required` says so; `.ci/run` sets it.
+pub fn interop_is_required() -> bool {
+    env::var("EEPKIT_INTEROP").is_ok_and(|value| value == "required")
+}

@@ -1,0 +1,4 @@
+//! Rules of the house that no compiler holds: which crate may use which, and how files look.
+
+mod layers;
+mod tidy;

@@ -1,0 +1,49 @@
+//! i2pd with i2pd, without eepkit: when this fails, the network is at fault and not our code.
+
+use std::sync::Arc;
+
+use eepkit_interop::{Peer, SamSession};
+use libtest_mimic::Trial;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::lab::{Lab, Outcome, PATIENCE, noise, same};
+
+pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
+    lab.add(
+        trials,
+        Peer::I2pd,
+        "i2pd_exchanges_a_mebibyte_with_itself",
+        i2pd_exchanges_a_mebibyte_with_itself,
+    );
+}
+
+async fn i2pd_exchanges_a_mebibyte_with_itself(lab: Arc<Lab>) -> Outcome {
+    let (one, other) = lab.sam_addresses(Peer::I2pd).await?;
+    let options = lab.sam_options();
+    let (server, client) = tokio::try_join!(
+        SamSession::create(one, options, PATIENCE),
+        SamSession::create(other, options, PATIENCE),
+    )?;
+    let accepting = server.accept().await?;
+    let mut outgoing = client.connect(server.destination(), PATIENCE).await?;
+    let (mut incoming, peer) = accepting.accepted(PATIENCE).await?;
+    same(
+        "the peer's destination",
+        peer.as_str(),
+        client.destination(),
+    )?;
+
+    let data = noise(1, 1 << 20);
+    outgoing.write_all(&data).await?;
+    let mut received = vec![0; data.len()];
+    incoming.read_exact(&mut received).await?;
+    same("what arrived", received == data, true)?;
+    // i2pd has no half close: what arrives after the end shows that nothing else came.
+    drop(outgoing);
+    same(
+        "bytes after the end",
+        incoming.read(&mut received).await?,
+        0,
+    )?;
+    Ok(())
+}
