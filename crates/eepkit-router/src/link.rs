@@ -7,6 +7,8 @@
 //! and treats every route as [`Route::Auto`]. Nothing above this module knows which router it
 //! talks to.
 
+pub mod i2cp;
+
 use std::{
     fmt,
     future::Future,

@@ -39,19 +39,19 @@ struct Entry {
     /// [`SessionId::NONE`] until the router has given one.
     id: SessionId,
     keys: Arc<PrivateKeys>,
-    fast_receive: bool,
+    options: Options,
     /// Whether a lease set was handed over.
     has_lease_set: bool,
     reconfiguring: bool,
 }
 
 impl Entry {
-    fn new(handle: Handle, id: SessionId, keys: Arc<PrivateKeys>, options: &Options) -> Self {
+    fn new(handle: Handle, id: SessionId, keys: Arc<PrivateKeys>, options: Options) -> Self {
         Self {
             handle,
             id,
             keys,
-            fast_receive: options.fast_receive(),
+            options,
             has_lease_set: false,
             reconfiguring: false,
         }
@@ -61,7 +61,7 @@ impl Entry {
 impl Open {
     pub(super) fn new(config: Config, id: SessionId, now: Instant) -> Self {
         Self {
-            primary: Entry::new(Handle::PRIMARY, id, config.keys, &config.options),
+            primary: Entry::new(Handle::PRIMARY, id, config.keys, config.options),
             subsessions: Vec::new(),
             asked: None,
             tunnels_by: Some(now + TUNNELS_TIMEOUT),
@@ -159,7 +159,7 @@ impl Open {
                 session,
                 keys,
                 options,
-            } => self.open_subsession(core, now, session, keys, &options),
+            } => self.open_subsession(core, now, session, keys, options),
             Command::Close(Handle::PRIMARY) => {
                 // Routers do not all answer, so nobody waits for one.
                 let goodbye = core.send(&Message::DestroySession(self.primary.id));
@@ -203,7 +203,7 @@ impl Open {
             return Ok(());
         };
         let handle = entry.handle;
-        let confirm = !entry.fast_receive || asked_for.is_some();
+        let confirm = !entry.options.fast_receive() || asked_for.is_some();
         core.event(Event::Received {
             session: handle,
             payload,
@@ -310,6 +310,7 @@ impl Open {
             to,
             payload,
             nonce,
+            report,
             flags,
             deadline,
         } = outgoing;
@@ -333,7 +334,7 @@ impl Open {
                 session,
                 to,
                 payload,
-                nonce,
+                nonce: if report { nonce } else { 0 },
             },
             flags,
             expires: core.router_ms(now).saturating_add(left_ms),
@@ -385,8 +386,11 @@ impl Open {
             return Ok(());
         };
         entry.reconfiguring = true;
-        let (session, keys) = (entry.id, Arc::clone(&entry.keys));
-        let config = core.session_config(now, &keys, options)?;
+        // The whole configuration is sent again, so that defaults that are always told do not
+        // take the place of what was set before.
+        entry.options.extend_from(options);
+        let config = core.session_config(now, &entry.keys, &entry.options)?;
+        let session = entry.id;
         core.send(&Message::ReconfigureSession { session, config })
     }
 
@@ -396,7 +400,7 @@ impl Open {
         now: Instant,
         handle: Handle,
         keys: Arc<PrivateKeys>,
-        options: &Options,
+        options: Options,
     ) -> Result<(), CloseReason> {
         let router = core.router;
         let impossible = if !quirks::shares_connections(router.kind, router.version) {
@@ -418,7 +422,7 @@ impl Open {
             });
             return Ok(());
         }
-        match core.session_config(now, &keys, options) {
+        match core.session_config(now, &keys, &options) {
             Ok(config) => {
                 core.send(&Message::CreateSession(config))?;
                 self.asked = Some(Entry::new(handle, SessionId::NONE, keys, options));

@@ -202,6 +202,7 @@ fn send(bench: &Bench, nonce: u32) -> Command {
         to: peer(),
         payload: Bytes::from_static(b"payload"),
         nonce,
+        report: true,
         flags: SendFlags::default().with_omit_lease_set(true),
         deadline: bench.now + Duration::from_secs(20),
     })
@@ -622,6 +623,20 @@ fn messages_go_out_with_flags_and_deadline() {
             assert!(flags.omit_lease_set());
             assert_eq!(u128::from(*expires), UNIX_NOW.as_millis() + 25_000);
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_router_gets_no_nonce_where_no_report_is_wanted() {
+    let mut bench = Bench::ready("0.9.66");
+    let Command::Send(mut outgoing) = send(&bench, 42) else {
+        unreachable!()
+    };
+    outgoing.report = false;
+    bench.command(Command::Send(outgoing));
+    match bench.sent().as_slice() {
+        [Message::SendMessageExpires(sent)] => assert_eq!(sent.message.nonce, 0),
         other => panic!("{other:?}"),
     }
 }
@@ -1122,7 +1137,9 @@ fn a_destroyed_session_is_over() {
 
 #[test]
 fn tunnel_options_can_be_changed() {
-    let mut bench = Bench::ready("0.9.66");
+    let mut bench = Bench::new(&[("inbound.length", "1")]);
+    bench.greet("0.9.66", BandwidthLimits::default());
+    bench.accept();
     let mut options = Options::new();
     options.set_inbound_quantity(4).expect("valid");
     for (status, expected) in [
@@ -1142,6 +1159,7 @@ fn tunnel_options_can_be_changed() {
                 },
             ] => {
                 assert_eq!(config.options.get("inbound.quantity"), Some("4"));
+                assert_eq!(config.options.get("inbound.length"), Some("1"), "as before");
             }
             other => panic!("{other:?}"),
         }

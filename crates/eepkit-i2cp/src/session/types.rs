@@ -128,8 +128,11 @@ pub struct Outgoing {
     pub to: Destination,
     /// What it carries, in gzip framing.
     pub payload: Bytes,
-    /// Comes back in [`Event::MessageStatus`]; 0 asks for no report.
+    /// Comes back in [`Event::MessageStatus`], if it is not 0.
     pub nonce: u32,
+    /// Whether the router is asked what became of it. If not, only a message that could not be
+    /// handed to the router is reported.
+    pub report: bool,
     /// How the router should treat it.
     pub flags: SendFlags,
     /// The router may drop it after this.
@@ -225,7 +228,7 @@ pub enum Event {
         /// What it carries, in gzip framing.
         payload: Bytes,
     },
-    /// What became of a message whose nonce was not 0.
+    /// What became of a message; see [`Outgoing::report`].
     MessageStatus {
         /// The session it came from.
         session: Handle,

@@ -1,0 +1,424 @@
+//! The task that owns a connection to a router.
+
+use std::{collections::VecDeque, future::pending, io, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use eepkit_i2cp::{
+    CloseReason, Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::mpsc::{self, error::TryRecvError},
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, trace, warn};
+
+use super::{reports::Reports, translate, transport::Connection};
+use crate::link::{self, DropReason, LostReason, OpenError, PathId, Stage};
+
+pub(super) struct Driver {
+    session: Session,
+    reader: ReadHalf<Connection>,
+    writer: WriteHalf<Connection>,
+    in_process: bool,
+    /// When the machine wants to be woken.
+    wake_at: Option<Instant>,
+    /// Bytes for the router, at most [`MAX_OUTGOING`] and what one command adds.
+    outgoing: BytesMut,
+    /// Whether what was written may still wait inside the connection, as TLS records do.
+    needs_flush: bool,
+    /// Events of the machine that were not delivered yet; no more is read until they are. Payloads
+    /// in it are still compressed, so it is bounded by the size of a read and by [`MAX_EVENTS`].
+    events: VecDeque<Event>,
+    read_buffer: Box<[u8]>,
+    reports: Reports,
+    has_lease_set: bool,
+    /// What the system said when the connection broke.
+    broken: Option<io::Error>,
+}
+
+impl Driver {
+    pub(super) fn new(connection: Connection, session: Session, in_process: bool) -> Self {
+        let (reader, writer) = tokio::io::split(connection);
+        Self {
+            session,
+            reader,
+            writer,
+            in_process,
+            wake_at: None,
+            outgoing: BytesMut::new(),
+            needs_flush: false,
+            events: VecDeque::new(),
+            read_buffer: vec![0; READ_LEN].into(),
+            reports: Reports::default(),
+            has_lease_set: false,
+            broken: None,
+        }
+    }
+
+    /// Goes on until the router has accepted the session.
+    ///
+    /// Cancel safe in that dropping the future closes the connection, with which the router ends
+    /// what was begun.
+    pub(super) async fn open(&mut self, name: &str, limit: Duration) -> Result<(), OpenError> {
+        let mut connected = false;
+        loop {
+            self.drain();
+            while let Some(event) = self.events.pop_front() {
+                match event {
+                    Event::Connected { version, router } => {
+                        connected = true;
+                        debug!(router = name, %version, kind = ?router, "connected");
+                    }
+                    Event::ClockOffset(offset) => note_clock(offset),
+                    Event::Opened(Handle::PRIMARY) => return Ok(()),
+                    Event::Closed(CloseReason::Eof) if self.in_process => {
+                        return Err(OpenError::Stopped);
+                    }
+                    Event::Closed(CloseReason::Eof) if !connected => {
+                        let at = name.to_owned();
+                        let why = self.how_it_ended();
+                        return Err(OpenError::NotARouter { at, why });
+                    }
+                    Event::Closed(CloseReason::Eof) => {
+                        return Err(OpenError::Refused(self.how_it_ended()));
+                    }
+                    Event::Closed(reason) => {
+                        return Err(translate::open_error(reason, name, limit));
+                    }
+                    _ => {}
+                }
+            }
+            self.exchange(true).await;
+        }
+    }
+
+    /// Goes on until the session ends.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<link::Command>,
+        events: mpsc::Sender<link::Event>,
+    ) {
+        let mut delivery = VecDeque::from([link::Event::Stage(Stage::BuildingTunnels)]);
+        loop {
+            self.take_commands(&mut commands, &mut delivery);
+            self.drain();
+            if self.session.is_closed() {
+                break;
+            }
+            self.translate_next(&mut delivery);
+            let may_read = delivery.is_empty();
+            let may_command = self.may_command(&delivery);
+            tokio::select! {
+                biased;
+                permit = events.reserve(), if !delivery.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = delivery.pop_front() {
+                            permit.send(event);
+                        }
+                    }
+                    // The link was dropped; the end of the commands follows.
+                    Err(_) => {
+                        delivery.clear();
+                        self.events.clear();
+                    }
+                },
+                () = self.exchange(may_read) => {}
+                command = commands.recv(), if may_command => {
+                    self.command(command, &mut delivery);
+                }
+            }
+        }
+        self.say_goodbye().await;
+        loop {
+            self.translate_next(&mut delivery);
+            let Some(event) = delivery.pop_front() else {
+                return;
+            };
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes what the machine wants.
+    fn drain(&mut self) {
+        loop {
+            match self.session.poll_output() {
+                Output::Transmit(bytes) => self.outgoing.extend_from_slice(&bytes),
+                Output::Event(event) => self.events.push_back(event),
+                Output::Timeout(at) => {
+                    self.wake_at = at.map(Instant::from_std);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for one thing to happen on the connection or the clock, and lets the machine know.
+    ///
+    /// Cancel safe: what was read has reached the machine, and what was written is taken off.
+    async fn exchange(&mut self, may_read: bool) {
+        let (reader, writer) = (&mut self.reader, &mut self.writer);
+        let (outgoing, needs_flush, wake_at) = (&self.outgoing, self.needs_flush, self.wake_at);
+        let write = async {
+            if !outgoing.is_empty() {
+                Happened::Wrote(writer.write(outgoing).await)
+            } else if needs_flush {
+                Happened::Flushed(writer.flush().await)
+            } else {
+                pending().await
+            }
+        };
+        let wake = async {
+            match wake_at {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        let happened = tokio::select! {
+            biased;
+            happened = write => happened,
+            read = reader.read(&mut self.read_buffer), if may_read => Happened::Read(read),
+            () = wake => Happened::Woke,
+        };
+        let now = Instant::now().into_std();
+        let input = match happened {
+            Happened::Wrote(Ok(0)) | Happened::Read(Ok(0)) => Input::Eof,
+            Happened::Wrote(Ok(len)) => {
+                self.outgoing.advance(len);
+                self.needs_flush = true;
+                return;
+            }
+            Happened::Flushed(Ok(())) => {
+                self.needs_flush = false;
+                return;
+            }
+            Happened::Read(Ok(len)) => Input::Receive(&self.read_buffer[..len]),
+            Happened::Woke => Input::Timeout,
+            Happened::Wrote(Err(error))
+            | Happened::Flushed(Err(error))
+            | Happened::Read(Err(error)) => {
+                self.broken = Some(error);
+                Input::Eof
+            }
+        };
+        self.session.handle_input(now, input);
+    }
+
+    /// Hands some of the commands that wait to the machine, without waiting for any.
+    ///
+    /// So neither a router that never stops sending nor an application that never stops asking can
+    /// hold up the other.
+    fn take_commands(
+        &mut self,
+        commands: &mut mpsc::Receiver<link::Command>,
+        delivery: &mut VecDeque<link::Event>,
+    ) {
+        for _ in 0..COMMANDS_AT_A_TIME {
+            if !self.may_command(delivery) || self.session.is_closed() {
+                return;
+            }
+            match commands.try_recv() {
+                Ok(command) => self.command(Some(command), delivery),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => self.command(None, delivery),
+            }
+            self.drain();
+        }
+    }
+
+    /// Whether there is room for what a command leads to.
+    fn may_command(&self, delivery: &VecDeque<link::Event>) -> bool {
+        self.outgoing.len() < MAX_OUTGOING && self.events.len() + delivery.len() < MAX_EVENTS
+    }
+
+    /// Obeys a command; `None` stands for the end of the link.
+    fn command(&mut self, command: Option<link::Command>, delivery: &mut VecDeque<link::Event>) {
+        let now = Instant::now();
+        let session = Handle::PRIMARY;
+        let command = match command {
+            None => Command::Close(session),
+            Some(link::Command::Send(outgoing)) => match self.outgoing_message(now, outgoing) {
+                Ok(outgoing) => Command::Send(outgoing),
+                Err((token, reason)) => {
+                    return delivery.push_back(link::Event::Dropped { token, reason });
+                }
+            },
+            Some(link::Command::PublishLeaseSet(lease_set)) => {
+                Command::PublishLeaseSet { session, lease_set }
+            }
+            Some(link::Command::Quantity { inbound, outbound }) => {
+                let mut options = Options::new();
+                let set = options
+                    .set_inbound_quantity(inbound)
+                    .and_then(|()| options.set_outbound_quantity(outbound));
+                if let Err(error) = set {
+                    return debug!(%error, "ignored a number of tunnels");
+                }
+                Command::Reconfigure { session, options }
+            }
+            Some(link::Command::Lookup {
+                id,
+                target,
+                timeout,
+            }) => {
+                let target = translate::target(target);
+                Command::Lookup {
+                    id,
+                    target,
+                    timeout,
+                }
+            }
+            // There are no paths to retire.
+            Some(link::Command::Retire(_)) => return,
+        };
+        self.session
+            .handle_input(now.into_std(), Input::Command(command));
+    }
+
+    fn outgoing_message(
+        &mut self,
+        now: Instant,
+        outgoing: link::Outgoing,
+    ) -> Result<Outgoing, (u64, DropReason)> {
+        if outgoing.deadline <= now {
+            return Err((outgoing.token, DropReason::Expired));
+        }
+        let (nonce, due) = self.reports.next(now, outgoing.token, outgoing.to.hash());
+        Ok(Outgoing {
+            session: Handle::PRIMARY,
+            payload: translate::encode_payload(&outgoing.payload, outgoing.compress),
+            to: outgoing.to,
+            nonce,
+            report: due && self.session.reports_messages(),
+            flags: translate::flags(&outgoing.options),
+            deadline: outgoing.deadline.into_std(),
+        })
+    }
+
+    /// Turns events of the machine into those of the link, until one waits to be delivered. Only
+    /// then is the next payload inflated.
+    fn translate_next(&mut self, delivery: &mut VecDeque<link::Event>) {
+        while delivery.is_empty() {
+            let Some(event) = self.events.pop_front() else {
+                return;
+            };
+            self.translate_event(event, delivery);
+        }
+    }
+
+    fn translate_event(&mut self, event: Event, delivery: &mut VecDeque<link::Event>) {
+        let event = match event {
+            Event::LeaseSetWanted { leases, .. } => link::Event::LeaseSetWanted(leases),
+            Event::LeaseSetSent(_) => {
+                if std::mem::replace(&mut self.has_lease_set, true) {
+                    return;
+                }
+                // I2CP says nothing about what becomes of the lease set, so the session counts as
+                // ready.
+                delivery.push_back(link::Event::Stage(Stage::LeaseSetHandedOver));
+                link::Event::Stage(Stage::Ready)
+            }
+            Event::Received { payload, .. } => match translate::decode_payload(&payload) {
+                Some(payload) => link::Event::Received {
+                    payload,
+                    path: PathId::ANY,
+                },
+                None => return,
+            },
+            Event::MessageStatus { nonce, status, .. } => {
+                let is_final = status != DeliveryStatus::ACCEPTED;
+                match self.reports.token(nonce, is_final) {
+                    Some(token) if is_final && status.is_success() => link::Event::Sent { token },
+                    Some(token) if is_final => {
+                        let reason = translate::drop_reason(status);
+                        link::Event::Dropped { token, reason }
+                    }
+                    _ => return,
+                }
+            }
+            Event::LookupDone { id, result } => {
+                let result = translate::answer(result);
+                link::Event::LookupDone { id, result }
+            }
+            Event::Closed(reason) => {
+                debug!(%reason, broken = ?self.broken, "the session ended");
+                link::Event::Lost(match reason {
+                    CloseReason::Eof if self.in_process => LostReason::Stopped,
+                    CloseReason::Eof => LostReason::Connection(self.how_it_ended()),
+                    reason => translate::lost_reason(reason),
+                })
+            }
+            Event::ClockOffset(offset) => return note_clock(offset),
+            Event::Reconfigured { accepted, .. } => {
+                return debug!(accepted, "asked for another number of tunnels");
+            }
+            other => return trace!(?other, "not for the link"),
+        };
+        delivery.push_back(event);
+    }
+
+    fn how_it_ended(&self) -> String {
+        match &self.broken {
+            Some(error) => error.to_string(),
+            None => "the router closed it".to_owned(),
+        }
+    }
+
+    /// Writes what is left and closes the connection, for as long as a goodbye may take.
+    async fn say_goodbye(&mut self) {
+        let goodbye = async {
+            self.writer.write_all(&self.outgoing).await?;
+            self.writer.flush().await?;
+            self.writer.shutdown().await
+        };
+        match timeout(GOODBYE_TIMEOUT, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => trace!(%error, "the connection had ended already"),
+            Err(_) => debug!("the router did not take the last messages"),
+        }
+    }
+}
+
+enum Happened {
+    Wrote(io::Result<usize>),
+    Flushed(io::Result<()>),
+    Read(io::Result<usize>),
+    Woke,
+}
+
+/// Says so if the clocks differ by more than makes no difference.
+fn note_clock(offset_ms: i64) {
+    let offset = Duration::from_millis(offset_ms.unsigned_abs());
+    if offset > CLOCK_TOLERANCE {
+        let ahead_seconds = offset_ms / 1000;
+        warn!(
+            ahead_seconds,
+            "the router's clock differs from ours: one of them is wrong"
+        );
+    }
+}
+
+/// How far a clock may be off without a word. Routers refuse a session configuration whose date is
+/// off by 30 seconds (I2CP, "Session Config").
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+
+/// Bytes for the router beyond which no further command is taken. Chosen as four messages of the
+/// greatest length, or a window of ordinary ones.
+const MAX_OUTGOING: usize = 256 * 1024;
+
+/// Events beyond which no further command is taken. Chosen as more than a well-behaved application
+/// leaves undelivered, since it takes all events before it gives a command.
+const MAX_EVENTS: usize = 1024;
+
+/// Commands between two looks at the connection. Chosen as half of what the channel holds.
+const COMMANDS_AT_A_TIME: usize = 32;
+
+/// Bytes that are read at a time: one message of the greatest length.
+const READ_LEN: usize = 64 * 1024;
+
+/// How long the last messages may take to leave. Chosen so that a drop is never felt, on a
+/// connection that is local as a rule.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
