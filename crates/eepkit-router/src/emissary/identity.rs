@@ -1,0 +1,159 @@
+//! A router's keys and identity.
+
+use std::{fmt, net::SocketAddr};
+
+use eepkit_wire::Hash;
+use emissary_core::{
+    Config,
+    crypto::{SigningPrivateKey, StaticPrivateKey},
+    primitives::{RouterAddress, RouterInfo},
+};
+use rand::Rng;
+
+use super::runtime::Runtime;
+
+/// Bytes of encryption key, padding and signing key of an identity (common structures
+/// specification, "RouterIdentity").
+const KEYS: usize = 384;
+
+/// Key certificate for Ed25519 signatures (type 7) and X25519 encryption (type 4): its type, its
+/// length and the two key types (common structures specification, "Key Certificates").
+const CERTIFICATE: [u8; 7] = [5, 0, 4, 0, 7, 0, 4];
+
+/// A router's keys and identity.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) static_key: [u8; 32],
+    pub(crate) signing_key: [u8; 32],
+    pub(crate) ntcp2_key: [u8; 32],
+    pub(crate) ntcp2_iv: [u8; 16],
+    pub(crate) ssu2_static_key: [u8; 32],
+    pub(crate) ssu2_intro_key: [u8; 32],
+    padding: [u8; KEYS - 64],
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Length of [`Identity::to_bytes`].
+    pub(crate) const LENGTH: usize = 5 * 32 + 16 + KEYS - 64;
+
+    /// Draws new keys.
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
+        let mut bytes = [0; Self::LENGTH];
+        rng.fill_bytes(&mut bytes);
+        Self::from_bytes(&bytes)
+    }
+
+    /// The keys as they are kept in a file.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        [
+            &self.static_key[..],
+            &self.signing_key,
+            &self.ntcp2_key,
+            &self.ntcp2_iv,
+            &self.ssu2_static_key,
+            &self.ssu2_intro_key,
+            &self.padding,
+        ]
+        .concat()
+    }
+
+    /// The keys from a file. Any bytes are keys.
+    pub(crate) fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
+        fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+            let mut field = [0; N];
+            // The length of the array is the sum of the lengths of the fields.
+            if let Some((first, rest)) = bytes.split_first_chunk() {
+                field = *first;
+                *bytes = rest;
+            }
+            field
+        }
+        let mut bytes = &bytes[..];
+        Self {
+            static_key: take(&mut bytes),
+            signing_key: take(&mut bytes),
+            ntcp2_key: take(&mut bytes),
+            ntcp2_iv: take(&mut bytes),
+            ssu2_static_key: take(&mut bytes),
+            ssu2_intro_key: take(&mut bytes),
+            padding: take(&mut bytes),
+        }
+    }
+
+    /// The identity as a router info begins with it.
+    pub(crate) fn serialized(&self) -> Vec<u8> {
+        let static_key = StaticPrivateKey::from_bytes(self.static_key).public();
+        let signing_key = SigningPrivateKey::from(self.signing_key).public();
+        let mut serialized = Vec::with_capacity(KEYS + CERTIFICATE.len());
+        serialized.extend_from_slice(static_key.as_ref());
+        serialized.extend_from_slice(&self.padding);
+        serialized.extend_from_slice(signing_key.as_ref());
+        serialized.extend_from_slice(&CERTIFICATE);
+        serialized
+    }
+
+    /// The identity's hash, the router's name in the network database.
+    pub(crate) fn id(&self) -> Hash {
+        Hash::of(&self.serialized())
+    }
+
+    /// The router info of a router with this configuration that takes NTCP2 connections at
+    /// `address`.
+    pub(crate) fn router_info(&self, config: &Config, address: SocketAddr) -> Vec<u8> {
+        let address = RouterAddress::new_published_ntcp2(
+            self.ntcp2_key,
+            self.ntcp2_iv,
+            None,
+            true,
+            address.ip(),
+            address,
+        );
+        let signing_key = SigningPrivateKey::from(self.signing_key);
+        let static_key = StaticPrivateKey::from_bytes(self.static_key);
+        RouterInfo::new::<Runtime>(
+            config,
+            Some(address),
+            None,
+            None,
+            None,
+            &static_key,
+            &signing_key,
+            false,
+        )
+        .serialize(&signing_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_identity_survive_their_file_form() {
+        let identity = Identity::new(&mut rand::rng());
+
+        let bytes = identity.to_bytes();
+        let read = Identity::from_bytes(bytes[..].try_into().unwrap());
+
+        assert_eq!(read, identity);
+        assert_eq!(read.serialized(), identity.serialized());
+        assert_eq!(read.serialized().len(), 391);
+    }
+
+    #[test]
+    fn debug_output_names_the_router_and_shows_no_key() {
+        let identity = Identity::new(&mut rand::rng());
+
+        let text = format!("{identity:?}");
+
+        assert!(text.len() < 60, "{text}");
+    }
+}

@@ -1,0 +1,122 @@
+//! A session as small as the tests here need it: it keeps its lease set published and passes
+//! messages. What a session of the library does beyond that is tested there.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eepkit_i2cp::{LeaseSetMaker, Options};
+use eepkit_router::{
+    clock,
+    link::{
+        Command, Connector, Event, Link, LookupAnswer, LookupError, LookupTarget, LostReason,
+        Outgoing, Payload, Route, SendOptions, Setup, Stage,
+    },
+};
+use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::time::{Instant, timeout};
+
+/// How long anything may take here.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct TestSession {
+    link: Box<dyn Link>,
+    keys: Arc<PrivateKeys>,
+    maker: LeaseSetMaker,
+}
+
+impl TestSession {
+    /// Opens a session with new keys and waits until peers can reach it.
+    pub(crate) async fn open(router: &dyn Connector) -> Self {
+        let mut rng = StdRng::from_rng(&mut rand::rng());
+        let keys = Arc::new(PrivateKeys::generate(SignatureType::ED25519, &mut rng).unwrap());
+        let mut options = Options::new();
+        for key in ["inbound.quantity", "outbound.quantity"] {
+            options.set(key, "2").unwrap();
+        }
+        let maker = LeaseSetMaker::new(Arc::clone(&keys), &options, &mut rng).unwrap();
+        let setup = Setup { keys: Arc::clone(&keys), options, timeout: DEADLINE };
+        let link = router.open(setup).await.unwrap();
+        let mut session = Self { link, keys, maker };
+        timeout(DEADLINE, session.until_ready()).await.expect("no lease set in time");
+        session
+    }
+
+    pub(crate) fn destination(&self) -> Destination {
+        self.keys.destination().clone()
+    }
+
+    async fn until_ready(&mut self) {
+        loop {
+            if let Event::Stage(Stage::Ready) = self.event().await {
+                return;
+            }
+        }
+    }
+
+    /// The next event that is none of housekeeping.
+    pub(crate) async fn event(&mut self) -> Event {
+        loop {
+            let event = poll_fn(|cx| self.link.poll_event(cx)).await;
+            let Event::LeaseSetWanted(leases) = event else {
+                return event;
+            };
+            let lease_set = self.maker.make(&leases, clock::unix_now()).unwrap();
+            self.submit(Command::PublishLeaseSet(lease_set)).await;
+        }
+    }
+
+    async fn submit(&mut self, command: Command) {
+        poll_fn(|cx| self.link.poll_ready(cx)).await;
+        self.link.submit(command);
+    }
+
+    pub(crate) async fn send(&mut self, to: &Destination, body: &'static [u8]) {
+        let payload = Payload { protocol: 18, from_port: 1, to_port: 2, body: Bytes::from(body) };
+        let outgoing = Outgoing {
+            token: 0,
+            to: to.clone(),
+            route: Route::Auto,
+            payload,
+            compress: false,
+            deadline: Instant::now() + DEADLINE,
+            options: SendOptions::default(),
+        };
+        self.submit(Command::Send(outgoing)).await;
+    }
+
+    pub(crate) async fn receive(&mut self) -> Payload {
+        let received = timeout(DEADLINE, async {
+            loop {
+                if let Event::Received { payload, .. } = self.event().await {
+                    return payload;
+                }
+            }
+        });
+        received.await.expect("no message in time")
+    }
+
+    pub(crate) async fn look_up(
+        &mut self,
+        target: LookupTarget,
+    ) -> Result<LookupAnswer, LookupError> {
+        self.submit(Command::Lookup { id: 7, target, timeout: DEADLINE }).await;
+        loop {
+            if let Event::LookupDone { result, .. } = self.event().await {
+                return result;
+            }
+        }
+    }
+
+    /// Waits until the session is lost.
+    pub(crate) async fn lost(&mut self) -> LostReason {
+        let lost = timeout(DEADLINE, async {
+            loop {
+                if let Event::Lost(reason) = self.event().await {
+                    return reason;
+                }
+            }
+        });
+        lost.await.expect("the session was not lost")
+    }
+}
