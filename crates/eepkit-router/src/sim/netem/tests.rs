@@ -1,0 +1,303 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const MESSAGES: usize = 20_000;
+
+/// When each of `count` messages of `bytes` bytes arrives, offered `gap` apart; `None` if lost.
+fn run(
+    model: &LinkModel,
+    seed: u64,
+    count: usize,
+    gap: Duration,
+    bytes: usize,
+) -> Vec<Option<Duration>> {
+    let start = Instant::now();
+    let mut way = Netem::new(seed);
+    (0..count)
+        .map(|i| {
+            let now = start + gap * u32::try_from(i).expect("few messages");
+            match way.offer(model, now, bytes) {
+                Fate::Arrives { at, .. } => Some(at - now),
+                Fate::Dropped(_) => None,
+            }
+        })
+        .collect()
+}
+
+fn lost_share(arrivals: &[Option<Duration>]) -> f64 {
+    arrivals.iter().filter(|a| a.is_none()).count() as f64 / arrivals.len() as f64
+}
+
+/// Lengths of the runs of losses.
+fn bursts(arrivals: &[Option<Duration>]) -> Vec<usize> {
+    arrivals
+        .split(Option::is_some)
+        .map(<[_]>::len)
+        .filter(|length| *length > 0)
+        .collect()
+}
+
+#[test]
+fn the_default_way_has_no_faults_and_takes_no_time() {
+    let arrivals = run(&LinkModel::default(), 1, 1000, MS, 60_000);
+
+    assert!(arrivals.iter().all(|delay| *delay == Some(Duration::ZERO)));
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    let model = LinkModel::default()
+        .delay(100 * MS)
+        .spread(50 * MS)
+        .jitter(20 * MS)
+        .loss(Loss::bursts(0.1, 3.0))
+        .reorder(0.05, 30 * MS)
+        .duplicate(0.05);
+
+    assert_eq!(run(&model, 7, 1000, MS, 100), run(&model, 7, 1000, MS, 100));
+    assert_ne!(run(&model, 7, 1000, MS, 100), run(&model, 8, 1000, MS, 100));
+}
+
+#[test]
+fn random_loss_has_the_share_asked_for_and_no_longer_runs_than_chance() {
+    for share in [0.01, 0.05, 0.1, 0.5] {
+        let arrivals = run(
+            &LinkModel::default().loss(Loss::random(share)),
+            3,
+            MESSAGES,
+            MS,
+            1,
+        );
+
+        let lost = lost_share(&arrivals);
+        assert!((lost / share - 1.0).abs() < 0.12, "{share}: {lost}");
+        let runs = bursts(&arrivals);
+        let mean = runs.iter().sum::<usize>() as f64 / runs.len() as f64;
+        assert!((mean * (1.0 - share) - 1.0).abs() < 0.05, "{share}: {mean}");
+    }
+}
+
+#[test]
+fn bursts_have_the_share_and_the_mean_length_asked_for() {
+    for (share, length) in [(0.01, 4.0), (0.05, 10.0), (0.2, 2.0)] {
+        let model = LinkModel::default().loss(Loss::bursts(share, length));
+        let arrivals = run(&model, 11, 10 * MESSAGES, MS, 1);
+
+        let lost = lost_share(&arrivals);
+        assert!((lost / share - 1.0).abs() < 0.12, "{share}: {lost}");
+        let runs = bursts(&arrivals);
+        let mean = runs.iter().sum::<usize>() as f64 / runs.len() as f64;
+        assert!((mean / length - 1.0).abs() < 0.12, "{length}: {mean}");
+    }
+}
+
+#[test]
+fn a_share_that_the_burst_length_cannot_give_is_kept_by_longer_bursts() {
+    let model = LinkModel::default().loss(Loss::bursts(0.8, 1.0));
+
+    let lost = lost_share(&run(&model, 5, MESSAGES, MS, 1));
+
+    assert!((0.78..0.82).contains(&lost), "{lost}");
+}
+
+#[test]
+fn certain_loss_loses_everything_and_odd_probabilities_are_clamped() {
+    for loss in [Loss::random(1.0), Loss::random(7.0), Loss::bursts(1.0, 3.0)] {
+        assert_eq!(
+            lost_share(&run(&LinkModel::default().loss(loss), 1, 500, MS, 1)),
+            1.0
+        );
+    }
+    for loss in [
+        Loss::NONE,
+        Loss::random(-1.0),
+        Loss::random(f64::NAN),
+        Loss::bursts(0.0, 9.0),
+    ] {
+        assert_eq!(
+            lost_share(&run(&LinkModel::default().loss(loss), 1, 500, MS, 1)),
+            0.0
+        );
+    }
+}
+
+#[test]
+fn jitter_stays_in_its_bounds_and_keeps_the_order() {
+    let model = LinkModel::default().delay(100 * MS).jitter(40 * MS);
+    let arrivals = run(&model, 2, MESSAGES, MS, 1);
+
+    let mut latest = Duration::ZERO;
+    let mut distinct = BTreeMap::new();
+    for (i, delay) in arrivals.iter().enumerate() {
+        let delay = delay.expect("nothing is lost");
+        assert!((100 * MS..=140 * MS).contains(&delay), "{delay:?}");
+        let at = MS * u32::try_from(i).expect("few messages") + delay;
+        assert!(at >= latest);
+        latest = at;
+        *distinct.entry(delay).or_insert(0) += 1;
+    }
+    assert!(distinct.len() > 100, "{}", distinct.len());
+}
+
+#[test]
+fn ways_spread_around_the_delay() {
+    let model = LinkModel::default().delay(300 * MS).spread(200 * MS);
+    let delays: Vec<_> = (0..1000)
+        .map(|seed| run(&model, seed, 2, MS, 1))
+        .inspect(|two| assert_eq!(two[0], two[1]))
+        .filter_map(|two| two[0])
+        .collect();
+
+    assert!(
+        delays
+            .iter()
+            .all(|delay| (100 * MS..=500 * MS).contains(delay))
+    );
+    let mean = delays.iter().sum::<Duration>() / 1000;
+    assert!((290 * MS..310 * MS).contains(&mean), "{mean:?}");
+    assert!(delays.iter().any(|delay| *delay < 150 * MS));
+    assert!(delays.iter().any(|delay| *delay > 450 * MS));
+}
+
+#[test]
+fn the_rate_is_kept_to_the_byte() {
+    let model = LinkModel::default()
+        .rate(Rate::bytes_per_second(100_000))
+        .queue(Duration::from_secs(100));
+    let start = Instant::now();
+    let mut way = Netem::new(1);
+
+    // A thousand messages at once, 1 kB each: the last has left after ten seconds.
+    let last = (0..1000)
+        .map(|_| way.offer(&model, start, 1000))
+        .last()
+        .expect("a thousand");
+
+    let Fate::Arrives { at, .. } = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(at - start, Duration::from_secs(10));
+}
+
+#[test]
+fn an_idle_bottleneck_saves_nothing_up() {
+    let model = LinkModel::default().rate(Rate::bytes_per_second(1000));
+    let arrivals = run(&model, 1, 100, 5 * MS, 1);
+
+    assert!(arrivals.iter().all(|delay| *delay == Some(MS)));
+}
+
+#[test]
+fn what_would_wait_for_longer_than_the_queue_is_dropped() {
+    // 10 ms a message; the queue holds those that wait for 0, 10, ... 100 ms.
+    let model = LinkModel::default()
+        .rate(Rate::bytes_per_second(100_000))
+        .queue(100 * MS);
+    let start = Instant::now();
+    let mut way = Netem::new(1);
+
+    let fates: Vec<_> = (0..20).map(|_| way.offer(&model, start, 1000)).collect();
+
+    let arrived = fates
+        .iter()
+        .filter(|fate| matches!(fate, Fate::Arrives { .. }))
+        .count();
+    assert_eq!(arrived, 11);
+    assert!(
+        fates[11..]
+            .iter()
+            .all(|fate| *fate == Fate::Dropped(LinkDrop::Queue))
+    );
+    // Once there is room again, messages pass again.
+    assert!(matches!(
+        way.offer(&model, start + 50 * MS, 1000),
+        Fate::Arrives { .. }
+    ));
+}
+
+#[test]
+fn offered_twice_the_rate_half_is_dropped() {
+    let model = LinkModel::default().rate(Rate::bytes_per_second(500_000));
+    let arrivals = run(&model, 1, MESSAGES, MS, 1000);
+
+    let lost = lost_share(&arrivals);
+    assert!((0.48..0.5).contains(&lost), "{lost}");
+}
+
+#[test]
+fn reordered_messages_are_overtaken_and_the_others_keep_their_order() {
+    let model = LinkModel::default().delay(50 * MS).reorder(0.1, 5 * MS);
+    let start = Instant::now();
+    let mut way = Netem::new(4);
+    let mut held = 0;
+    for i in 0..10_000 {
+        let now = start + MS * i;
+        let Fate::Arrives {
+            at,
+            again,
+            reordered,
+        } = way.offer(&model, now, 1)
+        else {
+            panic!("nothing is lost");
+        };
+        assert_eq!(again, None);
+        assert_eq!(at - now, if reordered { 55 * MS } else { 50 * MS });
+        held += u32::from(reordered);
+    }
+    assert!((900..1100).contains(&held), "{held}");
+}
+
+#[test]
+fn duplicates_have_the_share_asked_for() {
+    let model = LinkModel::default().duplicate(0.2);
+    let start = Instant::now();
+    let mut way = Netem::new(4);
+
+    let twice = (0..10_000)
+        .filter(|_| {
+            matches!(
+                way.offer(&model, start, 1),
+                Fate::Arrives { again: Some(_), .. }
+            )
+        })
+        .count();
+
+    assert!((1900..2100).contains(&twice), "{twice}");
+}
+
+#[test]
+fn a_change_of_the_model_holds_from_the_next_message_on() {
+    let start = Instant::now();
+    let mut way = Netem::new(1);
+    let slow = LinkModel::default().delay(500 * MS);
+    let lossy = LinkModel::default().loss(1.0.into());
+
+    assert!(
+        matches!(way.offer(&slow, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
+    );
+    assert_eq!(way.offer(&lossy, start, 1), Fate::Dropped(LinkDrop::Loss));
+    // A shorter delay does not let messages overtake those already on their way.
+    let fast = LinkModel::default().delay(10 * MS);
+    assert!(
+        matches!(way.offer(&fast, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
+    );
+}
+
+#[test]
+fn absurd_sizes_and_rates_do_not_overflow() {
+    let model = LinkModel::default()
+        .rate(Rate::bytes_per_second(0))
+        .queue(Duration::MAX);
+    let mut way = Netem::new(1);
+
+    assert!(matches!(
+        way.offer(&model, Instant::now(), 1 << 20),
+        Fate::Arrives { .. }
+    ));
+    assert_eq!(
+        Rate::mib_per_second(u64::MAX).as_bytes_per_second(),
+        u64::MAX
+    );
+}
