@@ -1,0 +1,42 @@
+//! The I2P streaming protocol as a state machine without I/O.
+//!
+//! [`Endpoint`] is all there is to drive: packets and time go in, packets, events and the next
+//! deadline come out. It holds the streams of one destination; reliability belongs to the stream,
+//! round-trip time, congestion control, pacing and loss detection belong to the path to a peer and
+//! are shared by all streams to it.
+//!
+//! The wire format is that of the streaming specification; [`packet`] reads and writes it. Where the
+//! specification is silent or implementations differ, the module that decides says what it does and
+//! why; what is peculiar to one implementation is in one module with a test.
+
+pub mod congestion;
+pub mod packet;
+
+mod ack;
+mod config;
+mod connection;
+mod endpoint;
+mod error;
+mod kind;
+mod loss;
+mod pacing;
+mod peer;
+mod reassembly;
+mod rtt;
+mod send_buffer;
+mod seq;
+mod timer;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use config::{
+    Access, EndpointConfig, InactivityAction, LimitAction, OPTIONS, OptionInfo, Profile,
+    RateLimits, StreamConfig,
+};
+pub use endpoint::{
+    Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo,
+    Transmit,
+};
+pub use error::{CloseReason, ConnectError, ListenError, OptionError, StreamError};
+pub use kind::PeerKind;

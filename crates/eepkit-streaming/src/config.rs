@@ -1,0 +1,308 @@
+//! How streams and endpoints behave.
+//!
+//! Defaults are those of the streaming documentation ("Options and Defaults") unless the field says
+//! otherwise and why. [`EndpointConfig::set`] takes the options by the names used there; see
+//! [`OPTIONS`] for all of them.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use eepkit_wire::Hash;
+
+use crate::{
+    OptionError,
+    congestion::{BandwidthConfig, ControllerFactory, WindowLimits},
+    kind::OUR_RESEND_DELAY,
+};
+
+mod options;
+
+pub use options::{OPTIONS, OptionInfo};
+
+/// How a stream behaves.
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    /// How long an opened stream waits for its first data before it sends SYN without. Zero sends
+    /// at once. Default zero. Data, a flush or a shutdown end the wait.
+    pub connect_delay: Duration,
+    /// How long an attempt to connect may take. Default 60 s, as Java has it; the documentation
+    /// says 5 minutes, which is longer than people wait. `None` tries until the resends are used up.
+    pub connect_timeout: Option<Duration>,
+    /// How much data, in bytes, may be written that was never sent. Default 65,536.
+    pub send_buffer: usize,
+    /// Largest payload of a packet in bytes, 512 to 16,384; the lesser of both sides' counts.
+    /// Default 1812, which the documentation recommends for the encryption that sessions use today
+    /// and which fits two tunnel messages; its general default is 1730.
+    pub max_message_size: u16,
+    /// Packets in flight before anything is known of the path, 1 to 64. Default 6.
+    pub initial_window: u32,
+    /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a stream
+    /// to 0.2 MB/s at a round trip of one second. Peers that bear less are given less.
+    pub max_window: u32,
+    /// Slows exponential window growth, at least 1. Default 1.
+    pub slow_start_factor: f64,
+    /// Slows linear window growth, at least 1. Default 1.
+    pub avoidance_factor: f64,
+    /// Retransmission timeout before the round-trip time is known. Default 9 s.
+    pub initial_rto: Duration,
+    /// The longest that an acknowledgement is held back before the round-trip time is known. Default
+    /// 100 ms; the documentation says 750, but waiting so long in the first rounds slows the peer's
+    /// start more than the saved packets are worth.
+    pub initial_ack_delay: Duration,
+    /// Value of the resend delay byte in the first packet, in seconds. Default 3, after which the
+    /// packet is indeed sent again. Java sends 1.
+    pub initial_resend_delay: u8,
+    /// How often a packet is sent again without any answer before the stream fails. Default 8.
+    pub max_resends: u32,
+    /// Idle time after which `inactivity_action` is taken. Default 90 s.
+    pub inactivity_timeout: Duration,
+    /// What happens to an idle stream. Default [`InactivityAction::Send`].
+    pub inactivity_action: InactivityAction,
+    /// What to optimise for. Default [`Profile::Bulk`].
+    pub profile: Profile,
+    /// How long a read may wait; the machine never waits, the driver above it does. Default `None`.
+    pub read_timeout: Option<Duration>,
+    /// How long a write may wait, likewise. Default `None`.
+    pub write_timeout: Option<Duration>,
+    /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
+    /// takes up to 5 minutes. Then it is reset.
+    pub linger: Duration,
+    /// Memory, in bytes, for data that was received and not read, to begin with. Default 512 KiB. It
+    /// grows with the speed of the reader up to `max_receive_buffer`.
+    pub receive_buffer: usize,
+    /// The most that the receive buffer of a stream grows to, in bytes. Default 16 MiB.
+    pub max_receive_buffer: usize,
+    /// Bytes per second that may be sent to one peer. Default `None`.
+    pub max_outbound_speed: Option<u64>,
+    /// Whether deflating the packets of this stream may pay off. Default false: most of what is sent
+    /// is compressed or encrypted already. The first packet is always marked so, because
+    /// destinations compress well.
+    pub compress: bool,
+    /// The congestion control of new peers. Default [`BandwidthConfig`].
+    pub congestion: Arc<dyn ControllerFactory>,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_delay: Duration::ZERO,
+            connect_timeout: Some(Duration::from_secs(60)),
+            send_buffer: 65_536,
+            max_message_size: 1812,
+            initial_window: 6,
+            max_window: 4096,
+            slow_start_factor: 1.0,
+            avoidance_factor: 1.0,
+            initial_rto: Duration::from_secs(9),
+            initial_ack_delay: Duration::from_millis(100),
+            initial_resend_delay: OUR_RESEND_DELAY,
+            max_resends: 8,
+            inactivity_timeout: Duration::from_secs(90),
+            inactivity_action: InactivityAction::Send,
+            profile: Profile::Bulk,
+            read_timeout: None,
+            write_timeout: None,
+            linger: Duration::from_secs(60),
+            receive_buffer: 512 << 10,
+            max_receive_buffer: 16 << 20,
+            max_outbound_speed: None,
+            compress: false,
+            congestion: Arc::new(BandwidthConfig::default()),
+        }
+    }
+}
+
+impl StreamConfig {
+    pub(crate) fn window_limits(&self) -> WindowLimits {
+        WindowLimits {
+            initial: self.initial_window.clamp(1, MAX_INITIAL_WINDOW),
+            max: self.max_window.clamp(1, MAX_WINDOW),
+            slow_start_factor: self.slow_start_factor,
+            avoidance_factor: self.avoidance_factor,
+        }
+    }
+
+    pub(crate) fn mtu(&self) -> usize {
+        usize::from(self.max_message_size.clamp(MIN_MTU, MAX_MTU))
+    }
+}
+
+/// What happens to a stream on which nothing was sent or received for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InactivityAction {
+    /// Nothing.
+    Nothing,
+    /// It ends with [`crate::CloseReason::Inactive`].
+    Disconnect,
+    /// An acknowledgement is repeated, so that the routers between keep their sessions.
+    Send,
+}
+
+/// What a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// Throughput: small writes wait a few milliseconds for company.
+    Bulk,
+    /// Latency: nothing waits, and acknowledgements are asked for with every write.
+    Interactive,
+}
+
+/// How all streams of a destination behave together.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// For incoming streams, and the default for outgoing ones.
+    pub stream: StreamConfig,
+    /// Whether pings are answered. Default true.
+    pub answer_pings: bool,
+    /// Whether only packets marked as streaming are taken, or unmarked ones too. The driver asks
+    /// [`EndpointConfig::accepts_protocol`]. Default true.
+    pub enforce_protocol: bool,
+    /// Streams at once, incoming and outgoing together; 0 is no limit but the fixed one of 65,536.
+    /// Default 0.
+    pub max_concurrent_streams: usize,
+    /// Incoming streams of one peer; 0 is no limit. Default none.
+    pub per_peer: RateLimits,
+    /// Incoming streams of all peers; 0 is no limit. Default none.
+    pub total: RateLimits,
+    /// What an incoming stream beyond a limit gets. Default [`LimitAction::Reset`].
+    pub limit_action: LimitAction,
+    /// Who may connect. Default [`Access::Everyone`].
+    pub access: Access,
+    /// Who may never connect, whatever `access` says. Default empty.
+    pub blacklist: HashSet<Hash>,
+    /// How long an incoming stream waits to be accepted before it is refused. Default 10 s, as
+    /// i2pd; Java waits 3 s.
+    pub accept_timeout: Duration,
+    /// Memory for received data of all streams, in bytes. Default 256 MiB.
+    pub receive_memory: usize,
+    /// Share of what was learned about a peer that is still believed when streams to it start again
+    /// after a pause, 0 to 1. Default 0.75.
+    pub window_dampening: f64,
+    /// Whether the driver should stay quiet about refused streams. Default false.
+    pub disable_reject_logging: bool,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            stream: StreamConfig::default(),
+            answer_pings: true,
+            enforce_protocol: true,
+            max_concurrent_streams: 0,
+            per_peer: RateLimits::default(),
+            total: RateLimits::default(),
+            limit_action: LimitAction::Reset,
+            access: Access::Everyone,
+            blacklist: HashSet::new(),
+            accept_timeout: Duration::from_secs(10),
+            receive_memory: 256 << 20,
+            window_dampening: 0.75,
+            disable_reject_logging: false,
+        }
+    }
+}
+
+impl EndpointConfig {
+    /// Sets an option by its I2P name; see [`OPTIONS`].
+    ///
+    /// # Errors
+    ///
+    /// The value is not of the right kind or range, the option is refused here (for which the error
+    /// gives the reason), or there is none of this name.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), OptionError> {
+        options::set(self, key, value)
+    }
+
+    /// Takes every streaming option out of `options` and skips all others, such as tunnel lengths.
+    ///
+    /// # Errors
+    ///
+    /// As [`EndpointConfig::set`], for the first option that fails.
+    pub fn from_options<'a>(
+        options: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, OptionError> {
+        let mut config = Self::default();
+        // The access list means nothing before it is known whether it allows or denies.
+        let mut options: Vec<_> = options.into_iter().collect();
+        options.sort_by_key(|(key, _)| *key != "i2cp.accessList");
+        for (key, value) in options {
+            match config.set(key, value) {
+                Err(OptionError::Unknown(_)) if !key.starts_with("i2p.streaming.") => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(config)
+    }
+
+    /// Whether packets with this I2CP protocol number are for streaming: 6, and 0 where
+    /// `enforce_protocol` is off.
+    pub const fn accepts_protocol(&self, protocol: u8) -> bool {
+        protocol == 6 || (protocol == 0 && !self.enforce_protocol)
+    }
+
+    pub(crate) fn stream_limit(&self) -> usize {
+        match self.max_concurrent_streams {
+            0 => MAX_STREAMS,
+            limit => limit.min(MAX_STREAMS),
+        }
+    }
+}
+
+/// How many incoming streams are taken in a span of time; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateLimits {
+    /// In a minute.
+    pub per_minute: u32,
+    /// In an hour.
+    pub per_hour: u32,
+    /// In a day.
+    pub per_day: u32,
+}
+
+/// What an incoming stream beyond a limit gets. Far beyond the limit, nothing is answered at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitAction {
+    /// A reset.
+    Reset,
+    /// No answer.
+    Drop,
+    /// An HTTP response 429; a reset on port 443, where nobody could read it.
+    Http,
+    /// This text, then the end of the stream.
+    Custom(String),
+}
+
+/// Which peers may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// All.
+    Everyone,
+    /// Only these.
+    Only(HashSet<Hash>),
+    /// All but these.
+    AllBut(HashSet<Hash>),
+    /// These are listed, and neither rule is switched on.
+    Unused(HashSet<Hash>),
+}
+
+impl Access {
+    pub(crate) fn admits(&self, peer: &Hash) -> bool {
+        match self {
+            Self::Everyone | Self::Unused(_) => true,
+            Self::Only(list) => list.contains(peer),
+            Self::AllBut(list) => !list.contains(peer),
+        }
+    }
+}
+
+/// Streaming documentation, "Other Parameters": MIN_MESSAGE_SIZE.
+pub(crate) const MIN_MTU: u16 = 512;
+/// Chosen because a message of 16 tunnel fragments is lost far too easily to be useful.
+pub(crate) const MAX_MTU: u16 = 16_384;
+/// Streaming documentation, "MTU": what holds for a peer that does not name its maximum.
+pub(crate) const DEFAULT_MTU: u16 = 1730;
+/// Below the number of tags that a new session's first reply provides for.
+pub(crate) const MAX_INITIAL_WINDOW: u32 = 64;
+/// Below what the peer's reassembly takes in.
+pub(crate) const MAX_WINDOW: u32 = 8000;
+/// Bounds the memory for stream state; a destination with more streams needs a second one.
+const MAX_STREAMS: usize = 65_536;

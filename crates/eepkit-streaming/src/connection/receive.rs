@@ -1,0 +1,417 @@
+//! What a stream does with packets that arrive for it.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Connection, Cx, MIN_PERSIST, Notices, Phase};
+use crate::{
+    CloseReason,
+    ack::Arrival,
+    config::{DEFAULT_MTU, MIN_MTU, Profile},
+    kind::PeerKind,
+    loss::Verdict,
+    packet::{Identity, Packet},
+    peer::{AckBatch, Peer},
+    reassembly::{Inserted, MAX_NACKS},
+    send_buffer::State,
+    timer::Timer,
+};
+
+impl Connection {
+    /// Takes the SYN that opened an incoming stream; its signature has been checked.
+    pub(crate) fn on_first_syn(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &mut Peer,
+        packet: &Packet<'_>,
+        bytes: &Bytes,
+    ) {
+        self.packets_received += 1;
+        self.learn_from_syn(peer, packet);
+        self.insert(cx, peer, packet, bytes);
+    }
+
+    /// Takes a packet with our stream id.
+    pub(crate) fn on_packet(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &mut Peer,
+        packet: &Packet<'_>,
+        bytes: &Bytes,
+    ) {
+        let flags = packet.flags();
+        self.packets_received += 1;
+        if flags.is_reset() {
+            self.on_reset(cx, peer, packet);
+            return;
+        }
+        match self.phase {
+            Phase::Opening if flags.is_syn() => self.on_syn_ack(cx, peer, packet, bytes),
+            Phase::Opening => {
+                // Overtook the answer to SYN. Who sent it is unknown until that is here.
+                if self.early.len() < MAX_EARLY {
+                    self.early.push(bytes.clone());
+                }
+            }
+            Phase::Offered | Phase::Open => self.on_open_packet(cx, peer, packet, bytes),
+            Phase::Done(CloseReason::Finished) => {
+                // Our last acknowledgement was lost.
+                if packet.recv_id() == self.remote_id && packet.seq() > 0 {
+                    self.ack_due = true;
+                }
+            }
+            Phase::Done(_) => {
+                self.reset_due = packet.recv_id() == self.remote_id && packet.seq() > 0
+            }
+        }
+    }
+
+    fn on_reset(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>) {
+        let foreign =
+            packet.recv_id() != 0 && self.remote_id != 0 && packet.recv_id() != self.remote_id;
+        if foreign || packet.verify(Some(&self.identity), cx.unix_now).is_err() {
+            cx.stats.bad_signatures += 1;
+            return;
+        }
+        if matches!(self.phase, Phase::Done(_)) {
+            return;
+        }
+        let reason = if self.phase == Phase::Opening {
+            CloseReason::Refused
+        } else {
+            CloseReason::Reset
+        };
+        self.recv.clear();
+        self.finish(peer, reason);
+    }
+
+    fn on_syn_ack(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>, bytes: &Bytes) {
+        if packet.recv_id() == 0 || packet.seq() != 0 || packet.from().is_none() {
+            cx.stats.malformed += 1;
+            return;
+        }
+        match packet.verify(Some(&self.identity), cx.unix_now) {
+            Ok(identity) => self.identity = identity,
+            Err(_) => {
+                cx.stats.bad_signatures += 1;
+                return;
+            }
+        }
+        self.remote_id = packet.recv_id();
+        self.phase = Phase::Open;
+        self.timers.stop(Timer::Connect);
+        self.timers.stop(Timer::Coalesce);
+        self.start_inactivity(cx.now);
+        self.notices.add(Notices::CONNECTED);
+        self.learn_from_syn(peer, packet);
+        self.on_acknowledgement(cx, peer, packet);
+        if self.phase == Phase::Open && self.send.oldest() == 0 {
+            // It answers our SYN, whatever its acknowledgement says.
+            self.acknowledge(cx, peer, 0, &[]);
+        }
+        self.insert(cx, peer, packet, bytes);
+        for bytes in std::mem::take(&mut self.early) {
+            if let Ok(packet) = Packet::parse(&bytes) {
+                self.on_open_packet(cx, peer, &packet, &bytes);
+            }
+        }
+    }
+
+    /// Takes note of what the peer's SYN says about the peer.
+    fn learn_from_syn(&mut self, peer: &mut Peer, packet: &Packet<'_>) {
+        let kind = PeerKind::from_syn(packet.resend_delay(), packet.max_size().is_some());
+        if kind != PeerKind::Unknown || peer.kind == PeerKind::Unknown {
+            peer.kind = kind;
+        }
+        let theirs = packet.max_size().unwrap_or(DEFAULT_MTU).max(MIN_MTU);
+        self.mtu = self.config.mtu().min(usize::from(theirs));
+        self.send.set_mtu(self.mtu);
+    }
+
+    fn on_open_packet(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &mut Peer,
+        packet: &Packet<'_>,
+        bytes: &Bytes,
+    ) {
+        if packet.recv_id() != self.remote_id {
+            cx.stats.unknown_stream += 1;
+            return;
+        }
+        let flags = packet.flags();
+        if flags.is_close()
+            && packet.seq() >= self.recv.next()
+            && packet.verify(Some(&self.identity), cx.unix_now).is_err()
+        {
+            cx.stats.bad_signatures += 1;
+            return;
+        }
+        self.last_activity = cx.now;
+        if self.choked {
+            self.attempts = 0;
+        }
+        let asked = self.on_delay(cx.now, peer, packet.delay());
+        self.on_acknowledgement(cx, peer, packet);
+        if matches!(self.phase, Phase::Done(_)) {
+            return;
+        }
+        if packet.seq() > 0 || flags.is_syn() {
+            self.insert(cx, peer, packet, bytes);
+        } else if asked && self.can_ack() {
+            let pace = peer.kind.ack_pace(peer.rtt.estimate());
+            self.schedule_ack(
+                cx.now,
+                self.ack
+                    .earliest(cx.now, pace.spacing.max(MIN_ANSWER_SPACING)),
+            );
+        }
+    }
+
+    /// Obeys the delay option; returns whether an acknowledgement is wanted at once.
+    fn on_delay(&mut self, now: Instant, peer: &Peer, delay: Option<u16>) -> bool {
+        let Some(delay) = delay else { return false };
+        if delay >= peer.kind.choke_threshold() {
+            self.on_choke(now, peer);
+            return false;
+        }
+        if self.choked {
+            self.on_unchoke(now, peer);
+        }
+        delay == 0
+    }
+
+    fn on_choke(&mut self, now: Instant, peer: &Peer) {
+        if self.choked {
+            return;
+        }
+        self.choked = true;
+        self.persists = 0;
+        // The peer's buffer takes about what was on its way.
+        self.receiver_limit = (self.send.span() * 7 / 8).max(MIN_RECEIVER_LIMIT);
+        self.timers.stop(Timer::Probe);
+        self.timers
+            .set(Timer::Persist, now + peer.rtt.rto().max(MIN_PERSIST));
+    }
+
+    fn on_unchoke(&mut self, now: Instant, peer: &Peer) {
+        self.choked = false;
+        self.persists = 0;
+        self.timers.stop(Timer::Persist);
+        self.arm_probe(now, peer);
+    }
+
+    fn on_acknowledgement(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>) {
+        // The first packet of an incoming stream is not here; SYN-ACK has no NACKs.
+        if packet.flags().is_no_ack() || self.packets_sent == 0 {
+            return;
+        }
+        let through = packet.ack_through();
+        let mut nacks = [0; MAX_NACKS];
+        let mut count = 0;
+        let mut sorted = true;
+        for nack in packet.nacks() {
+            if nack < through
+                && let Some(slot) = nacks.get_mut(count)
+            {
+                *slot = nack;
+                count += 1;
+                sorted &= count < 2 || nacks[count - 2] < nack;
+            }
+        }
+        if !sorted {
+            nacks[..count].sort_unstable();
+        }
+        self.acknowledge(cx, peer, through, &nacks[..count]);
+    }
+
+    fn acknowledge(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, through: u32, nacks: &[u32]) {
+        let now = cx.now;
+        let mut batch = peer.begin();
+        let outcome = self.send.on_ack(through, nacks, |packet| {
+            peer.acked(&mut batch, now, &packet)
+        });
+        let Some(outcome) = outcome else {
+            cx.stats.bad_acks += 1;
+            return;
+        };
+        if self.send.has_holes() {
+            self.detect_losses(now, peer, &mut batch);
+        } else {
+            self.timers.stop(Timer::Reorder);
+        }
+        peer.finish(now, &batch);
+        if outcome.packets == 0 {
+            return;
+        }
+        self.attempts = 0;
+        if self.receiver_limit != u32::MAX {
+            // Additive, once per packet of the window: the buffer may have been a slow reader's.
+            self.receiver_limit = self
+                .receiver_limit
+                .saturating_add(outcome.packets.div_ceil(8));
+        }
+        if self.choked && outcome.advanced {
+            if peer.kind.unchokes_explicitly() {
+                // Its buffer may be full behind a gap: what is missing is still wanted, one by one.
+                self.probe_due = self.send.next_lost();
+            } else {
+                self.on_unchoke(now, peer);
+            }
+        }
+        self.arm_probe(now, peer);
+        if self.unflushed && self.send.is_all_acked() {
+            self.unflushed = false;
+            self.notices.add(Notices::FLUSHED);
+        }
+        self.check_finished(peer);
+        if self.phase == Phase::Open
+            && self.released
+            && self.send.is_close_acked()
+            && self.recv.next() > 1
+            && !self.recv.is_complete()
+        {
+            // Everything of ours arrived. The peer may still send; see `insert`.
+            self.timers
+                .set_earlier(Timer::Linger, now + self.config.linger);
+        }
+    }
+
+    /// Finds out which of the packets reported missing are lost.
+    pub(super) fn detect_losses(&mut self, now: Instant, peer: &mut Peer, batch: &mut AckBatch) {
+        let mut next = None;
+        for index in 0..self.send.hole_count() {
+            let Some(seq) = self.send.hole(index) else {
+                break;
+            };
+            let stamp = match self.send.segment(seq) {
+                Some(segment) if segment.state == State::InFlight => segment.stamp,
+                _ => None,
+            };
+            let Some(stamp) = stamp else { continue };
+            match peer.judge(now, &stamp) {
+                Verdict::Lost => {
+                    if self.send.mark_lost(seq) {
+                        peer.lost(batch, &stamp);
+                    }
+                }
+                Verdict::Wait(at) => next = Some(next.map_or(at, |next: Instant| next.min(at))),
+                Verdict::Unknown => {}
+            }
+        }
+        match next {
+            Some(at) => self.timers.set(Timer::Reorder, at),
+            None => self.timers.stop(Timer::Reorder),
+        }
+    }
+
+    /// Takes in a packet that has a sequence number.
+    fn insert(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>, bytes: &Bytes) {
+        let flags = packet.flags();
+        if self.released
+            && self.send.is_close_acked()
+            && !packet.payload().is_empty()
+            && packet.seq() >= self.recv.next()
+        {
+            // Nobody will read it and nothing is left to say: the peer should stop.
+            self.reset(peer, CloseReason::LingerTimeout);
+            return;
+        }
+        let limit = self
+            .recv_limit
+            .min(self.recv.cost().saturating_add(cx.receive_memory));
+        let was_readable = self.recv.is_readable();
+        let data = bytes.slice(packet.payload_start().min(bytes.len())..);
+        let inserted = self
+            .recv
+            .insert(packet.seq(), data, bytes.len(), flags.is_close(), limit);
+        match inserted {
+            Inserted::NoRoom => {
+                cx.stats.no_room += 1;
+                self.on_full(cx);
+                if self.can_ack() {
+                    let at = self.ack.earliest(cx.now, MIN_ANSWER_SPACING);
+                    self.schedule_ack(cx.now, at);
+                }
+                return;
+            }
+            Inserted::Impossible => {
+                cx.stats.malformed += 1;
+                return;
+            }
+            Inserted::Duplicate => cx.stats.duplicates += 1,
+            Inserted::InOrder { .. } | Inserted::Early { .. } => {
+                self.unchokes_left = 0;
+                self.timers.stop(Timer::Unchoke);
+            }
+        }
+        if !was_readable && (self.recv.is_readable() || self.recv.is_complete()) {
+            self.notices.add(Notices::READABLE);
+        }
+        self.plan_ack(cx, peer, packet, inserted);
+        self.check_finished(peer);
+    }
+
+    /// A packet found no room.
+    fn on_full(&mut self, cx: &Cx<'_>) {
+        let slow_reader = self.recv.unread_cost() >= self.recv_limit / 2;
+        if slow_reader || cx.receive_memory == 0 {
+            self.choking = true;
+        } else {
+            // The room is taken by packets behind a gap. The peer must not stop: it has to close it.
+            let wanted = self.recv_limit.saturating_mul(2);
+            self.recv_limit = wanted
+                .min(self.config.max_receive_buffer)
+                .max(self.recv_limit);
+        }
+    }
+
+    fn plan_ack(&mut self, cx: &Cx<'_>, peer: &Peer, packet: &Packet<'_>, inserted: Inserted) {
+        let mut pace = peer.kind.ack_pace(peer.rtt.estimate());
+        if peer.rtt.smoothed().is_none() {
+            pace.delay = pace.delay.min(self.config.initial_ack_delay);
+        }
+        if self.config.profile == Profile::Interactive {
+            pace.delay /= 2;
+        }
+        let arrival = Arrival {
+            inserted,
+            asked: packet.delay() == Some(0),
+            close: packet.flags().is_close(),
+            holes: self.recv.has_holes(),
+        };
+        let due = self.ack.on_packet(cx.now, &pace, arrival);
+        if self.can_ack() {
+            // The answer to our SYN is acknowledged at once: the peer measures its round trip by it.
+            let due = if packet.flags().is_syn() { cx.now } else { due };
+            self.schedule_ack(cx.now, due);
+        }
+    }
+
+    fn schedule_ack(&mut self, now: Instant, at: Instant) {
+        if at <= now {
+            self.ack_due = true;
+        } else {
+            self.timers.set_earlier(Timer::Ack, at);
+        }
+    }
+
+    /// Who the peer is, for a record of a stream that is over.
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The last packet that arrived in order.
+    pub(crate) fn received_through(&self) -> u32 {
+        self.recv.acknowledge_in_order().unwrap_or(0)
+    }
+}
+
+/// Packets kept that overtook the answer to SYN. A peer sends at most its initial window so early.
+const MAX_EARLY: usize = 16;
+/// The peer's buffer never counts as smaller than this many packets.
+const MIN_RECEIVER_LIMIT: u32 = 8;
+/// Packets that ask for an answer without carrying anything are answered at most this often, so that
+/// two sides cannot keep each other busy.
+const MIN_ANSWER_SPACING: std::time::Duration = std::time::Duration::from_millis(50);

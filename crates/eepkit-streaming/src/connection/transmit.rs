@@ -1,0 +1,301 @@
+//! What a stream sends, and when it may.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Connection, Cx, Notices, Phase};
+use crate::{
+    packet::{DataHeader, Flags, Repr, replay_guard},
+    peer::Peer,
+    send_buffer::State,
+    timer::Timer,
+};
+
+/// A packet that is ready to leave.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) packet: Bytes,
+    /// It opens the stream: the router should send our lease set along.
+    pub(crate) first: bool,
+    /// Deflating it may pay off.
+    pub(crate) compress: bool,
+    /// How long it is of use.
+    pub(crate) lifetime: Duration,
+}
+
+impl Connection {
+    /// Whether [`Connection::poll_control`] would return something.
+    pub(crate) fn wants_control(&self) -> bool {
+        self.syn_due || self.reset_due || self.probe_due.is_some() || self.ack_due
+    }
+
+    /// The next packet that leaves whatever the window says.
+    pub(crate) fn poll_control(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
+        if std::mem::take(&mut self.reset_due) {
+            return Some(self.build_reset(cx));
+        }
+        if std::mem::take(&mut self.syn_due) {
+            return self.build_segment(cx, peer, 0);
+        }
+        if let Some(seq) = self.probe_due.take() {
+            let built = self.build_segment(cx, peer, seq);
+            if built.is_some() {
+                return built;
+            }
+        }
+        if std::mem::take(&mut self.ack_due) {
+            return Some(self.build_ack(cx, peer));
+        }
+        None
+    }
+
+    /// Whether there is data that may leave as far as the stream is concerned.
+    pub(crate) fn wants_data(&self, now: Instant, peer: &Peer) -> bool {
+        self.next_data(now, peer).is_some()
+    }
+
+    fn next_data(&self, now: Instant, peer: &Peer) -> Option<u32> {
+        // SYN and its answer are not data, and nothing goes before them.
+        if self.choked || self.packets_sent == 0 {
+            return None;
+        }
+        match self.phase {
+            Phase::Open => {
+                let lost = self.send.next_lost();
+                lost.or_else(|| {
+                    self.send
+                        .next_new()
+                        .filter(|_| self.has_room_for_new(now, peer))
+                })
+            }
+            Phase::Opening => {
+                // More before the answer: the specification allows the initial window, and no
+                // implementation known buffers fewer than six packets.
+                let early = self.config.initial_window.min(MAX_EARLY_SENT);
+                self.send.next_new().filter(|_| self.send.span() < early)
+            }
+            Phase::Offered | Phase::Done(_) => None,
+        }
+    }
+
+    /// Whether the peer bears another packet beyond those it may still miss.
+    pub(super) fn has_room_for_new(&self, now: Instant, peer: &Peer) -> bool {
+        let lossy = peer.is_lossy(now);
+        let cap = peer
+            .kind
+            .max_in_flight(lossy)
+            .min(self.config.max_window)
+            .min(self.receiver_limit);
+        self.send.in_flight() < cap
+            && self.send.span() < peer.kind.max_span(lossy).min(self.receiver_limit)
+            && self.send.hole_count() < peer.kind.max_holes()
+    }
+
+    /// The next packet of data, for which the peer's window has room.
+    pub(crate) fn poll_data(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
+        let seq = self.next_data(cx.now, peer)?;
+        self.build_segment(cx, peer, seq)
+    }
+
+    fn build_segment(&mut self, cx: &Cx<'_>, peer: &mut Peer, seq: u32) -> Option<Built> {
+        let segment = self.send.segment(seq)?;
+        let (syn, close, state, resent) = (
+            segment.syn,
+            segment.close,
+            segment.state,
+            segment.transmissions > 0,
+        );
+        if state == State::Acked {
+            return None;
+        }
+        let stamp = match state {
+            State::InFlight => peer.on_resent(cx.now),
+            _ => peer.on_sent(cx.now, cx.dampening),
+        };
+        let packet = if syn || close {
+            self.build_signed(cx, seq)?
+        } else {
+            self.build_plain(cx, peer, seq, resent)?
+        };
+        self.send.on_sent(seq, stamp);
+        self.packets_sent += 1;
+        self.packets_resent += u64::from(resent);
+        self.last_activity = cx.now;
+        if self.phase == Phase::Opening {
+            if syn {
+                self.arm_syn(cx.now, peer);
+            }
+        } else if resent || !self.timers.is_running(Timer::Probe) || self.send.is_all_sent() {
+            self.arm_probe(cx.now, peer);
+        }
+        if self.writer_waits && self.send.room() >= self.config.send_buffer / 2 {
+            self.writer_waits = false;
+            self.notices.add(Notices::WRITABLE);
+        }
+        Some(Built {
+            packet,
+            first: syn,
+            compress: syn || self.config.compress,
+            lifetime: (peer.rtt.rto() * 2).max(MIN_LIFETIME),
+        })
+    }
+
+    /// What an acknowledgement on a data packet says: all that is there without a gap. Gaps are told
+    /// by packets of their own, so that data headers have a fixed size.
+    fn piggyback(&mut self, cx: &Cx<'_>) -> Option<u32> {
+        if self.phase == Phase::Opening {
+            return None;
+        }
+        if !self.recv.has_holes() {
+            self.ack_due = false;
+            self.timers.stop(Timer::Ack);
+            self.ack.on_sent(cx.now);
+        }
+        self.recv.acknowledge_in_order()
+    }
+
+    fn build_plain(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32, resent: bool) -> Option<Bytes> {
+        let ack = self.piggyback(cx);
+        let delay = if self.choking {
+            Some(CHOKE)
+        } else if self.asks_for_ack(cx.now, peer, seq, resent) {
+            self.last_request = Some(cx.now);
+            Some(0)
+        } else {
+            None
+        };
+        let header = DataHeader::new(self.remote_id, self.local_id, seq, ack, delay);
+        Some(self.send.segment_mut(seq)?.packet(header.as_bytes()))
+    }
+
+    /// Whether to ask for an acknowledgement at once: with the last packet of a flight, with what is
+    /// sent again, and often enough that Java does not wait half a second.
+    fn asks_for_ack(&self, now: Instant, peer: &Peer, seq: u32, resent: bool) -> bool {
+        let last = self.send.segment(seq + 1).is_none();
+        let full = peer.in_flight() >= peer.window() || !self.has_room_for_new(now, peer);
+        let due = self
+            .last_request
+            .is_none_or(|asked| now.saturating_duration_since(asked) >= peer.rtt.estimate() / 8);
+        resent || last || full || due
+    }
+
+    /// A packet with SYN, CLOSE or both.
+    fn build_signed(&mut self, cx: &Cx<'_>, seq: u32) -> Option<Bytes> {
+        let ack = self.piggyback(cx);
+        let segment = self.send.segment(seq)?;
+        let mut flags = Flags::default();
+        if segment.syn {
+            flags = flags.with(Flags::SYN);
+        }
+        if segment.close {
+            flags = flags.with(Flags::CLOSE);
+        }
+        if ack.is_none() {
+            flags = flags.with(Flags::NO_ACK);
+        }
+        let opening = segment.syn && self.initiator;
+        let guard = opening.then(|| replay_guard(&self.identity.destination.hash()));
+        let choke = self.choking.then_some(CHOKE);
+        let repr = Repr {
+            send_id: self.remote_id,
+            recv_id: self.local_id,
+            seq,
+            ack_through: ack.unwrap_or(0),
+            nacks: guard.as_ref().map_or(&[], |guard| &guard[..]),
+            resend_delay: if segment.syn {
+                self.config.initial_resend_delay
+            } else {
+                0
+            },
+            flags,
+            // CLOSE is answered at once anyway.
+            delay: choke,
+            // An offline signature is only valid beside a destination.
+            from: (segment.syn || cx.keys.offline().is_some()).then(|| cx.keys.destination()),
+            max_size: segment
+                .syn
+                .then(|| u16::try_from(self.config.mtu()).unwrap_or(u16::MAX)),
+            payload: segment.payload(),
+        };
+        Some(repr.sign(cx.keys).into())
+    }
+
+    fn build_ack(&mut self, cx: &Cx<'_>, peer: &Peer) -> Built {
+        let mut nacks = Vec::new();
+        let through = self.recv.acknowledge(&mut nacks);
+        let delay = if self.choking {
+            Some(CHOKE)
+        } else if self.unchokes_left > 0 {
+            self.unchokes_left -= 1;
+            if self.unchokes_left > 0 {
+                self.timers
+                    .set(Timer::Unchoke, cx.now + peer.rtt.estimate() / 2);
+            }
+            Some(UNCHOKE)
+        } else {
+            None
+        };
+        let repr = Repr {
+            send_id: self.remote_id,
+            recv_id: self.local_id,
+            ack_through: through.unwrap_or(0),
+            nacks: &nacks,
+            flags: if through.is_none() {
+                Flags::NO_ACK
+            } else {
+                Flags::default()
+            },
+            delay,
+            ..Repr::default()
+        };
+        let mut packet = Vec::with_capacity(HEADER_ROOM + nacks.len() * 4);
+        repr.encode(&mut packet);
+        self.timers.stop(Timer::Ack);
+        self.ack.on_sent(cx.now);
+        Built {
+            packet: packet.into(),
+            first: false,
+            compress: false,
+            lifetime: MIN_LIFETIME,
+        }
+    }
+
+    fn build_reset(&self, cx: &Cx<'_>) -> Built {
+        let ack = self.recv.acknowledge_in_order();
+        let repr = Repr {
+            send_id: self.remote_id,
+            recv_id: self.local_id,
+            // i2pd acts on a reset only when it is the next packet in order.
+            seq: self.send.oldest(),
+            ack_through: ack.unwrap_or(0),
+            flags: if ack.is_none() {
+                Flags::RESET.with(Flags::NO_ACK)
+            } else {
+                Flags::RESET
+            },
+            // Required before 0.9.20, harmless since.
+            from: Some(cx.keys.destination()),
+            ..Repr::default()
+        };
+        Built {
+            packet: repr.sign(cx.keys).into(),
+            first: false,
+            compress: true,
+            lifetime: MIN_LIFETIME,
+        }
+    }
+}
+
+/// Delay value that says we have no room. Above 60,000 by the specification; not the value of Java,
+/// by which i2pd would take us for Java and halve its window for good, nor 65,535, on which i2pd
+/// goes back to the first packet.
+pub(super) const CHOKE: u16 = 60_001;
+/// Delay value that says we have room again: any up to 60,000 but 0, which asks for an answer.
+pub(super) const UNCHOKE: u16 = 1;
+/// Packets sent before the answer to SYN, with it: emissary buffers six.
+const MAX_EARLY_SENT: u32 = 6;
+/// Routers drop a message whose time is up; it should outlive queues and the search for a tunnel.
+const MIN_LIFETIME: Duration = Duration::from_secs(20);
+/// Header and delay option, in bytes.
+const HEADER_ROOM: usize = 24;

@@ -1,0 +1,398 @@
+//! Finds the stream that a packet belongs to, and takes or refuses new ones.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use eepkit_wire::{Destination, Hash};
+
+use super::{Endpoint, Received, StreamId, limits::Standing};
+use crate::{
+    config::LimitAction,
+    connection::{Notices, Opening, Phase},
+    packet::{Flags, Identity, Packet, Repr},
+    timer::Timer,
+};
+
+/// Streams that wait to be accepted on one port.
+#[derive(Debug)]
+pub(super) struct Listener {
+    backlog: usize,
+    queue: VecDeque<StreamId>,
+}
+
+impl Listener {
+    pub(super) fn new(backlog: usize) -> Self {
+        Self {
+            backlog: backlog.clamp(1, MAX_BACKLOG),
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<StreamId> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn into_queue(self) -> VecDeque<StreamId> {
+        self.queue
+    }
+}
+
+/// Packets of streams whose first packet has not arrived yet.
+#[derive(Debug, Default)]
+pub(super) struct EarlyPackets {
+    /// Stream id as the peer chose it, packet, and when it is dropped; in the order of arrival.
+    packets: VecDeque<(Instant, u32, Received)>,
+    bytes: usize,
+}
+
+impl EarlyPackets {
+    fn insert(&mut self, now: Instant, id: u32, received: Received) {
+        let of_stream = self
+            .packets
+            .iter()
+            .filter(|(_, other, _)| *other == id)
+            .count();
+        if of_stream >= MAX_EARLY_PER_STREAM || received.packet.len() > MAX_EARLY_BYTES {
+            return;
+        }
+        self.bytes += received.packet.len();
+        self.packets.push_back((now + EARLY_LIFETIME, id, received));
+        while self.packets.len() > MAX_EARLY || self.bytes > MAX_EARLY_BYTES {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, _, received)) = self.packets.pop_front() {
+            self.bytes -= received.packet.len();
+        }
+    }
+
+    fn take(&mut self, id: u32) -> Vec<Received> {
+        let mut taken = Vec::new();
+        let mut index = 0;
+        while let Some((_, other, _)) = self.packets.get(index) {
+            if *other == id {
+                if let Some((_, _, received)) = self.packets.remove(index) {
+                    self.bytes -= received.packet.len();
+                    taken.push(received);
+                }
+            } else {
+                index += 1;
+            }
+        }
+        taken
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.packets.front().is_some_and(|(at, _, _)| *at <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.packets.front().map(|(at, _, _)| *at)
+    }
+}
+
+impl Endpoint {
+    pub(super) fn dispatch(&mut self, now: Instant, received: &Received) {
+        let Ok(packet) = Packet::parse(&received.packet) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if packet.flags().is_echo() {
+            self.on_echo(now, received, &packet);
+        } else if packet.send_id() != 0 {
+            self.on_stream_packet(now, received, &packet);
+        } else if packet.recv_id() == 0 {
+            self.stats.malformed += 1;
+        } else if packet.flags().is_syn() {
+            self.on_syn(now, received, &packet);
+        } else {
+            self.on_follow_up(now, received, &packet);
+        }
+    }
+
+    fn on_stream_packet(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        if let Some(slot) = self.by_local.get(&packet.send_id()).copied() {
+            self.with_stream(now, slot, |connection, cx, peer| {
+                connection.on_packet(cx, peer, packet, &received.packet)
+            });
+            return;
+        }
+        self.stats.unknown_stream += 1;
+        // Plain acknowledgements and resets are not answered, as nothing would come of it.
+        if packet.seq() > 0 && !packet.flags().is_reset() {
+            self.answer_ended(now, packet);
+        }
+    }
+
+    /// Answers a packet of a stream that is over: its last acknowledgement or reset was lost.
+    fn answer_ended(&mut self, now: Instant, packet: &Packet<'_>) {
+        if self
+            .ended
+            .get(packet.send_id())
+            .is_none_or(|record| record.remote_id != packet.recv_id())
+            || !self.answers.take(now)
+        {
+            return;
+        }
+        let Some(record) = self.ended.answer(packet.send_id()) else {
+            return;
+        };
+        let mut repr = Repr {
+            send_id: record.remote_id,
+            recv_id: record.local_id,
+            ..Repr::default()
+        };
+        let answer = match record.received_through {
+            Some(through) => {
+                repr.ack_through = through;
+                let mut bytes = Vec::new();
+                repr.encode(&mut bytes);
+                bytes
+            }
+            None => {
+                repr.flags = Flags::RESET.with(Flags::NO_ACK);
+                repr.from = Some(self.keys.destination());
+                repr.sign(&self.keys)
+            }
+        };
+        let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
+        self.answer(now, to, ports, answer.into());
+    }
+
+    /// A packet that does not know our id of the stream yet, and is not its first.
+    fn on_follow_up(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        // The id says nothing about the sender. Where two peers chose the same, the packet is dropped
+        // and comes again with the full pair of ids.
+        match self.by_remote.get(&packet.recv_id()).map(Vec::as_slice) {
+            Some([slot]) => {
+                let slot = *slot;
+                self.with_stream(now, slot, |connection, cx, peer| {
+                    connection.on_packet(cx, peer, packet, &received.packet)
+                });
+            }
+            Some(_) => self.stats.unknown_stream += 1,
+            // A reset before the first packet has nothing to reset.
+            None if packet.seq() == 0 || packet.flags().is_reset() => {
+                self.stats.unknown_stream += 1
+            }
+            None => self.early.insert(now, packet.recv_id(), received.clone()),
+        }
+    }
+
+    pub(super) fn admits(&self, peer: &Hash) -> bool {
+        !self.config.blacklist.contains(peer) && self.config.access.admits(peer)
+    }
+
+    /// The first packet of an incoming stream.
+    fn on_syn(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        let Some(from) = packet.from().filter(|_| packet.seq() == 0) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if packet
+            .replay_guard()
+            .is_some_and(|guard| guard != self.keys.destination().hash())
+        {
+            self.stats.replays += 1;
+            return;
+        }
+        if !self.admits(&from.hash()) {
+            self.stats.denied += 1;
+            return;
+        }
+        let Ok(identity) = packet.verify(None, self.unix_now(now)) else {
+            self.stats.bad_signatures += 1;
+            return;
+        };
+        if packet.flags().is_reset() {
+            self.stats.malformed += 1;
+            return;
+        }
+        if self.repeats_syn(now, from, packet.recv_id()) || self.closing {
+            return;
+        }
+        let standing =
+            self.limiter
+                .count(now, &from.hash(), self.config.per_peer, self.config.total);
+        let crowded = self.streams.len() >= self.config.stream_limit();
+        if standing != Standing::Within || crowded {
+            self.stats.limited += 1;
+            self.on_limit(now, received, packet, identity, standing);
+            return;
+        }
+        let port = if self.listeners.contains_key(&received.to_port) {
+            received.to_port
+        } else {
+            0
+        };
+        if !self.has_backlog(port) {
+            self.stats.refused += 1;
+            self.refuse(now, received, packet);
+            return;
+        }
+        let id = self.take_stream(now, received, packet, identity);
+        if let Some(listener) = self.listeners.get_mut(&port) {
+            listener.queue.push_back(id);
+        }
+        let timeout = self.config.accept_timeout;
+        self.with_stream(now, id.slot, |connection, cx, _| {
+            connection.timers.set(Timer::Accept, cx.now + timeout);
+            connection.notices.add(Notices::OFFERED);
+        });
+        for early in self.early.take(packet.recv_id()) {
+            self.dispatch(now, &early);
+        }
+    }
+
+    /// Deals with a first packet that came before. Returns whether it had.
+    fn repeats_syn(&mut self, now: Instant, from: &Destination, remote_id: u32) -> bool {
+        let slots = self
+            .by_remote
+            .get(&remote_id)
+            .map_or(&[][..], Vec::as_slice);
+        let known = slots.iter().copied().find(|slot| {
+            self.streams
+                .entry(*slot)
+                .is_some_and(|(_, c)| c.identity().destination == *from)
+        });
+        if let Some(slot) = known {
+            self.stats.duplicates += 1;
+            self.with_stream(now, slot, |connection, cx, _| {
+                connection.on_repeated_syn(cx.now)
+            });
+            return true;
+        }
+        self.ended.knows_incoming(from, remote_id)
+    }
+
+    /// Whether somebody listens on `port` and has room for another stream.
+    fn has_backlog(&mut self, port: u16) -> bool {
+        let streams = &self.streams;
+        let Some(listener) = self.listeners.get_mut(&port) else {
+            return false;
+        };
+        if listener.queue.len() >= listener.backlog {
+            listener.queue.retain(|id| {
+                streams
+                    .get(id.slot, id.generation)
+                    .is_some_and(|c| c.phase == Phase::Offered)
+            });
+        }
+        listener.queue.len() < listener.backlog
+    }
+
+    fn take_stream(
+        &mut self,
+        now: Instant,
+        received: &Received,
+        packet: &Packet<'_>,
+        identity: Identity,
+    ) -> StreamId {
+        let config = Arc::clone(&self.stream_config);
+        let peer = self.peer_slot(now, &identity.destination, &config);
+        let local_id = self.new_local_id();
+        let id = self.add_stream(
+            now,
+            Opening {
+                initiator: false,
+                local_id,
+                remote_id: packet.recv_id(),
+                peer,
+                local_port: received.to_port,
+                remote_port: received.from_port,
+                config,
+                identity,
+            },
+        );
+        self.with_stream(now, id.slot, |connection, cx, peer| {
+            connection.on_first_syn(cx, peer, packet, &received.packet)
+        });
+        id
+    }
+
+    fn on_limit(
+        &mut self,
+        now: Instant,
+        received: &Received,
+        packet: &Packet<'_>,
+        identity: Identity,
+        standing: Standing,
+    ) {
+        if standing == Standing::FarOver {
+            return;
+        }
+        let response = match &self.config.limit_action {
+            LimitAction::Drop => return,
+            LimitAction::Custom(text) => text.clone(),
+            LimitAction::Http if received.to_port != HTTPS_PORT => TOO_MANY_REQUESTS.to_owned(),
+            LimitAction::Reset | LimitAction::Http => {
+                self.refuse(now, received, packet);
+                return;
+            }
+        };
+        // The answer needs a stream for itself; where even those are too many, a reset must do.
+        if self.streams.len() >= self.config.stream_limit() + MAX_COURTESY_STREAMS
+            || !self.answers.take(now)
+        {
+            return;
+        }
+        let id = self.take_stream(now, received, packet, identity);
+        self.with_stream(now, id.slot, |connection, cx, peer| {
+            connection.accept(cx.now);
+            // Fits the buffer, which was empty.
+            let _ = connection.write(cx.now, response.as_bytes());
+            connection.release(cx.now, peer);
+        });
+    }
+
+    /// Refuses a stream.
+    fn refuse(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        let Some(from) = packet.from() else { return };
+        if !self.answers.take(now) {
+            return;
+        }
+        let repr = Repr {
+            send_id: packet.recv_id(),
+            flags: Flags::RESET,
+            from: Some(self.keys.destination()),
+            ..Repr::default()
+        };
+        let reset: Bytes = repr.sign(&self.keys).into();
+        self.answer(
+            now,
+            from.clone(),
+            (received.to_port, received.from_port),
+            reset,
+        );
+    }
+}
+
+/// Streams that wait to be accepted, at most; i2pd takes 1024.
+const MAX_BACKLOG: usize = 4096;
+/// i2pd and Java buffer such packets for a few seconds; reordering across tunnels stays below.
+const EARLY_LIFETIME: Duration = Duration::from_secs(10);
+/// Peers send their initial window at most: 6 by the specification, 16 of I2P+.
+const MAX_EARLY_PER_STREAM: usize = 16;
+/// Bounds memory that anybody can fill without proving anything.
+const MAX_EARLY: usize = 512;
+const MAX_EARLY_BYTES: usize = 1 << 20;
+/// Streams beyond the limit that exist only to say that the limit is reached.
+const MAX_COURTESY_STREAMS: usize = 64;
+/// Nobody could read an HTTP response on it.
+const HTTPS_PORT: u16 = 443;
+const TOO_MANY_REQUESTS: &str = "HTTP/1.1 429 Too Many Requests\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Cache-Control: no-cache\r\n\
+    Retry-After: 900\r\n\
+    Connection: close\r\n\
+    Content-Length: 40\r\n\
+    \r\n\
+    Too many connections. Try again later.\r\n";

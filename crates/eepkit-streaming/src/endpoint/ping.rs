@@ -1,0 +1,188 @@
+//! Pings and pongs: streaming documentation, "Ping / Pong".
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use eepkit_wire::Destination;
+use rand_chacha::rand_core::Rng;
+
+use super::{Endpoint, Event, PingId, Ports, Received, Transmit};
+use crate::packet::{Flags, Packet, Repr};
+
+/// Pings that wait for an answer.
+#[derive(Debug, Default)]
+pub(super) struct Pings(Vec<Pending>);
+
+#[derive(Debug)]
+struct Pending {
+    id: PingId,
+    sent: Instant,
+    deadline: Instant,
+}
+
+impl Pings {
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().map(|ping| ping.deadline).min()
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<PingId> {
+        if self.next().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let expired = self
+            .0
+            .iter()
+            .filter(|ping| ping.deadline <= now)
+            .map(|ping| ping.id)
+            .collect();
+        self.0.retain(|ping| ping.deadline > now);
+        expired
+    }
+
+    fn contains(&self, id: PingId) -> bool {
+        self.0.iter().any(|ping| ping.id == id)
+    }
+}
+
+impl Endpoint {
+    /// Asks `to` for a sign of life. [`Event::Pong`] or [`Event::PingTimeout`] follows, the latter at
+    /// once when more than 256 pings are waiting.
+    ///
+    /// Up to 32 bytes of `payload` come back; more are not sent.
+    pub fn ping(
+        &mut self,
+        now: Instant,
+        to: &Destination,
+        ports: Ports,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> PingId {
+        let now = self.advance(now);
+        let id = loop {
+            let id = PingId(self.rng.next_u32());
+            // A peer tells a ping from a packet of a stream by the flag, but i2pd looks the id up first.
+            if id.0 != 0 && !self.pings.contains(id) {
+                break id;
+            }
+        };
+        if self.pings.0.len() >= MAX_PINGS || self.closing {
+            self.events.push_back(Event::PingTimeout(id));
+            return id;
+        }
+        let repr = Repr {
+            send_id: id.0,
+            flags: Flags::ECHO,
+            from: Some(self.keys.destination()),
+            payload: &payload[..payload.len().min(MAX_PAYLOAD)],
+            ..Repr::default()
+        };
+        let packet = repr.sign(&self.keys).into();
+        self.pings.0.push(Pending {
+            id,
+            sent: now,
+            deadline: now + timeout,
+        });
+        self.answer(now, to.clone(), (ports.local, ports.remote), packet);
+        id
+    }
+
+    pub(super) fn on_echo(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        if packet.send_id() == 0 {
+            self.on_pong(now, received, packet);
+        } else {
+            self.on_ping(now, received, packet);
+        }
+    }
+
+    fn on_pong(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        // Nothing but the random id shows that it is an answer; pongs are not signed.
+        let Some(index) = self
+            .pings
+            .0
+            .iter()
+            .position(|ping| ping.id.0 == packet.recv_id())
+        else {
+            self.stats.unknown_stream += 1;
+            return;
+        };
+        let ping = self.pings.0.swap_remove(index);
+        let end = (packet.payload_start() + MAX_PAYLOAD).min(received.packet.len());
+        self.events.push_back(Event::Pong {
+            id: ping.id,
+            rtt: now.saturating_duration_since(ping.sent),
+            payload: Bytes::copy_from_slice(
+                received
+                    .packet
+                    .get(packet.payload_start()..end)
+                    .unwrap_or_default(),
+            ),
+        });
+    }
+
+    fn on_ping(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
+        let Some(from) = packet.from() else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if !self.config.answer_pings || self.closing {
+            return;
+        }
+        if !self.admits(&from.hash()) {
+            self.stats.denied += 1;
+            return;
+        }
+        if !self.answers.take(now) {
+            return;
+        }
+        if packet.verify(None, self.unix_now(now)).is_err() {
+            self.stats.bad_signatures += 1;
+            return;
+        }
+        let payload = packet.payload();
+        let repr = Repr {
+            recv_id: packet.send_id(),
+            flags: Flags::ECHO,
+            payload: &payload[..payload.len().min(MAX_PAYLOAD)],
+            ..Repr::default()
+        };
+        let mut pong = Vec::new();
+        repr.encode(&mut pong);
+        self.answer(
+            now,
+            from.clone(),
+            (received.to_port, received.from_port),
+            pong.into(),
+        );
+    }
+
+    /// Queues a packet that belongs to no stream, from our port to the peer's.
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        to: Destination,
+        ports: (u16, u16),
+        packet: Bytes,
+    ) {
+        if self.transmits.len() < MAX_ANSWERS {
+            self.transmits.push_back(Transmit {
+                to,
+                from_port: ports.0,
+                to_port: ports.1,
+                packet,
+                compress: true,
+                first: true,
+                path: 0,
+                deadline: now + ANSWER_LIFETIME,
+            });
+        }
+    }
+}
+
+/// Streaming specification as of 0.9.18: at most 32 bytes come back.
+const MAX_PAYLOAD: usize = 32;
+/// Pings are made by people and monitors, not in bulk.
+const MAX_PINGS: usize = 256;
+/// The caller drains outputs after every packet, so that this is only reached when it does not.
+const MAX_ANSWERS: usize = 1024;
+/// As long as the slowest round trip measured on the network.
+const ANSWER_LIFETIME: Duration = Duration::from_secs(30);

@@ -1,0 +1,222 @@
+//! Which software a peer runs, and what that asks of us.
+//!
+//! Everything that is peculiar to one implementation stands here, with a test. The first packet
+//! gives a hint; where it is wrong, the peer is only treated more carefully than needed.
+
+use std::time::Duration;
+
+/// The streaming implementation of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum PeerKind {
+    /// Not known; treated as Java I2P, the strictest.
+    #[default]
+    Unknown,
+    /// Java I2P.
+    Java,
+    /// I2P+, a fork of Java I2P.
+    I2pPlus,
+    /// i2pd.
+    I2pd,
+    /// emissary.
+    Emissary,
+    /// This library.
+    Eepkit,
+}
+
+impl PeerKind {
+    /// What a SYN packet suggests: its resend delay byte, and whether it names a maximum size.
+    ///
+    /// Java sends its constant of 1 s; i2pd (and go-i2p) its initial timeout of 9 s; emissary and
+    /// I2P+ leave the byte zero, and only emissary leaves the maximum size out. This library sends
+    /// the 3 s after which it does resend.
+    pub(crate) const fn from_syn(resend_delay: u8, names_max_size: bool) -> Self {
+        match (resend_delay, names_max_size) {
+            (1, true) => Self::Java,
+            (9, true) => Self::I2pd,
+            (0, true) => Self::I2pPlus,
+            (0, false) => Self::Emissary,
+            (OUR_RESEND_DELAY, true) => Self::Eepkit,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// How many packets of one stream may be on their way. `lossy` says whether any was lost in the
+    /// last minute.
+    pub(crate) const fn max_in_flight(self, lossy: bool) -> u32 {
+        match self {
+            // Java holds 130 packets behind a hole.
+            Self::Unknown | Self::Java => {
+                if lossy {
+                    120
+                } else {
+                    255
+                }
+            }
+            Self::I2pPlus => 384,
+            // i2pd drops what lies 1,536 beyond the last in-order packet.
+            Self::I2pd => 1024,
+            // emissary ends the stream 512 beyond its highest packet, and queues 512.
+            Self::Emissary => 480,
+            Self::Eepkit => 4096,
+        }
+    }
+
+    /// How far the newest packet may lie beyond the oldest that is not acknowledged.
+    pub(crate) const fn max_span(self, lossy: bool) -> u32 {
+        match self {
+            // Java writes its number of holes into one byte without limiting them.
+            Self::Unknown | Self::Java | Self::I2pPlus => 255,
+            Self::Emissary => 480,
+            Self::I2pd => {
+                // Its reorder buffer takes fewer than 256 holes, and no gap of 256 at once.
+                if lossy { 1024 } else { 1400 }
+            }
+            Self::Eepkit => 8000,
+        }
+    }
+
+    /// How many holes its acknowledgements and buffers bear.
+    pub(crate) const fn max_holes(self) -> u32 {
+        match self {
+            Self::I2pd => 200,
+            _ => 250,
+        }
+    }
+
+    /// Whether sending a packet again that is perhaps not lost does harm. i2pd takes a duplicate as
+    /// a sign that its own packets are lost: it changes tunnels and starts its window over.
+    pub(crate) const fn dislikes_duplicates(self) -> bool {
+        matches!(self, Self::I2pd)
+    }
+
+    /// Whether the peer takes its choking back by saying so. i2pd and emissary choke for one
+    /// acknowledgement only, and never say that it is over.
+    pub(crate) const fn unchokes_explicitly(self) -> bool {
+        !matches!(self, Self::I2pd | Self::Emissary)
+    }
+
+    /// The least delay value that means choking. i2pd chokes with 60,000, which is the greatest
+    /// value that does not mean it by the specification.
+    pub(crate) const fn choke_threshold(self) -> u16 {
+        match self {
+            Self::I2pd => 60_000,
+            _ => 60_001,
+        }
+    }
+
+    /// How acknowledgements are spaced, so that the peer sends fastest.
+    pub(crate) fn ack_pace(self, rtt: Duration) -> AckPace {
+        let ms = Duration::from_millis;
+        match self {
+            // Three acknowledgements that name a hole make Java resend: every packet while there is
+            // one. Its window is small, so every second packet otherwise.
+            Self::Unknown | Self::Java | Self::I2pPlus => AckPace {
+                packets: 2,
+                delay: (rtt / 16).clamp(ms(1), ms(120)),
+                spacing: Duration::ZERO,
+                every_packet_in_holes: true,
+            },
+            // Every acknowledgement resets its send timer: few, evenly spaced.
+            Self::I2pd => AckPace {
+                packets: u32::MAX,
+                delay: (rtt / 10).clamp(ms(2), ms(50)),
+                spacing: (rtt / 16).clamp(ms(1), ms(30)),
+                every_packet_in_holes: false,
+            },
+            // Its window grows with each acknowledged packet, whatever their grouping.
+            Self::Emissary => AckPace {
+                packets: 2,
+                delay: (rtt / 32).clamp(ms(1), ms(20)),
+                spacing: Duration::ZERO,
+                every_packet_in_holes: false,
+            },
+            Self::Eepkit => AckPace {
+                packets: 16,
+                delay: (rtt / 16).clamp(ms(1), ms(120)),
+                spacing: (rtt / 32).min(ms(60)),
+                every_packet_in_holes: false,
+            },
+        }
+    }
+
+    /// How long the peer may hold an acknowledgement back when not asked to hurry.
+    pub(crate) fn max_ack_delay(self, rtt: Duration) -> Duration {
+        match self {
+            Self::Unknown | Self::Java | Self::I2pPlus => Duration::from_millis(500),
+            Self::I2pd | Self::Emissary => Duration::from_millis(200),
+            Self::Eepkit => (rtt / 16).max(Duration::from_millis(25)),
+        }
+    }
+}
+
+/// When to acknowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AckPace {
+    /// After this many packets.
+    pub(crate) packets: u32,
+    /// At the latest this long after a packet.
+    pub(crate) delay: Duration,
+    /// At the earliest this long after the last acknowledgement.
+    pub(crate) spacing: Duration,
+    /// Every packet at once while one is missing.
+    pub(crate) every_packet_in_holes: bool,
+}
+
+/// Seconds until our first packet is sent again if nothing comes back.
+pub(crate) const OUR_RESEND_DELAY: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_packet_tells_the_implementation() {
+        let table = [
+            (1, true, PeerKind::Java),
+            (9, true, PeerKind::I2pd),
+            (0, false, PeerKind::Emissary),
+            (0, true, PeerKind::I2pPlus),
+            (3, true, PeerKind::Eepkit),
+            (3, false, PeerKind::Unknown),
+            (200, true, PeerKind::Unknown),
+        ];
+        for (delay, size, kind) in table {
+            assert_eq!(PeerKind::from_syn(delay, size), kind);
+        }
+    }
+
+    #[test]
+    fn an_unknown_peer_is_treated_like_java() {
+        for lossy in [false, true] {
+            assert_eq!(
+                PeerKind::Unknown.max_in_flight(lossy),
+                PeerKind::Java.max_in_flight(lossy)
+            );
+            assert_eq!(
+                PeerKind::Unknown.max_span(lossy),
+                PeerKind::Java.max_span(lossy)
+            );
+        }
+    }
+
+    #[test]
+    fn no_java_peer_is_ever_more_than_255_packets_behind() {
+        for kind in [PeerKind::Unknown, PeerKind::Java, PeerKind::I2pPlus] {
+            assert!(kind.max_span(false) <= 255);
+        }
+    }
+
+    #[test]
+    fn i2pd_is_not_acknowledged_more_than_30_times_a_second_on_long_paths() {
+        let pace = PeerKind::I2pd.ack_pace(Duration::from_millis(520));
+        assert!(pace.spacing >= Duration::from_millis(30));
+        assert_eq!(pace.delay, Duration::from_millis(50));
+    }
+
+    #[test]
+    fn i2pd_chokes_with_a_value_that_others_mean_differently() {
+        assert_eq!(PeerKind::I2pd.choke_threshold(), 60_000);
+        assert_eq!(PeerKind::Java.choke_threshold(), 60_001);
+    }
+}

@@ -1,0 +1,155 @@
+//! Spreads packets over the round trip, so that no hop sees a burst.
+//!
+//! An I2P hop whose transport queue passes a few hundred messages drops them, or closes the
+//! connection to its neighbour: bursts are worse here than on the Internet.
+
+use std::time::{Duration, Instant};
+
+/// A token bucket that counts packets.
+#[derive(Debug, Clone)]
+pub(crate) struct Pacer {
+    /// When the next packet may leave.
+    next: Instant,
+    /// Packets per second; `None` lets everything pass.
+    rate: Option<f64>,
+    /// Ceiling on `rate` set by the application (`i2p.streaming.maxOutboundSpeed`).
+    ceiling: Option<f64>,
+}
+
+impl Pacer {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            next: now,
+            rate: None,
+            ceiling: None,
+        }
+    }
+
+    /// Sets the rate in packets per second.
+    pub(crate) fn set_rate(&mut self, rate: Option<f64>) {
+        self.rate = rate.map(|rate| rate.clamp(MIN_RATE, MAX_RATE));
+    }
+
+    /// Sets the ceiling in packets per second.
+    pub(crate) fn set_ceiling(&mut self, ceiling: Option<f64>) {
+        self.ceiling = ceiling.map(|rate| rate.clamp(MIN_RATE, MAX_RATE));
+    }
+
+    fn effective(&self) -> Option<f64> {
+        match (self.rate, self.ceiling) {
+            (Some(rate), Some(ceiling)) => Some(rate.min(ceiling)),
+            (rate, ceiling) => rate.or(ceiling),
+        }
+    }
+
+    /// When the next packet may leave, if that is after `now`.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
+        (self.effective().is_some() && self.next > now).then_some(self.next)
+    }
+
+    /// Accounts for a packet that leaves at `now`.
+    pub(crate) fn on_sent(&mut self, now: Instant) {
+        let Some(rate) = self.effective() else {
+            self.next = now;
+            return;
+        };
+        // Unused time up to the quantum may be caught up in one go, because drivers wake late.
+        let quantum = QUANTUM.max(Duration::from_secs_f64(f64::from(BURST - 1) / rate));
+        let earliest = now.checked_sub(quantum).unwrap_or(now);
+        self.next = self.next.max(earliest) + Duration::from_secs_f64(1.0 / rate);
+    }
+}
+
+/// How much unused time may be caught up at once. Chosen because timers of a busy process are a few
+/// milliseconds late, and 10 ms of the fastest path measured are about 50 packets, far below what
+/// makes a first hop drop.
+const QUANTUM: Duration = Duration::from_millis(10);
+/// Packets that may leave at once after a pause, however slow the rate: a small request or answer
+/// should not be spread over the round trip.
+const BURST: u32 = 4;
+/// Keeps the divisions finite: one packet in 100 seconds, and a million per second.
+const MIN_RATE: f64 = 0.01;
+const MAX_RATE: f64 = 1_000_000.0;
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs some instant to count from"
+)]
+mod tests {
+    use super::*;
+
+    fn sent_within(pacer: &mut Pacer, start: Instant, span: Duration) -> u32 {
+        let (mut now, mut sent) = (start, 0);
+        while now < start + span {
+            match pacer.wait(now) {
+                Some(at) => now = at,
+                None => {
+                    pacer.on_sent(now);
+                    sent += 1;
+                }
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn without_a_rate_nothing_waits() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(now);
+        for _ in 0..100 {
+            assert_eq!(pacer.wait(now), None);
+            pacer.on_sent(now);
+        }
+    }
+
+    #[test]
+    fn the_rate_is_kept() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_rate(Some(200.0));
+        let sent = sent_within(&mut pacer, start, Duration::from_secs(10));
+        assert!((1998..=2008).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn idle_time_is_not_saved_up_beyond_the_quantum() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_rate(Some(1000.0));
+        pacer.on_sent(start);
+        let later = start + Duration::from_secs(60);
+        let mut burst = 0;
+        while pacer.wait(later).is_none() {
+            pacer.on_sent(later);
+            burst += 1;
+        }
+        assert!((10..=12).contains(&burst), "{burst}");
+    }
+
+    #[test]
+    fn a_late_timer_does_not_slow_the_rate_down() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_rate(Some(1000.0));
+        let (mut now, mut sent) = (start, 0_u32);
+        while now < start + Duration::from_secs(1) {
+            while pacer.wait(now).is_none() {
+                pacer.on_sent(now);
+                sent += 1;
+            }
+            now += Duration::from_millis(5);
+        }
+        assert!((990..=1014).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn the_ceiling_wins_over_a_higher_rate() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_rate(Some(10_000.0));
+        pacer.set_ceiling(Some(50.0));
+        let sent = sent_within(&mut pacer, start, Duration::from_secs(2));
+        assert!((99..=106).contains(&sent), "{sent}");
+    }
+}

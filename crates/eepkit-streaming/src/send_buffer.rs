@@ -1,0 +1,523 @@
+//! Keeps what was written until the peer has it, cut into packets.
+//!
+//! A packet's payload lies in the buffer that is sent, behind room for its header: written once,
+//! never copied again, and one allocation per packet.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    loss::Stamp,
+    seq::{LAST_SEQ, SeqRing},
+};
+
+/// The sending half of a stream.
+///
+/// Packets get their sequence numbers when they are cut, so that everything is found by number.
+/// From front to back the ring holds packets that were sent, then packets that were not.
+#[derive(Debug)]
+pub(crate) struct SendBuffer {
+    ring: SeqRing<Segment>,
+    /// The first packet that was never sent.
+    next: u32,
+    /// Every sent packet below this is acknowledged or in `holes`.
+    reported: u32,
+    /// Sent packets below `reported` that are not acknowledged, in order.
+    holes: VecDeque<u32>,
+    /// Packets found lost and not sent again yet, in order.
+    lost: VecDeque<u32>,
+    in_flight: u32,
+    /// Payload bytes that were never sent.
+    unsent: usize,
+    /// How much may be unsent before writing stops (`i2p.streaming.bufferSize`).
+    limit: usize,
+    mtu: usize,
+    closing: bool,
+    /// Packets below this leave even where they are not full.
+    flushed: u32,
+}
+
+/// One packet.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    data: Data,
+    pub(crate) state: State,
+    /// The last transmission. Present when the state is not [`State::Unsent`].
+    pub(crate) stamp: Option<Stamp>,
+    /// How often it was sent.
+    pub(crate) transmissions: u8,
+    pub(crate) syn: bool,
+    pub(crate) close: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Unsent,
+    InFlight,
+    Lost,
+    Acked,
+}
+
+/// Header room and payload.
+#[derive(Debug)]
+enum Data {
+    /// May still grow, or be given another header.
+    Open(BytesMut),
+    /// Handed out; shared with whoever sends it.
+    Shared(Bytes),
+    /// Acknowledged.
+    Gone,
+}
+
+impl Segment {
+    const fn new() -> Self {
+        Self {
+            data: Data::Gone,
+            state: State::Unsent,
+            stamp: None,
+            transmissions: 0,
+            syn: false,
+            close: false,
+        }
+    }
+
+    /// Payload bytes.
+    pub(crate) fn len(&self) -> usize {
+        match &self.data {
+            Data::Open(data) => data.len().saturating_sub(HEADROOM),
+            Data::Shared(data) => data.len().saturating_sub(HEADROOM),
+            Data::Gone => 0,
+        }
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        let data: &[u8] = match &self.data {
+            Data::Open(data) => data,
+            Data::Shared(data) => data,
+            Data::Gone => &[],
+        };
+        data.get(HEADROOM..).unwrap_or_default()
+    }
+
+    /// Writes `header` right in front of the payload and returns both, without copying the payload
+    /// unless an earlier transmission still waits to be sent. `header` is at most [`HEADROOM`] long.
+    pub(crate) fn packet(&mut self, header: &[u8]) -> Bytes {
+        let start = HEADROOM.saturating_sub(header.len());
+        let mut data = match std::mem::replace(&mut self.data, Data::Gone) {
+            Data::Open(data) => data,
+            Data::Shared(data) => data
+                .try_into_mut()
+                .unwrap_or_else(|shared| BytesMut::from(&shared[..])),
+            Data::Gone => BytesMut::zeroed(HEADROOM),
+        };
+        data[start..HEADROOM].copy_from_slice(header);
+        let data = data.freeze();
+        let packet = data.slice(start..);
+        self.data = Data::Shared(data);
+        packet
+    }
+
+    fn append(&mut self, bytes: &[u8], mtu: usize) {
+        if matches!(self.data, Data::Gone) {
+            // A write that fills the packet gets exactly its size; small ones grow by doubling.
+            let mut data = BytesMut::with_capacity(HEADROOM + bytes.len().min(mtu));
+            data.resize(HEADROOM, 0);
+            self.data = Data::Open(data);
+        }
+        if let Data::Open(data) = &mut self.data {
+            data.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// What an acknowledgement did. Newly acknowledged transmissions are reported one by one.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Acked {
+    /// Packets newly acknowledged.
+    pub(crate) packets: u32,
+    /// The oldest packet in flight was among them.
+    pub(crate) advanced: bool,
+}
+
+/// A packet that is no longer needed, as told to the caller of [`SendBuffer::on_ack`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AckedPacket {
+    pub(crate) stamp: Stamp,
+    pub(crate) transmissions: u8,
+    /// It was taken for lost and not sent again: it had only been late.
+    pub(crate) was_lost: bool,
+}
+
+impl SendBuffer {
+    /// Starts with the SYN packet, number 0, unsent and empty.
+    pub(crate) fn new(mtu: usize, limit: usize) -> Self {
+        let mut ring = SeqRing::new(0);
+        ring.push(Segment {
+            syn: true,
+            ..Segment::new()
+        });
+        Self {
+            ring,
+            next: 0,
+            reported: 0,
+            holes: VecDeque::new(),
+            lost: VecDeque::new(),
+            in_flight: 0,
+            unsent: 0,
+            limit: limit.max(1),
+            mtu: mtu.max(1),
+            closing: false,
+            flushed: 0,
+        }
+    }
+
+    /// Takes as much of `bytes` as there is room for; returns how much.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.closing {
+            return 0;
+        }
+        let room = self.limit.saturating_sub(self.unsent);
+        let mut rest = &bytes[..bytes.len().min(room)];
+        let before = rest.len();
+        while !rest.is_empty() {
+            let mtu = self.mtu;
+            let appendable = self.ring.end() > self.next
+                && self.ring.back().is_some_and(|tail| tail.len() < mtu);
+            if !appendable {
+                if self.ring.end() >= LAST_SEQ {
+                    break;
+                }
+                self.ring.push(Segment::new());
+            }
+            let Some(tail) = self.ring.back_mut() else {
+                break;
+            };
+            let (now, later) = rest.split_at(rest.len().min(mtu - tail.len().min(mtu)));
+            tail.append(now, mtu);
+            rest = later;
+        }
+        let taken = before - rest.len();
+        self.unsent += taken;
+        taken
+    }
+
+    /// Ends the stream behind what was written. Does nothing the second time.
+    pub(crate) fn close(&mut self) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        if self.ring.end() == self.next {
+            self.ring.push(Segment::new());
+        }
+        if let Some(tail) = self.ring.back_mut() {
+            tail.close = true;
+        }
+        self.flush();
+    }
+
+    /// Lets what was written leave now.
+    pub(crate) fn flush(&mut self) {
+        self.flushed = self.ring.end();
+    }
+
+    /// Sets the payload size for packets that are not cut yet, and cuts unsent ones that are longer.
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu.max(1);
+        let too_long = (self.next..self.ring.end())
+            .any(|seq| self.ring.get(seq).is_some_and(|s| s.len() > self.mtu));
+        if !too_long {
+            return;
+        }
+        let mut segments = Vec::new();
+        while self.ring.end() > self.next {
+            segments.extend(self.ring.pop_back());
+        }
+        let flushed = self.flushed > self.next;
+        let (closing, limit) = (self.closing, self.limit);
+        self.closing = false;
+        self.limit = usize::MAX;
+        self.unsent = 0;
+        for segment in segments.iter().rev() {
+            self.write(segment.payload());
+        }
+        self.limit = limit;
+        if closing {
+            self.close();
+        } else if flushed {
+            self.flush();
+        }
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.max(1);
+    }
+
+    /// Room for more writing, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        if self.closing {
+            0
+        } else {
+            self.limit.saturating_sub(self.unsent)
+        }
+    }
+
+    /// The packet to send next: a lost one first, else the first new one that may leave.
+    ///
+    /// A packet that is not full waits for more data while others are in flight, unless flushed.
+    #[cfg(test)]
+    pub(crate) fn next_to_send(&self) -> Option<u32> {
+        self.next_lost().or_else(|| self.next_new())
+    }
+
+    pub(crate) fn next_lost(&self) -> Option<u32> {
+        self.lost.front().copied()
+    }
+
+    pub(crate) fn next_new(&self) -> Option<u32> {
+        let segment = self.ring.get(self.next)?;
+        let last = self.next + 1 == self.ring.end();
+        let ready = !last
+            || segment.syn
+            || segment.close
+            || self.next < self.flushed
+            || segment.len() >= self.mtu
+            || (self.in_flight == 0 && segment.len() > 0);
+        ready.then_some(self.next)
+    }
+
+    /// Whether a packet that is not full waits for more data.
+    pub(crate) fn is_coalescing(&self) -> bool {
+        self.ring.end() > self.next && self.next_new().is_none()
+    }
+
+    pub(crate) fn segment(&self, seq: u32) -> Option<&Segment> {
+        self.ring.get(seq)
+    }
+
+    pub(crate) fn segment_mut(&mut self, seq: u32) -> Option<&mut Segment> {
+        self.ring.get_mut(seq)
+    }
+
+    /// Takes note that `seq` was sent, again or for the first time.
+    pub(crate) fn on_sent(&mut self, seq: u32, stamp: Stamp) {
+        let Some(segment) = self.ring.get_mut(seq) else {
+            return;
+        };
+        segment.stamp = Some(stamp);
+        segment.transmissions = segment.transmissions.saturating_add(1);
+        match segment.state {
+            State::Unsent => {
+                self.unsent -= segment.len().min(self.unsent);
+                self.in_flight += 1;
+                self.next = seq + 1;
+            }
+            State::Lost => {
+                self.in_flight += 1;
+                if let Some(index) = self.lost.iter().position(|lost| *lost == seq) {
+                    self.lost.remove(index);
+                }
+            }
+            State::InFlight | State::Acked => {}
+        }
+        segment.state = State::InFlight;
+    }
+
+    /// Takes an acknowledgement: everything up to `through` arrived but for `nacks`, which are in
+    /// ascending order. Calls `acked` for every packet that is newly known to have arrived.
+    ///
+    /// Returns `None` for an acknowledgement of something that was never sent.
+    pub(crate) fn on_ack(
+        &mut self,
+        through: u32,
+        nacks: &[u32],
+        mut acked: impl FnMut(AckedPacket),
+    ) -> Option<Acked> {
+        if through >= self.next {
+            return None;
+        }
+        let mut outcome = Acked::default();
+        let oldest = self.ring.first();
+        // Old holes: those no longer reported missing have arrived.
+        let mut nack = 0;
+        let mut kept = 0;
+        for index in 0..self.holes.len() {
+            let seq = self.holes[index];
+            while nacks.get(nack).is_some_and(|nacked| *nacked < seq) {
+                nack += 1;
+            }
+            if seq > through || nacks.get(nack) == Some(&seq) {
+                self.holes[kept] = seq;
+                kept += 1;
+            } else {
+                outcome.packets += self.acknowledge(seq, &mut acked);
+            }
+        }
+        self.holes.truncate(kept);
+        // What was not reported on before.
+        nack = nacks.partition_point(|nacked| *nacked < self.reported);
+        for seq in self.reported..=through {
+            if nacks.get(nack) == Some(&seq) {
+                nack += 1;
+                self.holes.push_back(seq);
+            } else {
+                outcome.packets += self.acknowledge(seq, &mut acked);
+            }
+            while nacks.get(nack).is_some_and(|nacked| *nacked <= seq) {
+                nack += 1;
+            }
+        }
+        self.reported = self.reported.max(through + 1);
+        while self
+            .ring
+            .front()
+            .is_some_and(|front| front.state == State::Acked)
+        {
+            self.ring.pop_front();
+        }
+        self.ring.shrink(KEEP_SEGMENTS);
+        outcome.advanced = self.ring.first() != oldest;
+        Some(outcome)
+    }
+
+    fn acknowledge(&mut self, seq: u32, acked: &mut impl FnMut(AckedPacket)) -> u32 {
+        let Some(segment) = self.ring.get_mut(seq) else {
+            return 0;
+        };
+        let was_lost = segment.state == State::Lost;
+        match segment.state {
+            State::InFlight => self.in_flight -= 1,
+            State::Lost => self.lost.retain(|lost| *lost != seq),
+            State::Acked | State::Unsent => return 0,
+        }
+        segment.state = State::Acked;
+        segment.data = Data::Gone;
+        let transmissions = segment.transmissions;
+        if let Some(stamp) = segment.stamp.take() {
+            acked(AckedPacket {
+                stamp,
+                transmissions,
+                was_lost,
+            });
+        }
+        1
+    }
+
+    /// Packets that the peer reports missing, in order.
+    #[cfg(test)]
+    pub(crate) fn holes(&self) -> impl Iterator<Item = u32> + '_ {
+        self.holes.iter().copied()
+    }
+
+    pub(crate) fn has_holes(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
+    pub(crate) fn hole_count(&self) -> u32 {
+        u32::try_from(self.holes.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn hole(&self, index: u32) -> Option<u32> {
+        self.holes.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Takes `seq`, in flight, for lost. Returns whether it was in flight.
+    pub(crate) fn mark_lost(&mut self, seq: u32) -> bool {
+        let Some(segment) = self.ring.get_mut(seq) else {
+            return false;
+        };
+        if segment.state != State::InFlight {
+            return false;
+        }
+        segment.state = State::Lost;
+        self.in_flight -= 1;
+        // Nearly always at the end, because losses are found in order.
+        let index = self.lost.partition_point(|lost| *lost < seq);
+        self.lost.insert(index, seq);
+        true
+    }
+
+    /// Takes everything in flight for lost; returns how many packets.
+    pub(crate) fn mark_all_lost(&mut self) -> u32 {
+        let mut count = 0;
+        for seq in self.ring.first()..self.next {
+            count += u32::from(self.mark_lost(seq));
+        }
+        count
+    }
+
+    /// The newest packet in flight.
+    pub(crate) fn newest_in_flight(&self) -> Option<u32> {
+        (self.ring.first()..self.next).rev().find(|seq| {
+            self.ring
+                .get(*seq)
+                .is_some_and(|s| s.state == State::InFlight)
+        })
+    }
+
+    pub(crate) const fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// From the oldest packet that is not acknowledged to the newest sent, in packets.
+    pub(crate) fn span(&self) -> u32 {
+        self.next - self.ring.first().min(self.next)
+    }
+
+    /// Whether everything that was written has been sent at least once.
+    pub(crate) fn is_all_sent(&self) -> bool {
+        self.next == self.ring.end()
+    }
+
+    /// Whether the peer has everything that was written, SYN and CLOSE included.
+    pub(crate) fn is_all_acked(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether CLOSE was sent and has arrived.
+    pub(crate) fn is_close_acked(&self) -> bool {
+        self.closing && self.ring.is_empty()
+    }
+
+    /// The oldest packet that is not acknowledged.
+    pub(crate) fn oldest(&self) -> u32 {
+        self.ring.first()
+    }
+
+    /// Whether sequence numbers have run out.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.ring.end() >= LAST_SEQ
+    }
+
+    /// Payload bytes that were never sent.
+    pub(crate) const fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Drops everything; returns how many packets were in flight.
+    pub(crate) fn clear(&mut self) -> u32 {
+        self.ring.clear();
+        self.next = self.ring.end();
+        self.reported = self.next;
+        self.holes = VecDeque::new();
+        self.lost = VecDeque::new();
+        self.unsent = 0;
+        self.closing = true;
+        std::mem::take(&mut self.in_flight)
+    }
+}
+
+/// Room for the header of a data packet: 22 bytes and two of the delay option. Packets with other
+/// options are rare and assembled anew.
+pub(crate) const HEADROOM: usize = 24;
+/// Packets kept allocated when the buffer runs empty; an idle stream should not hold the memory of
+/// its busiest moment.
+const KEEP_SEGMENTS: usize = 8;
+
+#[cfg(test)]
+mod tests;
