@@ -117,7 +117,12 @@ async fn a_session_over_i2cp_is_lost_with_the_connection_and_with_the_network() 
     let net = SimNet::builder().start();
     let mut alice = over_i2cp(&net, 1).await;
     net.lose_session(&alice.destination);
-    assert!(matches!(alice.lost().await, LostReason::Connection(_)));
+    // The end of a connection in memory says no more than that.
+    let reason = alice.lost().await;
+    assert!(
+        matches!(reason, LostReason::Connection(_) | LostReason::Stopped),
+        "{reason:?}"
+    );
 
     let mut alice = over_i2cp(&net, 1).await;
     net.stop();
@@ -349,7 +354,7 @@ async fn a_session_configuration_must_be_signed_and_of_today() {
     raw.send(Message::CreateSession(forged)).await;
     assert!(raw.disconnected().await.contains("signature"));
 
-    let yesterday = clock::unix_now() - Duration::from_secs(60);
+    let yesterday = clock::unix_now().saturating_sub(Duration::from_secs(60));
     let date = u64::try_from(yesterday.as_millis()).expect("fits");
     let stale = SessionConfig::sign(&keys(1), BTreeMap::new(), date).expect("fits");
     let mut raw = Raw::greet(&net).await;

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     sync::Arc,
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -24,7 +25,7 @@ use crate::{
 };
 
 pub(crate) struct Party {
-    pub(crate) link: Box<dyn Link>,
+    link: Box<dyn Link>,
     pub(crate) destination: Destination,
     keys: Arc<PrivateKeys>,
     maker: LeaseSetMaker,
@@ -141,7 +142,7 @@ impl Party {
                         .maker
                         .make(leases, clock::unix_now())
                         .expect("has leases");
-                    self.link.submit(Command::PublishLeaseSet(signed));
+                    self.submit(Command::PublishLeaseSet(signed));
                 }
             }
             Event::Received { payload, path } => {
@@ -179,6 +180,14 @@ impl Party {
         event
     }
 
+    /// Hands a command over as a driver does; in these tests there is room, or it is the point of
+    /// the test that there is none.
+    pub(crate) fn submit(&mut self, command: Command) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.link.poll_ready(&mut cx);
+        self.link.submit(command);
+    }
+
     /// Takes note of events for this long.
     pub(crate) async fn listen(&mut self, time: Duration) {
         let until = Instant::now() + time;
@@ -209,7 +218,7 @@ impl Party {
         deadline: Instant,
     ) -> u64 {
         self.tokens += 1;
-        self.link.submit(Command::Send(Outgoing {
+        self.submit(Command::Send(Outgoing {
             token: self.tokens,
             to: to.clone(),
             route,
@@ -263,7 +272,7 @@ impl Party {
     ) -> Result<LookupAnswer, LookupError> {
         self.tokens += 1;
         let id = u32::try_from(self.tokens).expect("few");
-        self.link.submit(Command::Lookup {
+        self.submit(Command::Lookup {
             id,
             target,
             timeout,
@@ -315,7 +324,7 @@ impl Party {
             }
             Wrong::Bytes => signed.bytes = signed.bytes.slice(..signed.bytes.len() / 2),
         }
-        self.link.submit(Command::PublishLeaseSet(signed));
+        self.submit(Command::PublishLeaseSet(signed));
     }
 
     fn sign(&self, keys: &Arc<PrivateKeys>, leases: &[Lease]) -> SignedLeaseSet {

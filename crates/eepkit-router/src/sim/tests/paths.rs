@@ -176,7 +176,7 @@ async fn a_retired_tunnel_is_replaced_and_leaves_the_lease_set() {
     let (mut alice, mut bob) = Party::pair(&net).await;
     let (path, lease, _) = paths(&bob, Direction::Inbound)[0];
 
-    bob.link.submit(Command::Retire(path));
+    bob.submit(Command::Retire(path));
     bob.listen(2 * SECOND).await;
 
     assert_eq!(bob.downs, [(path, PathDownReason::Retired)]);
@@ -198,8 +198,9 @@ async fn a_retired_tunnel_is_replaced_and_leaves_the_lease_set() {
 async fn the_number_of_tunnels_can_be_changed() {
     let net = SimNet::new(Profile::Ideal);
     let mut party = Party::open(&net, 1).await.ready().await;
+    let destination = party.destination.clone();
     let count = |direction| {
-        let tunnels = net.tunnels(&party.destination);
+        let tunnels = net.tunnels(&destination);
         tunnels
             .iter()
             .filter(|tunnel| tunnel.direction == direction)
@@ -207,7 +208,7 @@ async fn the_number_of_tunnels_can_be_changed() {
     };
 
     for (inbound, outbound) in [(5, 3), (1, 1), (16, 16)] {
-        party.link.submit(Command::Quantity { inbound, outbound });
+        party.submit(Command::Quantity { inbound, outbound });
         assert_eq!(count(Direction::Inbound), usize::from(inbound));
         assert_eq!(count(Direction::Outbound), usize::from(outbound));
     }
