@@ -1,0 +1,173 @@
+//! I2P for applications.
+//!
+//! [I2P](https://i2p.net) is a network inside the Internet in which nobody needs to know where
+//! anybody is: a *destination* (a set of keys) takes the place of an address, and *tunnels* of
+//! other routers carry the messages. This crate puts destinations online and gives them streams
+//! that read and write like TCP streams of tokio.
+//!
+//! A client:
+//!
+//! ```no_run
+//! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//!
+//! # async fn client() -> Result<(), eepkit::Error> {
+//! let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
+//! let session = router.session().open().await?;
+//!
+//! let mut stream = session.connect("i2p-projekt.i2p:80").await?;
+//! stream.write_all(b"GET / HTTP/1.0\r\nHost: i2p-projekt.i2p\r\n\r\n").await?;
+//! let mut answer = String::new();
+//! stream.read_to_string(&mut answer).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A server, whose destination is the same each time:
+//!
+//! ```no_run
+//! # async fn server() -> Result<(), eepkit::Error> {
+//! let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
+//! let session = router.session().key_file("echo.dat").open().await?;
+//! println!("{}", session.destination().to_b32());
+//!
+//! let listener = session.listen(0)?;
+//! loop {
+//!     let stream = listener.accept().await?;
+//!     tokio::spawn(async move {
+//!         let (mut reader, mut writer) = stream.into_split();
+//!         tokio::io::copy(&mut reader, &mut writer).await
+//!     });
+//! }
+//! # }
+//! ```
+//!
+//! Both on a simulated network, in one process and without any router; this is also how to test a
+//! program:
+//!
+//! ```
+//! use eepkit::{Preset, Router, sim::SimNet};
+//! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), eepkit::Error> {
+//! let net = SimNet::builder().start();
+//! let server = Router::new(net.router()).session().preset(Preset::Test).open().await?;
+//! let client = Router::new(net.i2cp_router()).session().preset(Preset::Test).open().await?;
+//!
+//! let listener = server.listen(80)?;
+//! // A stream is there for both once it is accepted, so the two go side by side.
+//! let connecting = client.connect((server.destination(), 80));
+//! let (outgoing, incoming) = tokio::join!(connecting, listener.accept());
+//! let (mut outgoing, mut incoming) = (outgoing?, incoming?);
+//!
+//! outgoing.write_all(b"Hello I2P!").await?;
+//! outgoing.shutdown().await?;
+//! assert_eq!(incoming.peer(), client.destination());
+//! let mut text = String::new();
+//! incoming.read_to_string(&mut text).await?;
+//! assert_eq!(text, "Hello I2P!");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Routers
+//!
+//! A [`Router`] is where sessions are opened. [`Router::attach`] uses one that runs already.
+//! With the feature `embedded` (on by default) the program brings its own
+//! (`Router::embedded`), and `Devnet` makes private networks of real routers on this machine.
+//! [`sim`] is a network without routers, with delay, loss and failures to order.
+//!
+//! # Sessions
+//!
+//! A [`Session`] is a destination that is online. [`SessionBuilder`] says with which keys and
+//! options; a [`Preset`] stands for many of them. A session is supervised: it comes back by itself
+//! when its router does. Its [`State`] can be watched, so that nobody has to guess what it waits
+//! for.
+//!
+//! # Streams
+//!
+//! [`Session::connect`] takes a destination in base64, a `.b32.i2p` address, a host name, or a
+//! [`Destination`], each with a port if wanted. [`Session::listen`] takes a port, or 0 for all.
+//! A [`Stream`] says what closing, flushing and dropping do.
+//!
+//! # Errors
+//!
+//! Each operation has an error of its own; [`Error`] collects them. [`ErrorKind`] says coarsely
+//! what is wrong, [`Error::hint`] what to do about it.
+//!
+//! Nothing here waits without a limit except for what the program itself waits for: the next
+//! incoming stream, the next byte of a peer that is alive.
+//!
+//! # Cancel safety
+//!
+//! Futures that are dropped give up what they were at and leave nothing behind; each says what
+//! that means.
+//!
+//! # What is logged
+//!
+//! Logs go to [`tracing`]. At the level `info` and above they hold no IP address and no full
+//! destination; at `debug` and `trace` they may.
+
+mod address;
+mod builder;
+mod connect;
+mod driver;
+#[cfg(feature = "embedded")]
+mod embedded;
+mod error;
+mod listener;
+mod lookup;
+mod names;
+mod ping;
+mod presets;
+mod router;
+mod routes;
+mod session;
+mod shared;
+mod state;
+mod stream;
+mod supervisor;
+
+pub use address::{Address, Host, IntoAddress};
+pub use builder::SessionBuilder;
+pub use connect::ConnectOptions;
+#[doc(no_inline)]
+pub use eepkit_i2cp::{OptionError, Options};
+#[doc(no_inline)]
+pub use eepkit_router::{
+    clock,
+    hosts::{HostBook, HostError},
+    link::{
+        Connector, LostReason, OpenError as LinkOpenError, i2cp::AddressError as RouterAddressError,
+    },
+    readiness::{Activity, NotReady, Progress, ReadinessWatch, RouterStage},
+};
+#[cfg(feature = "embedded")]
+#[doc(no_inline)]
+pub use eepkit_router::{
+    devnet::{Devnet, DevnetBuilder, DevnetRouter},
+    embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, ReseedError, StartError, StateError},
+    emissary::QUIET_FILTER,
+};
+#[doc(no_inline)]
+pub use eepkit_streaming::{StreamConfig, StreamInfo};
+#[doc(no_inline)]
+pub use eepkit_wire::{
+    Destination, Hash, KeyFileError, OfflineSignature, PrivateKeys, SignatureType,
+};
+pub use error::{
+    AcceptError, AddressError, AttachError, ConnectError, Error, ErrorKind, ListenError,
+    LookupError, OpenError, PingError, StreamError,
+};
+pub use listener::Listener;
+pub use presets::{Preset, UnknownPreset};
+pub use router::Router;
+pub use session::Session;
+pub use state::{Problem, Stage, State, StateWatch};
+pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};
+
+/// Simulated networks; from `eepkit-router`.
+pub mod sim {
+    #[doc(no_inline)]
+    pub use eepkit_router::sim::*;
+}

@@ -1,0 +1,30 @@
+//! The echo client of the I2P developer guide: it asks for the server's destination, sends it a
+//! line and prints what comes back.
+//!
+//! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
+#![expect(clippy::print_stdout, reason = "the output is what the guide shows")]
+
+use eepkit::{Error, Router};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    println!("Please enter a Destination:");
+    let mut destination = String::new();
+    BufReader::new(stdin()).read_line(&mut destination).await?;
+
+    let router = std::env::var("EEPKIT_ROUTER");
+    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
+    let session = router.session().open().await?;
+    let mut stream = BufReader::new(session.connect(&destination).await?);
+
+    stream.write_all(b"Hello I2P!\n").await?;
+    // Small writes may wait for company: flushing sends them now.
+    stream.flush().await?;
+    let mut lines = stream.lines();
+    while let Some(line) = lines.next_line().await? {
+        println!("Received from server: {line}");
+    }
+    session.close().await;
+    Ok(())
+}

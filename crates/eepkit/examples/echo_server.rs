@@ -1,0 +1,37 @@
+//! The echo server of the I2P developer guide: it prints its destination, then prints each line
+//! that a client sends and gives it back.
+//!
+//! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
+#![expect(clippy::print_stdout, reason = "the output is what the guide shows")]
+
+use eepkit::{Error, Router, Stream};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let router = std::env::var("EEPKIT_ROUTER");
+    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
+    let session = router.session().open().await?;
+    // Clients need this. It is a new one each time; `key_file` would keep it.
+    println!("{}", session.destination().to_base64());
+
+    let listener = session.listen(0)?;
+    loop {
+        let stream = listener.accept().await?;
+        tokio::spawn(async move {
+            if let Err(error) = answer(stream).await {
+                println!("A client went away: {error}");
+            }
+        });
+    }
+}
+
+async fn answer(stream: Stream) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    println!("Received from client: {}", line.trim_end());
+    stream.write_all(line.as_bytes()).await?;
+    // What was written is delivered after the stream is dropped, too.
+    stream.shutdown().await
+}

@@ -1,0 +1,316 @@
+//! Addresses on I2P: a destination, its hash or a name, with an optional port.
+
+use std::{fmt, str::FromStr};
+
+use eepkit_wire::{Destination, Hash};
+
+use crate::error::AddressError;
+
+/// Who to talk to: a host and a port.
+///
+/// The text form is one of these, each with `:port` behind it if wanted; without a port it is 0,
+/// which reaches a peer that listens on all ports.
+///
+/// * a destination in I2P base64 (516 characters and more),
+/// * a base32 address: 52 characters and `.b32.i2p`,
+/// * a host name ending in `.i2p`.
+///
+/// ```
+/// use eepkit::{Address, Host};
+///
+/// let address: Address = "irc.postman.i2p:6667".parse()?;
+/// assert_eq!(address.port, 6667);
+/// assert_eq!(address.host, Host::Name("irc.postman.i2p".into()));
+/// # Ok::<(), eepkit::AddressError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The host.
+    pub host: Host,
+    /// The port at the host; 0 where none is meant.
+    pub port: u16,
+}
+
+/// A host on I2P.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Host {
+    /// The destination itself: nothing to look up.
+    Destination(Destination),
+    /// The hash of a destination (`.b32.i2p`): the network knows the rest.
+    Hash(Hash),
+    /// A name that an address book knows, in lower case.
+    Name(String),
+}
+
+impl Address {
+    /// An address without a port.
+    pub fn new(host: impl Into<Host>) -> Self {
+        Self {
+            host: host.into(),
+            port: 0,
+        }
+    }
+
+    /// The same host with another port.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let (host, port) = match text.rsplit_once(':') {
+            None => (text, 0),
+            Some((host, port)) => (
+                host,
+                port.parse()
+                    .map_err(|_| AddressError::Port(abbreviated(port)))?,
+            ),
+        };
+        Ok(Self {
+            host: host.parse()?,
+            port,
+        })
+    }
+}
+
+impl FromStr for Host {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        let lower = text.to_ascii_lowercase();
+        if let Some(label) = lower.strip_suffix(".b32.i2p") {
+            // Longer labels carry key types besides the hash: spec Encrypted LeaseSet, "Base 32".
+            if label.len() >= B33_MIN_CHARS {
+                return Err(AddressError::EncryptedLeaseSet);
+            }
+            return Hash::from_b32(&lower)
+                .map(Self::Hash)
+                .map_err(|error| AddressError::Base32(error.to_string()));
+        }
+        if lower.ends_with(".i2p") {
+            return check_name(&lower).map(|()| Self::Name(lower));
+        }
+        if text.len() >= LOOKS_LIKE_BASE64_CHARS && !text.contains('.') {
+            return Destination::from_base64(text)
+                .map(Self::Destination)
+                .map_err(|error| AddressError::Destination(error.to_string()));
+        }
+        Err(AddressError::NotI2p(abbreviated(text)))
+    }
+}
+
+impl fmt::Display for Address {
+    /// Writes the form that parses back; a destination is written in full.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Destination(destination) => f.write_str(&destination.to_base64())?,
+            Host::Hash(hash) => f.write_str(&hash.to_b32())?,
+            Host::Name(name) => f.write_str(name)?,
+        }
+        match self.port {
+            0 => Ok(()),
+            port => write!(f, ":{port}"),
+        }
+    }
+}
+
+impl From<Destination> for Host {
+    fn from(destination: Destination) -> Self {
+        Self::Destination(destination)
+    }
+}
+
+impl From<&Destination> for Host {
+    fn from(destination: &Destination) -> Self {
+        Self::Destination(destination.clone())
+    }
+}
+
+impl From<Hash> for Host {
+    fn from(hash: Hash) -> Self {
+        Self::Hash(hash)
+    }
+}
+
+/// What can be taken for an [`Address`]: text, a destination, a hash, each with or without a port.
+///
+/// A port beside the address wins over one in its text.
+pub trait IntoAddress {
+    /// Reads the address.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressError`] where the text is no address.
+    fn into_address(self) -> Result<Address, AddressError>;
+}
+
+impl IntoAddress for Address {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(self)
+    }
+}
+
+impl IntoAddress for &Address {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoAddress for Host {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(Address::new(self))
+    }
+}
+
+impl IntoAddress for Destination {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(Address::new(self))
+    }
+}
+
+impl IntoAddress for &Destination {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(Address::new(self))
+    }
+}
+
+impl IntoAddress for Hash {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(Address::new(self))
+    }
+}
+
+impl IntoAddress for &str {
+    fn into_address(self) -> Result<Address, AddressError> {
+        self.parse()
+    }
+}
+
+impl IntoAddress for &String {
+    fn into_address(self) -> Result<Address, AddressError> {
+        self.parse()
+    }
+}
+
+impl IntoAddress for String {
+    fn into_address(self) -> Result<Address, AddressError> {
+        self.parse()
+    }
+}
+
+impl<T: IntoAddress> IntoAddress for (T, u16) {
+    fn into_address(self) -> Result<Address, AddressError> {
+        Ok(self.0.into_address()?.with_port(self.1))
+    }
+}
+
+/// Checks the rules for host names: naming specification, "Host Names".
+fn check_name(name: &str) -> Result<(), AddressError> {
+    let why = if name.len() > NAME_MAX_CHARS {
+        "longer than 67 characters"
+    } else if name.len() == ".i2p".len() {
+        "nothing before .i2p"
+    } else if name.starts_with(['.', '-']) || name.contains("..") {
+        "a label is empty or starts with a hyphen"
+    } else if name.contains(".-") || name.contains("-.") {
+        "a label starts or ends with a hyphen"
+    } else if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-')
+    {
+        "only letters, digits, dots and hyphens; other alphabets in their xn-- form"
+    } else {
+        return Ok(());
+    };
+    Err(AddressError::Name {
+        name: abbreviated(name),
+        why,
+    })
+}
+
+/// As much of foreign text as an error message bears.
+fn abbreviated(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}...", &text[..at]),
+    }
+}
+
+/// Naming specification, "Host Names": 67 characters with the `.i2p`.
+const NAME_MAX_CHARS: usize = 67;
+/// 35 bytes and more in base32: spec Encrypted LeaseSet, "Base 32".
+const B33_MIN_CHARS: usize = 56;
+/// Shorter text without a dot is a mistyped name rather than a cut destination. The shortest
+/// destination has 516 characters.
+const LOOKS_LIKE_BASE64_CHARS: usize = 100;
+/// Chosen so that a message fits a line.
+const SHOWN_CHARS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_get_lower_case_and_a_port() {
+        let address: Address = " Example.I2P:80 ".parse().expect("valid");
+        assert_eq!(address.host, Host::Name("example.i2p".to_owned()));
+        assert_eq!(address.port, 80);
+        assert_eq!(address.to_string(), "example.i2p:80");
+    }
+
+    #[test]
+    fn base32_reads_in_either_case() {
+        let hash = Hash::of(b"someone");
+        let text = hash.to_b32();
+        let parsed: Address = text.to_ascii_uppercase().parse().expect("valid");
+        assert_eq!(parsed.host, Host::Hash(hash));
+        assert_eq!(parsed.port, 0);
+    }
+
+    #[test]
+    fn every_kind_of_wrong_address_has_its_own_error() {
+        let wrong = |text: &str| text.parse::<Address>().expect_err(text);
+        assert_eq!(wrong(""), AddressError::Empty);
+        assert_eq!(wrong(":80"), AddressError::Empty);
+        assert!(matches!(wrong("a.i2p:http"), AddressError::Port(_)));
+        assert!(matches!(wrong("a.i2p:65536"), AddressError::Port(_)));
+        assert!(matches!(wrong("example.com"), AddressError::NotI2p(_)));
+        assert!(matches!(wrong("127.0.0.1:80"), AddressError::NotI2p(_)));
+        assert!(matches!(wrong("a_b.i2p"), AddressError::Name { .. }));
+        assert!(matches!(wrong(".i2p"), AddressError::Name { .. }));
+        assert!(matches!(wrong("short.b32.i2p"), AddressError::Base32(_)));
+        assert_eq!(
+            wrong(&format!("{}.b32.i2p", "a".repeat(56))),
+            AddressError::EncryptedLeaseSet
+        );
+        assert!(matches!(
+            wrong(&"A".repeat(200)),
+            AddressError::Destination(_)
+        ));
+        assert!(matches!(
+            wrong(&"!".repeat(600)),
+            AddressError::Destination(_)
+        ));
+    }
+
+    #[test]
+    fn errors_do_not_repeat_long_input() {
+        let error = "x".repeat(90).parse::<Address>().expect_err("no address");
+        assert!(error.to_string().len() < 100, "{error}");
+    }
+
+    #[test]
+    fn a_port_beside_the_address_wins() {
+        let address = ("a.i2p:1", 2).into_address().expect("valid");
+        assert_eq!(address.port, 2);
+    }
+}

@@ -1,0 +1,366 @@
+//! What a session is built with.
+
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use eepkit_i2cp::{LeaseSetMaker, Options};
+use eepkit_streaming::{EndpointConfig, OptionError as StreamOptionError, StreamConfig};
+use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use tokio::time::Instant;
+
+use crate::{
+    error::OpenError,
+    presets::Preset,
+    router::Router,
+    session::{Session, SessionConfig},
+    shared::Shared,
+    supervisor,
+};
+
+/// Builds a [`Session`]; from [`Router::session`].
+///
+/// Without any call it is a session of the preset [`Preset::Standard`] with a new Ed25519
+/// destination.
+///
+/// ```no_run
+/// # async fn example(router: eepkit::Router) -> Result<(), eepkit::Error> {
+/// use eepkit::Preset;
+///
+/// let session = router
+///     .session()
+///     .preset(Preset::Server)
+///     .key_file("server.dat")
+///     .nickname("my service")
+///     .open()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a session is there once `open` or `start` is called"]
+pub struct SessionBuilder {
+    router: Router,
+    keys: Keys,
+    preset: Preset,
+    /// In the order in which they were given: what comes later wins.
+    options: Vec<(String, String)>,
+    streams: Vec<StreamChange>,
+    hosts: HashMap<String, Destination>,
+    backlog: Option<usize>,
+    open_timeout: Duration,
+    connect_timeout: Duration,
+    lookup_timeout: Duration,
+    linger: Duration,
+}
+
+type StreamChange = Box<dyn FnOnce(&mut StreamConfig) + Send>;
+
+enum Keys {
+    New(Option<SignatureType>),
+    Given(Box<PrivateKeys>),
+    File(PathBuf),
+}
+
+impl SessionBuilder {
+    pub(crate) fn new(router: Router) -> Self {
+        Self {
+            router,
+            keys: Keys::New(None),
+            preset: Preset::default(),
+            options: Vec::new(),
+            streams: Vec::new(),
+            hosts: HashMap::new(),
+            backlog: None,
+            open_timeout: OPEN_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            lookup_timeout: LOOKUP_TIMEOUT,
+            linger: LINGER,
+        }
+    }
+
+    /// Puts the destination of these keys online.
+    pub fn keys(mut self, keys: PrivateKeys) -> Self {
+        self.keys = Keys::Given(Box::new(keys));
+        self
+    }
+
+    /// Puts the destination of a private key file online. If there is no such file, new keys are
+    /// made and saved there, readable for the owner only.
+    ///
+    /// The format is that of SAM, i2pd and Java I2P (`.dat`).
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.keys = Keys::File(path.into());
+        self
+    }
+
+    /// Signature type of new keys; Ed25519 by default. Keys that are given or loaded keep theirs.
+    pub fn signature_type(mut self, kind: SignatureType) -> Self {
+        if let Keys::New(_) = self.keys {
+            self.keys = Keys::New(Some(kind));
+        }
+        self
+    }
+
+    /// Settings for a purpose. Options set one by one win over it, before or after.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.preset = preset;
+        self
+    }
+
+    /// Hops of the tunnels, both ways: 0 to 7, 3 by default. More are slower and fail more often;
+    /// with 0 or 1 peers and routers can find out who this is.
+    pub fn tunnel_length(self, hops: u8) -> Self {
+        self.option("inbound.length", hops)
+            .option("outbound.length", hops)
+    }
+
+    /// Tunnels each way: 1 to 16, 2 by default. More survive failures better and carry more; each
+    /// costs bandwidth, at every hop too.
+    pub fn tunnel_quantity(self, tunnels: u8) -> Self {
+        self.option("inbound.quantity", tunnels)
+            .option("outbound.quantity", tunnels)
+    }
+
+    /// Name of the session in the router's console; none by default.
+    pub fn nickname(self, name: &str) -> Self {
+        self.option("inbound.nickname", name)
+            .option("outbound.nickname", name)
+    }
+
+    /// A session option as I2CP and the streaming library name it (`i2cp.leaseSetEncType`,
+    /// `i2p.streaming.maxWindowSize`, ...). What is documented is checked by
+    /// [`SessionBuilder::open`]; what is not passes to the router unchanged.
+    pub fn option(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.options.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Every option of `options`.
+    pub fn options(mut self, options: &Options) -> Self {
+        self.options.extend(
+            options
+                .iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        );
+        self
+    }
+
+    /// Changes the settings of the streaming protocol, after preset and options.
+    pub fn streams(mut self, change: impl FnOnce(&mut StreamConfig) + Send + 'static) -> Self {
+        self.streams.push(Box::new(change));
+        self
+    }
+
+    /// A host name of this program's own; it comes before the router's address book. Names are
+    /// compared in lower case.
+    pub fn host(mut self, name: &str, destination: Destination) -> Self {
+        self.hosts.insert(name.to_ascii_lowercase(), destination);
+        self
+    }
+
+    /// Host names of this program's own; see [`SessionBuilder::host`].
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = (String, Destination)>) -> Self {
+        for (name, destination) in hosts {
+            self = self.host(&name, destination);
+        }
+        self
+    }
+
+    /// Streams that wait to be accepted on each port, 1 to 4096; peers beyond that are refused.
+    /// The default is that of the preset.
+    pub fn backlog(mut self, streams: usize) -> Self {
+        self.backlog = Some(streams);
+        self
+    }
+
+    /// How long [`SessionBuilder::open`] waits until the session is ready; 120 s by default, as
+    /// a router that has just started needs a minute for its first tunnels.
+    pub fn open_timeout(mut self, limit: Duration) -> Self {
+        self.open_timeout = limit;
+        self
+    }
+
+    /// How long connecting may take; 60 s by default, as in Java I2P.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long a look-up may take; 20 s by default: routers search the network for about 10 s.
+    pub fn lookup_timeout(mut self, limit: Duration) -> Self {
+        self.lookup_timeout = limit;
+        self
+    }
+
+    /// How long closing waits for what was written to be delivered; 30 s by default.
+    pub fn linger(mut self, limit: Duration) -> Self {
+        self.linger = limit;
+        self
+    }
+
+    /// Puts the destination online and waits until peers can reach it.
+    ///
+    /// The first attempt decides: where no router answers, or it says no, that is told at once.
+    /// From then on the session is supervised.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], within the time of [`SessionBuilder::open_timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the session in the background.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn open(self) -> Result<Session, OpenError> {
+        let limit = self.open_timeout;
+        let (session, shared) = self.launch()?;
+        supervisor::wait_opened(&shared, limit).await?;
+        Ok(session)
+    }
+
+    /// Starts the session without waiting for anything; it keeps trying until a router answers.
+    ///
+    /// [`Session::watch`] and [`Session::wait_ready`] tell how it gets on. Ports can be listened
+    /// on at once.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for keys and options that cannot work.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> Result<Session, OpenError> {
+        Ok(self.launch()?.0)
+    }
+
+    /// The preset, then the options of the streaming library, then the program's own changes.
+    fn streaming_config(&mut self, options: &Options) -> Result<EndpointConfig, OpenError> {
+        let mut config = EndpointConfig::default();
+        self.preset.apply_to_streams(&mut config.stream);
+        let mut ours: Vec<(&str, &str)> = options.iter().collect();
+        // An access list means something only once it is known; the switches follow it.
+        ours.sort_by_key(|(key, _)| *key != "i2cp.accessList");
+        for (key, value) in ours {
+            match config.set(key, value) {
+                Err(StreamOptionError::Unknown(_)) if !key.starts_with("i2p.streaming.") => {}
+                Err(error) => {
+                    return Err(OpenError::Option {
+                        key: key.to_owned(),
+                        why: error.to_string(),
+                    });
+                }
+                Ok(()) => {}
+            }
+        }
+        for change in self.streams.drain(..) {
+            change(&mut config.stream);
+        }
+        Ok(config)
+    }
+
+    fn launch(mut self) -> Result<(Session, Arc<Shared>), OpenError> {
+        let mut options = Options::new();
+        self.preset
+            .apply_to_options(&mut options)
+            .map_err(option_error)?;
+        for (key, value) in &self.options {
+            options.set(key, value).map_err(option_error)?;
+        }
+        let endpoint = self.streaming_config(&options)?;
+        let mut rng: rand::rngs::StdRng = rand::make_rng();
+        let keys = self.keys.load(&options, &mut rng)?;
+        let maker = LeaseSetMaker::new(keys.clone(), &options, &mut rng).map_err(|error| {
+            OpenError::Option {
+                key: "i2cp.leaseSetType".to_owned(),
+                why: error.to_string(),
+            }
+        })?;
+        let config = SessionConfig {
+            backlog: self.backlog.unwrap_or_else(|| self.preset.backlog()),
+            options,
+            stream: endpoint.stream.clone(),
+            endpoint,
+            hosts: self.hosts,
+            accept_timeout: self.open_timeout.min(ACCEPT_TIMEOUT),
+            connect_timeout: self.connect_timeout,
+            lookup_timeout: self.lookup_timeout,
+            linger: self.linger,
+        };
+        let shared = Arc::new(Shared::new(keys, config, Instant::now()));
+        self.router.remember(&shared);
+        supervisor::spawn(self.router.connector(), shared.clone(), maker);
+        Ok((Session::new(shared.clone()), shared))
+    }
+}
+
+impl Keys {
+    fn load(
+        self,
+        options: &Options,
+        rng: &mut rand::rngs::StdRng,
+    ) -> Result<Arc<PrivateKeys>, OpenError> {
+        let path = match self {
+            Self::Given(keys) => return Ok(Arc::from(keys)),
+            Self::New(kind) => {
+                let kind = kind.unwrap_or_else(|| options.signature_type());
+                return generate(kind, rng);
+            }
+            Self::File(path) => path,
+        };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::KeyFile {
+            path: path.display().to_string(),
+            source: Arc::from(source),
+        };
+        if path.exists() {
+            return PrivateKeys::load(&path)
+                .map(Arc::new)
+                .map_err(|error| failed(error.into()));
+        }
+        let keys = generate(options.signature_type(), rng)?;
+        keys.save(&path).map_err(|error| failed(error.into()))?;
+        Ok(keys)
+    }
+}
+
+fn generate(
+    kind: SignatureType,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Arc<PrivateKeys>, OpenError> {
+    PrivateKeys::generate(kind, rng)
+        .map(Arc::new)
+        .map_err(|error| OpenError::Option {
+            key: "i2cp.destination.sigType".to_owned(),
+            why: error.to_string(),
+        })
+}
+
+fn option_error(error: eepkit_i2cp::OptionError) -> OpenError {
+    OpenError::Option {
+        why: error.to_string(),
+        key: error.key,
+    }
+}
+
+impl fmt::Debug for SessionBuilder {
+    /// Leaves the keys out, and the options, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionBuilder")
+            .field("router", &self.router)
+            .field("preset", &self.preset)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`SessionBuilder::open_timeout`].
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the router may take to accept a session; tunnels come later. Chosen because routers
+/// answer at once or not at all.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Java I2P's streaming library: 60 s, where the specification has 300 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// See [`SessionBuilder::lookup_timeout`].
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Chosen because a window of data needs a few round trips, and nobody waits for longer at exit.
+const LINGER: Duration = Duration::from_secs(30);

@@ -1,0 +1,295 @@
+//! Opening streams.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use eepkit_router::link::{self, LookupTarget};
+use eepkit_streaming::{CloseReason, Ports, StreamConfig, StreamId};
+use eepkit_wire::Destination;
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use crate::{
+    address::Address,
+    error::{ConnectError, LookupError, OpenError, StreamError},
+    lookup,
+    shared::{Attempt, Gone, Handle, Shared, Slot},
+    stream::Stream,
+    supervisor,
+};
+
+/// How one stream is opened; the default takes everything from the session.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    local_port: u16,
+    timeout: Option<Duration>,
+    stream: Option<StreamConfig>,
+    early_data: Bytes,
+}
+
+impl ConnectOptions {
+    /// The session's choices.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The port on this side; 0 by default. The peer sees it; nothing listens on it by that.
+    #[must_use]
+    pub fn local_port(mut self, port: u16) -> Self {
+        self.local_port = port;
+        self
+    }
+
+    /// Time limit for all of it: looking up, waiting for tunnels, waiting for the peer's answer.
+    /// The default is that of the session.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Settings of the streaming protocol for this stream.
+    #[must_use]
+    pub fn stream(mut self, config: StreamConfig) -> Self {
+        self.stream = Some(config);
+        self
+    }
+
+    /// Data that goes out with the first packet, before the peer has answered: one round trip is
+    /// saved. It is the beginning of what the stream sends.
+    ///
+    /// The peer's application may see it even if connecting fails here, so it should be something
+    /// that may be said twice, such as a request.
+    #[must_use]
+    pub fn early_data(mut self, data: impl Into<Bytes>) -> Self {
+        self.early_data = data.into();
+        self
+    }
+}
+
+/// Opens a stream; see [`crate::Session::connect`].
+pub(crate) async fn connect(
+    handle: &Arc<Handle>,
+    to: Address,
+    options: &ConnectOptions,
+) -> Result<Stream, ConnectError> {
+    let shared = &handle.shared;
+    let limit = options.timeout.unwrap_or(shared.config.connect_timeout);
+    let deadline = Instant::now() + limit;
+
+    wait_for_tunnels(handle, limit, deadline).await?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let peer = lookup::resolve(shared, &to.host, left)
+        .await
+        .map_err(|error| match error {
+            LookupError::LeaseSetNotFound => ConnectError::LeaseSetNotFound,
+            LookupError::Closed => ConnectError::Closed,
+            other => ConnectError::Lookup(other),
+        })?;
+
+    let mut opening = begin(handle, &peer, to.port, options, limit)?;
+    let answer = async {
+        tokio::select! {
+            result = opening.answer() => result,
+            error = opening.no_lease_set() => Err(error),
+        }
+    };
+    match timeout_at(deadline, answer).await {
+        Err(_) => return Err(ConnectError::Timeout(limit)),
+        Ok(result) => result?,
+    }
+    if opening.early_rest.is_empty() {
+        return Ok(opening.stream);
+    }
+    // More early data than the send buffer holds goes on its way like any other.
+    match timeout_at(deadline, opening.stream.write_all(&opening.early_rest)).await {
+        Err(_) => Err(ConnectError::Timeout(limit)),
+        Ok(Ok(())) => Ok(opening.stream),
+        Ok(Err(error)) => Err(match StreamError::of(&error) {
+            Some(StreamError::SessionLost(reason)) => ConnectError::SessionLost(reason.clone()),
+            Some(StreamError::Reset) => ConnectError::Refused { port: to.port },
+            _ => ConnectError::Closed,
+        }),
+    }
+}
+
+async fn wait_for_tunnels(
+    handle: &Arc<Handle>,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<(), ConnectError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match supervisor::wait_ready(&handle.shared, left).await {
+        Ok(()) => Ok(()),
+        Err(OpenError::Timeout { .. } | OpenError::NoTunnels(_)) => {
+            Err(ConnectError::NoTunnels(limit))
+        }
+        Err(OpenError::Closed) => Err(ConnectError::Closed),
+        Err(error) => Err(ConnectError::Offline(error)),
+    }
+}
+
+/// A stream whose first packet is on its way. Dropping it gives the stream up.
+struct Opening {
+    stream: Stream,
+    early_rest: Bytes,
+    registered: Registered,
+    limit: Duration,
+    local: bool,
+}
+
+/// A stream among the attempts of the session, for as long as this lives.
+struct Registered {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.lock().attempts.remove(&self.id);
+    }
+}
+
+fn begin(
+    handle: &Arc<Handle>,
+    peer: &Destination,
+    port: u16,
+    options: &ConnectOptions,
+    limit: Duration,
+) -> Result<Opening, ConnectError> {
+    let shared = &handle.shared;
+    let mut config = options
+        .stream
+        .clone()
+        .unwrap_or_else(|| shared.config.stream.clone());
+    // One limit for everything: this module's.
+    config.connect_timeout = Some(limit);
+    let ports = Ports {
+        local: options.local_port,
+        remote: port,
+    };
+    let mut core = shared.lock();
+    let epoch = core.epoch;
+    let now = Instant::now().into_std();
+    let endpoint = core.endpoint().ok_or(ConnectError::Closed)?;
+    let id = endpoint.connect(now, peer, ports, &config)?;
+    let taken = if options.early_data.is_empty() {
+        0
+    } else {
+        let taken = endpoint.write(now, id, &options.early_data).unwrap_or(0);
+        // Otherwise the first packet would wait for the company that small writes may get.
+        endpoint.flush(now, id);
+        taken
+    };
+    core.slots.insert(id, Slot::default());
+    let attempt = Attempt {
+        to: peer.hash(),
+        not_found: 0,
+        incompatible: false,
+    };
+    core.attempts.insert(id, attempt);
+    core.wake_driver();
+    drop(core);
+    Ok(Opening {
+        stream: Stream::new(
+            handle.clone(),
+            epoch,
+            id,
+            peer.clone(),
+            options.local_port,
+            port,
+            &config,
+        ),
+        early_rest: options.early_data.slice(taken..),
+        registered: Registered {
+            shared: shared.clone(),
+            id,
+        },
+        limit,
+        local: peer.hash() == shared.own_hash(),
+    })
+}
+
+impl Opening {
+    /// Waits for the peer's answer.
+    async fn answer(&self) -> Result<(), ConnectError> {
+        let (id, epoch) = (self.stream.id(), self.stream.epoch());
+        poll_fn(|cx| {
+            let mut core = self.registered.shared.lock();
+            if let Err(gone) = core.endpoint_of(epoch) {
+                return Poll::Ready(Err(match gone {
+                    Gone::Lost(reason) => ConnectError::SessionLost(reason),
+                    Gone::Ended => ConnectError::Closed,
+                }));
+            }
+            let slot = core.slots.entry(id).or_default();
+            if slot.connected {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(reason) = slot.closed {
+                let port = self.stream.peer_port();
+                return Poll::Ready(Err(refusal(reason, port, self.limit)));
+            }
+            if let Some(attempt) = core.attempts.get(&id) {
+                if attempt.incompatible {
+                    return Poll::Ready(Err(ConnectError::IncompatibleEncryption));
+                }
+                if attempt.not_found >= NOT_FOUND_TWICE {
+                    return Poll::Ready(Err(ConnectError::LeaseSetNotFound));
+                }
+            }
+            core.park(id, cx, |slot| &mut slot.connect);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ends when the router has looked for the peer's lease set twice in vain and the peer has had
+    /// the time to answer all the same; otherwise waits for ever.
+    async fn no_lease_set(&self) -> ConnectError {
+        let verdict_at = Instant::now() + NOT_FOUND_PATIENCE;
+        sleep(USUAL_ANSWER).await;
+        let mut searches = if self.local { NOT_FOUND_TWICE } else { 0 };
+        while searches < NOT_FOUND_TWICE {
+            let target = LookupTarget::LeaseSet(self.stream.peer().clone());
+            match lookup::ask(&self.registered.shared, target, SEARCH_TIMEOUT).await {
+                Err(link::LookupError::LeaseSetNotFound) => searches += 1,
+                // Found, or nobody can tell: the peer's answer decides.
+                _ => return std::future::pending().await,
+            }
+            if searches == NOT_FOUND_TWICE {
+                sleep_until(verdict_at).await;
+                return ConnectError::LeaseSetNotFound;
+            }
+            sleep(SEARCH_PAUSE).await;
+        }
+        std::future::pending().await
+    }
+}
+
+/// What an end of a stream before its beginning means.
+fn refusal(reason: CloseReason, port: u16, limit: Duration) -> ConnectError {
+    match reason {
+        CloseReason::ConnectTimeout => ConnectError::Timeout(limit),
+        CloseReason::ResendLimit | CloseReason::Inactive | CloseReason::LingerTimeout => {
+            ConnectError::PeerUnreachable
+        }
+        CloseReason::EndpointClosed => ConnectError::Closed,
+        _ => ConnectError::Refused { port },
+    }
+}
+
+/// One failed search may be bad luck; two in a row at some distance are an answer.
+const NOT_FOUND_TWICE: u8 = 2;
+/// Nobody searches for a peer that answers within this time, as most do.
+const USUAL_ANSWER: Duration = Duration::from_secs(3);
+/// Time for one search in the network database. Chosen because routers give up after about 10 s.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause between the searches. Chosen so that a lease set published a moment ago gets around.
+const SEARCH_PAUSE: Duration = Duration::from_secs(5);
+/// How long the peer may still answer although its lease set was not found: some routers search
+/// better for messages than for look-ups. Chosen above the first retransmission (9 s) and a slow
+/// round trip.
+const NOT_FOUND_PATIENCE: Duration = Duration::from_secs(20);

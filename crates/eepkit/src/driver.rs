@@ -1,0 +1,488 @@
+//! Drives one link: moves packets between the endpoint of a session and its router.
+//!
+//! One task polls the driver (see [`crate::supervisor`]). Each poll takes a bounded number of
+//! steps and then gives the executor a turn. While the link takes nothing, the endpoint is not
+//! asked for packets, so what applications write stays in the streams' buffers.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use eepkit_i2cp::LeaseSetMaker;
+use eepkit_router::{
+    clock,
+    link::{
+        self, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, PathId,
+        Payload, Route, SendOptions,
+    },
+};
+use eepkit_streaming::{Output, Received, Transmit};
+use eepkit_wire::{Destination, Hash, Lease};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::{debug, trace};
+
+use crate::{
+    error::OpenError,
+    routes::{Now, Routes, Way},
+    shared::{Core, Ending, Shared},
+    state::Stage,
+};
+
+/// Drives one link until it breaks or the session ends.
+pub(crate) struct Driver<'a> {
+    shared: Arc<Shared>,
+    link: Box<dyn Link>,
+    maker: &'a mut LeaseSetMaker,
+    routes: Routes,
+    /// The packet that the link or its credits hold up.
+    held: Option<Transmit>,
+    /// First packets of streams whose way was gone, to be sent again by another. Bounded by `fates`.
+    again: VecDeque<Transmit>,
+    /// Packets from this session's destination to itself; they need no router.
+    looped: VecDeque<Received>,
+    /// Packets whose fate the link may report, by rising token.
+    fates: VecDeque<(u64, Fate)>,
+    /// The driver's own look-ups of lease sets.
+    searches: HashMap<u32, Hash>,
+    next_token: u64,
+    timer: Pin<Box<Sleep>>,
+    became_ready: bool,
+}
+
+/// Who a packet is for, and whether it opens a stream.
+#[derive(Debug)]
+struct Fate {
+    to: Destination,
+    /// The packet, if it opens a stream.
+    first: Option<Transmit>,
+}
+
+/// How driving ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The session was closed.
+    Closed,
+    /// The link broke.
+    Lost(LostReason),
+    /// No link can serve this session.
+    Unusable(OpenError),
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        link: Box<dyn Link>,
+        maker: &'a mut LeaseSetMaker,
+    ) -> Self {
+        Self {
+            shared,
+            link,
+            maker,
+            routes: Routes::default(),
+            held: None,
+            again: VecDeque::new(),
+            looped: VecDeque::new(),
+            fates: VecDeque::new(),
+            searches: HashMap::new(),
+            next_token: 0,
+            timer: Box::pin(sleep_until(Instant::now())),
+            became_ready: false,
+        }
+    }
+
+    /// Whether the session became ready on this link.
+    pub(crate) fn became_ready(&self) -> bool {
+        self.became_ready
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let shared = self.shared.clone();
+        let mut core = shared.lock();
+        match &mut core.driver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        let more_events = match self.take_events(&mut core, cx) {
+            Ok(more) => more,
+            Err(end) => return Poll::Ready(end),
+        };
+        self.submit_commands(&mut core, cx);
+        let mut more_packets = self.move_packets(&mut core, cx);
+        if self.is_flushed(&mut core) {
+            // Streams whose peers still write are cut off with a word.
+            more_packets = self.move_packets(&mut core, cx);
+        }
+        if self.is_finished(&core) {
+            return Poll::Ready(End::Closed);
+        }
+        if more_events || more_packets {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Takes events of the link, up to a bound; tells whether there may be more.
+    fn take_events(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Result<bool, End> {
+        for _ in 0..EVENTS_PER_POLL {
+            match self.link.poll_event(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(event) => self.on_event(core, event)?,
+            }
+        }
+        Ok(true)
+    }
+
+    fn on_event(&mut self, core: &mut Core, event: Event) -> Result<(), End> {
+        self.routes.on_event(&event);
+        match event {
+            Event::Stage(stage) => self.on_stage(stage.into()),
+            Event::LeaseSetWanted(leases) => self.publish(core, &leases)?,
+            Event::Received { payload, path } => self.on_received(core, payload, path),
+            Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
+            Event::Sent { token } => {
+                self.fate(token);
+            }
+            Event::LookupDone { id, result } => self.on_lookup_done(core, id, result),
+            Event::Lost(reason) => return Err(End::Lost(reason)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_stage(&mut self, stage: Stage) {
+        if self.shared.stage() != stage {
+            debug!(%stage, "session");
+            self.became_ready |= stage == Stage::Ready;
+            self.shared
+                .change_state(|state, now| state.enter(stage, now));
+        }
+    }
+
+    /// Signs a lease set for the tunnels that the router has.
+    fn publish(&mut self, core: &mut Core, leases: &[Lease]) -> Result<(), End> {
+        match self.maker.make(leases, clock::unix_now()) {
+            Ok(signed) => {
+                core.commands.push_front(Command::PublishLeaseSet(signed));
+                Ok(())
+            }
+            Err(error) => Err(End::Unusable(OpenError::Option {
+                key: "i2cp.leaseSetType".to_owned(),
+                why: error.to_string(),
+            })),
+        }
+    }
+
+    fn on_received(&self, core: &mut Core, payload: Payload, path: PathId) {
+        if !self
+            .shared
+            .config
+            .endpoint
+            .accepts_protocol(payload.protocol)
+        {
+            trace!(protocol = payload.protocol, "message of another protocol");
+            return;
+        }
+        if let Some(endpoint) = &mut core.endpoint {
+            endpoint.handle_packet(
+                Instant::now().into_std(),
+                Received {
+                    from_port: payload.from_port,
+                    to_port: payload.to_port,
+                    packet: payload.body,
+                    path: path.0,
+                },
+            );
+        }
+    }
+
+    /// What is known of a packet that the link reports on.
+    fn fate(&mut self, token: u64) -> Option<Fate> {
+        let at = self.fates.binary_search_by_key(&token, |(token, _)| *token);
+        Some(self.fates.remove(at.ok()?)?.1)
+    }
+
+    /// Draws conclusions from a packet that will not arrive. Sending it again is the endpoint's
+    /// business, in its own time.
+    fn on_dropped(&mut self, core: &mut Core, token: u64, reason: DropReason) {
+        let Some(fate) = self.fate(token) else {
+            return;
+        };
+        let hash = fate.to.hash();
+        if reason == DropReason::NoPath {
+            let now = now_of(Instant::now());
+            self.routes.suspect(&hash, now);
+            self.search(core, &fate.to, now);
+        }
+        let Some(first) = fate.first else {
+            return;
+        };
+        match reason {
+            // Nothing is known of the round trip yet, so the endpoint would wait for seconds.
+            DropReason::NoPath => self.again.push_back(first),
+            // A stream whose first packet cannot arrive need not wait for an answer.
+            DropReason::NoLeaseSet => core.on_attempt(&hash, |attempt| {
+                attempt.not_found = attempt.not_found.saturating_add(1);
+            }),
+            DropReason::UnsupportedEncryption => {
+                core.on_attempt(&hash, |attempt| attempt.incompatible = true);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_lookup_done(
+        &mut self,
+        core: &mut Core,
+        id: u32,
+        result: Result<link::LookupAnswer, link::LookupError>,
+    ) {
+        if let Some(hash) = self.searches.remove(&id) {
+            self.routes.searched(&hash, result.as_ref().ok());
+        } else if let Some(waiter) = core.lookups.remove(&id) {
+            // Whoever asked may have gone.
+            let _ = waiter.send(result);
+        }
+    }
+
+    fn submit_commands(&mut self, core: &mut Core, cx: &mut Context<'_>) {
+        while !core.commands.is_empty() && self.link.poll_ready(cx).is_ready() {
+            if let Some(command) = core.commands.pop_front() {
+                self.link.submit(command);
+            }
+        }
+    }
+
+    /// Runs the endpoint: timers, events, packets. Tells whether there is more to do at once.
+    fn move_packets(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
+        let now = Instant::now();
+        for _ in 0..PACKETS_PER_POLL {
+            if self.held.is_none() {
+                self.held = self.again.pop_front();
+            }
+            if self.held.is_some() && !self.send_held(core, cx, now) {
+                return self.wait_for_link(core, cx, now);
+            }
+            let Some(endpoint) = &mut core.endpoint else {
+                return false;
+            };
+            if let Some(packet) = self.looped.pop_front() {
+                endpoint.handle_packet(now.into_std(), packet);
+            }
+            match endpoint.poll_output(now.into_std()) {
+                Output::Event(event) => self.on_endpoint_event(core, event, now),
+                Output::Transmit(transmit) => self.held = Some(transmit),
+                Output::Timeout(at) => {
+                    if !self.looped.is_empty() {
+                        continue;
+                    }
+                    let at = at.map(Instant::from_std);
+                    return self.arm(core, cx, at, now);
+                }
+            }
+        }
+        true
+    }
+
+    /// While the link takes no packet, readers go on, and what waits is dropped in its time.
+    fn wait_for_link(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) -> bool {
+        while let Some(event) = core.endpoint.as_mut().and_then(|one| one.poll_event()) {
+            self.on_endpoint_event(core, event, now);
+        }
+        let until = self
+            .held
+            .as_ref()
+            .map(|held| Instant::from_std(held.deadline));
+        self.sleep(core, cx, until)
+    }
+
+    /// Tells the endpoint that its time has come, or sleeps until then. Tells whether to go on at
+    /// once.
+    fn arm(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        at: Option<Instant>,
+        now: Instant,
+    ) -> bool {
+        if let (Some(at), Some(endpoint)) = (at, &mut core.endpoint)
+            && at <= now
+        {
+            endpoint.handle_timeout(now.into_std());
+            return true;
+        }
+        self.sleep(core, cx, at)
+    }
+
+    /// Sets the timer to `at`, or to the end of flushing if that is sooner. Tells whether it is
+    /// due already.
+    fn sleep(&mut self, core: &Core, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
+        let flush_end = match core.ending {
+            Ending::Flushing(end) => Some(end),
+            _ => None,
+        };
+        let Some(wake_at) = [at, flush_end].into_iter().flatten().min() else {
+            return false;
+        };
+        if self.timer.deadline() != wake_at {
+            self.timer.as_mut().reset(wake_at);
+        }
+        self.timer.as_mut().poll(cx).is_ready()
+    }
+
+    fn on_endpoint_event(&mut self, core: &mut Core, event: eepkit_streaming::Event, now: Instant) {
+        if let eepkit_streaming::Event::PeerStalled { to } = &event {
+            let now = now_of(now);
+            self.routes.suspect(&to.hash(), now);
+            self.search(core, to, now);
+        }
+        core.on_event(event);
+    }
+
+    /// Sends the packet that waits, if the link takes it now.
+    fn send_held(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(held) = self.held.take() else {
+            return true;
+        };
+        if held.to.hash() == self.shared.own_hash() {
+            // Bounded by the endpoint's own windows: it acknowledges what it is given here.
+            self.looped.push_back(Received {
+                from_port: held.from_port,
+                to_port: held.to_port,
+                packet: held.packet,
+                path: PathId::ANY.0,
+            });
+            return true;
+        }
+        if Instant::from_std(held.deadline) <= now {
+            return true;
+        }
+        if self.link.poll_ready(cx).is_pending() {
+            self.held = Some(held);
+            return false;
+        }
+        let now = now_of(now);
+        let hash = held.to.hash();
+        self.search(core, &held.to, now);
+        let route = match self.routes.route(&hash, now) {
+            Way::Take(route) => route,
+            Way::Wait => {
+                self.held = Some(held);
+                return false;
+            }
+        };
+        self.next_token += 1;
+        let token = self.next_token;
+        if let Some(path) = self.routes.path(&hash)
+            && path != held.path
+            && let Some(endpoint) = &mut core.endpoint
+        {
+            endpoint.set_path(&held.to, path);
+        }
+        if held.first || route != Route::Auto {
+            if self.fates.len() == MAX_FATES {
+                self.fates.pop_front();
+            }
+            let fate = Fate {
+                to: held.to.clone(),
+                first: held.first.then(|| held.clone()),
+            };
+            self.fates.push_back((token, fate));
+        }
+        self.link.submit(Command::Send(Outgoing {
+            token,
+            to: held.to,
+            route,
+            payload: Payload {
+                protocol: STREAMING,
+                from_port: held.from_port,
+                to_port: held.to_port,
+                body: held.packet,
+            },
+            compress: held.compress,
+            deadline: Instant::from_std(held.deadline),
+            options: SendOptions::default(),
+        }));
+        true
+    }
+
+    /// Looks the leases of a peer up, where the link shows paths and they are not known.
+    fn search(&mut self, core: &mut Core, to: &Destination, now: Now) {
+        let hash = to.hash();
+        if self.searches.len() >= MAX_SEARCHES || !self.routes.wants_search(&hash, now) {
+            return;
+        }
+        let id = core.next_lookup_id();
+        self.searches.insert(id, hash);
+        core.commands.push_back(Command::Lookup {
+            id,
+            target: LookupTarget::LeaseSet(to.clone()),
+            timeout: SEARCH_TIMEOUT,
+        });
+        core.wake_driver();
+    }
+
+    /// Whether the session is to end and everything has arrived, or the time for that is over: what
+    /// streams are still open are reset then.
+    fn is_flushed(&self, core: &mut Core) -> bool {
+        let Ending::Flushing(end) = core.ending else {
+            return false;
+        };
+        let (now, none_wait) = (Instant::now(), self.none_wait());
+        let Some(endpoint) = &mut core.endpoint else {
+            return false;
+        };
+        let flushed = end <= now || (none_wait && endpoint.is_delivered());
+        if flushed {
+            endpoint.abort(now.into_std());
+        }
+        flushed
+    }
+
+    /// Whether the session is to end and nothing is left to send, or no time to send it.
+    fn is_finished(&self, core: &Core) -> bool {
+        match core.ending {
+            Ending::No => false,
+            Ending::Over(_) => true,
+            Ending::Flushing(end) => {
+                let idle = core.endpoint.as_ref().is_none_or(|one| one.is_idle());
+                (self.none_wait() && idle) || end <= Instant::now()
+            }
+        }
+    }
+
+    /// Whether no packet waits in the driver.
+    fn none_wait(&self) -> bool {
+        self.held.is_none() && self.again.is_empty() && self.looped.is_empty()
+    }
+}
+
+fn now_of(instant: Instant) -> Now {
+    Now {
+        instant,
+        unix_ms: u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// I2CP protocol number of streaming (I2CP specification, "Payload").
+const STREAMING: u8 = 6;
+
+/// Events of the link in one poll. Chosen as in quinn's driver: large enough to cost nothing, small
+/// enough that other tasks of the executor get their turn within a millisecond or so.
+const EVENTS_PER_POLL: usize = 128;
+
+/// Steps of the endpoint in one poll; chosen as [`EVENTS_PER_POLL`].
+const PACKETS_PER_POLL: usize = 256;
+
+/// Packets whose fate is watched; the oldest are forgotten first. Chosen above a window on a fast
+/// link, as links that report a fate do so soon.
+const MAX_FATES: usize = 4096;
+
+/// Lease sets looked up at a time. Chosen below what a router does at a time for all sessions.
+const MAX_SEARCHES: usize = 32;
+
+/// Time for one look-up of a lease set. Chosen because routers give up after about 10 s.
+const SEARCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);

@@ -1,0 +1,747 @@
+//! Errors: one enum for each operation, and one coarse [`ErrorKind`] over all of them.
+//!
+//! A function returns the enum of its operation, so that a program can match what may happen
+//! there. Programs that only forward errors collect them in [`Error`]. Bridges, proxies and
+//! bindings map [`ErrorKind`] to their own codes, and nothing else.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use eepkit_router::link;
+use eepkit_streaming::CloseReason;
+use eepkit_wire::SignatureType;
+
+use crate::state::Stage;
+
+/// What went wrong, coarsely: enough to choose a reply code, a retry or a sentence for the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The port is listened on already, or the destination is online elsewhere on this router.
+    AddressInUse,
+    /// The caller's argument, option or key file cannot work.
+    BadInput,
+    /// The session, the listener or the router was closed by this program.
+    Closed,
+    /// User name, password or key are missing or wrong.
+    Denied,
+    /// This side and the peer have no encryption type in common.
+    IncompatibleEncryption,
+    /// A file could not be read or written.
+    Io,
+    /// The network has no lease set for the destination: it is offline or does not exist.
+    LeaseSetNotFound,
+    /// A limit was reached; later it may work.
+    Limit,
+    /// The host name is unknown.
+    NameNotFound,
+    /// The embedded router found no way into the network.
+    NetworkUnreachable,
+    /// The router has no tunnels for the session (yet, or any more).
+    NoTunnels,
+    /// The peer was there and does not answer any more, or never did although it is published.
+    PeerUnreachable,
+    /// The peer, or the router, broke the protocol.
+    Protocol,
+    /// The peer refused: nobody listens on the port, or it does not want us.
+    Refused,
+    /// The peer reset the stream.
+    Reset,
+    /// The router said no.
+    RouterRefused,
+    /// The router cannot be reached.
+    RouterUnreachable,
+    /// The link between the session and its router broke.
+    SessionLost,
+    /// Not finished in time.
+    Timeout,
+    /// The router or this library cannot do it.
+    Unsupported,
+}
+
+impl ErrorKind {
+    /// Whether the same call may succeed later without anything being changed.
+    pub const fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::LeaseSetNotFound
+                | Self::Limit
+                | Self::NetworkUnreachable
+                | Self::NoTunnels
+                | Self::PeerUnreachable
+                | Self::Reset
+                | Self::RouterUnreachable
+                | Self::SessionLost
+                | Self::Timeout
+        )
+    }
+
+    /// The nearest kind of the standard library.
+    pub const fn io_kind(self) -> io::ErrorKind {
+        match self {
+            Self::AddressInUse => io::ErrorKind::AddrInUse,
+            Self::BadInput => io::ErrorKind::InvalidInput,
+            Self::Closed => io::ErrorKind::NotConnected,
+            Self::Denied => io::ErrorKind::PermissionDenied,
+            Self::LeaseSetNotFound | Self::PeerUnreachable => io::ErrorKind::HostUnreachable,
+            Self::NameNotFound => io::ErrorKind::NotFound,
+            Self::NetworkUnreachable | Self::NoTunnels | Self::RouterUnreachable => {
+                io::ErrorKind::NetworkUnreachable
+            }
+            Self::Protocol => io::ErrorKind::InvalidData,
+            Self::Refused | Self::RouterRefused => io::ErrorKind::ConnectionRefused,
+            Self::Reset => io::ErrorKind::ConnectionReset,
+            Self::SessionLost => io::ErrorKind::ConnectionAborted,
+            Self::Timeout => io::ErrorKind::TimedOut,
+            Self::Unsupported => io::ErrorKind::Unsupported,
+            Self::IncompatibleEncryption | Self::Io | Self::Limit => io::ErrorKind::Other,
+        }
+    }
+
+    /// What a user can do about it, in one sentence; `None` where nothing general can be said.
+    pub const fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AddressInUse => {
+                "close the other listener or session, or use another port or key file"
+            }
+            Self::Denied => {
+                "give the router's user name and password: i2cp://user:password@host:port"
+            }
+            Self::IncompatibleEncryption => {
+                "offer more encryption types with the option i2cp.leaseSetEncType, for example 4,0"
+            }
+            Self::LeaseSetNotFound => {
+                "the peer is offline, or so new that the network does not know it yet; try again in a minute"
+            }
+            Self::Limit => "close what is no longer used, or raise the limit",
+            Self::NameNotFound => {
+                "add the name to an address book, or use the .b32.i2p address or the full destination"
+            }
+            Self::NetworkUnreachable => {
+                "check the connection to the internet, or give the router a reseed file"
+            }
+            Self::NoTunnels => {
+                "the router is still starting or has no peers; wait for it to become ready, and check its network"
+            }
+            Self::PeerUnreachable => "the peer or its tunnels are down; try again in a minute",
+            Self::Refused => "check the port; the peer may not be listening on it",
+            Self::RouterRefused => "the router's log tells why",
+            Self::RouterUnreachable => {
+                "start an I2P router and enable I2CP in it, or use an embedded router"
+            }
+            Self::SessionLost => "the session is being restored; connect again",
+            Self::Timeout => "I2P is slow at times: try again, or with a longer time limit",
+            Self::BadInput
+            | Self::Closed
+            | Self::Io
+            | Self::Protocol
+            | Self::Reset
+            | Self::Unsupported => {
+                return None;
+            }
+        })
+    }
+
+    /// The kind's name in lower case with underscores, for logs and machine-readable output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressInUse => "address_in_use",
+            Self::BadInput => "bad_input",
+            Self::Closed => "closed",
+            Self::Denied => "denied",
+            Self::IncompatibleEncryption => "incompatible_encryption",
+            Self::Io => "io",
+            Self::LeaseSetNotFound => "lease_set_not_found",
+            Self::Limit => "limit",
+            Self::NameNotFound => "name_not_found",
+            Self::NetworkUnreachable => "network_unreachable",
+            Self::NoTunnels => "no_tunnels",
+            Self::PeerUnreachable => "peer_unreachable",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::RouterRefused => "router_refused",
+            Self::RouterUnreachable => "router_unreachable",
+            Self::SessionLost => "session_lost",
+            Self::Timeout => "timeout",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Any error of this library.
+///
+/// Every error of an operation converts into it with `?`. The message tells one level;
+/// [`source`](std::error::Error::source) tells the rest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address could not be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Waiting for incoming streams ended.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// A router address could not be understood.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// A stream could not be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A port could not be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A name or destination could not be looked up.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// A session could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A peer could not be pinged.
+    #[error(transparent)]
+    Ping(#[from] PingError),
+    /// A router in this process did not start.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Start(#[from] eepkit_router::embedded::StartError),
+    /// An open stream failed.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// Reading or writing failed. An error of an eepkit stream inside keeps its kind.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Error {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(error) => error.kind(),
+            Self::Accept(error) => error.kind(),
+            Self::Attach(error) => error.kind(),
+            Self::Connect(error) => error.kind(),
+            Self::Listen(error) => error.kind(),
+            Self::Lookup(error) => error.kind(),
+            Self::Open(error) => error.kind(),
+            Self::Ping(error) => error.kind(),
+            #[cfg(feature = "embedded")]
+            Self::Start(error) => crate::embedded::start_kind(error),
+            Self::Stream(error) => error.kind(),
+            Self::Io(error) => StreamError::of(error).map_or(ErrorKind::Io, StreamError::kind),
+        }
+    }
+
+    /// What a user can do about it, in one sentence.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Address(error) => error.hint(),
+            other => other.kind().hint(),
+        }
+    }
+}
+
+/// Why text is not an address on I2P.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It starts like a base64 destination and is none.
+    #[error("this is not a destination in I2P base64: {0}")]
+    Destination(String),
+    /// It is named `.b32.i2p` and the label is not a hash.
+    #[error("this is not a .b32.i2p address: {0}")]
+    Base32(String),
+    /// The address of an encrypted lease set, which takes a lookup of another kind.
+    #[error("addresses of encrypted lease sets (b33) are not supported")]
+    EncryptedLeaseSet,
+    /// Host names on I2P end in `.i2p`.
+    #[error("{0:?} is not a name on I2P")]
+    NotI2p(String),
+    /// A host name with characters or lengths that no name can have.
+    #[error("{name:?} is not a host name: {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// What follows the colon is not a port.
+    #[error("{0:?} is not a port (0 to 65535)")]
+    Port(String),
+    /// Nothing where an address is expected.
+    #[error("the address is empty")]
+    Empty,
+}
+
+impl AddressError {
+    /// The coarse kind of the error.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::EncryptedLeaseSet => ErrorKind::Unsupported,
+            _ => ErrorKind::BadInput,
+        }
+    }
+
+    /// What a user can do about it, in one sentence.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::EncryptedLeaseSet => Some("ask the peer for its full destination"),
+            _ => Some(
+                "give a destination in base64, a .b32.i2p address, or a name ending in .i2p, each with :port if wanted",
+            ),
+        }
+    }
+}
+
+/// Why a router cannot be attached to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The text is not the address of a router.
+    #[error("this is not the address of a router")]
+    Address(#[from] link::i2cp::AddressError),
+}
+
+impl AttachError {
+    /// The coarse kind of the error.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(link::i2cp::AddressError::Unsupported(_)) => ErrorKind::Unsupported,
+            Self::Address(_) => ErrorKind::BadInput,
+        }
+    }
+}
+
+/// Why a session could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The router did not accept the session.
+    #[error("the router did not open the session")]
+    Router(#[source] Arc<link::OpenError>),
+    /// The key file cannot be used.
+    #[error("cannot use the key file {path}")]
+    KeyFile {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A session option has a value that cannot work.
+    #[error("session option {key}: {why}")]
+    Option {
+        /// The option.
+        key: String,
+        /// What is wrong with its value.
+        why: String,
+    },
+    /// The router accepted the session and had no tunnels for it in time.
+    #[error("the router accepted the session and built no tunnels within {0:?}")]
+    NoTunnels(Duration),
+    /// The session did not become ready in time.
+    #[error("the session was not ready after {after:?}; it got to: {reached}")]
+    Timeout {
+        /// How long was waited.
+        after: Duration,
+        /// How far it came.
+        reached: Stage,
+    },
+    /// The link to the router broke before the session was ready.
+    #[error("the session was lost before it was ready")]
+    Lost(#[source] link::LostReason),
+    /// The router or the session was closed meanwhile.
+    #[error("the session was closed")]
+    Closed,
+}
+
+impl OpenError {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Router(error) => match **error {
+                link::OpenError::Unreachable { .. } | link::OpenError::Stopped => {
+                    ErrorKind::RouterUnreachable
+                }
+                link::OpenError::NotARouter { .. } => ErrorKind::Protocol,
+                link::OpenError::Denied(_) => ErrorKind::Denied,
+                link::OpenError::Duplicate => ErrorKind::AddressInUse,
+                link::OpenError::BadOption { .. } => ErrorKind::BadInput,
+                link::OpenError::Timeout(_) => ErrorKind::Timeout,
+                _ => ErrorKind::RouterRefused,
+            },
+            Self::KeyFile { .. } => ErrorKind::Io,
+            Self::Option { .. } => ErrorKind::BadInput,
+            Self::NoTunnels(_) => ErrorKind::NoTunnels,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Lost(_) => ErrorKind::SessionLost,
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+
+    /// What a user can do about it, in one sentence.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.kind().hint()
+    }
+}
+
+impl From<link::OpenError> for OpenError {
+    fn from(error: link::OpenError) -> Self {
+        Self::Router(Arc::new(error))
+    }
+}
+
+/// Why a stream could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address could not be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The address could not be looked up.
+    #[error("cannot find the destination")]
+    Lookup(#[source] LookupError),
+    /// The network has no lease set for the destination.
+    #[error("the destination is offline or does not exist: the network has no lease set for it")]
+    LeaseSetNotFound,
+    /// No encryption type in common with the peer's lease set.
+    #[error("no encryption type in common with the destination")]
+    IncompatibleEncryption,
+    /// The session has no tunnels.
+    #[error("the session had no tunnels for {0:?}")]
+    NoTunnels(Duration),
+    /// The session has no link to its router, and could not get one in time.
+    #[error("the session is not connected to its router")]
+    Offline(#[source] OpenError),
+    /// The peer refused: nobody listens on the port, or it does not want us.
+    #[error(
+        "the destination refused the stream: nobody listens on port {port}, or we are not welcome"
+    )]
+    Refused {
+        /// The port that was asked for.
+        port: u16,
+    },
+    /// The peer did not answer, however often it was asked.
+    #[error("the destination does not answer")]
+    PeerUnreachable,
+    /// The peer did not answer in time.
+    #[error("the destination did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The session broke meanwhile.
+    #[error("the session was lost while connecting")]
+    SessionLost(#[source] link::LostReason),
+    /// The session was closed, or could not be restored.
+    #[error("the session is closed")]
+    Closed,
+    /// As many streams as the session allows are open.
+    #[error("the session has {limit} streams and allows no more")]
+    TooManyStreams {
+        /// The most streams at once.
+        limit: usize,
+    },
+    /// The destination's signatures cannot be checked here.
+    #[error("signatures of the destination's type {0} cannot be checked")]
+    UnsupportedPeer(SignatureType),
+}
+
+impl ConnectError {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(error) => error.kind(),
+            Self::Lookup(error) => error.kind(),
+            Self::Offline(error) => error.kind(),
+            Self::LeaseSetNotFound => ErrorKind::LeaseSetNotFound,
+            Self::IncompatibleEncryption => ErrorKind::IncompatibleEncryption,
+            Self::NoTunnels(_) => ErrorKind::NoTunnels,
+            Self::Refused { .. } => ErrorKind::Refused,
+            Self::PeerUnreachable => ErrorKind::PeerUnreachable,
+            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::SessionLost(_) => ErrorKind::SessionLost,
+            Self::Closed => ErrorKind::Closed,
+            Self::TooManyStreams { .. } => ErrorKind::Limit,
+            Self::UnsupportedPeer(_) => ErrorKind::Unsupported,
+        }
+    }
+
+    /// What a user can do about it, in one sentence.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Address(error) => error.hint(),
+            other => other.kind().hint(),
+        }
+    }
+}
+
+impl From<ConnectError> for io::Error {
+    fn from(error: ConnectError) -> Self {
+        Self::new(error.kind().io_kind(), error)
+    }
+}
+
+/// Why a port could not be listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The session listens on the port already.
+    #[error("port {0} is listened on already")]
+    InUse(u16),
+    /// The backlog is zero or above the limit.
+    #[error("a backlog of {0} streams is outside 1 to 4096")]
+    Backlog(usize),
+    /// As many ports as a session may listen on.
+    #[error("the session listens on {0} ports already")]
+    TooMany(usize),
+    /// The session was closed, or could not be restored.
+    #[error("the session is closed")]
+    Closed,
+}
+
+impl ListenError {
+    /// The coarse kind of the error.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InUse(_) => ErrorKind::AddressInUse,
+            Self::Backlog(_) => ErrorKind::BadInput,
+            Self::TooMany(_) => ErrorKind::Limit,
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Why no further stream will be accepted.
+///
+/// A lost link is no reason: the listener waits until the session is restored.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The session was closed.
+    #[error("the session is closed")]
+    Closed,
+    /// The session could not be restored.
+    #[error("the session failed")]
+    SessionFailed(#[source] Arc<OpenError>),
+}
+
+impl AcceptError {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Closed => ErrorKind::Closed,
+            Self::SessionFailed(error) => error.kind(),
+        }
+    }
+}
+
+impl From<AcceptError> for io::Error {
+    fn from(error: AcceptError) -> Self {
+        Self::new(error.kind().io_kind(), error)
+    }
+}
+
+/// Why a look-up found nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// The address could not be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No address book knows the name.
+    #[error("{0:?} is in no address book")]
+    NameNotFound(String),
+    /// The network has no lease set for it.
+    #[error("the network has no lease set for it: it is offline or does not exist")]
+    LeaseSetNotFound,
+    /// The lease set is encrypted.
+    #[error("its lease set is encrypted and needs a password or a key")]
+    Locked,
+    /// The router does not do look-ups of this kind.
+    #[error("the router cannot look this up")]
+    Unsupported,
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The session has no link to a router at the moment.
+    #[error("the session is not connected to its router")]
+    SessionLost,
+    /// The session was closed, or could not be restored.
+    #[error("the session is closed")]
+    Closed,
+}
+
+impl LookupError {
+    /// The coarse kind of the error.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(error) => error.kind(),
+            Self::NameNotFound(_) => ErrorKind::NameNotFound,
+            Self::LeaseSetNotFound => ErrorKind::LeaseSetNotFound,
+            Self::Locked => ErrorKind::Denied,
+            Self::Unsupported => ErrorKind::Unsupported,
+            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::SessionLost => ErrorKind::SessionLost,
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Why an open stream failed.
+///
+/// Reads and writes through tokio's traits return it inside an [`io::Error`], from where
+/// [`StreamError::of`] gets it back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The peer reset the stream; data in flight both ways may be lost.
+    #[error("the peer reset the stream")]
+    Reset,
+    /// This side reset the stream, or closed it and uses it all the same.
+    #[error("the stream is closed")]
+    Closed,
+    /// The peer stopped acknowledging: it or the tunnels between are down.
+    #[error("the peer does not answer any more")]
+    PeerUnreachable,
+    /// Neither side said anything for as long as the stream's inactivity limit.
+    #[error("the stream was idle for too long")]
+    Idle,
+    /// The link between the session and its router broke; the session comes back, the stream does
+    /// not.
+    #[error("the session was lost")]
+    SessionLost(#[source] link::LostReason),
+    /// The session was closed.
+    #[error("the session is closed")]
+    SessionClosed,
+    /// A read or write waited for as long as the stream's options allow.
+    #[error("not done within {0:?}")]
+    Timeout(Duration),
+    /// The stream has sent as many packets as a stream can.
+    #[error("the stream has sent as many packets as a stream can")]
+    Exhausted,
+}
+
+impl StreamError {
+    /// The coarse kind of the error.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Reset => ErrorKind::Reset,
+            Self::Closed | Self::SessionClosed => ErrorKind::Closed,
+            Self::PeerUnreachable => ErrorKind::PeerUnreachable,
+            Self::Idle | Self::Timeout(_) => ErrorKind::Timeout,
+            Self::SessionLost(_) => ErrorKind::SessionLost,
+            Self::Exhausted => ErrorKind::Limit,
+        }
+    }
+
+    /// The stream error inside an [`io::Error`] that a stream returned.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl From<StreamError> for io::Error {
+    fn from(error: StreamError) -> Self {
+        let kind = match error {
+            // What a socket says when it is written to after shutdown.
+            StreamError::Closed => io::ErrorKind::BrokenPipe,
+            ref other => other.kind().io_kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Why a ping got no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The address could not be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The address could not be looked up.
+    #[error("cannot find the destination")]
+    Lookup(#[source] LookupError),
+    /// The payload is longer than a peer gives back.
+    #[error("a ping carries at most {limit} bytes, not {len}")]
+    TooLong {
+        /// Length of the payload, in bytes.
+        len: usize,
+        /// The longest payload that comes back whole, in bytes.
+        limit: usize,
+    },
+    /// As many pings as a session allows are unanswered.
+    #[error("the session waits for as many pings as it allows")]
+    TooMany,
+    /// No answer in time. Peers may be told not to answer pings.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The session has no tunnels.
+    #[error("the session had no tunnels for {0:?}")]
+    NoTunnels(Duration),
+    /// The session has no link to its router, and could not get one in time.
+    #[error("the session is not connected to its router")]
+    Offline(#[source] OpenError),
+    /// The session broke meanwhile.
+    #[error("the session was lost")]
+    SessionLost(#[source] link::LostReason),
+    /// The session was closed, or could not be restored.
+    #[error("the session is closed")]
+    Closed,
+}
+
+impl PingError {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(error) => error.kind(),
+            Self::Offline(error) => error.kind(),
+            Self::Lookup(error) => error.kind(),
+            Self::TooLong { .. } => ErrorKind::BadInput,
+            Self::TooMany => ErrorKind::Limit,
+            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::NoTunnels(_) => ErrorKind::NoTunnels,
+            Self::SessionLost(_) => ErrorKind::SessionLost,
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+impl From<eepkit_streaming::StreamError> for StreamError {
+    fn from(error: eepkit_streaming::StreamError) -> Self {
+        match error {
+            eepkit_streaming::StreamError::Closed(reason) => reason.into(),
+            eepkit_streaming::StreamError::Exhausted => Self::Exhausted,
+            // A stream that the endpoint has forgotten ended some time ago.
+            _ => Self::Closed,
+        }
+    }
+}
+
+impl From<CloseReason> for StreamError {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Refused | CloseReason::Reset => Self::Reset,
+            CloseReason::ConnectTimeout | CloseReason::ResendLimit | CloseReason::LingerTimeout => {
+                Self::PeerUnreachable
+            }
+            CloseReason::Inactive => Self::Idle,
+            CloseReason::EndpointClosed => Self::SessionClosed,
+            // Finished, reset here, not accepted: this side is done with it.
+            _ => Self::Closed,
+        }
+    }
+}
+
+impl From<eepkit_streaming::ConnectError> for ConnectError {
+    fn from(error: eepkit_streaming::ConnectError) -> Self {
+        match error {
+            eepkit_streaming::ConnectError::TooManyStreams { limit } => {
+                Self::TooManyStreams { limit }
+            }
+            eepkit_streaming::ConnectError::UnsupportedPeer(kind) => Self::UnsupportedPeer(kind),
+            _ => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Listeners: streams that peers open to this session.
+
+use std::{fmt, sync::Arc};
+
+use tokio::time::Instant;
+
+use crate::{
+    error::{AcceptError, ListenError},
+    shared::{Ending, Handle, Port, Slot},
+    stream::Stream,
+};
+
+/// Accepts the streams that peers open to one port of a session, or to all ports that have no
+/// listener of their own; from [`Session::listen`](crate::Session::listen).
+///
+/// It outlives the link to the router: while the session is being restored, accepting waits.
+/// A peer's stream is answered when it is accepted. Streams that nobody accepts queue up to the
+/// backlog and for ten seconds; beyond that peers are refused. Dropping the listener frees the
+/// port and refuses the queue.
+///
+/// Several tasks may accept from one listener through a shared reference.
+pub struct Listener {
+    handle: Arc<Handle>,
+    port: u16,
+    incoming: Arc<tokio::sync::Notify>,
+}
+
+impl Listener {
+    /// Starts listening: at once if the session has a link, else as soon as it has one.
+    pub(crate) fn new(handle: Arc<Handle>, port: u16, backlog: usize) -> Result<Self, ListenError> {
+        if !(1..=MAX_BACKLOG).contains(&backlog) {
+            return Err(ListenError::Backlog(backlog));
+        }
+        let mut core = handle.shared.lock();
+        if !matches!(core.ending, Ending::No) {
+            return Err(ListenError::Closed);
+        }
+        if core.listeners.contains_key(&port) {
+            return Err(ListenError::InUse(port));
+        }
+        if core.listeners.len() >= MAX_PORTS {
+            return Err(ListenError::TooMany(MAX_PORTS));
+        }
+        if let Some(endpoint) = &mut core.endpoint {
+            endpoint
+                .listen(port, backlog)
+                .map_err(|_| ListenError::InUse(port))?;
+        }
+        let incoming = Arc::new(tokio::sync::Notify::new());
+        core.listeners.insert(
+            port,
+            Port {
+                backlog,
+                incoming: incoming.clone(),
+            },
+        );
+        drop(core);
+        Ok(Self {
+            handle,
+            port,
+            incoming,
+        })
+    }
+
+    /// The port, 0 for all.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The next stream that a peer opened. [`Stream::peer`] tells who,
+    /// [`Stream::local_port`] to which port.
+    ///
+    /// There is no time limit: it waits for as long as the session lives.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`] when the session is over; no further stream comes then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a stream that was not returned stays in the queue.
+    pub async fn accept(&self) -> Result<Stream, AcceptError> {
+        loop {
+            let mut notified = std::pin::pin!(self.incoming.notified());
+            // Registered before looking, so that a stream that comes in between is not missed.
+            notified.as_mut().enable();
+            if let Some(result) = self.try_accept().transpose() {
+                return result;
+            }
+            notified.await;
+        }
+    }
+
+    /// The next stream in the queue, without waiting; `None` if there is none now.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`] when the session is over.
+    pub fn try_accept(&self) -> Result<Option<Stream>, AcceptError> {
+        let mut core = self.handle.shared.lock();
+        if let Some(error) = core.accept_error() {
+            return Err(error);
+        }
+        let epoch = core.epoch;
+        let Some(endpoint) = &mut core.endpoint else {
+            return Ok(None);
+        };
+        let Some(incoming) = endpoint.accept(Instant::now().into_std(), self.port) else {
+            return Ok(None);
+        };
+        let slot = Slot {
+            connected: true,
+            ..Slot::default()
+        };
+        core.slots.insert(incoming.id, slot);
+        // The endpoint may answer the peer now that somebody has taken the stream.
+        core.wake_driver();
+        drop(core);
+        Ok(Some(Stream::new(
+            self.handle.clone(),
+            epoch,
+            incoming.id,
+            incoming.peer,
+            incoming.local_port,
+            incoming.remote_port,
+            &self.handle.shared.config.stream,
+        )))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut core = self.handle.shared.lock();
+        core.listeners.remove(&self.port);
+        if let Some(endpoint) = &mut core.endpoint {
+            endpoint.unlisten(Instant::now().into_std(), self.port);
+        }
+        core.wake_driver();
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Streams that wait to be accepted on one port, at most. Chosen because each may hold a window of
+/// data: 4,096 streams with their first packet are about 8 MiB.
+pub(crate) const MAX_BACKLOG: usize = 4096;
+
+/// Ports with a listener of their own in one session. Chosen far above what services use; a
+/// program with more listens on port 0 and sorts by [`Stream::local_port`].
+const MAX_PORTS: usize = 1024;

@@ -1,0 +1,87 @@
+//! Look-ups: from a host to its destination.
+
+use std::{sync::Arc, time::Duration};
+
+use eepkit_router::link::{self, LookupAnswer, LookupTarget};
+use eepkit_wire::Destination;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    address::Host,
+    error::LookupError,
+    shared::{Ending, Shared},
+    state::Stage,
+};
+
+/// Finds the destination of `host` within `limit`; see [`crate::Session::lookup`] for the order.
+pub(crate) async fn resolve(
+    shared: &Arc<Shared>,
+    host: &Host,
+    limit: Duration,
+) -> Result<Destination, LookupError> {
+    let now = Instant::now();
+    let own = shared.keys.destination();
+    let target = match host {
+        Host::Destination(destination) => return Ok(destination.clone()),
+        Host::Hash(hash) if *hash == own.hash() => return Ok(own.clone()),
+        Host::Hash(hash) => match shared.names.by_hash(hash) {
+            Some(destination) => return Ok(destination),
+            None => LookupTarget::Hash(*hash),
+        },
+        Host::Name(name) => match shared.names.by_name(name, now) {
+            Some(destination) => return Ok(destination),
+            None => LookupTarget::Name(name.clone()),
+        },
+    };
+    let answer = timeout_at(now + limit, async {
+        let state = shared.watch().reached(Stage::BuildingTunnels, limit).await;
+        if !state.stage().has_link() {
+            return Err(link::LookupError::SessionLost);
+        }
+        // The link keeps to the limit as well, so that it forgets the look-up.
+        ask(shared, target, limit).await
+    })
+    .await
+    .unwrap_or(Err(link::LookupError::Timeout));
+    let found = answer.map_err(|error| {
+        let over = !matches!(shared.lock().ending, Ending::No);
+        match (error, host) {
+            (link::LookupError::SessionLost, _) if over => LookupError::Closed,
+            (link::LookupError::SessionLost, _) => LookupError::SessionLost,
+            (link::LookupError::NameNotFound, Host::Name(name)) => {
+                LookupError::NameNotFound(name.clone())
+            }
+            (link::LookupError::NameNotFound | link::LookupError::LeaseSetNotFound, _) => {
+                LookupError::LeaseSetNotFound
+            }
+            (link::LookupError::Locked, _) => LookupError::Locked,
+            (link::LookupError::Timeout, _) => LookupError::Timeout(limit),
+            _ => LookupError::Unsupported,
+        }
+    })?;
+    let destination = found.destination;
+    let now = Instant::now();
+    match host {
+        Host::Name(name) => shared.names.learn_name(name, &destination, now),
+        // A router that answers with another destination must not poison the cache.
+        Host::Hash(hash) if *hash != destination.hash() => {
+            return Err(LookupError::LeaseSetNotFound);
+        }
+        _ => {}
+    }
+    shared.names.learn(&destination, now);
+    Ok(destination)
+}
+
+/// Asks the router once. Dropping the future forgets the answer; the link bounds the time.
+pub(crate) async fn ask(
+    shared: &Shared,
+    target: LookupTarget,
+    limit: Duration,
+) -> Result<LookupAnswer, link::LookupError> {
+    let Ok(_permit) = shared.lookup_permits.acquire().await else {
+        return Err(link::LookupError::SessionLost);
+    };
+    let answer = shared.lock().lookup(target, limit);
+    answer.await.unwrap_or(Err(link::LookupError::SessionLost))
+}

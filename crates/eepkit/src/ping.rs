@@ -1,0 +1,115 @@
+//! Pings: a sign of life from a peer, without a stream.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use eepkit_streaming::{PingId, Ports};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    address::Address,
+    error::{LookupError, OpenError, PingError},
+    lookup,
+    shared::{Gone, Ping, Shared},
+    supervisor,
+};
+
+/// Pings `to`; see [`crate::Session::ping`].
+pub(crate) async fn ping(
+    shared: &Arc<Shared>,
+    to: Address,
+    payload: &[u8],
+    limit: Duration,
+) -> Result<Duration, PingError> {
+    if payload.len() > MAX_PAYLOAD_LEN {
+        return Err(PingError::TooLong {
+            len: payload.len(),
+            limit: MAX_PAYLOAD_LEN,
+        });
+    }
+    let deadline = Instant::now() + limit;
+    let left = || deadline.saturating_duration_since(Instant::now());
+
+    supervisor::wait_ready(shared, left())
+        .await
+        .map_err(|error| match error {
+            OpenError::Timeout { .. } | OpenError::NoTunnels(_) => PingError::NoTunnels(limit),
+            OpenError::Closed => PingError::Closed,
+            error => PingError::Offline(error),
+        })?;
+    let peer = lookup::resolve(shared, &to.host, left())
+        .await
+        .map_err(|error| match error {
+            LookupError::Closed => PingError::Closed,
+            other => PingError::Lookup(other),
+        })?;
+
+    let pending = {
+        let mut core = shared.lock();
+        if core.pings.len() >= MAX_PINGS {
+            return Err(PingError::TooMany);
+        }
+        let epoch = core.epoch;
+        let ports = Ports {
+            local: 0,
+            remote: to.port,
+        };
+        let endpoint = core.endpoint().ok_or(PingError::Closed)?;
+        let id = endpoint.ping(Instant::now().into_std(), &peer, ports, payload, left());
+        core.pings.insert(id, Ping::default());
+        core.wake_driver();
+        Pending { shared, epoch, id }
+    };
+    match timeout_at(deadline, pending.answer(payload)).await {
+        Ok(Ok(Some(rtt))) => Ok(rtt),
+        Ok(Ok(None)) | Err(_) => Err(PingError::Timeout(limit)),
+        Ok(Err(Gone::Lost(reason))) => Err(PingError::SessionLost(reason)),
+        Ok(Err(Gone::Ended)) => Err(PingError::Closed),
+    }
+}
+
+/// A ping under way; dropping it forgets the answer.
+struct Pending<'a> {
+    shared: &'a Shared,
+    epoch: u64,
+    id: PingId,
+}
+
+impl Pending<'_> {
+    /// The round-trip time; `None` when the endpoint gave up or the answer carries other bytes.
+    async fn answer(&self, payload: &[u8]) -> Result<Option<Duration>, Gone> {
+        poll_fn(|cx| {
+            let mut core = self.shared.lock();
+            if let Err(gone) = core.endpoint_of(self.epoch) {
+                return Poll::Ready(Err(gone));
+            }
+            let ping = core.pings.entry(self.id).or_default();
+            match &ping.answer {
+                // Old peers send nothing back.
+                Some(Some((rtt, echoed))) if payload.starts_with(echoed) => {
+                    Poll::Ready(Ok(Some(*rtt)))
+                }
+                Some(_) => Poll::Ready(Ok(None)),
+                None => {
+                    ping.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let mut core = self.shared.lock();
+        if core.epoch == self.epoch {
+            core.pings.remove(&self.id);
+        }
+    }
+}
+
+/// Peers give back at most 32 bytes (streaming specification, ECHO flag, API 0.9.18).
+const MAX_PAYLOAD_LEN: usize = 32;
+
+/// Pings under way at a time: as many as the endpoint keeps.
+const MAX_PINGS: usize = 256;

@@ -1,0 +1,136 @@
+//! Presets: settings that go together for a purpose.
+
+use std::{fmt, str::FromStr};
+
+use eepkit_i2cp::{OptionError, Options};
+use eepkit_streaming::{Profile, StreamConfig};
+
+/// Settings that go together for a purpose; for [`SessionBuilder::preset`].
+///
+/// | preset | hops | tunnels in + out | send buffer | receive buffer | small writes | backlog |
+/// |---|---|---|---|---|---|---|
+/// | `Standard` | 3 | 2 + 2 | 64 KiB | 512 KiB to 16 MiB | wait for company | 64 |
+/// | `Interactive` | 2 | 3 + 3 | 64 KiB | 128 KiB to 1 MiB | go at once | 64 |
+/// | `Bulk` | 3 | 4 + 4 | 512 KiB | 2 MiB to 16 MiB | wait for company | 64 |
+/// | `Server` | 3 | 4 + 3 | 64 KiB | 256 KiB to 1 MiB | wait for company | 512 |
+/// | `Test` | 1 | 1 + 1 | 64 KiB | 512 KiB to 16 MiB | wait for company | 64 |
+///
+/// A receive buffer grows as far as its reader is fast. Everything that a preset sets can be set
+/// otherwise, before or after.
+///
+/// [`SessionBuilder::preset`]: crate::SessionBuilder::preset
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Preset {
+    /// What suits most programs: three hops, as every I2P router does by default, and two tunnels
+    /// each way, so that one may fail.
+    #[default]
+    Standard,
+    /// For chats and shells, where the round trip counts: one hop less saves a third of it and
+    /// costs anonymity, as two colluding hops suffice to link both ends. A third tunnel, because
+    /// a dead one is felt at once. Small buffers, so that what is typed does not queue behind what
+    /// was written before.
+    Interactive,
+    /// For large files: more tunnels, which carry more together, a receive buffer for 4 MB per
+    /// second at a round trip of half a second from the start, and a send buffer that keeps a fast
+    /// way busy while the program reads its disk.
+    Bulk,
+    /// For services with many clients: more inbound tunnels, which the requests of all share, a
+    /// long backlog, and receive buffers that no single client can make large.
+    Server,
+    /// For private networks and tests: one hop and one tunnel, which are there soonest. **It
+    /// gives no anonymity on the live network.**
+    Test,
+}
+
+impl Preset {
+    /// Every preset, for help texts.
+    pub const ALL: [Self; 5] = [
+        Self::Standard,
+        Self::Interactive,
+        Self::Bulk,
+        Self::Server,
+        Self::Test,
+    ];
+
+    /// The preset's name in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+            Self::Server => "server",
+            Self::Test => "test",
+        }
+    }
+
+    /// Hops, tunnels inbound, tunnels outbound.
+    const fn tunnels(self) -> (u8, u8, u8) {
+        match self {
+            Self::Standard => (3, 2, 2),
+            Self::Interactive => (2, 3, 3),
+            Self::Bulk => (3, 4, 4),
+            Self::Server => (3, 4, 3),
+            Self::Test => (1, 1, 1),
+        }
+    }
+
+    pub(crate) const fn backlog(self) -> usize {
+        match self {
+            Self::Server => 512,
+            // The Java streaming library's accept queue.
+            _ => 64,
+        }
+    }
+
+    pub(crate) fn apply_to_options(self, options: &mut Options) -> Result<(), OptionError> {
+        let (hops, inbound, outbound) = self.tunnels();
+        options.set_inbound_length(hops)?;
+        options.set_outbound_length(hops)?;
+        options.set_inbound_quantity(inbound)?;
+        options.set_outbound_quantity(outbound)
+    }
+
+    pub(crate) fn apply_to_streams(self, config: &mut StreamConfig) {
+        match self {
+            Self::Standard | Self::Test => {}
+            Self::Interactive => {
+                config.profile = Profile::Interactive;
+                config.receive_buffer = 128 * KIB;
+                config.max_receive_buffer = 1024 * KIB;
+            }
+            Self::Bulk => {
+                config.send_buffer = 512 * KIB;
+                config.receive_buffer = 2048 * KIB;
+            }
+            Self::Server => {
+                config.receive_buffer = 256 * KIB;
+                config.max_receive_buffer = 1024 * KIB;
+            }
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPreset> {
+        Self::ALL
+            .into_iter()
+            .find(|preset| preset.as_str().eq_ignore_ascii_case(text))
+            .ok_or(UnknownPreset)
+    }
+}
+
+/// No preset has this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("presets are standard, interactive, bulk, server and test")]
+pub struct UnknownPreset;
+
+const KIB: usize = 1024;

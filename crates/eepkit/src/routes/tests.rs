@@ -1,0 +1,185 @@
+use eepkit_router::link::PathDownReason;
+use eepkit_wire::{Destination, Lease, Mapping, PrivateKeys, SignatureType};
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use super::*;
+
+fn peer() -> Destination {
+    let mut rng = StdRng::seed_from_u64(7);
+    PrivateKeys::generate(SignatureType::ED25519, &mut rng)
+        .expect("Ed25519 keys can be made")
+        .destination()
+        .clone()
+}
+
+fn at(second: u64) -> Now {
+    // Tests compare instants of one runtime clock only with one another.
+    thread_local!(static START: Instant = Instant::now());
+    Now {
+        instant: START.with(|start| *start) + Duration::from_secs(second),
+        unix_ms: 1_000_000 + second * 1000,
+    }
+}
+
+fn up(path: u64, until: u64) -> Event {
+    Event::PathUp {
+        path: PathId(path),
+        direction: Direction::Outbound,
+        expires: Some(at(until).instant),
+        hops: 1,
+        lease: None,
+    }
+}
+
+fn answer(destination: &Destination, tunnels: &[(u32, u64)]) -> LookupAnswer {
+    LookupAnswer {
+        destination: destination.clone(),
+        leases: tunnels
+            .iter()
+            .map(|(tunnel, until)| Lease {
+                gateway: Hash::of(b"gateway"),
+                tunnel: *tunnel,
+                end: at(*until).unix_ms,
+            })
+            .collect(),
+        options: Mapping::default(),
+    }
+}
+
+fn pinned(way: Way) -> (u64, u32) {
+    match way {
+        Way::Take(Route::Pinned { outbound, lease }) => (outbound.0, lease.tunnel),
+        other => panic!("not pinned: {other:?}"),
+    }
+}
+
+/// Routes with two tunnels, and a peer with two leases.
+fn known() -> (Routes, Destination, Hash) {
+    let (mut routes, destination) = (Routes::default(), peer());
+    let hash = destination.hash();
+    routes.on_event(&up(1, 600));
+    routes.on_event(&up(2, 600));
+    assert!(routes.wants_search(&hash, at(0)));
+    routes.searched(&hash, Some(&answer(&destination, &[(10, 600), (11, 600)])));
+    (routes, destination, hash)
+}
+
+#[test]
+fn a_link_without_paths_gets_auto_and_no_searches() {
+    let mut routes = Routes::default();
+    let hash = peer().hash();
+    assert!(!routes.wants_search(&hash, at(0)));
+    assert_eq!(routes.route(&hash, at(0)), Way::Take(Route::Auto));
+}
+
+#[test]
+fn an_unknown_peer_gets_auto_until_its_leases_are_known() {
+    let mut routes = Routes::default();
+    let hash = peer().hash();
+    routes.on_event(&up(1, 600));
+    assert!(routes.wants_search(&hash, at(0)));
+    assert!(!routes.wants_search(&hash, at(0)), "one at a time");
+    assert_eq!(routes.route(&hash, at(0)), Way::Take(Route::Auto));
+}
+
+#[test]
+fn a_peer_keeps_its_pair() {
+    let (mut routes, _, hash) = known();
+    let first = pinned(routes.route(&hash, at(1)));
+    for second in 2..500 {
+        assert_eq!(pinned(routes.route(&hash, at(second))), first);
+    }
+}
+
+#[test]
+fn a_tunnel_that_went_down_is_replaced() {
+    let (mut routes, _, hash) = known();
+    let (path, lease) = pinned(routes.route(&hash, at(1)));
+    routes.on_event(&Event::PathDown {
+        path: PathId(path),
+        reason: PathDownReason::Failed,
+    });
+    let (other, same) = pinned(routes.route(&hash, at(1)));
+    assert_ne!(other, path);
+    assert_eq!(same, lease);
+}
+
+#[test]
+fn a_suspect_way_is_left_on_both_halves_and_searched_anew() {
+    let (mut routes, _, hash) = known();
+    let (path, lease) = pinned(routes.route(&hash, at(1)));
+    assert!(!routes.wants_search(&hash, at(1)));
+    routes.suspect(&hash, at(1));
+    assert!(routes.wants_search(&hash, at(1)));
+    let (other_path, other_lease) = pinned(routes.route(&hash, at(1)));
+    assert_ne!(other_path, path);
+    assert_ne!(other_lease, lease);
+}
+
+#[test]
+fn a_search_that_fails_is_repeated_while_the_way_is_suspect() {
+    let (mut routes, destination, hash) = known();
+    routes.searched(&hash, Some(&answer(&destination, &[(10, 600)])));
+    pinned(routes.route(&hash, at(1)));
+    routes.suspect(&hash, at(1));
+    assert_eq!(
+        routes.route(&hash, at(1)),
+        Way::Take(Route::Auto),
+        "the only lease is suspect"
+    );
+    assert!(routes.wants_search(&hash, at(1)));
+    routes.searched(&hash, None);
+    assert!(!routes.wants_search(&hash, at(2)), "not all the time");
+    assert!(routes.wants_search(&hash, at(7)));
+    routes.searched(&hash, Some(&answer(&destination, &[(20, 600)])));
+    assert_eq!(pinned(routes.route(&hash, at(8))).1, 20);
+}
+
+#[test]
+fn leases_are_searched_before_the_last_one_ends() {
+    let (mut routes, destination, hash) = known();
+    assert!(!routes.wants_search(&hash, at(579)));
+    assert!(routes.wants_search(&hash, at(581)));
+    routes.searched(&hash, None);
+    assert!(!routes.wants_search(&hash, at(582)), "not all the time");
+    assert!(routes.wants_search(&hash, at(587)));
+    routes.searched(&hash, Some(&answer(&destination, &[(12, 900)])));
+    routes.on_event(&up(4, 1200));
+    assert_eq!(pinned(routes.route(&hash, at(601))).1, 12);
+}
+
+#[test]
+fn without_a_living_lease_the_router_chooses() {
+    let (mut routes, _, hash) = known();
+    routes.route(&hash, at(1));
+    assert_eq!(routes.route(&hash, at(600)), Way::Take(Route::Auto));
+}
+
+#[test]
+fn credit_holds_messages_back_until_there_is_more() {
+    let (mut routes, _, hash) = known();
+    for path in [1, 2] {
+        routes.on_event(&Event::Credit {
+            path: PathId(path),
+            messages: 2,
+        });
+    }
+    let first = pinned(routes.route(&hash, at(1))).0;
+    assert_eq!(pinned(routes.route(&hash, at(1))).0, first);
+    assert_eq!(routes.route(&hash, at(1)), Way::Wait);
+    routes.on_event(&Event::Credit {
+        path: PathId(first),
+        messages: 1,
+    });
+    assert_eq!(pinned(routes.route(&hash, at(1))).0, first);
+}
+
+#[test]
+fn peers_are_bounded() {
+    let mut routes = Routes::default();
+    routes.on_event(&up(1, 600));
+    for number in 0..MAX_PEERS as u32 + 10 {
+        routes.wants_search(&Hash::of(&number.to_be_bytes()), at(u64::from(number)));
+    }
+    assert_eq!(routes.peers.len(), MAX_PEERS);
+}

@@ -1,0 +1,232 @@
+//! Sessions: a destination that is online.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use eepkit_i2cp::Options;
+use eepkit_streaming::{EndpointConfig, StreamConfig};
+use eepkit_wire::{Destination, PrivateKeys};
+
+use crate::{
+    address::IntoAddress,
+    connect::{self, ConnectOptions},
+    error::{ConnectError, ListenError, LookupError, OpenError, PingError},
+    listener::Listener,
+    lookup, ping,
+    shared::{Handle, Shared},
+    state::{Stage, State, StateWatch},
+    stream::Stream,
+    supervisor,
+};
+
+/// A destination that is online: it opens streams to others and accepts theirs.
+///
+/// A session is a cheap handle; clones are the same session. It is supervised: when the link to
+/// the router breaks it comes back by itself with the same destination, after 1 s at first and at
+/// most 5 min between attempts. Listeners survive that; open streams end with
+/// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::state`] tells how it
+/// is doing.
+///
+/// The session ends with [`Session::close`], or in the background once its last handle, listener
+/// and stream are dropped: what was written is still delivered, for up to the time of
+/// [`SessionBuilder::linger`](crate::SessionBuilder::linger), then the router is told.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), eepkit::Error> {
+/// use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+///
+/// let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
+/// let session = router.session().open().await?;
+/// let mut stream = session.connect("i2p-projekt.i2p:80").await?;
+/// stream.write_all(b"GET / HTTP/1.0\r\nHost: i2p-projekt.i2p\r\n\r\n").await?;
+/// let mut answer = Vec::new();
+/// stream.read_to_end(&mut answer).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    handle: Arc<Handle>,
+}
+
+/// What a session was built with; see [`crate::SessionBuilder`] for the meanings.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionConfig {
+    pub(crate) options: Options,
+    pub(crate) endpoint: EndpointConfig,
+    pub(crate) stream: StreamConfig,
+    pub(crate) hosts: HashMap<String, Destination>,
+    pub(crate) backlog: usize,
+    pub(crate) accept_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) lookup_timeout: Duration,
+    pub(crate) linger: Duration,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            handle: Arc::new(Handle { shared }),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// The destination that is online. Give [`Destination::to_base64`] or
+    /// [`Destination::to_b32`] of it to those who should reach it.
+    pub fn destination(&self) -> &Destination {
+        self.shared().keys.destination()
+    }
+
+    /// The keys of the destination, to be saved where it should be the same next time.
+    pub fn keys(&self) -> &PrivateKeys {
+        &self.shared().keys
+    }
+
+    /// How far the session has come, now.
+    pub fn state(&self) -> State {
+        self.watch().current()
+    }
+
+    /// Follows the state of the session.
+    pub fn watch(&self) -> StateWatch {
+        self.shared().watch()
+    }
+
+    /// Waits until the session is ready: peers can reach it, as far as the router can tell.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the session fails, is closed, or is not ready within `limit`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn wait_ready(&self, limit: Duration) -> Result<(), OpenError> {
+        supervisor::wait_ready(self.shared(), limit).await
+    }
+
+    /// Opens a stream to `to`: text, a destination or a hash, each with or without a port.
+    ///
+    /// Ready when the peer has accepted the stream. The time limit is that of [`SessionBuilder::connect_timeout`]; it covers looking the address
+    /// up, waiting for tunnels and waiting for the peer's answer.
+    ///
+    /// [`SessionBuilder::connect_timeout`]: crate::SessionBuilder::connect_timeout
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], a different one for each thing that can be missing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the stream up; the peer may have seen its beginning.
+    pub async fn connect(&self, to: impl IntoAddress) -> Result<Stream, ConnectError> {
+        self.connect_with(to, &ConnectOptions::default()).await
+    }
+
+    /// Opens a stream as [`Session::connect`] does, with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::connect`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Session::connect`]. Early data may have reached the peer.
+    pub async fn connect_with(
+        &self,
+        to: impl IntoAddress,
+        options: &ConnectOptions,
+    ) -> Result<Stream, ConnectError> {
+        connect::connect(&self.handle, to.into_address()?, options).await
+    }
+
+    /// Listens on `port`, or for 0 on all ports that have no listener of their own, with the
+    /// backlog of [`SessionBuilder::backlog`](crate::SessionBuilder::backlog).
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`] when the port is taken or the session is over.
+    pub fn listen(&self, port: u16) -> Result<Listener, ListenError> {
+        self.listen_with(port, self.shared().config.backlog)
+    }
+
+    /// Listens on `port` with room for `backlog` streams that wait to be accepted, 1 to 4096.
+    /// Peers beyond that are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`] when the port is taken, the backlog out of range or the session over.
+    pub fn listen_with(&self, port: u16, backlog: usize) -> Result<Listener, ListenError> {
+        Listener::new(self.handle.clone(), port, backlog)
+    }
+
+    /// Asks a peer for a sign of life and returns the round-trip time.
+    ///
+    /// Peers answer without any stream or listener, unless they were told not to. `payload` comes
+    /// back with the answer and is checked; at most 32 bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`PingError`]; [`PingError::Timeout`] when no answer came within `limit`, which also bounds
+    /// the look-up and the wait for tunnels.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a late answer is ignored.
+    pub async fn ping(
+        &self,
+        to: impl IntoAddress,
+        payload: &[u8],
+        limit: Duration,
+    ) -> Result<Duration, PingError> {
+        ping::ping(self.shared(), to.into_address()?, payload, limit).await
+    }
+
+    /// Finds the destination of a name, a base32 address or base64 text, in this order: the
+    /// address itself, the session's own host map, what was learnt in the last ten minutes, the
+    /// router.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`], within the time of
+    /// [`SessionBuilder::lookup_timeout`](crate::SessionBuilder::lookup_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn lookup(&self, name: impl IntoAddress) -> Result<Destination, LookupError> {
+        let address = name.into_address()?;
+        let limit = self.shared().config.lookup_timeout;
+        lookup::resolve(self.shared(), &address.host, limit).await
+    }
+
+    /// Closes the session: no new streams, what was written is delivered, the router is told.
+    ///
+    /// Returns when all that is done, or the time of
+    /// [`SessionBuilder::linger`](crate::SessionBuilder::linger) is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// The session closes in the background all the same.
+    pub async fn close(&self) {
+        let shared = self.shared();
+        let linger = shared.config.linger;
+        shared.begin_close(linger);
+        let mut watch = shared.watch();
+        watch.reached(Stage::Closed, linger + CLOSE_GRACE).await;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("destination", self.destination())
+            .field("stage", &self.shared().stage())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How much longer than the linger time closing may take: the supervisor has to get its turn.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,441 @@
+//! What the handles of a session and its driver share.
+//!
+//! The streams of a session live in one [`Endpoint`], which neither waits nor knows tokio. Handles
+//! call it under the lock of [`Core`] and leave a waker where they would have to wait; the driver
+//! ([`crate::driver`]) moves packets between the endpoint and the link and wakes them. No lock is
+//! held across an await.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use eepkit_router::link::{self, Command, LookupAnswer, LostReason};
+use eepkit_streaming::{CloseReason, Endpoint, Event, PingId, StreamId};
+use eepkit_wire::{Hash, PrivateKeys};
+use tokio::{
+    sync::{Notify, Semaphore, oneshot, watch},
+    time::Instant,
+};
+
+use crate::{
+    error::{AcceptError, OpenError, StreamError},
+    names::Names,
+    session::SessionConfig,
+    state::{Stage, State, StateWatch},
+};
+
+/// Shared by the handles of a session, its supervisor and its driver.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) keys: Arc<PrivateKeys>,
+    pub(crate) config: SessionConfig,
+    pub(crate) names: Names,
+    /// Admits as many look-ups as may be under way at a time.
+    pub(crate) lookup_permits: Semaphore,
+    core: Mutex<Core>,
+    state: watch::Sender<State>,
+    /// Tells the supervisor, wherever it waits, that the session is to end.
+    pub(crate) closing: Notify,
+}
+
+/// The part under the lock.
+pub(crate) struct Core {
+    /// `None` until the first link is up.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// Counts the links of this session. A stream belongs to the link on which it was opened.
+    pub(crate) epoch: u64,
+    losses: VecDeque<(u64, LostReason)>,
+    pub(crate) slots: HashMap<StreamId, Slot>,
+    /// Streams whose peer has not answered yet.
+    pub(crate) attempts: HashMap<StreamId, Attempt>,
+    pub(crate) listeners: HashMap<u16, Port>,
+    pub(crate) pings: HashMap<PingId, Ping>,
+    pub(crate) lookups: HashMap<u32, oneshot::Sender<Result<LookupAnswer, link::LookupError>>>,
+    next_lookup: u32,
+    /// Commands for the link besides packets. Bounded by [`Shared::lookup_permits`] and by what
+    /// the driver itself adds for events of the link.
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) driver: Option<Waker>,
+    pub(crate) ending: Ending,
+}
+
+/// Whether and how the session ends.
+#[derive(Debug, Clone)]
+pub(crate) enum Ending {
+    /// It does not.
+    No,
+    /// What was written is still sent, until this instant at the latest.
+    Flushing(Instant),
+    /// It ended: closed, or failed for the reason given.
+    Over(Option<Arc<OpenError>>),
+}
+
+/// What a handle waits for on one stream; one waker for each direction, as a stream has one
+/// reader and one writer at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) connected: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) connect: Option<Waker>,
+    pub(crate) read: Option<Waker>,
+    pub(crate) write: Option<Waker>,
+    pub(crate) acked: Option<Waker>,
+}
+
+/// What the link said about the first packets of a stream.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) to: Hash,
+    /// How often it reported that the peer has no lease set.
+    pub(crate) not_found: u8,
+    pub(crate) incompatible: bool,
+}
+
+/// A port that is listened on.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) backlog: usize,
+    pub(crate) incoming: Arc<Notify>,
+}
+
+/// A ping under way.
+#[derive(Debug, Default)]
+pub(crate) struct Ping {
+    pub(crate) answer: Option<Option<(Duration, Bytes)>>,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl Shared {
+    pub(crate) fn new(keys: Arc<PrivateKeys>, config: SessionConfig, now: Instant) -> Self {
+        Self {
+            keys,
+            names: Names::new(config.hosts.clone()),
+            config,
+            lookup_permits: Semaphore::new(MAX_LOOKUPS),
+            core: Mutex::new(Core::new()),
+            state: watch::Sender::new(State::new(now)),
+            closing: Notify::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic under the lock is a bug of ours; the other streams need not die of it.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hash of the session's own destination.
+    pub(crate) fn own_hash(&self) -> Hash {
+        self.keys.destination().hash()
+    }
+
+    pub(crate) fn watch(&self) -> StateWatch {
+        StateWatch {
+            receiver: self.state.subscribe(),
+        }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.state.borrow().stage()
+    }
+
+    pub(crate) fn change_state(&self, change: impl FnOnce(&mut State, Instant)) {
+        let now = Instant::now();
+        self.state.send_modify(|state| change(state, now));
+    }
+
+    /// Starts the end of the session: new calls fail, what was written is sent for at most
+    /// `linger`.
+    pub(crate) fn begin_close(&self, linger: Duration) {
+        let mut core = self.lock();
+        if !matches!(core.ending, Ending::No) {
+            return;
+        }
+        let now = Instant::now();
+        core.ending = Ending::Flushing(now + linger);
+        if let Some(endpoint) = &mut core.endpoint {
+            endpoint.close(now.into_std());
+        }
+        core.notify_listeners();
+        core.wake_driver();
+        drop(core);
+        self.closing.notify_one();
+    }
+
+    /// Ends the session, for `failure` or because it was closed; everything that waits is woken.
+    pub(crate) fn end(&self, failure: Option<Arc<OpenError>>) {
+        let stage = if failure.is_some() {
+            Stage::Failed
+        } else {
+            Stage::Closed
+        };
+        let mut core = self.lock();
+        core.ending = Ending::Over(failure);
+        core.endpoint = None;
+        core.commands.clear();
+        core.lookups.clear();
+        core.notify_listeners();
+        core.wake_everyone();
+        drop(core);
+        self.change_state(|state, now| state.enter(stage, now));
+    }
+}
+
+impl Core {
+    fn new() -> Self {
+        Self {
+            endpoint: None,
+            epoch: 0,
+            losses: VecDeque::new(),
+            slots: HashMap::new(),
+            attempts: HashMap::new(),
+            listeners: HashMap::new(),
+            pings: HashMap::new(),
+            lookups: HashMap::new(),
+            next_lookup: 0,
+            commands: VecDeque::new(),
+            driver: None,
+            ending: Ending::No,
+        }
+    }
+
+    pub(crate) fn wake_driver(&mut self) {
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    /// Begins the life of a new link: listeners carry on, streams start anew.
+    pub(crate) fn begin_epoch(&mut self, mut endpoint: Endpoint) {
+        for (&port, listener) in &self.listeners {
+            // The endpoint is new: no port is taken and the backlogs were checked before.
+            let _ = endpoint.listen(port, listener.backlog);
+        }
+        self.endpoint = Some(endpoint);
+        self.epoch += 1;
+    }
+
+    /// Ends the life of a link: its streams, pings and look-ups fail for `reason`.
+    pub(crate) fn end_epoch(&mut self, reason: LostReason) {
+        self.endpoint = None;
+        if self.losses.len() == REMEMBERED_LOSSES {
+            self.losses.pop_front();
+        }
+        self.losses.push_back((self.epoch, reason));
+        self.commands.clear();
+        self.lookups.clear();
+        self.wake_everyone();
+    }
+
+    /// The endpoint, if the link of `epoch` still stands.
+    pub(crate) fn endpoint_of(&mut self, epoch: u64) -> Result<&mut Endpoint, Gone> {
+        if let Ending::Over(_) = self.ending {
+            return Err(Gone::Ended);
+        }
+        if epoch == self.epoch
+            && let Some(endpoint) = &mut self.endpoint
+        {
+            return Ok(endpoint);
+        }
+        let reason = self
+            .losses
+            .iter()
+            .find_map(|(lost, reason)| (*lost == epoch).then(|| reason.clone()));
+        Err(Gone::Lost(reason.unwrap_or_else(|| {
+            LostReason::Connection("some time ago".to_owned())
+        })))
+    }
+
+    /// The endpoint for new streams: none while the session ends or has no link.
+    pub(crate) fn endpoint(&mut self) -> Option<&mut Endpoint> {
+        match self.ending {
+            Ending::No => self.endpoint.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// Asks the link to look something up; the answer comes through the channel, which closes when
+    /// the link breaks first.
+    pub(crate) fn lookup(
+        &mut self,
+        target: link::LookupTarget,
+        timeout: Duration,
+    ) -> oneshot::Receiver<Result<LookupAnswer, link::LookupError>> {
+        let (sender, receiver) = oneshot::channel();
+        if self.endpoint.is_some() {
+            let id = self.next_lookup_id();
+            self.lookups.insert(id, sender);
+            self.commands.push_back(Command::Lookup {
+                id,
+                target,
+                timeout,
+            });
+            self.wake_driver();
+        }
+        receiver
+    }
+
+    /// A number for a look-up. The driver's own take the same row.
+    pub(crate) fn next_lookup_id(&mut self) -> u32 {
+        self.next_lookup = self.next_lookup.wrapping_add(1);
+        self.next_lookup
+    }
+
+    /// Passes an event of the endpoint on to who waits for it.
+    pub(crate) fn on_event(&mut self, event: Event) {
+        let wake = |waker: &mut Option<Waker>| {
+            if let Some(waker) = waker.take() {
+                waker.wake();
+            }
+        };
+        match event {
+            Event::Connected(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.connected = true;
+                    wake(&mut slot.connect);
+                }
+            }
+            Event::Incoming { .. } => self.notify_listeners(),
+            Event::Readable(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    wake(&mut slot.read);
+                }
+            }
+            Event::Writable(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    wake(&mut slot.write);
+                }
+            }
+            Event::Flushed(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    wake(&mut slot.acked);
+                }
+            }
+            Event::Closed { id, reason } => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.closed = Some(reason);
+                    slot.wake();
+                }
+            }
+            Event::Pong { id, rtt, payload } => self.end_ping(id, Some((rtt, payload))),
+            Event::PingTimeout(id) => self.end_ping(id, None),
+            _ => {}
+        }
+    }
+
+    /// Passes on what the link said about a packet to a peer that may be the first of a stream.
+    pub(crate) fn on_attempt(&mut self, to: &Hash, note: impl Fn(&mut Attempt)) {
+        for (id, attempt) in self.attempts.iter_mut().filter(|(_, one)| one.to == *to) {
+            note(attempt);
+            if let Some(waker) = self.slots.get_mut(id).and_then(|slot| slot.connect.take()) {
+                waker.wake();
+            }
+        }
+    }
+
+    fn end_ping(&mut self, id: PingId, answer: Option<(Duration, Bytes)>) {
+        if let Some(ping) = self.pings.get_mut(&id) {
+            ping.answer = Some(answer);
+            if let Some(waker) = ping.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Why accepting has to stop, if it has to.
+    pub(crate) fn accept_error(&self) -> Option<AcceptError> {
+        match &self.ending {
+            Ending::No => None,
+            Ending::Flushing(_) | Ending::Over(None) => Some(AcceptError::Closed),
+            Ending::Over(Some(failure)) => Some(AcceptError::SessionFailed(failure.clone())),
+        }
+    }
+
+    pub(crate) fn notify_listeners(&self) {
+        for port in self.listeners.values() {
+            port.incoming.notify_waiters();
+        }
+    }
+
+    fn wake_everyone(&mut self) {
+        self.attempts.clear();
+        for (_, mut slot) in self.slots.drain() {
+            slot.wake();
+        }
+        for (_, mut ping) in self.pings.drain() {
+            if let Some(waker) = ping.waker.take() {
+                waker.wake();
+            }
+        }
+        self.wake_driver();
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("epoch", &self.epoch)
+            .field("streams", &self.slots.len())
+            .field("ending", &self.ending)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn wake(&mut self) {
+        for waker in [
+            self.connect.take(),
+            self.read.take(),
+            self.write.take(),
+            self.acked.take(),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// Why the link that a stream belongs to is not there any more.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    /// It broke.
+    Lost(LostReason),
+    /// The session ended.
+    Ended,
+}
+
+impl From<Gone> for StreamError {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Lost(reason) => Self::SessionLost(reason),
+            Gone::Ended => Self::SessionClosed,
+        }
+    }
+}
+
+/// Counts the handles of a session: when the last session, listener and stream handle is dropped,
+/// the session closes in the background.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.begin_close(self.shared.config.linger);
+    }
+}
+
+/// Look-ups under way at a time; more wait for their turn. Chosen because routers answer names at
+/// once and search the network for a few tens of hashes at a time.
+const MAX_LOOKUPS: usize = 64;
+
+/// Lost links whose reason is kept for streams that were open on them. Chosen because a stream
+/// that nobody touched through 16 losses will not miss the exact reason.
+const REMEMBERED_LOSSES: usize = 16;

@@ -1,0 +1,253 @@
+//! The task of a session: opens the link, drives it, and opens it again when it breaks.
+
+use std::{sync::Arc, time::Duration};
+
+use eepkit_i2cp::LeaseSetMaker;
+use eepkit_router::{
+    clock,
+    link::{self, Connector, Link, Setup},
+};
+use eepkit_streaming::Endpoint;
+use rand::{Rng as _, RngExt as _, rngs::StdRng};
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument as _, debug, info, info_span, warn};
+
+use crate::{
+    driver::{Driver, End},
+    error::OpenError,
+    shared::{Ending, Shared},
+    state::{Problem, Stage, State},
+};
+
+/// Starts the task. It ends with the session; must be called within a tokio runtime.
+pub(crate) fn spawn(connector: Arc<dyn Connector>, shared: Arc<Shared>, maker: LeaseSetMaker) {
+    let span = info_span!("session", destination = %shared.keys.destination());
+    let supervisor = Supervisor {
+        connector,
+        shared,
+        maker,
+        backoff: Backoff::new(),
+        rng: rand::make_rng(),
+    };
+    tokio::spawn(supervisor.run().instrument(span));
+}
+
+/// Waits until the session is ready; see [`crate::Session::wait_ready`].
+pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
+    // The usual case, without touching the watch.
+    if shared.stage() == Stage::Ready {
+        return Ok(());
+    }
+    let state = shared.watch().reached(Stage::Ready, limit).await;
+    ready_or_why(shared, &state, limit)
+}
+
+/// Waits as [`wait_ready`] does, but gives up when the first attempt fails.
+pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
+    let mut watch = shared.watch();
+    let first_try = async {
+        let mut state = watch.current();
+        while !state.stage().is_final()
+            && state.stage() != Stage::Ready
+            && state.problem().is_none()
+        {
+            match watch.changed().await {
+                Some(next) => state = next,
+                None => break,
+            }
+        }
+        state
+    };
+    let state = match tokio::time::timeout(limit, first_try).await {
+        Ok(state) => state,
+        Err(_) => shared.watch().current(),
+    };
+    ready_or_why(shared, &state, limit)
+}
+
+fn ready_or_why(shared: &Shared, state: &State, limit: Duration) -> Result<(), OpenError> {
+    match (state.stage(), state.problem()) {
+        (Stage::Ready, _) => Ok(()),
+        (Stage::Closed, _) => Err(OpenError::Closed),
+        (Stage::Failed, _) => Err(match &shared.lock().ending {
+            Ending::Over(Some(failure)) => OpenError::clone(failure),
+            _ => OpenError::Closed,
+        }),
+        (_, Some(Problem::Open(error))) => Err(OpenError::Router(error.clone())),
+        (_, Some(Problem::Lost(reason))) => Err(OpenError::Lost(reason.clone())),
+        (Stage::BuildingTunnels, None) => Err(OpenError::NoTunnels(limit)),
+        (reached, None) => Err(OpenError::Timeout {
+            after: limit,
+            reached,
+        }),
+    }
+}
+
+struct Supervisor {
+    connector: Arc<dyn Connector>,
+    shared: Arc<Shared>,
+    maker: LeaseSetMaker,
+    backoff: Backoff,
+    rng: StdRng,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        // Whatever ends this task, nobody may wait for it afterwards.
+        let guard = EndOnDrop(self.shared.clone());
+        let failure = self.supervise().await;
+        match &failure {
+            None => info!("session closed"),
+            Some(error) => warn!(kind = %error.kind(), "session failed"),
+        }
+        self.shared.end(failure);
+        drop(guard);
+    }
+
+    /// Keeps the session alive until it is closed (`None`) or trying again makes no sense.
+    async fn supervise(&mut self) -> Option<Arc<OpenError>> {
+        loop {
+            let opened = tokio::select! {
+                biased;
+                () = self.shared.closing.notified() => return None,
+                opened = self.connector.open(self.setup()) => opened,
+            };
+            let problem = match opened {
+                Ok(link) => match self.drive(link).await {
+                    End::Closed => return None,
+                    End::Unusable(error) => return Some(Arc::new(error)),
+                    End::Lost(reason) => Problem::Lost(reason),
+                },
+                Err(error) if is_permanent(&error) => return Some(Arc::new(error.into())),
+                Err(error) => Problem::Open(Arc::new(error)),
+            };
+            if !matches!(self.shared.lock().ending, Ending::No) {
+                return None;
+            }
+            let pause = self.backoff.next_pause(&mut self.rng);
+            info!(retry_in = ?pause, "no link to the router");
+            // Only here: what routers and systems say may hold addresses.
+            debug!(router = self.connector.name(), %problem, "no link to the router");
+            self.shared
+                .change_state(|state, now| state.lose(problem, pause, now));
+            tokio::select! {
+                biased;
+                () = self.shared.closing.notified() => return None,
+                () = sleep(pause) => {}
+            }
+            self.shared.change_state(State::try_again);
+        }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
+            keys: self.shared.keys.clone(),
+            options: self.shared.config.options.clone(),
+            timeout: self.shared.config.accept_timeout,
+        }
+    }
+
+    /// Runs one link to its end.
+    async fn drive(&mut self, link: Box<dyn Link>) -> End {
+        debug!(
+            router = self.connector.name(),
+            "router accepted the session"
+        );
+        let now = Instant::now();
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let endpoint = Endpoint::new(
+            self.shared.keys.clone(),
+            self.shared.config.endpoint.clone(),
+            seed,
+            now.into_std(),
+            clock::unix_now(),
+        );
+        self.shared.lock().begin_epoch(endpoint);
+        self.shared
+            .change_state(|state, now| state.enter(Stage::BuildingTunnels, now));
+        let mut driver = Driver::new(self.shared.clone(), link, &mut self.maker);
+        let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
+        let became_ready = driver.became_ready();
+        // Drops the link, which tells the router.
+        drop(driver);
+        if became_ready {
+            self.backoff = Backoff::new();
+        }
+        if let End::Lost(reason) = &end {
+            self.shared.lock().end_epoch(reason.clone());
+        }
+        end
+    }
+}
+
+/// Whether another attempt would end the same way.
+fn is_permanent(error: &link::OpenError) -> bool {
+    // A router that stopped may be started again.
+    matches!(
+        error,
+        link::OpenError::BadOption { .. } | link::OpenError::Denied(_)
+    )
+}
+
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        let over = matches!(self.0.lock().ending, Ending::Over(_));
+        if !over {
+            self.0.end(None);
+        }
+    }
+}
+
+/// Pauses between attempts: doubled each time, with jitter, so that the applications of a machine
+/// do not fall on a restarted router together.
+#[derive(Debug)]
+struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+
+    fn next_pause(&mut self, rng: &mut StdRng) -> Duration {
+        let base = self.next;
+        self.next = (base * 2).min(LONGEST_PAUSE);
+        base.mul_f64(rng.random_range(1.0 - JITTER..=1.0))
+    }
+}
+
+/// Chosen because a router that is restarted is back in seconds.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Chosen so that a router that comes back after hours is found in minutes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The share of a pause that chance may take away.
+const JITTER: f64 = 0.25;
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_differ() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut backoff = Backoff::new();
+        let pauses: Vec<Duration> = (0..12).map(|_| backoff.next_pause(&mut rng)).collect();
+        for (number, pause) in pauses.iter().enumerate() {
+            let base = FIRST_PAUSE * 2_u32.pow(number as u32);
+            let base = base.min(LONGEST_PAUSE);
+            assert!(*pause <= base, "{pause:?} of {base:?}");
+            assert!(
+                *pause >= base.mul_f64(1.0 - JITTER),
+                "{pause:?} of {base:?}"
+            );
+        }
+        let mut other = StdRng::seed_from_u64(2);
+        assert_ne!(Backoff::new().next_pause(&mut other), pauses[0]);
+    }
+}

@@ -1,0 +1,156 @@
+//! What the tests share: a network, sessions on it, and data that checks itself.
+
+use std::time::Duration;
+
+use eepkit::{
+    IntoAddress, Listener, Preset, Router, Session, SessionBuilder, Stream,
+    sim::{Builder, SimNet},
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// How sessions reach the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Direct,
+    I2cp,
+}
+
+/// Runs each named test over both kinds of link, with the clock paused.
+macro_rules! over_both_links {
+    ($($name:ident),* $(,)?) => {
+        mod direct {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name(crate::lab::Link::Direct).await;
+                }
+            )*
+        }
+        mod i2cp {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name(crate::lab::Link::I2cp).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use over_both_links;
+
+/// A network, with one kind of link to it.
+pub(crate) struct Lab {
+    pub(crate) net: SimNet,
+    link: Link,
+}
+
+impl Lab {
+    /// A network with 50 ms one way and nothing else in the way.
+    pub(crate) fn new(link: Link) -> Self {
+        Self::of(link, SimNet::builder().delay(Duration::from_millis(50)))
+    }
+
+    pub(crate) fn of(link: Link, builder: Builder) -> Self {
+        Self {
+            net: builder.start(),
+            link,
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        match self.link {
+            Link::Direct => Router::new(self.net.router()),
+            Link::I2cp => Router::new(self.net.i2cp_router()),
+        }
+    }
+
+    pub(crate) fn builder(&self) -> SessionBuilder {
+        self.router().session().preset(Preset::Test)
+    }
+
+    pub(crate) async fn session(&self) -> Session {
+        self.builder().open().await.expect("a session opens")
+    }
+
+    /// Two sessions.
+    pub(crate) async fn pair(&self) -> (Session, Session) {
+        (self.session().await, self.session().await)
+    }
+
+    /// Two sessions with a stream between them: the ends of the one that connected and of the one
+    /// that accepted.
+    pub(crate) async fn stream(&self) -> Ends {
+        let (client, server) = self.pair().await;
+        let listener = server.listen(1).expect("the port is free");
+        let (near, far) = join(&client, (server.destination(), 1), &listener).await;
+        Ends {
+            client,
+            server,
+            near,
+            far,
+        }
+    }
+}
+
+/// A stream between two sessions, seen from both.
+pub(crate) struct Ends {
+    pub(crate) client: Session,
+    pub(crate) server: Session,
+    pub(crate) near: Stream,
+    pub(crate) far: Stream,
+}
+
+/// Opens a stream and accepts it, and returns both ends in this order.
+pub(crate) async fn join(from: &Session, to: impl IntoAddress, at: &Listener) -> (Stream, Stream) {
+    let (near, far) = tokio::join!(from.connect(to), at.accept());
+    (
+        near.expect("the peer listens"),
+        far.expect("a stream comes"),
+    )
+}
+
+/// Fails the test if `work` takes longer than `limit` of virtual time.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, work).await {
+        Ok(value) => value,
+        Err(_) => panic!("not done after {limit:?}"),
+    }
+}
+
+/// The byte at a place of the endless text that [`send`] writes and [`receive`] expects.
+fn pattern(at: u64) -> u8 {
+    // Neither the packet size nor a power of two is a period of it.
+    ((at ^ (at >> 8) ^ (at >> 16)).wrapping_mul(167) % 251) as u8
+}
+
+/// Writes `len` bytes that [`receive`] recognises.
+pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), len: u64) -> std::io::Result<()> {
+    let mut chunk = vec![0; 64 * 1024];
+    let mut at = 0;
+    while at < len {
+        let count = (len - at).min(chunk.len() as u64) as usize;
+        for (offset, byte) in chunk[..count].iter_mut().enumerate() {
+            *byte = pattern(at + offset as u64);
+        }
+        to.write_all(&chunk[..count]).await?;
+        at += count as u64;
+    }
+    to.flush().await
+}
+
+/// Reads to the end, checks every byte, and returns how many there were.
+pub(crate) async fn receive(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u64> {
+    let mut chunk = vec![0; 64 * 1024];
+    let mut at = 0;
+    loop {
+        let count = from.read(&mut chunk).await?;
+        if count == 0 {
+            return Ok(at);
+        }
+        for (offset, &byte) in chunk[..count].iter().enumerate() {
+            let place = at + offset as u64;
+            assert_eq!(byte, pattern(place), "byte {place} is wrong");
+        }
+        at += count as u64;
+    }
+}
