@@ -16,6 +16,9 @@
 //! each other, one module knows, and a test holds what it knows.
 
 mod frame;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lease_set;
 mod message;
 mod options;

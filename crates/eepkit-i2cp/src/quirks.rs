@@ -119,18 +119,36 @@ fn host_reply_len(announced: usize, body: &[u8]) -> Option<usize> {
 ///
 /// So nothing is sent to publish, except to emissary; and not to publish, the word `TRUE` is sent
 /// from 0.9.67 on, which Java takes for true and i2pd for a word that it does not know.
+///
+/// i2pd to 2.57 has no version of its own to tell: it sends the client's back. That is why
+/// [`ApiVersion::OURS`] has to stay below 0.9.67: so what an i2pd reports is on the right side of
+/// that version whether it is its own or ours.
 pub(crate) fn dont_publish_value(
     kind: RouterKind,
     version: ApiVersion,
     dont_publish: bool,
 ) -> Option<&'static str> {
-    const INVERTED_IN_I2PD: ApiVersion = ApiVersion::new(0, 9, 67);
     match (kind, dont_publish) {
         (RouterKind::Emissary, false) => Some("false"),
         (_, false) => None,
         (RouterKind::Emissary | RouterKind::Java, true) => Some("true"),
         (_, true) if version < INVERTED_IN_I2PD => Some("true"),
         (_, true) => Some("TRUE"),
+    }
+}
+
+/// How long after its request a lease set is handed over at the earliest.
+///
+/// i2pd gives the client ten seconds, but starts the clock after it has sent the request, in
+/// another thread than the one that reads the answer. A lease set that comes before that does not
+/// stop the clock: ten seconds later the session is torn down inside the router, with the
+/// connection left open, so that nobody notices. Seen with every session of 2.45.1 that was
+/// answered within a millisecond; the order of the two steps is the same in 2.58. The delay is
+/// chosen as long against a switch of threads and short against ten seconds.
+pub(crate) fn lease_set_delay(kind: RouterKind) -> Duration {
+    match kind {
+        RouterKind::Emissary | RouterKind::Java => Duration::ZERO,
+        RouterKind::I2pd | RouterKind::Unknown => Duration::from_millis(200),
     }
 }
 
@@ -144,8 +162,9 @@ pub(crate) fn reports_messages(kind: RouterKind, version: ApiVersion) -> bool {
 
 /// Whether look-up types 2 to 4 can be tried.
 ///
-/// emissary does not answer them at all. i2pd answers that it failed, whatever version it reports,
-/// so that failure alone does not prove that there is no lease set.
+/// emissary does not answer them at all. i2pd answers that it failed, whatever version it reports
+/// (see [`dont_publish_value`] on that), so that failure alone does not prove that there is no
+/// lease set.
 pub(crate) fn looks_up_lease_sets(kind: RouterKind, version: ApiVersion) -> bool {
     kind != RouterKind::Emissary && version >= ApiVersion::LEASE_SET_LOOKUP
 }
@@ -234,6 +253,10 @@ fn opens_in_emissary(destination: &Destination) -> bool {
         SignatureType::ED25519 | SignatureType::ECDSA_SHA256_P256
     )
 }
+
+/// The first version of i2pd in which `i2cp.dontPublishLeaseSet` is inverted, 2.58, is also the
+/// first that reports its own API version: this one.
+const INVERTED_IN_I2PD: ApiVersion = ApiVersion::new(0, 9, 67);
 
 /// Where keys are meant.
 const SIG_TYPE: &str = "i2cp.destination.sigType";

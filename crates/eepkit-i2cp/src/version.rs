@@ -11,7 +11,8 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// What this library implements, sent in GetDate.
+    /// What this library implements, sent in GetDate. Some routers send it back as theirs; see
+    /// `quirks.rs` before raising it.
     pub const OURS: Self = Self::new(0, 9, 66);
 
     /// A router that sends no version is 0.8.6 or older.

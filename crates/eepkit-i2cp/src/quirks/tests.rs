@@ -130,6 +130,15 @@ fn emissary_is_told_by_its_limits_alone() {
     assert_eq!(detect(&i2pd), RouterKind::Unknown);
 }
 
+#[test]
+fn an_i2pd_that_echoes_our_version_is_taken_for_an_old_one() {
+    assert!(ApiVersion::OURS < INVERTED_IN_I2PD);
+    assert_eq!(
+        dont_publish_value(RouterKind::Unknown, ApiVersion::OURS, true),
+        Some("true")
+    );
+}
+
 /// What each router makes of the value, as its source says.
 mod publishes {
     pub(super) fn java(value: Option<&str>) -> bool {

@@ -42,6 +42,10 @@ struct Entry {
     options: Options,
     /// Whether a lease set was handed over.
     has_lease_set: bool,
+    /// When the last request for a lease set may be answered.
+    answer_from: Option<Instant>,
+    /// The answer, until that time.
+    held: Option<SignedLeaseSet>,
     reconfiguring: bool,
 }
 
@@ -53,6 +57,8 @@ impl Entry {
             keys,
             options,
             has_lease_set: false,
+            answer_from: None,
+            held: None,
             reconfiguring: false,
         }
     }
@@ -70,14 +76,21 @@ impl Open {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.tunnels_by
+        let held = std::iter::once(&self.primary)
+            .chain(&self.subsessions)
+            .filter(|entry| entry.held.is_some())
+            .filter_map(|entry| entry.answer_from);
+        held.chain(self.tunnels_by).min()
     }
 
-    pub(super) fn handle_timeout(self: Box<Self>, core: &mut Core, now: Instant) -> State {
+    pub(super) fn handle_timeout(mut self: Box<Self>, core: &mut Core, now: Instant) -> State {
         if self.tunnels_by.is_some_and(|by| by <= now) {
             return core.close(CloseReason::Timeout("the router built no tunnels"));
         }
-        State::Open(self)
+        match self.publish_due(core, now) {
+            Ok(()) => State::Open(self),
+            Err(reason) => core.close(reason),
+        }
     }
 
     pub(super) fn handle(
@@ -88,12 +101,12 @@ impl Open {
     ) -> State {
         let result = match message {
             Message::RequestVariableLeaseSet { session, leases } => {
-                self.lease_set_wanted(core, session, leases);
+                self.lease_set_wanted(core, now, session, leases);
                 Ok(())
             }
             Message::RequestLeaseSet(request) => {
                 let leases = request.leases();
-                self.lease_set_wanted(core, request.session, leases);
+                self.lease_set_wanted(core, now, request.session, leases);
                 Ok(())
             }
             Message::MessagePayload(payload) => {
@@ -175,11 +188,18 @@ impl Open {
         }
     }
 
-    fn lease_set_wanted(&mut self, core: &mut Core, session: SessionId, leases: Vec<Lease>) {
+    fn lease_set_wanted(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        session: SessionId,
+        leases: Vec<Lease>,
+    ) {
         if leases.is_empty() {
             return;
         }
         if let Some(entry) = self.entry_by_id(session) {
+            entry.answer_from = Some(now + quirks::lease_set_delay(core.router.kind));
             let session = entry.handle;
             if session == Handle::PRIMARY {
                 self.tunnels_by = None;
@@ -352,20 +372,32 @@ impl Open {
         handle: Handle,
         lease_set: SignedLeaseSet,
     ) -> Result<(), CloseReason> {
-        let Some(entry) = self.entry(handle) else {
-            return Ok(());
-        };
-        let session = entry.id;
-        let message = match lease_set.store_type {
-            StoreType::LeaseSet => Message::CreateLeaseSet(version_1(session, &lease_set)?),
-            _ => Message::CreateLeaseSet2(CreateLeaseSet2 { session, lease_set }),
-        };
-        core.send(&message)?;
-        entry.has_lease_set = true;
-        core.event(Event::LeaseSetSent(handle));
-        if handle == Handle::PRIMARY {
-            let effects = core.lookups.release(now, core.router, session);
-            core.apply(effects)?;
+        if let Some(entry) = self.entry(handle) {
+            entry.held = Some(lease_set);
+        }
+        self.publish_due(core, now)
+    }
+
+    /// Hands over the lease sets whose time has come.
+    fn publish_due(&mut self, core: &mut Core, now: Instant) -> Result<(), CloseReason> {
+        for entry in std::iter::once(&mut self.primary).chain(&mut self.subsessions) {
+            if entry.answer_from.is_some_and(|from| from > now) {
+                continue;
+            }
+            let Some(lease_set) = entry.held.take() else {
+                continue;
+            };
+            let session = entry.id;
+            core.send(&match lease_set.store_type {
+                StoreType::LeaseSet => Message::CreateLeaseSet(version_1(session, &lease_set)?),
+                _ => Message::CreateLeaseSet2(CreateLeaseSet2 { session, lease_set }),
+            })?;
+            entry.has_lease_set = true;
+            core.event(Event::LeaseSetSent(entry.handle));
+            if entry.handle == Handle::PRIMARY {
+                let effects = core.lookups.release(now, core.router, session);
+                core.apply(effects)?;
+            }
         }
         Ok(())
     }
