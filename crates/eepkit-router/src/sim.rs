@@ -21,7 +21,8 @@
 //!     sim::SimNet,
 //! };
 //!
-//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), eepkit_router::link::OpenError> {
 //! let net = SimNet::builder()
 //!     .seed(7)
 //!     .delay(Duration::from_millis(20))
@@ -48,7 +49,38 @@
 //!     }
 //! }
 //! assert_eq!(net.stats().sessions, 1);
-//! # Ok::<(), eepkit_router::link::OpenError>(()) }.unwrap()
+//! # Ok(()) }
+//! ```
+//!
+//! # In tests
+//!
+//! With paused time (`#[tokio::test(start_paused = true)]`, tokio's feature `test-util`) nothing is
+//! waited for: whenever every task is idle, the clock jumps to what is due next. Faults are caused
+//! while the test runs, and [`Stats`] and the [log](SimNet::take_log) say what they did:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use eepkit_router::sim::{Profile, SimNet};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let (client, server) = (some_destination(), some_destination());
+//! let net = SimNet::new(Profile::Live);
+//! // ... the client talks to the server, then ...
+//! net.partition(&client, &server);
+//! tokio::time::sleep(Duration::from_secs(90)).await;
+//! net.heal(&client, &server);
+//! net.set_loss(0.1);
+//! for tunnel in net.tunnels(&server) {
+//!     net.blackhole(tunnel.path);
+//! }
+//! // ... and the test says what the application must have done.
+//! assert_eq!(net.stats().dropped.inbox_full, 0);
+//! # }
+//! # fn some_destination() -> eepkit_wire::Destination {
+//! #     use eepkit_wire::{PrivateKeys, SignatureType};
+//! #     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng());
+//! #     keys.unwrap().destination().clone()
+//! # }
 //! ```
 //!
 //! # What is simulated, and how far

@@ -270,7 +270,7 @@ impl Builder {
         self
     }
 
-    /// How long a tunnel lives, 1 s to a day. Default: ten minutes, as in I2P. A short life is how
+    /// How long a tunnel lives, 4 s to a day. Default: ten minutes, as in I2P. A short life is how
     /// to have tunnels replaced every few seconds.
     pub fn tunnel_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.tunnel_lifetime = lifetime.clamp(SHORTEST_LIFETIME, LONGEST);
@@ -309,7 +309,7 @@ impl Builder {
     /// Lets tunnels fail at random, on average after `mean` (at least 1 s): messages in them are
     /// lost, and after [`Builder::failure_notice`] their owner is told. Default: never.
     pub fn tunnel_failures(mut self, mean: impl Into<Option<Duration>>) -> Self {
-        self.config.failures = mean.into().map(|mean| mean.max(SHORTEST_LIFETIME));
+        self.config.failures = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
         self
     }
 
@@ -323,7 +323,7 @@ impl Builder {
     /// Lets tunnels turn into black holes at random, on average after `mean` (at least 1 s):
     /// messages in them are lost, and nobody is told. Default: never.
     pub fn tunnel_blackholes(mut self, mean: impl Into<Option<Duration>>) -> Self {
-        self.config.blackholes = mean.into().map(|mean| mean.max(SHORTEST_LIFETIME));
+        self.config.blackholes = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
         self
     }
 
@@ -337,8 +337,11 @@ impl Builder {
 /// Tunnels live ten minutes ("Tunnel Implementation", tunnel lifetime).
 const TUNNEL_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Chosen because lease ends are whole seconds on the wire.
-const SHORTEST_LIFETIME: Duration = Duration::from_secs(1);
+/// Chosen because dates in lease sets are whole seconds: of a shorter life rounding leaves nothing.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(4);
+
+/// Chosen as a rate of failures at which some tunnels of the shortest life still live it out.
+const SHORTEST_MEAN: Duration = Duration::from_secs(1);
 
 /// Routers start on a replacement one to two minutes before a tunnel ends.
 const LONGEST_OVERLAP: Duration = Duration::from_secs(60);

@@ -126,7 +126,8 @@ impl World {
     }
 
     /// Asks the session to sign its leases if they are others than it was asked for last.
-    pub(super) fn ask_for_lease_set(&mut self, _now: Instant, id: SessionId) {
+    pub(super) fn ask_for_lease_set(&mut self, now: Instant, id: SessionId) {
+        let worth_telling = self.unix(now).saturating_add(SHORTEST_LEASE).as_secs();
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -134,6 +135,7 @@ impl World {
         let mut leases: Vec<_> = session
             .up(Direction::Inbound)
             .filter_map(|tunnel| tunnel.lease)
+            .filter(|lease| lease.end / 1000 >= worth_telling)
             .collect();
         // Tunnels that are being replaced serve on, but only the newest are told to peers. Of
         // tunnels that end together those built last are newest.
@@ -218,6 +220,11 @@ impl World {
 /// How far a router's and its clients' clocks may be apart; routers refuse lease sets from further
 /// in the future than this.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Tunnels that end sooner are no longer told to peers. Chosen because dates in lease sets are whole
+/// seconds, and the date of a set may have to be a second ahead to be later than that of the one
+/// before.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 
 /// Lease sets that a network keeps. As many as there may be destinations; those that have ended
 /// make room.

@@ -10,7 +10,10 @@ use eepkit_i2cp::{
     SessionStatus, Text,
 };
 use eepkit_wire::{Destination, Mapping, PrivateKeys, SignatureType, gzip};
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     net::TcpStream,
@@ -577,4 +580,38 @@ async fn a_message_that_no_direct_session_can_read_is_counted_as_malformed() {
     while !matches!(bob.event().await, Event::Received { .. }) {}
     assert_eq!(&bob.received[0].0[..], b"hello");
     assert_eq!(net.stats().dropped.malformed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_frame_makes_the_router_panic() {
+    let net = SimNet::builder().start();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let valid = Message::CreateSession(config(&keys(1), &[]))
+        .to_frame()
+        .expect("fits");
+    for round in 0..500_usize {
+        // Odd rounds send what was valid before some bytes changed.
+        let mut frame = if round % 2 == 0 {
+            let mut frame = vec![0; 5 + round % 300];
+            rng.fill_bytes(&mut frame);
+            let length = u32::try_from(frame.len() - 5).expect("short");
+            frame[..4].copy_from_slice(&length.to_be_bytes());
+            frame[4] %= 64;
+            frame
+        } else {
+            valid.clone()
+        };
+        if round % 2 == 1 {
+            let at = 5 + usize::try_from(rng.next_u32()).expect("fits") % (frame.len() - 5);
+            frame[at] ^= 1 << (round % 8);
+        }
+        let (mut stream, theirs) = duplex(64 * 1024);
+        let stop = net.shared.stop_signal();
+        let connection = Connection::new(theirs, Arc::downgrade(&net.shared), stop);
+        let served = tokio::spawn(connection.run());
+        stream.write_all(&[PROTOCOL_BYTE]).await.expect("writes");
+        stream.write_all(&frame).await.expect("writes");
+        stream.shutdown().await.expect("ends");
+        served.await.expect("does not panic");
+    }
 }

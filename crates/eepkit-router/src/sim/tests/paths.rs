@@ -233,3 +233,23 @@ async fn a_session_without_outbound_tunnels_cannot_send() {
 
     assert_eq!(alice.fate(token).await, Err(DropReason::NoPath));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
+    let net = SimNet::builder()
+        .tunnel_lifetime(20 * SECOND)
+        .tunnel_overlap(Duration::ZERO)
+        .start();
+    let (mut alice, mut bob) = Party::pair(&net).await;
+    tokio::join!(alice.listen(19 * SECOND), bob.listen(19 * SECOND));
+    let dying = paths(&bob, Direction::Inbound)[0].0;
+
+    assert!(net.kill_tunnel(dying));
+    bob.listen(MS).await;
+
+    // The replacement is told, but not the other one, which has a second left.
+    let newest = paths(&bob, Direction::Inbound)[2].1.expect("inbound");
+    let leases = alice.leases_of(&bob.destination).await;
+    let leases: Vec<_> = leases.iter().map(LeaseId::of).collect();
+    assert_eq!(leases, [newest]);
+}

@@ -1,5 +1,7 @@
 //! Rates, queues, backpressure, loss on the way, and that a seed decides everything.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::link::{LeaseId, PathId, Route};
 use netem::{LinkModel, Loss, Rate};
@@ -387,4 +389,85 @@ async fn a_pair_of_hosts_can_have_a_link_of_its_own() {
     let start = Instant::now();
     bob.receive().await;
     assert_eq!(start.elapsed(), 100 * MS);
+}
+
+/// What can be set about a network, and how often each party sends.
+fn networks() -> impl Strategy<Value = Builder> {
+    let link = (
+        0.0..0.5,
+        1.0..8.0,
+        0.0..0.3,
+        0.0..0.3,
+        0_u64..2000,
+        0_u64..500,
+    );
+    let rest = (
+        any::<u64>(),
+        1_u64..40,
+        0_u64..20,
+        any::<bool>(),
+        1_u64..50,
+        1_u64..60,
+    );
+    (link, rest).prop_map(|(link, rest)| {
+        let (loss, burst, reorder, duplicate, delay, jitter) = link;
+        let (seed, rate, build, spray, host_rate, lifetime) = rest;
+        SimNet::builder()
+            .seed(seed)
+            .loss(Loss::bursts(loss, burst))
+            .reorder(reorder, 100 * MS)
+            .duplicate(duplicate)
+            .delay(Duration::from_millis(delay))
+            .jitter(Duration::from_millis(jitter))
+            .rate(Rate::kib_per_second(rate))
+            .host_rate(Rate::kib_per_second(host_rate), None)
+            .build_time(Duration::from_secs(build))
+            .tunnel_lifetime(Duration::from_secs(lifetime))
+            .tunnel_failures(60 * SECOND)
+            .tunnel_blackholes(120 * SECOND)
+            .lookup_time(Duration::from_millis(jitter))
+            .spray(spray)
+            .log(10_000)
+    })
+}
+
+/// Two parties that write to each other for half a minute, and then end.
+async fn a_conversation(builder: Builder) -> (Vec<LogEntry>, Stats) {
+    let net = builder.start();
+    let mut alice = Party::open(&net, 1).await.ready().await;
+    let mut bob = Party::open(&net, 2).await.ready().await;
+    for i in 0..100_usize {
+        alice.send(&bob.destination, &vec![7; i * 31 % 3000]);
+        bob.send(&alice.destination, &[7; 100]);
+        tokio::join!(alice.listen(300 * MS), bob.listen(300 * MS));
+        let stats = net.stats();
+        let gone = stats.delivered + stats.dropped.total();
+        assert_eq!(stats.sent + stats.duplicated, gone + stats.in_flight);
+    }
+    drop((alice, bob));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    (net.take_log(), net.stats())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn any_network_keeps_its_books_and_does_the_same_twice(builder in networks()) {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .expect("a runtime");
+            runtime.block_on(a_conversation(builder.clone()))
+        };
+
+        let (log, stats) = run();
+        prop_assert_eq!((stats.sent, stats.in_flight), (200, 0));
+        prop_assert_eq!(stats.sent + stats.duplicated, stats.delivered + stats.dropped.total());
+        let again = run();
+        prop_assert!(log == again.0);
+        prop_assert_eq!(stats, again.1);
+    }
 }
