@@ -133,7 +133,7 @@ async fn a_transfer_survives_tunnels_that_die_without_notice(link: Link) {
             .seed(3)
             .delay(Duration::from_millis(100))
             .tunnel_lifetime(Duration::from_secs(60))
-            .tunnel_blackholes(Duration::from_secs(60)),
+            .tunnel_blackholes(Duration::from_secs(180)),
     );
     slow_transfer(&lab).await;
 }
