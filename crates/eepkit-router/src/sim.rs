@@ -131,7 +131,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::clock;
+use crate::{
+    clock,
+    link::{BoxFuture, Connector, Link, OpenError, Setup},
+};
 use config::Config;
 use world::World;
 
@@ -203,6 +206,17 @@ impl SimNet {
         self.shared.with(|world, now| world.stop(now));
         self.shared.changed.notify_one();
         self.shared.stop.send_replace(true);
+    }
+}
+
+/// As [`SimNet::router`]: a network can be given wherever a router is wanted.
+impl Connector for SimNet {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+        self.router().open(setup)
+    }
+
+    fn name(&self) -> String {
+        self.router().name()
     }
 }
 

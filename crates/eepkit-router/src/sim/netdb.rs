@@ -113,15 +113,17 @@ impl Record {
 }
 
 impl World {
-    /// Makes sure that the leases are looked at once everything else of this instant has happened,
-    /// so that several tunnels that change together make one lease set.
+    /// Makes sure that the leases are looked at: once everything else of this instant has happened,
+    /// so that several tunnels that change together make one lease set, and no sooner than
+    /// [`PAUSE`] after the request before.
     pub(super) fn look_at_leases(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && !session.over
             && !session.lease_set_due
         {
             session.lease_set_due = true;
-            self.schedule.add(now, Due::LeaseSet(id));
+            let at = session.asked_at.map_or(now, |asked| now.max(asked + PAUSE));
+            self.schedule.add(at, Due::LeaseSet(id));
         }
     }
 
@@ -145,6 +147,7 @@ impl World {
         let ids: Vec<_> = leases.iter().map(LeaseId::of).collect();
         if !leases.is_empty() && ids != session.asked_for {
             session.asked_for = ids;
+            session.asked_at = Some(now);
             session.offer(&leases);
             self.tell(id, Event::LeaseSetWanted(leases));
         }
@@ -220,6 +223,10 @@ impl World {
 /// How far a router's and its clients' clocks may be apart; routers refuse lease sets from further
 /// in the future than this.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Chosen because dates in lease sets are whole seconds, and each set must be later than the one
+/// before: sets that follow each other more quickly would come to lie in the future.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tunnels that end sooner are no longer told to peers. Chosen because dates in lease sets are whole
 /// seconds, and the date of a set may have to be a second ahead to be later than that of the one

@@ -92,6 +92,7 @@ pub(super) struct Session {
     pub(super) tunnels: BTreeMap<PathId, Tunnel>,
     /// The leases that the session was last asked to sign.
     pub(super) asked_for: Vec<LeaseId>,
+    pub(super) asked_at: Option<Instant>,
     /// The leases it was ever asked to sign, as far as memory goes; the newest last.
     pub(super) offered: VecDeque<Lease>,
     /// Whether a look at the leases is due at the end of this instant.

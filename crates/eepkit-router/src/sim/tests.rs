@@ -352,3 +352,12 @@ async fn events_of_a_profile_come_in_the_agreed_order() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_network_serves_as_a_router() {
+    let net = SimNet::new(Profile::Local);
+
+    let party = Party::try_open(&net, 1, &[]).await.expect("opens");
+
+    assert_eq!(net.tunnels(&party.ready().await.destination).len(), 4);
+}

@@ -256,6 +256,7 @@ impl World {
                 stage: Stage::BuildingTunnels,
                 tunnels: BTreeMap::new(),
                 asked_for: Vec::new(),
+                asked_at: None,
                 offered: VecDeque::new(),
                 lease_set_due: false,
                 record: None,

@@ -138,7 +138,7 @@ impl Party {
             Event::LeaseSetWanted(leases) => {
                 self.lease_sets += 1;
                 if self.answers {
-                    // Of requests that follow each other quickly, later ones may leave no time.
+                    // A party that nobody listened with for a while answers too late.
                     if let Ok(signed) = self.maker.make(leases, clock::unix_now()) {
                         self.submit(Command::PublishLeaseSet(signed));
                     }

@@ -253,3 +253,20 @@ async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
     let leases: Vec<_> = leases.iter().map(LeaseId::of).collect();
     assert_eq!(leases, [newest]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn lease_sets_are_asked_for_no_more_than_once_a_second() {
+    let net = SimNet::new(Profile::Ideal);
+    let mut party = Party::open(&net, 1).await.ready().await;
+
+    for i in 0..100 {
+        let inbound = 1 + i % 16;
+        party.submit(Command::Quantity {
+            inbound,
+            outbound: 1,
+        });
+        party.listen(100 * MS).await;
+    }
+
+    assert_eq!(party.lease_sets, 11);
+}
