@@ -23,8 +23,8 @@ pub(super) struct Record {
     pub(super) leases: Vec<Lease>,
     pub(super) encryption: Vec<EncryptionType>,
     pub(super) options: Mapping,
-    /// Orders the sets of one destination; seconds since the epoch.
-    pub(super) published: u64,
+    /// Orders the sets of one destination: the number of the set on this network.
+    pub(super) order: u64,
     /// Not for the network database.
     pub(super) unpublished: bool,
 }
@@ -62,16 +62,13 @@ impl Record {
             Some(StoreType::LeaseSet) => {
                 let set = LeaseSet::from_bytes(bytes)?;
                 set.verify()?;
-                // A set of this type has no date; its earliest end stands for one ("LeaseSet",
-                // as network databases compare them).
-                let earliest = set.leases().iter().map(|lease| lease.end).min();
                 Self {
                     destination: set.destination().clone(),
                     hash: set.destination().hash(),
                     leases: set.leases().to_vec(),
                     encryption: vec![set.encryption_key().encryption_type()],
                     options: Mapping::new(),
-                    published: earliest.unwrap_or(0) / 1000,
+                    order: 0,
                     unpublished: false,
                 }
             }
@@ -88,7 +85,7 @@ impl Record {
                     leases: set.leases().to_vec(),
                     encryption: keys.map(|key| key.encryption_type()).collect(),
                     options: set.options().clone(),
-                    published: set.published().into(),
+                    order: 0,
                     unpublished: set.flags().is_unpublished(),
                 }
             }
@@ -129,7 +126,7 @@ impl World {
 
     /// Asks the session to sign its leases if they are others than it was asked for last.
     pub(super) fn ask_for_lease_set(&mut self, now: Instant, id: SessionId) {
-        let worth_telling = self.unix(now).saturating_add(SHORTEST_LEASE).as_secs();
+        let worth_telling = self.unix(now).saturating_add(SHORTEST_LEASE).as_millis();
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -137,7 +134,7 @@ impl World {
         let mut leases: Vec<_> = session
             .up(Direction::Inbound)
             .filter_map(|tunnel| tunnel.lease)
-            .filter(|lease| lease.end / 1000 >= worth_telling)
+            .filter(|lease| u128::from(lease.end) >= worth_telling)
             .collect();
         // Tunnels that are being replaced serve on, but only the newest are told to peers. Of
         // tunnels that end together those built last are newest.
@@ -162,16 +159,11 @@ impl World {
         let Some(host) = self.host(session.host) else {
             return;
         };
-        let checked = Record::check(kind, bytes, &host.destination, unix).and_then(|record| {
-            let unknown = record
-                .leases
-                .iter()
-                .any(|lease| !session.was_offered(lease));
-            if unknown {
-                Err(Refusal::UnknownLease)
-            } else {
-                Ok(record)
+        let checked = Record::check(kind, bytes, &host.destination, unix).and_then(|mut record| {
+            for lease in &mut record.leases {
+                *lease = session.offered(lease).ok_or(Refusal::UnknownLease)?;
             }
+            Ok(record)
         });
         let mut record = match checked {
             Ok(record) => record,
@@ -182,6 +174,7 @@ impl World {
                 return;
             }
         };
+        record.order = self.stats.lease_sets;
         record.unpublished |= session.options.dont_publish_lease_set();
         let record = Arc::new(record);
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -203,7 +196,7 @@ impl World {
         let newer = self
             .netdb
             .get(&record.hash)
-            .is_some_and(|known| known.published > record.published);
+            .is_some_and(|known| known.order > record.order);
         if !newer && !record.unpublished {
             if self.netdb.len() >= MAX_RECORDS {
                 self.netdb.retain(|_, known| known.is_current(unix_ms));
@@ -229,9 +222,9 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tunnels that end sooner are no longer told to peers. Chosen because dates in lease sets are whole
-/// seconds, and the date of a set may have to be a second ahead to be later than that of the one
-/// before.
-const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+/// seconds: rounding takes one at each end, and a third where the date of a set has to be ahead to be
+/// later than that of the one before.
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
 /// Lease sets that a network keeps. As many as there may be destinations; those that have ended
 /// make room.

@@ -135,7 +135,7 @@ impl Session {
     /// Remembers leases that the session is asked to sign.
     pub(super) fn offer(&mut self, leases: &[Lease]) {
         for lease in leases {
-            if !self.was_offered(lease) {
+            if self.offered(lease).is_none() {
                 self.offered.push_back(*lease);
             }
         }
@@ -143,12 +143,17 @@ impl Session {
         self.offered.drain(..surplus);
     }
 
-    /// Whether the session was asked to sign this lease, with this end or, where ends are whole
-    /// seconds, an earlier one.
-    pub(super) fn was_offered(&self, lease: &Lease) -> bool {
-        self.offered
-            .iter()
-            .any(|offered| LeaseId::of(offered) == LeaseId::of(lease) && lease.end <= offered.end)
+    /// The lease that the session was asked to sign, where it has kept its end or named an earlier
+    /// one. Ends are whole seconds on the wire; the network goes on with the exact one, so that
+    /// what happens does not depend on the part of a second that it was started in.
+    pub(super) fn offered(&self, lease: &Lease) -> Option<Lease> {
+        let offered = self.offered.iter().find(|offered| {
+            LeaseId::of(offered) == LeaseId::of(lease) && lease.end <= offered.end
+        })?;
+        Some(match offered.end / 1000 == lease.end / 1000 {
+            true => *offered,
+            false => *lease,
+        })
     }
 
     /// Tunnels of one direction that are up, in the order in which they were built.
@@ -266,7 +271,7 @@ impl Peer {
     pub(super) fn learn(&mut self, record: &Arc<Record>, unix_ms: u64) {
         match &self.record {
             Some(known) if Arc::ptr_eq(known, record) => return,
-            Some(known) if known.published > record.published && known.is_current(unix_ms) => {
+            Some(known) if known.order > record.order && known.is_current(unix_ms) => {
                 return;
             }
             _ => {}

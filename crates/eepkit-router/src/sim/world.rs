@@ -103,7 +103,8 @@ impl World {
             log: Log::new(config.log),
             config,
             start: now,
-            start_unix: unix,
+            // Leases end at whole milliseconds; see `Session::offered`.
+            start_unix: Duration::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)),
             hosts: Vec::new(),
             by_hash: HashMap::new(),
             sessions: BTreeMap::new(),

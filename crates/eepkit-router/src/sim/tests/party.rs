@@ -138,10 +138,8 @@ impl Party {
             Event::LeaseSetWanted(leases) => {
                 self.lease_sets += 1;
                 if self.answers {
-                    // A party that nobody listened with for a while answers too late.
-                    if let Ok(signed) = self.maker.make(leases, clock::unix_now()) {
-                        self.submit(Command::PublishLeaseSet(signed));
-                    }
+                    let signed = self.maker.make(leases, clock::unix_now());
+                    self.submit(Command::PublishLeaseSet(signed.expect("time is left")));
                 }
             }
             Event::Received { payload, path } => {

@@ -434,8 +434,8 @@ fn networks() -> impl Strategy<Value = Builder> {
 /// Two parties that write to each other for half a minute, and then end.
 async fn a_conversation(builder: Builder) -> (Vec<LogEntry>, Stats) {
     let net = builder.start();
-    let mut alice = Party::open(&net, 1).await.ready().await;
-    let mut bob = Party::open(&net, 2).await.ready().await;
+    let (alice, bob) = (Party::open(&net, 1).await, Party::open(&net, 2).await);
+    let (mut alice, mut bob) = tokio::join!(alice.ready(), bob.ready());
     for i in 0..100_usize {
         alice.send(&bob.destination, &vec![7; i * 31 % 3000]);
         bob.send(&alice.destination, &[7; 100]);
@@ -450,7 +450,7 @@ async fn a_conversation(builder: Builder) -> (Vec<LogEntry>, Stats) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn any_network_keeps_its_books_and_does_the_same_twice(builder in networks()) {
