@@ -122,6 +122,8 @@ pub(crate) struct Connection {
 
     /// Timeouts since the peer showed that it hears us.
     attempts: u32,
+    /// Packets in a row that had arrived before.
+    repeats: u8,
     /// Probes since the peer choked us.
     persists: u32,
     /// The peer has no room for data.
@@ -214,6 +216,7 @@ impl Connection {
             reset_due: false,
             probe_due: None,
             attempts: 0,
+            repeats: 0,
             persists: 0,
             choked: false,
             choking: false,
@@ -494,7 +497,14 @@ impl Connection {
             self.reset(peer, reason);
             return;
         }
-        if self.attempts >= STALL_ATTEMPTS && peer.report_stall(cx.now) {
+        // A peer that never answered on this way is more likely to have left it than to have lost a
+        // packet.
+        let patience = if self.phase == Phase::Opening {
+            1
+        } else {
+            STALL_ATTEMPTS
+        };
+        if self.attempts >= patience && peer.report_stall(cx.now) {
             self.notices.add(Notices::STALLED);
         }
         if self.phase == Phase::Opening {

@@ -1,14 +1,12 @@
 //! All streams of one destination.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use eepkit_wire::{Destination, Hash, PrivateKeys};
 use rand_chacha::{
     ChaCha8Rng,
@@ -16,19 +14,22 @@ use rand_chacha::{
 };
 
 use crate::{
-    CloseReason, ConnectError, EndpointConfig, ListenError, StreamConfig, StreamError,
+    EndpointConfig, StreamConfig, StreamError,
     connection::{Built, Connection, Cx, Notices, Opening, Phase},
-    kind::PeerKind,
-    packet::Identity,
     peer::{Gate, Peer},
 };
 
+mod application;
 mod ended;
 mod incoming;
 mod limits;
 mod ping;
 mod slots;
+mod types;
 
+pub use self::types::{
+    Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo, Transmit,
+};
 use self::{
     ended::Ended,
     incoming::{EarlyPackets, Listener},
@@ -75,7 +76,8 @@ pub struct Endpoint {
     pings: Pings,
     /// Resets and pongs that answer packets of nobody's stream.
     answers: Bucket,
-    timers: BinaryHeap<Reverse<(Instant, Wake)>>,
+    /// One entry for each stream that waits, and one for each peer whose pacing does.
+    timers: BTreeSet<(Instant, Wake)>,
     /// Streams with something to send that does not wait for a window.
     control: VecDeque<u32>,
     /// Streams with something to tell the application.
@@ -95,218 +97,6 @@ pub struct Endpoint {
 enum Wake {
     Stream { slot: u32, generation: u32 },
     Peer { slot: u32, generation: u32 },
-}
-
-/// Names a stream of an [`Endpoint`]; never used again for another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId {
-    slot: u32,
-    generation: u32,
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
-    }
-}
-
-/// Names a ping of an [`Endpoint`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PingId(u32);
-
-/// The two ports of a stream. I2P ports are 0 to 65,535; 0 is "any" and the usual one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Ports {
-    /// Ours.
-    pub local: u16,
-    /// The peer's.
-    pub remote: u16,
-}
-
-/// A packet from the network.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// Port of the sender.
-    pub from_port: u16,
-    /// Port that it is for.
-    pub to_port: u16,
-    /// The packet. Payloads are handed on without copying, so it should not be part of a much larger
-    /// buffer.
-    pub packet: Bytes,
-    /// The way it came; 0 where the router does not tell.
-    pub path: u64,
-}
-
-/// A packet for the network.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Transmit {
-    /// Who it is for.
-    pub to: Destination,
-    /// Our port.
-    pub from_port: u16,
-    /// Port that it is for.
-    pub to_port: u16,
-    /// The packet.
-    pub packet: Bytes,
-    /// Whether deflating it may pay off.
-    pub compress: bool,
-    /// It opens or answers a stream: our lease set should travel along.
-    pub first: bool,
-    /// The way to take, as given to [`Endpoint::set_path`]; 0 leaves it to the router.
-    pub path: u64,
-    /// It is of no use after this instant.
-    pub deadline: Instant,
-}
-
-/// What the endpoint wants next.
-#[derive(Debug)]
-#[must_use]
-pub enum Output {
-    /// Send this packet.
-    Transmit(Transmit),
-    /// Tell the application.
-    Event(Event),
-    /// Nothing until this instant, if any.
-    Timeout(Option<Instant>),
-}
-
-/// What the application should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The peer answered: an outgoing stream is established.
-    Connected(StreamId),
-    /// A stream waits to be accepted.
-    Incoming {
-        /// Our port.
-        port: u16,
-    },
-    /// After [`Read::Pending`], there is something to read, or the end.
-    Readable(StreamId),
-    /// After a write took less than all, there is room again.
-    Writable(StreamId),
-    /// The peer has everything that was written.
-    Flushed(StreamId),
-    /// The stream is over. What arrived before can still be read, unless it was reset.
-    Closed {
-        /// The stream.
-        id: StreamId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A ping was answered.
-    Pong {
-        /// The ping.
-        id: PingId,
-        /// How long it took.
-        rtt: Duration,
-        /// What came back: at most 32 bytes of what was sent, nothing from old peers.
-        payload: Bytes,
-    },
-    /// A ping was not answered in time.
-    PingTimeout(PingId),
-    /// A peer does not answer; its lease set should be looked up anew.
-    PeerStalled {
-        /// The peer.
-        to: Destination,
-    },
-}
-
-/// What a read returns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Read {
-    /// The next bytes, at least one.
-    Data(Bytes),
-    /// Nothing now; [`Event::Readable`] follows.
-    Pending,
-    /// The peer closed its side and everything was read.
-    End,
-}
-
-/// An accepted stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incoming {
-    /// The stream.
-    pub id: StreamId,
-    /// Who opened it, proven by signature.
-    pub peer: Destination,
-    /// Our port.
-    pub local_port: u16,
-    /// The peer's port.
-    pub remote_port: u16,
-}
-
-/// A stream's state, for people and for tests.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct StreamInfo {
-    /// The peer.
-    pub peer: Destination,
-    /// Which software the peer seems to run.
-    pub peer_kind: PeerKind,
-    /// The ports.
-    pub ports: Ports,
-    /// We opened it.
-    pub initiator: bool,
-    /// Both sides know of it.
-    pub established: bool,
-    /// Why it is over, if it is.
-    pub closed: Option<CloseReason>,
-    /// Smoothed round-trip time, once measured.
-    pub rtt: Option<Duration>,
-    /// Retransmission timeout.
-    pub rto: Duration,
-    /// Packets that may be on their way to the peer, of all its streams.
-    pub window: u32,
-    /// Packets per second that leave at most, once known.
-    pub pacing_rate: Option<f64>,
-    /// Packets of this stream on their way.
-    pub in_flight: u32,
-    /// Largest payload of a packet in bytes.
-    pub mtu: usize,
-    /// The peer has no room for data.
-    pub choked: bool,
-    /// Bytes written that were never sent.
-    pub unsent: usize,
-    /// Memory held for the reader, in bytes.
-    pub unread: usize,
-    /// Bytes taken from the writer.
-    pub bytes_written: u64,
-    /// Bytes given to the reader.
-    pub bytes_read: u64,
-    /// Packets sent that have sequence numbers, retransmissions included.
-    pub packets_sent: u64,
-    /// Retransmissions.
-    pub packets_resent: u64,
-    /// Packets received.
-    pub packets_received: u64,
-}
-
-/// Counters of what was dropped or refused, for people and for tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Packets that are not streaming packets, or make no sense.
-    pub malformed: u64,
-    /// Missing or wrong signatures where one is required.
-    pub bad_signatures: u64,
-    /// First packets that were made for another destination.
-    pub replays: u64,
-    /// Packets of no stream.
-    pub unknown_stream: u64,
-    /// Acknowledgements of packets never sent.
-    pub bad_acks: u64,
-    /// Packets that had arrived before.
-    pub duplicates: u64,
-    /// Packets dropped because the reader was too slow.
-    pub no_room: u64,
-    /// Incoming streams of peers that may not connect.
-    pub denied: u64,
-    /// Incoming streams beyond a limit.
-    pub limited: u64,
-    /// Incoming streams to ports where nobody listens, or with a full queue.
-    pub refused: u64,
 }
 
 impl Endpoint {
@@ -340,7 +130,7 @@ impl Endpoint {
             limiter: Limiter::new(now),
             pings: Pings::default(),
             answers: Bucket::new(now),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             control: VecDeque::new(),
             noticed: VecDeque::new(),
             active: VecDeque::new(),
@@ -404,11 +194,11 @@ impl Endpoint {
     /// Acts on what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        while let Some(Reverse((at, wake))) = self.timers.peek().copied() {
+        while let Some((at, wake)) = self.timers.first().copied() {
             if at > now {
                 break;
             }
-            self.timers.pop();
+            self.timers.pop_first();
             match wake {
                 Wake::Stream { slot, generation } => self.wake_stream(now, slot, generation),
                 Wake::Peer { slot, generation } => {
@@ -475,7 +265,7 @@ impl Endpoint {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let timers = self.timers.peek().map(|Reverse((at, _))| *at);
+        let timers = self.timers.first().map(|(at, _)| *at);
         [
             timers,
             self.pings.next(),
@@ -549,9 +339,9 @@ impl Endpoint {
             self.active.pop_front();
             match gate {
                 Gate::Open => peer.on_app_limited(),
-                Gate::At(at) => self
-                    .timers
-                    .push(Reverse((at, Wake::Peer { slot, generation }))),
+                Gate::At(at) => {
+                    self.timers.insert((at, Wake::Peer { slot, generation }));
+                }
                 Gate::Full => {}
             }
         }
@@ -633,9 +423,13 @@ impl Endpoint {
         if let Some(at) = connection.timers.next()
             && connection.scheduled.is_none_or(|scheduled| at < scheduled)
         {
-            connection.scheduled = Some(at);
-            self.timers
-                .push(Reverse((at, Wake::Stream { slot, generation })));
+            // A later one stays until it is due, and is then found to be early: acknowledgements move
+            // timers back all the time.
+            let wake = Wake::Stream { slot, generation };
+            if let Some(scheduled) = connection.scheduled.replace(at) {
+                self.timers.remove(&(scheduled, wake));
+            }
+            self.timers.insert((at, wake));
         }
         let peer_slot = connection.peer;
         if let Some(peer) = self.peers.at_mut(peer_slot) {
@@ -672,6 +466,10 @@ impl Endpoint {
             return;
         };
         self.receive_cost = self.receive_cost.saturating_sub(connection.reported_cost);
+        if let Some(scheduled) = connection.scheduled {
+            self.timers
+                .remove(&(scheduled, Wake::Stream { slot, generation }));
+        }
         self.by_local.remove(&connection.local_id);
         if !connection.initiator
             && let Some(slots) = self.by_remote.get_mut(&connection.remote_id)
@@ -682,7 +480,9 @@ impl Endpoint {
             }
         }
         if let Some(peer) = self.peers.at_mut(connection.peer) {
-            peer.ready.retain(|ready| *ready != slot);
+            if connection.listed_ready {
+                peer.ready.retain(|ready| *ready != slot);
+            }
             peer.streams = peer.streams.saturating_sub(1);
             peer.idle_since = self.now;
             self.ended.insert(self.now, &connection);
@@ -748,294 +548,6 @@ impl Endpoint {
         }
         StreamId { slot, generation }
     }
-
-    // Application side.
-
-    /// Opens a stream to `to`. [`Event::Connected`] or [`Event::Closed`] follows; data may be
-    /// written at once.
-    ///
-    /// # Errors
-    ///
-    /// Too many streams, a peer whose signatures cannot be checked, or the endpoint was closed.
-    pub fn connect(
-        &mut self,
-        now: Instant,
-        to: &Destination,
-        ports: Ports,
-        config: &StreamConfig,
-    ) -> Result<StreamId, ConnectError> {
-        let now = self.advance(now);
-        if self.closing {
-            return Err(ConnectError::EndpointClosed);
-        }
-        if !to.signature_type().is_supported() {
-            return Err(ConnectError::UnsupportedPeer(to.signature_type()));
-        }
-        let limit = self.config.stream_limit();
-        if self.streams.len() >= limit {
-            return Err(ConnectError::TooManyStreams { limit });
-        }
-        let peer = self.peer_slot(now, to, config);
-        let local_id = self.new_local_id();
-        let id = self.add_stream(
-            now,
-            Opening {
-                initiator: true,
-                local_id,
-                remote_id: 0,
-                peer,
-                local_port: ports.local,
-                remote_port: ports.remote,
-                config: Arc::new(config.clone()),
-                identity: Identity::new(to.clone()),
-            },
-        );
-        self.with_stream(now, id.slot, |connection, cx, _| connection.open(cx.now));
-        Ok(id)
-    }
-
-    /// Lets peers connect to `port`; 0 stands for all ports that nobody else listens on. At most
-    /// `backlog` streams wait to be accepted, at least one.
-    ///
-    /// # Errors
-    ///
-    /// The port is taken, there are too many listeners, or the endpoint was closed.
-    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), ListenError> {
-        if self.closing {
-            return Err(ListenError::EndpointClosed);
-        }
-        if self.listeners.contains_key(&port) {
-            return Err(ListenError::PortTaken(port));
-        }
-        if self.listeners.len() >= MAX_LISTENERS {
-            return Err(ListenError::TooManyListeners(MAX_LISTENERS));
-        }
-        self.listeners.insert(port, Listener::new(backlog));
-        Ok(())
-    }
-
-    /// Stops listening. Streams that wait to be accepted are refused.
-    pub fn unlisten(&mut self, now: Instant, port: u16) {
-        let now = self.advance(now);
-        let Some(listener) = self.listeners.remove(&port) else {
-            return;
-        };
-        for id in listener.into_queue() {
-            self.end_stream(now, id, CloseReason::NotAccepted);
-        }
-    }
-
-    /// Takes a stream that waits on `port`, as given to [`Endpoint::listen`].
-    pub fn accept(&mut self, now: Instant, port: u16) -> Option<Incoming> {
-        let now = self.advance(now);
-        while let Some(id) = self.listeners.get_mut(&port)?.pop() {
-            let Some(connection) = self.streams.get(id.slot, id.generation) else {
-                continue;
-            };
-            if connection.phase != Phase::Offered {
-                continue;
-            }
-            let incoming = Incoming {
-                id,
-                peer: connection.identity().destination.clone(),
-                local_port: connection.local_port,
-                remote_port: connection.remote_port,
-            };
-            self.with_stream(now, id.slot, |connection, cx, _| connection.accept(cx.now));
-            return Some(incoming);
-        }
-        None
-    }
-
-    /// Takes up to `max` bytes that arrived, at least one, without copying.
-    ///
-    /// # Errors
-    ///
-    /// The stream is over and not by its regular end, which is [`Read::End`]; or unknown.
-    pub fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Result<Read, StreamError> {
-        self.on_stream(now, id, |connection, cx, peer| {
-            connection.read(cx.now, max, &peer.rtt)
-        })
-        .and_then(|read| {
-            Ok(match read? {
-                Some(data) if data.is_empty() => Read::End,
-                Some(data) => Read::Data(data),
-                None => Read::Pending,
-            })
-        })
-    }
-
-    /// Takes as much of `data` as there is room for, and returns how much; [`Event::Writable`]
-    /// follows where that was not all.
-    ///
-    /// # Errors
-    ///
-    /// The stream is over, was shut down, has no sequence numbers left, or is unknown.
-    pub fn write(&mut self, now: Instant, id: StreamId, data: &[u8]) -> Result<usize, StreamError> {
-        self.on_stream(now, id, |connection, cx, _| connection.write(cx.now, data))?
-    }
-
-    /// Sends what was written without waiting for more.
-    pub fn flush(&mut self, now: Instant, id: StreamId) {
-        // A stream that does not exist has nothing to flush.
-        let _ = self.on_stream(now, id, |connection, _, _| connection.flush());
-    }
-
-    /// Whether the peer has everything that was written so far; true of unknown streams.
-    /// [`Event::Flushed`] tells when it becomes true.
-    pub fn is_acked(&self, id: StreamId) -> bool {
-        self.streams
-            .get(id.slot, id.generation)
-            .is_none_or(|connection| connection.is_acked())
-    }
-
-    /// Ends our side behind what was written; the peer can still send.
-    ///
-    /// i2pd ends both sides when it hears of this: where the peer may be i2pd, wait for its answer
-    /// first.
-    pub fn shutdown(&mut self, now: Instant, id: StreamId) {
-        // A stream that does not exist is shut down.
-        let _ = self.on_stream(now, id, |connection, _, _| connection.shutdown());
-    }
-
-    /// Ends the stream at once; what is in flight is lost.
-    pub fn reset(&mut self, now: Instant, id: StreamId) {
-        self.end_stream(now, id, CloseReason::LocalReset);
-    }
-
-    fn end_stream(&mut self, now: Instant, id: StreamId, reason: CloseReason) {
-        // A stream that does not exist is over.
-        let _ = self.on_stream(now, id, |connection, _, peer| {
-            connection.reset(peer, reason)
-        });
-    }
-
-    /// The application's handle is gone. What was written is still sent and the stream closed in the
-    /// background, within the linger time of its configuration; the id means nothing any more.
-    pub fn release(&mut self, now: Instant, id: StreamId) {
-        // A stream that does not exist is released.
-        let _ = self.on_stream(now, id, |connection, cx, peer| {
-            connection.release(cx.now, peer)
-        });
-    }
-
-    fn on_stream<T>(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        work: impl FnOnce(&mut Connection, &mut Cx<'_>, &mut Peer) -> T,
-    ) -> Result<T, StreamError> {
-        let now = self.advance(now);
-        let known = self
-            .streams
-            .get(id.slot, id.generation)
-            .is_some_and(|connection| !connection.released);
-        if !known {
-            return Err(StreamError::Unknown);
-        }
-        self.with_stream(now, id.slot, work)
-            .ok_or(StreamError::Unknown)
-    }
-
-    /// The state of a stream.
-    pub fn info(&self, id: StreamId) -> Option<StreamInfo> {
-        let connection = self.streams.get(id.slot, id.generation)?;
-        let (_, peer) = self.peers.entry(connection.peer)?;
-        Some(StreamInfo {
-            peer: peer.destination.clone(),
-            peer_kind: peer.kind,
-            ports: Ports {
-                local: connection.local_port,
-                remote: connection.remote_port,
-            },
-            initiator: connection.initiator,
-            established: connection.phase == Phase::Open,
-            closed: match connection.phase {
-                Phase::Done(reason) => Some(reason),
-                _ => None,
-            },
-            rtt: peer.rtt.smoothed(),
-            rto: peer.rtt.rto(),
-            window: peer.window(),
-            pacing_rate: peer.pacing_rate(),
-            in_flight: connection.in_flight(),
-            mtu: connection.mtu(),
-            choked: connection.choked(),
-            unsent: connection.unsent(),
-            unread: connection.unread(),
-            bytes_written: connection.bytes_written,
-            bytes_read: connection.bytes_read,
-            packets_sent: connection.packets_sent,
-            packets_resent: connection.packets_resent,
-            packets_received: connection.packets_received,
-        })
-    }
-
-    /// Counters of what was dropped or refused.
-    pub const fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// Streams that exist, those closing in the background included.
-    pub fn stream_count(&self) -> usize {
-        self.streams.len()
-    }
-
-    /// Sends packets to `to` this way from now on; returned in [`Transmit::path`]. The round-trip
-    /// time and window learned so far are kept.
-    pub fn set_path(&mut self, to: &Destination, path: u64) {
-        if let Some(slot) = self.by_hash.get(&to.hash())
-            && let Some(peer) = self.peers.at_mut(*slot)
-        {
-            peer.set_path(path);
-        }
-    }
-
-    /// Closes all streams as [`Endpoint::shutdown`] does and takes no new ones. Those that have not
-    /// finished after their linger time are reset; [`Endpoint::is_idle`] tells when all have.
-    pub fn close(&mut self, now: Instant) {
-        let now = self.advance(now);
-        self.closing = true;
-        let ports: Vec<_> = self.listeners.keys().copied().collect();
-        for port in ports {
-            self.unlisten(now, port);
-        }
-        let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
-        for slot in slots {
-            self.with_stream(now, slot, |connection, cx, _| connection.close_all(cx.now));
-        }
-    }
-
-    /// Resets every stream that is not over. Follows [`Endpoint::close`] where there is no more time,
-    /// or where what was written has arrived and the peers still write.
-    pub fn abort(&mut self, now: Instant) {
-        let now = self.advance(now);
-        let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
-        for slot in slots {
-            self.with_stream(now, slot, |connection, _, peer| {
-                connection.reset(peer, CloseReason::EndpointClosed)
-            });
-        }
-    }
-
-    /// Whether peers have everything that was written, and no packet waits to be sent.
-    pub fn is_delivered(&self) -> bool {
-        self.transmits.is_empty()
-            && self.control.is_empty()
-            && self.streams.iter().all(|(_, _, connection)| {
-                let over = matches!(connection.phase, Phase::Done(_));
-                (over || connection.is_acked()) && !connection.wants_control()
-            })
-    }
-
-    /// Whether no stream has anything left to do.
-    pub fn is_idle(&self) -> bool {
-        self.transmits.is_empty()
-            && self.control.is_empty()
-            && self.streams.iter().all(|(_, _, connection)| {
-                matches!(connection.phase, Phase::Done(_)) && !connection.wants_control()
-            })
-    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -1088,8 +600,6 @@ const MAX_IDLE_PEERS: usize = 1024;
 /// How long a path without streams is remembered: Java keeps its control blocks as long, and tunnels
 /// do not live longer.
 const PEER_MEMORY: Duration = Duration::from_secs(600);
-/// Ports listened on; far more than applications use, and a bound for the table.
-const MAX_LISTENERS: usize = 1024;
 
 #[cfg(test)]
 mod tests;

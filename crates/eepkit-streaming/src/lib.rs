@@ -27,7 +27,10 @@ mod send_buffer;
 mod seq;
 mod timer;
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(any(test, feature = "testing", feature = "_fuzzing"))]
 pub mod testing;
 
 pub use config::{

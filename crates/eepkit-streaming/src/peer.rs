@@ -355,7 +355,7 @@ const RATE_HALF_LIFE: Duration = Duration::from_secs(300);
 /// A peer that lost packets this recently is sent to more carefully.
 const LOSS_MEMORY: Duration = Duration::from_secs(60);
 /// A lookup takes seconds: asking for a new lease set more often changes nothing.
-const STALL_SPACING: Duration = Duration::from_secs(10);
+const STALL_SPACING: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests;

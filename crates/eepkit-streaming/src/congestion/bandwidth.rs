@@ -30,6 +30,8 @@ impl ControllerFactory for BandwidthConfig {
             base_at: now,
             recent: VecDeque::new(),
             last_samples: [Duration::ZERO; STARTUP_SAMPLES],
+            jitter: Duration::ZERO,
+            probed_from: 0.0,
             samples: 0,
             round: 0,
             round_end: 0,
@@ -73,6 +75,10 @@ struct Bandwidth {
     /// Round-trip times of the last round trip, those that can still be its minimum.
     recent: VecDeque<(Instant, Duration)>,
     last_samples: [Duration; STARTUP_SAMPLES],
+    /// Smoothed difference between consecutive round-trip times.
+    jitter: Duration,
+    /// Bandwidth when the last probe for more began.
+    probed_from: f64,
     samples: usize,
     round: u64,
     /// The round ends when a packet sent from here on is acknowledged.
@@ -122,21 +128,44 @@ impl Bandwidth {
         {
             self.recent.pop_front();
         }
+        if self.samples > 0 {
+            let previous = self.last_samples[(self.samples - 1) % STARTUP_SAMPLES];
+            self.jitter = (self.jitter * 7 + previous.abs_diff(rtt)) / 8;
+        }
         self.last_samples[self.samples % STARTUP_SAMPLES] = rtt;
         self.samples += 1;
     }
 
+    /// A standing queue longer than this is worked off.
+    fn queue_limit(&self) -> Duration {
+        self.base
+            .unwrap_or_default()
+            .mul_f64(QUEUE_SHARE)
+            .max(CRUISE_QUEUE)
+            .max(self.jitter)
+    }
+
     fn queue_seen_in_startup(&self) -> bool {
         let Some(base) = self.base else { return false };
-        let limit = base + (base / 8).max(STARTUP_QUEUE);
+        // Where packets overtake each other, four late ones in a row are nothing unusual.
+        let needed = if self.jitter > STARTUP_QUEUE / 2 {
+            STARTUP_SAMPLES
+        } else {
+            STARTUP_SAMPLES / 3
+        };
+        let limit = base + (base / 8).max(STARTUP_QUEUE).max(self.jitter * 2);
+        let newest = self.samples.saturating_sub(needed)..self.samples;
         self.round >= 2
-            && self.samples >= STARTUP_SAMPLES
-            && self.last_samples.iter().all(|rtt| *rtt > limit)
+            && self.samples >= needed
+            && newest
+                .into_iter()
+                .all(|sample| self.last_samples[sample % STARTUP_SAMPLES] > limit)
     }
 
     fn on_round(&mut self, sample: &AckSample, app_limited: bool) {
         let total = self.round_acked + self.round_lost;
         let loss = f64::from(self.round_lost) / f64::from(total.max(1));
+        let many = self.round_lost >= STARTUP_LOST;
         self.round_acked = 0;
         self.round_lost = 0;
         self.usual_loss = 0.9f64.mul_add(self.usual_loss, 0.1 * loss);
@@ -150,13 +179,15 @@ impl Bandwidth {
             } else if !app_limited {
                 self.full_rounds += 1;
             }
-            if self.full_rounds >= 3 || loss > STARTUP_LOSS || queue > (base / 2).max(STARTUP_QUEUE)
+            if self.full_rounds >= 3
+                || (many && loss > STARTUP_LOSS)
+                || queue > (base / 2).max(STARTUP_QUEUE)
             {
                 self.mode = Mode::Drain { since: sample.now };
             }
             return;
         }
-        if loss > 0.02 + 1.5 * self.usual_loss && queue > base / 10 {
+        if loss > 0.02 + 1.5 * self.usual_loss && queue > self.queue_limit() {
             let inflight = f64::from(sample.prior_in_flight);
             self.inflight_ceiling =
                 (1.1 * self.product()).max(0.85 * self.inflight_ceiling.min(inflight));
@@ -173,6 +204,8 @@ impl Bandwidth {
         let product = self.product();
         let in_flight = f64::from(sample.in_flight);
         let base = self.base.unwrap_or_default();
+        let bandwidth = self.bandwidth.get();
+        let short_queue = self.queue() <= self.queue_limit();
         match &mut self.mode {
             Mode::Startup => {
                 if self.queue_seen_in_startup() {
@@ -197,6 +230,16 @@ impl Bandwidth {
                     || (GAINS[*phase] < 1.0 && in_flight <= product)
                 {
                     *phase = (*phase + 1) % GAINS.len();
+                    if *phase == 0 {
+                        self.probed_from = bandwidth;
+                    } else if *phase == FIRST_CRUISE
+                        && bandwidth > self.probed_from * PROBE_GROWTH
+                        && short_queue
+                    {
+                        // The probe found more: there may be much more, so the next one follows at once.
+                        *phase = 0;
+                        self.probed_from = bandwidth;
+                    }
                     *since = now;
                 }
             }
@@ -225,12 +268,7 @@ impl Bandwidth {
             Mode::ProbeRtt { .. } => 0.6,
             Mode::Cruise { phase, .. } => {
                 let gain = GAINS[phase];
-                let limit = self
-                    .base
-                    .unwrap_or_default()
-                    .mul_f64(QUEUE_SHARE)
-                    .max(CRUISE_QUEUE);
-                match self.queue() > limit {
+                match self.queue() > self.queue_limit() {
                     true if gain > 1.0 => 1.0,
                     true if gain == 1.0 => 0.85,
                     _ => gain,
@@ -368,12 +406,18 @@ const BANDWIDTH_ROUNDS: u64 = 10;
 const MIN_PRODUCT: f64 = 4.0;
 /// Packets per second, so that something always leaves.
 const MIN_RATE: f64 = 1.0;
-/// How many round-trip times in a row must show a queue to end start-up.
-const STARTUP_SAMPLES: usize = 4;
+/// How many round-trip times in a row must show a queue to end start-up; a third of them where the
+/// path keeps the order.
+const STARTUP_SAMPLES: usize = 12;
 /// Chosen because jitter over six hops stays below it.
 const STARTUP_QUEUE: Duration = Duration::from_millis(40);
 /// A lossy path loses a few per cent always; a fifth of a round means an overflowing queue.
 const STARTUP_LOSS: f64 = 0.2;
+/// A probe that found this much more is repeated at once. Chosen between the noise of the estimate and
+/// the quarter that a probe can find.
+const PROBE_GROWTH: f64 = 1.15;
+/// One packet of a small first round proves nothing.
+const STARTUP_LOST: u32 = 8;
 /// A standing queue of more than this share of the base, or this time, is worked off.
 const QUEUE_SHARE: f64 = 0.12;
 const CRUISE_QUEUE: Duration = Duration::from_millis(30);

@@ -152,11 +152,11 @@ impl Connection {
         if self.choked {
             self.attempts = 0;
         }
-        let asked = self.on_delay(cx.now, peer, packet.delay());
         self.on_acknowledgement(cx, peer, packet);
         if matches!(self.phase, Phase::Done(_)) {
             return;
         }
+        let asked = self.on_delay(cx.now, peer, packet.delay());
         if packet.seq() > 0 || flags.is_syn() {
             self.insert(cx, peer, packet, bytes);
         } else if asked && self.can_ack() {
@@ -318,6 +318,7 @@ impl Connection {
             self.reset(peer, CloseReason::LingerTimeout);
             return;
         }
+        self.grow_for_gap(bytes.len());
         let limit = self
             .recv_limit
             .min(self.recv.cost().saturating_add(cx.receive_memory));
@@ -329,7 +330,7 @@ impl Connection {
         match inserted {
             Inserted::NoRoom => {
                 cx.stats.no_room += 1;
-                self.on_full(cx);
+                self.choking = self.is_reader_slow() || cx.receive_memory == 0;
                 if self.can_ack() {
                     let at = self.ack.earliest(cx.now, MIN_ANSWER_SPACING);
                     self.schedule_ack(cx.now, at);
@@ -340,8 +341,18 @@ impl Connection {
                 cx.stats.malformed += 1;
                 return;
             }
-            Inserted::Duplicate => cx.stats.duplicates += 1,
+            Inserted::Duplicate => {
+                cx.stats.duplicates += 1;
+                self.repeats = self.repeats.saturating_add(1);
+                // The peer sends again and again what it has an answer to: the answers do not get
+                // through on their way.
+                if self.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
+                    self.repeats = 0;
+                    self.notices.add(Notices::STALLED);
+                }
+            }
             Inserted::InOrder { .. } | Inserted::Early { .. } => {
+                self.repeats = 0;
                 self.unchokes_left = 0;
                 self.timers.stop(Timer::Unchoke);
             }
@@ -353,13 +364,15 @@ impl Connection {
         self.check_finished(peer);
     }
 
-    /// A packet found no room.
-    fn on_full(&mut self, cx: &Cx<'_>) {
-        let slow_reader = self.recv.unread_cost() >= self.recv_limit / 2;
-        if slow_reader || cx.receive_memory == 0 {
-            self.choking = true;
-        } else {
-            // The room is taken by packets behind a gap. The peer must not stop: it has to close it.
+    /// Whether most of the buffer is taken by what the reader has not read.
+    fn is_reader_slow(&self) -> bool {
+        self.recv.unread_cost() >= self.recv_limit / 2
+    }
+
+    /// Makes room for another packet where the buffer is full of packets behind a gap. The peer must
+    /// not be stopped then: it has to close the gap.
+    fn grow_for_gap(&mut self, packet: usize) {
+        if self.recv.cost() + packet >= self.recv_limit && !self.is_reader_slow() {
             let wanted = self.recv_limit.saturating_mul(2);
             self.recv_limit = wanted
                 .min(self.config.max_receive_buffer)
@@ -412,6 +425,9 @@ impl Connection {
 const MAX_EARLY: usize = 16;
 /// The peer's buffer never counts as smaller than this many packets.
 const MIN_RECEIVER_LIMIT: u32 = 8;
+/// So many packets in a row that had arrived before are no accident. Chosen as what i2pd changes its
+/// way at, and one more, as probes come in pairs.
+const MANY_REPEATS: u8 = 3;
 /// Packets that ask for an answer without carrying anything are answered at most this often, so that
 /// two sides cannot keep each other busy.
 const MIN_ANSWER_SPACING: std::time::Duration = std::time::Duration::from_millis(50);

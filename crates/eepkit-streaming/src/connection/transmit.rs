@@ -122,6 +122,10 @@ impl Connection {
         self.packets_sent += 1;
         self.packets_resent += u64::from(resent);
         self.last_activity = cx.now;
+        if syn && self.phase == Phase::Open && self.recv.has_holes() {
+            // Packets that overtook each other before we could answer.
+            self.ack_due = true;
+        }
         if self.phase == Phase::Opening {
             if syn {
                 self.arm_syn(cx.now, peer);

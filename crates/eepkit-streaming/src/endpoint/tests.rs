@@ -1,6 +1,7 @@
 //! Stories: two endpoints on an emulated link, in virtual time.
 
 mod close;
+mod dialects;
 mod faults;
 mod flow;
 mod handshake;

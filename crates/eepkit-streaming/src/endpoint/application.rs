@@ -1,0 +1,307 @@
+//! The application's side of an endpoint.
+
+use std::{sync::Arc, time::Instant};
+
+use eepkit_wire::Destination;
+
+use super::{Endpoint, Incoming, Ports, Read, Stats, StreamId, StreamInfo, incoming::Listener};
+#[cfg(doc)]
+use crate::Event;
+use crate::{
+    CloseReason, ConnectError, ListenError, StreamConfig, StreamError,
+    connection::{Connection, Cx, Opening, Phase},
+    packet::Identity,
+    peer::Peer,
+};
+
+impl Endpoint {
+    /// Opens a stream to `to`. [`Event::Connected`] or [`Event::Closed`] follows; data may be
+    /// written at once.
+    ///
+    /// # Errors
+    ///
+    /// Too many streams, a peer whose signatures cannot be checked, or the endpoint was closed.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        to: &Destination,
+        ports: Ports,
+        config: &StreamConfig,
+    ) -> Result<StreamId, ConnectError> {
+        let now = self.advance(now);
+        if self.closing {
+            return Err(ConnectError::EndpointClosed);
+        }
+        if !to.signature_type().is_supported() {
+            return Err(ConnectError::UnsupportedPeer(to.signature_type()));
+        }
+        let limit = self.config.stream_limit();
+        if self.streams.len() >= limit {
+            return Err(ConnectError::TooManyStreams { limit });
+        }
+        let peer = self.peer_slot(now, to, config);
+        let local_id = self.new_local_id();
+        let id = self.add_stream(
+            now,
+            Opening {
+                initiator: true,
+                local_id,
+                remote_id: 0,
+                peer,
+                local_port: ports.local,
+                remote_port: ports.remote,
+                config: Arc::new(config.clone()),
+                identity: Identity::new(to.clone()),
+            },
+        );
+        self.with_stream(now, id.slot, |connection, cx, _| connection.open(cx.now));
+        Ok(id)
+    }
+
+    /// Lets peers connect to `port`; 0 stands for all ports that nobody else listens on. At most
+    /// `backlog` streams wait to be accepted, at least one.
+    ///
+    /// # Errors
+    ///
+    /// The port is taken, there are too many listeners, or the endpoint was closed.
+    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), ListenError> {
+        if self.closing {
+            return Err(ListenError::EndpointClosed);
+        }
+        if self.listeners.contains_key(&port) {
+            return Err(ListenError::PortTaken(port));
+        }
+        if self.listeners.len() >= MAX_LISTENERS {
+            return Err(ListenError::TooManyListeners(MAX_LISTENERS));
+        }
+        self.listeners.insert(port, Listener::new(backlog));
+        Ok(())
+    }
+
+    /// Stops listening. Streams that wait to be accepted are refused.
+    pub fn unlisten(&mut self, now: Instant, port: u16) {
+        let now = self.advance(now);
+        let Some(listener) = self.listeners.remove(&port) else {
+            return;
+        };
+        for id in listener.into_queue() {
+            self.end_stream(now, id, CloseReason::NotAccepted);
+        }
+    }
+
+    /// Takes a stream that waits on `port`, as given to [`Endpoint::listen`].
+    pub fn accept(&mut self, now: Instant, port: u16) -> Option<Incoming> {
+        let now = self.advance(now);
+        while let Some(id) = self.listeners.get_mut(&port)?.pop() {
+            let Some(connection) = self.streams.get(id.slot, id.generation) else {
+                continue;
+            };
+            if connection.phase != Phase::Offered {
+                continue;
+            }
+            let incoming = Incoming {
+                id,
+                peer: connection.identity().destination.clone(),
+                local_port: connection.local_port,
+                remote_port: connection.remote_port,
+            };
+            self.with_stream(now, id.slot, |connection, cx, _| connection.accept(cx.now));
+            return Some(incoming);
+        }
+        None
+    }
+
+    /// Takes up to `max` bytes that arrived, at least one, without copying.
+    ///
+    /// # Errors
+    ///
+    /// The stream is over and not by its regular end, which is [`Read::End`]; or unknown.
+    pub fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Result<Read, StreamError> {
+        self.on_stream(now, id, |connection, cx, peer| {
+            connection.read(cx.now, max, &peer.rtt)
+        })
+        .and_then(|read| {
+            Ok(match read? {
+                Some(data) if data.is_empty() => Read::End,
+                Some(data) => Read::Data(data),
+                None => Read::Pending,
+            })
+        })
+    }
+
+    /// Takes as much of `data` as there is room for, and returns how much; [`Event::Writable`]
+    /// follows where that was not all.
+    ///
+    /// # Errors
+    ///
+    /// The stream is over, was shut down, has no sequence numbers left, or is unknown.
+    pub fn write(&mut self, now: Instant, id: StreamId, data: &[u8]) -> Result<usize, StreamError> {
+        self.on_stream(now, id, |connection, cx, _| connection.write(cx.now, data))?
+    }
+
+    /// Sends what was written without waiting for more.
+    pub fn flush(&mut self, now: Instant, id: StreamId) {
+        // A stream that does not exist has nothing to flush.
+        let _ = self.on_stream(now, id, |connection, _, _| connection.flush());
+    }
+
+    /// Whether the peer has everything that was written so far; true of unknown streams.
+    /// [`Event::Flushed`] tells when it becomes true.
+    pub fn is_acked(&self, id: StreamId) -> bool {
+        self.streams
+            .get(id.slot, id.generation)
+            .is_none_or(|connection| connection.is_acked())
+    }
+
+    /// Ends our side behind what was written; the peer can still send.
+    ///
+    /// i2pd ends both sides when it hears of this: where the peer may be i2pd, wait for its answer
+    /// first.
+    pub fn shutdown(&mut self, now: Instant, id: StreamId) {
+        // A stream that does not exist is shut down.
+        let _ = self.on_stream(now, id, |connection, _, _| connection.shutdown());
+    }
+
+    /// Ends the stream at once; what is in flight is lost.
+    pub fn reset(&mut self, now: Instant, id: StreamId) {
+        self.end_stream(now, id, CloseReason::LocalReset);
+    }
+
+    fn end_stream(&mut self, now: Instant, id: StreamId, reason: CloseReason) {
+        // A stream that does not exist is over.
+        let _ = self.on_stream(now, id, |connection, _, peer| {
+            connection.reset(peer, reason)
+        });
+    }
+
+    /// The application's handle is gone. What was written is still sent and the stream closed in the
+    /// background, within the linger time of its configuration; the id means nothing any more.
+    pub fn release(&mut self, now: Instant, id: StreamId) {
+        // A stream that does not exist is released.
+        let _ = self.on_stream(now, id, |connection, cx, peer| {
+            connection.release(cx.now, peer)
+        });
+    }
+
+    fn on_stream<T>(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        work: impl FnOnce(&mut Connection, &mut Cx<'_>, &mut Peer) -> T,
+    ) -> Result<T, StreamError> {
+        let now = self.advance(now);
+        let known = self
+            .streams
+            .get(id.slot, id.generation)
+            .is_some_and(|connection| !connection.released);
+        if !known {
+            return Err(StreamError::Unknown);
+        }
+        self.with_stream(now, id.slot, work)
+            .ok_or(StreamError::Unknown)
+    }
+
+    /// The state of a stream.
+    pub fn info(&self, id: StreamId) -> Option<StreamInfo> {
+        let connection = self.streams.get(id.slot, id.generation)?;
+        let (_, peer) = self.peers.entry(connection.peer)?;
+        Some(StreamInfo {
+            peer: peer.destination.clone(),
+            peer_kind: peer.kind,
+            ports: Ports {
+                local: connection.local_port,
+                remote: connection.remote_port,
+            },
+            initiator: connection.initiator,
+            established: connection.phase == Phase::Open,
+            closed: match connection.phase {
+                Phase::Done(reason) => Some(reason),
+                _ => None,
+            },
+            rtt: peer.rtt.smoothed(),
+            rto: peer.rtt.rto(),
+            window: peer.window(),
+            pacing_rate: peer.pacing_rate(),
+            in_flight: connection.in_flight(),
+            mtu: connection.mtu(),
+            choked: connection.choked(),
+            unsent: connection.unsent(),
+            unread: connection.unread(),
+            bytes_written: connection.bytes_written,
+            bytes_read: connection.bytes_read,
+            packets_sent: connection.packets_sent,
+            packets_resent: connection.packets_resent,
+            packets_received: connection.packets_received,
+        })
+    }
+
+    /// Counters of what was dropped or refused.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Streams that exist, those closing in the background included.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Sends packets to `to` this way from now on; returned in [`Transmit::path`]. The round-trip
+    /// time and window learned so far are kept.
+    pub fn set_path(&mut self, to: &Destination, path: u64) {
+        if let Some(slot) = self.by_hash.get(&to.hash())
+            && let Some(peer) = self.peers.at_mut(*slot)
+        {
+            peer.set_path(path);
+        }
+    }
+
+    /// Closes all streams as [`Endpoint::shutdown`] does and takes no new ones. Those that have not
+    /// finished after their linger time are reset; [`Endpoint::is_idle`] tells when all have.
+    pub fn close(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.closing = true;
+        let mut ports: Vec<_> = self.listeners.keys().copied().collect();
+        ports.sort_unstable();
+        for port in ports {
+            self.unlisten(now, port);
+        }
+        let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
+        for slot in slots {
+            self.with_stream(now, slot, |connection, cx, _| connection.close_all(cx.now));
+        }
+    }
+
+    /// Resets every stream that is not over. Follows [`Endpoint::close`] where there is no more time,
+    /// or where what was written has arrived and the peers still write.
+    pub fn abort(&mut self, now: Instant) {
+        let now = self.advance(now);
+        let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
+        for slot in slots {
+            self.with_stream(now, slot, |connection, _, peer| {
+                connection.reset(peer, CloseReason::EndpointClosed)
+            });
+        }
+    }
+
+    /// Whether peers have everything that was written, and no packet waits to be sent.
+    pub fn is_delivered(&self) -> bool {
+        self.transmits.is_empty()
+            && self.control.is_empty()
+            && self.streams.iter().all(|(_, _, connection)| {
+                let over = matches!(connection.phase, Phase::Done(_));
+                (over || connection.is_acked()) && !connection.wants_control()
+            })
+    }
+
+    /// Whether no stream has anything left to do.
+    pub fn is_idle(&self) -> bool {
+        self.transmits.is_empty()
+            && self.control.is_empty()
+            && self.streams.iter().all(|(_, _, connection)| {
+                matches!(connection.phase, Phase::Done(_)) && !connection.wants_control()
+            })
+    }
+}
+
+/// Ports listened on; far more than applications use, and a bound for the table.
+const MAX_LISTENERS: usize = 1024;
