@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_streaming::{EndpointConfig, OptionError as StreamOptionError, StreamConfig};
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 
 use crate::{
@@ -42,16 +43,17 @@ pub struct SessionBuilder {
     preset: Preset,
     /// In the order in which they were given: what comes later wins.
     options: Vec<(String, String)>,
-    streams: Vec<StreamChange>,
+    streaming: Vec<StreamingChange>,
     hosts: HashMap<String, Destination>,
     backlog: Option<usize>,
     open_timeout: Duration,
     connect_timeout: Duration,
     lookup_timeout: Duration,
     linger: Duration,
+    seed: Option<u64>,
 }
 
-type StreamChange = Box<dyn FnOnce(&mut StreamConfig) + Send>;
+type StreamingChange = Box<dyn FnOnce(&mut EndpointConfig) + Send>;
 
 enum Keys {
     New(Option<SignatureType>),
@@ -66,13 +68,14 @@ impl SessionBuilder {
             keys: Keys::New(None),
             preset: Preset::default(),
             options: Vec::new(),
-            streams: Vec::new(),
+            streaming: Vec::new(),
             hosts: HashMap::new(),
             backlog: None,
             open_timeout: OPEN_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             lookup_timeout: LOOKUP_TIMEOUT,
             linger: LINGER,
+            seed: None,
         }
     }
 
@@ -143,9 +146,15 @@ impl SessionBuilder {
         self
     }
 
-    /// Changes the settings of the streaming protocol, after preset and options.
-    pub fn streams(mut self, change: impl FnOnce(&mut StreamConfig) + Send + 'static) -> Self {
-        self.streams.push(Box::new(change));
+    /// Changes what holds for each stream, after preset and options.
+    pub fn streams(self, change: impl FnOnce(&mut StreamConfig) + Send + 'static) -> Self {
+        self.streaming(|config| change(&mut config.stream))
+    }
+
+    /// Changes the settings of the streaming protocol, after preset and options: limits, who may
+    /// connect, memory, and what holds for each stream.
+    pub fn streaming(mut self, change: impl FnOnce(&mut EndpointConfig) + Send + 'static) -> Self {
+        self.streaming.push(Box::new(change));
         self
     }
 
@@ -193,6 +202,15 @@ impl SessionBuilder {
     /// How long closing waits for what was written to be delivered; 30 s by default.
     pub fn linger(mut self, limit: Duration) -> Self {
         self.linger = limit;
+        self
+    }
+
+    /// Draws all that is random in the session from `seed`: new keys, stream ids, pauses between
+    /// attempts. With it a program on a simulated network does the same at each run.
+    ///
+    /// **For tests only**: who knows the seed has the keys.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -254,8 +272,8 @@ impl SessionBuilder {
                 Ok(()) => {}
             }
         }
-        for change in self.streams.drain(..) {
-            change(&mut config.stream);
+        for change in self.streaming.drain(..) {
+            change(&mut config);
         }
         Ok(config)
     }
@@ -269,7 +287,7 @@ impl SessionBuilder {
             options.set(key, value).map_err(option_error)?;
         }
         let endpoint = self.streaming_config(&options)?;
-        let mut rng: rand::rngs::StdRng = rand::make_rng();
+        let mut rng = self.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let keys = self.keys.load(&options, &mut rng)?;
         let maker = LeaseSetMaker::new(keys.clone(), &options, &mut rng).map_err(|error| {
             OpenError::Option {
@@ -290,17 +308,13 @@ impl SessionBuilder {
         };
         let shared = Arc::new(Shared::new(keys, config, Instant::now()));
         self.router.remember(&shared);
-        supervisor::spawn(self.router.connector(), shared.clone(), maker);
+        supervisor::spawn(self.router.connector(), shared.clone(), maker, rng);
         Ok((Session::new(shared.clone()), shared))
     }
 }
 
 impl Keys {
-    fn load(
-        self,
-        options: &Options,
-        rng: &mut rand::rngs::StdRng,
-    ) -> Result<Arc<PrivateKeys>, OpenError> {
+    fn load(self, options: &Options, rng: &mut StdRng) -> Result<Arc<PrivateKeys>, OpenError> {
         let path = match self {
             Self::Given(keys) => return Ok(Arc::from(keys)),
             Self::New(kind) => {
@@ -324,10 +338,7 @@ impl Keys {
     }
 }
 
-fn generate(
-    kind: SignatureType,
-    rng: &mut rand::rngs::StdRng,
-) -> Result<Arc<PrivateKeys>, OpenError> {
+fn generate(kind: SignatureType, rng: &mut StdRng) -> Result<Arc<PrivateKeys>, OpenError> {
     PrivateKeys::generate(kind, rng)
         .map(Arc::new)
         .map_err(|error| OpenError::Option {

@@ -92,6 +92,7 @@ pub(crate) async fn connect(
     let mut opening = begin(handle, &peer, to.port, options, limit)?;
     let answer = async {
         tokio::select! {
+            biased;
             result = opening.answer() => result,
             error = opening.no_lease_set() => Err(error),
         }

@@ -150,7 +150,10 @@ pub use eepkit_router::{
     emissary::QUIET_FILTER,
 };
 #[doc(no_inline)]
-pub use eepkit_streaming::{StreamConfig, StreamInfo};
+pub use eepkit_streaming::{
+    Access, EndpointConfig, InactivityAction, LimitAction, PeerKind, Profile, RateLimits,
+    StreamConfig, StreamInfo,
+};
 #[doc(no_inline)]
 pub use eepkit_wire::{
     Destination, Hash, KeyFileError, OfflineSignature, PrivateKeys, SignatureType,

@@ -107,6 +107,12 @@ impl Session {
         supervisor::wait_ready(self.shared(), limit).await
     }
 
+    /// Asks the router for this many tunnels from now on, 1 to 16 each way. The next link after a
+    /// loss starts with those of the session's options again.
+    pub fn set_tunnel_quantity(&self, inbound: u8, outbound: u8) {
+        self.shared().lock().set_quantity(inbound, outbound);
+    }
+
     /// Opens a stream to `to`: text, a destination or a hash, each with or without a port.
     ///
     /// Ready when the peer has accepted the stream. The time limit is that of [`SessionBuilder::connect_timeout`]; it covers looking the address

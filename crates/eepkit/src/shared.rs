@@ -279,6 +279,19 @@ impl Core {
         receiver
     }
 
+    /// Asks the link for other numbers of tunnels; the newest wish replaces older ones.
+    pub(crate) fn set_quantity(&mut self, inbound: u8, outbound: u8) {
+        let is_wish = |command: &Command| matches!(command, Command::Quantity { .. });
+        self.commands.retain(|command| !is_wish(command));
+        if self.endpoint.is_some() {
+            self.commands.push_back(Command::Quantity {
+                inbound: inbound.clamp(1, MAX_TUNNELS),
+                outbound: outbound.clamp(1, MAX_TUNNELS),
+            });
+            self.wake_driver();
+        }
+    }
+
     /// A number for a look-up. The driver's own take the same row.
     pub(crate) fn next_lookup_id(&mut self) -> u32 {
         self.next_lookup = self.next_lookup.wrapping_add(1);
@@ -431,6 +444,9 @@ impl Drop for Handle {
         self.shared.begin_close(self.shared.config.linger);
     }
 }
+
+/// Tunnels each way (I2CP overview, `inbound.quantity`).
+const MAX_TUNNELS: u8 = 16;
 
 /// Look-ups under way at a time; more wait for their turn. Chosen because routers answer names at
 /// once and search the network for a few tens of hashes at a time.

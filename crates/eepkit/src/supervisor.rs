@@ -20,14 +20,19 @@ use crate::{
 };
 
 /// Starts the task. It ends with the session; must be called within a tokio runtime.
-pub(crate) fn spawn(connector: Arc<dyn Connector>, shared: Arc<Shared>, maker: LeaseSetMaker) {
+pub(crate) fn spawn(
+    connector: Arc<dyn Connector>,
+    shared: Arc<Shared>,
+    maker: LeaseSetMaker,
+    rng: StdRng,
+) {
     let span = info_span!("session", destination = %shared.keys.destination());
     let supervisor = Supervisor {
         connector,
         shared,
         maker,
         backoff: Backoff::new(),
-        rng: rand::make_rng(),
+        rng,
     };
     tokio::spawn(supervisor.run().instrument(span));
 }

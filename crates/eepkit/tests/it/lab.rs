@@ -1,6 +1,6 @@
 //! What the tests share: a network, sessions on it, and data that checks itself.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use eepkit::{
     IntoAddress, Listener, Preset, Router, Session, SessionBuilder, Stream,
@@ -42,6 +42,7 @@ pub(crate) use over_both_links;
 pub(crate) struct Lab {
     pub(crate) net: SimNet,
     link: Link,
+    seed: Cell<u64>,
 }
 
 impl Lab {
@@ -54,6 +55,7 @@ impl Lab {
         Self {
             net: builder.start(),
             link,
+            seed: Cell::new(0),
         }
     }
 
@@ -65,7 +67,11 @@ impl Lab {
     }
 
     pub(crate) fn builder(&self) -> SessionBuilder {
-        self.router().session().preset(Preset::Test)
+        self.seed.set(self.seed.get() + 1);
+        self.router()
+            .session()
+            .preset(Preset::Test)
+            .seed(self.seed.get())
     }
 
     pub(crate) async fn session(&self) -> Session {

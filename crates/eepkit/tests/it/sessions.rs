@@ -15,6 +15,7 @@ over_both_links!(
     a_router_that_is_gone_is_named_as_the_problem,
     a_session_without_tunnels_says_so,
     many_sessions_share_a_process,
+    tunnels_come_and_go_as_asked,
     sessions_with_the_same_keys_have_the_same_destination,
 );
 
@@ -163,6 +164,20 @@ async fn many_sessions_share_a_process(link: Link) {
         assert_eq!(far.peer(), session.destination());
     }
     lab.router().shutdown().await;
+}
+
+async fn tunnels_come_and_go_as_asked(link: Link) {
+    let lab = Lab::new(link);
+    let session = lab
+        .builder()
+        .tunnel_quantity(2)
+        .open()
+        .await
+        .expect("opens");
+    assert_eq!(lab.net.tunnels(session.destination()).len(), 4);
+    session.set_tunnel_quantity(3, 4);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(lab.net.tunnels(session.destination()).len(), 7);
 }
 
 async fn sessions_with_the_same_keys_have_the_same_destination(link: Link) {

@@ -2,7 +2,10 @@
 
 use std::{io::IoSlice, time::Duration};
 
-use eepkit::{ConnectOptions, ErrorKind, StreamError};
+use eepkit::{
+    ConnectOptions, ErrorKind, StreamError,
+    sim::{SimNet, netem::Rate},
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::{Lab, Link, join, over_both_links, receive, send, within};
@@ -19,6 +22,8 @@ over_both_links!(
     a_reset_fails_the_peers_reads_with_its_reason,
     a_dropped_stream_still_delivers,
     a_slow_reader_holds_the_writer_back,
+    a_slow_link_holds_the_writer_back,
+    reads_end_at_the_time_limit_of_the_stream,
     early_data_arrives_with_the_first_packet,
     early_data_of_any_length_arrives_whole,
     a_session_can_connect_to_itself,
@@ -207,6 +212,48 @@ async fn a_slow_reader_holds_the_writer_back(link: Link) {
     within(Duration::from_secs(120), ends.near.write_all(&chunk))
         .await
         .expect("writes again");
+}
+
+async fn a_slow_link_holds_the_writer_back(link: Link) {
+    let slow = Rate::kib_per_second(16);
+    let network = SimNet::builder().delay(Duration::from_millis(50));
+    let mut ends = Lab::of(link, network.host_rate(slow, None)).stream().await;
+    let chunk = vec![1; 16 * 1024];
+    let mut accepted = 0_u64;
+    let writing = async {
+        loop {
+            accepted += ends.near.write(&chunk).await.expect("writes") as u64;
+        }
+    };
+    let minute = Duration::from_secs(60);
+    tokio::time::timeout(minute, writing)
+        .await
+        .expect_err("writing goes on");
+    // What a minute carries, the buffers, and a window.
+    assert!(accepted < 2 * 1024 * 1024, "{accepted} bytes accepted");
+    assert!(accepted > 500 * 1024, "{accepted} bytes accepted");
+}
+
+async fn reads_end_at_the_time_limit_of_the_stream(link: Link) {
+    let lab = Lab::new(link);
+    let server = lab.session().await;
+    let client = lab
+        .builder()
+        .option("i2p.streaming.readTimeout", 3000)
+        .open()
+        .await
+        .expect("opens");
+    let listener = server.listen(0).expect("free");
+    let (mut near, mut far) = join(&client, server.destination(), &listener).await;
+    for _ in 0..2 {
+        let begin = tokio::time::Instant::now();
+        let error = near.read_u8().await.expect_err("nothing comes");
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(begin.elapsed().as_secs(), 3);
+    }
+    // The stream itself is in order.
+    far.write_u8(1).await.expect("writes");
+    assert_eq!(near.read_u8().await.expect("reads"), 1);
 }
 
 async fn early_data_arrives_with_the_first_packet(link: Link) {

@@ -1,0 +1,170 @@
+//! The library over a private network of real routers in this process, in real time.
+
+use std::time::Duration;
+
+use eepkit::{
+    ConnectError, ConnectOptions, Devnet, ErrorKind, LookupError, Preset, Router, Session, Stage,
+    StreamError,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// One network for all that is tested, as starting it is what takes time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_work_over_real_routers() {
+    let net = Devnet::start(6).await.expect("the network starts");
+    let server = session(&net, 0).await;
+    let client = session(&net, 1).await;
+
+    data_arrives_intact_both_ways(&client, &server).await;
+    streams_share_a_session(&client, &server).await;
+    peers_answer_pings_and_lookups(&client, &server).await;
+    what_is_wrong_is_named(&client, &server).await;
+    a_session_survives_its_router(&net, &client, server).await;
+
+    client.close().await;
+    assert_eq!(client.state().stage(), Stage::Closed);
+    net.stop().await;
+}
+
+async fn session(net: &Devnet, router: usize) -> Session {
+    Router::new(net.router(router))
+        .session()
+        .preset(Preset::Test)
+        .tunnel_length(2)
+        .open()
+        .await
+        .expect("a session opens")
+}
+
+async fn data_arrives_intact_both_ways(client: &Session, server: &Session) {
+    let listener = server.listen(80).expect("free");
+    let request: Vec<u8> = (0..2_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let expected = request.clone();
+    let serving = async {
+        let stream = listener.accept().await.expect("accepts");
+        assert_eq!(stream.peer(), client.destination());
+        let (mut reader, mut writer) = stream.into_split();
+        let count = tokio::io::copy(&mut reader, &mut writer)
+            .await
+            .expect("echoes");
+        writer.shutdown().await.expect("shuts down");
+        count
+    };
+    let asking = async {
+        let stream = client
+            .connect((server.destination(), 80))
+            .await
+            .expect("connects");
+        let (mut reader, mut writer) = stream.into_split();
+        let writing = async {
+            writer.write_all(&request).await.expect("writes");
+            writer.shutdown().await.expect("shuts down");
+        };
+        let mut answer = Vec::new();
+        let (read, ()) = tokio::join!(reader.read_to_end(&mut answer), writing);
+        read.expect("reads");
+        answer
+    };
+    let both = async { tokio::join!(serving, asking) };
+    let (count, answer) = within(Duration::from_secs(60), both).await;
+    assert_eq!(count, 2_000_000);
+    assert!(answer == expected, "the answer differs");
+}
+
+async fn streams_share_a_session(client: &Session, server: &Session) {
+    let listener = server.listen(0).expect("free");
+    let serving = async {
+        for _ in 0..20 {
+            let mut stream = listener.accept().await.expect("accepts");
+            let number = stream.read_u32().await.expect("reads");
+            stream.write_u32(number + 1).await.expect("writes");
+            stream.shutdown().await.expect("shuts down");
+        }
+    };
+    let asking = async {
+        for number in 0..20 {
+            let options = ConnectOptions::new().early_data(u32::to_be_bytes(number).to_vec());
+            let to = (server.destination(), 1000 + number as u16);
+            let mut stream = client.connect_with(to, &options).await.expect("connects");
+            assert_eq!(stream.read_u32().await.expect("reads"), number + 1);
+        }
+    };
+    within(Duration::from_secs(60), async {
+        tokio::join!(serving, asking)
+    })
+    .await;
+}
+
+async fn peers_answer_pings_and_lookups(client: &Session, server: &Session) {
+    let rtt = client
+        .ping(server.destination(), b"hello", Duration::from_secs(10))
+        .await
+        .expect("answers");
+    assert!(rtt < Duration::from_secs(5), "{rtt:?}");
+    let found = client.lookup(server.destination().to_b32()).await;
+    assert_eq!(found.as_ref(), Ok(server.destination()));
+}
+
+async fn what_is_wrong_is_named(client: &Session, server: &Session) {
+    let limit = Duration::from_secs(60);
+    let nobody_listens = client.connect((server.destination(), 9));
+    let error = within(limit, nobody_listens).await.expect_err("refused");
+    assert!(
+        matches!(error, ConnectError::Refused { port: 9 }),
+        "{error:?}"
+    );
+
+    let error = within(limit, client.lookup("nobody.i2p"))
+        .await
+        .expect_err("unknown");
+    assert_eq!(error, LookupError::NameNotFound("nobody.i2p".to_owned()));
+
+    let never_online =
+        eepkit::PrivateKeys::generate(eepkit::SignatureType::ED25519, &mut rand::rng())
+            .expect("keys can be made");
+    let error = within(limit, client.connect(never_online.destination()))
+        .await
+        .expect_err("offline");
+    assert_eq!(error.kind(), ErrorKind::LeaseSetNotFound, "{error:?}");
+}
+
+async fn a_session_survives_its_router(net: &Devnet, client: &Session, server: Session) {
+    let listener = server.listen(80).expect("free");
+    let connecting = client.connect((server.destination(), 80));
+    let (near, far) = tokio::join!(connecting, listener.accept());
+    let (_near, mut far) = (near.expect("connects"), far.expect("accepts"));
+
+    let mut watch = server.watch();
+    net.router(0).kill().await;
+    let error = within(Duration::from_secs(10), far.read_u8())
+        .await
+        .expect_err("lost");
+    assert!(
+        matches!(StreamError::of(&error), Some(StreamError::SessionLost(_))),
+        "{error:?}"
+    );
+    let lost = watch.reached(Stage::Lost, Duration::from_secs(10)).await;
+    assert!(lost.problem().is_some(), "{lost:?}");
+
+    net.router(0).restart().await.expect("the router is back");
+    server
+        .wait_ready(Duration::from_secs(60))
+        .await
+        .expect("the session is back");
+    let options = ConnectOptions::new().timeout(Duration::from_secs(60));
+    let connecting = client.connect_with((server.destination(), 80), &options);
+    let (near, far) = tokio::join!(connecting, listener.accept());
+    let (mut near, mut far) = (near.expect("connects"), far.expect("accepts"));
+    near.write_all(b"back").await.expect("writes");
+    near.flush().await.expect("flushes");
+    let mut text = [0; 4];
+    far.read_exact(&mut text).await.expect("reads");
+    assert_eq!(&text, b"back");
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, work).await {
+        Ok(value) => value,
+        Err(_) => panic!("not done after {limit:?}"),
+    }
+}
