@@ -15,15 +15,20 @@ mod translate;
 mod transport;
 
 use std::{
+    collections::HashSet,
     fmt,
     future::Future,
     io,
     net::SocketAddr,
-    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
+#[cfg(unix)]
+use std::path::PathBuf;
+
 use eepkit_i2cp::{Config, Options, RouterKind, Session};
+use eepkit_wire::Hash;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -58,6 +63,7 @@ pub struct I2cpRouter {
     name: String,
     login: Option<(String, String)>,
     kind: Option<RouterKind>,
+    open: OpenDestinations,
 }
 
 impl I2cpRouter {
@@ -99,6 +105,7 @@ impl I2cpRouter {
             name,
             login: None,
             kind: None,
+            open: OpenDestinations::default(),
         }
     }
 
@@ -137,6 +144,10 @@ impl I2cpRouter {
 
     async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, OpenError> {
         let options = self.options(&setup)?;
+        let opened = self
+            .open
+            .insert(setup.keys.destination().hash())
+            .ok_or(OpenError::Duplicate)?;
         let connection = self.transport.connect(&self.name).await?;
         let config = Config {
             keys: setup.keys,
@@ -157,6 +168,7 @@ impl I2cpRouter {
             reserved: false,
             events: event_receiver,
             lost: false,
+            opened: Some(opened),
         }))
     }
 }
@@ -197,6 +209,8 @@ struct I2cpLink {
     reserved: bool,
     events: mpsc::Receiver<Event>,
     lost: bool,
+    /// Until the session is lost or the link dropped.
+    opened: Option<OpenDestination>,
 }
 
 impl Link for I2cpLink {
@@ -220,7 +234,10 @@ impl Link for I2cpLink {
         let event = ready!(self.events.poll_recv(cx));
         // A task that ends without a word was dropped with its runtime.
         let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
-        self.lost = matches!(event, Event::Lost(_));
+        if matches!(event, Event::Lost(_)) {
+            self.lost = true;
+            self.opened = None;
+        }
         Poll::Ready(event)
     }
 }
@@ -230,6 +247,42 @@ impl fmt::Debug for I2cpLink {
         f.debug_struct("I2cpLink")
             .field("lost", &self.lost)
             .finish_non_exhaustive()
+    }
+}
+
+/// The destinations that have a session through this connector or a clone of it.
+///
+/// Most routers refuse a second session for a destination; emissary opens it, and messages then
+/// reach one of the two.
+#[derive(Clone, Default)]
+struct OpenDestinations(Arc<Mutex<HashSet<Hash>>>);
+
+impl OpenDestinations {
+    /// Notes that a session is open until the returned value is dropped; `None` where there is one
+    /// already.
+    fn insert(&self, destination: Hash) -> Option<OpenDestination> {
+        let inserted = self.lock().insert(destination);
+        inserted.then(|| OpenDestination {
+            among: self.clone(),
+            destination,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Hash>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A destination that has a session, until this is dropped.
+struct OpenDestination {
+    among: OpenDestinations,
+    destination: Hash,
+}
+
+impl Drop for OpenDestination {
+    fn drop(&mut self) {
+        self.among.lock().remove(&self.destination);
     }
 }
 

@@ -131,7 +131,7 @@ pub enum AddressError {
     #[error(transparent)]
     Certificate(#[from] super::CertificateError),
     /// This build or system cannot do it.
-    #[error("{0} are not in this build")]
+    #[error("this build has no support for {0}")]
     Unsupported(&'static str),
 }
 

@@ -1,6 +1,8 @@
 //! What an I2CP connection runs over.
 
-use std::{fmt, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc};
+#[cfg(unix)]
+use std::path::PathBuf;
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},

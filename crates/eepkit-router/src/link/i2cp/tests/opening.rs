@@ -41,8 +41,8 @@ async fn every_session_has_its_own_connection() {
         }
     };
     let opening = async {
-        router.open(setup()).await.expect("opened");
-        router.open(setup()).await.expect("opened");
+        drop(router.open(setup()).await.expect("opened"));
+        drop(router.open(setup()).await.expect("opened"));
     };
     soon(async { tokio::join!(opening, accepting) }).await;
 }
@@ -152,4 +152,37 @@ async fn a_login_that_does_not_fit_is_a_bad_option() {
     let router = router.login("x".repeat(20_000), "");
     let error = open_error(&router).await;
     assert!(matches!(&error, OpenError::BadOption { key, .. } if key == "i2cp.username"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_has_one_session_at_a_time() {
+    let (router, mut connections) = in_memory(4096);
+    let accept = async |connections: &mut mpsc::Receiver<Peer<DuplexStream>>| {
+        let mut peer = connections.recv().await.expect("a connection");
+        peer.accept().await;
+        peer
+    };
+    let (link, peer) = tokio::join!(router.open(setup()), accept(&mut connections));
+    let mut link = link.expect("opened");
+    let again = router.clone();
+    assert!(matches!(open_error(&again).await, OpenError::Duplicate));
+
+    // A lost session makes room, before its link is dropped.
+    drop(peer);
+    while !matches!(next(&mut *link).await, Event::Lost(_)) {}
+    let (second, _peer) = tokio::join!(again.open(setup()), accept(&mut connections));
+    let second = second.expect("opened");
+    drop(link);
+    assert!(matches!(open_error(&router).await, OpenError::Duplicate));
+
+    // So does a dropped link, and an attempt that was given up.
+    drop(second);
+    assert!(
+        timeout(Duration::from_secs(1), router.open(setup()))
+            .await
+            .is_err()
+    );
+    connections.recv().await.expect("a connection");
+    let (third, _peer) = tokio::join!(router.open(setup()), accept(&mut connections));
+    third.expect("opened");
 }
