@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use eepkit::{ConnectOptions, ErrorKind, OpenError, Preset, Stage, StreamError, sim::SimNet};
+use eepkit::{
+    ConnectOptions, ErrorKind, OpenError, Preset, Router, Stage, StreamError, sim::SimNet,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::{Lab, Link, join, over_both_links, within};
@@ -214,6 +216,25 @@ async fn sessions_with_the_same_keys_have_the_same_destination(link: Link) {
         .await
         .expect_err("no keys");
     assert!(matches!(error, OpenError::KeyFile { .. }), "{error:?}");
+}
+
+/// In real time: the socket does not follow a paused clock.
+#[tokio::test]
+async fn a_router_is_attached_to_over_tcp() {
+    let net = SimNet::builder().start();
+    let at = net.i2cp_listen("127.0.0.1:0").await.expect("listens");
+    let router = Router::attach(&format!("i2cp://{at}")).expect("an address");
+    let server = router.session().open().await.expect("opens");
+    let client = router.session().open().await.expect("opens");
+    let listener = server.listen(1).expect("free");
+    let joining = join(&client, (server.destination(), 1), &listener);
+    let (mut near, mut far) = within(Duration::from_secs(30), joining).await;
+    near.write_all(b"over tcp").await.expect("writes");
+    near.shutdown().await.expect("shuts down");
+    let mut text = String::new();
+    far.read_to_string(&mut text).await.expect("reads");
+    assert_eq!(text, "over tcp");
+    within(Duration::from_secs(35), router.shutdown()).await;
 }
 
 #[tokio::test(start_paused = true)]
