@@ -398,7 +398,11 @@ impl Connection {
     }
 
     /// The endpoint closes: what was written still goes out, within the linger time.
-    pub(crate) fn close_all(&mut self, now: Instant) {
+    pub(crate) fn close_all(&mut self, now: Instant, peer: &mut Peer) {
+        if self.phase == Phase::Opening && self.bytes_written == 0 {
+            self.reset(peer, CloseReason::EndpointClosed);
+            return;
+        }
         self.shutdown();
         if !matches!(self.phase, Phase::Done(_)) {
             self.timers

@@ -202,7 +202,8 @@ impl Endpoint {
             match wake {
                 Wake::Stream { slot, generation } => self.wake_stream(now, slot, generation),
                 Wake::Peer { slot, generation } => {
-                    if self.peers.get(slot, generation).is_some() {
+                    if let Some(peer) = self.peers.get_mut(slot, generation) {
+                        peer.wake = None;
                         self.list_peer(slot);
                     }
                 }
@@ -340,7 +341,11 @@ impl Endpoint {
             match gate {
                 Gate::Open => peer.on_app_limited(),
                 Gate::At(at) => {
-                    self.timers.insert((at, Wake::Peer { slot, generation }));
+                    let wake = Wake::Peer { slot, generation };
+                    if let Some(earlier) = peer.wake.replace(at) {
+                        self.timers.remove(&(earlier, wake));
+                    }
+                    self.timers.insert((at, wake));
                 }
                 Gate::Full => {}
             }
@@ -410,7 +415,12 @@ impl Endpoint {
             connection.released = true;
         }
         if connection.released {
+            // Nobody listens to the stream any more, but a dead way concerns all streams to the peer.
+            let stalled = connection.notices.take(Notices::STALLED);
             connection.notices = Notices::default();
+            if stalled {
+                connection.notices.add(Notices::STALLED);
+            }
         }
         if !connection.notices.is_empty() && !connection.listed_notice {
             connection.listed_notice = true;
@@ -498,7 +508,9 @@ impl Endpoint {
             let stale =
                 peer.streams == 0 && now.saturating_duration_since(peer.idle_since) > PEER_MEMORY;
             if stale {
+                let wake = peer.wake;
                 *peer = Peer::new(now, destination.clone(), config);
+                peer.wake = wake;
             }
             return slot;
         }
@@ -512,6 +524,9 @@ impl Endpoint {
             && let Some(peer) = self.peers.remove(slot, generation)
         {
             self.by_hash.remove(&peer.destination.hash());
+            if let Some(at) = peer.wake {
+                self.timers.remove(&(at, Wake::Peer { slot, generation }));
+            }
         }
         let slot = self
             .peers
@@ -547,6 +562,41 @@ impl Endpoint {
             peer.streams += 1;
         }
         StreamId { slot, generation }
+    }
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// Checks what must hold between any two calls.
+    pub(crate) fn assert_consistent(&self) {
+        let mut in_flight = HashMap::new();
+        let mut cost = 0;
+        for (slot, generation, connection) in self.streams.iter() {
+            *in_flight.entry(connection.peer).or_insert(0) += connection.in_flight();
+            cost += connection.cost();
+            let next = connection.timers.next();
+            let scheduled = connection.scheduled;
+            assert!(
+                next.is_none() || scheduled.is_some_and(|at| Some(at) <= next),
+                "timer"
+            );
+            let entry = scheduled.map(|at| (at, Wake::Stream { slot, generation }));
+            assert!(
+                entry.is_none_or(|entry| self.timers.contains(&entry)),
+                "timer entry"
+            );
+            assert_eq!(self.by_local.get(&connection.local_id), Some(&slot));
+        }
+        for (slot, _, peer) in self.peers.iter() {
+            assert_eq!(
+                peer.in_flight(),
+                in_flight.get(&slot).copied().unwrap_or(0),
+                "in flight"
+            );
+        }
+        assert_eq!(cost, self.receive_cost, "memory");
+        assert_eq!(self.by_local.len(), self.streams.len());
+        assert!(self.timers.len() <= self.streams.len() + self.peers.len());
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) ready: VecDeque<u32>,
     /// Listed among the peers with something to send.
     pub(crate) listed: bool,
+    /// The entry for this peer in the endpoint's timers, if there is one.
+    pub(crate) wake: Option<Instant>,
 }
 
 /// Whether a packet may be sent to a peer.
@@ -105,6 +107,7 @@ impl Peer {
             idle_since: now,
             ready: VecDeque::new(),
             listed: false,
+            wake: None,
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Side {
     /// Events in order; a test takes out what it has seen.
     pub events: Vec<Event>,
     timeout: Option<Instant>,
+    #[cfg(test)]
+    turns: u64,
 }
 
 impl Side {
@@ -61,6 +63,8 @@ impl Side {
             endpoint: Endpoint::new(keys, config, [seed; 32], now, UNIX_START),
             events: Vec::new(),
             timeout: None,
+            #[cfg(test)]
+            turns: 0,
         }
     }
 
@@ -70,6 +74,14 @@ impl Side {
                 Output::Transmit(transmit) => send(transmit),
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(at) => {
+                    #[cfg(test)]
+                    {
+                        // Now and then, because it looks at every stream.
+                        self.turns += 1;
+                        if self.turns.is_multiple_of(16) {
+                            self.endpoint.assert_consistent();
+                        }
+                    }
                     self.timeout = at;
                     return;
                 }

@@ -267,7 +267,9 @@ impl Endpoint {
         }
         let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
         for slot in slots {
-            self.with_stream(now, slot, |connection, cx, _| connection.close_all(cx.now));
+            self.with_stream(now, slot, |connection, cx, peer| {
+                connection.close_all(cx.now, peer);
+            });
         }
     }
 

@@ -335,3 +335,14 @@ fn unknown_streams_are_errors_and_never_panic() {
     assert!(pair.a.endpoint.info(a).is_none());
     assert!(pair.a.endpoint.is_acked(a));
 }
+
+#[test]
+fn an_endpoint_that_closes_gives_attempts_to_connect_up() {
+    let mut pair = pair();
+    pair.filter_ab = Some(Box::new(|_| false));
+    let a = open(&mut pair, &StreamConfig::default());
+    pair.a.endpoint.close(pair.now);
+    pair.drain();
+    assert!(pair.a.saw(&closed(a, CloseReason::EndpointClosed)));
+    assert!(pair.a.endpoint.is_idle());
+}

@@ -188,3 +188,49 @@ fn a_change_of_path_is_not_taken_for_loss() {
     }
     assert_eq!(pair.a.endpoint.info(a).unwrap().packets_resent, 0);
 }
+
+#[test]
+fn a_thousand_streams_at_once_all_arrive() {
+    let mut pair = Pair::new(LinkConfig::delay(MS(100)).rate(2000.0, 250).loss(0.01));
+    pair.b.endpoint.listen(0, 1000).unwrap();
+    let mut streams: Vec<_> = (0..1000)
+        .map(|_| {
+            (
+                open(&mut pair, &StreamConfig::default()),
+                Transfer::new(10_000),
+            )
+        })
+        .collect();
+    for (a, transfer) in &mut streams {
+        transfer.write(&mut pair.a.endpoint, pair.now, *a);
+        pair.a.endpoint.shutdown(pair.now, *a);
+    }
+    let mut accepted = Vec::new();
+    let mut finished = 0;
+    assert!(pair.run_until(SECONDS(300), |pair| {
+        while let Some(incoming) = pair.accept() {
+            let mut transfer = Transfer::new(10_000);
+            transfer.written = 10_000;
+            accepted.push((incoming.id, transfer));
+        }
+        pair.b.events.clear();
+        for (b, transfer) in &mut accepted {
+            if transfer.received < transfer.length {
+                transfer.read(&mut pair.b.endpoint, pair.now, *b);
+                finished += u32::from(transfer.received == transfer.length);
+            }
+        }
+        finished == 1000
+    }));
+    for (b, _) in &accepted {
+        pair.b.endpoint.release(pair.now, *b);
+    }
+    for (a, _) in &streams {
+        pair.a.endpoint.release(pair.now, *a);
+    }
+    pair.run(SECONDS(120));
+    assert_eq!(
+        pair.a.endpoint.stream_count() + pair.b.endpoint.stream_count(),
+        0
+    );
+}
