@@ -42,7 +42,9 @@ pub fn unix_now() -> Duration {
     reason = "the one place where the system is asked for the wall time"
 )]
 fn system_now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

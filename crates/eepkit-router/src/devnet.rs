@@ -496,7 +496,7 @@ impl DevnetRouter {
         self.node
             .addresses()
             .i2cp
-            .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
     /// Where it speaks SAM 3 (TCP), unless SAM is off; the same after a restart.

@@ -186,3 +186,87 @@ mod for_router {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use eepkit_wire::{PrivateKeys, SignatureType};
+
+    use super::*;
+
+    fn destination() -> Destination {
+        let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng());
+        keys.unwrap().destination().clone()
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_forgotten_when_removed() {
+        let book = HostBook::new();
+        let destination = destination();
+        book.insert("Forum.I2P", destination.clone()).unwrap();
+
+        assert_eq!(book.clone().get("forum.i2p"), Some(destination.clone()));
+        assert_eq!(book.remove("FORUM.i2p"), Some(destination));
+        assert!(book.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_name_is_refused() {
+        let book = HostBook::new();
+        let long = format!("{}.i2p", "x".repeat(64));
+        for name in [
+            "",
+            ".i2p",
+            "i2p",
+            "forum.com",
+            "-a.i2p",
+            "a-.i2p",
+            "a..b.i2p",
+            "a b.i2p",
+            "b32.i2p",
+            "abc.b32.i2p",
+            "\u{e9}.i2p",
+            &long,
+        ] {
+            let error = book.insert(name, destination()).unwrap_err();
+            assert!(matches!(error, HostError::BadName(_)), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_hosts_file_is_read_past_its_comments_and_damaged_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts.txt");
+        let (a, b) = (destination(), destination());
+        let text = format!(
+            "# a list\n\na.i2p={}\r\nb.i2p = {}#!sig=x\nc.i2p=nonsense\nno line\nd.com={}\n",
+            a.to_base64(),
+            b.to_base64(),
+            a.to_base64(),
+        );
+        std::fs::write(&path, text).unwrap();
+        let book = HostBook::new();
+
+        assert_eq!(book.load(&path).unwrap(), 2);
+        assert_eq!(book.get("a.i2p"), Some(a));
+        assert_eq!(book.get("b.i2p"), Some(b));
+        assert!(book.load(&dir.path().join("none")).is_err());
+    }
+
+    #[cfg(feature = "embedded")]
+    #[tokio::test]
+    async fn the_router_is_told_the_destination_and_its_hash() {
+        use emissary_core::runtime::AddressBook;
+
+        let book = HostBook::new();
+        let destination = destination();
+        book.insert("a.i2p", destination.clone()).unwrap();
+
+        assert_eq!(
+            book.resolve_base64("a.i2p".into()).await,
+            Some(destination.to_base64())
+        );
+        let hash = book.resolve_base32("a.i2p").unwrap();
+        assert_eq!(format!("{hash}.b32.i2p"), destination.to_b32());
+        assert_eq!(book.resolve_base64("b.i2p".into()).await, None);
+    }
+}

@@ -9,8 +9,16 @@ pub mod clock;
 #[cfg(feature = "embedded")]
 pub mod devnet;
 #[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "embedded")]
 pub mod emissary;
 pub mod hosts;
 pub mod link;
+#[cfg(feature = "embedded")]
+mod port_mapping;
 pub mod readiness;
+#[cfg(feature = "embedded")]
+pub mod reseed;
 pub mod sim;
+#[cfg(feature = "embedded")]
+mod storage;

@@ -147,10 +147,7 @@ pub enum NotReady {
     Stopped,
 }
 
-#[cfg_attr(
-    not(feature = "embedded"),
-    expect(dead_code, reason = "for several real routers")
-)]
+#[cfg(feature = "embedded")]
 impl NotReady {
     /// The same, where the wait for this router was the last part of one for several.
     pub(crate) fn waited_since(self, whole: Duration) -> Self {
@@ -212,15 +209,13 @@ impl ReadinessWatch {
 }
 
 /// The reporting end of a [`ReadinessWatch`].
+#[cfg(any(feature = "embedded", test))]
 #[derive(Debug)]
 pub(crate) struct Reporter {
     states: watch::Sender<Progress>,
 }
 
-#[cfg_attr(
-    not(feature = "embedded"),
-    expect(dead_code, reason = "for the real router")
-)]
+#[cfg(any(feature = "embedded", test))]
 impl Reporter {
     /// A router that begins to start.
     pub(crate) fn new() -> Self {

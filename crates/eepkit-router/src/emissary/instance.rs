@@ -10,7 +10,6 @@ use emissary_core::{
     runtime::{AddressBook, Storage},
 };
 use tokio::{sync::mpsc, time::timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::{runtime::Runtime, scope::Scope};
 use crate::readiness::{Reporter, RouterStage};
@@ -48,6 +47,12 @@ pub enum StartError {
         /// What is wrong with its value.
         why: String,
     },
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] crate::storage::StateError),
+    /// No list of routers could be downloaded, and none is stored.
+    #[error(transparent)]
+    Reseed(#[from] crate::reseed::ReseedError),
     /// The routers did not become ready in time.
     #[error(transparent)]
     NotReady(#[from] crate::readiness::NotReady),
@@ -153,11 +158,6 @@ impl Instance {
     /// The router's own router info, as it was when it started.
     pub(crate) fn router_info(&self) -> &[u8] {
         &self.router_info
-    }
-
-    /// Cancelled when the router stops.
-    pub(crate) fn stopped(&self) -> CancellationToken {
-        self.scope.cancelled()
     }
 
     /// The scope, for tasks that end with the router.

@@ -133,11 +133,6 @@ impl Scope {
         self.tasks.close();
     }
 
-    /// Resolves when [`Scope::cancel`] was called. Cancel safe.
-    pub(crate) fn cancelled(&self) -> CancellationToken {
-        self.cancel.clone()
-    }
-
     /// Resolves when no task is left: every socket is closed. Cancel safe.
     pub(crate) async fn finished(&self) {
         self.tasks.close();

@@ -38,7 +38,12 @@ async fn two_sessions_exchange_messages_over_real_tunnels() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routers_report_their_stages_and_where_they_listen() {
-    let net = Devnet::builder().routers(4).floodfills(2).start().await.unwrap();
+    let net = Devnet::builder()
+        .routers(4)
+        .floodfills(2)
+        .start()
+        .await
+        .unwrap();
 
     let mut addresses = HashSet::new();
     for (index, router) in net.routers().iter().enumerate() {
@@ -61,25 +66,47 @@ async fn routers_report_their_stages_and_where_they_listen() {
 
 async fn sam_answers(address: SocketAddr) -> bool {
     let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
-    stream.get_mut().write_all(b"HELLO VERSION\n").await.unwrap();
+    stream
+        .get_mut()
+        .write_all(b"HELLO VERSION\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
-    timeout(DEADLINE, stream.read_line(&mut answer)).await.unwrap().unwrap();
+    timeout(DEADLINE, stream.read_line(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
     answer.starts_with("HELLO REPLY RESULT=OK")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_and_hashes_are_found_and_unknown_ones_are_not() {
     let hosts = HostBook::new();
-    let net = Devnet::builder().routers(5).hosts(hosts.clone()).start().await.unwrap();
+    let net = Devnet::builder()
+        .routers(5)
+        .hosts(hosts.clone())
+        .start()
+        .await
+        .unwrap();
     let mut a = TestSession::open(&net.router(0)).await;
     let b = TestSession::open(&net.router(1)).await;
     hosts.insert("b.i2p", b.destination()).unwrap();
 
-    let answer = a.look_up(LookupTarget::Name("b.i2p".to_owned())).await.unwrap();
+    let answer = a
+        .look_up(LookupTarget::Name("b.i2p".to_owned()))
+        .await
+        .unwrap();
     assert_eq!(answer.destination, b.destination());
-    let answer = a.look_up(LookupTarget::Hash(b.destination().hash())).await.unwrap();
+    let answer = a
+        .look_up(LookupTarget::Hash(b.destination().hash()))
+        .await
+        .unwrap();
     assert_eq!(answer.destination, b.destination());
-    assert!(a.look_up(LookupTarget::Name("c.i2p".to_owned())).await.is_err());
+    assert!(
+        a.look_up(LookupTarget::Name("c.i2p".to_owned()))
+            .await
+            .is_err()
+    );
 
     net.stop().await;
 }
@@ -112,18 +139,31 @@ async fn a_killed_router_loses_its_sessions_and_comes_back_at_its_addresses() {
     let net = Devnet::start(6).await.unwrap();
     let router = net.router(0);
     let mut a = TestSession::open(&router).await;
-    let before = (router.id(), router.i2cp_addr(), router.sam_addr(), router.ntcp2_addr());
+    let before = (
+        router.id(),
+        router.i2cp_addr(),
+        router.sam_addr(),
+        router.ntcp2_addr(),
+    );
 
     router.kill().await;
 
     assert!(matches!(a.lost().await, LostReason::Connection(_)));
     assert!(!router.is_running());
     assert_eq!(router.readiness().stage(), RouterStage::Stopped);
-    assert!(TcpListener::bind(router.i2cp_addr()).is_ok(), "the port is still in use");
+    assert!(
+        TcpListener::bind(router.i2cp_addr()).is_ok(),
+        "the port is still in use"
+    );
 
     router.restart().await.unwrap();
     router.readiness().wait_ready(DEADLINE).await.unwrap();
-    let after = (router.id(), router.i2cp_addr(), router.sam_addr(), router.ntcp2_addr());
+    let after = (
+        router.id(),
+        router.i2cp_addr(),
+        router.sam_addr(),
+        router.ntcp2_addr(),
+    );
     assert_eq!(after, before);
 
     let mut a = TestSession::open(&router).await;
@@ -142,7 +182,11 @@ async fn stopping_the_network_ends_sessions_and_frees_its_ports() {
     net.stop().await;
 
     assert_eq!(a.lost().await, LostReason::Stopped);
-    for address in [router.i2cp_addr(), router.ntcp2_addr(), router.sam_addr().unwrap()] {
+    for address in [
+        router.i2cp_addr(),
+        router.ntcp2_addr(),
+        router.sam_addr().unwrap(),
+    ] {
         TcpListener::bind(address).unwrap();
     }
     assert!(matches!(router.restart().await, Err(StartError::Stopped)));
@@ -162,10 +206,8 @@ async fn dropping_the_network_ends_sessions_too() {
 
 async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> OpenError {
     use eepkit_router::link::{Connector, Setup};
-    let keys = eepkit_wire::PrivateKeys::generate(
-        eepkit_wire::SignatureType::ED25519,
-        &mut rand::rng(),
-    );
+    let keys =
+        eepkit_wire::PrivateKeys::generate(eepkit_wire::SignatureType::ED25519, &mut rand::rng());
     let setup = Setup {
         keys: std::sync::Arc::new(keys.unwrap()),
         options: eepkit_i2cp::Options::new(),
@@ -178,7 +220,12 @@ async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> OpenError {
 #[test]
 fn starting_and_stopping_leaves_no_tasks_and_no_sockets() {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "devnet::twenty_cycles_leave_nothing_behind", "--ignored", "--quiet"])
+        .args([
+            "--exact",
+            "devnet::twenty_cycles_leave_nothing_behind",
+            "--ignored",
+            "--quiet",
+        ])
         .status()
         .unwrap();
     assert!(status.success());
@@ -232,7 +279,10 @@ async fn choices_that_cannot_work_are_refused() {
         (Devnet::builder().routers(101), "routers"),
         (Devnet::builder().floodfills(0), "floodfills"),
         (Devnet::builder().routers(3).floodfills(4), "floodfills"),
-        (Devnet::builder().routers(3).tunnel_length(3), "tunnel_length"),
+        (
+            Devnet::builder().routers(3).tunnel_length(3),
+            "tunnel_length",
+        ),
         (Devnet::builder().tunnel_length(0), "tunnel_length"),
     ] {
         let error = builder.start().await.unwrap_err();
@@ -245,7 +295,9 @@ async fn choices_that_cannot_work_are_refused() {
 
 #[tokio::test]
 async fn a_deadline_too_short_is_told_with_how_far_the_routers_are() {
-    let builder = Devnet::builder().routers(4).deadline(Duration::from_micros(1));
+    let builder = Devnet::builder()
+        .routers(4)
+        .deadline(Duration::from_micros(1));
 
     let error = builder.start().await.unwrap_err();
 

@@ -5,4 +5,8 @@
 #![cfg(feature = "embedded")]
 
 mod devnet;
+mod embedded;
+#[expect(dead_code, reason = "the unit tests of reseeding need more of it")]
+#[path = "../../src/reseed/testing.rs"]
+mod reseed_host;
 mod session;

@@ -35,10 +35,16 @@ impl TestSession {
             options.set(key, "2").unwrap();
         }
         let maker = LeaseSetMaker::new(Arc::clone(&keys), &options, &mut rng).unwrap();
-        let setup = Setup { keys: Arc::clone(&keys), options, timeout: DEADLINE };
+        let setup = Setup {
+            keys: Arc::clone(&keys),
+            options,
+            timeout: DEADLINE,
+        };
         let link = router.open(setup).await.unwrap();
         let mut session = Self { link, keys, maker };
-        timeout(DEADLINE, session.until_ready()).await.expect("no lease set in time");
+        timeout(DEADLINE, session.until_ready())
+            .await
+            .expect("no lease set in time");
         session
     }
 
@@ -72,7 +78,12 @@ impl TestSession {
     }
 
     pub(crate) async fn send(&mut self, to: &Destination, body: &'static [u8]) {
-        let payload = Payload { protocol: 18, from_port: 1, to_port: 2, body: Bytes::from(body) };
+        let payload = Payload {
+            protocol: 18,
+            from_port: 1,
+            to_port: 2,
+            body: Bytes::from(body),
+        };
         let outgoing = Outgoing {
             token: 0,
             to: to.clone(),
@@ -100,7 +111,12 @@ impl TestSession {
         &mut self,
         target: LookupTarget,
     ) -> Result<LookupAnswer, LookupError> {
-        self.submit(Command::Lookup { id: 7, target, timeout: DEADLINE }).await;
+        self.submit(Command::Lookup {
+            id: 7,
+            target,
+            timeout: DEADLINE,
+        })
+        .await;
         loop {
             if let Event::LookupDone { result, .. } = self.event().await {
                 return result;

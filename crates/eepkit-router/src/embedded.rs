@@ -1,0 +1,551 @@
+//! A real router in this process, on the live network.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use eepkit_router::embedded::EmbeddedRouter;
+//!
+//! let builder = EmbeddedRouter::builder("/home/me/.local/share/my-program/router");
+//! let readiness = builder.readiness();
+//! let router = builder.start().await?;
+//! readiness.wait_ready(Duration::from_secs(300)).await?;
+//! println!("I2CP at {}", router.i2cp_addr());
+//! router.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The router keeps its keys and what it learned of the network in a directory of its own (see
+//! [`StateError`] for what can be wrong with it), so that it is the same router at the next start
+//! and needs no reseed then. The first start on the live network takes some minutes until there
+//! are tunnels; later ones take less.
+//!
+//! The router listens for other routers on all interfaces: that is what makes it a part of the
+//! network. I2CP and SAM are offered on loopback only.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use eepkit_wire::Hash;
+use emissary_core::{
+    BandwidthConfig, Config, ExploratoryConfig, I2cpConfig, Ntcp2Config, SamConfig, Ssu2Config,
+    TransitConfig,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use crate::{
+    emissary::instance::StartError,
+    reseed::{Reseed, ReseedError},
+    storage::StateError,
+};
+use crate::{
+    emissary::{
+        connect,
+        identity::Identity,
+        instance::{Addresses, Instance, Parts},
+        scope::{Reach, Scope},
+    },
+    hosts::HostBook,
+    link::{BoxFuture, Connector, Link, OpenError, Setup},
+    port_mapping::{Port, PortMapper},
+    readiness::{ReadinessWatch, Reporter, RouterStage},
+    storage::{Keeper, Known, Ports, StateDir},
+};
+
+/// The live network (network database specification, router info option `netId`).
+const LIVE_NETWORK: u8 = 2;
+
+/// With fewer known routers than this a router reseeds: i2pd's threshold is 25, and Java I2P's 50
+/// after filtering; in between, a network of few routers would be asked at every start.
+const FEW_ROUTERS: usize = 25;
+
+/// Traffic that a router admits unless chosen otherwise, bytes per second. Chosen because most
+/// home connections have it to spare.
+const DEFAULT_BANDWIDTH: usize = 1_000_000;
+
+/// Part of the traffic that may be other routers' unless chosen otherwise. The default of Java
+/// I2P.
+const DEFAULT_SHARE: f64 = 0.8;
+
+/// Tunnels of other routers at a time unless chosen otherwise; the default of i2pd is 10000, which
+/// is more than an application should carry on the side.
+const DEFAULT_TRANSIT: usize = 1_000;
+
+/// A router in this process. Cheap to clone; dropping the last handle stops the router without
+/// waiting. See the [module](self).
+#[derive(Clone)]
+pub struct EmbeddedRouter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    addresses: Addresses,
+    id: Hash,
+    readiness: ReadinessWatch,
+    stopped: CancellationToken,
+    running: Mutex<Option<Running>>,
+}
+
+/// What is given up when the router stops. The instance comes first: its tasks use the others.
+struct Running {
+    instance: Instance,
+    mapper: Option<PortMapper>,
+    keeper: Keeper,
+}
+
+impl fmt::Debug for EmbeddedRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedRouter")
+            .field("id", &self.inner.id)
+            .field("stage", &self.inner.readiness.stage())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedRouter {
+    /// A router that keeps its state in this directory, which is created if needed. One router at
+    /// a time can use it.
+    pub fn builder(state_dir: impl Into<PathBuf>) -> EmbeddedBuilder {
+        EmbeddedBuilder {
+            state_dir: state_dir.into(),
+            network_id: LIVE_NETWORK,
+            ntcp2: Some(0),
+            ssu2: Some(0),
+            host: None,
+            floodfill: false,
+            transit: Some(DEFAULT_TRANSIT),
+            bandwidth: DEFAULT_BANDWIDTH,
+            share: DEFAULT_SHARE,
+            tunnel_length: 2,
+            reseed: Reseed::default(),
+            hosts: HostBook::new(),
+            i2cp_port: 0,
+            sam_port: None,
+            allow_local: false,
+            port_mapping: true,
+            reporter: Arc::new(Reporter::new()),
+        }
+    }
+
+    /// Where it speaks I2CP (TCP, loopback).
+    pub fn i2cp_addr(&self) -> SocketAddr {
+        // It was asked to speak I2CP, and would not have started without.
+        self.inner
+            .addresses
+            .i2cp
+            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Where it speaks SAM 3 (TCP, loopback), if it was asked to.
+    pub fn sam_addr(&self) -> Option<SocketAddr> {
+        self.inner.addresses.sam_tcp
+    }
+
+    /// Where it takes SAM datagrams (UDP, loopback), if it was asked to.
+    pub fn sam_udp_addr(&self) -> Option<SocketAddr> {
+        self.inner.addresses.sam_udp
+    }
+
+    /// The port at which it takes NTCP2 connections, unless NTCP2 is off.
+    pub fn ntcp2_port(&self) -> Option<u16> {
+        self.inner.addresses.ntcp2_port
+    }
+
+    /// The port at which it takes SSU2 packets, unless SSU2 is off.
+    pub fn ssu2_port(&self) -> Option<u16> {
+        self.inner.addresses.ssu2_port
+    }
+
+    /// The hash of its identity.
+    pub fn id(&self) -> Hash {
+        self.inner.id
+    }
+
+    /// Follows how far it is.
+    pub fn readiness(&self) -> ReadinessWatch {
+        self.inner.readiness.clone()
+    }
+
+    /// Stops the router: sessions end, what it knows is written, port mappings are removed. When
+    /// this returns, its sockets are closed and its directory can be used again. Takes well below
+    /// a second, unless a gateway or a disk is slow.
+    ///
+    /// A second call returns at once. Cancelling it leaves the router stopping.
+    pub async fn stop(&self) {
+        self.inner.stopped.cancel();
+        let running = self
+            .inner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Running {
+            instance,
+            mapper,
+            keeper,
+        }) = running
+        {
+            instance.stop().await;
+            drop(instance);
+            keeper.flush().await;
+            if let Some(mapper) = mapper {
+                mapper.stop().await;
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stopped.cancel();
+    }
+}
+
+impl Connector for EmbeddedRouter {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+        connect::open(self.i2cp_addr(), setup, self.inner.stopped.clone())
+    }
+
+    fn name(&self) -> String {
+        "embedded router".to_owned()
+    }
+}
+
+/// Choices for an [`EmbeddedRouter`].
+#[derive(Debug)]
+#[must_use]
+pub struct EmbeddedBuilder {
+    state_dir: PathBuf,
+    network_id: u8,
+    ntcp2: Option<u16>,
+    ssu2: Option<u16>,
+    host: Option<Ipv4Addr>,
+    floodfill: bool,
+    transit: Option<usize>,
+    bandwidth: usize,
+    share: f64,
+    tunnel_length: usize,
+    reseed: Reseed,
+    hosts: HostBook,
+    i2cp_port: u16,
+    sam_port: Option<u16>,
+    allow_local: bool,
+    port_mapping: bool,
+    reporter: Arc<Reporter>,
+}
+
+impl EmbeddedBuilder {
+    /// The network's identifier. Default 2, the live network.
+    pub fn network_id(mut self, id: u8) -> Self {
+        self.network_id = id;
+        self
+    }
+
+    /// The TCP port for NTCP2; `None` turns NTCP2 off. Default `Some(0)`: the system picks one at
+    /// the first start, and later starts use the same if it is free.
+    pub fn ntcp2(mut self, port: Option<u16>) -> Self {
+        self.ntcp2 = port;
+        self
+    }
+
+    /// The UDP port for SSU2; `None` turns SSU2 off. Default as for
+    /// [`EmbeddedBuilder::ntcp2`].
+    pub fn ssu2(mut self, port: Option<u16>) -> Self {
+        self.ssu2 = port;
+        self
+    }
+
+    /// The address under which other routers reach this one. Default: found out by port mapping
+    /// and from what other routers say.
+    pub fn host(mut self, host: Ipv4Addr) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// Whether the router keeps a part of the network database. Needs bandwidth and an address
+    /// that others can reach. Default: no.
+    pub fn floodfill(mut self, floodfill: bool) -> Self {
+        self.floodfill = floodfill;
+        self
+    }
+
+    /// How many tunnels of other routers may lead through this one; `None` lets through none,
+    /// which makes one's own traffic stand out. Default 1000.
+    pub fn transit_tunnels(mut self, most: Option<usize>) -> Self {
+        self.transit = most;
+        self
+    }
+
+    /// How much traffic the router admits, bytes per second, and which part of it, 0 to 1, may be
+    /// other routers'. What exceeds it is dropped. Default 1,000,000 and 0.8.
+    pub fn bandwidth(mut self, bytes_per_second: usize, share: f64) -> Self {
+        self.bandwidth = bytes_per_second;
+        self.share = share;
+        self
+    }
+
+    /// Hops of the tunnels that the router uses for itself, 1 to 7; those of sessions are options
+    /// of the session. Default 2.
+    pub fn tunnel_length(mut self, hops: usize) -> Self {
+        self.tunnel_length = hops;
+        self
+    }
+
+    /// Where the router gets its first routers from. Default: the public reseed hosts.
+    pub fn reseed(mut self, reseed: Reseed) -> Self {
+        self.reseed = reseed;
+        self
+    }
+
+    /// Host names that the router knows. Default: none.
+    pub fn hosts(mut self, hosts: HostBook) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
+    /// The TCP port for I2CP on loopback. Default 0: the system picks one.
+    pub fn i2cp_port(mut self, port: u16) -> Self {
+        self.i2cp_port = port;
+        self
+    }
+
+    /// The port for SAM on loopback, TCP and UDP alike; 0: the system picks them. Default `None`:
+    /// no SAM.
+    pub fn sam_port(mut self, port: Option<u16>) -> Self {
+        self.sam_port = port;
+        self
+    }
+
+    /// Whether to talk to routers at local addresses, and to have several of one subnet in a
+    /// tunnel: for private networks only. Default: no.
+    pub fn allow_local(mut self, allow: bool) -> Self {
+        self.allow_local = allow;
+        self
+    }
+
+    /// Whether to open the router's ports in a home gateway, by UPnP. Default: yes.
+    pub fn port_mapping(mut self, enabled: bool) -> Self {
+        self.port_mapping = enabled;
+        self
+    }
+
+    /// Follows the start from its beginning: [`EmbeddedBuilder::start`] returns only after the
+    /// router was reseeded, if it needs that.
+    pub fn readiness(&self) -> ReadinessWatch {
+        self.reporter.watch()
+    }
+
+    /// Starts the router and returns when it runs; [`ReadinessWatch::wait_ready`] tells when it
+    /// has tunnels.
+    ///
+    /// A router that knows too few others reseeds first. Where that fails and it knows none at
+    /// all, the error says what to do. Dropping the future leaves nothing running.
+    pub async fn start(self) -> Result<EmbeddedRouter, StartError> {
+        let reporter = Arc::clone(&self.reporter);
+        self.start_inner()
+            .await
+            .inspect_err(|error| reporter.fail(error))
+    }
+
+    async fn start_inner(self) -> Result<EmbeddedRouter, StartError> {
+        self.check()?;
+        let (path, network_id) = (self.state_dir.clone(), self.network_id);
+        let (dir, identity, mut known) = blocking(move || {
+            let dir = StateDir::open(&path)?;
+            let identity = dir.identity()?;
+            let known = dir.known(network_id)?;
+            Ok((Arc::new(dir), identity, known))
+        })
+        .await?;
+        if known.routers.len() < FEW_ROUTERS {
+            self.add_reseeded(&dir, &mut known).await?;
+        }
+
+        let keeper = Keeper::new(Arc::clone(&dir));
+        let remembered = dir.ports();
+        let instance = match self.launch(&identity, &known, &keeper, remembered).await {
+            // Another program has a port that the system once picked: any other will do.
+            Err(StartError::Bind { .. }) if remembered != Ports::default() => {
+                self.launch(&identity, &known, &keeper, Ports::default())
+                    .await?
+            }
+            result => result?,
+        };
+        let addresses = instance.addresses();
+        let router_info = instance.router_info().to_vec();
+        blocking(move || {
+            dir.save_router_info(&router_info)?;
+            let (ntcp2, ssu2) = (addresses.ntcp2_port, addresses.ssu2_port);
+            dir.save_ports(Ports { ntcp2, ssu2 })
+        })
+        .await?;
+
+        let mapper = self.port_mapping.then(|| {
+            let tcp = addresses.ntcp2_port.map(Port::Tcp);
+            let udp = addresses.ssu2_port.map(Port::Udp);
+            let ports = tcp.into_iter().chain(udp).collect();
+            PortMapper::start(ports, instance.external_addresses())
+        });
+        let inner = Inner {
+            addresses,
+            id: instance.id(),
+            readiness: self.reporter.watch(),
+            stopped: CancellationToken::new(),
+            running: Mutex::new(Some(Running {
+                instance,
+                mapper,
+                keeper,
+            })),
+        };
+        Ok(EmbeddedRouter {
+            inner: Arc::new(inner),
+        })
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        let bad = |option, why: String| Err(StartError::BadOption { option, why });
+        if self.ntcp2.is_none() && self.ssu2.is_none() {
+            return bad("ntcp2, ssu2", "one of the two must be on".to_owned());
+        }
+        if !(1..=7).contains(&self.tunnel_length) {
+            return bad(
+                "tunnel_length",
+                format!("{} is not in 1 to 7", self.tunnel_length),
+            );
+        }
+        if !(0.0..=1.0).contains(&self.share) {
+            return bad(
+                "bandwidth",
+                format!("the share {} is not in 0 to 1", self.share),
+            );
+        }
+        if self.bandwidth == 0 {
+            return bad("bandwidth", "0 bytes per second carry nothing".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Reseeds, and adds what was found to what is known and to the directory.
+    async fn add_reseeded(&self, dir: &Arc<StateDir>, known: &mut Known) -> Result<(), StartError> {
+        self.reporter.reach(RouterStage::Reseeding);
+        let found = match self.reseed.run(self.network_id).await {
+            Ok(found) => found,
+            Err(error) if known.routers.is_empty() => return Err(error.into()),
+            Err(ReseedError::Never) => return Ok(()),
+            Err(error) => {
+                let routers = known.routers.len();
+                tracing::warn!(%error, routers, "the router starts with what it knows");
+                return Ok(());
+            }
+        };
+        known.routers.extend_from_slice(&found);
+        let dir = Arc::clone(dir);
+        blocking(move || dir.add_routers(&found)).await
+    }
+
+    async fn launch(
+        &self,
+        identity: &Identity,
+        known: &Known,
+        keeper: &Keeper,
+        remembered: Ports,
+    ) -> Result<Instance, StartError> {
+        let parts = Parts {
+            config: self.config(identity, known, remembered),
+            address_book: Arc::new(self.hosts.clone()),
+            storage: Some(Arc::new(keeper.clone())),
+        };
+        Instance::start(Scope::new(Reach::World), parts, Arc::clone(&self.reporter)).await
+    }
+
+    fn config(&self, identity: &Identity, known: &Known, remembered: Ports) -> Config {
+        let pick = |chosen: u16, last: Option<u16>| match chosen {
+            0 => last.unwrap_or(0),
+            port => port,
+        };
+        let loopback = Ipv4Addr::LOCALHOST.to_string();
+        let hops = Some(self.tunnel_length);
+        Config {
+            allow_local: self.allow_local,
+            bandwidth: Some(BandwidthConfig {
+                bandwidth: self.bandwidth,
+                share_ratio: self.share,
+            }),
+            exploratory: Some(ExploratoryConfig {
+                inbound_len: hops,
+                inbound_count: None,
+                outbound_len: hops,
+                outbound_count: None,
+            }),
+            floodfill: self.floodfill,
+            i2cp_config: Some(I2cpConfig {
+                port: self.i2cp_port,
+                host: loopback.clone(),
+            }),
+            insecure_tunnels: self.allow_local,
+            net_id: Some(self.network_id),
+            ntcp2: self.ntcp2.map(|port| Ntcp2Config {
+                ipv4: true,
+                ipv4_host: self.host,
+                ipv6: false,
+                ipv6_host: None,
+                iv: identity.ntcp2_iv,
+                key: identity.ntcp2_key,
+                port: pick(port, remembered.ntcp2),
+                publish: true,
+                ml_kem: None,
+                disable_pq: false,
+            }),
+            profiles: known.profiles.clone(),
+            router_info: Some(identity.serialized()),
+            routers: known.routers.clone(),
+            samv3_config: self.sam_port.map(|port| SamConfig {
+                tcp_port: port,
+                udp_port: port,
+                host: loopback,
+            }),
+            signing_key: Some(identity.signing_key),
+            ssu2: self.ssu2.map(|port| Ssu2Config {
+                disable_pq: false,
+                intro_key: identity.ssu2_intro_key,
+                ipv4: true,
+                ipv4_host: self.host,
+                ipv4_mtu: None,
+                ipv6: false,
+                ipv6_host: None,
+                ipv6_mtu: None,
+                port: pick(port, remembered.ssu2),
+                publish: true,
+                static_key: identity.ssu2_static_key,
+                ml_kem: None,
+            }),
+            static_key: Some(identity.static_key),
+            transit: self.transit.map(|most| TransitConfig {
+                max_tunnels: Some(most),
+            }),
+            ..Config::default()
+        }
+    }
+}
+
+/// How long file work at the start may take. Chosen because it is a few thousand small files.
+const STATE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, StartError> {
+    match tokio::time::timeout(STATE_DEADLINE, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(result)) => Ok(result?),
+        Ok(Err(_)) => Err(StartError::Stopped),
+        Err(_) => Err(StartError::Router(
+            "the state directory does not answer".to_owned(),
+        )),
+    }
+}

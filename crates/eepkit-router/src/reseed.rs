@@ -1,0 +1,395 @@
+//! How a router learns of its first routers.
+//!
+//! A router that knows nobody downloads a signed list of routers from a reseed host. It asks
+//! several hosts, run by different people, over HTTPS: the connection hides from others which
+//! routers it was told, and the signature ([`Su3Error`]) holds even against a host's provider.
+//! This is the one place where the library talks to names on the Internet.
+
+mod https;
+mod signers;
+mod su3;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use emissary_core::primitives::RouterInfo;
+use rand::seq::SliceRandom;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_rustls::rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+pub use self::{https::FetchError, signers::SignerError, su3::Su3Error};
+use crate::{clock, emissary::runtime::Runtime};
+use signers::Signers;
+
+/// The public reseed hosts, as Java I2P and i2pd list them, of those whose certificate a browser
+/// would accept.
+pub const DEFAULT_HOSTS: &[&str] = &[
+    "https://reseed2.i2p.net/",
+    "https://reseed.diva.exchange/",
+    "https://reseed-fr.i2pd.xyz/",
+    "https://reseed-pl.i2pd.xyz/",
+    "https://reseed.onion.im/",
+    "https://reseed.i2pgit.org/",
+    "https://reseed.stormycloud.org/",
+    "https://coconut.incognet.io/",
+    "https://banana.incognet.io/",
+    "https://www2.mk16.de/",
+    "https://i2p.novg.net/",
+];
+
+/// How many hosts shall have answered. Two, so that no single one decides whom the router knows
+/// first.
+const ENOUGH_HOSTS: usize = 2;
+
+/// Hosts that are asked at the same time. Chosen because one of three usually answers, and asking
+/// all would burden them without need.
+const AT_ONCE: usize = 3;
+
+/// How long one host may take. Chosen because a list is a hundred kilobytes; a host that needs
+/// longer keeps the others waiting.
+const HOST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long all of it may take unless chosen otherwise. Chosen so that a program without a
+/// connection to the Internet says so while its user still looks on.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(25);
+
+/// Most hosts in a list. Chosen because the error message names each.
+const MAX_HOSTS: usize = 50;
+
+/// Where a router gets its first routers from.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Reseed {
+    source: Source,
+    roots: Vec<CertificateDer<'static>>,
+    signers: Vec<String>,
+    deadline: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Hosts(Vec<String>),
+    File(PathBuf),
+    Nowhere,
+}
+
+impl Default for Reseed {
+    /// [`Reseed::hosts`] with [`DEFAULT_HOSTS`].
+    fn default() -> Self {
+        Self::hosts(DEFAULT_HOSTS.iter().copied())
+    }
+}
+
+impl Reseed {
+    /// From these hosts, each an `https://` address under which `i2pseeds.su3` is found.
+    pub fn hosts(hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self::new(Source::Hosts(hosts.into_iter().map(Into::into).collect()))
+    }
+
+    /// From a file (`i2pseeds.su3`) that was obtained in another way. Its signature is checked
+    /// too.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::new(Source::File(path.into()))
+    }
+
+    /// From nowhere: the router must know others from earlier runs.
+    pub fn never() -> Self {
+        Self::new(Source::Nowhere)
+    }
+
+    fn new(source: Source) -> Self {
+        let (roots, signers) = (Vec::new(), Vec::new());
+        Self {
+            source,
+            roots,
+            signers,
+            deadline: DEFAULT_DEADLINE,
+        }
+    }
+
+    /// Also accepts hosts with certificates that this one (PEM) vouches for. Default: those that
+    /// Mozilla's list of authorities vouches for.
+    pub fn trust_root(mut self, pem: &str) -> Result<Self, SignerError> {
+        let root = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| SignerError::PEM)?;
+        self.roots.push(root);
+        Ok(self)
+    }
+
+    /// Also accepts lists of the signer with this certificate (PEM, RSA with 4096 bits), for a
+    /// network with reseed hosts of its own. Default: the signers that Java I2P and i2pd trust.
+    pub fn trust_signer(mut self, pem: &str) -> Result<Self, SignerError> {
+        Signers::default().add(pem, clock::unix_now())?;
+        self.signers.push(pem.to_owned());
+        Ok(self)
+    }
+
+    /// How long the search may take before it ends with what was found, or an error. Default 25 s.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Gets router infos of the network with this identifier: valid ones, each router once.
+    ///
+    /// Cancel safe: dropping it closes the connections.
+    pub async fn run(&self, network_id: u8) -> Result<Vec<Vec<u8>>, ReseedError> {
+        let now = clock::unix_now();
+        let mut signers = Signers::built_in(now);
+        for signer in &self.signers {
+            // Checked when it was added; it may have expired since.
+            if let Err(error) = signers.add(signer, now) {
+                tracing::warn!(%error, "a reseed signer is not used");
+            }
+        }
+        match &self.source {
+            Source::Nowhere => Err(ReseedError::Never),
+            Source::File(path) => from_file(path, &signers, network_id).await,
+            Source::Hosts(hosts) => self.from_hosts(hosts, &signers, network_id).await,
+        }
+    }
+
+    async fn from_hosts(
+        &self,
+        hosts: &[String],
+        signers: &Signers,
+        network_id: u8,
+    ) -> Result<Vec<Vec<u8>>, ReseedError> {
+        let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        roots.add_parsable_certificates(self.roots.iter().cloned());
+        let client = https::Client::new(roots)
+            .map_err(|error| ReseedError::Hosts(HostFailures::all(&error.to_string())))?;
+
+        let mut hosts: Vec<&String> = hosts.iter().take(MAX_HOSTS).collect();
+        hosts.shuffle(&mut rand::rng());
+        let mut hosts = hosts.into_iter();
+        let mut downloads = JoinSet::new();
+        let mut failures = HostFailures::default();
+        let mut routers = BTreeMap::new();
+        let mut answered = 0;
+        let end = Instant::now() + self.deadline;
+        loop {
+            while downloads.len() < AT_ONCE
+                && let Some(host) = hosts.next()
+            {
+                downloads.spawn(download(client.clone(), host.clone(), network_id));
+            }
+            let (host, result) = match timeout_at(end, downloads.join_next()).await {
+                Err(_) => {
+                    failures.overall = Some(self.deadline);
+                    break;
+                }
+                Ok(None) => break,
+                Ok(Some(Err(_))) => continue,
+                Ok(Some(Ok(download))) => download,
+            };
+            match result.and_then(|file| Ok(open(&file, signers, network_id)?)) {
+                Ok(found) => {
+                    tracing::info!(%host, routers = found.len(), "got a list of routers");
+                    routers.extend(found);
+                    answered += 1;
+                }
+                Err(error) => {
+                    tracing::info!(%host, %error, "a reseed host gave no list of routers");
+                    failures.hosts.push((host, error));
+                }
+            }
+            if answered >= ENOUGH_HOSTS {
+                break;
+            }
+        }
+        if routers.is_empty() {
+            return Err(ReseedError::Hosts(failures));
+        }
+        Ok(routers.into_values().collect())
+    }
+}
+
+async fn download(
+    client: https::Client,
+    host: String,
+    network_id: u8,
+) -> (String, Result<Bytes, HostError>) {
+    let url = format!(
+        "{}/i2pseeds.su3?netid={network_id}",
+        host.trim_end_matches('/')
+    );
+    let answer = timeout(HOST_DEADLINE, client.get(&url, su3::MAX_FILE)).await;
+    let answer = answer.unwrap_or(Err(FetchError::Timeout));
+    (host, answer.map_err(HostError::Fetch))
+}
+
+async fn from_file(
+    path: &Path,
+    signers: &Signers,
+    network_id: u8,
+) -> Result<Vec<Vec<u8>>, ReseedError> {
+    let name = path.display().to_string();
+    let path = path.to_owned();
+    let read = move || {
+        let mut file = Vec::new();
+        let limit = su3::MAX_FILE as u64;
+        std::fs::File::open(path)?
+            .take(limit + 1)
+            .read_to_end(&mut file)?;
+        if file.len() as u64 > limit {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        Ok(file)
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    let file = match read.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+        Ok(file) => file,
+        Err(source) => return Err(ReseedError::Unreadable { path: name, source }),
+    };
+    match open(&file, signers, network_id) {
+        Ok(routers) => Ok(routers.into_values().collect()),
+        Err(why) => Err(ReseedError::File { path: name, why }),
+    }
+}
+
+/// The usable router infos of a list, by hash.
+fn open(
+    file: &[u8],
+    signers: &Signers,
+    network_id: u8,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ListError> {
+    let bundle = su3::open(file, signers)?;
+    let routers: BTreeMap<_, _> = bundle
+        .routers
+        .into_iter()
+        .filter_map(|bytes| {
+            let info = RouterInfo::parse::<Runtime>(&bytes).ok()?;
+            (info.net_id() == network_id).then(|| (info.identity.id().to_vec(), bytes))
+        })
+        .collect();
+    if routers.is_empty() {
+        return Err(ListError::Empty {
+            signer: bundle.signer,
+            network_id,
+        });
+    }
+    Ok(routers)
+}
+
+/// Why a list of routers is of no use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// It was refused.
+    #[error(transparent)]
+    Su3(#[from] Su3Error),
+    /// It has no router of this network.
+    #[error("the list of {signer} has no router of network {network_id}")]
+    Empty {
+        /// Who signed it.
+        signer: String,
+        /// The network's identifier.
+        network_id: u8,
+    },
+}
+
+/// Why one reseed host was of no use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Nothing was got from it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What was got from it is of no use.
+    #[error(transparent)]
+    List(#[from] ListError),
+}
+
+/// Why reseeding failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReseedError {
+    /// No host gave a usable list.
+    #[error(
+        "the router knows no other routers, and no list of them could be downloaded: {0}. Check \
+         the connection to the Internet and the system's clock; without one, give the router a \
+         reseed file (i2pseeds.su3), or use a router that runs elsewhere"
+    )]
+    Hosts(HostFailures),
+    /// The file cannot be read.
+    #[error("cannot read the reseed file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is of no use.
+    #[error("cannot use the reseed file {path}: {why}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        why: ListError,
+    },
+    /// The router was told not to ask for routers, but knows none.
+    #[error("the router knows no other routers, and was told not to ask for any")]
+    Never,
+}
+
+/// What went wrong at each reseed host.
+#[derive(Debug, Default)]
+pub struct HostFailures {
+    hosts: Vec<(String, HostError)>,
+    overall: Option<Duration>,
+    general: Option<String>,
+}
+
+impl HostFailures {
+    fn all(why: &str) -> Self {
+        Self {
+            general: Some(why.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// The hosts that were asked, and what went wrong with each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &HostError)> {
+        self.hosts
+            .iter()
+            .map(|(host, error)| (host.as_str(), error))
+    }
+}
+
+impl fmt::Display for HostFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut reasons: Vec<String> = self
+            .hosts
+            .iter()
+            .map(|(host, error)| format!("{host} ({error})"))
+            .collect();
+        reasons.sort();
+        reasons.extend(self.general.clone());
+        reasons.extend(
+            self.overall
+                .map(|time| format!("no other host answered within {time:?}")),
+        );
+        if reasons.is_empty() {
+            reasons.push("no reseed hosts are configured".to_owned());
+        }
+        f.write_str(&reasons.join("; "))
+    }
+}

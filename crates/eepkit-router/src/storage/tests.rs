@@ -1,0 +1,160 @@
+use super::*;
+use emissary_core::{Config, TransitConfig};
+
+fn router_info(network_id: u8) -> Vec<u8> {
+    let identity = Identity::new(&mut rand::rng());
+    let config = Config {
+        net_id: Some(network_id),
+        router_info: Some(identity.serialized()),
+        transit: Some(TransitConfig { max_tunnels: None }),
+        ..Config::default()
+    };
+    identity.router_info(&config, "127.0.0.1:7000".parse().unwrap())
+}
+
+fn profile(accepted: usize) -> Profile {
+    StoredProfile {
+        accepted,
+        ..StoredProfile::default()
+    }
+    .into()
+}
+
+#[test]
+fn the_identity_is_drawn_once_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = StateDir::open(dir.path()).unwrap().identity().unwrap();
+
+    let second = StateDir::open(dir.path()).unwrap().identity().unwrap();
+
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_damaged_key_file_is_reported_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    state.identity().unwrap();
+    let path = dir.path().join("router.keys");
+    let whole = fs::read(&path).unwrap();
+
+    for damaged in [
+        &whole[..whole.len() - 1],
+        &[&whole[..], b"x"].concat(),
+        b"",
+        &whole[1..],
+    ] {
+        fs::write(&path, damaged).unwrap();
+        let error = state.identity().unwrap_err();
+        assert!(matches!(error, StateError::BadKeys { .. }), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_refused_until_it_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = StateDir::open(dir.path()).unwrap();
+
+    let error = StateDir::open(dir.path()).unwrap_err();
+    assert!(matches!(error, StateError::InUse(_)), "{error}");
+
+    drop(first);
+    StateDir::open(dir.path()).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn directory_and_files_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("router");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let state = StateDir::open(&path).unwrap();
+    state.identity().unwrap();
+    state.add_routers(&[router_info(2)]).unwrap();
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join("netDb")), 0o700);
+    assert_eq!(mode(&path.join("router.keys")), 0o600);
+    let router = fs::read_dir(path.join("netDb"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    assert_eq!(mode(&router.path()), 0o600);
+}
+
+#[test]
+fn ports_are_kept_and_nonsense_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    assert_eq!(state.ports(), Ports::default());
+
+    let ports = Ports {
+        ntcp2: Some(1234),
+        ssu2: None,
+    };
+    state.save_ports(ports).unwrap();
+    assert_eq!(state.ports(), ports);
+
+    fs::write(
+        dir.path().join("router.ports"),
+        b"ntcp2=99999\nssu2=0\n\xff",
+    )
+    .unwrap();
+    assert_eq!(state.ports(), Ports::default());
+}
+
+#[test]
+fn routers_are_kept_and_what_is_none_of_this_network_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let ours = router_info(2);
+    state
+        .add_routers(&[ours.clone(), router_info(3), b"nonsense".to_vec()])
+        .unwrap();
+    fs::write(dir.path().join("netDb/routerInfo-x.dat"), b"nonsense").unwrap();
+
+    let known = state.known(2).unwrap();
+
+    assert_eq!(known.routers, [ours]);
+    assert_eq!(fs::read_dir(dir.path().join("netDb")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn what_the_router_hands_over_is_there_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = Keeper::new(Arc::new(StateDir::open(dir.path()).unwrap()));
+    let info = router_info(2);
+    let name = name_of(&info).unwrap();
+
+    keeper.save_to_disk(vec![
+        (name.clone(), Some(info.clone()), profile(7)),
+        (base64_encode([1; 32]), None, profile(1)),
+    ]);
+    keeper.flush().await;
+
+    let known = keeper.dir.known(2).unwrap();
+    assert_eq!(known.routers, [info]);
+    assert_eq!(known.profiles.len(), 2);
+    assert!(known.profiles.contains(&(name, profile(7))));
+}
+
+#[test]
+fn profiles_with_names_that_are_no_hashes_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let text = format!(
+        r#"{{"!!": {{}}, "AAAA": {{}}, "{}": {{"accepted": 3}}}}"#,
+        base64_encode([1; 32])
+    );
+    fs::write(dir.path().join("profiles.json"), text).unwrap();
+
+    let profiles = state.known(2).unwrap().profiles;
+
+    assert_eq!(profiles, [(base64_encode([1; 32]), profile(3))]);
+}

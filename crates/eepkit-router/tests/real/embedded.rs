@@ -1,0 +1,201 @@
+//! The embedded router, on a private network in place of the live one.
+
+use std::{fs, net::TcpListener, path::Path, time::Duration};
+
+use eepkit_router::{
+    devnet::Devnet,
+    embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, StartError, StateError},
+    link::LostReason,
+    readiness::{NotReady, RouterStage},
+};
+
+use crate::{
+    reseed_host::{Answer, Draft, SIGNER, host},
+    session::{DEADLINE, TestSession},
+};
+
+/// A router that joins `net` when it is given its routers.
+fn builder(net: &Devnet, dir: &Path) -> EmbeddedBuilder {
+    EmbeddedRouter::builder(dir)
+        .network_id(net.network_id())
+        .host([127, 0, 0, 1].into())
+        .allow_local(true)
+        .port_mapping(false)
+        .ssu2(None)
+}
+
+async fn reseed_host(net: &Devnet) -> Reseed {
+    let file = Draft::of(&net.router_infos()).signed();
+    let (url, root) = host(Answer::File(file)).await;
+    Reseed::hosts([url])
+        .trust_root(&root)
+        .unwrap()
+        .trust_signer(SIGNER)
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart() {
+    let net = Devnet::start(5).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+
+    let first = builder(&net, dir.path())
+        .sam_port(Some(0))
+        .reseed(reseed_host(&net).await);
+    let readiness = first.readiness();
+    assert_eq!(readiness.stage(), RouterStage::Starting);
+    let router = first.start().await.unwrap();
+    let progress = readiness.wait_ready(DEADLINE).await.unwrap();
+    assert!(progress.time_of(RouterStage::Reseeding).is_some());
+    assert!(router.sam_addr().unwrap().ip().is_loopback());
+
+    let mut here = TestSession::open(&router).await;
+    let mut there = TestSession::open(&net.router(0)).await;
+    here.send(&there.destination(), b"from outside").await;
+    assert_eq!(there.receive().await.body, b"from outside"[..]);
+    there.send(&here.destination(), b"from inside").await;
+    assert_eq!(here.receive().await.body, b"from inside"[..]);
+
+    let before = (router.id(), router.ntcp2_port());
+    router.stop().await;
+    assert_eq!(here.lost().await, LostReason::Stopped);
+    assert_eq!(router.readiness().stage(), RouterStage::Stopped);
+    TcpListener::bind(router.i2cp_addr()).unwrap();
+    assert!(dir.path().join("profiles.json").exists());
+
+    // Without a reseed host: it knows the others.
+    let again = builder(&net, dir.path())
+        .reseed(Reseed::never())
+        .start()
+        .await
+        .unwrap();
+    again.readiness().wait_ready(DEADLINE).await.unwrap();
+    assert_eq!((again.id(), again.ntcp2_port()), before);
+    assert_eq!(again.sam_addr(), None);
+    again.stop().await;
+    net.stop().await;
+}
+
+#[tokio::test]
+async fn without_any_router_to_begin_with_the_error_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let reseed = Reseed::hosts([format!("https://{closed}/")]);
+    let builder = EmbeddedRouter::builder(dir.path())
+        .port_mapping(false)
+        .reseed(reseed);
+    let readiness = builder.readiness();
+
+    let error = tokio::time::timeout(DEADLINE, builder.start())
+        .await
+        .unwrap()
+        .unwrap_err();
+
+    assert!(matches!(error, StartError::Reseed(_)), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("Check the connection to the Internet"),
+        "{error}"
+    );
+    let waited = readiness
+        .wait_ready(Duration::from_secs(1))
+        .await
+        .unwrap_err();
+    assert!(matches!(waited, NotReady::Failed(_)), "{waited}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_router_at_a_time_uses_a_directory_and_dropping_it_frees_its_port() {
+    let net = Devnet::builder()
+        .routers(3)
+        .without_waiting()
+        .start()
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let reseed = reseed_host(&net).await;
+    let router = builder(&net, dir.path())
+        .reseed(reseed.clone())
+        .start()
+        .await
+        .unwrap();
+
+    let second = builder(&net, dir.path())
+        .reseed(reseed.clone())
+        .start()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(second, StartError::State(StateError::InUse(_))),
+        "{second}"
+    );
+
+    let taken = builder(&net, tempfile::tempdir().unwrap().path())
+        .reseed(reseed)
+        .i2cp_port(router.i2cp_addr().port())
+        .start()
+        .await
+        .unwrap_err();
+    let StartError::Bind { address, .. } = taken else {
+        panic!("{taken}")
+    };
+    assert_eq!(address, router.i2cp_addr());
+
+    let readiness = router.readiness();
+    drop(router);
+    let stopped = readiness.wait_ready(DEADLINE).await;
+    assert!(matches!(stopped, Err(NotReady::Stopped)), "{stopped:?}");
+    net.stop().await;
+}
+
+#[tokio::test]
+async fn a_port_that_was_taken_meanwhile_is_replaced() {
+    let net = Devnet::builder()
+        .routers(2)
+        .without_waiting()
+        .start()
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let reseed = reseed_host(&net).await;
+    let router = builder(&net, dir.path())
+        .reseed(reseed.clone())
+        .start()
+        .await
+        .unwrap();
+    let port = router.ntcp2_port().unwrap();
+    router.stop().await;
+    let _taken = TcpListener::bind(("0.0.0.0", port)).unwrap();
+
+    let router = builder(&net, dir.path())
+        .reseed(reseed)
+        .start()
+        .await
+        .unwrap();
+
+    assert_ne!(router.ntcp2_port().unwrap(), port);
+    router.stop().await;
+    net.stop().await;
+}
+
+#[tokio::test]
+async fn choices_that_cannot_work_are_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("router");
+    let new = || EmbeddedRouter::builder(&path);
+    for builder in [
+        new().ntcp2(None).ssu2(None),
+        new().tunnel_length(0),
+        new().tunnel_length(8),
+        new().bandwidth(0, 0.5),
+        new().bandwidth(1000, 1.5),
+    ] {
+        let error = builder.start().await.unwrap_err();
+        assert!(matches!(error, StartError::BadOption { .. }), "{error}");
+    }
+    assert!(!fs::exists(&path).unwrap());
+}
