@@ -4,7 +4,7 @@
 //! as long as its packets take to compute.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -358,18 +358,14 @@ impl Transfer {
     ///
     /// The stream is over.
     pub fn write(&mut self, endpoint: &mut Endpoint, now: Instant, id: StreamId) {
-        let mut chunk = [0; 16_384];
         while self.written < self.length {
-            let count = usize::try_from(self.length - self.written)
-                .unwrap_or(usize::MAX)
-                .min(chunk.len());
-            for (byte, position) in chunk.iter_mut().zip(self.written..) {
-                *byte = pattern(position);
-            }
+            let count = usize::try_from(self.length - self.written).unwrap_or(usize::MAX);
+            let bytes = run(self.written);
+            let bytes = &bytes[..bytes.len().min(count)];
             #[expect(clippy::unwrap_used, reason = "a scenario of a test")]
-            let taken = endpoint.write(now, id, &chunk[..count]).unwrap();
+            let taken = endpoint.write(now, id, bytes).unwrap();
             self.written += taken as u64;
-            if taken < count {
+            if taken < bytes.len() {
                 return;
             }
         }
@@ -382,8 +378,14 @@ impl Transfer {
     /// It is not what was written.
     pub fn read(&mut self, endpoint: &mut Endpoint, now: Instant, id: StreamId) {
         while let Ok(Read::Data(data)) = endpoint.read(now, id, usize::MAX) {
-            for (byte, position) in data.iter().zip(self.received..) {
-                assert_eq!(*byte, pattern(position), "at {position}");
+            let mut rest = &data[..];
+            let mut position = self.received;
+            while !rest.is_empty() {
+                let expected = run(position);
+                let (now, later) = rest.split_at(rest.len().min(expected.len()));
+                assert_eq!(now, &expected[..now.len()], "from {position}");
+                position += now.len() as u64;
+                rest = later;
             }
             self.received += data.len() as u64;
         }
@@ -392,6 +394,24 @@ impl Transfer {
 }
 
 /// The value of the byte at a position; neighbours, pages and packets differ.
-pub const fn pattern(position: u64) -> u8 {
-    (position.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
+pub fn pattern(position: u64) -> u8 {
+    run(position)[0]
 }
+
+/// The bytes from a position on, at least 64 KiB of them.
+fn run(position: u64) -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = BYTES.get_or_init(|| {
+        let value = |index: u64| {
+            (index % PERIOD)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .to_be_bytes()[0]
+        };
+        (0..2 * PERIOD).map(value).collect()
+    });
+    let start = usize::try_from(position % PERIOD).unwrap_or(0);
+    &bytes[start..]
+}
+
+/// A prime, so that it fits neither packets nor buffers.
+const PERIOD: u64 = 65_537;
