@@ -1,0 +1,500 @@
+//! The command line: what can be asked for, and the help that teaches it.
+
+mod session;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::{
+    session::{RouterArgs, SessionArgs},
+    values::{InOut, KeyValue, RouterChoice, Span},
+};
+use crate::exit;
+
+/// I2P in one program: demos, private networks, and netcat-like streams.
+///
+/// Programs on I2P talk between destinations: cryptographic addresses that say nothing about where
+/// a program runs. A router carries their messages through tunnels of other routers. eepkit uses a
+/// router that runs already (i2pd, Java I2P, or one of `eepkit devnet`), or brings its own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "eepkit",
+    version,
+    max_term_width = 100,
+    after_help = "Start with `eepkit demo`; `eepkit COMMAND --help` explains each command with examples.",
+    after_long_help = after_long_help(),
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Log to standard error; -vv and -vvv log more
+    ///
+    /// -v tells what is decided, -vv what the protocols do, -vvv everything.
+    /// RUST_LOG, where set, decides instead, in the form of the crate tracing-subscriber
+    /// (`RUST_LOG=eepkit=debug,emissary=info`). Logs at the default level and at -v hold no IP
+    /// address and no full destination.
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+
+    /// Tell nothing on standard error but errors
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Global options"
+    )]
+    pub(crate) quiet: bool,
+
+    /// When to use colours; auto respects NO_COLOR
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|always|never",
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) color: ColorWhen,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(DemoArgs),
+    Devnet(DevnetArgs),
+    Listen(ListenArgs),
+    Connect(ConnectArgs),
+    Ping(PingArgs),
+    Lookup(LookupArgs),
+    Keys(KeysArgs),
+    /// Print a completion script for a shell
+    #[command(
+        hide = true,
+        after_help = "Example: eepkit completions bash > ~/.local/share/bash-completion/completions/eepkit"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page per command into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where to write eepkit.1, eepkit-demo.1, ...; without it eepkit.1 is printed
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Show two programs talking over a private I2P network in this process
+///
+/// Starts real I2P routers in this process, joined over loopback to a network of their own; builds
+/// tunnels; lets an echo client and an echo server say hello to each other over them; and measures
+/// round trip and throughput. Needs no running router and no internet, sends nothing beyond
+/// loopback, and ends by itself well within a minute.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit demo                   the whole show
+  eepkit demo -n 6 --length 1   fewer routers, shorter tunnels
+  eepkit demo --json            the measurements as one JSON object
+
+What is shown goes to standard output. With --json that is one JSON object (docs/cli.md), and the
+steps go to standard error.")]
+pub(crate) struct DemoArgs {
+    /// Routers of the private network
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(3..=32))]
+    pub(crate) routers: u8,
+
+    /// Hops of each tunnel
+    #[arg(short, long, value_name = "HOPS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub(crate) length: u8,
+
+    /// MiB to send each way for the throughput measurement; 0 leaves it out
+    #[arg(long, value_name = "MIB", default_value_t = 4, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub(crate) size: u16,
+
+    /// Print the results as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Run a private I2P network in this process until Ctrl-C
+///
+/// Starts real I2P routers in this process, joined over loopback to a network of their own. Each
+/// offers I2CP (and SAM) on a port of 127.0.0.1 that the system chooses. Programs attached to
+/// different routers talk to each other through tunnels, as on the real network, and nothing leaves
+/// the machine. For development and tests: it gives no anonymity whatsoever.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit devnet                          eight routers; their addresses as a table
+  eepkit devnet -n 6 --json > net.json   the addresses as one JSON object, once all are ready
+
+  Then, in two other terminals, with two of the addresses:
+  eepkit listen  --router i2cp://127.0.0.1:PORT1
+  eepkit connect --router i2cp://127.0.0.1:PORT2 DESTINATION
+
+With --json the line is written when the network is ready, so a program may wait for it:
+  {\"version\":1,\"routers\":[{\"index\":0,\"i2cp\":\"127.0.0.1:40001\",\"sam\":\"127.0.0.1:40002\",..},..],..}
+Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
+pub(crate) struct DevnetArgs {
+    /// How many routers
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(3..=32))]
+    pub(crate) routers: u8,
+
+    /// How many of them are floodfills, which store lease sets [default: chosen by size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) floodfills: Option<u8>,
+
+    /// Hops of the routers' own tunnels; clients choose theirs [default: 2]
+    #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub(crate) length: Option<u8>,
+
+    /// Print the addresses as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Give up when the routers are not ready after this
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) timeout: Span,
+}
+
+/// Wait for a stream and join it with standard input and output
+///
+/// Puts a destination online, prints its address on standard error, and waits. The first stream
+/// that arrives is joined with standard input and output, as netcat does; when both sides have
+/// closed, the program ends. With --exec a command serves each stream instead.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit listen > received.bin                        receive one file
+  eepkit listen --keys server.dat                     under an address that stays the same
+  eepkit listen --keys server.dat -k --exec cat       an echo server
+  eepkit listen --router embedded --keys server.dat   on the live network, with a router of its own
+
+Half close: the end of standard input closes our direction only; what the peer still sends is
+received until it closes its direction. When the peer has closed its direction, what comes on
+standard input is still sent to it, unless standard input is a terminal: then the program ends.
+
+--exec runs `sh -c COMMAND` for each stream, with the stream as its standard input and output. Its
+environment tells who called: EEPKIT_PEER (.b32.i2p address), EEPKIT_PEER_PORT, EEPKIT_PORT.")]
+pub(crate) struct ListenArgs {
+    /// Port of the destination to listen on; 0 takes streams to any port
+    #[arg(short, long, default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// Serve each stream with a shell command instead of standard input and output
+    #[arg(short, long, value_name = "COMMAND")]
+    pub(crate) exec: Option<String>,
+
+    /// Go on listening after the first stream, until Ctrl-C
+    ///
+    /// With --exec, streams are served side by side; without, one after the other.
+    #[arg(short, long)]
+    pub(crate) keep_open: bool,
+
+    /// Streams served at a time with --exec; more wait for their turn
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "exec", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_streams: u16,
+
+    /// Give up when no stream has arrived after this [default: wait for ever]
+    #[arg(short, long, value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+
+    /// Private key file of the destination; made (and said so) where it does not exist
+    ///
+    /// Without it a new destination is made for this run and forgotten afterwards.
+    #[arg(short = 'K', long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+/// Open a stream to a destination and join it with standard input and output
+///
+/// DEST is a destination in base64, a .b32.i2p address, or a host name that the router's address
+/// book knows.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit connect echo.i2p                        type, and see what comes back
+  eepkit connect abc...xyz.b32.i2p:80 < request  to port 80
+  eepkit connect DEST < file > answer            both ways, as fast as the tunnels are
+  printf 'GET / HTTP/1.0\\r\\nHost: i2p-projekt.i2p\\r\\n\\r\\n' | eepkit connect i2p-projekt.i2p
+
+Half close: the end of standard input closes our direction only; the answer is received until the
+peer closes its direction. When the peer has closed its direction, what comes on standard input is
+still sent to it, unless standard input is a terminal: then the program ends.
+
+A destination may start with a hyphen; write `eepkit connect -- DEST` should it be taken for an
+option.")]
+pub(crate) struct ConnectArgs {
+    /// Where to: base64, NAME.b32.i2p or a host name, and perhaps a port
+    #[arg(value_name = "DEST[:PORT]", allow_hyphen_values = true)]
+    pub(crate) peer: String,
+
+    /// Give up when the peer has not answered after this
+    #[arg(short, long, value_name = "TIME", default_value = "60s")]
+    pub(crate) timeout: Span,
+
+    /// Private key file to connect with (see `eepkit keys new`)
+    ///
+    /// Without it a new destination is made for this stream and forgotten afterwards.
+    #[arg(short = 'K', long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+/// Measure the round trip to a destination
+///
+/// Sends pings of the streaming protocol. A destination answers them when a program that speaks
+/// streaming is behind it and has not switched answers off.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit ping echo.i2p                until Ctrl-C, then a summary
+  eepkit ping -c 3 DEST               three times; exit code 0 if any was answered, else 5
+  eepkit ping -c 3 --json DEST        one JSON object per ping, then one with the summary")]
+pub(crate) struct PingArgs {
+    /// Whom: base64, NAME.b32.i2p or a host name, and perhaps a port
+    #[arg(value_name = "DEST[:PORT]", allow_hyphen_values = true)]
+    pub(crate) peer: String,
+
+    /// Stop after this many pings [default: go on until Ctrl-C]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Time from one ping to the next
+    #[arg(short, long, value_name = "TIME", default_value = "1s")]
+    pub(crate) interval: Span,
+
+    /// How long to wait for each answer
+    #[arg(short, long, value_name = "TIME", default_value = "10s")]
+    pub(crate) timeout: Span,
+
+    /// Print JSON objects, one per line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+/// Find the destination behind a host name or a .b32.i2p address
+///
+/// Asks the router: host names are looked up in its address book, .b32.i2p addresses in the network
+/// (which finds them only while they are online).
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit lookup i2p-projekt.i2p
+  eepkit lookup --json NAME.b32.i2p | jq -r .base64
+
+A full destination in base64 is answered without a router.")]
+pub(crate) struct LookupArgs {
+    /// Host name, .b32.i2p address or base64 destination
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) name: String,
+
+    /// Give up when there is no answer after this
+    #[arg(short, long, value_name = "TIME", default_value = "30s")]
+    pub(crate) timeout: Span,
+
+    /// Print the answer as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+/// Make and show private key files
+///
+/// A destination is its keys: who has the file is the destination. The format is that of SAM, i2pd
+/// and Java I2P. Files are written whole or not at all, readable by their owner only.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    New(KeysNewArgs),
+    Transient(KeysTransientArgs),
+    Show(KeysShowArgs),
+}
+
+/// Make a new destination and write its private keys to a file
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit keys new server.dat
+  eepkit keys new --type ecdsa-p256 old-style.dat
+  eepkit keys new --json server.dat | jq -r .b32
+
+Keep a copy of the file: it is the address, and nobody can make it again.")]
+pub(crate) struct KeysNewArgs {
+    /// The file to write
+    pub(crate) file: PathBuf,
+
+    /// Type of the signing key
+    #[arg(
+        short = 't',
+        long = "type",
+        value_name = "TYPE",
+        default_value = "ed25519"
+    )]
+    pub(crate) signature: SignatureChoice,
+
+    /// Overwrite the file where it exists; the destination in it is lost
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Print what was made as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make a file with a transient signing key for a destination
+///
+/// The new file stands for the same destination, but holds a transient signing key, which the
+/// destination's own key vouches for until a date, instead of that key itself. Keep the original
+/// offline and run the service with the transient file: a thief of it loses the address on that
+/// date.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit keys new offline.dat
+  eepkit keys transient offline.dat server.dat --expires 90d
+  eepkit listen --keys server.dat -k --exec ./service")]
+pub(crate) struct KeysTransientArgs {
+    /// The private key file of the destination
+    pub(crate) from: PathBuf,
+
+    /// The file to write
+    pub(crate) file: PathBuf,
+
+    /// How long the transient key is good for
+    #[arg(short, long, value_name = "TIME", default_value = "90d")]
+    pub(crate) expires: Span,
+
+    /// Type of the transient signing key
+    #[arg(
+        short = 't',
+        long = "type",
+        value_name = "TYPE",
+        default_value = "ed25519"
+    )]
+    pub(crate) signature: SignatureChoice,
+
+    /// Overwrite the file where it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Print what was made as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show what a private key file holds
+///
+/// The private keys themselves are shown only with --private.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit keys show server.dat
+  eepkit keys show --json server.dat | jq -r .b32")]
+pub(crate) struct KeysShowArgs {
+    /// The file to read
+    pub(crate) file: PathBuf,
+
+    /// Show the private keys too, in base64, as SAM wants them
+    #[arg(long)]
+    pub(crate) private: bool,
+
+    /// Print one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Signature types that keys can be made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SignatureChoice {
+    /// The default of all routers (type 7).
+    #[value(alias = "7")]
+    Ed25519,
+    /// ECDSA with SHA-256 on P-256 (type 1).
+    #[value(name = "ecdsa-p256", alias = "1")]
+    EcdsaP256,
+    /// ECDSA with SHA-384 on P-384 (type 2).
+    #[value(name = "ecdsa-p384", alias = "2")]
+    EcdsaP384,
+    /// ECDSA with SHA-512 on P-521 (type 3).
+    #[value(name = "ecdsa-p521", alias = "3")]
+    EcdsaP521,
+    /// RedDSA on Ed25519, for encrypted lease sets (type 11).
+    #[value(name = "reddsa", alias = "11")]
+    RedDsa,
+}
+
+fn after_long_help() -> String {
+    format!(
+        "\
+First steps:
+  eepkit demo                    see it work; needs nothing else
+  eepkit devnet                  a private network to try the other commands on
+  eepkit listen                  wait for a stream; prints the address to connect to
+  eepkit connect DEST            from another terminal
+
+Data goes to standard output, everything else to standard error.
+
+{}
+
+Environment:
+  EEPKIT_ROUTER   default of --router
+  EEPKIT_STATE    default of --state-dir
+  RUST_LOG        what to log, instead of -v
+  NO_COLOR        no colours",
+        exit::table()
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Values of arguments: parsed and checked before anything is started.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+/// A length of time: `30` (seconds), `500ms`, `30s`, `2m`, `1h`, `90d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit_at = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let number: u64 = number
+            .parse()
+            .map_err(|_| "expected a whole number, as in 30s or 2m".to_owned())?;
+        let millis_per_unit = match unit {
+            "ms" => 1,
+            "" | "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(format!("unknown unit {unit:?}; use ms, s, m, h or d")),
+        };
+        let millis = number
+            .checked_mul(millis_per_unit)
+            .ok_or("too long".to_owned())?;
+        if millis == 0 {
+            return Err("must be more than 0".to_owned());
+        }
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        match millis {
+            _ if millis % 86_400_000 == 0 => write!(f, "{}d", millis / 86_400_000),
+            _ if millis % 3_600_000 == 0 => write!(f, "{}h", millis / 3_600_000),
+            // Nobody says one minute where a limit is meant.
+            _ if millis % 60_000 == 0 && millis > 60_000 => write!(f, "{}m", millis / 60_000),
+            _ if millis % 1_000 == 0 => write!(f, "{}s", millis / 1_000),
+            _ => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+/// A number for each direction: `2` for both, or `2,3` for inbound and outbound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InOut {
+    pub(crate) inbound: u8,
+    pub(crate) outbound: u8,
+}
+
+impl FromStr for InOut {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.trim()
+                .parse::<u8>()
+                .map_err(|_| format!("{text:?} is not a number; expected N, or IN,OUT"))
+        };
+        match text.split_once(',') {
+            Some((inbound, outbound)) => Ok(Self {
+                inbound: number(inbound)?,
+                outbound: number(outbound)?,
+            }),
+            None => number(text).map(|both| Self {
+                inbound: both,
+                outbound: both,
+            }),
+        }
+    }
+}
+
+/// Hops of a tunnel. I2CP allows 0 to 7.
+pub(crate) fn tunnel_length(text: &str) -> Result<InOut, String> {
+    in_range(text.parse()?, 0, 7)
+}
+
+/// Tunnels of a session. I2CP allows 1 to 16.
+pub(crate) fn tunnel_quantity(text: &str) -> Result<InOut, String> {
+    in_range(text.parse()?, 1, 16)
+}
+
+fn in_range(value: InOut, least: u8, most: u8) -> Result<InOut, String> {
+    let good = |number| (least..=most).contains(&number);
+    if good(value.inbound) && good(value.outbound) {
+        Ok(value)
+    } else {
+        Err(format!("must be {least} to {most}"))
+    }
+}
+
+/// Which router to work with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RouterChoice {
+    /// One in this process, on the live network.
+    Embedded,
+    /// One that runs, by its `i2cp://` address.
+    Attached(String),
+}
+
+impl FromStr for RouterChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            _ if text.starts_with("i2cp://") => Ok(Self::Attached(text.to_owned())),
+            _ => Err("expected `embedded` or `i2cp://HOST:PORT`".to_owned()),
+        }
+    }
+}
+
+/// `KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyValue {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for KeyValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => Ok(Self {
+                key: key.trim().to_owned(),
+                value: value.trim().to_owned(),
+            }),
+            _ => Err("expected KEY=VALUE, as in inbound.length=2".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_units_and_are_seconds_without_one() {
+        for (text, millis) in [
+            ("30", 30_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(
+                text.parse(),
+                Ok(Span(Duration::from_millis(millis))),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "s",
+            "1.5s",
+            "-1",
+            "0",
+            "5 s",
+            "3w",
+            "99999999999999999999",
+            "9999999999999999999d",
+        ] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_print_as_they_are_written() {
+        for text in ["30s", "500ms", "2m", "1h", "90d"] {
+            assert_eq!(
+                text.parse::<Span>().map(|span| span.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn one_number_is_for_both_directions() {
+        assert_eq!(
+            "2".parse(),
+            Ok(InOut {
+                inbound: 2,
+                outbound: 2
+            })
+        );
+        assert_eq!(
+            "2,3".parse(),
+            Ok(InOut {
+                inbound: 2,
+                outbound: 3
+            })
+        );
+        assert!("2,".parse::<InOut>().is_err());
+        assert!("2,3,4".parse::<InOut>().is_err());
+    }
+
+    #[test]
+    fn numbers_of_tunnels_are_in_range() {
+        assert!(tunnel_length("0").is_ok() && tunnel_length("7").is_ok());
+        assert!(tunnel_length("8").is_err() && tunnel_length("2,8").is_err());
+        assert!(tunnel_quantity("0").is_err() && tunnel_quantity("16").is_ok());
+    }
+
+    #[test]
+    fn routers_are_embedded_or_have_an_i2cp_address() {
+        assert_eq!("embedded".parse(), Ok(RouterChoice::Embedded));
+        assert_eq!(
+            "i2cp://127.0.0.1:7655".parse(),
+            Ok(RouterChoice::Attached("i2cp://127.0.0.1:7655".to_owned()))
+        );
+        for text in ["", "127.0.0.1:7654", "http://127.0.0.1:7657", "Embedded"] {
+            assert!(text.parse::<RouterChoice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_have_a_key_and_a_value() {
+        let option = |key: &str, value: &str| {
+            Ok(KeyValue {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            })
+        };
+        assert_eq!("inbound.length=2".parse(), option("inbound.length", "2"));
+        assert_eq!("a = b=c ".parse(), option("a", "b=c"));
+        assert_eq!("a=".parse(), option("a", ""));
+        assert!("a".parse::<KeyValue>().is_err() && "=b".parse::<KeyValue>().is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! `eepkit devnet`: a private network until somebody stops it.
+
+use std::time::Duration;
+
+use eepkit::{Devnet, DevnetRouter, RouterStage};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{args::DevnetArgs, exit::Exit, failure::Failure, stop::Stop, ui::Ui};
+
+/// The object that `--json` prints.
+#[derive(Debug, Serialize)]
+struct Network {
+    version: u32,
+    ready_after_ms: u128,
+    routers: Vec<RouterLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouterLine {
+    index: usize,
+    /// Base64, as router hashes are written.
+    id: String,
+    floodfill: bool,
+    i2cp: String,
+    sam: Option<String>,
+    sam_udp: Option<String>,
+    ntcp2: String,
+}
+
+impl From<&DevnetRouter> for RouterLine {
+    fn from(router: &DevnetRouter) -> Self {
+        Self {
+            index: router.index(),
+            id: router.id().to_base64(),
+            floodfill: router.is_floodfill(),
+            i2cp: router.i2cp_addr().to_string(),
+            sam: router.sam_addr().map(|address| address.to_string()),
+            sam_udp: router.sam_udp_addr().map(|address| address.to_string()),
+            ntcp2: router.ntcp2_addr().to_string(),
+        }
+    }
+}
+
+/// What a network is asked to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) routers: u8,
+    pub(super) floodfills: Option<u8>,
+    pub(super) length: Option<u8>,
+    pub(super) limit: Duration,
+}
+
+pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
+    let mut stop = Stop::new()?;
+    let plan = Plan {
+        routers: args.routers,
+        floodfills: args.floodfills,
+        length: args.length,
+        limit: args.timeout.0,
+    };
+    let started = Instant::now();
+    let net = stop.or(start(plan, ui)).await?;
+    let lines: Vec<_> = net.routers().iter().map(RouterLine::from).collect();
+    if args.json {
+        let ready_after_ms = started.elapsed().as_millis();
+        ui.json(&Network {
+            version: 1,
+            ready_after_ms,
+            routers: lines,
+        })?;
+    } else {
+        table(&lines, ui)?;
+        explain(&lines, ui);
+    }
+    stop.told().await;
+    let step = ui.step("stopping");
+    net.stop().await;
+    step.done("all routers stopped")
+}
+
+/// Starts a network and tells how far its routers are until all are ready.
+pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
+    let mut builder = Devnet::builder()
+        .routers(plan.routers.into())
+        .without_waiting();
+    if let Some(floodfills) = plan.floodfills {
+        builder = builder.floodfills(floodfills.into());
+    }
+    if let Some(length) = plan.length {
+        builder = builder.tunnel_length(length.into());
+    }
+    let mut step = ui.step(format!("starting {} routers", plan.routers));
+    let net = builder
+        .start()
+        .await
+        .map_err(|error| cannot_start(&error))?;
+    let follow = async {
+        loop {
+            let ready = net
+                .routers()
+                .iter()
+                .filter(|router| router.readiness().stage() == RouterStage::Ready)
+                .count();
+            step.update(format!("{ready} of {} routers ready", plan.routers));
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::select! {
+        result = net.wait_ready(plan.limit) => result.map_err(|error| {
+            cannot_start(&error).hint("give it more time with --timeout, or start fewer routers")
+        })?,
+        () = follow => {}
+    }
+    step.done(format_args!(
+        "{} routers ready, on 127.0.0.1 only",
+        plan.routers
+    ))?;
+    Ok(net)
+}
+
+fn cannot_start(error: &dyn std::error::Error) -> Failure {
+    Failure::from_error(Exit::NoRouter, "cannot start the private network", error)
+}
+
+fn table(lines: &[RouterLine], ui: &Ui) -> Result<(), Failure> {
+    ui.data(format_args!(
+        "{:>6}  {:<9}  {:<22}  {}",
+        "router", "role", "I2CP", "SAM"
+    ))?;
+    for line in lines {
+        let role = if line.floodfill {
+            "floodfill"
+        } else {
+            "router"
+        };
+        let sam = line.sam.as_deref().unwrap_or("-");
+        let i2cp = format!("i2cp://{}", line.i2cp);
+        ui.data(format_args!(
+            "{:>6}  {role:<9}  {i2cp:<22}  {sam}",
+            line.index
+        ))?;
+    }
+    Ok(())
+}
+
+fn explain(lines: &[RouterLine], ui: &Ui) {
+    let (Some(first), Some(second)) = (lines.first(), lines.get(1)) else {
+        return;
+    };
+    ui.note("");
+    ui.note("try it, in two other terminals:");
+    ui.note(format_args!(
+        "  eepkit listen --router i2cp://{}",
+        first.i2cp
+    ));
+    ui.note(format_args!(
+        "  eepkit connect --router i2cp://{} ADDRESS",
+        second.i2cp
+    ));
+    ui.note("Ctrl-C stops the network");
+}
+
+/// How often to look at the routers while they start. Chosen as often as a line may change to be
+/// read.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -1,0 +1,279 @@
+//! Getting a destination online: the router, the session, and what is told meanwhile.
+
+use std::{path::PathBuf, time::Duration};
+
+use eepkit::{
+    Address, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router, Session,
+    SessionBuilder, Stage, StartError,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    args::{InOut, KeyValue, RouterArgs, RouterChoice, SessionArgs},
+    exit::Exit,
+    failure::Failure,
+    stop::Stop,
+    ui::{self, Step, Ui},
+};
+
+/// A session and its router.
+#[derive(Debug)]
+pub(super) struct Online {
+    pub(super) session: Session,
+    router: Router,
+}
+
+impl Online {
+    /// Puts a destination online on the router that was asked for: that of `keys`, or a new one.
+    pub(super) async fn open(
+        args: &RouterArgs,
+        session: &SessionArgs,
+        keys: Option<PrivateKeys>,
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        match &args.router {
+            Some(RouterChoice::Embedded) => Self::embed(args, session, keys, ui).await,
+            Some(RouterChoice::Attached(address)) => {
+                Self::attach(address, args, session, keys, ui).await
+            }
+            None => Self::attach(DEFAULT_ROUTER, args, session, keys, ui).await,
+        }
+    }
+
+    async fn attach(
+        address: &str,
+        args: &RouterArgs,
+        session: &SessionArgs,
+        keys: Option<PrivateKeys>,
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        let router = Router::attach(address)
+            .map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))?;
+        let limit = args.start_timeout.map_or(ATTACHED_LIMIT, |limit| limit.0);
+        // Unlike the address that was given, its name holds no password.
+        let name = router.name();
+        let mut step = ui.step(format!("connecting to the router at {name}"));
+        let session = start(configure(router.session(), session, keys), limit, &mut step)
+            .await
+            .map_err(|error| no_session(&error, &name, args.router.is_none()))?;
+        step.done(format_args!("online through the router at {name}"))?;
+        Ok(Self { session, router })
+    }
+
+    async fn embed(
+        args: &RouterArgs,
+        session: &SessionArgs,
+        keys: Option<PrivateKeys>,
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        let limit = args.start_timeout.map_or(EMBEDDED_LIMIT, |limit| limit.0);
+        let end = Instant::now() + limit;
+        let mut builder = Router::embedded(state_dir(args)?);
+        if let Some(file) = &args.reseed_file {
+            builder = builder.reseed(Reseed::file(file));
+        }
+        let mut watch = builder.readiness();
+        let mut step = ui.step("starting a router in this process");
+        let starting = async {
+            let router = builder.start().await.map_err(no_router)?;
+            let ready = router.readiness().wait_ready(limit).await;
+            ready.map_err(|error| {
+                Failure::from_error(Exit::NoRouter, "", &error).hint(FIRST_START)
+            })?;
+            Ok(router)
+        };
+        let told = async {
+            while let Some(progress) = watch.changed().await {
+                step.update(format!("router in this process: {}", progress.stage));
+            }
+            // What becomes of the router is for the other future to say.
+            std::future::pending().await
+        };
+        let started = tokio::select! {
+            started = timeout_at(end, starting) => started,
+            never = told => never,
+        };
+        let started = started.unwrap_or_else(|_| {
+            let why = format!("the router was not ready after {}", ui::duration(limit));
+            Err(Failure::new(Exit::NoRouter, why).hint(FIRST_START))
+        })?;
+        let router = Router::from(started);
+        let left = end
+            .saturating_duration_since(Instant::now())
+            .max(SESSION_LIMIT);
+        let session = start(configure(router.session(), session, keys), left, &mut step)
+            .await
+            .map_err(|error| no_session(&error, "this process", false))?;
+        step.done("online through a router in this process")?;
+        Ok(Self { session, router })
+    }
+
+    /// Sends what is still to be sent, takes the destination offline and stops a router of ours,
+    /// unless a signal says that there is no time for that.
+    pub(super) async fn close_or_stop(self, stop: &mut Stop) {
+        drop(self.session);
+        tokio::select! {
+            () = self.router.shutdown() => {}
+            _ = stop.told() => {}
+        }
+    }
+}
+
+/// Where the embedded router keeps what it must not forget.
+fn state_dir(args: &RouterArgs) -> Result<PathBuf, Failure> {
+    match (&args.state_dir, dirs::data_dir()) {
+        (Some(directory), _) => Ok(directory.clone()),
+        (None, Some(data)) => Ok(data.join("eepkit").join("router")),
+        (None, None) => Err(
+            Failure::new(Exit::File, "there is no directory for user data")
+                .hint("say where the router may keep its state: --state-dir DIR"),
+        ),
+    }
+}
+
+/// Opens a session and tells each stage until peers can reach it.
+///
+/// The first attempt decides: a router that cannot be reached now is not waited for.
+pub(super) async fn start(
+    builder: SessionBuilder,
+    limit: Duration,
+    step: &mut Step,
+) -> Result<Session, OpenError> {
+    let session = builder.open_timeout(limit).start()?;
+    let mut watch = session.watch();
+    let lost = async {
+        loop {
+            match watch.current().stage() {
+                Stage::BuildingTunnels => step.update("waiting for tunnels"),
+                Stage::LeaseSetHandedOver => step.update("publishing the lease set"),
+                Stage::Lost => return,
+                _ => {}
+            }
+            if watch.changed().await.is_none() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        result = session.wait_ready(limit) => result?,
+        // Why is told at once.
+        () = lost => session.wait_ready(Duration::ZERO).await?,
+    }
+    Ok(session)
+}
+
+/// Applies the options of the command line.
+fn configure(
+    mut builder: SessionBuilder,
+    args: &SessionArgs,
+    keys: Option<PrivateKeys>,
+) -> SessionBuilder {
+    builder = builder.preset(args.preset);
+    if let Some(keys) = keys {
+        builder = builder.keys(keys);
+    }
+    for (name, value) in [("length", args.length), ("quantity", args.quantity)] {
+        if let Some(InOut { inbound, outbound }) = value {
+            builder = builder
+                .option(&format!("inbound.{name}"), inbound)
+                .option(&format!("outbound.{name}"), outbound);
+        }
+    }
+    for KeyValue { key, value } in &args.options {
+        builder = builder.option(key, value);
+    }
+    builder
+}
+
+fn no_router(error: StartError) -> Failure {
+    let failure = match &error {
+        // One line for each of a dozen hosts is for the log.
+        StartError::Reseed(ReseedError::Hosts(failures)) => {
+            tracing::warn!(%failures, "no reseed host was of use");
+            Failure::new(
+                Exit::NoRouter,
+                "cannot start a router: it knows no others yet, and no list of them could be downloaded",
+            )
+            .hint("-v shows what became of each reseed host")
+        }
+        _ => Failure::from_error(Exit::NoRouter, "cannot start a router", &error),
+    };
+    match eepkit::Error::from(error).kind() {
+        ErrorKind::NetworkUnreachable => failure
+            .hint("check the connection to the internet and the clock, or give a list: --reseed-file FILE")
+            .hint("without the internet, `eepkit devnet` is a network to try things out on"),
+        kind => failure.hint_of(kind),
+    }
+}
+
+fn no_session(error: &OpenError, router: &str, is_default: bool) -> Failure {
+    match error.kind() {
+        ErrorKind::RouterUnreachable => {
+            let why = innermost(error);
+            let failure = Failure::new(
+                Exit::NoRouter,
+                format!("no I2P router answers at {router}: {why}"),
+            );
+            if is_default {
+                failure
+                    .hint("start i2pd or Java I2P with I2CP enabled, or say where it is: --router i2cp://HOST:PORT")
+                    .hint("or let this process be a router: --router embedded (needs the internet)")
+                    .hint("or try things out on a private network: `eepkit devnet`, in another terminal")
+            } else {
+                failure
+                    .hint("see that the router runs, that I2CP is enabled in it, and on which port")
+            }
+        }
+        ErrorKind::Protocol => Failure::from_error(Exit::NoRouter, "", error)
+            .hint("see which port the router offers I2CP on (SAM, HTTP and SOCKS have others)"),
+        kind => Failure::from_kind(kind, "cannot get online", error),
+    }
+}
+
+/// The error at the bottom, which is the system's.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Reads an address of the command line.
+pub(super) fn address(text: &str) -> Result<Address, Failure> {
+    text.parse::<Address>().map_err(|error| {
+        let failure = Failure::from_error(Exit::Usage, "", &error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+/// An address as messages show it: a full destination as its base32 form.
+pub(super) fn shown(address: &Address) -> String {
+    match &address.host {
+        eepkit::Host::Destination(destination) => {
+            super::describe::with_port(destination, address.port)
+        }
+        _ => address.to_string(),
+    }
+}
+
+/// Where i2pd, Java I2P and I2P+ offer I2CP unless told otherwise.
+const DEFAULT_ROUTER: &str = "i2cp://127.0.0.1:7654";
+
+/// Time for a running router to build tunnels for us. Chosen because routers that are up need
+/// seconds, and those that start need minutes, which their users know.
+const ATTACHED_LIMIT: Duration = Duration::from_secs(60);
+
+/// Time for a router in this process to start, find others and build tunnels. Chosen because a
+/// first start takes two or three minutes where it works at all.
+const EMBEDDED_LIMIT: Duration = Duration::from_secs(180);
+
+const FIRST_START: &str =
+    "a first start takes minutes and needs the internet; --start-timeout gives it more time";
+
+/// Time for the session of a router in this process, which has tunnels by then, however late it is.
+const SESSION_LIMIT: Duration = Duration::from_secs(30);

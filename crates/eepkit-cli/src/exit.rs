@@ -1,0 +1,108 @@
+//! Exit codes, in one table: the program ends with them and `--help` prints them.
+
+use std::process::ExitCode;
+
+/// How a run of the program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for was done.
+    Done,
+    /// The operation failed for a reason without a code of its own.
+    Failed,
+    /// The command line cannot be understood, or an argument has no meaning.
+    Usage,
+    /// There is no router to work with, or it does not do what it is there for.
+    NoRouter,
+    /// Nothing is known under that name, or the destination has no lease set.
+    NotFound,
+    /// The peer does not answer, refuses, or went away in the middle.
+    Unreachable,
+    /// It took longer than allowed.
+    TimedOut,
+    /// A file is missing, exists already, or holds something else.
+    File,
+    /// SIGINT came before the work was done.
+    Interrupted,
+    /// SIGTERM came before the work was done.
+    Terminated,
+}
+
+impl Exit {
+    const ALL: [Self; 10] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NoRouter,
+        Self::NotFound,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::File,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The number the shell sees. 2 is what clap uses for usage; 130 and 143 are 128 plus the
+    /// number of the signal, as shells report it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NoRouter => 3,
+            Self::NotFound => 4,
+            Self::Unreachable => 5,
+            Self::TimedOut => 6,
+            Self::File => 7,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed for another reason than those below",
+            Self::Usage => "usage: the command line or an argument cannot be understood",
+            Self::NoRouter => "no router: none answers, it refuses, or it has no tunnels for us",
+            Self::NotFound => "not found: unknown name, or the destination is offline",
+            Self::Unreachable => "peer unreachable: no answer, refused, or lost on the way",
+            Self::TimedOut => "timed out",
+            Self::File => "file: missing, there already, or not what it should be",
+            Self::Interrupted => "interrupted (Ctrl-C) before it was done",
+            Self::Terminated => "terminated (SIGTERM) before it was done",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The table as `--help` shows it.
+pub(crate) fn table() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for exit in Exit::ALL {
+        text.push_str(&format!("  {:>3}  {}\n", exit.code(), exit.meaning()));
+    }
+    text.push_str(
+        "\nCommands that run until they are stopped (devnet, listen --keep-open, ping without -c)\n\
+         end with 0 on Ctrl-C and SIGTERM.",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_ends_share_a_code() {
+        let mut codes: Vec<_> = Exit::ALL.iter().map(|exit| exit.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+
+        assert_eq!(codes.len(), Exit::ALL.len());
+    }
+}

@@ -1,0 +1,183 @@
+//! What a command says when it fails: one `error:` line and `hint:` lines saying what to do.
+
+use std::{error::Error, fmt, io};
+
+use eepkit::{ErrorKind, StreamError};
+
+use crate::{exit::Exit, pipe::PipeError};
+
+/// A failed command: what went wrong, what to do about it, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    hints: Vec<String>,
+    /// The reader of our output went away. Nobody is left to tell, and for `eepkit ... | head`
+    /// that is success.
+    output_closed: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hints: Vec::new(),
+            output_closed: false,
+        }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// An error with everything below it, joined as `a: b: c`.
+    pub(crate) fn from_error(exit: Exit, context: &str, error: &dyn Error) -> Self {
+        let mut message = String::from(context);
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let level = error.to_string();
+            // Some errors repeat their source in their own words.
+            if !message.ends_with(&level) {
+                if !message.is_empty() {
+                    message.push_str(": ");
+                }
+                message.push_str(&level);
+            }
+            next = error.source();
+        }
+        Self::new(exit, message)
+    }
+
+    /// A stream and what it was joined with failed.
+    pub(crate) fn from_pipe(error: &PipeError) -> Self {
+        match error {
+            PipeError::Peer(cause) => {
+                let kind = StreamError::of(cause).map_or(ErrorKind::Reset, StreamError::kind);
+                Self::from_kind(kind, "", error)
+            }
+            PipeError::Input(_) | PipeError::Output(_) => Self::from_error(Exit::Failed, "", error),
+        }
+    }
+
+    /// Writing to standard output failed.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        let mut failure = Self::from_error(Exit::Failed, "cannot write to standard output", error);
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            failure.exit = Exit::Done;
+            failure.output_closed = true;
+        }
+        failure
+    }
+
+    /// An error of the library: its kind chooses the exit code and the hint.
+    pub(crate) fn from_kind(kind: ErrorKind, context: &str, error: &dyn Error) -> Self {
+        Self::from_error(exit_of(kind), context, error).hint_of(kind)
+    }
+
+    /// Adds what can be done about this kind of error, where there is something.
+    pub(crate) fn hint_of(self, kind: ErrorKind) -> Self {
+        match kind.hint() {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Whether there is anything to say.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.output_closed || self.is_signal()
+    }
+
+    /// Whether a signal ended it.
+    pub(crate) fn is_signal(&self) -> bool {
+        matches!(self.exit, Exit::Interrupted | Exit::Terminated)
+    }
+
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {}
+
+/// The exit code of each kind of error.
+fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::BadInput => Exit::Usage,
+        ErrorKind::RouterUnreachable
+        | ErrorKind::RouterRefused
+        | ErrorKind::Denied
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NoTunnels
+        | ErrorKind::SessionLost => Exit::NoRouter,
+        ErrorKind::NameNotFound | ErrorKind::LeaseSetNotFound => Exit::NotFound,
+        ErrorKind::PeerUnreachable
+        | ErrorKind::Refused
+        | ErrorKind::Reset
+        | ErrorKind::IncompatibleEncryption => Exit::Unreachable,
+        ErrorKind::Timeout => Exit::TimedOut,
+        ErrorKind::Io => Exit::File,
+        _ => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Self>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Layer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|error| error as _)
+        }
+    }
+
+    #[test]
+    fn tells_the_whole_chain_in_one_line() {
+        let error = Layer("cannot connect", Some(Box::new(Layer("refused", None))));
+
+        let failure = Failure::from_error(Exit::Failed, "listen", &error);
+
+        assert_eq!(failure.to_string(), "listen: cannot connect: refused");
+    }
+
+    #[test]
+    fn does_not_say_a_thing_twice() {
+        let error = Layer("cannot read: gone", Some(Box::new(Layer("gone", None))));
+
+        let failure = Failure::from_error(Exit::File, "", &error);
+
+        assert_eq!(failure.to_string(), "cannot read: gone");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_success() {
+        let failure = Failure::output(&io::ErrorKind::BrokenPipe.into());
+
+        assert_eq!(failure.exit(), Exit::Done);
+        assert!(failure.is_silent());
+    }
+}

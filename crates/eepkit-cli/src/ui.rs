@@ -1,0 +1,252 @@
+//! What the user sees: data on standard output, everything else on standard error.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{
+    args::{ColorWhen, Global},
+    failure::Failure,
+};
+
+/// Emphasis for what a user looks for first.
+pub(crate) const STRONG: Style = Style::new().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+const FAINT: Style = Style::new().dimmed();
+
+/// The two outputs of the program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    quiet: bool,
+    /// Whether standard error bears a line that moves: a terminal that no log lines go to.
+    animated: bool,
+    /// Where finished steps are told: they are the show itself in `eepkit demo`.
+    steps: Channel,
+}
+
+/// An output of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Out,
+    Err,
+}
+
+impl Ui {
+    pub(crate) fn new(global: &Global) -> Self {
+        match global.color {
+            ColorWhen::Auto => anstream::ColorChoice::Auto,
+            ColorWhen::Always => anstream::ColorChoice::Always,
+            ColorWhen::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        Self {
+            quiet: global.quiet,
+            animated: !global.quiet && global.verbose == 0 && io::stderr().is_terminal(),
+            steps: Channel::Err,
+        }
+    }
+
+    /// The same outputs, with finished steps told on `channel`.
+    pub(crate) fn with_steps_on(self, channel: Channel) -> Self {
+        Self {
+            steps: channel,
+            ..self
+        }
+    }
+
+    /// A line of data on standard output.
+    pub(crate) fn data(&self, line: impl Display) -> Result<(), Failure> {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::output(&error))
+    }
+
+    /// One JSON object on a line of its own on standard output.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let line = serde_json::to_string(value)
+            .map_err(|error| Failure::output(&io::Error::other(error)))?;
+        self.data(line)
+    }
+
+    /// A line for the user on standard error.
+    pub(crate) fn note(&self, line: impl Display) {
+        if !self.quiet {
+            to_stderr(format_args!("{line}"));
+        }
+    }
+
+    /// A line for the user on standard error that matters even to those who want quiet.
+    pub(crate) fn warn(&self, line: impl Display) {
+        to_stderr(format_args!("{HINT}warning:{HINT:#} {line}"));
+    }
+
+    /// `error:` and `hint:` lines.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.is_silent() {
+            return;
+        }
+        to_stderr(format_args!("{BAD}error:{BAD:#} {failure}"));
+        for hint in failure.hints() {
+            to_stderr(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        }
+    }
+
+    /// Begins something that takes a while.
+    pub(crate) fn step(&self, what: impl Into<String>) -> Step {
+        let what = what.into();
+        let line = self.animated.then(|| moving_line(&what));
+        if line.is_none() && !self.quiet {
+            to_stderr(format_args!("{what} ..."));
+        }
+        Step {
+            ui: *self,
+            line,
+            started: Instant::now(),
+            told: what,
+        }
+    }
+}
+
+/// Something under way. Dropped without [`Step::done`], its moving line vanishes.
+#[derive(Debug)]
+pub(crate) struct Step {
+    ui: Ui,
+    line: Option<ProgressBar>,
+    started: Instant,
+    told: String,
+}
+
+impl Step {
+    /// Tells how far it is; the same text twice is told once.
+    pub(crate) fn update(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        if what == self.told {
+            return;
+        }
+        match &self.line {
+            Some(line) => line.set_message(what.clone()),
+            None => self.ui.note(format_args!("{what} ...")),
+        }
+        self.told = what;
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Ends it well, with what came out. Tells the time it took.
+    pub(crate) fn done(mut self, what: impl Display) -> Result<(), Failure> {
+        if let Some(line) = self.line.take() {
+            line.finish_and_clear();
+        }
+        let time = format!("{:>8}", duration(self.elapsed()));
+        let text = format!("{GOOD}done{GOOD:#} {FAINT}{time}{FAINT:#}  {what}");
+        match self.ui.steps {
+            Channel::Out => self.ui.data(text),
+            Channel::Err => {
+                self.ui.note(text);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.finish_and_clear();
+        }
+    }
+}
+
+fn moving_line(what: &str) -> ProgressBar {
+    // Ten frames a second is as much as a spinner needs.
+    const FRAME: Duration = Duration::from_millis(100);
+
+    let line = ProgressBar::new_spinner();
+    line.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}") {
+        line.set_style(style);
+    }
+    line.set_message(what.to_owned());
+    line.enable_steady_tick(FRAME);
+    line
+}
+
+fn to_stderr(line: impl Display) {
+    // Where standard error is closed there is nowhere left to complain to.
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// A length of time for people: `0.8 ms`, `12 ms`, `1.2 s`, `3 min 20 s`.
+pub(crate) fn duration(time: Duration) -> String {
+    let millis = time.as_secs_f64() * 1_000.0;
+    if millis < 9.95 {
+        format!("{millis:.1} ms")
+    } else if millis < 999.5 {
+        format!("{millis:.0} ms")
+    } else if time < Duration::from_secs(100) {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
+    }
+}
+
+/// A number of bytes for people, in powers of 1024.
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+pub(crate) fn bytes(count: u64) -> String {
+    const KIB: f64 = 1024.0;
+
+    let count_f = count as f64;
+    if count < 1024 {
+        format!("{count} bytes")
+    } else if count_f < KIB * KIB {
+        format!("{:.1} KiB", count_f / KIB)
+    } else if count_f < KIB * KIB * KIB {
+        format!("{:.1} MiB", count_f / KIB / KIB)
+    } else {
+        format!("{:.1} GiB", count_f / KIB / KIB / KIB)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_or_three_digits() {
+        for (micros, text) in [
+            (0, "0.0 ms"),
+            (840, "0.8 ms"),
+            (12_300, "12 ms"),
+            (999_700, "1.0 s"),
+            (1_240_000, "1.2 s"),
+            (200_000_000, "3 min 20 s"),
+        ] {
+            assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_in_powers_of_1024() {
+        for (count, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KiB"),
+            (4 << 20, "4.0 MiB"),
+            (3 << 30, "3.0 GiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}
