@@ -174,3 +174,8 @@ pub mod sim {
     #[doc(no_inline)]
     pub use eepkit_router::sim::*;
 }
+
+/// Compiles the example of the repository's front page.
+#[cfg(all(doctest, feature = "embedded"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -3,7 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use eepkit::{
-    IntoAddress, Listener, Preset, Router, Session, SessionBuilder, Stream,
+    Error, IntoAddress, Listener, Preset, Router, Session, SessionBuilder, Stream,
     sim::{Builder, SimNet},
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -108,11 +108,10 @@ pub(crate) struct Ends {
 
 /// Opens a stream and accepts it, and returns both ends in this order.
 pub(crate) async fn join(from: &Session, to: impl IntoAddress, at: &Listener) -> (Stream, Stream) {
-    let (near, far) = tokio::join!(from.connect(to), at.accept());
-    (
-        near.expect("the peer listens"),
-        far.expect("a stream comes"),
-    )
+    // One that fails must not leave the other waiting.
+    let connecting = async { from.connect(to).await.map_err(Error::from) };
+    let accepting = async { at.accept().await.map_err(Error::from) };
+    tokio::try_join!(connecting, accepting).expect("the peer accepts")
 }
 
 /// Fails the test if `work` takes longer than `limit` of virtual time.
