@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use eepkit::{Stream, WriteHalf};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// When a joined stream is done with.
@@ -52,6 +53,44 @@ impl std::error::Error for PipeError {
     }
 }
 
+/// Joins a stream with `input` and `output`, as [`join`] does.
+///
+/// Unless it comes to a good end the stream is reset, so that the peer does not take a part for the
+/// whole.
+///
+/// # Cancel safety
+///
+/// Dropping the future resets the stream.
+pub(crate) async fn join_stream(
+    stream: Stream,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    until: Until,
+    totals: &mut Totals,
+) -> Result<(), PipeError> {
+    let (reader, writer) = stream.into_split();
+    let mut writer = ResetOnDrop {
+        writer,
+        armed: true,
+    };
+    join((reader, &mut writer.writer), input, output, until, totals).await?;
+    writer.armed = false;
+    Ok(())
+}
+
+struct ResetOnDrop {
+    writer: WriteHalf,
+    armed: bool,
+}
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        if self.armed {
+            self.writer.reset();
+        }
+    }
+}
+
 /// Copies `input` to the stream and the stream to `output`, both at once.
 ///
 /// The end of the input closes our direction of the stream and leaves the other open. Nothing is
@@ -61,7 +100,7 @@ impl std::error::Error for PipeError {
 /// # Cancel safety
 ///
 /// Dropping the future loses what was read and not yet written.
-pub(crate) async fn join(
+async fn join(
     stream: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,

@@ -281,7 +281,7 @@ fn picture(args: &DemoArgs, ui: &Ui) -> Result<(), Failure> {
         "  out: the client's outbound tunnel; in: the server's inbound tunnel; answers take two others"
     ))?;
     ui.data(format_args!(
-        "  a hop is one of the {} routers; it knows its neighbours, and neither end",
+        "  a hop is one of the {} routers; it knows its two neighbours only",
         args.routers
     ))?;
     ui.data("")

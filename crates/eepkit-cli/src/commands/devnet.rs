@@ -91,10 +91,10 @@ pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
         builder = builder.tunnel_length(length.into());
     }
     let mut step = ui.step(format!("starting {} routers", plan.routers));
-    let net = builder
-        .start()
-        .await
-        .map_err(|error| cannot_start(&error))?;
+    let net = builder.start().await.map_err(|error| {
+        let error = eepkit::Error::from(error);
+        Failure::from_kind(error.kind(), CANNOT_START, &error)
+    })?;
     let follow = async {
         loop {
             let ready = net
@@ -108,7 +108,8 @@ pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
     };
     tokio::select! {
         result = net.wait_ready(plan.limit) => result.map_err(|error| {
-            cannot_start(&error).hint("give it more time with --timeout, or start fewer routers")
+            Failure::from_error(Exit::NoRouter, CANNOT_START, &error)
+                .hint("the machine may be too slow for so many routers: start fewer, or give them more time")
         })?,
         () = follow => {}
     }
@@ -117,10 +118,6 @@ pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
         plan.routers
     ))?;
     Ok(net)
-}
-
-fn cannot_start(error: &dyn std::error::Error) -> Failure {
-    Failure::from_error(Exit::NoRouter, "cannot start the private network", error)
 }
 
 fn table(lines: &[RouterLine], ui: &Ui) -> Result<(), Failure> {
@@ -164,3 +161,5 @@ fn explain(lines: &[RouterLine], ui: &Ui) {
 /// How often to look at the routers while they start. Chosen as often as a line may change to be
 /// read.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+const CANNOT_START: &str = "cannot start the private network";

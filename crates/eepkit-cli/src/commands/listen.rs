@@ -116,14 +116,7 @@ pub(super) async fn join_stdio(
     };
     let started = tokio::time::Instant::now();
     let mut totals = Totals::default();
-    let result = pipe::join(
-        stream.into_split(),
-        input,
-        tokio::io::stdout(),
-        until,
-        &mut totals,
-    )
-    .await;
+    let result = pipe::join_stream(stream, input, tokio::io::stdout(), until, &mut totals).await;
     ui.note(format_args!(
         "sent {}, received {} in {}",
         ui::bytes(totals.sent),
@@ -191,8 +184,8 @@ async fn run_command(command: &str, stream: Stream, ui: &Ui) -> Result<ExitStatu
     let joined = match (child.stdout.take(), child.stdin.take()) {
         (Some(output_of_child), Some(input_of_child)) => {
             let mut totals = Totals::default();
-            pipe::join(
-                stream.into_split(),
+            pipe::join_stream(
+                stream,
                 output_of_child,
                 input_of_child,
                 Until::InputEnds,

@@ -189,14 +189,11 @@ fn configure(
 fn no_router(error: StartError) -> Failure {
     let failure = match &error {
         // One line for each of a dozen hosts is for the log.
-        StartError::Reseed(ReseedError::Hosts(failures)) => {
-            tracing::warn!(%failures, "no reseed host was of use");
-            Failure::new(
-                Exit::NoRouter,
-                "cannot start a router: it knows no others yet, and no list of them could be downloaded",
-            )
-            .hint("-v shows what became of each reseed host")
-        }
+        StartError::Reseed(ReseedError::Hosts(_)) => Failure::new(
+            Exit::NoRouter,
+            "cannot start a router: it knows no others yet, and no list of them could be downloaded",
+        )
+        .hint("-v shows what became of each reseed host"),
         _ => Failure::from_error(Exit::NoRouter, "cannot start a router", &error),
     };
     match eepkit::Error::from(error).kind() {
@@ -242,6 +239,13 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 /// Reads an address of the command line.
 pub(super) fn address(text: &str) -> Result<Address, Failure> {
+    if text.contains("://") {
+        return Err(
+            Failure::usage(format!("{text:?} is a URL, not a destination")).hint(
+                "leave out what is before and behind the host name, as in echo.i2p or echo.i2p:80",
+            ),
+        );
+    }
     text.parse::<Address>().map_err(|error| {
         let failure = Failure::from_error(Exit::Usage, "", &error);
         match error.hint() {

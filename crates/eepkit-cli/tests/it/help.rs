@@ -1,0 +1,60 @@
+//! What `--help` says. A change shows as a change of a snapshot.
+
+use insta::assert_snapshot;
+
+use crate::run::eepkit;
+
+fn help(arguments: &[&str]) -> String {
+    let output = eepkit().args(arguments).output().expect("the program runs");
+    assert!(output.status.success(), "{arguments:?}");
+    assert!(output.stderr.is_empty(), "help goes to standard output");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn short_help_lists_the_commands() {
+    assert_snapshot!(help(&["-h"]));
+}
+
+#[test]
+fn long_help_explains_first_steps_and_exit_codes() {
+    assert_snapshot!(help(&["--help"]));
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in [
+        "demo", "devnet", "listen", "connect", "ping", "lookup", "keys",
+    ] {
+        assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
+    }
+    for command in ["new", "transient", "show"] {
+        assert_snapshot!(
+            format!("help_keys_{command}"),
+            help(&["keys", command, "--help"])
+        );
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(help(&["completions", shell]).contains("devnet"), "{shell}");
+    }
+    assert!(help(&["man"]).contains(".SH NAME"));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    help(&["man", &directory.path().to_string_lossy()]);
+    assert!(directory.path().join("eepkit-keys-new.1").exists());
+}
+
+#[test]
+fn no_line_of_help_is_wider_than_a_terminal() {
+    for command in [
+        "demo", "devnet", "listen", "connect", "ping", "lookup", "keys",
+    ] {
+        for line in help(&[command, "--help"]).lines() {
+            assert!(line.chars().count() <= 100, "{command}: {line}");
+        }
+    }
+}

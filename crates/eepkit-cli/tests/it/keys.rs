@@ -1,0 +1,220 @@
+//! Private key files, from making to showing.
+
+use std::path::Path;
+
+use insta::assert_snapshot;
+use tempfile::TempDir;
+
+use crate::run::{report, run_in};
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+/// Runs `eepkit keys ...` and returns what it printed.
+fn keys(directory: &Path, arguments: &[&str]) -> String {
+    let output = run_in(directory, &[&["keys"], arguments].concat());
+    assert!(output.status.success(), "{}", report(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn filtered(directory: &Path, arguments: &[&str]) -> String {
+    report(&run_in(directory, &[&["keys"], arguments].concat()))
+}
+
+/// Values that differ from run to run.
+const FILTERS: [(&str, &str); 4] = [
+    (r"[a-z2-7]{52}\.b32\.i2p", "[B32]"),
+    (r"[A-Za-z0-9~-]{516,}=*", "[BASE64]"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[DATE]"),
+    (r#""expires":\d{10}"#, r#""expires":[UNIX]"#),
+];
+
+#[test]
+fn new_keys_are_shown_and_kept() {
+    let directory = directory();
+    let new = keys(directory.path(), &["new", "a.dat"]);
+    let shown = keys(directory.path(), &["show", "a.dat"]);
+
+    assert_eq!(new, shown);
+    insta::with_settings!({filters => FILTERS}, {
+        assert_snapshot!(shown, @r"
+        address      [B32]
+        signatures   EdDSA_SHA512_Ed25519 (type 7)
+        offline      no: the file holds the destination's own signing key
+        destination  [BASE64]
+        ");
+        assert_snapshot!(keys(directory.path(), &["show", "a.dat", "--json"]), @r#"{"version":1,"file":"a.dat","b32":"[B32]","base64":"[BASE64]","signature_type":{"number":7,"name":"EdDSA_SHA512_Ed25519"},"offline":null}"#);
+    });
+}
+
+#[test]
+fn private_keys_are_shown_on_request_only() {
+    let directory = directory();
+    keys(directory.path(), &["new", "a.dat"]);
+    let file = std::fs::read(directory.path().join("a.dat")).expect("readable");
+    let shown = keys(directory.path(), &["show", "a.dat", "--private"]);
+    let private = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("private      "))
+        .expect("shown");
+
+    assert_eq!(private.len(), file.len().div_ceil(3) * 4);
+    for arguments in [&["show", "a.dat"][..], &["show", "a.dat", "--json"]] {
+        let shown = keys(directory.path(), arguments);
+        // The signing key is the end of the file.
+        assert!(
+            !shown.contains(&private[private.len() - 40..]),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn private_keys_in_base64_are_a_key_file_too() {
+    let directory = directory();
+    keys(directory.path(), &["new", "a.dat"]);
+    let shown = keys(directory.path(), &["show", "a.dat", "--private"]);
+    let private = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("private      "))
+        .expect("shown");
+    std::fs::write(directory.path().join("b.txt"), format!("{private}\n")).expect("writable");
+
+    assert_eq!(
+        keys(directory.path(), &["show", "b.txt"]),
+        keys(directory.path(), &["show", "a.dat"])
+    );
+}
+
+#[test]
+fn every_type_on_offer_can_be_made() {
+    let directory = directory();
+    for (name, number) in [
+        ("ed25519", 7),
+        ("ecdsa-p256", 1),
+        ("ecdsa-p384", 2),
+        ("ecdsa-p521", 3),
+        ("reddsa", 11),
+    ] {
+        keys(directory.path(), &["new", name, "--type", name]);
+        let shown = keys(directory.path(), &["show", name]);
+        assert!(
+            shown.contains(&format!("(type {number})")),
+            "{name}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn a_transient_key_stands_for_the_same_destination() {
+    let directory = directory();
+    let first = |text: String| text.lines().next().map(str::to_owned);
+    let original = keys(directory.path(), &["new", "offline.dat"]);
+    let transient = keys(
+        directory.path(),
+        &["transient", "offline.dat", "server.dat", "--expires", "30d"],
+    );
+
+    assert_eq!(first(original), first(transient));
+    insta::with_settings!({filters => FILTERS}, {
+        assert_snapshot!(keys(directory.path(), &["show", "server.dat"]), @r"
+        address      [B32]
+        signatures   EdDSA_SHA512_Ed25519 (type 7)
+        offline      yes: a transient key, EdDSA_SHA512_Ed25519 (type 7), expires [DATE]
+        destination  [BASE64]
+        ");
+        assert_snapshot!(keys(directory.path(), &["show", "server.dat", "--json"]), @r#"{"version":1,"file":"server.dat","b32":"[B32]","base64":"[BASE64]","signature_type":{"number":7,"name":"EdDSA_SHA512_Ed25519"},"offline":{"expires":[UNIX],"expired":false,"transient_type":{"number":7,"name":"EdDSA_SHA512_Ed25519"}}}"#);
+        assert_snapshot!(filtered(directory.path(), &["transient", "server.dat", "x.dat"]), @r"
+        exit code: 7
+        ----- stdout -----
+
+        ----- stderr -----
+        error: server.dat holds a transient key itself
+        hint: use the file with the destination's own signing key
+        ");
+    });
+}
+
+#[test]
+fn files_are_overwritten_on_request_only() {
+    let directory = directory();
+    let old = keys(directory.path(), &["new", "a.dat"]);
+
+    assert_snapshot!(filtered(directory.path(), &["new", "a.dat"]), @r"
+    exit code: 7
+    ----- stdout -----
+
+    ----- stderr -----
+    error: a.dat exists already
+    hint: choose another name, or overwrite it with --force: the destination in it is lost then
+    ");
+    assert_eq!(keys(directory.path(), &["show", "a.dat"]), old);
+    let new = keys(directory.path(), &["new", "a.dat", "--force"]);
+
+    assert_ne!(new, old);
+}
+
+#[test]
+fn files_that_are_no_keys_are_explained() {
+    let directory = directory();
+    std::fs::write(directory.path().join("junk.dat"), "junk").expect("writable");
+
+    assert_snapshot!(filtered(directory.path(), &["show", "none.dat"]), @r"
+    exit code: 7
+    ----- stdout -----
+
+    ----- stderr -----
+    error: private key file none.dat: No such file or directory (os error 2)
+    hint: make one with `eepkit keys new none.dat`
+    ");
+    assert_snapshot!(filtered(directory.path(), &["show", "junk.dat"]), @r"
+    exit code: 7
+    ----- stdout -----
+
+    ----- stderr -----
+    error: private key file junk.dat: not a private key file: input ended inside destination
+    hint: a private key file holds a destination and its keys, as SAM, i2pd and Java I2P write it
+    ");
+    assert_snapshot!(filtered(directory.path(), &["new", "no/such/directory/a.dat"]), @r"
+    exit code: 7
+    ----- stdout -----
+
+    ----- stderr -----
+    error: cannot write: private key file no/such/directory/a.dat: No such file or directory (os error 2)
+    ");
+}
+
+#[cfg(unix)]
+#[test]
+fn key_files_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = directory();
+    keys(directory.path(), &["new", "a.dat"]);
+    let mode = std::fs::metadata(directory.path().join("a.dat"))
+        .expect("there")
+        .permissions()
+        .mode();
+
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::process::Stdio;
+
+    let directory = directory();
+    keys(directory.path(), &["new", "a.dat"]);
+    let mut child = crate::run::eepkit()
+        .current_dir(directory.path())
+        .args(["keys", "show", "a.dat"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+
+    // It may have written everything before the pipe was closed; then it is success anyway.
+    assert!(child.wait().expect("it ends").success());
+}

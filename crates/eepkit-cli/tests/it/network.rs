@@ -1,0 +1,252 @@
+//! Programs that talk to each other over `eepkit devnet`.
+
+use std::{
+    fs::{self, File},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::run::{Running, eepkit, report};
+
+/// A private network, the addresses of its routers, and a directory for files.
+struct Net {
+    devnet: Running,
+    routers: Vec<Value>,
+    directory: TempDir,
+}
+
+impl Net {
+    fn start() -> Self {
+        let mut command = eepkit();
+        command.args(["devnet", "-n", "6", "--json", "--quiet"]);
+        let devnet = Running::start_for_output(command);
+        let line = devnet.wait_for_line("");
+        let network: Value = serde_json::from_str(&line).expect("one JSON object on one line");
+        assert_eq!(network["version"], 1);
+        let routers = network["routers"].as_array().expect("a list").clone();
+        assert_eq!(routers.len(), 6);
+        Self {
+            devnet,
+            routers,
+            directory: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    fn i2cp(&self, router: usize) -> &str {
+        self.routers[router]["i2cp"].as_str().expect("an address")
+    }
+
+    /// The program with `arguments`, on a router of this network, with short tunnels.
+    fn command(&self, router: usize, arguments: &[&str]) -> Command {
+        let mut command = eepkit();
+        command
+            .current_dir(self.directory.path())
+            .args(arguments)
+            .args(["--router", &format!("i2cp://{}", self.i2cp(router))])
+            .args(["--length", "1", "--quantity", "1"]);
+        command
+    }
+
+    fn run(&self, router: usize, arguments: &[&str]) -> Output {
+        self.command(router, arguments)
+            .output()
+            .expect("the program runs")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+#[test]
+fn programs_talk_over_a_private_network() {
+    let mut net = Net::start();
+
+    files_cross_between_two_routers(&net);
+    a_command_serves_many_streams_until_it_is_interrupted(&net);
+    what_is_not_there_has_its_own_exit_code(&net);
+    an_interrupted_stream_is_no_whole_one(&net);
+    a_signal_ends_waiting(&net);
+    a_network_stops_when_it_is_told_to(&mut net);
+}
+
+fn files_cross_between_two_routers(net: &Net) {
+    // Longer than any buffer on the way, and of different lengths, so that one direction is closed
+    // long before the other.
+    write_noise(&net.file("up"), 1_500_000, 1);
+    write_noise(&net.file("down"), 300_000, 2);
+    let mut listen = net.command(0, &["listen", "--port", "80", "--keys", "server.dat"]);
+    let mut listen = Running::start(with_files(&mut listen, net, "down", "got-up"));
+    let address = listen.wait_for_line("listening on ");
+    assert!(address.ends_with(".b32.i2p:80"), "{address}");
+
+    let mut connect = net.command(1, &["connect", &address]);
+    let mut connect = Running::start(with_files(&mut connect, net, "up", "got-down"));
+
+    connect.wait_for_success();
+    listen.wait_for_success();
+    assert!(fs::read(net.file("up")).ok() == fs::read(net.file("got-up")).ok());
+    assert!(fs::read(net.file("down")).ok() == fs::read(net.file("got-down")).ok());
+}
+
+fn a_command_serves_many_streams_until_it_is_interrupted(net: &Net) {
+    let script = "echo to port $EEPKIT_PORT; tr a-z A-Z";
+    let mut command = net.command(
+        2,
+        &["listen", "-k", "--exec", script, "--keys", "server.dat"],
+    );
+    let mut server = Running::start(take(command.stdout(Stdio::null())));
+    let address = server.wait_for_line("listening on ");
+
+    let clients: Vec<_> = (1..=3)
+        .map(|client| {
+            let (input, output) = (format!("in-{client}"), format!("out-{client}"));
+            fs::write(net.file(&input), format!("hello {client}\n")).expect("writable");
+            let peer = format!("{address}:{client}");
+            let mut command = net.command(client, &["connect", &peer]);
+            Running::start(with_files(&mut command, net, &input, &output))
+        })
+        .collect();
+    for (mut client, number) in clients.into_iter().zip(1..) {
+        client.wait_for_success();
+        let answer = fs::read_to_string(net.file(&format!("out-{number}"))).expect("readable");
+        assert_eq!(answer, format!("to port {number}\nHELLO {number}\n"));
+    }
+
+    ping_and_lookup_find_a_server(net, &address);
+    server.signal("INT");
+    server.wait_for_success();
+}
+
+fn ping_and_lookup_find_a_server(net: &Net, address: &str) {
+    let ping = net.run(3, &["ping", "-c", "3", "-i", "10ms", "--json", address]);
+    assert!(ping.status.success(), "{}", report(&ping));
+    let lines: Vec<Value> = String::from_utf8_lossy(&ping.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let (summary, pings) = lines.split_last().expect("a summary");
+    assert_eq!(pings.len(), 3);
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(summary["sent"], 3);
+    assert!(
+        summary["rtt_min_ms"].as_f64().is_some_and(|rtt| rtt > 0.0),
+        "{summary}"
+    );
+
+    let lookup = net.run(3, &["lookup", "--json", address]);
+    assert!(lookup.status.success(), "{}", report(&lookup));
+    let found: Value = serde_json::from_slice(&lookup.stdout).expect("JSON");
+    assert_eq!(found["b32"], address);
+    let keys = net.run_plain(&["keys", "show", "--json", "server.dat"]);
+    let keys: Value = serde_json::from_slice(&keys.stdout).expect("JSON");
+    assert_eq!(found["base64"], keys["base64"]);
+
+    // A full destination needs no router at all.
+    let base64 = keys["base64"].as_str().expect("text");
+    let again = net.run_plain(&["lookup", "--json", "--", base64]);
+    let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!(again["b32"], address);
+}
+
+fn what_is_not_there_has_its_own_exit_code(net: &Net) {
+    let code = |output: Output| {
+        let report = report(&output);
+        assert!(report.contains("\nerror: "), "{report}");
+        (output.status.code(), report)
+    };
+
+    let (found, report) = code(net.run(1, &["lookup", "nobody-has-this-name.i2p"]));
+    assert_eq!(found, Some(4), "{report}");
+
+    // Well formed, but nobody has ever been there.
+    let b32 = format!("{}.b32.i2p", "a".repeat(52));
+    let (found, report) = code(net.run(1, &["connect", &b32]));
+    assert_eq!(found, Some(4), "{report}");
+
+    // Somebody is there, but not on this port.
+    let mut server = net.command(0, &["listen", "--port", "80", "--keys", "server.dat"]);
+    let server = Running::start(take(&mut server));
+    let address = server.wait_for_line("listening on ").replace(":80", ":81");
+    let (refused, report) = code(net.run(1, &["connect", &address]));
+    assert_eq!(refused, Some(5), "{report}");
+
+    let (timed_out, report) = code(net.run(2, &["listen", "--timeout", "10ms"]));
+    assert_eq!(timed_out, Some(6), "{report}");
+}
+
+fn an_interrupted_stream_is_no_whole_one(net: &Net) {
+    let mut server = net.command(0, &["listen", "--keys", "server.dat"]);
+    let server = server.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut server = Running::start(take(server));
+    let address = server.wait_for_line("listening on ");
+    let mut client = net.command(1, &["connect", &address]);
+    let client = client.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut client = Running::start(take(client));
+    server.wait_for_line("stream from ");
+    client.wait_for_line("done ");
+
+    client.signal("INT");
+
+    assert_eq!(client.wait().code(), Some(130));
+    server.wait_for_line("error: the stream failed: the peer reset the stream");
+    assert_eq!(server.wait().code(), Some(5));
+}
+
+fn a_signal_ends_waiting(net: &Net) {
+    let mut server = net.command(0, &["listen", "--keys", "server.dat"]);
+    let mut server = Running::start(take(server.stdout(Stdio::null())));
+    server.wait_for_line("listening on ");
+
+    server.signal("TERM");
+
+    assert_eq!(server.wait().code(), Some(143));
+}
+
+fn a_network_stops_when_it_is_told_to(net: &mut Net) {
+    net.devnet.signal("TERM");
+    net.devnet.wait_for_success();
+
+    assert!(
+        TcpStream::connect(net.i2cp(0)).is_err(),
+        "a router still listens"
+    );
+}
+
+impl Net {
+    /// The program without a router.
+    fn run_plain(&self, arguments: &[&str]) -> Output {
+        crate::run::run_in(self.directory.path(), arguments)
+    }
+}
+
+/// Standard input and output of a command from and to files.
+fn with_files(command: &mut Command, net: &Net, input: &str, output: &str) -> Command {
+    command.stdin(File::open(net.file(input)).expect("readable"));
+    command.stdout(File::create(net.file(output)).expect("writable"));
+    take(command)
+}
+
+/// The command as a value, after calls that return references.
+fn take(command: &mut Command) -> Command {
+    std::mem::replace(command, Command::new("true"))
+}
+
+/// Bytes that cannot be compressed, the same each time.
+fn write_noise(file: &Path, length: usize, seed: u64) {
+    let mut state = seed;
+    let bytes: Vec<u8> = (0..length)
+        .map(|_| {
+            // Knuth's MMIX generator; its high bits are good enough.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    fs::write(file, bytes).expect("writable");
+}

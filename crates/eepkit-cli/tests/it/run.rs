@@ -1,0 +1,191 @@
+//! Running the program under test.
+
+use std::{
+    fmt::Write,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The program, without anything of the caller's environment that changes what it does.
+pub(crate) fn eepkit() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eepkit"));
+    command.stdin(Stdio::null());
+    for name in [
+        "RUST_LOG",
+        "EEPKIT_ROUTER",
+        "EEPKIT_STATE",
+        "COLUMNS",
+        "CLICOLOR_FORCE",
+    ] {
+        command.env_remove(name);
+    }
+    command.env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program in `directory` to its end.
+pub(crate) fn run_in(directory: &Path, arguments: &[&str]) -> Output {
+    eepkit()
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .expect("the program runs")
+}
+
+/// Exit code and both outputs, as a snapshot shows them.
+pub(crate) fn report(output: &Output) -> String {
+    let mut report = String::new();
+    let code = output
+        .status
+        .code()
+        .map_or_else(|| "none".to_owned(), |code| code.to_string());
+    let _ = writeln!(report, "exit code: {code}");
+    for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        let text = String::from_utf8_lossy(bytes);
+        let _ = writeln!(report, "----- {name} -----\n{}", text.trim_end());
+    }
+    report
+}
+
+/// The program while it runs. Dropped, it is killed.
+#[cfg(unix)]
+pub(crate) struct Running {
+    child: Child,
+    what: String,
+    told: Receiver<String>,
+}
+
+#[cfg(unix)]
+impl Running {
+    /// Starts the program; its lines on standard error can be waited for.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let stderr = child.stderr.take().expect("piped");
+        let what = format!("{:?}", command.get_args().collect::<Vec<_>>());
+        Self {
+            child,
+            what,
+            told: lines(stderr),
+        }
+    }
+
+    /// Starts the program; its lines on standard output can be waited for.
+    pub(crate) fn start_for_output(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let stdout = child.stdout.take().expect("piped");
+        let what = format!("{:?}", command.get_args().collect::<Vec<_>>());
+        Self {
+            child,
+            what,
+            told: lines(stdout),
+        }
+    }
+
+    /// The rest of the first line that starts with `start`.
+    pub(crate) fn wait_for_line(&self, start: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut before = String::new();
+        loop {
+            match self
+                .told
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+            {
+                Ok(line) => match line.strip_prefix(start) {
+                    Some(rest) => return rest.to_owned(),
+                    None => before.push_str(&(line + "\n")),
+                },
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!(
+                        "{}: no line {start:?} in {PATIENCE:?}, only:\n{before}",
+                        self.what
+                    )
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!(
+                        "{}: ended without the line {start:?}, with:\n{before}",
+                        self.what
+                    )
+                }
+            }
+        }
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            if Instant::now() > end {
+                let told: Vec<_> = self.told.try_iter().collect();
+                panic!(
+                    "{}: still runs after {PATIENCE:?}; told last: {told:?}",
+                    self.what
+                );
+            }
+            // The system offers no waiting with a limit.
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for the end, which must be a good one.
+    pub(crate) fn wait_for_success(&mut self) {
+        let status = self.wait();
+        let told: Vec<_> = self.told.try_iter().collect();
+        assert!(
+            status.success(),
+            "{}: {status}; told last: {told:?}",
+            self.what
+        );
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has usually ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lines of an output, read by a thread so that they can be waited for with a limit. More than the
+/// channel holds are left in the pipe.
+#[cfg(unix)]
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (tell, told) = sync_channel(1024);
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if tell.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    told
+}
+
+/// How long a test waits for anything. Far above what it takes on a busy machine.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,0 +1,126 @@
+//! What is said to wrong usage, and how fast.
+
+use std::{net::TcpListener, time::Duration};
+
+use insta::assert_snapshot;
+use tokio::time::Instant;
+
+use crate::run::{report, run_in};
+
+fn here(arguments: &[&str]) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    report(&run_in(directory.path(), arguments))
+}
+
+/// A port of loopback that nothing listens on. Another program may take it, but not within the
+/// fraction of a second in which it is used.
+fn unused_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listener.local_addr().expect("bound").port()
+}
+
+#[test]
+fn an_address_that_is_none_is_explained() {
+    assert_snapshot!(here(&["connect", "example.com"]), @r#"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: "example.com" is not a name on I2P
+    hint: give a destination in base64, a .b32.i2p address, or a name ending in .i2p, each with :port if wanted
+    "#);
+    assert_snapshot!(here(&["lookup", "http://echo.i2p/"]), @r#"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: "http://echo.i2p/" is a URL, not a destination
+    hint: leave out what is before and behind the host name, as in echo.i2p or echo.i2p:80
+    "#);
+    assert_snapshot!(here(&["ping", "echo.i2p:http"]), @r#"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: "http" is not a port (0 to 65535)
+    hint: give a destination in base64, a .b32.i2p address, or a name ending in .i2p, each with :port if wanted
+    "#);
+    assert_snapshot!(here(&["connect", "short.b32.i2p"]), @r"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: this is not a .b32.i2p address: invalid b32 address: expected 52 characters before .b32.i2p
+    hint: give a destination in base64, a .b32.i2p address, or a name ending in .i2p, each with :port if wanted
+    ");
+}
+
+#[test]
+fn a_router_that_is_none_is_explained() {
+    assert_snapshot!(here(&["connect", "echo.i2p", "--router", "127.0.0.1:7654"]), @r"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: invalid value '127.0.0.1:7654' for '--router <ROUTER>': expected `embedded` or `i2cp://HOST:PORT`
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(here(&["connect", "echo.i2p", "--router", "i2cp://example.com:7654"]), @r#"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    error: --router: this is not the address of a router: "example.com" is not an IP address: names are not looked up, because that tells others; use the number, or localhost
+    "#);
+}
+
+#[test]
+fn an_option_that_cannot_work_is_explained() {
+    assert_snapshot!(here(&["listen", "-o", "inbound.length=many"]), @r#"
+    exit code: 2
+    ----- stdout -----
+
+    ----- stderr -----
+    connecting to the router at i2cp://127.0.0.1:7654 ...
+    error: cannot get online: session option inbound.length: option inbound.length cannot be "many": allowed is 0 to 7
+    "#);
+}
+
+#[test]
+fn a_missing_key_file_is_explained() {
+    assert_snapshot!(here(&["connect", "--keys", "none.dat", "echo.i2p"]), @r"
+    exit code: 7
+    ----- stdout -----
+
+    ----- stderr -----
+    error: private key file none.dat: No such file or directory (os error 2)
+    hint: make one with `eepkit keys new none.dat`
+    ");
+}
+
+#[test]
+fn a_missing_router_is_explained_within_seconds() {
+    let router = format!("i2cp://127.0.0.1:{}", unused_port());
+    for arguments in [
+        &["listen"][..],
+        &["connect", "echo.i2p"],
+        &["ping", "echo.i2p"],
+        &["lookup", "echo.i2p"],
+    ] {
+        let started = Instant::now();
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--router", &router]);
+
+        let report = here(&arguments);
+
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{arguments:?} took {:?}",
+            started.elapsed()
+        );
+        insta::with_settings!({filters => vec![(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT")]}, {
+            assert_snapshot!("no_router", report);
+        });
+    }
+}
