@@ -288,12 +288,12 @@ mod tests {
         stop.cancel();
         task.await.unwrap();
 
+        assert!(addresses.recv().await.is_none());
         let calls = fake.calls.lock().unwrap();
         let count = |call: &str| calls.iter().filter(|made| *made == call).count();
         assert_eq!(count("map Tcp(1)"), 4);
         assert_eq!(count("map Udp(2)"), 4);
         assert_eq!(calls[calls.len() - 2..], ["unmap Tcp(1)", "unmap Udp(2)"]);
-        assert!(addresses.recv().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -95,6 +95,7 @@ pub struct Progress {
     /// Why it failed.
     pub failure: Option<String>,
     /// When the router began to start.
+    #[cfg(any(feature = "embedded", test))]
     started: Instant,
 }
 

@@ -159,12 +159,12 @@ impl Reseed {
         }
         match &self.source {
             Source::Nowhere => Err(ReseedError::Never),
-            Source::File(path) => from_file(path, &signers, network_id).await,
-            Source::Hosts(hosts) => self.from_hosts(hosts, &signers, network_id).await,
+            Source::File(path) => read_list(path, &signers, network_id).await,
+            Source::Hosts(hosts) => self.ask_hosts(hosts, &signers, network_id).await,
         }
     }
 
-    async fn from_hosts(
+    async fn ask_hosts(
         &self,
         hosts: &[String],
         signers: &Signers,
@@ -234,7 +234,7 @@ async fn download(
     (host, answer.map_err(HostError::Fetch))
 }
 
-async fn from_file(
+async fn read_list(
     path: &Path,
     signers: &Signers,
     network_id: u8,

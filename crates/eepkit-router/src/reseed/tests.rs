@@ -1,3 +1,5 @@
+use std::slice;
+
 use tokio::net::TcpListener;
 
 use super::{
@@ -204,7 +206,7 @@ async fn reseed(answers: Vec<Answer>) -> Reseed {
 #[tokio::test]
 async fn lists_of_two_hosts_are_joined() {
     let (first, second) = (router_info(2), router_info(2));
-    let files = [&first, &second].map(|info| Draft::of(&[info.clone()]).signed());
+    let files = [&first, &second].map(|info| Draft::of(slice::from_ref(info)).signed());
     let reseed = reseed(files.map(Answer::File).to_vec()).await;
 
     let mut routers = reseed.run(2).await.unwrap();
@@ -218,7 +220,7 @@ async fn lists_of_two_hosts_are_joined() {
 #[tokio::test]
 async fn one_good_host_among_bad_ones_is_enough() {
     let good = router_info(2);
-    let file = Draft::of(&[good.clone()]).signed();
+    let file = Draft::of(slice::from_ref(&good)).signed();
     let mut tampered = file.clone();
     tampered[100] ^= 1;
     let answers = vec![
@@ -291,7 +293,7 @@ async fn a_file_is_taken_instead_of_hosts_and_checked_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("i2pseeds.su3");
     let info = router_info(2);
-    std::fs::write(&path, Draft::of(&[info.clone()]).signed()).unwrap();
+    std::fs::write(&path, Draft::of(slice::from_ref(&info)).signed()).unwrap();
 
     let reseed = Reseed::file(&path).trust_signer(SIGNER).unwrap();
     assert_eq!(reseed.run(2).await.unwrap(), [info]);

@@ -3,6 +3,7 @@
 //! These tests take real time, but wait for events, never for a while.
 
 #![cfg(feature = "embedded")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod devnet;
 mod embedded;
