@@ -17,17 +17,12 @@ impl FromStr for Span {
         let number: u64 = number
             .parse()
             .map_err(|_| "expected a whole number, as in 30s or 2m".to_owned())?;
-        let millis_per_unit = match unit {
-            "ms" => 1,
-            "" | "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(format!("unknown unit {unit:?}; use ms, s, m, h or d")),
+        let unit = if unit.is_empty() { "s" } else { unit };
+        let Some((_, millis_per_unit)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(format!("unknown unit {unit:?}; use ms, s, m, h or d"));
         };
-        let millis = number
-            .checked_mul(millis_per_unit)
-            .ok_or("too long".to_owned())?;
+        let millis = u64::try_from(u128::from(number) * millis_per_unit)
+            .map_err(|_| "too long".to_owned())?;
         if millis == 0 {
             return Err("must be more than 0".to_owned());
         }
@@ -38,16 +33,26 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        match millis {
-            _ if millis % 86_400_000 == 0 => write!(f, "{}d", millis / 86_400_000),
-            _ if millis % 3_600_000 == 0 => write!(f, "{}h", millis / 3_600_000),
-            // Nobody says one minute where a limit is meant.
-            _ if millis % 60_000 == 0 && millis > 60_000 => write!(f, "{}m", millis / 60_000),
-            _ if millis % 1_000 == 0 => write!(f, "{}s", millis / 1_000),
-            _ => write!(f, "{millis}ms"),
+        // Nobody says one minute where a limit is meant, but 60 seconds.
+        let unit = UNITS
+            .iter()
+            .rev()
+            .find(|(name, unit)| millis.is_multiple_of(*unit) && (*name != "m" || millis > *unit));
+        match unit {
+            Some((name, unit)) => write!(f, "{}{name}", millis / unit),
+            None => write!(f, "{millis}ms"),
         }
     }
 }
+
+/// Units of time, in milliseconds.
+const UNITS: [(&str, u128); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 /// A number for each direction: `2` for both, or `2,3` for inbound and outbound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
