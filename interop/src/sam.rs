@@ -31,8 +31,8 @@ pub struct SamSession {
 }
 
 impl SamSession {
-    /// Creates a session. `options` are session options such as `inbound.length=2`, with a space
-    /// between them. Returns when the router says that the session has tunnels.
+    /// Creates a session. `options` are the rest of the command: SIGNATURE_TYPE, and session
+    /// options such as `inbound.length=2`. Returns when the router says that the session has tunnels.
     ///
     /// # Errors
     ///
@@ -42,9 +42,7 @@ impl SamSession {
         let deadline = Instant::now() + limit;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("interop-{}-{number}", std::process::id());
-        let create = format!(
-            "SESSION CREATE STYLE=STREAM ID={id} DESTINATION=TRANSIENT SIGNATURE_TYPE=7 {options}"
-        );
+        let create = format!("SESSION CREATE STYLE=STREAM ID={id} DESTINATION=TRANSIENT {options}");
         bounded(deadline, "SESSION CREATE", async {
             let (mut control, reply) = sam_command(at, &create).await?;
             expect_ok(&reply)?;

@@ -2,28 +2,27 @@
 
 use std::sync::Arc;
 
-use eepkit_interop::{Peer, SamSession};
+use eepkit_interop::Peer;
 use libtest_mimic::Trial;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::lab::{Lab, Outcome, PATIENCE, noise, same};
+use crate::{
+    lab::{Lab, Outcome, PATIENCE, noise, same},
+    net::OURS,
+};
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     lab.add(
         trials,
-        Peer::I2pd,
+        &[Peer::I2pd],
         "i2pd_exchanges_a_mebibyte_with_itself",
-        i2pd_exchanges_a_mebibyte_with_itself,
+        itself,
     );
 }
 
-async fn i2pd_exchanges_a_mebibyte_with_itself(lab: Arc<Lab>) -> Outcome {
-    let (one, other) = lab.sam_addresses(Peer::I2pd).await?;
-    let options = lab.sam_options();
-    let (server, client) = tokio::try_join!(
-        SamSession::create(one, options, PATIENCE),
-        SamSession::create(other, options, PATIENCE),
-    )?;
+async fn itself(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (server, client) = tokio::try_join!(net.sam_on(OURS), net.sam())?;
     let accepting = server.accept().await?;
     let mut outgoing = client.connect(server.destination(), PATIENCE).await?;
     let (mut incoming, peer) = accepting.accepted(PATIENCE).await?;

@@ -1,24 +1,27 @@
 //! What the tests share: the routers of each peer, started when the first test asks for them.
 
-use std::{
-    fmt::Debug, future::Future, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration,
-};
+use std::{fmt::Debug, future::Future, process::ExitCode, sync::Arc, time::Duration};
 
+use eepkit::{ConnectOptions, Error, ErrorKind, Session, Stream};
 use eepkit_interop::{I2pdNet, Peer, interop_is_required, peers};
 use libtest_mimic::{Failed, Trial};
-use tokio::{runtime::Handle, sync::OnceCell, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    runtime::Handle,
+    sync::OnceCell,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::net::Net;
 
 /// How a test ends.
 pub(crate) type Outcome = Result<(), Failed>;
 
 /// How long one step of a test may take. Measured: i2pd takes 20 to 40 s to have tunnels.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long a test may take.
-const TEST_LIMIT: Duration = Duration::from_secs(300);
-
-/// Routers of an i2pd network: four floodfills, two that tests attach to, one to be killed.
-const I2PD_ROUTERS: usize = 7;
+const TEST_LIMIT: Duration = Duration::from_secs(400);
 
 /// Everything that tests share.
 #[derive(Debug)]
@@ -28,7 +31,8 @@ pub(crate) struct Lab {
     required: bool,
     /// Why there is no i2pd network, where that is known before it is tried.
     no_i2pd: Option<String>,
-    i2pd: OnceCell<Result<I2pdNet, String>>,
+    i2pd: OnceCell<Result<Net, String>>,
+    emissary: OnceCell<Result<Net, String>>,
 }
 
 impl Lab {
@@ -41,76 +45,106 @@ impl Lab {
                 .err()
                 .map(|error| error.to_string()),
             i2pd: OnceCell::new(),
+            emissary: OnceCell::new(),
         })
     }
 
-    /// Adds a test with a peer, unless the peer was not asked for. It is skipped, and says so,
-    /// where the peer is missing and not required.
+    /// Adds a test with each of `peers` that was asked for. Where a peer is missing and not
+    /// required, the test is skipped and says so.
     pub(crate) fn add<F>(
         self: &Arc<Self>,
         trials: &mut Vec<Trial>,
-        peer: Peer,
+        peers: &[Peer],
         name: &str,
-        test: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+        test: impl Fn(Arc<Self>, Peer) -> F + Copy + Send + 'static,
     ) where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        if !self.peers.contains(&peer) {
-            return;
-        }
-        let (prefix, missing) = match peer {
-            Peer::I2pd => ("i2pd", self.no_i2pd.clone()),
-            Peer::Emissary => ("emissary", None),
-        };
-        let name = format!("{prefix}::{name}");
-        let skipped = missing.is_some() && !self.required;
-        if let (Some(why), true) = (&missing, skipped) {
-            say(&format!("SKIP: {name}: {why}"));
-        }
-        let lab = self.clone();
-        let trial = Trial::test(name, move || {
-            if let Some(why) = missing {
-                return Err(why.into());
+        for &peer in peers.iter().filter(|peer| self.peers.contains(peer)) {
+            let (prefix, missing) = match peer {
+                Peer::I2pd => ("i2pd", self.no_i2pd.clone()),
+                Peer::Emissary => ("emissary", None),
+            };
+            let name = format!("{prefix}::{name}");
+            let skipped = missing.is_some() && !self.required;
+            if let (Some(why), true) = (&missing, skipped) {
+                say(&format!("SKIP: {name}: {why}"));
             }
-            let runtime = lab.runtime.clone();
-            runtime.block_on(async move {
-                timeout(TEST_LIMIT, test(lab))
-                    .await
-                    .unwrap_or_else(|_| Err(format!("took longer than {TEST_LIMIT:?}").into()))
-            })
-        });
-        trials.push(trial.with_ignored_flag(skipped));
+            let lab = self.clone();
+            let trial = Trial::test(name, move || {
+                if let Some(why) = missing {
+                    return Err(why.into());
+                }
+                let runtime = lab.runtime.clone();
+                runtime.block_on(async move {
+                    timeout(TEST_LIMIT, test(lab, peer))
+                        .await
+                        .unwrap_or_else(|_| Err(format!("took longer than {TEST_LIMIT:?}").into()))
+                })
+            });
+            trials.push(trial.with_ignored_flag(skipped));
+        }
     }
 
-    /// The SAM services of two routers of a peer.
-    pub(crate) async fn sam_addresses(
-        &self,
-        _peer: Peer,
-    ) -> Result<(SocketAddr, SocketAddr), Failed> {
-        let routers = self.i2pd().await?.routers();
-        Ok((routers[4].sam(), routers[5].sam()))
+    /// The network of a peer that its tests share.
+    pub(crate) async fn net(&self, peer: Peer) -> Result<&Net, Failed> {
+        let cell = match peer {
+            Peer::I2pd => &self.i2pd,
+            Peer::Emissary => &self.emissary,
+        };
+        let start = async || Net::start(peer).await.map_err(|error| format!("{error:?}"));
+        cell.get_or_init(start).await.as_ref().map_err(Failed::from)
     }
+}
 
-    /// Options of SAM sessions.
-    ///
-    /// i2pd builds two tunnels at a time, and publishes a lease set only if there is an outbound
-    /// tunnel when an inbound one comes up. With a third inbound tunnel, which comes later, there
-    /// always is.
-    pub(crate) fn sam_options(&self) -> &'static str {
-        "inbound.length=2 outbound.length=2 inbound.quantity=3 outbound.quantity=3 i2cp.leaseSetEncType=4"
-    }
+/// Opens a stream. Tries again while the network does not know the peer, whose lease set may still
+/// be on its way; [`SamSession::connect`] does the same from the other side.
+///
+/// [`SamSession::connect`]: eepkit_interop::SamSession::connect
+pub(crate) async fn connect(session: &Session, to: &str) -> Result<Stream, Failed> {
+    connect_with(session, to, &ConnectOptions::new()).await
+}
 
-    async fn i2pd(&self) -> Result<&I2pdNet, Failed> {
-        let net = self
-            .i2pd
-            .get_or_init(|| async {
-                I2pdNet::start(I2PD_ROUTERS)
-                    .await
-                    .map_err(|error| error.to_string())
-            })
-            .await;
-        net.as_ref().map_err(Failed::from)
+/// As [`connect`], with options.
+pub(crate) async fn connect_with(
+    session: &Session,
+    to: &str,
+    options: &ConnectOptions,
+) -> Result<Stream, Failed> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let error = match session.connect_with(to, options).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => Error::from(error),
+        };
+        if error.kind() != ErrorKind::LeaseSetNotFound || Instant::now() > deadline {
+            return Err(error.into());
+        }
     }
+}
+
+/// Reads to the end, and says how far it got when the end does not come.
+pub(crate) async fn read_to_end(from: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Failed> {
+    read_until(from, usize::MAX).await
+}
+
+/// Reads until there are `len` bytes or the end, and says how far it got when neither comes.
+pub(crate) async fn read_until(
+    from: &mut (impl AsyncRead + Unpin),
+    len: usize,
+) -> Result<Vec<u8>, Failed> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut from = from.take(u64::try_from(len).unwrap_or(u64::MAX));
+    let mut data = Vec::new();
+    let what = loop {
+        match timeout_at(deadline, from.read_buf(&mut data)).await {
+            Ok(Ok(0)) => return Ok(data),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => break error.to_string(),
+            Err(_) => break format!("nothing more within {PATIENCE:?}"),
+        }
+    };
+    Err(format!("after {} bytes: {what}", data.len()).into())
 }
 
 /// Fails with both values unless they are the same.

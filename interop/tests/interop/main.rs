@@ -6,10 +6,18 @@ use libtest_mimic::Arguments;
 
 use crate::lab::Lab;
 
+mod failures;
 mod i2pd_alone;
 mod lab;
+mod net;
+mod streams;
 
 fn main() -> ExitCode {
+    // What the library does is shown when RUST_LOG asks for it, on standard error.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let mut args = Arguments::from_args();
     // The tests wait for tunnels most of the time: all at once take as long as one.
     args.test_threads.get_or_insert(32);
@@ -23,5 +31,7 @@ fn main() -> ExitCode {
     };
     let mut trials = Vec::new();
     i2pd_alone::add(&lab, &mut trials);
+    streams::add(&lab, &mut trials);
+    failures::add(&lab, &mut trials);
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -1,0 +1,94 @@
+//! A network of another software's routers, and the two ways in: eepkit over I2CP, and the
+//! software's own streaming over SAM.
+
+use eepkit::{Devnet, Router, Session, SessionBuilder};
+use eepkit_interop::{I2pdNet, Peer, SamSession};
+use libtest_mimic::Failed;
+
+use crate::lab::{Outcome, PATIENCE};
+
+/// A network of routers.
+#[derive(Debug)]
+pub(crate) enum Net {
+    /// i2pd's, in processes of their own.
+    I2pd(I2pdNet),
+    /// emissary's, in this process.
+    Emissary(Devnet),
+}
+
+/// Routers of a network: up to four floodfills, and the two below.
+const ROUTERS: usize = 6;
+
+/// The router that sessions of eepkit are opened on. No floodfill: i2pd's come first, emissary's
+/// last.
+pub(crate) const OURS: usize = 4;
+
+/// The router whose streams are the other software's.
+const THEIRS: usize = 5;
+
+impl Net {
+    /// Starts one.
+    pub(crate) async fn start(peer: Peer) -> Result<Self, Failed> {
+        Ok(match peer {
+            Peer::I2pd => Self::I2pd(I2pdNet::start(ROUTERS).await?),
+            Peer::Emissary => Self::Emissary(Devnet::start(ROUTERS).await?),
+        })
+    }
+
+    /// A session of eepkit, to be given more options.
+    ///
+    /// Three tunnels, for the reason at [`Net::sam_on`].
+    pub(crate) fn builder(&self) -> Result<SessionBuilder, Failed> {
+        let i2cp = match self {
+            Self::I2pd(net) => net.routers()[OURS].i2cp(),
+            Self::Emissary(net) => net.router(OURS).i2cp_addr(),
+        };
+        let router = Router::attach(&format!("i2cp://{i2cp}"))?;
+        Ok(router.session().tunnel_length(2).tunnel_quantity(3))
+    }
+
+    /// A session of eepkit.
+    pub(crate) async fn session(&self) -> Result<Session, Failed> {
+        Ok(self.builder()?.open_timeout(PATIENCE).open().await?)
+    }
+
+    /// A SAM session, whose streams are the other software's own.
+    pub(crate) async fn sam(&self) -> Result<SamSession, Failed> {
+        self.sam_on(THEIRS).await
+    }
+
+    /// A SAM session on a router of choice.
+    ///
+    /// i2pd builds two tunnels at a time, and publishes a lease set only if there is an outbound
+    /// tunnel when an inbound one comes up. With a third inbound tunnel, which comes later, there
+    /// always is.
+    pub(crate) async fn sam_on(&self, router: usize) -> Result<SamSession, Failed> {
+        const OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \
+                               inbound.quantity=3 outbound.quantity=3 i2cp.leaseSetEncType=4";
+        let at = match self {
+            Self::I2pd(net) => net.routers()[router].sam(),
+            Self::Emissary(net) => {
+                let at = net.router(router).sam_addr();
+                at.ok_or("the devnet serves no SAM")?
+            }
+        };
+        Ok(SamSession::create(at, OPTIONS, PATIENCE).await?)
+    }
+
+    /// Ends the router of eepkit's sessions without a word to them.
+    pub(crate) async fn kill_ours(&self) {
+        match self {
+            Self::I2pd(net) => net.routers()[OURS].kill(),
+            Self::Emissary(net) => net.router(OURS).kill().await,
+        }
+    }
+
+    /// Starts that router again, at the same address.
+    pub(crate) async fn restart_ours(&self) -> Outcome {
+        match self {
+            Self::I2pd(net) => net.routers()[OURS].restart().await?,
+            Self::Emissary(net) => net.router(OURS).restart().await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Our streaming with the streaming of others, in both roles.
+
+use std::{sync::Arc, time::Duration};
+
+use eepkit::{ConnectOptions, Hash, SignatureType, Stream};
+use eepkit_interop::Peer;
+use libtest_mimic::{Failed, Trial};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::lab::{
+    Lab, Outcome, PATIENCE, connect, connect_with, noise, read_to_end, read_until, same,
+};
+
+/// What each side sends in the large exchange.
+const MEBIBYTE: usize = 1 << 20;
+
+pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
+    use Peer::{Emissary, I2pd};
+    lab.add(
+        trials,
+        &[Emissary, I2pd],
+        "both_send_a_mebibyte_when_we_connect",
+        we_connect,
+    );
+    lab.add(
+        trials,
+        &[Emissary, I2pd],
+        "both_send_a_mebibyte_when_they_connect",
+        they_connect,
+    );
+    lab.add(
+        trials,
+        &[Emissary, I2pd],
+        "we_read_all_they_sent_before_they_closed",
+        they_close,
+    );
+    lab.add(
+        trials,
+        &[Emissary, I2pd],
+        "they_read_what_came_with_our_first_packet",
+        early_data,
+    );
+    // What came last before the end, i2pd hands over without the end, and no more than its buffer
+    // holds. Its other tests read everything before they close.
+    lab.add(
+        trials,
+        &[Emissary],
+        "they_read_all_we_sent_before_we_closed",
+        we_close,
+    );
+    // emissary does not answer pings.
+    lab.add(trials, &[I2pd], "pings_are_answered", ping);
+    // emissary opens sessions for Ed25519 destinations only.
+    lab.add(
+        trials,
+        &[I2pd],
+        "streams_from_every_signature_type_arrive",
+        signature_types,
+    );
+}
+
+async fn we_connect(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
+    let accepting = sam.accept().await?;
+    let stream = connect(&session, sam.destination()).await?;
+    let (socket, from) = accepting.accepted(PATIENCE).await?;
+    same("who connected", from, session.destination().to_base64())?;
+    same(
+        "whom we reached",
+        stream.peer().to_base64(),
+        sam.destination().to_owned(),
+    )?;
+    both_send(stream, socket).await
+}
+
+async fn they_connect(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
+    let listener = session.listen(0)?;
+    let to = session.destination().to_base64();
+    let (socket, stream) = tokio::join!(
+        sam.connect(&to, PATIENCE),
+        timeout(PATIENCE, listener.accept()),
+    );
+    let (socket, stream) = (socket?, stream??);
+    same(
+        "who connected",
+        stream.peer().to_base64(),
+        sam.destination().to_owned(),
+    )?;
+    both_send(stream, socket).await
+}
+
+/// Both sides send at the same time and compare what arrives by its hash. Then we close, and the
+/// other side sees the end.
+async fn both_send(stream: Stream, mut socket: TcpStream) -> Outcome {
+    let (ours, theirs) = (noise(1, MEBIBYTE), noise(2, MEBIBYTE));
+    let (mut reader, mut writer) = stream.into_split();
+    let (mut their_reader, mut their_writer) = socket.split();
+    let (arrived_here, arrived_there, (), ()) = tokio::try_join!(
+        async { named("here", read_until(&mut reader, MEBIBYTE).await) },
+        async { named("there", read_until(&mut their_reader, MEBIBYTE).await) },
+        async {
+            writer.write_all(&ours).await?;
+            Ok(writer.flush().await?)
+        },
+        async { Ok(their_writer.write_all(&theirs).await?) },
+    )?;
+    same(
+        "what we received",
+        Hash::of(&arrived_here),
+        Hash::of(&theirs),
+    )?;
+    same(
+        "what they received",
+        Hash::of(&arrived_there),
+        Hash::of(&ours),
+    )?;
+
+    writer.shutdown().await?;
+    let mut more = [0];
+    let after = timeout(PATIENCE, their_reader.read(&mut more)).await??;
+    same("bytes after the end", after, 0)
+}
+
+fn named<T>(what: &str, result: Result<T, Failed>) -> Result<T, Failed> {
+    result.map_err(|error| format!("{what}: {}", error.message().unwrap_or_default()).into())
+}
+
+async fn we_close(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
+    let accepting = sam.accept().await?;
+    let mut stream = connect(&session, sam.destination()).await?;
+    let data = noise(3, 100_000);
+    stream.write_all(&data).await?;
+    stream.shutdown().await?;
+    let (mut socket, _) = accepting.accepted(PATIENCE).await?;
+    let arrived = read_to_end(&mut socket).await?;
+    same("what they received", Hash::of(&arrived), Hash::of(&data))
+}
+
+async fn they_close(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
+    let accepting = sam.accept().await?;
+    let mut stream = connect(&session, sam.destination()).await?;
+    let (mut socket, _) = accepting.accepted(PATIENCE).await?;
+    let data = noise(4, 100_000);
+    socket.write_all(&data).await?;
+    drop(socket);
+    let arrived = read_to_end(&mut stream).await?;
+    same("what we received", Hash::of(&arrived), Hash::of(&data))
+}
+
+async fn early_data(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
+    let accepting = sam.accept().await?;
+    let options = ConnectOptions::new().early_data("GET / HTTP/1.0\r\n\r\n");
+    let _stream = connect_with(&session, sam.destination(), &options).await?;
+    let (mut socket, _) = accepting.accepted(PATIENCE).await?;
+    let mut arrived = [0; 18];
+    timeout(PATIENCE, socket.read_exact(&mut arrived)).await??;
+    same("what they received", &arrived, b"GET / HTTP/1.0\r\n\r\n")
+}
+
+async fn ping(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
+    // Pings to a peer that the network does not know yet are lost.
+    connect(&session, sam.destination()).await?;
+    let round_trip = session
+        .ping(sam.destination(), b"are you there?", PATIENCE)
+        .await?;
+    if round_trip > Duration::from_secs(30) {
+        return Err(format!("a round trip of {round_trip:?} over loopback").into());
+    }
+    Ok(())
+}
+
+/// i2pd checks the signature of each first packet, so each type is one that we sign rightly.
+async fn signature_types(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let types = [
+        SignatureType::ECDSA_SHA256_P256,
+        SignatureType::ECDSA_SHA384_P384,
+        SignatureType::ECDSA_SHA512_P521,
+        SignatureType::ED25519,
+        SignatureType::REDDSA,
+    ];
+    let net = lab.net(peer).await?;
+    let mut sessions = Vec::new();
+    for kind in types {
+        // All at once: each waits for its tunnels.
+        sessions.push(net.builder()?.signature_type(kind).start()?);
+    }
+    let sam = net.sam().await?;
+    for (kind, session) in types.into_iter().zip(&sessions) {
+        session.wait_ready(PATIENCE).await?;
+        let accepting = sam.accept().await?;
+        let mut stream = connect(session, sam.destination()).await?;
+        let (mut socket, from) = accepting.accepted(PATIENCE).await?;
+        same("who connected", from, session.destination().to_base64())?;
+        stream.write_all(b"signed").await?;
+        stream.flush().await?;
+        let arrived = read_until(&mut socket, 6).await?;
+        same(
+            &format!("what arrived from {kind}"),
+            arrived.as_slice(),
+            b"signed".as_slice(),
+        )?;
+    }
+    Ok(())
+}
