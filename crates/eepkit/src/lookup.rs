@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use eepkit_router::link::{self, LookupAnswer, LookupTarget};
 use eepkit_wire::Destination;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     address::Host,
@@ -38,8 +38,7 @@ pub(crate) async fn resolve(
         if !state.stage().has_link() {
             return Err(link::LookupError::SessionLost);
         }
-        // The link keeps to the limit as well, so that it forgets the look-up.
-        ask(shared, target, limit).await
+        search(shared, target, limit).await
     })
     .await
     .unwrap_or(Err(link::LookupError::Timeout));
@@ -73,6 +72,31 @@ pub(crate) async fn resolve(
     Ok(destination)
 }
 
+/// Asks the router, and asks again for a while when it finds nothing: in the first seconds of a
+/// session routers say so of destinations that are there, and a lease set that was published a
+/// moment ago has to get around.
+async fn search(
+    shared: &Shared,
+    target: LookupTarget,
+    limit: Duration,
+) -> Result<LookupAnswer, link::LookupError> {
+    let began = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // The link keeps to the limit as well, so that it forgets the look-up.
+        let left = limit.saturating_sub(began.elapsed());
+        let answer = ask(shared, target.clone(), left).await;
+        let again = matches!(target, LookupTarget::Hash(_))
+            && matches!(answer, Err(link::LookupError::LeaseSetNotFound))
+            && began.elapsed() + pause < PATIENCE.min(limit);
+        if !again {
+            return answer;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Asks the router once. Dropping the future forgets the answer; the link bounds the time.
 pub(crate) async fn ask(
     shared: &Shared,
@@ -85,3 +109,11 @@ pub(crate) async fn ask(
     let answer = shared.lock().lookup(target, limit);
     answer.await.unwrap_or(Err(link::LookupError::SessionLost))
 }
+
+/// Pause after the first search that found nothing, doubled after each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Chosen so that a search that may succeed is made soon after a lease set got around.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How long searches are repeated. Chosen because i2pd and emissary were seen to find nothing that
+/// was there for up to 25 s after a session opened, and nobody should wait longer for a typing error.
+const PATIENCE: Duration = Duration::from_secs(25);

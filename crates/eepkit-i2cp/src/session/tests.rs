@@ -638,7 +638,7 @@ fn the_clock_of_the_router_is_adopted() {
 #[test]
 fn messages_go_out_with_flags_and_deadline() {
     let mut bench = Bench::ready("0.9.66");
-    bench.pass(Duration::from_secs(5) - LEASE_SET_DELAY);
+    bench.pass(Duration::from_secs(5).saturating_sub(LEASE_SET_DELAY));
     bench.command(send(&bench, 42));
     match bench.sent().as_slice() {
         [
