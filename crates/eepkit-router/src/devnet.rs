@@ -72,8 +72,9 @@ const MAX_TUNNEL_LENGTH: usize = 7;
 /// of eight takes less than ten seconds on two busy cores.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Tunnels in each direction that a router keeps for itself. Two, so that one can fail.
-const EXPLORATORY_TUNNELS: usize = 2;
+/// Tunnels in each direction that a router keeps for itself; three is what the routers themselves
+/// use by default.
+const EXPLORATORY_TUNNELS: usize = 3;
 
 /// Traffic that a router admits, bytes per second: more than loopback carries. The router drops
 /// what exceeds it without a word, so it must never be reached.
@@ -220,7 +221,8 @@ impl DevnetBuilder {
         self
     }
 
-    /// How many of them keep the network database, at least 1. Default: a third, at least 2.
+    /// How many of them keep the network database, at least 1. Default: a third, at least 3
+    /// (where there are so many).
     pub fn floodfills(mut self, floodfills: usize) -> Self {
         self.floodfills = Some(floodfills);
         self
@@ -331,7 +333,9 @@ impl DevnetBuilder {
                 format!("{} is not in 2 to {MAX_ROUTERS}", self.routers),
             );
         }
-        let floodfills = self.floodfills.unwrap_or_else(|| (self.routers / 3).max(2));
+        let floodfills = self
+            .floodfills
+            .unwrap_or_else(|| (self.routers / 3).max(3).min(self.routers));
         if floodfills == 0 || floodfills > self.routers {
             return bad(
                 "floodfills",

@@ -50,12 +50,7 @@ const POOL_START: Duration = Duration::ZERO;
 
 /// How long emissary-core waits for the answer to a tunnel build, and for a tunnel test to come
 /// back; its only delays of this length.
-const TUNNEL_PATIENCE: Duration = Duration::from_secs(8);
-
-/// The same in a private network. Chosen because answers take milliseconds on loopback, so that a
-/// request without one after this time is lost even on a busy machine, and the next attempt starts
-/// so much sooner.
-const PRIVATE_TUNNEL_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const TUNNEL_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Binds emissary-core to tokio. Everything goes to the [`Scope`] of the running task.
 #[derive(Debug, Clone)]
@@ -118,8 +113,10 @@ impl core::Runtime for Runtime {
                 () = sleep(duration) => {}
                 () = scope.backup_requested() => {}
             },
-            Some(scope) if duration == TUNNEL_PATIENCE && scope.is_private() => {
-                sleep(PRIVATE_TUNNEL_PATIENCE).await;
+            Some(scope) if duration == TUNNEL_PATIENCE => {
+                let patience = scope.patience();
+                sleep(patience.time()).await;
+                patience.ended();
             }
             _ => sleep(duration).await,
         }

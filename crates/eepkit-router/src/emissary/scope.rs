@@ -6,7 +6,10 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,10 +18,11 @@ use socket2::Socket;
 use tokio::{
     sync::watch,
     task::futures::TaskLocalFuture,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::runtime::TUNNEL_PATIENCE;
 use crate::readiness::Activity;
 
 tokio::task_local! {
@@ -54,6 +58,8 @@ pub(crate) struct Scope {
     backups_requested: watch::Sender<u64>,
     backups_awaited: watch::Sender<u64>,
     bind_error: Mutex<Option<(SocketAddr, io::Error)>>,
+    /// How long the router waits for tunnels, see [`Patience`].
+    patience: AtomicU32,
     /// Whether the router may build tunnels.
     tunnels_allowed: watch::Sender<bool>,
     /// A listening address that was bound before the router started, for it to take.
@@ -72,6 +78,7 @@ impl Scope {
             backups_requested: watch::Sender::new(0),
             backups_awaited: watch::Sender::new(0),
             bind_error: Mutex::new(None),
+            patience: AtomicU32::new(0),
             tunnels_allowed: watch::Sender::new(true),
             reserved: Mutex::new(None),
         })
@@ -180,9 +187,17 @@ impl Scope {
         let _ = requested.changed().await;
     }
 
-    /// Whether the router belongs to a private network.
-    pub(crate) fn is_private(&self) -> bool {
-        matches!(self.reach, Reach::Loopback { .. })
+    /// Begins to wait for the answer to a tunnel build or a tunnel test.
+    pub(crate) fn patience(self: &Arc<Self>) -> Patience {
+        let level = match self.reach {
+            Reach::World => None,
+            Reach::Loopback { .. } => Some(self.patience.load(Ordering::Relaxed)),
+        };
+        Patience {
+            scope: Arc::clone(self),
+            level,
+            began: Instant::now(),
+        }
     }
 
     /// Makes the router wait with its first tunnels, or lets it build them. At first it is let.
@@ -262,6 +277,59 @@ impl Scope {
     }
 }
 
+/// How long a router waits for the answer to a tunnel build or a tunnel test.
+///
+/// On the live network as long as it wants to. In a private network answers take milliseconds, so
+/// that what has not come soon is lost, and a new attempt should not wait for eight seconds. How
+/// soon is soon depends on how busy the machine is: the time doubles when it was waited in vain,
+/// and halves when the answer took a small part of it.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    scope: Arc<Scope>,
+    /// How often the time was doubled; `None` on the live network.
+    level: Option<u32>,
+    began: Instant,
+}
+
+/// The shortest time that a private network's router waits. Chosen because answers take five to
+/// twenty milliseconds on an idle machine.
+const LEAST_PATIENCE: Duration = Duration::from_millis(400);
+
+/// How often [`LEAST_PATIENCE`] may be doubled; then it is [`TUNNEL_PATIENCE`].
+const MAX_LEVEL: u32 = 5;
+
+impl Patience {
+    pub(crate) fn time(&self) -> Duration {
+        self.level.map_or(TUNNEL_PATIENCE, |level| {
+            LEAST_PATIENCE
+                .saturating_mul(1 << level.min(MAX_LEVEL))
+                .min(TUNNEL_PATIENCE)
+        })
+    }
+
+    /// The time is up.
+    pub(crate) fn ended(mut self) {
+        if let Some(level) = self.level.take() {
+            self.scope
+                .patience
+                .fetch_max((level + 1).min(MAX_LEVEL), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Patience {
+    /// The answer came, or nobody waits for it any more.
+    fn drop(&mut self) {
+        if let Some(level) = self.level
+            && self.began.elapsed() < self.time() / 4
+        {
+            self.scope
+                .patience
+                .fetch_min(level.saturating_sub(1), Ordering::Relaxed);
+        }
+    }
+}
+
 /// The connections that routers of one private network have opened to each other.
 ///
 /// When two of emissary-core's routers dial each other at the same time, each rejects the other's
@@ -338,5 +406,72 @@ impl<F: Future> Future for Part<F> {
             return Poll::Pending;
         }
         this.future.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn private() -> Arc<Scope> {
+        let own = SocketAddr::from(([127, 0, 0, 1], 1));
+        Scope::new(Reach::Loopback {
+            dials: Arc::default(),
+            own,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_grows_when_waiting_was_in_vain_and_shrinks_when_answers_come_soon() {
+        let scope = private();
+        assert_eq!(scope.patience().time(), LEAST_PATIENCE);
+
+        // Several at the same time count as one.
+        let (first, second) = (scope.patience(), scope.patience());
+        first.ended();
+        second.ended();
+        let longer = scope.patience();
+        assert_eq!(longer.time(), LEAST_PATIENCE * 2);
+        tokio::time::advance(LEAST_PATIENCE).await;
+        drop(longer);
+        assert_eq!(
+            scope.patience().time(),
+            LEAST_PATIENCE * 2,
+            "that was not soon"
+        );
+
+        drop(scope.patience());
+        assert_eq!(scope.patience().time(), LEAST_PATIENCE);
+        for _ in 0..20 {
+            scope.patience().ended();
+        }
+        assert_eq!(scope.patience().time(), TUNNEL_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn on_the_live_network_patience_is_what_the_router_wants() {
+        let scope = Scope::new(Reach::World);
+        scope.patience().ended();
+        drop(scope.patience());
+        assert_eq!(scope.patience().time(), TUNNEL_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_of_two_dials_between_routers_fails_while_the_first_stands() {
+        let dials = Arc::new(Dials::default());
+        let router = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let scope = |port| {
+            Scope::new(Reach::Loopback {
+                dials: Arc::clone(&dials),
+                own: router(port),
+            })
+        };
+        let (first, second) = (scope(1), scope(2));
+
+        let dial = first.dial(router(2)).await.unwrap();
+        assert!(second.dial(router(1)).await.is_none());
+        assert!(second.dial(router(3)).await.is_some());
+        drop(dial);
+        assert!(second.dial(router(1)).await.is_some());
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::session::{DEADLINE, TestSession};
+use crate::session::{DEADLINE, TestSession, log_to_stderr};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sessions_exchange_messages_over_real_tunnels() {
@@ -28,10 +28,8 @@ async fn two_sessions_exchange_messages_over_real_tunnels() {
     let mut a = TestSession::open(&net.router(0)).await;
     let mut b = TestSession::open(&net.router(1)).await;
 
-    a.send(&b.destination(), b"hello").await;
-    assert_eq!(b.receive().await.body, b"hello"[..]);
-    b.send(&a.destination(), b"and back").await;
-    assert_eq!(a.receive().await.body, b"and back"[..]);
+    a.deliver(&mut b, b"hello").await;
+    b.deliver(&mut a, b"and back").await;
 
     net.stop().await;
 }
@@ -129,13 +127,13 @@ async fn networks_stand_side_by_side_and_do_not_see_each_other() {
     assert!(not_found.is_err());
 
     second.stop().await;
-    a.send(&b.destination(), b"still here").await;
-    assert_eq!(b.receive().await.body, b"still here"[..]);
+    a.deliver(&mut b, b"still here").await;
     first.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_router_loses_its_sessions_and_comes_back_at_its_addresses() {
+    log_to_stderr();
     let net = Devnet::start(6).await.unwrap();
     let router = net.router(0);
     let mut a = TestSession::open(&router).await;
@@ -168,8 +166,7 @@ async fn a_killed_router_loses_its_sessions_and_comes_back_at_its_addresses() {
 
     let mut a = TestSession::open(&router).await;
     let mut b = TestSession::open(&net.router(1)).await;
-    b.send(&a.destination(), b"welcome back").await;
-    assert_eq!(a.receive().await.body, b"welcome back"[..]);
+    b.deliver(&mut a, b"welcome back").await;
     net.stop().await;
 }
 
@@ -319,10 +316,8 @@ async fn how_fast_networks_come_up() {
         let (first, second) = (net.router(0), net.router(1));
         let (mut a, mut b) = tokio::join!(TestSession::open(&first), TestSession::open(&second));
         let sessions = start.elapsed();
-        a.send(&b.destination(), b"ping").await;
-        b.receive().await;
-        b.send(&a.destination(), b"pong").await;
-        a.receive().await;
+        a.deliver(&mut b, b"ping").await;
+        b.deliver(&mut a, b"pong").await;
         let round_trip = start.elapsed();
         let stop = Instant::now();
         net.stop().await;

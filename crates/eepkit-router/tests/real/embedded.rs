@@ -51,10 +51,8 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
 
     let mut here = TestSession::open(&router).await;
     let mut there = TestSession::open(&net.router(0)).await;
-    here.send(&there.destination(), b"from outside").await;
-    assert_eq!(there.receive().await.body, b"from outside"[..]);
-    there.send(&here.destination(), b"from inside").await;
-    assert_eq!(here.receive().await.body, b"from inside"[..]);
+    here.deliver(&mut there, b"from outside").await;
+    there.deliver(&mut here, b"from inside").await;
 
     let before = (router.id(), router.ntcp2_port());
     router.stop().await;

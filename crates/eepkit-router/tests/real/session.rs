@@ -14,7 +14,7 @@ use eepkit_router::{
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 /// How long anything may take here.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,6 +28,7 @@ pub(crate) struct TestSession {
 impl TestSession {
     /// Opens a session with new keys and waits until peers can reach it.
     pub(crate) async fn open(router: &dyn Connector) -> Self {
+        log_to_stderr();
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let keys = Arc::new(PrivateKeys::generate(SignatureType::ED25519, &mut rng).unwrap());
         let mut options = Options::new();
@@ -77,7 +78,7 @@ impl TestSession {
         self.link.submit(command);
     }
 
-    pub(crate) async fn send(&mut self, to: &Destination, body: &'static [u8]) {
+    async fn send(&mut self, to: &Destination, body: &'static [u8]) {
         let payload = Payload {
             protocol: 18,
             from_port: 1,
@@ -96,15 +97,27 @@ impl TestSession {
         self.submit(Command::Send(outgoing)).await;
     }
 
-    pub(crate) async fn receive(&mut self) -> Payload {
-        let received = timeout(DEADLINE, async {
+    /// Sends a message until it arrives: a message can be lost, and is while tunnels lead through
+    /// a router that is no more.
+    pub(crate) async fn deliver(&mut self, peer: &mut Self, body: &'static [u8]) {
+        let to = peer.destination();
+        let delivered = timeout(DEADLINE, async {
+            let mut repeat = interval(Duration::from_secs(1));
             loop {
-                if let Event::Received { payload, .. } = self.event().await {
-                    return payload;
+                tokio::select! {
+                    _ = repeat.tick() => self.send(&to, body).await,
+                    event = peer.event() => match event {
+                        Event::Received { payload, .. } if payload.body == body => return,
+                        Event::Lost(reason) => panic!("the receiver was lost: {reason}"),
+                        _ => {}
+                    },
+                    event = self.event() => if let Event::Lost(reason) = event {
+                        panic!("the sender was lost: {reason}");
+                    },
                 }
             }
         });
-        received.await.expect("no message in time")
+        delivered.await.expect("the message did not arrive");
     }
 
     pub(crate) async fn look_up(
@@ -135,4 +148,14 @@ impl TestSession {
         });
         lost.await.expect("the session was not lost")
     }
+}
+
+/// Shows what the environment variable `RUST_LOG` asks for.
+pub(crate) fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // Only the first test of the process can set it.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

@@ -1,0 +1,391 @@
+//! Opening a session.
+
+use super::*;
+
+#[test]
+fn opens_a_session_step_by_step() {
+    let mut bench = Bench::new(&[("inbound.length", "1")]);
+    match bench.sent().as_slice() {
+        [Message::GetDate(greeting)] => {
+            assert_eq!(greeting.version, Text::new("0.9.66"));
+            assert!(greeting.login.is_empty());
+        }
+        other => panic!("{other:?}"),
+    }
+
+    bench.router(&set_date("0.9.57"));
+    assert_eq!(bench.sent(), [Message::GetBandwidthLimits]);
+
+    bench.router(&Message::BandwidthLimits(BandwidthLimits::default()));
+    match bench.sent().as_slice() {
+        [Message::CreateSession(config)] => {
+            config
+                .verify(u32::try_from(UNIX_NOW.as_secs()).expect("fits"))
+                .expect("signed");
+            assert_eq!(config.options.get("inbound.length"), Some("1"));
+            assert_eq!(config.options.get("i2cp.fastReceive"), Some("true"));
+            assert_eq!(u128::from(config.date), UNIX_NOW.as_millis());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        bench.events().as_slice(),
+        [
+            Event::ClockOffset(0),
+            Event::Connected {
+                router: RouterKind::Unknown,
+                ..
+            }
+        ]
+    ));
+
+    bench.router(&Message::SessionStatus {
+        session: ID,
+        status: SessionStatus::CREATED,
+    });
+    assert!(matches!(
+        bench.events().as_slice(),
+        [Event::Opened(Handle::PRIMARY)]
+    ));
+
+    bench.router(&lease_set_request(ID));
+    match bench.events().as_slice() {
+        [
+            Event::LeaseSetWanted {
+                session: Handle::PRIMARY,
+                leases,
+            },
+        ] => assert_eq!(leases.len(), 2),
+        other => panic!("{other:?}"),
+    }
+
+    bench.command(publish(Handle::PRIMARY));
+    assert_eq!(bench.sent(), [], "i2pd would not notice so fast an answer");
+    bench.pass(LEASE_SET_DELAY);
+    match bench.sent().as_slice() {
+        [Message::CreateLeaseSet2(message)] => {
+            assert_eq!(message.session, ID);
+            assert_eq!(message.lease_set, signed_lease_set());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        bench.events().as_slice(),
+        [Event::LeaseSetSent(Handle::PRIMARY)]
+    ));
+    assert_eq!(bench.timeout, None, "nothing is waited for");
+}
+
+#[test]
+fn a_lease_set_that_took_its_time_is_not_held_back_and_the_last_one_counts() {
+    let mut bench = Bench::ready("0.9.57");
+    bench.router(&lease_set_request(ID));
+    bench.pass(LEASE_SET_DELAY);
+    bench.command(publish(Handle::PRIMARY));
+    assert_eq!(bench.sent().len(), 1);
+
+    bench.router(&lease_set_request(ID));
+    bench.command(publish(Handle::PRIMARY));
+    bench.command(publish(Handle::PRIMARY));
+    bench.pass(LEASE_SET_DELAY);
+    assert_eq!(bench.sent().len(), 1);
+
+    let mut bench = Bench::new(&[]);
+    bench.greet("0.9.63", emissary_limits());
+    bench.router(&Message::SessionStatus {
+        session: ID,
+        status: SessionStatus::CREATED,
+    });
+    bench.router(&lease_set_request(ID));
+    bench.sent();
+    bench.command(publish(Handle::PRIMARY));
+    assert_eq!(bench.sent().len(), 1, "emissary needs no delay");
+}
+
+#[test]
+fn opens_the_same_session_when_every_byte_comes_alone() {
+    let mut bench = Bench::new(&[]);
+    let mut answers = Vec::new();
+    for message in [
+        set_date("0.9.63"),
+        Message::BandwidthLimits(emissary_limits()),
+        Message::SessionStatus {
+            session: ID,
+            status: SessionStatus::CREATED,
+        },
+        lease_set_request(ID),
+    ] {
+        message.encode_frame(&mut answers).expect("fits");
+    }
+    for byte in answers {
+        bench.input(Input::Receive(&[byte]));
+    }
+    assert!(matches!(
+        bench.events().last(),
+        Some(Event::LeaseSetWanted { .. })
+    ));
+}
+
+#[test]
+fn a_known_router_is_not_asked_what_it_is() {
+    let mut bench = Bench::with_keys(keys(), &[], Some(RouterKind::Emissary));
+    bench.sent();
+    bench.router(&set_date("0.9.63"));
+    let sent = bench.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(
+        created_options(&sent).get("i2cp.dontPublishLeaseSet"),
+        Some("false")
+    );
+}
+
+#[test]
+fn emissary_is_told_to_publish_and_others_are_not() {
+    let told = |limits, options: &[(&str, &str)], version: &str| {
+        let mut bench = Bench::new(options);
+        bench.greet(version, limits);
+        let options = created_options(&bench.sent());
+        options.get("i2cp.dontPublishLeaseSet").map(str::to_owned)
+    };
+    let hidden = [("i2cp.dontPublishLeaseSet", "true")];
+    let shown = [("i2cp.dontPublishLeaseSet", "false")];
+    let other = BandwidthLimits::default();
+    assert_eq!(
+        told(emissary_limits(), &[], "0.9.63").as_deref(),
+        Some("false")
+    );
+    assert_eq!(
+        told(emissary_limits(), &hidden, "0.9.63").as_deref(),
+        Some("true")
+    );
+    assert_eq!(told(other, &[], "0.9.67"), None);
+    assert_eq!(told(other, &shown, "0.9.67"), None, "i2pd would hide it");
+    assert_eq!(told(other, &hidden, "0.9.66").as_deref(), Some("true"));
+    assert_eq!(
+        told(other, &hidden, "0.9.67").as_deref(),
+        Some("TRUE"),
+        "i2pd would show it"
+    );
+}
+
+#[test]
+fn login_goes_into_the_greeting_and_not_into_the_session() {
+    let mut bench = Bench::new(&[("i2cp.username", "me"), ("i2cp.password", "sesame")]);
+    match bench.sent().as_slice() {
+        [Message::GetDate(greeting)] => {
+            assert_eq!(greeting.login.get("i2cp.username"), Some("me"));
+            assert_eq!(greeting.login.get("i2cp.password"), Some("sesame"));
+        }
+        other => panic!("{other:?}"),
+    }
+    bench.greet("0.9.66", BandwidthLimits::default());
+    let options = created_options(&bench.sent());
+    assert!(!options.contains_key("i2cp.username"));
+    assert!(!options.contains_key("i2cp.password"));
+}
+
+#[test]
+fn a_router_that_does_not_tell_its_limits_costs_three_seconds() {
+    let mut bench = Bench::new(&[]);
+    bench.router(&set_date("0.9.66"));
+    bench.sent();
+    bench.pass(Duration::from_millis(2_999));
+    assert_eq!(bench.sent(), []);
+    bench.pass(Duration::from_millis(1));
+    created_options(&bench.sent());
+}
+
+#[test]
+fn each_step_of_opening_has_the_common_deadline() {
+    let mut bench = Bench::new(&[]);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(
+        bench.closed(),
+        CloseReason::Timeout("the router did not answer the greeting")
+    );
+
+    let mut bench = Bench::new(&[]);
+    bench.pass(Duration::from_secs(10));
+    bench.greet("0.9.66", BandwidthLimits::default());
+    bench.pass(Duration::from_secs(19));
+    assert!(!bench.session.is_closed());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(
+        bench.closed(),
+        CloseReason::Timeout("the router did not accept the session")
+    );
+}
+
+#[test]
+fn tunnels_have_a_deadline_of_their_own() {
+    let mut bench = Bench::new(&[]);
+    bench.greet("0.9.66", BandwidthLimits::default());
+    bench.router(&Message::SessionStatus {
+        session: ID,
+        status: SessionStatus::CREATED,
+    });
+    bench.pass(Duration::from_secs(599));
+    assert!(!bench.session.is_closed());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(
+        bench.closed(),
+        CloseReason::Timeout("the router built no tunnels")
+    );
+}
+
+#[test]
+fn create_session_is_repeated_to_emissary_alone() {
+    let mut bench = Bench::new(&[]);
+    bench.greet("0.9.63", emissary_limits());
+    bench.sent();
+    bench.pass(Duration::from_secs(7));
+    assert_eq!(bench.sent().len(), 2);
+
+    let mut bench = Bench::new(&[]);
+    bench.greet("0.9.63", BandwidthLimits::default());
+    bench.sent();
+    bench.pass(Duration::from_secs(7));
+    assert_eq!(bench.sent(), []);
+}
+
+#[test]
+fn what_is_no_router_is_said_to_be_none() {
+    let not_i2cp = |bytes: &[u8]| {
+        let mut bench = Bench::new(&[]);
+        bench.input(Input::Receive(bytes));
+        matches!(bench.closed(), CloseReason::NotI2cp(_))
+    };
+    assert!(not_i2cp(b"HTTP/1.1 400 Bad Request\r\n"));
+    assert!(not_i2cp(b"SSH-2.0-OpenSSH_9\r\n"));
+    assert!(not_i2cp(&[0, 0, 0, 0, 99]), "an unknown type");
+    assert!(not_i2cp(&[0, 0, 0, 1, 33, 0]), "a broken SetDate");
+    assert!(
+        not_i2cp(&[0, 0, 0, 3, 20, 0, 1, 1]),
+        "something before SetDate"
+    );
+    assert!(
+        not_i2cp(&[0, 0, 0, 10, 33, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'x']),
+        "no version"
+    );
+}
+
+#[test]
+fn refusals_say_what_was_refused() {
+    let refused = |keys, status| {
+        let mut bench = Bench::with_keys(keys, &[], None);
+        bench.greet("0.9.57", BandwidthLimits::default());
+        bench.router(&Message::SessionStatus {
+            session: SessionId::NONE,
+            status,
+        });
+        bench.closed()
+    };
+    assert_eq!(
+        refused(keys(), SessionStatus::INVALID),
+        CloseReason::Duplicate
+    );
+    assert!(matches!(
+        refused(offline_keys(), SessionStatus::INVALID),
+        CloseReason::Refused(_)
+    ));
+    assert!(matches!(
+        refused(keys(), SessionStatus::REFUSED),
+        CloseReason::Refused(_)
+    ));
+    assert!(matches!(
+        refused(keys(), SessionStatus(99)),
+        CloseReason::Refused(_)
+    ));
+}
+
+#[test]
+fn java_says_goodbye_instead_of_refusing() {
+    let goodbye = |words: &str, steps: usize| {
+        let mut bench = Bench::new(&[]);
+        if steps > 0 {
+            bench.greet("0.9.65", BandwidthLimits::default());
+        }
+        bench.router(&Message::Disconnect(Text::truncated(words)));
+        bench.closed()
+    };
+    assert!(matches!(
+        goodbye("Authorization required", 0),
+        CloseReason::LoginRefused(_)
+    ));
+    assert!(matches!(
+        goodbye("Authorization failed", 1),
+        CloseReason::LoginRefused(_)
+    ));
+    assert_eq!(
+        goodbye("Duplicate destination x", 1),
+        CloseReason::Duplicate
+    );
+    assert_eq!(
+        goodbye("Too many client sessions", 1),
+        CloseReason::Refused("Too many client sessions".to_owned())
+    );
+}
+
+#[test]
+fn a_router_that_is_too_old_is_not_given_a_session() {
+    let mut bench = Bench::new(&[]);
+    bench.greet("0.9.38", BandwidthLimits::default());
+    match bench.closed() {
+        CloseReason::BadOption { key, why } => {
+            assert_eq!(key, "i2cp.leaseSetType");
+            assert_eq!(why, "the router speaks 0.9.38, this needs 0.9.39 or later");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut bench = Bench::new(&[]);
+    bench.router(&Message::SetDate(SetDate {
+        date: 0,
+        version: None,
+    }));
+    bench.router(&Message::BandwidthLimits(BandwidthLimits::default()));
+    assert!(matches!(bench.closed(), CloseReason::BadOption { .. }));
+}
+
+#[test]
+fn what_emissary_cannot_do_is_said_before_the_session_is_opened() {
+    let mut bench = Bench::new(&[("i2cp.leaseSetEncType", "4,0")]);
+    bench.sent();
+    bench.greet("0.9.63", emissary_limits());
+    assert_eq!(bench.sent(), [Message::GetBandwidthLimits]);
+    assert!(matches!(bench.closed(), CloseReason::BadOption { .. }));
+}
+
+#[test]
+fn the_clock_of_the_router_is_adopted() {
+    let mut bench = Bench::new(&[]);
+    let hour = 3_600_000;
+    let theirs = u64::try_from(UNIX_NOW.as_millis()).expect("fits") - hour;
+    let version = Text::new("0.9.66");
+    bench.router(&Message::SetDate(SetDate {
+        date: theirs,
+        version: version.clone(),
+    }));
+    bench.router(&Message::BandwidthLimits(BandwidthLimits::default()));
+    assert!(matches!(
+        bench.events().first(),
+        Some(Event::ClockOffset(-3_600_000))
+    ));
+    match bench.sent().last() {
+        Some(Message::CreateSession(config)) => assert_eq!(config.date, theirs),
+        other => panic!("{other:?}"),
+    }
+    bench.accept();
+
+    // Later it corrects itself.
+    bench.router(&Message::SetDate(SetDate {
+        date: theirs + hour,
+        version,
+    }));
+    bench.command(send(&bench, 0));
+    match bench.sent().as_slice() {
+        [Message::SendMessageExpires(message)] => {
+            assert_eq!(message.expires, theirs + hour + 20_000);
+        }
+        other => panic!("{other:?}"),
+    }
+}
