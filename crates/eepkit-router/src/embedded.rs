@@ -25,6 +25,7 @@
 //! network. I2CP and SAM are offered on loopback only.
 
 use std::{
+    collections::HashSet,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -48,7 +49,7 @@ use crate::{
     emissary::{
         connect,
         identity::Identity,
-        instance::{Addresses, Instance, Parts},
+        instance::{Addresses, Instance, Parts, id_of},
         scope::{Reach, Scope},
     },
     hosts::HostBook,
@@ -87,6 +88,7 @@ pub struct EmbeddedRouter {
 struct Inner {
     addresses: Addresses,
     id: Hash,
+    router_info: Vec<u8>,
     readiness: ReadinessWatch,
     stopped: CancellationToken,
     running: Mutex<Option<Running>>,
@@ -128,6 +130,7 @@ impl EmbeddedRouter {
             i2cp_port: 0,
             sam_port: None,
             allow_local: false,
+            private: None,
             port_mapping: true,
             reporter: Arc::new(Reporter::new()),
         }
@@ -165,6 +168,11 @@ impl EmbeddedRouter {
     /// The hash of its identity.
     pub fn id(&self) -> Hash {
         self.inner.id
+    }
+
+    /// Its router info as it was when the router started, for routers that shall know this one.
+    pub fn router_info(&self) -> &[u8] {
+        &self.inner.router_info
     }
 
     /// Follows how far it is.
@@ -236,6 +244,8 @@ pub struct EmbeddedBuilder {
     i2cp_port: u16,
     sam_port: Option<u16>,
     allow_local: bool,
+    /// The router infos to know from the start, in a private network.
+    private: Option<Vec<Vec<u8>>>,
     port_mapping: bool,
     reporter: Arc<Reporter>,
 }
@@ -329,6 +339,20 @@ impl EmbeddedBuilder {
         self
     }
 
+    /// Makes it a router of a private network, whose routers may be on several machines.
+    ///
+    /// Its routers have this identifier, may be at local addresses, are introduced to each other
+    /// by `routers`, their router infos ([`EmbeddedRouter::router_info`]), and call themselves
+    /// fast and reachable, so that tunnels lead through all of them. There is no reseed and no
+    /// port mapping; where others reach this router is said by [`EmbeddedBuilder::host`]. The list
+    /// may be empty: the first routers start alone, and start again once there are others.
+    ///
+    /// For a private network inside one process see [`devnet`](crate::devnet). Default: none.
+    pub fn private_network(mut self, id: u8, routers: Vec<Vec<u8>>) -> Self {
+        self.private = Some(routers);
+        self.network_id(id).allow_local(true).port_mapping(false)
+    }
+
     /// Whether to open the router's ports in a home gateway, by UPnP. Default: yes.
     pub fn port_mapping(mut self, enabled: bool) -> Self {
         self.port_mapping = enabled;
@@ -363,7 +387,10 @@ impl EmbeddedBuilder {
             Ok((Arc::new(dir), identity, known))
         })
         .await?;
-        if known.routers.len() < FEW_ROUTERS {
+        if let Some(routers) = &self.private {
+            let others = introduced(routers, identity.id(), &mut known);
+            add_routers(&dir, &mut known, others).await?;
+        } else if known.routers.len() < FEW_ROUTERS {
             self.add_reseeded(&dir, &mut known).await?;
         }
 
@@ -379,8 +406,9 @@ impl EmbeddedBuilder {
         };
         let addresses = instance.addresses();
         let router_info = instance.router_info().to_vec();
+        let saved = router_info.clone();
         blocking(move || {
-            dir.save_router_info(&router_info)?;
+            dir.save_router_info(&saved)?;
             let (ntcp2, ssu2) = (addresses.ntcp2_port, addresses.ssu2_port);
             dir.save_ports(Ports { ntcp2, ssu2 })
         })
@@ -395,6 +423,7 @@ impl EmbeddedBuilder {
         let inner = Inner {
             addresses,
             id: instance.id(),
+            router_info,
             readiness: self.reporter.watch(),
             stopped: CancellationToken::new(),
             running: Mutex::new(Some(Running {
@@ -444,9 +473,7 @@ impl EmbeddedBuilder {
                 return Ok(());
             }
         };
-        known.routers.extend_from_slice(&found);
-        let dir = Arc::clone(dir);
-        blocking(move || dir.add_routers(&found)).await
+        add_routers(dir, known, found).await
     }
 
     async fn launch(
@@ -482,6 +509,10 @@ impl EmbeddedBuilder {
                 inbound_count: None,
                 outbound_len: hops,
                 outbound_count: None,
+            }),
+            caps: self.private.is_some().then(|| {
+                // As in a devnet: X, so that tunnels lead through it; R: reachable.
+                if self.floodfill { "XfR" } else { "XR" }.to_owned()
             }),
             floodfill: self.floodfill,
             i2cp_config: Some(I2cpConfig {
@@ -532,6 +563,30 @@ impl EmbeddedBuilder {
             ..Config::default()
         }
     }
+}
+
+/// Those of `routers` that are other routers than `own`; what was known of them is forgotten.
+fn introduced(routers: &[Vec<u8>], own: Hash, known: &mut Known) -> Vec<Vec<u8>> {
+    let id = |info: &Vec<u8>| id_of(info).ok();
+    let ids: HashSet<Hash> = routers.iter().filter_map(id).collect();
+    known
+        .routers
+        .retain(|info| id(info).is_none_or(|id| !ids.contains(&id)));
+    let others = routers
+        .iter()
+        .filter(|info| id(info).is_some_and(|id| id != own));
+    others.cloned().collect()
+}
+
+/// Adds routers to what is known and to the directory.
+async fn add_routers(
+    dir: &Arc<StateDir>,
+    known: &mut Known,
+    routers: Vec<Vec<u8>>,
+) -> Result<(), StartError> {
+    known.routers.extend_from_slice(&routers);
+    let dir = Arc::clone(dir);
+    blocking(move || dir.add_routers(&routers)).await
 }
 
 /// How long file work at the start may take. Chosen because it is a few thousand small files.

@@ -74,6 +74,43 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
     net.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_routers_that_are_introduced_to_each_other_form_a_private_network() {
+    const NETWORK: u8 = 99;
+    let dir = tempfile::tempdir().unwrap();
+    let start = async |index: usize, others: Vec<Vec<u8>>| {
+        EmbeddedRouter::builder(dir.path().join(index.to_string()))
+            .private_network(NETWORK, others)
+            .host([127, 0, 0, 1].into())
+            .floodfill(index < 3)
+            .ssu2(None)
+            .start()
+            .await
+            .unwrap()
+    };
+    let mut infos = Vec::new();
+    for index in 0..5 {
+        let alone = start(index, Vec::new()).await;
+        infos.push(alone.router_info().to_vec());
+        alone.stop().await;
+    }
+
+    let mut routers = Vec::new();
+    for index in 0..5 {
+        routers.push(start(index, infos.clone()).await);
+    }
+    for router in &routers {
+        router.readiness().wait_ready(DEADLINE).await.unwrap();
+    }
+
+    let mut here = TestSession::open(&routers[3]).await;
+    let mut there = TestSession::open(&routers[4]).await;
+    here.deliver(&mut there, b"over a private network").await;
+    for router in &routers {
+        router.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn without_any_router_to_begin_with_the_error_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
