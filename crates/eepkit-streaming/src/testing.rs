@@ -17,8 +17,9 @@ use crate::{
 };
 
 mod link;
+pub mod scenario;
 
-pub use link::{Link, LinkConfig, Loss};
+pub use link::{Link, LinkConfig, Loss, Waits};
 
 /// Keys that are the same for the same `seed`.
 ///
@@ -51,7 +52,7 @@ pub struct Side {
     pub endpoint: Endpoint,
     /// Events in order; a test takes out what it has seen.
     pub events: Vec<Event>,
-    timeout: Option<Instant>,
+    pub(crate) timeout: Option<Instant>,
     #[cfg(test)]
     turns: u64,
 }
@@ -68,7 +69,7 @@ impl Side {
         }
     }
 
-    fn drain(&mut self, now: Instant, mut send: impl FnMut(Transmit)) {
+    pub(crate) fn drain(&mut self, now: Instant, mut send: impl FnMut(Transmit)) {
         loop {
             match self.endpoint.poll_output(now) {
                 Output::Transmit(transmit) => send(transmit),

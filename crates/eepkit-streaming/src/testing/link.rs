@@ -131,7 +131,54 @@ pub struct Link<T> {
     pub lost: u64,
     /// The longest that a packet waited for the rate limit.
     pub longest_wait: Duration,
+    /// How long packets waited for the rate limit, in the order in which they came.
+    pub waits: Waits,
+    /// Tunnel messages sent, those lost included.
+    pub messages: u64,
 }
+
+/// How long packets waited, in whole milliseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Waits {
+    counts: Vec<u32>,
+    total: u64,
+}
+
+impl Waits {
+    fn add(&mut self, wait: Duration) {
+        let ms = usize::try_from(wait.as_millis()).map_or(MAX_WAIT_MS, |ms| ms.min(MAX_WAIT_MS));
+        if self.counts.len() <= ms {
+            self.counts.resize(ms + 1, 0);
+        }
+        self.counts[ms] += 1;
+        self.total += 1;
+    }
+
+    /// The mean, zero without any.
+    pub fn mean(&self) -> Duration {
+        let sum: u64 = (0_u64..)
+            .zip(&self.counts)
+            .map(|(ms, count)| ms * u64::from(*count))
+            .sum();
+        Duration::from_micros((sum * 1000).checked_div(self.total).unwrap_or(0))
+    }
+
+    /// What this share of packets, in per cent, did not exceed.
+    pub fn percentile(&self, percent: u64) -> Duration {
+        let mut left = self.total * percent / 100;
+        for (ms, count) in (0_u64..).zip(&self.counts) {
+            let count = u64::from(*count);
+            if left < count {
+                return Duration::from_millis(ms);
+            }
+            left -= count;
+        }
+        Duration::from_millis(self.counts.len().saturating_sub(1) as u64)
+    }
+}
+
+/// Longer waits count as this.
+const MAX_WAIT_MS: usize = 20_000;
 
 impl<T: Clone> Link<T> {
     /// An empty link; the same `seed` loses the same packets.
@@ -146,6 +193,8 @@ impl<T: Clone> Link<T> {
             count: 0,
             lost: 0,
             longest_wait: Duration::ZERO,
+            waits: Waits::default(),
+            messages: 0,
         }
     }
 
@@ -154,12 +203,17 @@ impl<T: Clone> Link<T> {
         f64::from(self.rng.next_u32()) / f64::from(u32::MAX)
     }
 
-    fn loses(&mut self) -> bool {
+    fn loses(&mut self, messages: u32) -> bool {
         let draw = self.draw();
         match self.config.loss {
             Loss::None => false,
             Loss::All => true,
-            Loss::Random(share) => draw < share,
+            Loss::Random(share) => {
+                // The share is that of packets of two messages; each further one may get lost too.
+                let each = (1.0 - share).sqrt();
+                let arrives = (2..messages).fold(1.0 - share, |arrives, _| arrives * each);
+                draw < 1.0 - arrives
+            }
             Loss::Burst { begin, end, loss } => {
                 let change = self.draw();
                 self.in_burst = if self.in_burst {
@@ -172,21 +226,29 @@ impl<T: Clone> Link<T> {
         }
     }
 
-    /// Puts a packet on its way.
+    /// Puts a packet of full size on its way.
     pub fn send(&mut self, now: Instant, packet: T) {
+        self.send_messages(now, packet, 2);
+    }
+
+    /// Puts a packet on its way that takes this many tunnel messages. Where the rate is limited, two
+    /// count as one packet.
+    pub fn send_messages(&mut self, now: Instant, packet: T, messages: u32) {
         let mut leaves = now;
+        self.messages += u64::from(messages);
         if let Some(rate) = self.config.rate {
             let free = self.free.unwrap_or(now).max(now);
             let wait = free - now;
             self.longest_wait = self.longest_wait.max(wait);
+            self.waits.add(wait);
             if wait.as_secs_f64() * rate > self.config.queue as f64 {
                 self.lost += 1;
                 return;
             }
-            leaves = free + Duration::from_secs_f64(1.0 / rate);
+            leaves = free + Duration::from_secs_f64(f64::from(messages) / 2.0 / rate);
             self.free = Some(leaves);
         }
-        if self.loses() {
+        if self.loses(messages) {
             self.lost += 1;
             return;
         }
