@@ -16,6 +16,7 @@ use crate::{
     StreamId, Transmit, packet::Packet,
 };
 
+pub mod foreign;
 mod link;
 pub mod scenario;
 
