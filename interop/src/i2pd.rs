@@ -54,7 +54,7 @@ impl I2pdNet {
     ///
     /// [`StartError::Missing`] with what to install.
     pub fn prerequisites() -> Result<(), StartError> {
-        find_program()?;
+        i2pd_program()?;
         find_in_path("cc")
             .ok_or_else(|| StartError::Missing("install a C compiler (cc)".to_owned()))?;
         Ok(())
@@ -67,7 +67,7 @@ impl I2pdNet {
     ///
     /// [`StartError::Missing`] when this machine cannot run such a network at all.
     pub async fn start(count: usize) -> Result<Self, StartError> {
-        let program = find_program()?;
+        let program = i2pd_program()?;
         let portudp = knows_portudp(&program)?;
         let dir = TempDir::with_prefix("eepkit-i2pd-")?;
         let shim = build_shim(dir.path())?;
@@ -319,7 +319,8 @@ impl From<io::Error> for StartError {
 }
 
 /// The identity hash of a router info: the hash of the 384 bytes of keys and the certificate.
-fn router_hash(info: &[u8]) -> Option<Hash> {
+/// `None` if the router info is cut short.
+pub fn router_hash(info: &[u8]) -> Option<Hash> {
     const KEYS: usize = 384;
     const CERTIFICATE_HEADER: usize = 3;
     let length = info.get(KEYS + 1..KEYS + CERTIFICATE_HEADER)?;
@@ -328,7 +329,11 @@ fn router_hash(info: &[u8]) -> Option<Hash> {
 }
 
 /// The i2pd of `EEPKIT_I2PD`, or else the one that is installed.
-fn find_program() -> Result<PathBuf, StartError> {
+///
+/// # Errors
+///
+/// [`StartError::Missing`] with what to install.
+pub fn i2pd_program() -> Result<PathBuf, StartError> {
     if !cfg!(target_os = "linux") {
         return Err(StartError::Missing(
             "the i2pd network needs Linux".to_owned(),

@@ -1,0 +1,321 @@
+//! The measurement: which transfers, in which order, and what is noted of each.
+
+mod lab;
+mod load;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    lab::{Lab, Pair},
+    load::Load,
+};
+use crate::{
+    agent::RAW_DATA,
+    args::{Options, RouterSoftware},
+    chart,
+    link_profile::LinkProfile,
+    prerequisites, report,
+    ui::Ui,
+    wire::{Sample, SessionKind},
+};
+
+/// One transfer.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Transfer {
+    pub(crate) network: String,
+    pub(crate) link: String,
+    pub(crate) side: Side,
+    pub(crate) round: u32,
+    /// Which one on its sessions, from 1.
+    pub(crate) nth: u32,
+    pub(crate) bytes: u64,
+    /// Why it did not end well.
+    pub(crate) failure: Option<String>,
+    /// Until there was a stream, seconds.
+    pub(crate) connect: f64,
+    /// From the first step of connecting to the last byte, seconds.
+    pub(crate) seconds: f64,
+    /// Seconds since the beginning, and bytes that had arrived.
+    pub(crate) series: Vec<(f64, u64)>,
+    /// What this machine did meanwhile.
+    pub(crate) load: Load,
+    /// Bytes per second that the busiest host sent.
+    pub(crate) busiest_host: f64,
+    /// Packets that the links lost by chance, and at full queues.
+    pub(crate) lost_packets: (u64, u64),
+    /// What our streaming told of itself.
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Transfer {
+    /// Bytes per second, of a transfer that ended well.
+    pub(crate) fn goodput(&self) -> Option<f64> {
+        (self.failure.is_none() && self.seconds > 0.0).then(|| self.bytes as f64 / self.seconds)
+    }
+}
+
+/// Whose streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Side {
+    /// The router's.
+    Theirs,
+    /// eepkit's.
+    Ours,
+}
+
+/// How many datagrams pass.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RawRate {
+    pub(crate) network: String,
+    pub(crate) link: String,
+    pub(crate) steps: Vec<RawStep>,
+}
+
+/// One step of [`RawRate`].
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct RawStep {
+    /// Datagrams on their way at most.
+    pub(crate) window: u64,
+    /// Bytes per second that the router took, and that were delivered.
+    pub(crate) taken: f64,
+    pub(crate) delivered: f64,
+    /// Part of the datagrams that did not arrive.
+    pub(crate) lost: f64,
+}
+
+impl RawRate {
+    /// The most that was delivered, bytes per second.
+    pub(crate) fn best(&self) -> f64 {
+        let delivered = self.steps.iter().map(|step| step.delivered);
+        delivered.fold(0.0, f64::max)
+    }
+}
+
+/// Everything that was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) transfers: Vec<Transfer>,
+    pub(crate) raw: Vec<RawRate>,
+    /// What the routers call themselves, by network.
+    pub(crate) versions: Vec<(RouterSoftware, String)>,
+}
+
+/// How long a session may take to open. Measured: i2pd takes 20 to 60 s for its first ones.
+const OPEN: Duration = Duration::from_secs(180);
+
+/// Datagrams on their way at the first step of [`RawRate`]; each step has twice as many.
+const RAW_WINDOW: u64 = 16;
+const RAW_STEPS: u32 = 8;
+
+/// How long a step takes, and how long stragglers are waited for.
+const RAW_DURATION: Duration = Duration::from_secs(4);
+const RAW_DRAIN: Duration = Duration::from_secs(2);
+
+/// Measures everything that was asked for; ends early, and tidily, on Ctrl-C.
+pub(crate) async fn run(options: Options) -> Result<(), String> {
+    prerequisites::check(&options)?;
+    fs::create_dir_all(&options.output)
+        .map_err(|error| format!("--output {}: {error}", options.output.display()))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut results = Results::default();
+    // What is dropped here when a signal comes removes routers and namespaces.
+    let measured = tokio::select! {
+        measured = all(&options, &mut results) => measured,
+        _ = interrupt.recv() => Err("interrupted".to_owned()),
+        _ = terminate.recv() => Err("terminated".to_owned()),
+    };
+    if !results.transfers.is_empty() {
+        report::write(&options, &results)?;
+        chart::write(&options, &results)?;
+    }
+    measured
+}
+
+async fn all(options: &Options, results: &mut Results) -> Result<(), String> {
+    let runs = options.networks.len() * options.links.len();
+    let transfers = u64::from(options.rounds * options.transfers * 2) * runs as u64;
+    let ui = Ui::new(transfers);
+    let temporary;
+    let state: &Path = match &options.state {
+        Some(state) => state,
+        None => {
+            temporary = tempfile::TempDir::with_prefix("eepkit-wan-")
+                .map_err(|error| format!("no temporary directory: {error}"))?;
+            temporary.path()
+        }
+    };
+    for &software in &options.networks {
+        ui.doing(&format!("starting {} {software} routers", options.routers));
+        let dir: PathBuf = state.join(software.as_str());
+        let lab = Lab::start(software, options, &dir).await?;
+        results.versions.push((software, lab.version().to_owned()));
+        let mut run = Run {
+            software,
+            options,
+            ui: &ui,
+            lab: &lab,
+            results,
+        };
+        for link in &options.links {
+            run.measure(link).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The measurement of one network.
+struct Run<'a> {
+    software: RouterSoftware,
+    options: &'a Options,
+    ui: &'a Ui,
+    lab: &'a Lab,
+    results: &'a mut Results,
+}
+
+impl Run<'_> {
+    async fn measure(&mut self, link: &LinkProfile) -> Result<(), String> {
+        self.lab.set_link(link.clone());
+        for round in 1..=self.options.rounds {
+            self.round(link, round).await?;
+        }
+        if !self.options.no_raw {
+            self.raw(link).await?;
+        }
+        report::save(self.options, self.results)
+    }
+
+    async fn round(&mut self, link: &LinkProfile, round: u32) -> Result<(), String> {
+        let software = self.software;
+        let name = format!("{software}, {link}, round {round}");
+        self.ui.doing(&format!("{name}: opening sessions"));
+        let (theirs, ours) = tokio::join!(
+            self.lab.open(SessionKind::Theirs, self.options, OPEN),
+            self.lab.open(SessionKind::Ours, self.options, OPEN),
+        );
+        let pairs = [(Side::Theirs, theirs), (Side::Ours, ours)];
+        for nth in 1..=self.options.transfers {
+            // By turns, and who is first changes too.
+            let first_is_ours = (round + nth) % 2 == 1;
+            let order = if first_is_ours { [1, 0] } else { [0, 1] };
+            for (side, pair) in order.map(|index| &pairs[index]) {
+                let label = match side {
+                    Side::Theirs => software.as_str(),
+                    Side::Ours => "eepkit",
+                };
+                self.ui
+                    .transferring(&format!("{name}: {label}"), self.options.bytes);
+                let transfer = self.transfer(link, *side, pair, (round, nth)).await;
+                self.ui.finished();
+                self.ui.say(&report::line(&transfer));
+                self.results.transfers.push(transfer);
+            }
+        }
+        for (_, pair) in pairs {
+            if let Ok(pair) = pair {
+                self.lab.close(pair).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn transfer(
+        &self,
+        link: &LinkProfile,
+        side: Side,
+        pair: &Result<Pair, String>,
+        (round, nth): (u32, u32),
+    ) -> Transfer {
+        let before = (Load::now(), self.lab.counters());
+        // Other data each time, so that nothing kept from before can pass for it.
+        let seed = self.options.seed + u64::from(round * 1000 + nth);
+        let outcome = match pair {
+            Ok(pair) => {
+                self.lab
+                    .transfer(pair, self.options, seed, |bytes| self.ui.transferred(bytes))
+                    .await
+            }
+            Err(why) => Err((format!("no session: {why}"), Vec::new())),
+        };
+        let (load, after) = (Load::now().since(&before.0), self.lab.counters());
+        let sent = after.sent.iter().zip(&before.1.sent);
+        let busiest = sent.map(|(after, before)| after - before).max();
+        let (failure, moved) = match outcome {
+            Ok(moved) => (None, moved),
+            Err((why, samples)) => (Some(why), lab::Moved::nothing(samples)),
+        };
+        Transfer {
+            network: self.software.as_str().to_owned(),
+            link: link.name.clone(),
+            side,
+            round,
+            nth,
+            bytes: self.options.bytes,
+            failure,
+            connect: moved.connect,
+            seconds: moved.seconds,
+            series: moved.series,
+            lost_packets: (
+                after.lost - before.1.lost,
+                after.overflowed - before.1.overflowed,
+            ),
+            busiest_host: busiest.unwrap_or(0) as f64 / load.seconds.max(1e-3),
+            load,
+            samples: moved.samples,
+        }
+    }
+
+    /// Has more and more datagrams on their way, until fewer arrive than before.
+    async fn raw(&mut self, link: &LinkProfile) -> Result<(), String> {
+        let name = format!("{}, {link}: datagrams", self.software);
+        self.ui.doing(&name);
+        let pair = match self.lab.open(SessionKind::Raw, self.options, OPEN).await {
+            Ok(pair) => pair,
+            Err(why) => {
+                self.ui.say(&format!("{name}: no session: {why}"));
+                return Ok(());
+            }
+        };
+        let mut steps: Vec<RawStep> = Vec::new();
+        for step in 0..RAW_STEPS {
+            let window = RAW_WINDOW << step;
+            let (sent, count) = self
+                .lab
+                .raw_step(&pair, window, RAW_DURATION, RAW_DRAIN)
+                .await?;
+            let spread = count.last.saturating_sub(count.first).max(RAW_DURATION);
+            let bytes = |messages: u64| (messages * RAW_DATA as u64) as f64;
+            let before = steps.last().map_or(0.0, |step| step.delivered);
+            let delivered = bytes(count.messages) / spread.as_secs_f64();
+            steps.push(RawStep {
+                window,
+                taken: bytes(sent) / RAW_DURATION.as_secs_f64(),
+                delivered,
+                lost: 1.0 - count.messages as f64 / (sent.max(1)) as f64,
+            });
+            let rate = delivered / 1e6;
+            self.ui
+                .doing(&format!("{name}: {window} under way, {rate:.2} MB/s"));
+            if delivered < before * 0.7 {
+                break;
+            }
+        }
+        self.lab.close(pair).await;
+        let raw = RawRate {
+            network: self.software.as_str().to_owned(),
+            link: link.name.clone(),
+            steps,
+        };
+        self.ui
+            .say(&format!("{name}: {:.2} MB/s", raw.best() / 1e6));
+        self.results.raw.push(raw);
+        Ok(())
+    }
+}

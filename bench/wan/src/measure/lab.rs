@@ -1,0 +1,291 @@
+//! A network of routers that stands, and the two agents that use it.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use crate::{
+    args::{Options, RouterSoftware},
+    hosts::Hosts,
+    link_profile::LinkProfile,
+    network::Network,
+    remote::Agent,
+    switch::{Counters, Switch},
+    wire::{Answer, Ask, RawCount, Received, Sample, Sent, SessionKind, SessionPlan, Slot},
+};
+
+/// A network and its agents. Dropping it ends and removes everything; the fields go in this order.
+#[derive(Debug)]
+pub(super) struct Lab {
+    software: RouterSoftware,
+    sender: Agent,
+    receiver: Agent,
+    network: Network,
+    _hosts: Hosts,
+    switch: Switch,
+    next_slot: AtomicU32,
+}
+
+/// Two sessions, one at each agent.
+#[derive(Debug)]
+pub(super) struct Pair {
+    /// Its number at both agents.
+    slot: Slot,
+    /// The receiver's destination.
+    to: String,
+}
+
+/// What a transfer came to.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) connect: f64,
+    pub(super) seconds: f64,
+    pub(super) series: Vec<(f64, u64)>,
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Moved {
+    /// Of a transfer that failed.
+    pub(super) fn nothing(samples: Vec<Sample>) -> Self {
+        Self {
+            connect: 0.0,
+            seconds: 0.0,
+            series: Vec::new(),
+            samples,
+        }
+    }
+}
+
+/// How long an agent may take for what needs no network.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+impl Lab {
+    /// Makes hosts and starts their routers.
+    pub(super) async fn start(
+        software: RouterSoftware,
+        options: &Options,
+        dir: &Path,
+    ) -> Result<Self, String> {
+        let routers = usize::from(options.routers);
+        let (hosts, devices) = Hosts::create(routers, options.tcp.as_deref())?;
+        // The routers get to know each other without delay.
+        let switch = Switch::start(devices, LinkProfile::local(), options.seed)
+            .map_err(|error| format!("no thread for the switch: {error}"))?;
+        let network = Network::start(software, &hosts, options, dir).await?;
+        // The last two hosts; the first serve the network database.
+        let agent = |host: usize| {
+            let errors = dir.join(format!("agent-{host}.stderr"));
+            Agent::start(hosts.namespace(host), &errors)
+        };
+        Ok(Self {
+            software,
+            sender: agent(routers - 2)?,
+            receiver: agent(routers - 1)?,
+            network,
+            _hosts: hosts,
+            switch,
+            next_slot: AtomicU32::new(0),
+        })
+    }
+
+    /// What the routers call themselves.
+    pub(super) fn version(&self) -> &str {
+        &self.network.version
+    }
+
+    pub(super) fn set_link(&self, link: LinkProfile) {
+        self.switch.set(link);
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.switch.counters()
+    }
+
+    /// Opens a session at each agent.
+    pub(super) async fn open(
+        &self,
+        kind: SessionKind,
+        options: &Options,
+        limit: Duration,
+    ) -> Result<Pair, String> {
+        let slot = self.next_slot.fetch_add(1, Ordering::Relaxed);
+        let inbound = match (kind, options.our_inbound) {
+            (SessionKind::Ours | SessionKind::Raw, Some(inbound)) => inbound,
+            _ => options.tunnels,
+        };
+        let plan = SessionPlan {
+            emissary: self.software == RouterSoftware::Emissary,
+            hops: options.hops,
+            inbound,
+            outbound: options.tunnels,
+            limit,
+        };
+        let (sender, receiver) = tokio::join!(
+            self.sender
+                .answer(Ask::Open { slot, kind, plan }, limit + AT_ONCE),
+            self.receiver
+                .answer(Ask::Open { slot, kind, plan }, limit + AT_ONCE),
+        );
+        sender?;
+        match receiver? {
+            Answer::Opened { destination } => Ok(Pair {
+                slot,
+                to: destination,
+            }),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+
+    /// Ends the sessions of a pair.
+    pub(super) async fn close(&self, pair: Pair) {
+        let Pair { slot, .. } = pair;
+        // An agent that is gone has closed them.
+        let _ = tokio::join!(
+            self.sender.answer(Ask::Close { slot }, AT_ONCE),
+            self.receiver.answer(Ask::Close { slot }, AT_ONCE),
+        );
+    }
+
+    /// Moves data from one agent to the other. What went wrong comes with what our streaming told
+    /// until then.
+    pub(super) async fn transfer(
+        &self,
+        pair: &Pair,
+        options: &Options,
+        seed: u64,
+        progress: impl Fn(u64),
+    ) -> Result<Moved, (String, Vec<Sample>)> {
+        let (slot, bytes, limit) = (pair.slot, options.bytes, options.limit);
+        let nothing = |why: String| (why, Vec::new());
+        let mut receiving = self
+            .receiver
+            .ask(Ask::Receive { slot, bytes, limit })
+            .await
+            .map_err(nothing)?;
+        let listening = timeout(AT_ONCE, receiving.next()).await;
+        match listening {
+            Ok(Ok(Answer::Listening)) => {}
+            Ok(Ok(answer)) => return Err(nothing(unexpected(&answer))),
+            Ok(Err(why)) => return Err(nothing(why)),
+            Err(_) => return Err(nothing("the receiver does not listen".to_owned())),
+        }
+        let send = Ask::Send {
+            slot,
+            to: pair.to.clone(),
+            bytes,
+            seed,
+            limit,
+        };
+        let mut sending = self.sender.ask(send).await.map_err(nothing)?;
+        let both = async {
+            let sent = async {
+                match sending.next().await? {
+                    Answer::Sent(sent) => Ok(sent),
+                    answer => Err(unexpected(&answer)),
+                }
+            };
+            let received = async {
+                loop {
+                    match receiving.next().await? {
+                        Answer::Progress { bytes } => progress(bytes),
+                        Answer::Received(received) => return Ok(received),
+                        answer => return Err(unexpected(&answer)),
+                    }
+                }
+            };
+            tokio::try_join!(sent, received)
+        };
+        let outcome = timeout(limit + AT_ONCE, both).await;
+        let (sending, receiving) = (sending.id, receiving.id);
+        let samples = self.release(sending, receiving).await;
+        let outcome = outcome.unwrap_or_else(|_| Err("not done in time".to_owned()));
+        match outcome.and_then(|(sent, received)| moved(&sent, &received)) {
+            Ok(moved) => Ok(Moved { samples, ..moved }),
+            Err(why) => Err((why, samples)),
+        }
+    }
+
+    /// Gives both ends of a transfer up, and gets what our streaming told of itself.
+    async fn release(&self, sending: u64, receiving: u64) -> Vec<Sample> {
+        let released = tokio::join!(
+            self.sender
+                .answer(Ask::Release { request: sending }, AT_ONCE),
+            self.receiver
+                .answer(Ask::Release { request: receiving }, AT_ONCE),
+        );
+        self.sender.forget(sending);
+        self.receiver.forget(receiving);
+        match released.0 {
+            Ok(Answer::Released { samples }) => samples,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Keeps so many datagrams on their way for a while. Tells how many the router took and how
+    /// many arrived.
+    pub(super) async fn raw_step(
+        &self,
+        pair: &Pair,
+        window: u64,
+        duration: Duration,
+        drain: Duration,
+    ) -> Result<(u64, RawCount), String> {
+        let slot = pair.slot;
+        let watch = Ask::RawWatch {
+            slot,
+            duration: duration + drain,
+        };
+        let mut watching = self.receiver.ask(watch).await?;
+        let send = Ask::RawSend {
+            slot,
+            to: pair.to.clone(),
+            window,
+            duration,
+        };
+        let sending = self.sender.answer(send, duration + AT_ONCE);
+        let counting = async {
+            loop {
+                match watching.next().await? {
+                    Answer::RawNewest { newest } => {
+                        let came = Ask::RawCame { slot, newest };
+                        self.sender.answer(came, AT_ONCE).await?;
+                    }
+                    Answer::RawCount(count) => return Ok(count),
+                    answer => return Err(unexpected(&answer)),
+                }
+            }
+        };
+        let outcome = tokio::try_join!(sending, counting);
+        self.receiver.forget(watching.id);
+        match outcome? {
+            (Answer::RawSent { messages }, count) => Ok((messages, count)),
+            (answer, _) => Err(unexpected(&answer)),
+        }
+    }
+}
+
+/// Puts together what both ends say.
+fn moved(sent: &Sent, received: &Received) -> Result<Moved, String> {
+    if sent.sha256 != received.sha256 {
+        return Err("what arrived is not what was sent (SHA-256 differs)".to_owned());
+    }
+    let since = |time: Duration| time.saturating_sub(sent.began).as_secs_f64();
+    let Some(&(end, _)) = received.series.last() else {
+        return Err("nothing arrived".to_owned());
+    };
+    let series = received.series.iter();
+    Ok(Moved {
+        connect: since(sent.connected),
+        seconds: since(end),
+        series: series.map(|&(time, bytes)| (since(time), bytes)).collect(),
+        samples: Vec::new(),
+    })
+}
+
+fn unexpected(answer: &Answer) -> String {
+    format!("an agent answered something else: {answer:?}")
+}

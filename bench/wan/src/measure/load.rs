@@ -1,0 +1,76 @@
+//! How busy this machine is: where routers share few cores, that is what limits them.
+
+use std::fs;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// What the machine did in a time, or, from [`Load::now`], since it was started.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Load {
+    /// Length of the time.
+    pub(crate) seconds: f64,
+    /// Part of all cores' time that was spent working, 0 to 1.
+    pub(crate) busy: f64,
+    #[serde(skip)]
+    at: Option<Instant>,
+    #[serde(skip)]
+    ticks: (u64, u64),
+}
+
+impl Load {
+    /// The counters as they are.
+    pub(crate) fn now() -> Self {
+        Self {
+            seconds: 0.0,
+            busy: 0.0,
+            at: Some(Instant::now()),
+            ticks: fs::read_to_string("/proc/stat")
+                .ok()
+                .and_then(|text| ticks(&text))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// What happened since `before`.
+    pub(crate) fn since(self, before: &Self) -> Self {
+        let seconds = match (self.at, before.at) {
+            (Some(now), Some(then)) => (now - then).as_secs_f64(),
+            _ => 0.0,
+        };
+        let worked = self.ticks.0.saturating_sub(before.ticks.0);
+        let all = self.ticks.1.saturating_sub(before.ticks.1).max(1);
+        Self {
+            seconds,
+            busy: worked as f64 / all as f64,
+            ..self
+        }
+    }
+}
+
+/// Ticks spent working and ticks altogether, of all cores (proc(5), `/proc/stat`).
+fn ticks(text: &str) -> Option<(u64, u64)> {
+    let line = text.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        // What follows, the time of guests, is contained in the first two.
+        .take(8)
+        .collect();
+    let all: u64 = ticks.iter().sum();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some((all - idle, all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_not_work() {
+        let text = "cpu  10 1 5 80 4 0 0 0 7 0\ncpu0 1 1 1 1 1\n";
+        assert_eq!(ticks(text), Some((16, 100)));
+        assert_eq!(ticks(""), None);
+        assert_eq!(ticks("cpu  1 2"), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Networks of routers, one router on each host.
+
+pub(crate) mod emissary;
+mod i2pd;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    process::Child,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    args::{Options, RouterSoftware},
+    hosts::Hosts,
+};
+
+/// How many of the first routers serve the network database. Chosen because i2pd asks three of
+/// them before it gives a look-up up, and passes a lease set on to three others.
+const FLOODFILLS: usize = 4;
+
+/// The network number: neither the live network's (2) nor those of devnets and tests.
+const NETWORK: u8 = 88;
+
+/// Where every router takes connections and packets of others.
+const PORT: u16 = 20_000;
+
+/// How long a router may take to write its router info. Measured: below a second.
+const IDENTITY: Duration = Duration::from_secs(30);
+
+/// How often to look whether it has.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Running routers. Dropping them ends them.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// What the routers call themselves.
+    pub(crate) version: String,
+    _routers: Vec<Child>,
+}
+
+impl Network {
+    /// Starts a router on every host, twice: first for its identity, then with everyone's router
+    /// info in its network database, so that nobody needs a reseed.
+    pub(crate) async fn start(
+        software: RouterSoftware,
+        hosts: &Hosts,
+        options: &Options,
+        dir: &Path,
+    ) -> Result<Self, String> {
+        match software {
+            RouterSoftware::I2pd => i2pd::start(hosts, options, dir).await,
+            RouterSoftware::Emissary => emissary::start(hosts, options, dir).await,
+        }
+    }
+}
+
+/// The directories of the routers, made.
+fn directories(options: &Options, dir: &Path) -> Result<Vec<PathBuf>, String> {
+    (0..options.routers)
+        .map(|router| {
+            let path = dir.join(router.to_string());
+            fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(path)
+        })
+        .collect()
+}
+
+/// Waits for the router info that a router writes, and reads it.
+async fn router_info(dir: &Path, router: &mut Child) -> Result<Vec<u8>, String> {
+    let path = dir.join("router.info");
+    let deadline = Instant::now() + IDENTITY;
+    loop {
+        // Written at once: a file of this size is one write.
+        match fs::read(&path) {
+            Ok(info) if !info.is_empty() => return Ok(info),
+            _ => {}
+        }
+        if let Ok(Some(status)) = router.try_wait()
+            && !status.success()
+        {
+            return Err(format!("a router ended: {status}; see {}", dir.display()));
+        }
+        if Instant::now() > deadline {
+            return Err(format!("a router has no identity; see {}", dir.display()));
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Ends routers and waits until they are gone.
+async fn stop(routers: Vec<Child>) {
+    for mut router in routers {
+        // Fails only for a process that is gone already.
+        let _ = router.kill().await;
+    }
+}

@@ -1,0 +1,111 @@
+//! A network of emissary routers: eepkit's embedded router, in a process on each host.
+
+use std::{fs, path::Path};
+
+use eepkit::{QUIET_FILTER, Router};
+use tokio::{io::AsyncReadExt as _, process::Child};
+use tracing_subscriber::EnvFilter;
+
+use super::{FLOODFILLS, NETWORK, Network, PORT, directories, router_info, stop};
+use crate::{
+    args::{Options, RouterOptions, Transport},
+    hosts::Hosts,
+    remote::{command, this_program},
+    switch::address,
+    wire::{I2CP, SAM},
+};
+
+/// Traffic that a router admits, bytes per second: more than these hosts carry. The router drops
+/// what exceeds it without a word.
+const BANDWIDTH: usize = 10_000_000_000;
+
+/// Tunnels of others that may lead through a router: more than there are.
+const TRANSIT: usize = 5000;
+
+/// The version of emissary that this program is built with.
+const VERSION: &str = "emissary 0.4";
+
+pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Result<Network, String> {
+    let dirs = directories(options, dir)?;
+    let spawn_all = |others: Option<&Path>| -> Result<Vec<Child>, String> {
+        let dirs = dirs.iter().enumerate();
+        dirs.map(|(router, dir)| spawn(hosts, router, dir, options.transport, others))
+            .collect()
+    };
+    let mut routers = spawn_all(None)?;
+    let others = dir.join("others");
+    fs::create_dir_all(&others).map_err(|error| format!("{}: {error}", others.display()))?;
+    for (number, (router, dir)) in routers.iter_mut().zip(&dirs).enumerate() {
+        let info = router_info(dir, router).await?;
+        let path = others.join(number.to_string());
+        fs::write(&path, info).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    stop(routers).await;
+    Ok(Network {
+        version: VERSION.to_owned(),
+        _routers: spawn_all(Some(&others))?,
+    })
+}
+
+fn spawn(
+    hosts: &Hosts,
+    router: usize,
+    dir: &Path,
+    transport: Transport,
+    others: Option<&Path>,
+) -> Result<Child, String> {
+    let mut command = command(
+        hosts.namespace(router),
+        &this_program()?,
+        &dir.join("stderr"),
+    )?;
+    command
+        .arg("router")
+        .arg("--dir")
+        .arg(dir)
+        .args(["--host", &address(router).to_string()])
+        .args(["--transport", transport.as_str()]);
+    if router < FLOODFILLS {
+        command.arg("--floodfill");
+    }
+    if let Some(others) = others {
+        command.arg("--others").arg(others);
+    }
+    command
+        .spawn()
+        .map_err(|error| format!("cannot start an emissary router: {error}"))
+}
+
+/// Runs one router in this process, until standard input ends.
+pub(crate) async fn run(options: RouterOptions) -> Result<(), String> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET_FILTER));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let mut others = Vec::new();
+    if let Some(dir) = &options.others {
+        let files = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        for file in files.flatten() {
+            others.push(fs::read(file.path()).map_err(|error| error.to_string())?);
+        }
+    }
+    let router = Router::embedded(options.dir)
+        .private_network(NETWORK, others)
+        .host(options.host)
+        .floodfill(options.floodfill)
+        .ntcp2(options.transport.ntcp2().then_some(PORT))
+        .ssu2(options.transport.ssu2().then_some(PORT))
+        .bandwidth(BANDWIDTH, 1.0)
+        .transit_tunnels(Some(TRANSIT))
+        .i2cp_port(I2CP.port())
+        .sam_port(Some(SAM.port()))
+        .start()
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut rest = Vec::new();
+    // Nothing is ever sent: this is the end of the process that measures.
+    let _ = tokio::io::stdin().read_to_end(&mut rest).await;
+    router.stop().await;
+    Ok(())
+}

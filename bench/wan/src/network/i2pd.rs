@@ -1,0 +1,125 @@
+//! A network of i2pd routers.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use eepkit_interop::{i2pd_program, router_hash};
+use tokio::process::{Child, Command};
+
+use super::{FLOODFILLS, NETWORK, Network, PORT, directories, router_info, stop};
+use crate::{
+    args::{Options, Transport},
+    hosts::Hosts,
+    remote::command,
+    switch::address,
+    wire::{I2CP, SAM},
+};
+
+pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Result<Network, String> {
+    let program = i2pd_program().map_err(|error| error.to_string())?;
+    let version = version(&program).await?;
+    let dirs = directories(options, dir)?;
+    for (router, dir) in dirs.iter().enumerate() {
+        let text = configuration(dir, address(router), router < FLOODFILLS, options.transport);
+        let path = dir.join("router.conf");
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let spawn_all = || -> Result<Vec<Child>, String> {
+        let dirs = dirs.iter().enumerate();
+        dirs.map(|(router, dir)| spawn(&program, hosts.namespace(router), dir))
+            .collect()
+    };
+
+    let mut routers = spawn_all()?;
+    let mut infos = Vec::new();
+    for (router, dir) in routers.iter_mut().zip(&dirs) {
+        infos.push(router_info(dir, router).await?);
+    }
+    stop(routers).await;
+    for (router, dir) in dirs.iter().enumerate() {
+        for (other, info) in infos.iter().enumerate() {
+            if other != router {
+                learn(dir, info)?;
+            }
+        }
+    }
+    Ok(Network {
+        version,
+        _routers: spawn_all()?,
+    })
+}
+
+fn spawn(program: &Path, namespace: &str, dir: &Path) -> Result<Child, String> {
+    command(namespace, program, &dir.join("stderr"))?
+        .arg(format!("--datadir={}", dir.display()))
+        .arg(format!("--conf={}", dir.join("router.conf").display()))
+        .arg("--tunconf=/dev/null")
+        .spawn()
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))
+}
+
+/// Puts the router info of another router into a router's network database.
+fn learn(dir: &Path, info: &[u8]) -> Result<(), String> {
+    let hash = router_hash(info).ok_or("i2pd wrote a router info that is cut short")?;
+    let hash = hash.to_base64();
+    let shelf: PathBuf = dir.join("netDb").join(format!("r{}", &hash[..1]));
+    let path = shelf.join(format!("routerInfo-{hash}.dat"));
+    fs::create_dir_all(&shelf)
+        .and_then(|()| fs::write(&path, info))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// "i2pd 2.45.1".
+async fn version(program: &Path) -> Result<String, String> {
+    let output = Command::new(program).arg("--version").output().await;
+    let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut words = text
+        .split_whitespace()
+        .skip_while(|word| *word != "version");
+    Ok(format!("i2pd {}", words.nth(1).unwrap_or("of no version")))
+}
+
+/// The configuration file. The address book is on because i2pd 2.45 crashes at STREAM CONNECT
+/// without one; of the exploratory tunnels the outbound ones are longer so that a session's first
+/// outbound tunnels are up before its inbound ones, without which i2pd does not publish the lease
+/// set before the next inbound tunnel comes.
+fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transport) -> String {
+    let (ntcp2, ssu2) = (transport.ntcp2(), transport.ssu2());
+    format!(
+        "netid = {NETWORK}\n\
+         host = {host}\n\
+         address4 = {host}\n\
+         port = {PORT}\n\
+         ipv4 = true\n\
+         ipv6 = false\n\
+         nat = false\n\
+         reservedrange = false\n\
+         floodfill = {floodfill}\n\
+         bandwidth = X\n\
+         share = 100\n\
+         log = file\n\
+         logfile = {log}\n\
+         loglevel = warn\n\
+         [http]\nenabled = false\n\
+         [httpproxy]\nenabled = false\n\
+         [socksproxy]\nenabled = false\n\
+         [sam]\nenabled = true\naddress = {sam}\nport = {sam_port}\n\
+         [i2cp]\nenabled = true\naddress = {i2cp}\nport = {i2cp_port}\nsinglethread = false\n\
+         [bob]\nenabled = false\n\
+         [reseed]\nurls =\nyggurls =\nthreshold = 0\n\
+         [ntcp2]\nenabled = {ntcp2}\npublished = {ntcp2}\n\
+         [ssu2]\nenabled = {ssu2}\npublished = {ssu2}\n\
+         [limits]\ntransittunnels = 5000\n\
+         [addressbook]\nenabled = true\n\
+         [exploratory]\ninbound.length = 1\noutbound.length = 3\n",
+        log = dir.join("log").display(),
+        sam = SAM.ip(),
+        sam_port = SAM.port(),
+        i2cp = I2CP.ip(),
+        i2cp_port = I2CP.port(),
+    )
+}

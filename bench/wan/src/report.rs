@@ -1,0 +1,263 @@
+//! What was measured, as text: a table for people, and every number for programs.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+};
+
+use serde::Serialize;
+
+use crate::{
+    args::{Options, RouterSoftware},
+    link_profile::LinkProfile,
+    measure::{Results, Side, Transfer},
+};
+
+/// One line about a transfer.
+pub(crate) fn line(transfer: &Transfer) -> String {
+    let Transfer {
+        network,
+        link,
+        side,
+        round,
+        nth,
+        ..
+    } = transfer;
+    let who = match side {
+        Side::Theirs => network.as_str(),
+        Side::Ours => "eepkit",
+    };
+    let mut text = format!("{network:8} {link:6} round {round}.{nth} {who:8} ");
+    match (transfer.goodput(), &transfer.failure) {
+        (Some(goodput), _) => {
+            let _ = write!(
+                text,
+                "{:6.3} MB/s in {:5.1} s (connected after {:.2} s), cores {:.0} % busy",
+                goodput / 1e6,
+                transfer.seconds,
+                transfer.connect,
+                transfer.load.busy * 100.0
+            );
+        }
+        (None, why) => {
+            let why = why.as_deref().unwrap_or("no time was measured");
+            let _ = write!(text, "failed: {why}");
+        }
+    }
+    if let Some(last) = transfer.samples.last() {
+        let _ = write!(
+            text,
+            "; window {} rtt {:.0} ms, {} of {} packets resent",
+            last.window,
+            last.rtt_ms.unwrap_or_default(),
+            last.resent,
+            last.sent
+        );
+    }
+    text
+}
+
+/// Goodputs of a kind of transfer: median, least, most, in MB/s.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&least, &most) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            (values[middle - 1] + values[middle]) / 2.0
+        };
+        Some(Self {
+            median,
+            least,
+            most,
+        })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            median,
+            least,
+            most,
+        } = self;
+        write!(f, "{median:.2} ({least:.2}-{most:.2})")
+    }
+}
+
+/// Which transfers of a session a column shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Which {
+    All,
+    First,
+    Later,
+}
+
+impl Results {
+    fn spread(
+        &self,
+        network: RouterSoftware,
+        link: &LinkProfile,
+        side: Side,
+        which: Which,
+    ) -> Option<Spread> {
+        let chosen = self.of(network, link, side).filter(|transfer| match which {
+            Which::All => true,
+            Which::First => transfer.nth == 1,
+            Which::Later => transfer.nth > 1,
+        });
+        // A transfer that failed moved nothing in its time; leaving it out would reward it.
+        let values = chosen.map(|transfer| transfer.goodput().unwrap_or(0.0) / 1e6);
+        Spread::of(values.collect())
+    }
+
+    /// The transfers of a side on a network and a link.
+    pub(crate) fn of(
+        &self,
+        network: RouterSoftware,
+        link: &LinkProfile,
+        side: Side,
+    ) -> impl Iterator<Item = &Transfer> {
+        self.transfers.iter().filter(move |transfer| {
+            transfer.network == network.as_str()
+                && transfer.link == link.name
+                && transfer.side == side
+        })
+    }
+}
+
+/// The table, in Markdown.
+fn table(options: &Options, results: &Results) -> String {
+    let mut text = format!(
+        "{} bytes per transfer, {} routers, tunnels of {} hops, {} each way, {}. \
+         MB/s from the first step of connecting to the last byte: median (least-most) of {} rounds.\n\n\
+         | routers | link | theirs, over SAM | ours, first | ratio | ours, again | ratio \
+         | datagrams | limit |\n|---|---|---|---|---|---|---|---|---|\n",
+        options.bytes,
+        options.routers,
+        options.hops,
+        options.tunnels,
+        options.transport.as_str(),
+        options.rounds,
+    );
+    for (network, version) in &results.versions {
+        for link in &options.links {
+            let spread = |side, which| results.spread(*network, link, side, which);
+            let Some(theirs) = spread(Side::Theirs, Which::All) else {
+                continue;
+            };
+            let first = spread(Side::Ours, Which::First);
+            let again = spread(Side::Ours, Which::Later);
+            let raw = results
+                .raw
+                .iter()
+                .find(|raw| raw.network == network.as_str() && raw.link == link.name);
+            let megabytes = |rate: Option<f64>| {
+                rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.2}", rate / 1e6))
+            };
+            let _ = writeln!(
+                text,
+                "| {version} | {link}: {about} | {theirs} | {first} | {ratio_first} | {again} | \
+                 {ratio_again} | {raw} | {limit} |",
+                about = link.describe(),
+                first = or_dash(first),
+                ratio_first = ratio(first, theirs),
+                again = or_dash(again),
+                ratio_again = ratio(again, theirs),
+                raw = megabytes(raw.map(|raw| raw.best())),
+                limit = megabytes(link.limit()),
+            );
+        }
+    }
+    let failed = results
+        .transfers
+        .iter()
+        .filter(|transfer| transfer.failure.is_some());
+    for transfer in failed {
+        let _ = writeln!(text, "\n{}", line(transfer));
+    }
+    text
+}
+
+fn or_dash(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| "-".to_owned(), |spread| spread.to_string())
+}
+
+fn ratio(ours: Option<Spread>, theirs: Spread) -> String {
+    match ours {
+        Some(ours) if theirs.median > 0.0 => format!("{:.2}", ours.median / theirs.median),
+        _ => "-".to_owned(),
+    }
+}
+
+/// Prints the table, and writes it and every number.
+pub(crate) fn write(options: &Options, results: &Results) -> Result<(), String> {
+    save(options, results)?;
+    // A reader that went away does not want it.
+    let _ = writeln!(io::stdout(), "{}", table(options, results));
+    Ok(())
+}
+
+/// Writes what there is so far, for the case that the rest does not come.
+pub(crate) fn save(options: &Options, results: &Results) -> Result<(), String> {
+    let mut lines = String::new();
+    let mut add = |line: Result<String, serde_json::Error>| {
+        // Numbers, strings and lists of them.
+        if let Ok(line) = line {
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+    };
+    for transfer in &results.transfers {
+        add(serde_json::to_string(&Line::Transfer(transfer)));
+    }
+    for raw in &results.raw {
+        add(serde_json::to_string(&Line::Datagrams(raw)));
+    }
+    for (name, text) in [("wan.md", table(options, results)), ("wan.jsonl", lines)] {
+        let path = options.output.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A line of `wan.jsonl`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Transfer(&'a Transfer),
+    Datagrams(&'a crate::measure::RawRate),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_whatever_the_order() {
+        let spread = Spread::of(vec![3.0, 1.0, 2.0]).unwrap();
+        assert_eq!(spread.to_string(), "2.00 (1.00-3.00)");
+        let spread = Spread::of(vec![4.0, 1.0, 2.0, 3.0]).unwrap();
+        assert_eq!(spread.to_string(), "2.50 (1.00-4.00)");
+        assert_eq!(Spread::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn there_is_no_ratio_to_nothing() {
+        let one = Spread::of(vec![1.0]).unwrap();
+        let nothing = Spread::of(vec![0.0]).unwrap();
+        assert_eq!(ratio(Some(one), one), "1.00");
+        assert_eq!(ratio(Some(one), nothing), "-");
+        assert_eq!(ratio(None, one), "-");
+    }
+}
