@@ -34,9 +34,9 @@ impl AckState {
         if arrival.close {
             return now;
         }
-        // In the beginning every second packet, whatever the pace: the sender's window is small and
-        // grows by what we acknowledge.
-        let enough = if self.received < FIRST_PACKETS {
+        // In the beginning every second packet: the sender's window is small and grows by what we
+        // acknowledge.
+        let enough = if pace.prompt && self.received < FIRST_PACKETS {
             pace.packets.min(2)
         } else {
             pace.packets
@@ -45,8 +45,7 @@ impl AckState {
             arrival.inserted,
             Inserted::Early { hole: true } | Inserted::InOrder { filled: true }
         );
-        let urgent = arrival.asked
-            || news
+        let urgent = (pace.prompt && (arrival.asked || news))
             || self.pending >= enough
             || (arrival.holes && pace.every_packet_in_holes);
         if urgent {
@@ -119,7 +118,7 @@ mod tests {
     #[test]
     fn a_hole_is_reported_at_once_but_not_more_often_than_the_peer_likes() {
         let now = Instant::now();
-        let pace = PeerKind::I2pd.ack_pace(RTT);
+        let pace = PeerKind::Eepkit.ack_pace(RTT);
         let mut ack = AckState::default();
         let hole = Arrival {
             inserted: Inserted::Early { hole: true },
@@ -129,6 +128,30 @@ mod tests {
         assert_eq!(ack.on_packet(now, &pace, hole), now);
         ack.on_sent(now);
         assert_eq!(ack.on_packet(now, &pace, hole), now + pace.spacing);
+    }
+
+    #[test]
+    fn i2pd_hears_of_everything_in_its_time_but_of_the_end() {
+        let now = Instant::now();
+        let pace = PeerKind::I2pd.ack_pace(RTT);
+        let mut ack = AckState::default();
+        let hole = Arrival {
+            inserted: Inserted::Early { hole: true },
+            holes: true,
+            ..arrival()
+        };
+        let asked = Arrival {
+            asked: true,
+            ..arrival()
+        };
+        let close = Arrival {
+            close: true,
+            ..arrival()
+        };
+        for arrival in [arrival(), hole, asked] {
+            assert_eq!(ack.on_packet(now, &pace, arrival), now + pace.delay);
+        }
+        assert_eq!(ack.on_packet(now, &pace, close), now);
     }
 
     #[test]

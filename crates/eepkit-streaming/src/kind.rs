@@ -110,19 +110,23 @@ impl PeerKind {
         let ms = Duration::from_millis;
         match self {
             // Three acknowledgements that name a hole make Java resend: every packet while there is
-            // one. Its window is small, so every second packet otherwise.
+            // one. It asks where it wants one; every fourth packet otherwise is as good as every one.
             Self::Unknown | Self::Java | Self::I2pPlus => AckPace {
-                packets: 2,
+                packets: 4,
                 delay: (rtt / 16).clamp(ms(1), ms(120)),
                 spacing: Duration::ZERO,
                 every_packet_in_holes: true,
+                prompt: true,
             },
-            // Every acknowledgement resets its send timer: few, evenly spaced.
+            // Every acknowledgement starts its send timer over, and what it learns of the round-trip
+            // time should not depend on which packet is acknowledged: few, evenly spaced, whatever it
+            // asks for. It sends again by age, so it gains nothing from hearing of holes earlier.
             Self::I2pd => AckPace {
                 packets: u32::MAX,
-                delay: (rtt / 10).clamp(ms(2), ms(50)),
-                spacing: (rtt / 16).clamp(ms(1), ms(30)),
+                delay: (rtt / 12).clamp(ms(60), ms(190)),
+                spacing: ms(30),
                 every_packet_in_holes: false,
+                prompt: false,
             },
             // Its window grows with each acknowledged packet, whatever their grouping.
             Self::Emissary => AckPace {
@@ -130,12 +134,14 @@ impl PeerKind {
                 delay: (rtt / 32).clamp(ms(1), ms(20)),
                 spacing: Duration::ZERO,
                 every_packet_in_holes: false,
+                prompt: true,
             },
             Self::Eepkit => AckPace {
                 packets: 16,
                 delay: (rtt / 16).clamp(ms(1), ms(120)),
                 spacing: (rtt / 32).min(ms(60)),
                 every_packet_in_holes: false,
+                prompt: true,
             },
         }
     }
@@ -161,6 +167,8 @@ pub(crate) struct AckPace {
     pub(crate) spacing: Duration,
     /// Every packet at once while one is missing.
     pub(crate) every_packet_in_holes: bool,
+    /// Sooner on request, when a packet is found missing or was, and in the beginning.
+    pub(crate) prompt: bool,
 }
 
 /// Seconds until our first packet is sent again if nothing comes back.
@@ -208,10 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn i2pd_is_not_acknowledged_more_than_30_times_a_second_on_long_paths() {
-        let pace = PeerKind::I2pd.ack_pace(Duration::from_millis(520));
-        assert!(pace.spacing >= Duration::from_millis(30));
-        assert_eq!(pace.delay, Duration::from_millis(50));
+    fn i2pd_is_acknowledged_evenly_and_not_more_than_17_times_a_second() {
+        for rtt in [1, 520, 3000].map(Duration::from_millis) {
+            let pace = PeerKind::I2pd.ack_pace(rtt);
+            assert!(!pace.prompt && pace.packets == u32::MAX);
+            assert!(pace.delay >= Duration::from_millis(60), "{rtt:?}");
+            assert!(pace.delay < Duration::from_millis(200), "{rtt:?}");
+        }
     }
 
     #[test]

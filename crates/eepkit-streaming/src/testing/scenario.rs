@@ -65,6 +65,8 @@ pub enum Unit {
     Jain,
     /// Per cent lost; less is better.
     Percent,
+    /// Per cent of what somebody gets without us; more is better.
+    Kept,
 }
 
 impl Unit {
@@ -74,11 +76,12 @@ impl Unit {
             Self::Seconds => "s",
             Self::Jain => "Jain",
             Self::Percent => "%",
+            Self::Kept => "% of",
         }
     }
 
     const fn more_is_better(self) -> bool {
-        matches!(self, Self::Goodput | Self::Jain)
+        matches!(self, Self::Goodput | Self::Jain | Self::Kept)
     }
 }
 

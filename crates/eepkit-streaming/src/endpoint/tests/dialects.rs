@@ -437,6 +437,8 @@ fn holes_are_reported_to_each_implementation_as_it_likes_best() {
             foreign.pass(MS(5));
             acks.extend(foreign.seen());
         }
+        foreign.pass(MS(60));
+        acks.extend(foreign.seen());
         assert!(
             acks.iter()
                 .all(|ack| ack.nacks == [1] && ack.payload.is_empty())

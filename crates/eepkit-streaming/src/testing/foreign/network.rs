@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    super::{Link, LinkConfig, Side, keys, run, start},
+    super::{Link, LinkConfig, Side, Waits, keys, run, scenario::messages, start},
     Foreign, Software,
 };
 use crate::{
@@ -289,11 +289,9 @@ impl Network {
         change(&mut self.back.config);
     }
 
-    /// The longest that a packet waited at the bottleneck since the last call.
-    pub const fn take_longest_wait(&mut self) -> Duration {
-        let wait = self.there.longest_wait;
-        self.there.longest_wait = Duration::ZERO;
-        wait
+    /// How long packets waited at the bottleneck since the last call.
+    pub fn take_waits(&mut self) -> Waits {
+        std::mem::take(&mut self.there.waits)
     }
 
     /// Time since the start.
@@ -358,7 +356,8 @@ impl Network {
                 return;
             }
             let flow = number;
-            link.send(now, Datagram { flow, packet });
+            let messages = messages(packet.len(), false);
+            link.send_messages(now, Datagram { flow, packet }, messages);
         };
         loop {
             flow.apply(now, start);
