@@ -535,13 +535,17 @@ impl DevnetRouter {
     }
 
     /// Takes the router down at once, as a crash would: its sessions are lost, its tunnels and
-    /// those that led through it are dead. When this returns, its sockets are closed.
+    /// those that led through it are dead. When this returns, its sockets are closed. The other
+    /// routers notice and replace their tunnels, which takes them a second or two.
     ///
     /// Does nothing to a router that is down. Cancelling it leaves the router stopping.
     pub async fn kill(&self) {
         let _one_at_a_time = self.node.start.lock().await;
         if let Some(instance) = self.node.take_down() {
             instance.stop().await;
+            if !self.node.closed.is_cancelled() {
+                self.node.dials.router_lost();
+            }
         }
     }
 

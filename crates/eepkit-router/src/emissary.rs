@@ -9,6 +9,8 @@
 //! * a scope may be confined to loopback, although emissary binds its transports to `0.0.0.0`;
 //! * the metrics that emissary keeps are where readiness is read from: they change at the moment
 //!   a tunnel is built, while its event stream reports once a second;
+//! * tunnels that are dead are noticed and replaced (see [`tunnels`]), where emissary would use
+//!   them for the rest of their ten minutes;
 //! * a task that panics does not take its siblings with it.
 //!
 //! Log lines of emissary-core have targets that begin with `emissary::`. At `warn` a private
@@ -20,6 +22,7 @@ pub(crate) mod identity;
 pub(crate) mod instance;
 pub(crate) mod runtime;
 pub(crate) mod scope;
+pub(crate) mod tunnels;
 
 /// A `tracing-subscriber` filter that shows what an application wants to see: our own events from
 /// `info`, the router's only where something is wrong with the router itself.

@@ -48,6 +48,8 @@ pub(crate) struct Driver<'a> {
     /// The driver's own look-ups of lease sets.
     searches: HashMap<u32, Hash>,
     next_token: u64,
+    /// When the last packet went to the link.
+    last_sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     became_ready: bool,
 }
@@ -88,6 +90,7 @@ impl<'a> Driver<'a> {
             fates: VecDeque::new(),
             searches: HashMap::new(),
             next_token: 0,
+            last_sent: None,
             timer: Box::pin(sleep_until(Instant::now())),
             became_ready: false,
         }
@@ -320,11 +323,11 @@ impl<'a> Driver<'a> {
     /// Sets the timer to `at`, or to the end of flushing if that is sooner. Tells whether it is
     /// due already.
     fn sleep(&mut self, core: &Core, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
-        let flush_end = match core.ending {
-            Ending::Flushing(end) => Some(end),
-            _ => None,
+        let ends = match core.ending {
+            Ending::Flushing(end) => [Some(end), self.farewell().filter(|_| self.is_silent(core))],
+            _ => [None, None],
         };
-        let Some(wake_at) = [at, flush_end].into_iter().flatten().min() else {
+        let Some(wake_at) = [at].into_iter().chain(ends).flatten().min() else {
             return false;
         };
         if self.timer.deadline() != wake_at {
@@ -392,6 +395,7 @@ impl<'a> Driver<'a> {
             };
             self.fates.push_back((token, fate));
         }
+        self.last_sent = Some(Instant::now());
         self.link.submit(Command::Send(Outgoing {
             token,
             to: held.to,
@@ -448,10 +452,20 @@ impl<'a> Driver<'a> {
             Ending::No => false,
             Ending::Over(_) => true,
             Ending::Flushing(end) => {
-                let idle = core.endpoint.as_ref().is_none_or(|one| one.is_idle());
-                (self.none_wait() && idle) || end <= Instant::now()
+                let now = Instant::now();
+                (self.is_silent(core) && self.farewell().is_none_or(|at| at <= now)) || end <= now
             }
         }
+    }
+
+    /// Whether nothing is left to send.
+    fn is_silent(&self, core: &Core) -> bool {
+        self.none_wait() && core.endpoint.as_ref().is_none_or(|one| one.is_idle())
+    }
+
+    /// Until when the session stays after its last packet.
+    fn farewell(&self) -> Option<Instant> {
+        self.last_sent.map(|at| at + FAREWELL)
     }
 
     /// Whether no packet waits in the driver.
@@ -469,6 +483,11 @@ fn now_of(instant: Instant) -> Now {
 
 /// I2CP protocol number of streaming (I2CP specification, "Payload").
 const STREAMING: u8 = 6;
+
+/// How long the session stays after its last packet. A router drops what it has not sent when the
+/// session ends, and the last packet is the one that tells the peer so: without it, the peer waits
+/// until it takes us for dead. Chosen as several times what a busy router takes to send a packet.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Events of the link in one poll. Chosen as in quinn's driver: large enough to cost nothing, small
 /// enough that other tasks of the executor get their turn within a millisecond or so.

@@ -22,7 +22,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::scope::{Dial, Scope};
+use super::{
+    scope::{Dial, Scope},
+    tunnels::{TUNNEL_LIFETIME, TUNNEL_PATIENCE, TUNNEL_RENEWAL},
+};
 use crate::{clock, readiness::Activity};
 
 /// How long dialing a router may take. Chosen because a tunnel build that waits for it gives up
@@ -47,10 +50,6 @@ const BACKUP_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// The delay after which a tunnel pool first builds tunnels, and the only timer of this length.
 const POOL_START: Duration = Duration::ZERO;
-
-/// How long emissary-core waits for the answer to a tunnel build, and for a tunnel test to come
-/// back; its only delays of this length.
-pub(super) const TUNNEL_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Binds emissary-core to tokio. Everything goes to the [`Scope`] of the running task.
 #[derive(Debug, Clone)]
@@ -114,10 +113,19 @@ impl core::Runtime for Runtime {
                 () = scope.backup_requested() => {}
             },
             Some(scope) if duration == TUNNEL_PATIENCE => {
-                let patience = scope.patience();
+                let pool = Scope::current_pool().unwrap_or_default();
+                let patience = scope.tunnels().patience(pool);
                 sleep(patience.time()).await;
                 patience.ended();
             }
+            Some(scope) if duration == TUNNEL_RENEWAL => tokio::select! {
+                () = sleep(duration) => {}
+                () = scope.tunnels_given_up() => {}
+            },
+            Some(scope) if duration == TUNNEL_LIFETIME => tokio::select! {
+                () = sleep(duration) => {}
+                () = scope.tunnels_given_up() => sleep(scope.tunnels().keep()).await,
+            },
             _ => sleep(duration).await,
         }
     }

@@ -6,10 +6,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,16 +15,37 @@ use socket2::Socket;
 use tokio::{
     sync::watch,
     task::futures::TaskLocalFuture,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::runtime::TUNNEL_PATIENCE;
+use super::tunnels::{Pool, Tunnels};
 use crate::readiness::Activity;
 
 tokio::task_local! {
-    /// The router that the running task belongs to.
-    static CURRENT: Arc<Scope>;
+    static CURRENT: Place;
+}
+
+/// Where the running task belongs.
+#[derive(Debug)]
+struct Place {
+    scope: Arc<Scope>,
+    /// Shared by the tasks that this one spawns. A tunnel pool is a task of emissary-core, and
+    /// waits for its tunnels in tasks of its own; nothing else tells to which pool a wait belongs.
+    own: Arc<Pool>,
+    /// Of the task that spawned this one.
+    spawner: Arc<Pool>,
+}
+
+impl Place {
+    fn new(scope: &Arc<Scope>) -> Self {
+        let spawner = CURRENT.try_with(|task| Arc::clone(&task.own));
+        Self {
+            scope: Arc::clone(scope),
+            own: Arc::default(),
+            spawner: spawner.unwrap_or_default(),
+        }
+    }
 }
 
 /// What a router may reach.
@@ -58,8 +76,7 @@ pub(crate) struct Scope {
     backups_requested: watch::Sender<u64>,
     backups_awaited: watch::Sender<u64>,
     bind_error: Mutex<Option<(SocketAddr, io::Error)>>,
-    /// How long the router waits for tunnels, see [`Patience`].
-    patience: AtomicU32,
+    tunnels: Tunnels,
     /// Whether the router may build tunnels.
     tunnels_allowed: watch::Sender<bool>,
     /// A listening address that was bound before the router started, for it to take.
@@ -70,6 +87,7 @@ impl Scope {
     /// A scope without tasks.
     pub(crate) fn new(reach: Reach) -> Arc<Self> {
         Arc::new(Self {
+            tunnels: Tunnels::new(matches!(reach, Reach::Loopback { .. })),
             reach,
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -78,7 +96,6 @@ impl Scope {
             backups_requested: watch::Sender::new(0),
             backups_awaited: watch::Sender::new(0),
             bind_error: Mutex::new(None),
-            patience: AtomicU32::new(0),
             tunnels_allowed: watch::Sender::new(true),
             reserved: Mutex::new(None),
         })
@@ -86,12 +103,12 @@ impl Scope {
 
     /// The scope of the running task; `None` outside any router.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        CURRENT.try_with(Arc::clone).ok()
+        CURRENT.try_with(|task| Arc::clone(&task.scope)).ok()
     }
 
     /// Runs `future` as a part of this router.
     pub(crate) async fn enter<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
-        CURRENT.scope(Arc::clone(self), future).await
+        CURRENT.scope(Place::new(self), future).await
     }
 
     /// Spawns a task that ends with [`Scope::cancel`].
@@ -123,7 +140,7 @@ impl Scope {
     fn part<F: Future>(self: &Arc<Self>, future: F) -> Part<F> {
         Part {
             scope: Arc::clone(self),
-            future: CURRENT.scope(Arc::clone(self), future),
+            future: CURRENT.scope(Place::new(self), future),
         }
     }
 
@@ -187,17 +204,38 @@ impl Scope {
         let _ = requested.changed().await;
     }
 
-    /// Begins to wait for the answer to a tunnel build or a tunnel test.
-    pub(crate) fn patience(self: &Arc<Self>) -> Patience {
-        let level = match self.reach {
+    /// What the router's waiting for tunnels has taught.
+    pub(crate) fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
+    /// Resolves when the router shall replace the tunnels that it has now. Cancel safe.
+    pub(crate) fn tunnels_given_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let given_up = self.tunnels.given_up();
+        let mut lost = match &self.reach {
             Reach::World => None,
-            Reach::Loopback { .. } => Some(self.patience.load(Ordering::Relaxed)),
+            Reach::Loopback { dials, .. } => Some(dials.lost.subscribe()),
         };
-        Patience {
-            scope: Arc::clone(self),
-            level,
-            began: Instant::now(),
+        async move {
+            let lost = async {
+                let changed = match &mut lost {
+                    Some(lost) => lost.changed().await.is_ok(),
+                    None => false,
+                };
+                if !changed {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = given_up => {}
+                () = lost => {}
+            }
         }
+    }
+
+    /// The tunnel pool that the running task works for: the task that spawned it.
+    pub(crate) fn current_pool() -> Option<Arc<Pool>> {
+        CURRENT.try_with(|task| Arc::clone(&task.spawner)).ok()
     }
 
     /// Makes the router wait with its first tunnels, or lets it build them. At first it is let.
@@ -277,59 +315,6 @@ impl Scope {
     }
 }
 
-/// How long a router waits for the answer to a tunnel build or a tunnel test.
-///
-/// On the live network as long as it wants to. In a private network answers take milliseconds, so
-/// that what has not come soon is lost, and a new attempt should not wait for eight seconds. How
-/// soon is soon depends on how busy the machine is: the time doubles when it was waited in vain,
-/// and halves when the answer took a small part of it.
-#[derive(Debug)]
-pub(crate) struct Patience {
-    scope: Arc<Scope>,
-    /// How often the time was doubled; `None` on the live network.
-    level: Option<u32>,
-    began: Instant,
-}
-
-/// The shortest time that a private network's router waits. Chosen because answers take five to
-/// twenty milliseconds on an idle machine.
-const LEAST_PATIENCE: Duration = Duration::from_millis(400);
-
-/// How often [`LEAST_PATIENCE`] may be doubled; then it is [`TUNNEL_PATIENCE`].
-const MAX_LEVEL: u32 = 5;
-
-impl Patience {
-    pub(crate) fn time(&self) -> Duration {
-        self.level.map_or(TUNNEL_PATIENCE, |level| {
-            LEAST_PATIENCE
-                .saturating_mul(1 << level.min(MAX_LEVEL))
-                .min(TUNNEL_PATIENCE)
-        })
-    }
-
-    /// The time is up.
-    pub(crate) fn ended(mut self) {
-        if let Some(level) = self.level.take() {
-            self.scope
-                .patience
-                .fetch_max((level + 1).min(MAX_LEVEL), Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Patience {
-    /// The answer came, or nobody waits for it any more.
-    fn drop(&mut self) {
-        if let Some(level) = self.level
-            && self.began.elapsed() < self.time() / 4
-        {
-            self.scope
-                .patience
-                .fetch_min(level.saturating_sub(1), Ordering::Relaxed);
-        }
-    }
-}
-
 /// The connections that routers of one private network have opened to each other.
 ///
 /// When two of emissary-core's routers dial each other at the same time, each rejects the other's
@@ -340,6 +325,8 @@ impl Drop for Patience {
 #[derive(Debug, Default)]
 pub(crate) struct Dials {
     open: Mutex<HashMap<(SocketAddr, SocketAddr), usize>>,
+    /// Says that a router went away.
+    lost: watch::Sender<()>,
 }
 
 /// How long a dial waits after it was announced, so that the other router has dropped its own
@@ -347,6 +334,13 @@ pub(crate) struct Dials {
 const DIAL_PAUSE: Duration = Duration::from_millis(3);
 
 impl Dials {
+    /// A router of the network went away: all others replace their tunnels. They would find out
+    /// by themselves (see [`Tunnels`]), but in a small network, where many tunnels lead through
+    /// every router, that takes most of a minute.
+    pub(crate) fn router_lost(&self) {
+        self.lost.send_replace(());
+    }
+
     fn begin(self: &Arc<Self>, from: SocketAddr, to: SocketAddr) -> Option<Dial> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.contains_key(&(to, from)) {
@@ -388,7 +382,7 @@ pin_project_lite::pin_project! {
     struct Part<F> {
         scope: Arc<Scope>,
         #[pin]
-        future: TaskLocalFuture<Arc<Scope>, F>,
+        future: TaskLocalFuture<Place, F>,
     }
 }
 
@@ -412,49 +406,6 @@ impl<F: Future> Future for Part<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn private() -> Arc<Scope> {
-        let own = SocketAddr::from(([127, 0, 0, 1], 1));
-        Scope::new(Reach::Loopback {
-            dials: Arc::default(),
-            own,
-        })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_grows_when_waiting_was_in_vain_and_shrinks_when_answers_come_soon() {
-        let scope = private();
-        assert_eq!(scope.patience().time(), LEAST_PATIENCE);
-
-        // Several at the same time count as one.
-        let (first, second) = (scope.patience(), scope.patience());
-        first.ended();
-        second.ended();
-        let longer = scope.patience();
-        assert_eq!(longer.time(), LEAST_PATIENCE * 2);
-        tokio::time::advance(LEAST_PATIENCE).await;
-        drop(longer);
-        assert_eq!(
-            scope.patience().time(),
-            LEAST_PATIENCE * 2,
-            "that was not soon"
-        );
-
-        drop(scope.patience());
-        assert_eq!(scope.patience().time(), LEAST_PATIENCE);
-        for _ in 0..20 {
-            scope.patience().ended();
-        }
-        assert_eq!(scope.patience().time(), TUNNEL_PATIENCE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn on_the_live_network_patience_is_what_the_router_wants() {
-        let scope = Scope::new(Reach::World);
-        scope.patience().ended();
-        drop(scope.patience());
-        assert_eq!(scope.patience().time(), TUNNEL_PATIENCE);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn the_second_of_two_dials_between_routers_fails_while_the_first_stands() {
