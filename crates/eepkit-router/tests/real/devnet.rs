@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     runtime::Handle,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use crate::session::{DEADLINE, TestSession, log_to_stderr};
