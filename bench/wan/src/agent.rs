@@ -93,7 +93,10 @@ impl Agent {
         let samples = Arc::default();
         let agent = Arc::clone(self);
         let (id, kept) = (answers.id, Arc::clone(&samples));
-        let may_be_released = matches!(ask, Ask::Send { .. } | Ask::Receive { .. });
+        let may_be_released = matches!(
+            ask,
+            Ask::Send { .. } | Ask::Receive { .. } | Ask::RawWatch { .. }
+        );
         let task = tokio::spawn(async move {
             if let Err(why) = agent.answer(&answers, ask, &samples).await {
                 answers.send(Answer::Failed { why }).await;
@@ -140,24 +143,20 @@ impl Agent {
                 });
                 answers.send(Answer::Released { samples }).await;
             }
-            Ask::RawSend {
-                slot,
-                to,
-                window,
-                duration,
-            } => {
-                let session = self.session(slot)?;
-                let messages = session.raw()?.send(&to, window, duration).await?;
-                answers.send(Answer::RawSent { messages }).await;
+            Ask::RawSend { slot, to } => {
+                self.session(slot)?.raw()?.send(&to).await?;
+                answers.send(Answer::RawSent).await;
+            }
+            Ask::RawWindow { slot, window } => {
+                self.session(slot)?.raw()?.set_window(window);
+                answers.send(Answer::Noted).await;
             }
             Ask::RawCame { slot, newest } => {
                 self.session(slot)?.raw()?.came(newest);
                 answers.send(Answer::Noted).await;
             }
-            Ask::RawWatch { slot, duration } => {
-                let session = self.session(slot)?;
-                let count = session.raw()?.watch(duration, answers).await;
-                answers.send(Answer::RawCount(count)).await;
+            Ask::RawWatch { slot, back } => {
+                self.session(slot)?.raw()?.watch(&back, answers).await?;
             }
             Ask::Close { slot } => {
                 let session = lock(&self.sessions).remove(&slot);

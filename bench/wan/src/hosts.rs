@@ -81,9 +81,9 @@ impl Hosts {
         Ok(tun)
     }
 
-    /// The namespace of a host.
-    pub(crate) fn namespace(&self, host: usize) -> &str {
-        &self.names[host]
+    /// The namespaces of the hosts.
+    pub(crate) fn namespaces(&self) -> &[String] {
+        &self.names
     }
 }
 

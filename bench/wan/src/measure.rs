@@ -83,8 +83,7 @@ pub(crate) struct RawRate {
 pub(crate) struct RawStep {
     /// Datagrams on their way at most.
     pub(crate) window: u64,
-    /// Bytes per second that the router took, and that were delivered.
-    pub(crate) taken: f64,
+    /// Bytes per second that were delivered.
     pub(crate) delivered: f64,
     /// Part of the datagrams that did not arrive.
     pub(crate) lost: f64,
@@ -113,10 +112,6 @@ const OPEN: Duration = Duration::from_secs(180);
 /// Datagrams on their way at the first step of [`RawRate`]; each step has twice as many.
 const RAW_WINDOW: u64 = 16;
 const RAW_STEPS: u32 = 8;
-
-/// How long a step takes, and how long stragglers are waited for.
-const RAW_DURATION: Duration = Duration::from_secs(4);
-const RAW_DRAIN: Duration = Duration::from_secs(2);
 
 /// Measures everything that was asked for; ends early, and tidily, on Ctrl-C.
 pub(crate) async fn run(options: Options) -> Result<(), String> {
@@ -155,13 +150,13 @@ async fn all(options: &Options, results: &mut Results) -> Result<(), String> {
     for &software in &options.networks {
         ui.doing(&format!("starting {} {software} routers", options.routers));
         let dir: PathBuf = state.join(software.as_str());
-        let lab = Lab::start(software, options, &dir).await?;
+        let mut lab = Lab::start(software, options, &dir).await?;
         results.versions.push((software, lab.version().to_owned()));
         let mut run = Run {
             software,
             options,
             ui: &ui,
-            lab: &lab,
+            lab: &mut lab,
             results,
         };
         for link in &options.links {
@@ -176,7 +171,7 @@ struct Run<'a> {
     software: RouterSoftware,
     options: &'a Options,
     ui: &'a Ui,
-    lab: &'a Lab,
+    lab: &'a mut Lab,
     results: &'a mut Results,
 }
 
@@ -196,6 +191,9 @@ impl Run<'_> {
         let software = self.software;
         let name = format!("{software}, {link}, round {round}");
         self.ui.doing(&format!("{name}: opening sessions"));
+        for line in self.lab.revive()? {
+            self.ui.say(&format!("{name}: {line}"));
+        }
         let (theirs, ours) = tokio::join!(
             self.lab.open(SessionKind::Theirs, self.options, OPEN),
             self.lab.open(SessionKind::Ours, self.options, OPEN),
@@ -283,30 +281,22 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        let mut steps: Vec<RawStep> = Vec::new();
-        for step in 0..RAW_STEPS {
-            let window = RAW_WINDOW << step;
-            let (sent, count) = self
-                .lab
-                .raw_step(&pair, window, RAW_DURATION, RAW_DRAIN)
-                .await?;
-            let spread = count.last.saturating_sub(count.first).max(RAW_DURATION);
-            let bytes = |messages: u64| (messages * RAW_DATA as u64) as f64;
-            let before = steps.last().map_or(0.0, |step| step.delivered);
-            let delivered = bytes(count.messages) / spread.as_secs_f64();
-            steps.push(RawStep {
-                window,
-                taken: bytes(sent) / RAW_DURATION.as_secs_f64(),
-                delivered,
-                lost: 1.0 - count.messages as f64 / (sent.max(1)) as f64,
-            });
+        let windows = (0..RAW_STEPS).map(|step| RAW_WINDOW << step);
+        let flow = self.lab.datagrams(&pair, windows, RAW_DATA, |step| {
+            let RawStep {
+                window, delivered, ..
+            } = step;
             let rate = delivered / 1e6;
             self.ui
                 .doing(&format!("{name}: {window} under way, {rate:.2} MB/s"));
-            if delivered < before * 0.7 {
-                break;
+        });
+        let steps = match flow.await {
+            Ok(steps) => steps,
+            Err(why) => {
+                self.ui.say(&format!("{name}: {why}"));
+                Vec::new()
             }
-        }
+        };
         self.lab.close(pair).await;
         let raw = RawRate {
             network: self.software.as_str().to_owned(),

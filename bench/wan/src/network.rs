@@ -4,7 +4,7 @@ pub(crate) mod emissary;
 mod i2pd;
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,12 +36,15 @@ const IDENTITY: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Running routers. Dropping them ends them.
-#[derive(Debug)]
 pub(crate) struct Network {
     /// What the routers call themselves.
-    pub(crate) version: String,
-    _routers: Vec<Child>,
+    version: String,
+    routers: Vec<Child>,
+    start: Box<Start>,
 }
+
+/// Starts the router of this number with everything it knows.
+type Start = dyn Fn(usize) -> Result<Child, String> + Send + Sync;
 
 impl Network {
     /// Starts a router on every host, twice: first for its identity, then with everyone's router
@@ -56,6 +59,42 @@ impl Network {
             RouterSoftware::I2pd => i2pd::start(hosts, options, dir).await,
             RouterSoftware::Emissary => emissary::start(hosts, options, dir).await,
         }
+    }
+
+    fn new(version: String, routers: usize, start: Box<Start>) -> Result<Self, String> {
+        Ok(Self {
+            version,
+            routers: (0..routers).map(&start).collect::<Result<_, _>>()?,
+            start,
+        })
+    }
+
+    /// What the routers call themselves.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Starts routers again that have ended by themselves. Tells which, and how they ended.
+    pub(crate) fn revive(&mut self) -> Result<Vec<String>, String> {
+        let mut ended = Vec::new();
+        for (number, router) in self.routers.iter_mut().enumerate() {
+            if let Ok(Some(status)) = router.try_wait() {
+                ended.push(format!(
+                    "router {number} had ended ({status}); started again"
+                ));
+                *router = (self.start)(number)?;
+            }
+        }
+        Ok(ended)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("version", &self.version)
+            .field("routers", &self.routers)
+            .finish_non_exhaustive()
     }
 }
 

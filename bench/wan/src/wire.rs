@@ -52,17 +52,15 @@ pub(crate) enum Ask {
     },
     /// Gives up what the request with this number is at: [`Answer::Released`].
     Release { request: u64 },
-    /// Sends datagrams, so many ahead of the last that is known to have come: [`Answer::RawSent`].
-    RawSend {
-        slot: Slot,
-        to: String,
-        window: u64,
-        duration: Duration,
-    },
+    /// Sends datagrams until the window is 0: [`Answer::RawSent`].
+    RawSend { slot: Slot, to: String },
+    /// How many datagrams may be on their way, for [`Ask::RawSend`]: [`Answer::Noted`].
+    RawWindow { slot: Slot, window: u64 },
     /// The newest datagram that came, for [`Ask::RawSend`]: [`Answer::Noted`].
     RawCame { slot: Slot, newest: u64 },
-    /// Counts datagrams from now on: [`Answer::RawNewest`] now and then, [`Answer::RawCount`].
-    RawWatch { slot: Slot, duration: Duration },
+    /// Tells what datagrams come, and sends one to `back` now and then, until released:
+    /// [`Answer::RawCount`].
+    RawWatch { slot: Slot, back: String },
     /// Ends a session: [`Answer::Closed`].
     Close { slot: Slot },
 }
@@ -115,12 +113,7 @@ pub(crate) enum Answer {
         /// What our streaming told of itself.
         samples: Vec<Sample>,
     },
-    RawSent {
-        messages: u64,
-    },
-    RawNewest {
-        newest: u64,
-    },
+    RawSent,
     Noted,
     RawCount(RawCount),
     Closed,
@@ -167,12 +160,10 @@ pub(crate) struct Sample {
     pub(crate) received: u64,
 }
 
-/// Datagrams that came.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+/// Datagrams that came since the session was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RawCount {
     pub(crate) messages: u64,
-    pub(crate) first: Duration,
-    pub(crate) last: Duration,
     /// The number of the newest; they are counted from 1.
     pub(crate) newest: u64,
 }

@@ -1,11 +1,12 @@
-//! Datagrams straight over I2CP: what the router passes when nobody waits for an acknowledgement.
+//! Datagrams straight over I2CP: what the tunnels pass without a streaming protocol.
+//!
+//! A few small ones go back, because without them routers do not get beyond the first message of
+//! their end-to-end encryption, which is long and slow. They are no acknowledgements: those come
+//! past the network.
 
 use std::{
     future::poll_fn,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::Poll,
     time::Duration,
 };
@@ -21,7 +22,7 @@ use rand::rngs::StdRng;
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{Answers, lock, session::accept_limit};
@@ -48,6 +49,13 @@ const QUEUE: usize = 8;
 /// little work.
 const TELL: Duration = Duration::from_millis(5);
 
+/// Datagrams on their way at first.
+const FIRST_WINDOW: u64 = 16;
+
+/// After how many datagrams one goes back, and its bytes.
+const ANSWER_EVERY: u64 = 16;
+const ANSWER: usize = 64;
+
 /// When nothing comes for so long, what was sent is taken for lost.
 const LOST: Duration = Duration::from_secs(2);
 
@@ -56,9 +64,8 @@ pub(super) struct RawSession {
     destination: Destination,
     outgoing: mpsc::Sender<Datagram>,
     count: Arc<Mutex<RawCount>>,
-    /// The number of the last datagram sent, over all calls of [`RawSession::send`].
-    sent: AtomicU64,
-    newest: watch::Sender<u64>,
+    /// What [`RawSession::send`] goes by.
+    pace: watch::Sender<Pace>,
     task: AbortHandle,
 }
 
@@ -107,8 +114,7 @@ impl RawSession {
             destination: keys.destination().clone(),
             outgoing,
             count,
-            sent: AtomicU64::new(0),
-            newest: watch::Sender::new(0),
+            pace: watch::Sender::default(),
             task,
         };
         match timeout(limit, becomes_ready.recv()).await {
@@ -122,66 +128,82 @@ impl RawSession {
         &self.destination
     }
 
-    /// Sends datagrams, `window` ahead of the last that is known to have come; tells how many.
-    ///
-    /// That they have come is told by [`RawSession::came`], past the network: this measures the
-    /// way there alone.
-    pub(super) async fn send(
-        &self,
-        to: &str,
-        window: u64,
-        duration: Duration,
-    ) -> Result<u64, String> {
+    /// Sends datagrams, as many ahead of the last that has come as the window says, until it is 0.
+    pub(super) async fn send(&self, to: &str) -> Result<(), String> {
         let to = Destination::from_base64(to).map_err(|error| error.to_string())?;
-        let end = Instant::now() + duration;
-        let before = self.sent.load(Ordering::Relaxed);
-        self.newest.send_replace(before);
-        let mut newest = self.newest.subscribe();
-        while Instant::now() < end {
-            let number = self.sent.load(Ordering::Relaxed) + 1;
-            let far = |newest: &u64| number <= newest.saturating_add(window);
-            let limit = (Instant::now() + LOST).min(end);
-            if timeout_at(limit, newest.wait_for(far)).await.is_err() {
-                self.newest.send_replace(number - 1);
-                continue;
+        let mut pace = self.pace.subscribe();
+        let mut number = 0;
+        loop {
+            let go = |pace: &Pace| pace.target == 0 || number < pace.newest + pace.window;
+            match timeout(LOST, pace.wait_for(go)).await {
+                Ok(Ok(pace)) if pace.target == 0 => return Ok(()),
+                Ok(Ok(_)) => {}
+                // The pace is a field of this session.
+                Ok(Err(_)) => return Ok(()),
+                Err(_) => {
+                    self.came(number);
+                    continue;
+                }
             }
-            let to = to.clone();
-            let datagram = Datagram { to, number };
-            self.sent.store(number, Ordering::Relaxed);
-            let taken = self.outgoing.send(datagram).await;
-            taken.map_err(|_| "the router ended the session".to_owned())?;
+            number += 1;
+            self.submit(&to, number, BODY).await?;
         }
-        Ok(self.sent.load(Ordering::Relaxed) - before)
     }
 
-    /// This datagram has come.
-    pub(super) fn came(&self, newest: u64) {
-        self.newest.send_if_modified(|known| {
-            let newer = newest > *known;
-            *known = newest.max(*known);
-            newer
+    /// How many datagrams may be on their way. It gets there by one for each that comes, because
+    /// routers drop what comes in bursts.
+    pub(super) fn set_window(&self, window: u64) {
+        self.pace.send_modify(|pace| {
+            pace.target = window;
+            pace.window = pace.window.max(FIRST_WINDOW).min(window);
         });
     }
 
-    /// Counts what comes in a time, and tells the newest as it comes.
-    pub(super) async fn watch(&self, duration: Duration, answers: &Answers) -> RawCount {
-        let end = Instant::now() + duration;
-        let newest = lock(&self.count).newest;
-        *lock(&self.count) = RawCount {
-            newest,
-            ..RawCount::default()
-        };
-        let mut told = newest;
-        while Instant::now() < end {
+    /// This datagram has come, and no newer one.
+    pub(super) fn came(&self, newest: u64) {
+        self.pace.send_if_modified(|pace| {
+            let more = newest.saturating_sub(pace.newest);
+            pace.newest += more;
+            pace.window = (pace.window + more).min(pace.target);
+            more > 0
+        });
+    }
+
+    /// Tells what comes, as it comes, and sends a word back now and then. Does not end by itself.
+    pub(super) async fn watch(&self, back: &str, answers: &Answers) -> Result<(), String> {
+        let back = Destination::from_base64(back).map_err(|error| error.to_string())?;
+        let mut told = RawCount::default();
+        let mut answered = 0;
+        loop {
             sleep(TELL).await;
-            let newest = lock(&self.count).newest;
-            if newest > told {
-                told = newest;
-                answers.send(Answer::RawNewest { newest }).await;
+            let count = *lock(&self.count);
+            if count != told {
+                told = count;
+                answers.send(Answer::RawCount(count)).await;
+            }
+            if count.messages >= answered + ANSWER_EVERY {
+                answered = count.messages;
+                self.submit(&back, 0, ANSWER).await?;
             }
         }
-        *lock(&self.count)
     }
+
+    async fn submit(&self, to: &Destination, number: u64, len: usize) -> Result<(), String> {
+        let to = to.clone();
+        let datagram = Datagram { to, number, len };
+        let taken = self.outgoing.send(datagram).await;
+        taken.map_err(|_| "the router ended the session".to_owned())
+    }
+}
+
+/// What a sender of datagrams goes by.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    /// The newest datagram that has come.
+    newest: u64,
+    /// How many may be on their way, and how many shall be.
+    window: u64,
+    target: u64,
 }
 
 impl Drop for RawSession {
@@ -207,6 +229,7 @@ enum Step {
 struct Datagram {
     to: Destination,
     number: u64,
+    len: usize,
 }
 
 impl Driver {
@@ -220,12 +243,7 @@ impl Driver {
                     count.newest = count
                         .newest
                         .max(u64::from_be_bytes(number.unwrap_or_default()));
-                    let now = unix_now();
-                    if count.messages == 0 {
-                        count.first = now;
-                    }
                     count.messages += 1;
-                    count.last = now;
                 }
                 Step::Event(Event::LeaseSetWanted(leases)) => {
                     // Without one the session is never ready, and its opening says so.
@@ -261,7 +279,7 @@ impl Driver {
 
 impl From<Datagram> for Outgoing {
     fn from(datagram: Datagram) -> Self {
-        let mut body = vec![0x55; BODY];
+        let mut body = vec![0x55; datagram.len];
         body[..8].copy_from_slice(&datagram.number.to_be_bytes());
         Self {
             token: 0,

@@ -1,17 +1,19 @@
 //! A network of routers that stands, and the two agents that use it.
 
 use std::{
+    cell::Cell,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     args::{Options, RouterSoftware},
     hosts::Hosts,
     link_profile::LinkProfile,
+    measure::RawStep,
     network::Network,
     remote::Agent,
     switch::{Counters, Switch},
@@ -35,7 +37,8 @@ pub(super) struct Lab {
 pub(super) struct Pair {
     /// Its number at both agents.
     slot: Slot,
-    /// The receiver's destination.
+    /// The destinations of the sender and of the receiver.
+    from: String,
     to: String,
 }
 
@@ -79,7 +82,7 @@ impl Lab {
         // The last two hosts; the first serve the network database.
         let agent = |host: usize| {
             let errors = dir.join(format!("agent-{host}.stderr"));
-            Agent::start(hosts.namespace(host), &errors)
+            Agent::start(&hosts.namespaces()[host], &errors)
         };
         Ok(Self {
             software,
@@ -94,7 +97,12 @@ impl Lab {
 
     /// What the routers call themselves.
     pub(super) fn version(&self) -> &str {
-        &self.network.version
+        self.network.version()
+    }
+
+    /// Starts routers again that have ended by themselves, and says which.
+    pub(super) fn revive(&mut self) -> Result<Vec<String>, String> {
+        self.network.revive()
     }
 
     pub(super) fn set_link(&self, link: LinkProfile) {
@@ -130,13 +138,11 @@ impl Lab {
             self.receiver
                 .answer(Ask::Open { slot, kind, plan }, limit + AT_ONCE),
         );
-        sender?;
-        match receiver? {
-            Answer::Opened { destination } => Ok(Pair {
-                slot,
-                to: destination,
-            }),
-            answer => Err(unexpected(&answer)),
+        match (sender?, receiver?) {
+            (Answer::Opened { destination: from }, Answer::Opened { destination: to }) => {
+                Ok(Pair { slot, from, to })
+            }
+            (answer, _) => Err(unexpected(&answer)),
         }
     }
 
@@ -225,48 +231,84 @@ impl Lab {
         }
     }
 
-    /// Keeps so many datagrams on their way for a while. Tells how many the router took and how
-    /// many arrived.
-    pub(super) async fn raw_step(
+    /// Keeps more and more datagrams on their way, one window after the other, until clearly fewer
+    /// arrive than before. `data` is what each is worth, in bytes.
+    pub(super) async fn datagrams(
         &self,
         pair: &Pair,
-        window: u64,
-        duration: Duration,
-        drain: Duration,
-    ) -> Result<(u64, RawCount), String> {
+        windows: impl Iterator<Item = u64>,
+        data: usize,
+        done: impl Fn(&RawStep),
+    ) -> Result<Vec<RawStep>, String> {
         let slot = pair.slot;
-        let watch = Ask::RawWatch {
-            slot,
-            duration: duration + drain,
-        };
-        let mut watching = self.receiver.ask(watch).await?;
-        let send = Ask::RawSend {
-            slot,
-            to: pair.to.clone(),
-            window,
-            duration,
-        };
-        let sending = self.sender.answer(send, duration + AT_ONCE);
-        let counting = async {
+        let back = pair.from.clone();
+        let mut watching = self.receiver.ask(Ask::RawWatch { slot, back }).await?;
+        self.set_window(slot, FIRST_WINDOW).await?;
+        let to = pair.to.clone();
+        let sending = self.sender.ask(Ask::RawSend { slot, to }).await?;
+        let count = Cell::new(RawCount::default());
+        let pass_on = async {
             loop {
                 match watching.next().await? {
-                    Answer::RawNewest { newest } => {
+                    Answer::RawCount(now) => {
+                        count.set(now);
+                        let newest = now.newest;
                         let came = Ask::RawCame { slot, newest };
                         self.sender.answer(came, AT_ONCE).await?;
                     }
-                    Answer::RawCount(count) => return Ok(count),
                     answer => return Err(unexpected(&answer)),
                 }
             }
         };
-        let outcome = tokio::try_join!(sending, counting);
-        self.receiver.forget(watching.id);
-        match outcome? {
-            (Answer::RawSent { messages }, count) => Ok((messages, count)),
-            (answer, _) => Err(unexpected(&answer)),
-        }
+        let steps = async {
+            let mut steps: Vec<RawStep> = Vec::new();
+            for window in windows {
+                self.set_window(slot, window).await?;
+                sleep(SETTLE).await;
+                let (before, begin) = (count.get(), Instant::now());
+                sleep(STEP).await;
+                let (after, seconds) = (count.get(), begin.elapsed().as_secs_f64());
+                let came = (after.messages - before.messages) as f64;
+                let step = RawStep {
+                    window,
+                    delivered: came * data as f64 / seconds,
+                    lost: 1.0 - came / ((after.newest - before.newest).max(1) as f64),
+                };
+                done(&step);
+                let best = steps.iter().map(|step| step.delivered).fold(0.0, f64::max);
+                steps.push(step);
+                if step.delivered < best * COLLAPSED {
+                    break;
+                }
+            }
+            Ok(steps)
+        };
+        let outcome = tokio::select! {
+            broken = pass_on => broken,
+            steps = steps => steps,
+        };
+        // Ends the sending, too.
+        let _ = self.set_window(slot, 0).await;
+        self.release(sending.id, watching.id).await;
+        outcome
+    }
+
+    async fn set_window(&self, slot: Slot, window: u64) -> Result<(), String> {
+        let ask = Ask::RawWindow { slot, window };
+        self.sender.answer(ask, AT_ONCE).await.map(drop)
     }
 }
+
+/// Datagrams on their way before the first step.
+const FIRST_WINDOW: u64 = 1;
+
+/// How long a window has to be reached, and how long it is then measured. Chosen because a round
+/// trip may be a second, and a window takes one to double.
+const SETTLE: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_secs(3);
+
+/// With less than this part of what passed before, more do not help.
+const COLLAPSED: f64 = 0.7;
 
 /// Puts together what both ends say.
 fn moved(sent: &Sent, received: &Received) -> Result<Moved, String> {

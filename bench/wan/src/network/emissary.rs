@@ -27,12 +27,17 @@ const VERSION: &str = "emissary 0.4";
 
 pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Result<Network, String> {
     let dirs = directories(options, dir)?;
-    let spawn_all = |others: Option<&Path>| -> Result<Vec<Child>, String> {
-        let dirs = dirs.iter().enumerate();
-        dirs.map(|(router, dir)| spawn(hosts, router, dir, options.transport, others))
-            .collect()
+    let start = {
+        let namespaces = hosts.namespaces().to_vec();
+        let dirs = dirs.clone();
+        let transport = options.transport;
+        move |router: usize, others: Option<&Path>| {
+            let namespace = &namespaces[router];
+            spawn(namespace, router, &dirs[router], transport, others)
+        }
     };
-    let mut routers = spawn_all(None)?;
+    let first = (0..dirs.len()).map(|router| start(router, None));
+    let mut routers: Vec<Child> = first.collect::<Result<_, _>>()?;
     let others = dir.join("others");
     fs::create_dir_all(&others).map_err(|error| format!("{}: {error}", others.display()))?;
     for (number, (router, dir)) in routers.iter_mut().zip(&dirs).enumerate() {
@@ -41,24 +46,18 @@ pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Resul
         fs::write(&path, info).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     stop(routers).await;
-    Ok(Network {
-        version: VERSION.to_owned(),
-        _routers: spawn_all(Some(&others))?,
-    })
+    let start = move |router| start(router, Some(&others));
+    Network::new(VERSION.to_owned(), dirs.len(), Box::new(start))
 }
 
 fn spawn(
-    hosts: &Hosts,
+    namespace: &str,
     router: usize,
     dir: &Path,
     transport: Transport,
     others: Option<&Path>,
 ) -> Result<Child, String> {
-    let mut command = command(
-        hosts.namespace(router),
-        &this_program()?,
-        &dir.join("stderr"),
-    )?;
+    let mut command = command(namespace, &this_program()?, &dir.join("stderr"))?;
     command
         .arg("router")
         .arg("--dir")

@@ -27,13 +27,12 @@ pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Resul
         let path = dir.join("router.conf");
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let spawn_all = || -> Result<Vec<Child>, String> {
-        let dirs = dirs.iter().enumerate();
-        dirs.map(|(router, dir)| spawn(&program, hosts.namespace(router), dir))
-            .collect()
+    let start = {
+        let namespaces = hosts.namespaces().to_vec();
+        let dirs = dirs.clone();
+        move |router: usize| spawn(&program, &namespaces[router], &dirs[router])
     };
-
-    let mut routers = spawn_all()?;
+    let mut routers: Vec<Child> = (0..dirs.len()).map(&start).collect::<Result<_, _>>()?;
     let mut infos = Vec::new();
     for (router, dir) in routers.iter_mut().zip(&dirs) {
         infos.push(router_info(dir, router).await?);
@@ -46,10 +45,7 @@ pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Resul
             }
         }
     }
-    Ok(Network {
-        version,
-        _routers: spawn_all()?,
-    })
+    Network::new(version, dirs.len(), Box::new(start))
 }
 
 fn spawn(program: &Path, namespace: &str, dir: &Path) -> Result<Child, String> {
