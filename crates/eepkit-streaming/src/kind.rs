@@ -62,6 +62,18 @@ impl PeerKind {
         }
     }
 
+    /// How many packets may leave before the answer to SYN, that one included, once the kind is known
+    /// from an earlier stream. The specification allows the initial window.
+    pub(crate) const fn max_early(self) -> u32 {
+        match self {
+            // emissary buffers six and resets at the next.
+            Self::Unknown | Self::Emissary => 6,
+            // They take a stream's packets from its first one on, as in any other phase.
+            Self::Java | Self::I2pPlus => 100,
+            Self::I2pd | Self::Eepkit => 512,
+        }
+    }
+
     /// How far the newest packet may lie beyond the oldest that is not acknowledged.
     pub(crate) const fn max_span(self, lossy: bool) -> u32 {
         match self {

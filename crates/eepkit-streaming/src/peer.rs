@@ -271,7 +271,10 @@ impl Peer {
             rate,
             newest_order: batch.newest.map_or(0, |stamp| stamp.order),
             next_order: self.next_order,
-            window_limited: self.app_limited_until <= self.delivered,
+            // A writer that keeps up is often a moment late: that much in flight was limited by the window
+            // all the same.
+            window_limited: self.app_limited_until <= self.delivered
+                || u64::from(batch.prior_in_flight) * 4 >= u64::from(self.window()) * 3,
         });
         self.pacer.set_rate(self.controller.pacing_rate());
     }

@@ -334,7 +334,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     ),
     option!(
         "i2p.streaming.initialWindowSize",
-        "6",
+        "16",
         "packets in flight at first",
         |c, v| {
             c.stream.initial_window = v.count(1, MAX_INITIAL_WINDOW)?;

@@ -70,9 +70,14 @@ impl Connection {
                 })
             }
             Phase::Opening => {
-                // More before the answer: the specification allows the initial window, and no
-                // implementation known buffers fewer than six packets.
-                let early = self.config.initial_window.min(MAX_EARLY_SENT);
+                // More before the answer, as far as the peer bears it and, where nothing is known of
+                // the path, within the initial window.
+                let window = if peer.rtt.smoothed().is_some() {
+                    u32::MAX
+                } else {
+                    self.config.initial_window
+                };
+                let early = peer.kind.max_early().min(window);
                 self.send.next_new().filter(|_| self.send.span() < early)
             }
             Phase::Offered | Phase::Done(_) => None,
@@ -297,8 +302,6 @@ impl Connection {
 pub(super) const CHOKE: u16 = 60_001;
 /// Delay value that says we have room again: any up to 60,000 but 0, which asks for an answer.
 pub(super) const UNCHOKE: u16 = 1;
-/// Packets sent before the answer to SYN, with it: emissary buffers six.
-const MAX_EARLY_SENT: u32 = 6;
 /// Routers drop a message whose time is up; it should outlive queues and the search for a tunnel.
 const MIN_LIFETIME: Duration = Duration::from_secs(20);
 /// Header and delay option, in bytes.

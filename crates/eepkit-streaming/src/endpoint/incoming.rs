@@ -379,8 +379,8 @@ impl Endpoint {
 const MAX_BACKLOG: usize = 4096;
 /// i2pd and Java buffer such packets for a few seconds; reordering across tunnels stays below.
 const EARLY_LIFETIME: Duration = Duration::from_secs(10);
-/// Peers send their initial window at most: 6 by the specification, 16 of I2P+.
-const MAX_EARLY_PER_STREAM: usize = 16;
+/// Peers send their initial window at most, 6 by the specification and 16 of I2P+, unless they know us.
+const MAX_EARLY_PER_STREAM: usize = 64;
 /// Bounds memory that anybody can fill without proving anything.
 const MAX_EARLY: usize = 512;
 const MAX_EARLY_BYTES: usize = 1 << 20;

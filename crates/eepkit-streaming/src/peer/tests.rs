@@ -31,10 +31,10 @@ fn acknowledge(peer: &mut Peer, now: Instant, stamp: Stamp, transmissions: u8, w
 fn the_initial_window_closes_the_gate_and_an_acknowledgement_opens_it() {
     let now = Instant::now();
     let mut peer = peer(now);
-    let stamps: Vec<_> = (0..6).map(|_| peer.on_sent(now, 1.0)).collect();
+    let stamps: Vec<_> = (0..16).map(|_| peer.on_sent(now, 1.0)).collect();
     assert_eq!(peer.gate(now), Gate::Full);
     acknowledge(&mut peer, now + MS(400), stamps[0], 1, false);
-    assert_eq!(peer.in_flight(), 5);
+    assert_eq!(peer.in_flight(), 15);
     assert_ne!(peer.gate(now + MS(400)), Gate::Full);
     assert_eq!(peer.rtt.smoothed(), Some(MS(400)));
 }

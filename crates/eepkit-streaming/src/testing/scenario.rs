@@ -14,6 +14,8 @@
 
 use std::{fmt, time::Duration};
 
+use super::foreign;
+
 mod bulk;
 mod fairness;
 mod short;
@@ -146,7 +148,14 @@ impl fmt::Debug for Row {
 
 /// All rows, in order.
 pub fn rows() -> Vec<Row> {
-    [bulk::ROWS, short::ROWS, fairness::ROWS, streams::ROWS].concat()
+    [
+        bulk::ROWS,
+        short::ROWS,
+        fairness::ROWS,
+        foreign::rows::ROWS,
+        streams::ROWS,
+    ]
+    .concat()
 }
 
 /// The head of the table.

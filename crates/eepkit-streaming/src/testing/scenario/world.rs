@@ -194,8 +194,14 @@ impl Flow {
             last_read: world.now,
             longest_stall: Duration::ZERO,
         };
-        flow.advance(world, from);
+        // Before the endpoint is polled, so that the first packet carries data.
+        let first = usize::try_from(length).map_or(FIRST_WRITE, |length| length.min(FIRST_WRITE));
+        flow.transfer = Transfer::new(first as u64);
+        flow.transfer
+            .write(&mut world.sides[from].endpoint, world.now, id);
+        flow.transfer.length = length;
         world.drain(from);
+        flow.advance(world, from);
         flow
     }
 
@@ -204,22 +210,25 @@ impl Flow {
         let now = world.now;
         if side == self.from {
             let Self { transfer, id, .. } = self;
-            let sender = &mut world.sides[side];
-            let before = transfer.written;
-            if transfer.written < transfer.length {
+            while transfer.written < transfer.length {
+                let sender = &mut world.sides[side];
+                let before = transfer.written;
                 transfer.write(&mut sender.endpoint, now, *id);
+                if transfer.written == transfer.length {
+                    sender.endpoint.flush(now, *id);
+                }
+                if transfer.written == before {
+                    break;
+                }
+                world.drain(side);
             }
-            let written = transfer.written;
-            if written == transfer.length && before < written {
-                sender.endpoint.flush(now, *id);
-            }
-            if written == transfer.length && self.flushed.is_none() && sender.endpoint.is_acked(*id)
+            let sender = &mut world.sides[side];
+            sender.events.clear();
+            if transfer.written == transfer.length
+                && self.flushed.is_none()
+                && sender.endpoint.is_acked(*id)
             {
                 self.flushed = Some(now);
-            }
-            sender.events.clear();
-            if written > before {
-                world.drain(side);
             }
         } else if side == self.to {
             let receiver = &mut world.sides[side];
@@ -272,5 +281,7 @@ pub fn messages(packet: usize, first: bool) -> u32 {
     1 + u32::try_from(further).unwrap_or(u32::MAX - 1)
 }
 
+/// What is written before the first packet leaves.
+const FIRST_WRITE: usize = 32_768;
 /// A lease set with three leases, as it travels with the first packet.
 const LEASE_SET: usize = 850;
