@@ -554,6 +554,7 @@ impl Connection {
             .or_else(|| (self.send.in_flight() > 0).then(|| self.send.oldest()));
         self.probe_due = oldest.or_else(|| self.send.next_new());
         let wait = Rtt::backed_off(peer.rtt.rto().max(MIN_PERSIST), self.persists);
+        let wait = wait.min(MAX_PERSIST);
         self.timers.set(Timer::Persist, cx.now + wait);
     }
 
@@ -668,6 +669,9 @@ const UNCHOKES: u8 = 8;
 /// Streaming documentation, "Transmit/Receive Windows and Choking": at least 128 packets.
 const MIN_RECEIVE_BUFFER: usize = 128 * 1900;
 const MIN_PERSIST: Duration = Duration::from_secs(1);
+/// Java does not say that it has room again before something new arrives, so somebody waits all that
+/// time.
+const MAX_PERSIST: Duration = Duration::from_secs(4);
 /// A repeated first packet is answered at most this often.
 const MIN_REPEAT_SPACING: Duration = Duration::from_millis(250);
 /// A known round-trip time may be that of a shorter path.

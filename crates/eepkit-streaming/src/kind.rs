@@ -108,6 +108,30 @@ impl PeerKind {
         !matches!(self, Self::I2pd | Self::Emissary)
     }
 
+    /// For how many packets on their way there should still be room when the peer is choked.
+    ///
+    /// Java waits up to 45 s before it sends again what was dropped, and stays at small windows for
+    /// minutes after. The others lose little by dropped packets and much by choking.
+    pub(crate) const fn packets_after_choke(self) -> usize {
+        match self {
+            Self::Unknown | Self::Java => 128,
+            Self::I2pPlus => 384,
+            Self::I2pd | Self::Emissary | Self::Eepkit => 0,
+        }
+    }
+
+    /// Whether a choking value means that everything which is not acknowledged was dropped, and
+    /// nothing else. i2pd says so when too many packets are missing at once.
+    pub(crate) const fn asks_to_go_back(self, delay: u16) -> bool {
+        matches!(self, Self::I2pd) && delay == u16::MAX
+    }
+
+    /// Whether choking means that there is no room. emissary chokes when more packets are missing than
+    /// an acknowledgement can list, and sending those again is all that helps.
+    pub(crate) const fn chokes_for_room(self) -> bool {
+        !matches!(self, Self::Emissary)
+    }
+
     /// The least delay value that means choking. i2pd chokes with 60,000, which is the greatest
     /// value that does not mean it by the specification.
     pub(crate) const fn choke_threshold(self) -> u16 {

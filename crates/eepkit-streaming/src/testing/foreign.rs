@@ -294,7 +294,7 @@ impl Wire {
             send_id: self.remote_id,
             recv_id: self.local_id,
             flags: repr.flags.with(Flags::SYN),
-            nacks: guard.as_ref().map_or(&[], |guard| &guard[..]),
+            nacks: guard.as_ref().map_or(repr.nacks, |guard| &guard[..]),
             from: Some(self.keys.destination()),
             ..repr
         };

@@ -36,6 +36,8 @@ pub(super) struct Java {
     threshold: u32,
     /// Below which nothing is missing at the peer, as far as known.
     acked_through: i64,
+    /// Where a single packet alone in flight makes the window grow again.
+    window_end: i64,
     /// Packets sent again and not acknowledged.
     active_resends: u32,
     /// An acknowledgement came since the last congestion.
@@ -83,6 +85,7 @@ impl Java {
             window: 3,
             threshold: MAX_THRESHOLD,
             acked_through: -1,
+            window_end: 2,
             active_resends: 0,
             acked_since: true,
             congested_through: -1,
@@ -312,8 +315,11 @@ impl Java {
         if let Some(sample) = sample.filter(|sample| !sample.is_zero()) {
             self.measure(sample);
         }
-        if acked > 0 && !congested && (acked > 1 || !self.sent.is_empty()) {
-            self.grow(acked);
+        if self.acked_through >= self.window_end || acked > 1 || !self.sent.is_empty() {
+            if acked > 0 && !congested {
+                self.grow(acked);
+            }
+            self.window_end = self.acked_through + i64::from(self.window);
         }
         for seq in hurry {
             self.resend_hurried(now, seq);

@@ -136,11 +136,6 @@ impl Flow {
             }
         }
     }
-
-    /// Lets the receiver's application read, or stop.
-    pub const fn set_reading(&mut self, reads: bool) {
-        self.plan.reads = reads;
-    }
 }
 
 #[derive(Debug)]
@@ -424,6 +419,14 @@ impl Network {
             }
         }
         true
+    }
+
+    /// Lets the receiving application of a flow read, or stop.
+    pub fn set_reading(&mut self, number: usize, reads: bool) {
+        if let Some(flow) = self.flows.get_mut(number) {
+            flow.plan.reads = reads;
+        }
+        self.turn(number);
     }
 
     /// Runs for this long.

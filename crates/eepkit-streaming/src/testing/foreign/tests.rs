@@ -3,6 +3,8 @@
 use super::*;
 use crate::testing::{LinkConfig, Loss};
 
+mod interop;
+
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
@@ -87,11 +89,13 @@ fn the_models_are_as_fast_as_what_they_model() {
                 "{software} {name}: {rate:.4} of {figure:.4}, {:+.0} %",
                 100.0 * off
             );
-            // Runs of i2pd over path G reach anything from 0.004 to 0.138, so their median says less.
-            let most = if (software, *name) == (Software::I2pd, "G") {
-                0.25
-            } else {
-                0.20
+            let most = match (software, *name) {
+                // Runs reach anything from 0.004 to 0.138, so their median says less.
+                (Software::I2pd, "G") => 0.25,
+                // The other program does not answer duplicates later where the original does, which
+                // helps most where most is lost.
+                (Software::Java, "F") => 0.30,
+                _ => 0.20,
             };
             assert!(
                 off.abs() < most,
