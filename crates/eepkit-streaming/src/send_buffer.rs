@@ -287,9 +287,10 @@ impl SendBuffer {
         ready.then_some(self.next)
     }
 
-    /// Whether a packet that is not full waits for more data.
+    /// Whether a packet that is not full waits for more data, or will when those before it have left.
     pub(crate) fn is_coalescing(&self) -> bool {
-        self.ring.end() > self.next && self.next_new().is_none()
+        let partial = |tail: &Segment| !tail.syn && !tail.close && tail.len() < self.mtu;
+        self.ring.end() > self.next.max(self.flushed) && self.ring.back().is_some_and(partial)
     }
 
     pub(crate) fn segment(&self, seq: u32) -> Option<&Segment> {
@@ -379,6 +380,13 @@ impl SendBuffer {
         self.ring.shrink(KEEP_SEGMENTS);
         outcome.advanced = self.ring.first() != oldest;
         Some(outcome)
+    }
+
+    /// Takes note that a packet arrived, which says nothing about those before it.
+    pub(crate) fn on_arrived(&mut self, seq: u32, mut acked: impl FnMut(AckedPacket)) {
+        if seq < self.next {
+            self.acknowledge(seq, &mut acked);
+        }
     }
 
     fn acknowledge(&mut self, seq: u32, acked: &mut impl FnMut(AckedPacket)) -> u32 {

@@ -246,9 +246,15 @@ impl Connection {
             nacks[..count].sort_unstable();
         }
         // A full list may have been cut off (emissary cuts it and acknowledges what lies beyond all the
-        // same), so it says nothing about what comes after its last entry.
+        // same), so it says nothing about what comes after its last entry but that `through` arrived.
         let through = match nacks.last() {
-            Some(last) if count == MAX_NACKS => *last,
+            Some(last) if count == MAX_NACKS => {
+                let mut batch = peer.begin();
+                self.send
+                    .on_arrived(through, |packet| peer.acked(&mut batch, cx.now, &packet));
+                peer.finish(cx.now, &batch);
+                *last
+            }
             _ => through,
         };
         self.acknowledge(cx, peer, through, &nacks[..count]);

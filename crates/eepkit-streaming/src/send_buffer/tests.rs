@@ -254,3 +254,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_last_packet_that_is_not_full_waits_for_a_moment_only_behind_full_ones_too() {
+    let mut buffer = established();
+    buffer.write(&[1; MTU * 2 + 1]);
+    assert!(buffer.is_coalescing());
+    buffer.flush();
+    assert!(!buffer.is_coalescing());
+    assert_eq!(send_all(&mut buffer), [1, 2, 3]);
+    buffer.write(&[1; MTU * 2]);
+    assert!(!buffer.is_coalescing());
+}
+
+#[test]
+fn a_single_arrival_says_nothing_about_what_came_before() {
+    let mut buffer = established();
+    buffer.write(&[1; MTU * 4]);
+    assert_eq!(send_all(&mut buffer), [1, 2, 3, 4]);
+    let mut arrived = 0;
+    buffer.on_arrived(3, |_| arrived += 1);
+    buffer.on_arrived(3, |_| arrived += 1);
+    buffer.on_arrived(9, |_| arrived += 1);
+    assert_eq!((arrived, buffer.in_flight()), (1, 3));
+    assert!(!buffer.has_holes());
+    ack(&mut buffer, 4, &[2]);
+    assert_eq!(buffer.holes().collect::<Vec<_>>(), [2]);
+    assert_eq!(buffer.in_flight(), 1);
+}

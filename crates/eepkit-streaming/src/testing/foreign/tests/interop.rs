@@ -73,6 +73,8 @@ fn each_model_is_recognised_whoever_opens() {
         for plan in both_ways(software) {
             let mut network = network(path(), plan.length(10_000));
             finish(&mut network, SECONDS(10));
+            // All of it may have arrived before the answer to SYN.
+            network.run(SECONDS(1));
             assert_eq!(network.flows[0].recognised(), Some(kind));
         }
     }
@@ -227,6 +229,17 @@ fn no_more_goes_before_the_answer_than_a_waiting_emissary_keeps() {
     finish(&mut network, SECONDS(20));
     let early = early.load(Ordering::Relaxed);
     assert!((2..=6).contains(&early), "{early} packets");
+}
+
+#[test]
+fn a_short_message_takes_its_way_and_an_answer_to_syn_at_most() {
+    // One and a half round trips, what the answer to SYN waits, and the last packet its moment.
+    for software in Software::ALL {
+        let plan = Plan::new(Party::ours(), software).length(16_384);
+        let mut network = network(LinkConfig::delay(MS(250)), plan);
+        let took = finish(&mut network, SECONDS(10));
+        assert!(took < MS(900), "{software}: {took:?}");
+    }
 }
 
 #[test]
