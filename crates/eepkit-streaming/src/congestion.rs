@@ -105,6 +105,11 @@ pub trait Controller: fmt::Debug + Send {
         let _ = (now, keep);
     }
 
+    /// Packets take another way from now on. `rtt` is the least round-trip time seen there, if any.
+    fn on_path_change(&mut self, now: Instant, rtt: Option<Duration>) {
+        let _ = (now, rtt);
+    }
+
     /// How many packets may be on their way, at least 1.
     fn window(&self) -> u32;
 

@@ -22,7 +22,7 @@ use crate::{
     peer::Peer,
     reassembly::Reassembly,
     rtt::Rtt,
-    send_buffer::SendBuffer,
+    send_buffer::{SendBuffer, State},
     timer::{Timer, TimerTable},
 };
 
@@ -122,6 +122,8 @@ pub(crate) struct Connection {
 
     /// Timeouts since the peer showed that it hears us.
     attempts: u32,
+    /// Dead ways that this stream has taken note of.
+    failures_seen: u32,
     /// Packets in a row that had arrived before.
     repeats: u8,
     /// Probes since the peer choked us.
@@ -216,6 +218,7 @@ impl Connection {
             reset_due: false,
             probe_due: None,
             attempts: 0,
+            failures_seen: 0,
             repeats: 0,
             persists: 0,
             choked: false,
@@ -363,6 +366,17 @@ impl Connection {
             self.recv.clear();
             self.finish(peer, reason);
         }
+    }
+
+    /// Whether this side ended the stream without the peer's agreement.
+    pub(crate) fn has_reset(&self) -> bool {
+        use CloseReason::{EndpointClosed, LingerTimeout, LocalReset, NotAccepted};
+        let heard_of = self.packets_sent > 0 || !self.initiator;
+        heard_of
+            && matches!(
+                self.phase,
+                Phase::Done(LocalReset | NotAccepted | LingerTimeout | EndpointClosed)
+            )
     }
 
     /// The handle is gone: unread data is dropped, written data still goes out.
@@ -524,6 +538,13 @@ impl Connection {
             .next_new()
             .filter(|_| !self.choked && self.has_room_for_new(cx.now, peer));
         let lost = self.send.next_lost();
+        // Behind too many missing packets new data could not be acknowledged; and where another way is
+        // tried, the oldest packet lets the reader go on.
+        let span = self.send.span();
+        if lost.is_none() && span > 0 && (span > MAX_PROBE_SPAN || peer.path() != 0) {
+            self.probe_due = Some(self.send.oldest());
+            return;
+        }
         let known = if self.attempts < LOST_ATTEMPTS {
             new.or(lost)
         } else {
@@ -594,7 +615,33 @@ impl Connection {
         let base = rtt.probe_timeout(peer.kind.max_ack_delay(rtt.estimate()));
         // The first two probes come at the same distance: one of them may well have been lost too.
         let wait = Rtt::backed_off(base, self.attempts.saturating_sub(1));
-        self.timers.set(Timer::Probe, now + wait);
+        // Counted from when the packet left that is waited for longest, unless that was tried already.
+        let oldest = self.send.segment(self.send.oldest());
+        let since = oldest
+            .filter(|segment| self.attempts == 0 && segment.state == State::InFlight)
+            .and_then(|segment| segment.stamp)
+            .map_or(now, |stamp| stamp.sent);
+        self.timers
+            .set(Timer::Probe, (since + wait).max(now + wait / 4));
+    }
+
+    /// Takes what left over a way that was found dead for lost.
+    pub(super) fn check_ways(&mut self, now: Instant, peer: &mut Peer) {
+        let (failures, dead) = peer.failures();
+        if failures == self.failures_seen {
+            return;
+        }
+        self.failures_seen = failures;
+        let mut batch = peer.begin();
+        for seq in self.send.oldest()..self.send.oldest() + self.send.span() {
+            let stamp = self.send.segment(seq).and_then(|segment| segment.stamp);
+            if let Some(stamp) = stamp.filter(|stamp| stamp.path == dead)
+                && self.send.mark_lost(seq)
+            {
+                peer.lost(&mut batch, &stamp);
+            }
+        }
+        peer.finish(now, &batch);
     }
 
     fn arm_syn(&mut self, now: Instant, peer: &Peer) {
@@ -664,6 +711,8 @@ const COALESCE_DELAY: Duration = Duration::from_millis(5);
 const STALL_ATTEMPTS: u32 = 2;
 /// After so many everything in flight counts as lost.
 const LOST_ATTEMPTS: u32 = 3;
+/// Below the 255 missing packets that an acknowledgement can list.
+const MAX_PROBE_SPAN: u32 = 200;
 /// Java repeats its unchoking eight times.
 const UNCHOKES: u8 = 8;
 /// Streaming documentation, "Transmit/Receive Windows and Choking": at least 128 packets.

@@ -29,6 +29,7 @@ mod types;
 
 pub use self::types::{
     Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo, Transmit,
+    Way,
 };
 use self::{
     ended::Ended,
@@ -213,6 +214,7 @@ impl Endpoint {
             self.events.push_back(Event::PingTimeout(id));
         }
         self.early.expire(now);
+        self.repeat_resets(now);
         self.ended.expire(now);
     }
 
@@ -372,7 +374,7 @@ impl Endpoint {
             packet: built.packet,
             compress: built.compress,
             first: built.first,
-            path: peer.path(),
+            path: built.path,
             deadline: now + built.lifetime,
         })
     }
@@ -508,9 +510,8 @@ impl Endpoint {
             let stale =
                 peer.streams == 0 && now.saturating_duration_since(peer.idle_since) > PEER_MEMORY;
             if stale {
-                let wake = peer.wake;
-                *peer = Peer::new(now, destination.clone(), config);
-                peer.wake = wake;
+                let old = std::mem::replace(peer, Peer::new(now, destination.clone(), config));
+                peer.inherit(old);
             }
             return slot;
         }

@@ -26,6 +26,7 @@ mod rtt;
 mod send_buffer;
 mod seq;
 mod timer;
+mod ways;
 
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
@@ -39,7 +40,7 @@ pub use config::{
 };
 pub use endpoint::{
     Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo,
-    Transmit,
+    Transmit, Way,
 };
 pub use error::{CloseReason, ConnectError, ListenError, OptionError, StreamError};
 pub use kind::PeerKind;

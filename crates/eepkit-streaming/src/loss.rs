@@ -39,8 +39,12 @@ pub(crate) enum Verdict {
 /// Loss detection of one peer.
 #[derive(Debug, Clone)]
 pub(crate) struct LossDetector {
-    /// The acknowledged transmission that was sent last.
+    /// The acknowledged transmission over the way in use that was sent last.
     newest: Option<Stamp>,
+    /// One past the position of the last transmission that was acknowledged, over whatever way.
+    acked_end: u64,
+    /// The way in use.
+    path: u64,
     /// Round-trip time of `newest`.
     newest_rtt: Duration,
     /// How much later a packet must have been sent to prove an earlier one lost.
@@ -55,6 +59,8 @@ impl LossDetector {
     pub(crate) const fn new() -> Self {
         Self {
             newest: None,
+            acked_end: 0,
+            path: 0,
             newest_rtt: Duration::ZERO,
             window: None,
             quiet_rounds: 0,
@@ -70,10 +76,8 @@ impl LossDetector {
         next_order: u64,
         smoothed: Duration,
     ) {
-        if self
-            .newest
-            .is_none_or(|newest| stamp.order > newest.order || stamp.path != newest.path)
-        {
+        self.acked_end = self.acked_end.max(stamp.order + 1);
+        if stamp.path == self.path && self.newest.is_none_or(|newest| stamp.order > newest.order) {
             self.newest = Some(*stamp);
             self.newest_rtt = now.saturating_duration_since(stamp.sent);
         }
@@ -107,13 +111,19 @@ impl LossDetector {
 
     /// What became of a transmission that the peer reports missing.
     pub(crate) fn judge(&self, now: Instant, stamp: &Stamp, smoothed: Duration) -> Verdict {
-        let Some(newest) = self.newest else {
+        let window = self.window(smoothed);
+        if stamp.path != self.path {
+            // Of another way only time tells, and that something sent later has arrived.
+            let deadline = stamp.sent + smoothed + smoothed / 4 + window;
+            return match stamp.order < self.acked_end {
+                false => Verdict::Unknown,
+                true if now >= deadline => Verdict::Lost,
+                true => Verdict::Wait(deadline),
+            };
+        }
+        let Some(newest) = self.newest.filter(|newest| newest.order > stamp.order) else {
             return Verdict::Unknown;
         };
-        if newest.path != stamp.path || newest.order < stamp.order {
-            return Verdict::Unknown;
-        }
-        let window = self.window(smoothed);
         let deadline = stamp.sent + self.newest_rtt.max(smoothed) + window;
         if newest.sent.saturating_duration_since(stamp.sent) >= window || now >= deadline {
             Verdict::Lost
@@ -123,7 +133,8 @@ impl LossDetector {
     }
 
     /// The path changed: what arrived over the old one proves nothing about the new one.
-    pub(crate) fn on_path_change(&mut self) {
+    pub(crate) fn on_path_change(&mut self, path: u64) {
+        self.path = path;
         self.newest = None;
         self.window = None;
     }
@@ -199,15 +210,21 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_another_path_prove_nothing() {
+    fn packets_of_another_path_are_lost_by_time_alone() {
         let start = Instant::now();
         let mut loss = LossDetector::new();
-        loss.on_acked(start + MS(900), &stamp(start, 9, 300), 10, RTT);
         let missing = Stamp {
             path: 1,
             ..stamp(start, 0, 0)
         };
         assert_eq!(loss.judge(start + MS(900), &missing, RTT), Verdict::Unknown);
+        loss.on_acked(start + MS(900), &stamp(start, 9, 300), 10, RTT);
+        let deadline = start + MS(800 + 200 + 50);
+        assert_eq!(
+            loss.judge(start + MS(900), &missing, RTT),
+            Verdict::Wait(deadline)
+        );
+        assert_eq!(loss.judge(deadline, &missing, RTT), Verdict::Lost);
     }
 
     #[test]

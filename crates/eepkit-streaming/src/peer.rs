@@ -15,11 +15,13 @@ use eepkit_wire::Destination;
 use crate::{
     config::StreamConfig,
     congestion::{AckSample, Controller, LossEvent, RateSample},
+    endpoint::Way,
     kind::PeerKind,
     loss::{LossDetector, Stamp, Verdict},
     pacing::Pacer,
     rtt::{GRANULARITY, Rtt},
     send_buffer::AckedPacket,
+    ways::{Switched, Ways},
 };
 
 /// The path to one remote destination.
@@ -38,8 +40,7 @@ pub(crate) struct Peer {
     next_order: u64,
     /// Samples of packets sent before this many were delivered are limited by the application.
     app_limited_until: u64,
-    /// The way packets take now.
-    path: u64,
+    ways: Ways,
     last_sent: Option<Instant>,
     last_loss: Option<Instant>,
     last_timeout: Option<Instant>,
@@ -98,7 +99,7 @@ impl Peer {
             first_sent: now,
             next_order: 0,
             app_limited_until: 0,
-            path: 0,
+            ways: Ways::default(),
             last_sent: None,
             last_loss: None,
             last_timeout: None,
@@ -109,6 +110,14 @@ impl Peer {
             listed: false,
             wake: None,
         }
+    }
+
+    /// Takes over from what was known of the peer long ago only what still holds.
+    pub(crate) fn inherit(&mut self, old: Self) {
+        self.wake = old.wake;
+        self.kind = old.kind;
+        self.loss.on_path_change(old.ways.active());
+        self.ways = old.ways;
     }
 
     /// Takes the settings of a stream that were changed.
@@ -144,11 +153,29 @@ impl Peer {
         }
         self.in_flight += 1;
         self.controller.on_sent(now, self.in_flight);
-        self.on_resent(now)
+        let switched = self.ways.renew(now);
+        self.on_switch(now, switched);
+        let path = self.ways.next(now);
+        self.stamp(now, path)
+    }
+
+    /// Accounts for a tail probe, the `attempt`th, of a packet that may be `in_flight` already.
+    pub(crate) fn on_probe(&mut self, now: Instant, attempt: u32, in_flight: bool) -> Stamp {
+        if !in_flight {
+            self.in_flight += 1;
+            self.controller.on_sent(now, self.in_flight);
+        }
+        let path = self.ways.probe(now, attempt);
+        self.stamp(now, path)
     }
 
     /// Accounts for a transmission of a packet that is in flight already.
     pub(crate) fn on_resent(&mut self, now: Instant) -> Stamp {
+        let path = self.ways.active();
+        self.stamp(now, path)
+    }
+
+    fn stamp(&mut self, now: Instant, path: u64) -> Stamp {
         self.pacer.on_sent(now);
         self.last_sent = Some(now);
         let order = self.next_order;
@@ -159,7 +186,7 @@ impl Peer {
             delivered: self.delivered,
             delivered_at: self.delivered_at,
             first_sent: self.first_sent,
-            path: self.path,
+            path,
             app_limited: self.app_limited_until > self.delivered,
         }
     }
@@ -185,11 +212,16 @@ impl Peer {
         batch.acked += 1;
         self.delivered += 1;
         self.delivered_at = now;
+        let sample = (packet.transmissions == 1).then(|| now.saturating_duration_since(stamp.sent));
+        let switched = self.ways.on_ack(now, stamp.path, stamp.sent, sample);
+        self.on_switch(now, switched);
         self.loss.on_acked(now, &stamp, self.next_order, smoothed);
         if batch.newest.is_none_or(|newest| stamp.order > newest.order) {
             batch.newest = Some(stamp);
         }
+        // What is measured on a way that is only tried says nothing about the one in use.
         if packet.transmissions == 1
+            && stamp.path == self.ways.active()
             && batch
                 .newest_once
                 .is_none_or(|newest| stamp.order > newest.order)
@@ -208,6 +240,17 @@ impl Peer {
     /// What became of a packet that is reported missing.
     pub(crate) fn judge(&self, now: Instant, stamp: &Stamp) -> Verdict {
         self.loss.judge(now, stamp, self.rtt.estimate())
+    }
+
+    /// Whether a packet acknowledged in this batch was sent so much later than that of `stamp`, and the
+    /// same way, that this one should have arrived before it.
+    pub(crate) fn proves_lost(&self, batch: &AckBatch, stamp: &Stamp) -> bool {
+        batch.newest.is_some_and(|newest| {
+            newest.path == stamp.path
+                && newest.order > stamp.order
+                && newest.sent.saturating_duration_since(stamp.sent)
+                    >= self.loss.window(self.rtt.estimate())
+        })
     }
 
     pub(crate) fn lost(&mut self, batch: &mut AckBatch, stamp: &Stamp) {
@@ -321,16 +364,36 @@ impl Peer {
         !recent
     }
 
-    /// The way packets take from now on. What arrives over the old one proves nothing about it.
-    pub(crate) fn set_path(&mut self, path: u64) {
-        if path != self.path {
-            self.path = path;
-            self.loss.on_path_change();
+    /// Takes the ways that there are now.
+    pub(crate) fn set_ways(&mut self, now: Instant, ways: &[Way]) {
+        let switched = self.ways.set(now, ways);
+        self.on_switch(now, switched);
+    }
+
+    /// The way in use seems dead; the next one is taken if there is another.
+    pub(crate) fn give_way_up(&mut self, now: Instant) {
+        let switched = self.ways.give_up(now);
+        self.on_switch(now, switched);
+    }
+
+    fn on_switch(&mut self, now: Instant, switched: Option<Switched>) {
+        if let Some(Switched { rtt }) = switched {
+            self.loss.on_path_change(self.ways.active());
+            if let Some(rtt) = rtt {
+                self.rtt.on_path_change(rtt);
+            }
+            self.controller.on_path_change(now, rtt);
+            self.pacer.set_rate(self.controller.pacing_rate());
         }
     }
 
+    /// How often a way was left because it was dead, and which one it was the last time.
+    pub(crate) const fn failures(&self) -> (u32, u64) {
+        (self.ways.failures, self.ways.dead)
+    }
+
     pub(crate) const fn path(&self) -> u64 {
-        self.path
+        self.ways.active()
     }
 
     pub(crate) fn window(&self) -> u32 {

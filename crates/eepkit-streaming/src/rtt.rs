@@ -41,6 +41,12 @@ impl Rtt {
         }
     }
 
+    /// Packets take another way from now on, with this round-trip time; the variation is kept.
+    pub(crate) fn on_path_change(&mut self, rtt: Duration) {
+        self.smoothed = Some(rtt.clamp(GRANULARITY, MAX_RTT));
+        self.minimum = WindowedMin::new();
+    }
+
     /// The smoothed round-trip time, once there was a sample.
     pub(crate) const fn smoothed(&self) -> Option<Duration> {
         self.smoothed

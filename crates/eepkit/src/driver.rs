@@ -370,7 +370,15 @@ impl<'a> Driver<'a> {
         let now = now_of(now);
         let hash = held.to.hash();
         self.search(core, &held.to, now);
-        let route = match self.routes.route(&hash, now) {
+        if let Some(pairs) = self.routes.pairs(&hash, now)
+            && let Some(endpoint) = &mut core.endpoint
+        {
+            let known = endpoint.set_ways(now.instant.into_std(), &held.to, &pairs);
+            if !known {
+                self.routes.tell_again(&hash);
+            }
+        }
+        let route = match self.routes.route(&hash, held.path, now) {
             Way::Take(route) => route,
             Way::Wait => {
                 self.held = Some(held);
@@ -379,12 +387,6 @@ impl<'a> Driver<'a> {
         };
         self.next_token += 1;
         let token = self.next_token;
-        if let Some(path) = self.routes.path(&hash)
-            && path != held.path
-            && let Some(endpoint) = &mut core.endpoint
-        {
-            endpoint.set_path(&held.to, path);
-        }
         if held.first || route != Route::Auto {
             if self.fates.len() == MAX_FATES {
                 self.fates.pop_front();

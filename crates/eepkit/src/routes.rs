@@ -1,12 +1,13 @@
 //! Which way a message takes, on a link that shows its paths.
 //!
-//! Each peer keeps to one pair of an outbound tunnel and a lease for as long as both last, because
-//! packets that take turns over several ways arrive out of order. When a peer seems dead the next
-//! pair is tried. A link without paths (I2CP) never reports any, and every route is `Auto`.
+//! For each peer the pairs of an outbound tunnel and a lease are listed and named; the streaming machine
+//! chooses among them, because it sees which of them work. A link without paths (I2CP) never reports
+//! any, and every route is `Auto`.
 
 use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use eepkit_router::link::{Direction, Event, LeaseId, LookupAnswer, PathId, Route};
+use eepkit_streaming::Way as Pair;
 use eepkit_wire::Hash;
 use tokio::time::Instant;
 
@@ -17,6 +18,8 @@ pub(crate) struct Routes {
     peers: HashMap<Hash, Peer>,
     /// Deals outbound tunnels to peers in turn.
     turn: usize,
+    /// Counts changes of the outbound tunnels.
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -31,13 +34,16 @@ struct Outbound {
 struct Peer {
     /// With the end of each, in milliseconds since 1970.
     leases: Vec<(LeaseId, u64)>,
-    chosen: Option<(PathId, LeaseId)>,
-    /// Counts the pairs that were chosen.
-    choices: u64,
-    /// The tunnel that was suspected last.
-    avoided: Option<PathId>,
-    /// Where in `leases` the next choice begins.
+    /// What it was told of last: each pair with its name.
+    pairs: Vec<(Pair, PathId, LeaseId)>,
+    /// The last name given.
+    named: u64,
+    /// By what changes `pairs` is made, of tunnels and of leases; `None` where it must be made anew.
+    made_by: Option<u64>,
+    /// With which of the tunnels its pairs begin.
     turn: usize,
+    /// The lease that was used last.
+    used_lease: Option<LeaseId>,
     /// The lease by which the way to it seemed dead, and when, until a look-up brings others.
     suspect: Option<(LeaseId, Instant)>,
     /// Whether a look-up is under way, and when the last one began.
@@ -77,9 +83,11 @@ impl Routes {
                     expires,
                     credit: None,
                 });
+                self.changes += 1;
             }
             Event::PathDown { path, .. } => {
                 self.outbound.retain(|tunnel| tunnel.path != path);
+                self.changes += 1;
             }
             Event::Credit { path, messages } => {
                 if let Some(tunnel) = self.outbound.iter_mut().find(|one| one.path == path) {
@@ -90,8 +98,9 @@ impl Routes {
         }
     }
 
-    /// The way of the next message to the peer. Counts it against the credit of its tunnel.
-    pub(crate) fn route(&mut self, to: &Hash, now: Now) -> Way {
+    /// The way of the next message to the peer, for which the machine chose the pair of this name.
+    /// Counts it against the credit of its tunnel.
+    pub(crate) fn route(&mut self, to: &Hash, name: u64, now: Now) -> Way {
         if self.outbound.is_empty() {
             return Way::Take(Route::Auto);
         }
@@ -102,38 +111,63 @@ impl Routes {
             return Way::Take(Route::Auto);
         };
         peer.used = now.instant;
-        let tunnels = &mut self.outbound;
-        let standing = peer.chosen.filter(|(path, lease)| {
-            tunnels.iter().any(|tunnel| tunnel.path == *path)
-                && peer.alive(now).any(|alive| alive == *lease)
-        });
-        let chosen = standing.or_else(|| {
-            let lease = peer.pick_lease(now)?;
-            let path = pick_tunnel(tunnels, peer.avoided, self.turn, now)?;
-            self.turn = self.turn.wrapping_add(1);
-            peer.choices += 1;
-            Some((path, lease))
-        });
-        peer.chosen = chosen;
-        let Some((outbound, lease)) = chosen else {
+        let pair = peer.pairs.iter().find(|(pair, _, _)| pair.id == name);
+        let Some((outbound, lease)) = pair.map(|(_, outbound, lease)| (*outbound, *lease)) else {
             return Way::Take(Route::Auto);
         };
-        if let Some(tunnel) = tunnels.iter_mut().find(|one| one.path == outbound)
-            && let Some(credit) = &mut tunnel.credit
-        {
+        let alive = peer.alive(now).any(|(alive, _)| alive == lease);
+        let tunnel = self.outbound.iter_mut().find(|one| one.path == outbound);
+        let Some(tunnel) = tunnel.filter(|_| alive) else {
+            return Way::Take(Route::Auto);
+        };
+        if let Some(credit) = &mut tunnel.credit {
             match credit.checked_sub(1) {
                 Some(left) => *credit = left,
                 None => return Way::Wait,
             }
         }
+        peer.used_lease = Some(lease);
         Way::Take(Route::Pinned { outbound, lease })
     }
 
-    /// Names the way that messages to the peer take, differently each time it changes; `None`
-    /// where the router chooses.
-    pub(crate) fn path(&self, to: &Hash) -> Option<u64> {
-        let peer = self.peers.get(to)?;
-        peer.chosen.map(|_| peer.choices)
+    /// The pairs to a peer, the best first, if they are others than when last asked. Tunnels that last
+    /// longest come first, beginning with another one for each peer.
+    pub(crate) fn pairs(&mut self, to: &Hash, now: Now) -> Option<Vec<Pair>> {
+        let peer = self.peers.get_mut(to)?;
+        if peer.made_by == Some(self.changes) {
+            return None;
+        }
+        peer.made_by = Some(self.changes);
+        let mut tunnels: Vec<&Outbound> = self
+            .outbound
+            .iter()
+            .filter(|tunnel| tunnel.expires.is_none_or(|end| end > now.instant))
+            .collect();
+        tunnels.sort_by_key(|tunnel| (Reverse(tunnel.expires), tunnel.path));
+        let better_half = tunnels.len().div_ceil(2).max(1);
+        if !tunnels.is_empty() {
+            let first = tunnels.remove(peer.turn % better_half);
+            tunnels.insert(0, first);
+        }
+        let leases = peer.usable(now);
+        let mut pairs = Vec::new();
+        for shift in 0..leases.len() {
+            for (index, tunnel) in tunnels.iter().enumerate() {
+                let (lease, end) = leases[(index + shift) % leases.len()];
+                if pairs.len() < MAX_PAIRS {
+                    pairs.push(peer.name(tunnel, lease, end, now));
+                }
+            }
+        }
+        peer.pairs = pairs;
+        Some(peer.pairs.iter().map(|(pair, _, _)| *pair).collect())
+    }
+
+    /// Nobody took note of the pairs: [`Routes::pairs`] should tell them again.
+    pub(crate) fn tell_again(&mut self, to: &Hash) {
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.made_by = None;
+        }
     }
 
     /// Whether the leases of a peer should be looked up now. Having said so once, it says no until
@@ -144,7 +178,8 @@ impl Routes {
         }
         if !self.peers.contains_key(to) {
             self.make_room();
-            self.peers.insert(*to, Peer::new(now.instant));
+            self.turn = self.turn.wrapping_add(1);
+            self.peers.insert(*to, Peer::new(now.instant, self.turn));
         }
         let Some(peer) = self.peers.get_mut(to) else {
             return false;
@@ -161,19 +196,14 @@ impl Routes {
         wanted
     }
 
-    /// The way to a peer seems dead: both halves of it are suspects, so the next differs in both,
-    /// and the leases are due for a look-up.
+    /// The way to a peer seems dead: its lease is suspect, and the leases are due for a look-up.
     pub(crate) fn suspect(&mut self, to: &Hash, now: Now) {
         let Some(peer) = self.peers.get_mut(to) else {
             return;
         };
-        if let Some((path, lease)) = peer.chosen.take() {
-            peer.avoided = Some(path);
+        if let Some(lease) = peer.used_lease {
             peer.suspect = Some((lease, now.instant));
-            // Last in line, should the look-up bring nothing new.
-            if let Some(at) = peer.leases.iter().position(|(id, _)| *id == lease) {
-                peer.turn = at + 1;
-            }
+            peer.made_by = None;
         }
         peer.searched = None;
     }
@@ -199,6 +229,7 @@ impl Routes {
             peer.suspect = peer
                 .suspect
                 .filter(|(suspect, _)| peer.leases.iter().all(|(id, _)| id == suspect));
+            peer.made_by = None;
         }
     }
 
@@ -214,13 +245,14 @@ impl Routes {
 }
 
 impl Peer {
-    fn new(now: Instant) -> Self {
+    fn new(now: Instant, turn: usize) -> Self {
         Self {
             leases: Vec::new(),
-            chosen: None,
-            choices: 0,
-            avoided: None,
-            turn: 0,
+            pairs: Vec::new(),
+            named: 0,
+            made_by: None,
+            turn,
+            used_lease: None,
             suspect: None,
             searching: false,
             searched: None,
@@ -228,11 +260,43 @@ impl Peer {
         }
     }
 
-    fn alive(&self, now: Now) -> impl Iterator<Item = LeaseId> {
+    fn alive(&self, now: Now) -> impl Iterator<Item = (LeaseId, u64)> {
         self.leases
             .iter()
             .filter(move |(_, end)| *end > now.unix_ms)
-            .map(|(id, _)| *id)
+            .copied()
+    }
+
+    /// The pair of a tunnel and a lease, by the name that it has or a new one.
+    fn name(
+        &mut self,
+        tunnel: &Outbound,
+        lease: LeaseId,
+        end: u64,
+        now: Now,
+    ) -> (Pair, PathId, LeaseId) {
+        let old = self
+            .pairs
+            .iter()
+            .find(|(_, path, id)| *path == tunnel.path && *id == lease);
+        let id = old.map_or_else(
+            || {
+                self.named += 1;
+                self.named
+            },
+            |(pair, _, _)| pair.id,
+        );
+        let left = Duration::from_millis(end.saturating_sub(now.unix_ms));
+        let lease_ends = now.instant + left;
+        let expires = tunnel.expires.map_or(lease_ends, |end| end.min(lease_ends));
+        let at = self.leases.iter().position(|(id, _)| *id == lease);
+        let pair = Pair {
+            id,
+            outbound: tunnel.path.0,
+            lease: at.map_or(0, |at| at as u64),
+            expires: Some(expires.into_std()),
+        };
+        (pair, tunnel.path, lease)
     }
 
     fn is_suspect(&self, now: Now) -> bool {
@@ -240,16 +304,17 @@ impl Peer {
         self.suspect.is_some_and(|(_, at)| age(at) < SUSPICION)
     }
 
-    fn pick_lease(&self, now: Now) -> Option<LeaseId> {
-        if self.is_suspect(now) && self.alive(now).count() < 2 {
-            // There is no other to try; the router may know one.
-            return None;
+    /// The leases to use: all that live, the suspect one last, or none if there is only that one; the
+    /// router may know another.
+    fn usable(&self, now: Now) -> Vec<(LeaseId, u64)> {
+        let mut leases: Vec<_> = self.alive(now).collect();
+        if self.is_suspect(now) {
+            if leases.len() < 2 {
+                return Vec::new();
+            }
+            leases.sort_by_key(|(id, _)| self.suspect.is_some_and(|(suspect, _)| suspect == *id));
         }
-        let (before, from) = self.leases.split_at(self.turn.min(self.leases.len()));
-        from.iter()
-            .chain(before)
-            .find(|(_, end)| *end > now.unix_ms)
-            .map(|(id, _)| *id)
+        leases
     }
 
     /// Whether the leases are unknown, suspect, or about to end.
@@ -261,27 +326,6 @@ impl Peer {
     }
 }
 
-/// Deals from the half of the tunnels that last longest, leaving one out if there are others.
-fn pick_tunnel(
-    tunnels: &[Outbound],
-    avoided: Option<PathId>,
-    turn: usize,
-    now: Now,
-) -> Option<PathId> {
-    let mut usable: Vec<&Outbound> = tunnels
-        .iter()
-        .filter(|tunnel| {
-            tunnel.credit != Some(0) && tunnel.expires.is_none_or(|end| end > now.instant)
-        })
-        .collect();
-    if usable.len() > 1 {
-        usable.retain(|tunnel| Some(tunnel.path) != avoided);
-    }
-    usable.sort_by_key(|tunnel| (Reverse(tunnel.expires), tunnel.path));
-    let better_half = usable.len().div_ceil(2).max(1);
-    usable.get(turn % better_half).map(|tunnel| tunnel.path)
-}
-
 /// Outbound tunnels of a session: 16 and as many in replacement.
 const MAX_TUNNELS: usize = 32;
 /// Peers whose leases are kept; the one unused for longest makes room. Chosen because each takes
@@ -289,9 +333,11 @@ const MAX_TUNNELS: usize = 32;
 const MAX_PEERS: usize = 1024;
 /// Leases of a lease set (common structures, "LeaseSet2": up to 16).
 const MAX_LEASES: usize = 16;
-/// Leases that end sooner are replaced in time. Chosen above the time that a look-up and the
-/// messages under way take.
-const LEASE_MARGIN_MS: u64 = 20_000;
+/// Pairs told to the machine, which considers no more.
+const MAX_PAIRS: usize = 16;
+/// Leases that end sooner are replaced in time. Chosen above the minute in which the machine gets to
+/// know a successor, and the time that a look-up takes.
+const LEASE_MARGIN_MS: u64 = 90_000;
 /// How long a lease is suspect while nothing better is known. Chosen above the time that a new
 /// lease set takes to get around.
 const SUSPICION: Duration = Duration::from_secs(60);

@@ -442,6 +442,23 @@ impl Controller for Bandwidth {
         self.base_seen = now;
     }
 
+    fn on_path_change(&mut self, now: Instant, rtt: Option<Duration>) {
+        if let (Some(old), Some(new)) = (self.base, rtt) {
+            // The rate is kept: a longer way holds more.
+            let ratio = new.as_secs_f64() / old.as_secs_f64().max(0.001);
+            self.window *= ratio.clamp(0.25, 4.0);
+        }
+        self.base = rtt;
+        self.base_seen = now;
+        self.settles_missed = 0;
+        self.recent.clear();
+        self.samples = 0;
+        if let Mode::Settle { .. } = self.mode {
+            self.begin_cruise();
+        }
+        self.long_from = None;
+    }
+
     fn window(&self) -> u32 {
         whole_packets(self.window, &self.limits)
     }

@@ -108,7 +108,7 @@ impl Connection {
         self.on_acknowledgement(cx, peer, packet);
         if self.phase == Phase::Open && self.send.oldest() == 0 {
             // It answers our SYN, whatever its acknowledgement says.
-            self.acknowledge(cx, peer, 0, &[]);
+            self.acknowledge(cx, peer, 0, &[], false);
         }
         self.insert(cx, peer, packet, bytes);
         for bytes in std::mem::take(&mut self.early) {
@@ -257,10 +257,20 @@ impl Connection {
             }
             _ => through,
         };
-        self.acknowledge(cx, peer, through, &nacks[..count]);
+        // Data of our own kind tells only what is there without a gap.
+        let tells_all = count < MAX_NACKS && packet.seq() == 0 && packet.payload().is_empty();
+        self.acknowledge(cx, peer, through, &nacks[..count], tells_all);
     }
 
-    fn acknowledge(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, through: u32, nacks: &[u32]) {
+    /// `tells_all` says whether nothing beyond `through` had arrived.
+    fn acknowledge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &mut Peer,
+        through: u32,
+        nacks: &[u32],
+        tells_all: bool,
+    ) {
         let now = cx.now;
         let mut batch = peer.begin();
         let outcome = self.send.on_ack(through, nacks, |packet| {
@@ -275,7 +285,11 @@ impl Connection {
         } else {
             self.timers.stop(Timer::Reorder);
         }
+        if tells_all {
+            self.detect_lost_tail(peer, &mut batch, through);
+        }
         peer.finish(now, &batch);
+        self.check_ways(now, peer);
         if outcome.packets == 0 {
             return;
         }
@@ -341,6 +355,26 @@ impl Connection {
         }
     }
 
+    /// What was sent long before a packet that has just arrived, such as a probe, and has not arrived
+    /// itself, is lost, even if nothing beyond it has arrived that would show it missing.
+    fn detect_lost_tail(&mut self, peer: &mut Peer, batch: &mut AckBatch, through: u32) {
+        let end = self.send.oldest() + self.send.span();
+        for seq in through.saturating_add(1)..end {
+            let stamp = match self.send.segment(seq) {
+                Some(segment) if segment.state == State::InFlight => segment.stamp,
+                _ => None,
+            };
+            let Some(stamp) = stamp else { continue };
+            // In the order of sending, so that the first that is too young ends it, nearly always at once.
+            if !peer.proves_lost(batch, &stamp) {
+                return;
+            }
+            if self.send.mark_lost(seq) {
+                peer.lost(batch, &stamp);
+            }
+        }
+    }
+
     /// Takes in a packet that has a sequence number.
     fn insert(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>, bytes: &Bytes) {
         let flags = packet.flags();
@@ -384,6 +418,7 @@ impl Connection {
                 if self.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
                     self.repeats = 0;
                     self.notices.add(Notices::STALLED);
+                    peer.give_way_up(cx.now);
                 }
             }
             Inserted::InOrder { .. } | Inserted::Early { .. } => {

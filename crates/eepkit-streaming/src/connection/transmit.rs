@@ -22,6 +22,8 @@ pub(crate) struct Built {
     pub(crate) compress: bool,
     /// How long it is of use.
     pub(crate) lifetime: Duration,
+    /// The way it takes.
+    pub(crate) path: u64,
 }
 
 impl Connection {
@@ -33,13 +35,13 @@ impl Connection {
     /// The next packet that leaves whatever the window says.
     pub(crate) fn poll_control(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
         if std::mem::take(&mut self.reset_due) {
-            return Some(self.build_reset(cx));
+            return Some(self.build_reset(cx, peer));
         }
         if std::mem::take(&mut self.syn_due) {
-            return self.build_segment(cx, peer, 0);
+            return self.build_segment(cx, peer, 0, self.attempts);
         }
         if let Some(seq) = self.probe_due.take() {
-            let built = self.build_segment(cx, peer, seq);
+            let built = self.build_segment(cx, peer, seq, self.attempts);
             if built.is_some() {
                 return built;
             }
@@ -100,10 +102,17 @@ impl Connection {
     /// The next packet of data, for which the peer's window has room.
     pub(crate) fn poll_data(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
         let seq = self.next_data(cx.now, peer)?;
-        self.build_segment(cx, peer, seq)
+        self.build_segment(cx, peer, seq, 0)
     }
 
-    fn build_segment(&mut self, cx: &Cx<'_>, peer: &mut Peer, seq: u32) -> Option<Built> {
+    /// `attempt` is not 0 where it is a probe.
+    fn build_segment(
+        &mut self,
+        cx: &Cx<'_>,
+        peer: &mut Peer,
+        seq: u32,
+        attempt: u32,
+    ) -> Option<Built> {
         let segment = self.send.segment(seq)?;
         let (syn, close, state, resent) = (
             segment.syn,
@@ -115,6 +124,9 @@ impl Connection {
             return None;
         }
         let stamp = match state {
+            in_flight if attempt > 0 => {
+                peer.on_probe(cx.now, attempt, in_flight == State::InFlight)
+            }
             State::InFlight => peer.on_resent(cx.now),
             _ => peer.on_sent(cx.now, cx.dampening),
         };
@@ -147,6 +159,7 @@ impl Connection {
             first: syn,
             compress: syn || self.config.compress,
             lifetime: (peer.rtt.rto() * 2).max(MIN_LIFETIME),
+            path: stamp.path,
         })
     }
 
@@ -267,10 +280,11 @@ impl Connection {
             first: false,
             compress: false,
             lifetime: MIN_LIFETIME,
+            path: peer.path(),
         }
     }
 
-    fn build_reset(&self, cx: &Cx<'_>) -> Built {
+    fn build_reset(&self, cx: &Cx<'_>, peer: &Peer) -> Built {
         let ack = self.recv.acknowledge_in_order();
         let repr = Repr {
             send_id: self.remote_id,
@@ -292,6 +306,7 @@ impl Connection {
             first: false,
             compress: true,
             lifetime: MIN_LIFETIME,
+            path: peer.path(),
         }
     }
 }

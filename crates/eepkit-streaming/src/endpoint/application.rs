@@ -4,15 +4,17 @@ use std::{sync::Arc, time::Instant};
 
 use eepkit_wire::Destination;
 
-use super::{Endpoint, Incoming, Ports, Read, Stats, StreamId, StreamInfo, incoming::Listener};
-#[cfg(doc)]
-use crate::Event;
+use super::{
+    Endpoint, Incoming, Ports, Read, Stats, StreamId, StreamInfo, Way, incoming::Listener,
+};
 use crate::{
     CloseReason, ConnectError, ListenError, StreamConfig, StreamError,
     connection::{Connection, Cx, Opening, Phase},
     packet::Identity,
     peer::Peer,
 };
+#[cfg(doc)]
+use crate::{Event, Transmit};
 
 impl Endpoint {
     /// Opens a stream to `to`. [`Event::Connected`] or [`Event::Closed`] follows; data may be
@@ -245,14 +247,18 @@ impl Endpoint {
         self.streams.len()
     }
 
-    /// Sends packets to `to` this way from now on; returned in [`Transmit::path`]. The round-trip
-    /// time and window learned so far are kept.
-    pub fn set_path(&mut self, to: &Destination, path: u64) {
-        if let Some(slot) = self.by_hash.get(&to.hash())
-            && let Some(peer) = self.peers.at_mut(*slot)
-        {
-            peer.set_path(path);
-        }
+    /// Tells all the ways to `to` that there are now, the best first, where the router shows them. One
+    /// of them is used as long as it works; [`Transmit::path`] says which. Round-trip time and window
+    /// are kept when that changes. Returns `false`, and forgets them, where there was no stream to `to` so
+    /// far.
+    pub fn set_ways(&mut self, now: Instant, to: &Destination, ways: &[Way]) -> bool {
+        let now = self.advance(now);
+        let slot = self.by_hash.get(&to.hash());
+        let Some(peer) = slot.and_then(|slot| self.peers.at_mut(*slot)) else {
+            return false;
+        };
+        peer.set_ways(now, ways);
+        true
     }
 
     /// Closes all streams as [`Endpoint::shutdown`] does and takes no new ones. Those that have not
@@ -282,6 +288,9 @@ impl Endpoint {
             self.with_stream(now, slot, |connection, _, peer| {
                 connection.reset(peer, CloseReason::EndpointClosed)
             });
+            if let Some((_, connection)) = self.streams.entry_mut(slot) {
+                self.ended.insert(now, connection);
+            }
         }
     }
 
@@ -299,6 +308,7 @@ impl Endpoint {
     pub fn is_idle(&self) -> bool {
         self.transmits.is_empty()
             && self.control.is_empty()
+            && !self.ended.repeats()
             && self.streams.iter().all(|(_, _, connection)| {
                 matches!(connection.phase, Phase::Done(_)) && !connection.wants_control()
             })

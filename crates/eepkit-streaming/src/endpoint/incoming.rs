@@ -145,26 +145,18 @@ impl Endpoint {
         let Some(record) = self.ended.answer(packet.send_id()) else {
             return;
         };
-        let mut repr = Repr {
-            send_id: record.remote_id,
-            recv_id: record.local_id,
-            ..Repr::default()
-        };
-        let answer = match record.received_through {
-            Some(through) => {
-                repr.ack_through = through;
-                let mut bytes = Vec::new();
-                repr.encode(&mut bytes);
-                bytes
-            }
-            None => {
-                repr.flags = Flags::RESET.with(Flags::NO_ACK);
-                repr.from = Some(self.keys.destination());
-                repr.sign(&self.keys)
-            }
-        };
         let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
+        let answer = record.last_word(&self.keys);
         self.answer(now, to, ports, answer.into());
+    }
+
+    /// Tells peers again that their streams are reset.
+    pub(super) fn repeat_resets(&mut self, now: Instant) {
+        while let Some(record) = self.ended.repeat(now) {
+            let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
+            let reset = record.last_word(&self.keys);
+            self.answer(now, to, ports, reset.into());
+        }
     }
 
     /// A packet that does not know our id of the stream yet, and is not its first.

@@ -38,6 +38,20 @@ pub struct Ports {
     pub remote: u16,
 }
 
+/// A way to a peer, where the router shows them: out through one of our tunnels, in through one of the
+/// peer's leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Names the pair; not 0.
+    pub id: u64,
+    /// Names the tunnel.
+    pub outbound: u64,
+    /// Names the lease.
+    pub lease: u64,
+    /// When the first of the two ends, if known.
+    pub expires: Option<Instant>,
+}
+
 /// A packet from the network.
 #[derive(Debug, Clone)]
 pub struct Received {
@@ -68,7 +82,7 @@ pub struct Transmit {
     pub compress: bool,
     /// It opens or answers a stream: our lease set should travel along.
     pub first: bool,
-    /// The way to take, as given to [`Endpoint::set_path`]; 0 leaves it to the router.
+    /// The way to take, as given to [`Endpoint::set_ways`]; 0 leaves it to the router.
     pub path: u64,
     /// It is of no use after this instant.
     pub deadline: Instant,

@@ -18,6 +18,7 @@ use super::foreign;
 
 mod bulk;
 mod fairness;
+mod paths;
 mod short;
 mod streams;
 mod world;
@@ -151,6 +152,7 @@ pub fn rows() -> Vec<Row> {
     [
         bulk::ROWS,
         short::ROWS,
+        paths::ROWS,
         fairness::ROWS,
         foreign::rows::ROWS,
         streams::ROWS,
