@@ -2,11 +2,14 @@
 //! are known to reach, and what this one does.
 //!
 //! `cargo bench -p eepkit-streaming --bench scenarios` prints all rows; numbers behind `--` choose some,
-//! such as `-- 5 9 15`.
+//! such as `-- 5 9 15`; `-- matrix` prints what every sender gets through to every receiver.
 
 use std::io::Write;
 
-use eepkit_streaming::testing::scenario::{Effort, heading, line, rows};
+use eepkit_streaming::testing::{
+    foreign::rows::matrix,
+    scenario::{Effort, heading, line, rows},
+};
 
 fn main() -> std::io::Result<()> {
     let chosen: Vec<String> = std::env::args()
@@ -14,6 +17,9 @@ fn main() -> std::io::Result<()> {
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let mut out = std::io::stdout().lock();
+    if chosen.iter().any(|name| name == "matrix") {
+        return out.write_all(matrix(3).as_bytes());
+    }
     out.write_all(heading().as_bytes())?;
     for row in rows() {
         let digits = row.number.trim_end_matches(char::is_alphabetic);

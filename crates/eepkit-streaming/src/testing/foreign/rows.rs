@@ -15,14 +15,28 @@ pub const ROWS: &[Row] = &[
         "1 s, 1 MB/s: of i2pd's share beside ours",
         Unit::Kept,
         60.0,
-        |effort| beside(effort, Software::I2pd),
+        |effort| beside(effort, Software::I2pd, 0.0),
+    ),
+    row(
+        "16",
+        "1 s, 1 MB/s, 1 %: of i2pd's beside ours",
+        Unit::Kept,
+        60.0,
+        |effort| beside(effort, Software::I2pd, 0.01),
     ),
     row(
         "16",
         "1 s, 1 MB/s: of Java's share beside ours",
         Unit::Kept,
         60.0,
-        |effort| beside(effort, Software::Java),
+        |effort| beside(effort, Software::Java, 0.0),
+    ),
+    row(
+        "16",
+        "1 s, 1 MB/s: of emissary's beside ours",
+        Unit::Kept,
+        60.0,
+        |effort| beside(effort, Software::Emissary, 0.0),
     ),
     Row {
         others: ["", "0.037", ""],
@@ -87,6 +101,48 @@ pub const ROWS: &[Row] = &[
         Unit::Kept,
         100.0,
         |effort| to_us(effort, Software::Emissary),
+    ),
+    row(
+        "MS",
+        "16 KiB to 1 MiB to i2pd: own in %",
+        Unit::Kept,
+        100.0,
+        |effort| short(effort, Software::I2pd, true),
+    ),
+    row(
+        "MS",
+        "16 KiB to 1 MiB to Java: own in %",
+        Unit::Kept,
+        100.0,
+        |effort| short(effort, Software::Java, true),
+    ),
+    row(
+        "MS",
+        "16 KiB to 1 MiB to emissary: own in %",
+        Unit::Kept,
+        100.0,
+        |effort| short(effort, Software::Emissary, true),
+    ),
+    row(
+        "MS",
+        "16 KiB to 1 MiB from i2pd: own in %",
+        Unit::Kept,
+        99.0,
+        |effort| short(effort, Software::I2pd, false),
+    ),
+    row(
+        "MS",
+        "16 KiB to 1 MiB from Java: own in %",
+        Unit::Kept,
+        99.0,
+        |effort| short(effort, Software::Java, false),
+    ),
+    row(
+        "MS",
+        "16 KiB to 1 MiB from emissary: own in %",
+        Unit::Kept,
+        99.0,
+        |effort| short(effort, Software::Emissary, false),
     ),
 ];
 
@@ -223,10 +279,78 @@ fn worst(effort: Effort, software: Software, (from, to): (Party, Party)) -> Meas
     }
 }
 
+/// The least that is left, in per cent, when the time that the software takes among itself for a
+/// message is divided by the time with us at one end; over two paths and three lengths.
+fn short(effort: Effort, software: Software, ours_sends: bool) -> Measured {
+    let theirs = Party::from(software);
+    let (from, to) = if ours_sends {
+        (Party::ours(), theirs.clone())
+    } else {
+        (theirs.clone(), Party::ours())
+    };
+    let [_, _, plain, lossy] = paths();
+    let mut worst = f64::INFINITY;
+    for path in [plain, lossy] {
+        for length in [16_384, 102_400, 1_048_576] {
+            let mean = |from: &Party, to: &Party| {
+                let runs = 8 * u64::from(effort.seeds);
+                let times = (1..=runs).map(|seed| completion(from, to, &path.link, length, seed));
+                times.sum::<Duration>().as_secs_f64() / runs as f64
+            };
+            worst = worst.min(100.0 * mean(&theirs, &theirs) / mean(&from, &to));
+        }
+    }
+    Measured {
+        value: worst,
+        ..Measured::default()
+    }
+}
+
+/// How long it takes until the last of `length` bytes has arrived, from the first packet on; five
+/// minutes at most.
+pub fn completion(from: &Party, to: &Party, link: &LinkConfig, length: u64, seed: u64) -> Duration {
+    let mut network = Network::narrow(link.clone(), seed);
+    network.add(Plan::new(from.clone(), to.clone()).length(length));
+    network.run_until(PATIENCE, |network| network.flows[0].completed.is_some());
+    network.flows[0].completed.unwrap_or(PATIENCE)
+}
+
+/// Every sender with every receiver over every path: megabytes per second, and per cent sent again.
+pub fn matrix(seeds: u64) -> String {
+    let mut parties = vec![("ours", Party::ours())];
+    parties.extend([
+        ("i2pd", Software::I2pd.into()),
+        ("Java", Software::Java.into()),
+        ("emissary", Software::Emissary.into()),
+    ]);
+    let mut out = String::new();
+    for path in paths() {
+        out.push_str(&format!("{:<22}", path.name));
+        for (name, _) in &parties {
+            out.push_str(&format!("{:>16}", format!("to {name}")));
+        }
+        out.push('\n');
+        for (name, from) in &parties {
+            out.push_str(&format!("{:>22}", format!("from {name}")));
+            for (_, to) in &parties {
+                let bulk = mean_goodput(from, to, &path.link, seeds);
+                let (rate, resent) = (bulk.rate / 1e6, 100.0 * bulk.resent);
+                out.push_str(&format!("{:>16}", format!("{rate:.3} {resent:4.1} %")));
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
 /// What the software's flow gets beside one of ours, in per cent of half the path or, where that is
-/// less, of what it gets beside its like. The worse of two orders: who comes two seconds later.
-fn beside(effort: Effort, software: Software) -> Measured {
+/// less, of what it gets beside its like. The mean of two orders: who comes two seconds later.
+fn beside(effort: Effort, software: Software, loss: f64) -> Measured {
     let [.., path, _] = paths();
+    let path = Path {
+        link: path.link.loss(loss),
+        ..path
+    };
     let fair = NARROW * 1812.0 / 2.0;
     let mut kept = 0.0;
     let mut waits = Vec::new();
@@ -237,7 +361,7 @@ fn beside(effort: Effort, software: Software) -> Measured {
         waits.push(waited);
         let (second, waited) = shares(&path.link, [Party::ours(), software.into()], seed);
         waits.push(waited);
-        kept += 100.0 * first[0].min(second[1]) / fair;
+        kept += 100.0 * f64::midpoint(first[0], second[1]) / fair;
     }
     let ms = |get: fn(&(Duration, Duration)) -> Duration| {
         let sum: Duration = waits.iter().map(get).sum();
@@ -274,6 +398,7 @@ pub fn shares(
 }
 
 const SPAN: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 const GAP: Duration = Duration::from_secs(2);
 /// Java answers up to half a second late.
 const OPENING: Duration = Duration::from_millis(600);
