@@ -180,6 +180,7 @@ impl Run<'_> {
         self.lab.set_link(link.clone());
         for round in 1..=self.options.rounds {
             self.round(link, round).await?;
+            report::save(self.options, self.results)?;
         }
         if !self.options.no_raw {
             self.raw(link).await?;

@@ -22,6 +22,14 @@ const BACKUP_DEADLINE: Duration = Duration::from_secs(2);
 /// can only be late when the executor is blocked.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How often the router reports what it carries, seconds.
+///
+/// Two minutes after a tunnel of another router began to lead through it, emissary-core shuts the
+/// tunnel down unless it carried something since the last report, which by default was less than a
+/// second ago: tunnels that are merely idle die, without a word to their owners. Nobody reads the
+/// reports here, so they come too rarely to do harm: as long apart as a tunnel lives.
+const REPORT_INTERVAL_S: usize = 10 * 60;
+
 /// External addresses that port mapping found and the router has not taken yet. It takes them
 /// at once; more than a few would mean that it hangs, and then a newer one replaces nothing.
 const EXTERNAL_ADDRESSES: usize = 4;
@@ -101,10 +109,11 @@ impl Instance {
         reporter: Arc<Reporter>,
     ) -> Result<Self, StartError> {
         let Parts {
-            config,
+            mut config,
             address_book,
             storage,
         } = parts;
+        config.refresh_interval = Some(REPORT_INTERVAL_S);
         let mut builder = RouterBuilder::<Runtime>::new(config).with_address_book(address_book);
         if let Some(storage) = storage {
             builder = builder.with_storage(storage);
