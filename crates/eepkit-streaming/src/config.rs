@@ -53,7 +53,8 @@ pub struct StreamConfig {
     /// Value of the resend delay byte in the first packet, in seconds. Default 3, after which the
     /// packet is indeed sent again. Java sends 1.
     pub initial_resend_delay: u8,
-    /// How often a packet is sent again without any answer before the stream fails. Default 8.
+    /// How many timeouts without any answer, each twice as long as the last, before the stream fails.
+    /// Default 8. Long ones are filled with probes.
     pub max_resends: u32,
     /// Idle time after which `inactivity_action` is taken. Default 90 s.
     pub inactivity_timeout: Duration,

@@ -122,6 +122,8 @@ pub(crate) struct Connection {
 
     /// Timeouts since the peer showed that it hears us.
     attempts: u32,
+    /// When the wait for an answer to the last of them is over.
+    attempt_ends: Option<Instant>,
     /// Dead ways that this stream has taken note of.
     failures_seen: u32,
     /// Packets in a row that had arrived before.
@@ -218,6 +220,7 @@ impl Connection {
             reset_due: false,
             probe_due: None,
             attempts: 0,
+            attempt_ends: None,
             failures_seen: 0,
             repeats: 0,
             persists: 0,
@@ -503,6 +506,14 @@ impl Connection {
     }
 
     fn on_probe_timeout(&mut self, cx: &Cx<'_>, peer: &mut Peer) {
+        if self.phase != Phase::Opening
+            && let Some(end) = self.attempt_ends.filter(|end| cx.now < *end)
+        {
+            // Still the same attempt, which only looks more often whether the way is back.
+            self.probe_due = Some(self.send.oldest()).filter(|_| self.send.span() > 0);
+            self.wait_for_probe(cx.now, end);
+            return;
+        }
         self.attempts += 1;
         if self.attempts > self.config.max_resends {
             // A peer whose last packet was CLOSE (i2pd) may be gone without a word; for the stream
@@ -621,8 +632,14 @@ impl Connection {
             .filter(|segment| self.attempts == 0 && segment.state == State::InFlight)
             .and_then(|segment| segment.stamp)
             .map_or(now, |stamp| stamp.sent);
+        self.wait_for_probe(now, (since + wait).max(now + wait / 4));
+    }
+
+    /// Waits until `end` for an answer, probing now and then if that is long.
+    fn wait_for_probe(&mut self, now: Instant, end: Instant) {
+        self.attempt_ends = Some(end);
         self.timers
-            .set(Timer::Probe, (since + wait).max(now + wait / 4));
+            .set(Timer::Probe, end.min(now + MAX_PROBE_PAUSE));
     }
 
     /// Takes what left over a way that was found dead for lost.
@@ -711,6 +728,8 @@ const COALESCE_DELAY: Duration = Duration::from_millis(5);
 const STALL_ATTEMPTS: u32 = 2;
 /// After so many everything in flight counts as lost.
 const LOST_ATTEMPTS: u32 = 3;
+/// Between two probes of a silent peer, at most: it costs little, and a way that is back is found soon.
+const MAX_PROBE_PAUSE: Duration = Duration::from_secs(5);
 /// Below the 255 missing packets that an acknowledgement can list.
 const MAX_PROBE_SPAN: u32 = 200;
 /// Java repeats its unchoking eight times.

@@ -330,7 +330,7 @@ impl Endpoint {
             };
             let gate = peer.gate(now);
             if gate == Gate::Open
-                && let Some(stream) = peer.ready.pop_front()
+                && let Some(stream) = peer.pop_ready()
             {
                 self.active.rotate_left(1);
                 if let Some(transmit) = self.poll_stream(now, stream) {
@@ -447,9 +447,9 @@ impl Endpoint {
         if let Some(peer) = self.peers.at_mut(peer_slot) {
             if !connection.listed_ready && connection.wants_data(now, peer) {
                 connection.listed_ready = true;
-                peer.ready.push_back(slot);
+                peer.push_ready(slot, connection.unsent() <= SPARSE);
             }
-            if !peer.ready.is_empty() {
+            if peer.has_ready() {
                 self.list_peer(peer_slot);
             }
         }
@@ -459,7 +459,7 @@ impl Endpoint {
     fn list_peer(&mut self, slot: u32) {
         if let Some(peer) = self.peers.at_mut(slot)
             && !peer.listed
-            && !peer.ready.is_empty()
+            && peer.has_ready()
         {
             peer.listed = true;
             self.active.push_back(slot);
@@ -493,7 +493,7 @@ impl Endpoint {
         }
         if let Some(peer) = self.peers.at_mut(connection.peer) {
             if connection.listed_ready {
-                peer.ready.retain(|ready| *ready != slot);
+                peer.drop_ready(slot);
             }
             peer.streams = peer.streams.saturating_sub(1);
             peer.idle_since = self.now;
@@ -646,6 +646,8 @@ fn next_event(id: StreamId, connection: &mut Connection, peers: &Slots<Peer>) ->
     None
 }
 
+/// A stream with no more bytes than this to send goes before others: a request or a line of text.
+const SPARSE: usize = 2048;
 /// Paths without streams are remembered up to this number; each takes about a kilobyte.
 const MAX_IDLE_PEERS: usize = 1024;
 /// How long a path without streams is remembered: Java keeps its control blocks as long, and tunnels

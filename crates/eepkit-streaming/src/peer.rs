@@ -49,12 +49,45 @@ pub(crate) struct Peer {
     pub(crate) streams: u32,
     /// When the last stream ended.
     pub(crate) idle_since: Instant,
-    /// Slots of streams with something to send, in turn.
-    pub(crate) ready: VecDeque<u32>,
+    ready: Ready,
     /// Listed among the peers with something to send.
     pub(crate) listed: bool,
     /// The entry for this peer in the endpoint's timers, if there is one.
     pub(crate) wake: Option<Instant>,
+}
+
+/// Slots of streams with something to send.
+///
+/// They take turns packet by packet, because hops count packets, not bytes. Streams with only a little
+/// to send go before the others, so that a conversation beside a transfer is not held up by it; but they
+/// cannot keep the others waiting for good.
+#[derive(Debug, Default)]
+struct Ready {
+    bulk: VecDeque<u32>,
+    sparse: VecDeque<u32>,
+    /// Sparse streams served since one of the others was.
+    served: u8,
+}
+
+impl Ready {
+    fn push(&mut self, slot: u32, sparse: bool) {
+        if sparse {
+            self.sparse.push_back(slot);
+        } else {
+            self.bulk.push_back(slot);
+        }
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        if (self.served < MAX_SPARSE_IN_A_ROW || self.bulk.is_empty())
+            && let Some(slot) = self.sparse.pop_front()
+        {
+            self.served = self.served.saturating_add(1);
+            return Some(slot);
+        }
+        self.served = 0;
+        self.bulk.pop_front()
+    }
 }
 
 /// Whether a packet may be sent to a peer.
@@ -106,7 +139,7 @@ impl Peer {
             last_stall: None,
             streams: 0,
             idle_since: now,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             listed: false,
             wake: None,
         }
@@ -364,6 +397,27 @@ impl Peer {
         !recent
     }
 
+    /// Lists a stream with something to send; `sparse` says that it is little.
+    pub(crate) fn push_ready(&mut self, slot: u32, sparse: bool) {
+        self.ready.push(slot, sparse);
+    }
+
+    /// The stream whose turn it is, which is no longer listed then.
+    pub(crate) fn pop_ready(&mut self) -> Option<u32> {
+        self.ready.pop()
+    }
+
+    /// Whether any stream has something to send.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.bulk.is_empty() || !self.ready.sparse.is_empty()
+    }
+
+    /// Forgets a stream.
+    pub(crate) fn drop_ready(&mut self, slot: u32) {
+        self.ready.bulk.retain(|other| *other != slot);
+        self.ready.sparse.retain(|other| *other != slot);
+    }
+
     /// Takes the ways that there are now.
     pub(crate) fn set_ways(&mut self, now: Instant, ways: &[Way]) {
         let switched = self.ways.set(now, ways);
@@ -417,6 +471,9 @@ fn packets_per_second(bytes_per_second: u64, mtu: usize) -> f64 {
     bytes_per_second as f64 / mtu.max(1) as f64
 }
 
+/// So many packets of streams with little to send go before one of another stream waits no longer.
+/// Chosen so that bulk keeps a quarter at least.
+const MAX_SPARSE_IN_A_ROW: u8 = 3;
 /// After this long without sending, part of what was learned is doubted.
 const IDLE_RESTART: Duration = Duration::from_secs(60);
 /// What was learned counts half after this long. Half of the life of a tunnel.

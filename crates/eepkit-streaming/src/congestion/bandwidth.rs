@@ -427,7 +427,10 @@ impl Controller for Bandwidth {
 
     fn on_timeout(&mut self, _now: Instant) {
         self.bandwidth.scale(0.5);
-        self.threshold = (self.window / 2.0).max(MIN_PRODUCT);
+        // One outage is many timeouts: the first one tells what was before.
+        if self.threshold.is_infinite() {
+            self.threshold = (self.window / 2.0).max(MIN_PRODUCT);
+        }
         self.window = f64::from(self.limits.initial).min(self.threshold);
         self.rate = self.rate.map(|rate| (rate * 0.5).max(MIN_RATE));
         self.mode = Mode::Startup;

@@ -147,7 +147,9 @@ impl Connection {
             if syn {
                 self.arm_syn(cx.now, peer);
             }
-        } else if resent || !self.timers.is_running(Timer::Probe) || self.send.is_all_sent() {
+        } else if !self.timers.is_running(Timer::Probe)
+            || (attempt == 0 && (resent || self.send.is_all_sent()))
+        {
             self.arm_probe(cx.now, peer);
         }
         if self.writer_waits && self.send.room() >= self.config.send_buffer / 2 {

@@ -272,7 +272,11 @@ fn a_peer_that_vanishes_is_given_up_after_the_last_resend() {
         pair.a.saw(&closed(a, CloseReason::ResendLimit))
     }));
     let info = pair.a.endpoint.info(a).unwrap();
-    assert_eq!(info.packets_sent - before, 9);
+    // Nine attempts, the later ones probing every five seconds.
+    assert!(
+        (20..=45).contains(&(info.packets_sent - before)),
+        "{info:?}"
+    );
     let to = pair.address_b();
     assert!(pair.a.saw(&Event::PeerStalled { to }));
     assert_eq!(info.closed, Some(CloseReason::ResendLimit));

@@ -135,6 +135,52 @@ fn many_streams_to_one_peer_share_the_path() {
     assert!(last < first * 3, "{first:?} {last:?}");
 }
 
+/// Delivery times of small messages beside `bulk` transfers to the same peer.
+fn small_messages(bulk: usize) -> Duration {
+    let link = LinkConfig::delay(MS(250)).jitter(MS(10));
+    let mut pair = Pair::new(link.clone().rate(486.0, 250));
+    pair.ba.config = link;
+    let small = pair.connect();
+    let ids: Vec<_> = (0..bulk).map(|_| pair.connect()).collect();
+    let mut transfers: Vec<_> = ids.iter().map(|_| Transfer::new(u64::MAX)).collect();
+    let mut message = Transfer::new(0);
+    let mut sent = None;
+    let mut worst = MS(0);
+    let began = pair.now;
+    pair.run_until(SECONDS(60), |pair| {
+        for (transfer, (a, b)) in transfers.iter_mut().zip(&ids) {
+            transfer.write(&mut pair.a.endpoint, pair.now, *a);
+            transfer.read(&mut pair.b.endpoint, pair.now, *b);
+        }
+        pair.a.events.clear();
+        message.read(&mut pair.b.endpoint, pair.now, small.1);
+        match sent {
+            Some(at) if message.received == message.length => {
+                if pair.now > began + SECONDS(20) {
+                    worst = worst.max(pair.now - at);
+                }
+                sent = None;
+            }
+            None => {
+                message.length += 100;
+                message.write(&mut pair.a.endpoint, pair.now, small.0);
+                pair.a.endpoint.flush(pair.now, small.0);
+                sent = Some(pair.now);
+            }
+            _ => {}
+        }
+        false
+    });
+    worst
+}
+
+#[test]
+fn conversations_are_not_held_up_by_transfers() {
+    let (alone, beside) = (small_messages(0), small_messages(4));
+    // A queue in the network, and the wait for room in the window.
+    assert!(beside < alone + MS(150), "{alone:?} {beside:?}");
+}
+
 #[test]
 fn data_flows_both_ways_at_once() {
     let mut pair = Pair::new(LinkConfig::delay(MS(150)).loss(0.02).reorder(0.02, MS(60)));

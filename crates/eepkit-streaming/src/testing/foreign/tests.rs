@@ -1,7 +1,10 @@
 //! The models against published and simulated figures of what they model.
 
 use super::*;
-use crate::testing::{LinkConfig, Loss};
+use crate::{
+    EndpointConfig,
+    testing::{LinkConfig, Loss},
+};
 
 mod interop;
 
@@ -102,5 +105,86 @@ fn the_models_are_as_fast_as_what_they_model() {
                 "{software} {name}: {rate} instead of {figure}"
             );
         }
+    }
+}
+
+/// The figure, off by at most this share of it.
+fn assert_close(what: &str, figure: f64, published: f64, most: f64) {
+    let off = figure / published - 1.0;
+    println!(
+        "{what}: {figure:.3} of {published:.3}, {:+.0} %",
+        100.0 * off
+    );
+    assert!(off.abs() < most, "{what}: {figure} instead of {published}");
+}
+
+#[test]
+fn transfers_take_as_long_as_measured_between_real_routers() {
+    // Eight routers in a chain of emulated links of 50 ms; what the routers themselves add makes the
+    // round trip one of .52 to .62 s. Measured: 0.49 to 0.55 MB/s, and 0.27.
+    for (software, mebibytes, rtt, measured) in [
+        (Software::I2pd, 8, 520, 0.55),
+        (Software::I2pd, 8, 620, 0.52),
+        (Software::Emissary, 4, 520, 0.27),
+    ] {
+        let link = LinkConfig::delay(MS(rtt / 2)).jitter(MS(10));
+        let party = Party::Theirs(software);
+        let length = mebibytes << 20;
+        let took = rows::completion(&party, &party, &link, length, 1);
+        let rate = length as f64 / 1e6 / took.as_secs_f64();
+        assert_close(&format!("{software}, {rtt} ms"), rate, measured, 0.20);
+    }
+}
+
+#[test]
+fn with_us_receiving_senders_are_as_fast_as_is_known_to_be_possible() {
+    let rate = 1e6 / 2056.0;
+    let half = LinkConfig::delay(MS(260)).jitter(MS(10));
+    let half_lossy = LinkConfig::delay(MS(250))
+        .jitter(MS(20))
+        .loss(0.01)
+        .rate(rate, 250);
+    let long = LinkConfig::delay(MS(500)).jitter(MS(20)).rate(rate, 250);
+    let long_lossy = long.clone().loss(0.01);
+    // The best of many policies of acknowledgement, simulated with another program.
+    for (software, link, published) in [
+        (Software::Java, &half, 0.393),
+        (Software::Java, &half_lossy, 0.084),
+        (Software::Java, &long, 0.184),
+        (Software::Java, &long_lossy, 0.044),
+        (Software::I2pd, &half, 1.44),
+        (Software::I2pd, &long_lossy, 0.67),
+        (Software::Emissary, &half, 0.43),
+    ] {
+        let runs = if link.loss == Loss::None { 1 } else { 4 };
+        let sum: f64 = (1..=runs)
+            .map(|seed| {
+                rows::goodput(&software.into(), &Party::ours(), link, SECONDS(120), seed).rate
+            })
+            .sum();
+        let figure = sum / runs as f64 / 1e6;
+        println!("{software} to ours: {figure:.3} of {published:.3}");
+        assert!(
+            figure > published * 0.93,
+            "{software}: {figure}, not {published}"
+        );
+    }
+}
+
+#[test]
+fn receivers_let_a_sender_with_a_fixed_window_go_as_fast_as_published() {
+    // No losses, half a second; a prototype of another sender.
+    for (software, window, published) in [
+        (Software::I2pd, 512, 1.47),
+        (Software::I2pd, 1000, 2.9),
+        (Software::Emissary, 512, 1.17),
+    ] {
+        let mut config = EndpointConfig::default();
+        config.stream.max_window = window;
+        let ours = Party::Ours(Box::new(config));
+        let link = LinkConfig::delay(MS(260)).jitter(MS(20));
+        let bulk = rows::goodput(&ours, &software.into(), &link, SECONDS(120), 1);
+        let what = format!("window {window} to {software}");
+        assert_close(&what, bulk.rate / 1e6, published, 0.20);
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
 
+mod soak;
+
 #[test]
 fn tunnel_messages_are_counted_as_routers_fill_them() {
     // Streaming header and delay option included.

@@ -8,7 +8,7 @@ use std::{
 use eepkit_wire::Hash;
 
 use crate::{
-    EndpointConfig, Event, Ports, StreamConfig, StreamId, Transmit,
+    EndpointConfig, Ports, StreamConfig, StreamId, Transmit,
     testing::{Link, LinkConfig, Side, Transfer, arrive, keys, start},
 };
 
@@ -233,14 +233,10 @@ impl Flow {
         } else if side == self.to {
             let receiver = &mut world.sides[side];
             let mut changed = false;
-            if self.accepted.is_none()
-                && receiver
-                    .events
-                    .iter()
-                    .any(|event| matches!(event, Event::Incoming { .. }))
-            {
-                self.accepted = receiver.endpoint.accept(now, 0).map(|incoming| incoming.id);
-                changed = true;
+            if self.accepted.is_none() {
+                let incoming = receiver.endpoint.accept(now, 0);
+                changed = incoming.is_some();
+                self.accepted = incoming.map(|incoming| incoming.id);
             }
             receiver.events.clear();
             if let Some(id) = self.accepted {
