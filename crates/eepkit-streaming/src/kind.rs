@@ -79,12 +79,22 @@ impl PeerKind {
         match self {
             // Java writes its number of holes into one byte without limiting them.
             Self::Unknown | Self::Java | Self::I2pPlus => 255,
-            Self::Emissary => 480,
+            // It keeps whatever comes; see `max_ahead`.
+            Self::Emissary => 2048,
             Self::I2pd => {
                 // Its reorder buffer takes fewer than 256 holes, and no gap of 256 at once.
                 if lossy { 1024 } else { 1400 }
             }
             Self::Eepkit => 8000,
+        }
+    }
+
+    /// How far the newest packet may lie beyond the newest that has arrived, as far as known.
+    pub(crate) const fn max_ahead(self) -> u32 {
+        match self {
+            // It ends the stream when a packet lies more than 512 beyond the highest it has.
+            Self::Emissary => 480,
+            _ => u32::MAX,
         }
     }
 

@@ -468,6 +468,11 @@ impl SendBuffer {
         self.in_flight
     }
 
+    /// From the newest packet reported on to the newest sent, in packets.
+    pub(crate) const fn ahead(&self) -> u32 {
+        self.next - self.reported
+    }
+
     /// From the oldest packet that is not acknowledged to the newest sent, in packets.
     pub(crate) fn span(&self) -> u32 {
         self.next - self.ring.first().min(self.next)

@@ -96,6 +96,7 @@ impl Connection {
             .min(self.receiver_limit);
         self.send.in_flight() < cap
             && self.send.span() < peer.kind.max_span(lossy).min(self.receiver_limit)
+            && self.send.ahead() < peer.kind.max_ahead()
             && self.send.hole_count() < peer.kind.max_holes()
     }
 

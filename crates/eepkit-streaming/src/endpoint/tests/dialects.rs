@@ -231,7 +231,7 @@ fn each_implementation_is_recognised_from_both_sides() {
 #[test]
 fn no_peer_is_sent_further_ahead_than_it_bears() {
     for (resend_delay, max_size, most) in
-        [(1, Some(1730), 255), (9, Some(1730), 1400), (0, None, 480)]
+        [(1, Some(1730), 255), (9, Some(1730), 1400), (0, None, 2048)]
     {
         let mut foreign = Foreign::answers(resend_delay, max_size);
         // The first data packet never arrives, everything else does.

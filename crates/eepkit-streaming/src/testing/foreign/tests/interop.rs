@@ -243,6 +243,28 @@ fn a_short_message_takes_its_way_and_an_answer_to_syn_at_most() {
 }
 
 #[test]
+fn emissary_is_never_sent_more_than_it_bears_beyond_what_it_has() {
+    // Data is lost in bursts, and every third acknowledgement.
+    let plan = Plan::new(Party::ours(), Software::Emissary).length(6_000_000);
+    let mut network = network(LinkConfig::delay(MS(400)).jitter(MS(10)), plan);
+    let mut highest = 0;
+    let mut acked = 0;
+    let (mut packets, mut acks) = (0, 0);
+    network.set_filter(move |there, packet| {
+        if there {
+            highest = highest.max(packet.seq());
+            assert!(highest < acked + 490, "{highest} beyond {acked}");
+            packets += 1;
+            return packets % 400 < 300;
+        }
+        acked = acked.max(packet.ack_through());
+        acks += 1;
+        acks % 3 > 0
+    });
+    finish(&mut network, SECONDS(120));
+}
+
+#[test]
 fn java_never_misses_more_than_it_can_write_and_seldom_lacks_room() {
     for (loss, most) in [(0.0, 0.0), (0.01, 0.05), (0.05, 0.15)] {
         for seed in 1..=3 {
