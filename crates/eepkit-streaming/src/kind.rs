@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::config::DEFAULT_MTU;
+
 /// The streaming implementation of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -56,8 +58,8 @@ impl PeerKind {
             Self::I2pPlus => 384,
             // i2pd drops what lies 1,536 beyond the last in-order packet.
             Self::I2pd => 1024,
-            // emissary ends the stream 512 beyond its highest packet, and queues 512.
-            Self::Emissary => 480,
+            // As in `max_ahead`; it queues as many.
+            Self::Emissary => 508,
             Self::Eepkit => 4096,
         }
     }
@@ -71,6 +73,16 @@ impl PeerKind {
             // They take a stream's packets from its first one on, as in any other phase.
             Self::Java | Self::I2pPlus => 100,
             Self::I2pd | Self::Eepkit => 512,
+        }
+    }
+
+    /// The largest payload, in bytes, where the peer does not name it.
+    pub(crate) const fn default_mtu(self) -> u16 {
+        match self {
+            // It never names any, sends 1812 itself, and takes what comes.
+            Self::Emissary => 1812,
+            // Streaming documentation, "MTU".
+            _ => DEFAULT_MTU,
         }
     }
 
@@ -93,7 +105,7 @@ impl PeerKind {
     pub(crate) const fn max_ahead(self) -> u32 {
         match self {
             // It ends the stream when a packet lies more than 512 beyond the highest it has.
-            Self::Emissary => 480,
+            Self::Emissary => 508,
             _ => u32::MAX,
         }
     }

@@ -8,7 +8,7 @@ use super::{Connection, Cx, MIN_PERSIST, Notices, Phase};
 use crate::{
     CloseReason,
     ack::Arrival,
-    config::{DEFAULT_MTU, MIN_MTU, Profile},
+    config::{MIN_MTU, Profile},
     kind::PeerKind,
     loss::Verdict,
     packet::{Identity, Packet},
@@ -124,7 +124,8 @@ impl Connection {
         if kind != PeerKind::Unknown || peer.kind == PeerKind::Unknown {
             peer.kind = kind;
         }
-        let theirs = packet.max_size().unwrap_or(DEFAULT_MTU).max(MIN_MTU);
+        let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
+        let theirs = theirs.max(MIN_MTU);
         self.mtu = self.config.mtu().min(usize::from(theirs));
         self.send.set_mtu(self.mtu);
     }

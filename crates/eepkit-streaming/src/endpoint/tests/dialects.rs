@@ -205,7 +205,7 @@ fn each_implementation_is_recognised_from_both_sides() {
     let table = [
         (1, Some(1730), PeerKind::Java, 1730),
         (9, Some(1812), PeerKind::I2pd, 1812),
-        (0, None, PeerKind::Emissary, 1730),
+        (0, None, PeerKind::Emissary, 1812),
         (0, Some(1812), PeerKind::I2pPlus, 1812),
     ];
     for (resend_delay, max_size, kind, mtu) in table {

@@ -245,7 +245,7 @@ fn a_short_message_takes_its_way_and_an_answer_to_syn_at_most() {
 #[test]
 fn emissary_is_never_sent_more_than_it_bears_beyond_what_it_has() {
     // Data is lost in bursts, and every third acknowledgement.
-    let plan = Plan::new(Party::ours(), Software::Emissary).length(6_000_000);
+    let plan = Plan::new(Party::ours(), Software::Emissary).length(3_000_000);
     let mut network = network(LinkConfig::delay(MS(400)).jitter(MS(10)), plan);
     let mut highest = 0;
     let mut acked = 0;
@@ -253,7 +253,7 @@ fn emissary_is_never_sent_more_than_it_bears_beyond_what_it_has() {
     network.set_filter(move |there, packet| {
         if there {
             highest = highest.max(packet.seq());
-            assert!(highest < acked + 490, "{highest} beyond {acked}");
+            assert!(highest <= acked + 512, "{highest} beyond {acked}");
             packets += 1;
             return packets % 400 < 300;
         }
