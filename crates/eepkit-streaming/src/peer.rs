@@ -108,6 +108,8 @@ pub(crate) struct AckBatch {
     prior_in_flight: u32,
     newest: Option<Stamp>,
     newest_once: Option<Stamp>,
+    /// The newest of those of which it is certain which transmission arrived.
+    proof: Option<Stamp>,
     newest_lost: Option<u64>,
     spurious: bool,
 }
@@ -231,6 +233,7 @@ impl Peer {
             prior_in_flight: self.in_flight,
             newest: None,
             newest_once: None,
+            proof: None,
             newest_lost: None,
             spurious: false,
         }
@@ -248,7 +251,17 @@ impl Peer {
         let sample = (packet.transmissions == 1).then(|| now.saturating_duration_since(stamp.sent));
         let switched = self.ways.on_ack(now, stamp.path, stamp.sent, sample);
         self.on_switch(now, switched);
-        self.loss.on_acked(now, &stamp, self.next_order, smoothed);
+        // Of a packet sent twice it may be the first that arrived; the second one's time proves nothing
+        // then (RFC 8985, 6.2).
+        let least = self.rtt.minimum().unwrap_or(smoothed);
+        let too_soon =
+            packet.transmissions > 1 && now.saturating_duration_since(stamp.sent) < least * 4 / 5;
+        if !too_soon {
+            self.loss.on_acked(now, &stamp, self.next_order, smoothed);
+            if batch.proof.is_none_or(|proof| stamp.order > proof.order) {
+                batch.proof = Some(stamp);
+            }
+        }
         if batch.newest.is_none_or(|newest| stamp.order > newest.order) {
             batch.newest = Some(stamp);
         }
@@ -263,9 +276,7 @@ impl Peer {
         }
         // Taken for lost, and the original arrived: either before it was sent again, or sooner after
         // that than any round trip can be.
-        let least = self.rtt.minimum().unwrap_or(smoothed);
-        let too_soon = now.saturating_duration_since(stamp.sent) < least * 4 / 5;
-        if packet.was_lost || (packet.transmissions > 1 && too_soon) {
+        if packet.was_lost || too_soon {
             batch.spurious = true;
         }
     }
@@ -278,7 +289,7 @@ impl Peer {
     /// Whether a packet acknowledged in this batch was sent so much later than that of `stamp`, and the
     /// same way, that this one should have arrived before it.
     pub(crate) fn proves_lost(&self, batch: &AckBatch, stamp: &Stamp) -> bool {
-        batch.newest.is_some_and(|newest| {
+        batch.proof.is_some_and(|newest| {
             newest.path == stamp.path
                 && newest.order > stamp.order
                 && newest.sent.saturating_duration_since(stamp.sent)

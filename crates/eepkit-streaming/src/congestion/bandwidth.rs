@@ -132,7 +132,7 @@ impl Bandwidth {
     fn target(&self) -> Duration {
         let rtt = (self.base() + self.queue()).as_secs_f64();
         let own = (QUEUED * rtt / self.window).min(MAX_OWN_QUEUE.as_secs_f64());
-        (self.jitter * 2).clamp(QUEUE_FLOOR, MAX_JITTER) + Duration::from_secs_f64(own)
+        (self.jitter * 5 / 3).clamp(QUEUE_FLOOR, MAX_JITTER) + Duration::from_secs_f64(own)
     }
 
     fn take_rtt(&mut self, now: Instant, rtt: Duration, smoothed: Duration) {
@@ -168,13 +168,17 @@ impl Bandwidth {
 
     fn queue_seen_in_startup(&self) -> bool {
         let Some(base) = self.base else { return false };
-        // Where packets overtake each other, four late ones in a row are nothing unusual.
-        let needed = if self.jitter > STARTUP_QUEUE / 2 {
-            STARTUP_SAMPLES
+        // Where packets overtake each other, some late ones in a row are nothing unusual: there the whole
+        // round must be late, and have enough of them.
+        let (needed, jitter) = if self.jitter > STARTUP_QUEUE / 2 {
+            if self.queue() < self.jitter.max(STARTUP_QUEUE) {
+                return false;
+            }
+            (STARTUP_SAMPLES, self.jitter)
         } else {
-            STARTUP_SAMPLES / 3
+            (STARTUP_SAMPLES / 3, self.jitter * 3)
         };
-        let limit = base + (self.jitter * 2).max(STARTUP_QUEUE).max(base / 32);
+        let limit = base + jitter.max(STARTUP_QUEUE).max(base / 32);
         let newest = self.samples.saturating_sub(needed)..self.samples;
         self.round >= 2
             && self.samples >= needed
@@ -319,6 +323,8 @@ impl Bandwidth {
                 if (in_flight <= self.window && drained > base) || drained > base * 3 {
                     self.window = DRAINED * self.product();
                     self.begin_cruise();
+                    // What start-up measured is seldom too much and often too little.
+                    self.short_rounds = PATIENCE + 1;
                 }
             }
             Mode::Cruise => self.steer(sample),
@@ -389,8 +395,11 @@ impl Bandwidth {
             .clamp(MIN_PRODUCT, f64::from(self.limits.max).max(MIN_PRODUCT));
         let own = self.window / smoothed;
         let rate = match self.mode {
-            // Few packets need not be spread over a round trip of seconds.
-            Mode::Startup => (STARTUP_PACE * own).max(STARTUP_RATE.min(4.0 * own)),
+            Mode::Startup => {
+                // Few packets need not be spread over a round trip of seconds.
+                let few = STARTUP_RATES[usize::from(self.round >= 2)];
+                (STARTUP_PACE * own).max(few.min(4.0 * own))
+            }
             _ => CRUISE_PACE * own,
         };
         self.rate = Some(rate.max(MIN_RATE));
@@ -552,8 +561,8 @@ const MAX_MISSED: u32 = 3;
 /// Pacing above the window's own rate: what is acknowledged in bunches must leave within a round.
 const CRUISE_PACE: f64 = 1.15;
 const STARTUP_PACE: f64 = 2.0;
-/// Packets per second that start-up may send in any case.
-const STARTUP_RATE: f64 = 60.0;
+/// Packets per second that start-up may send in any case, in the first round trip and after that.
+const STARTUP_RATES: [f64; 2] = [45.0, 120.0];
 /// Fewer packets say nothing about bandwidth.
 const MIN_BURST: u32 = 8;
 /// Up to this window start-up doubles; beyond, growth falls with the root of the window.
@@ -574,8 +583,9 @@ const MIN_RATE: f64 = 1.0;
 const STARTUP_SAMPLES: usize = 12;
 /// Chosen because jitter over six hops stays below it.
 const STARTUP_QUEUE: Duration = Duration::from_millis(40);
-/// A lossy path loses a few per cent always; a fifth of a round means an overflowing queue.
-const STARTUP_LOSS: f64 = 0.2;
+/// A lossy path loses a few per cent always, and more in bursts; so much of a round means an overflowing
+/// queue: it is what growth by half sends in excess.
+const STARTUP_LOSS: f64 = 0.3;
 /// One packet of a small first round proves nothing.
 const STARTUP_LOST: u32 = 8;
 /// Acknowledgements per round trip that can matter; more come only from peers that ack every packet.

@@ -52,7 +52,9 @@ impl Effort {
 
     /// The mean over all seeds.
     fn mean(self, mut run: impl FnMut(u8) -> Measured) -> Measured {
-        let runs: Vec<Measured> = (1..=self.seeds).map(|seed| run(seed * 16)).collect();
+        let runs: Vec<Measured> = (1..=self.seeds)
+            .map(|seed| run(seed.wrapping_mul(16).wrapping_add(seed / 16)))
+            .collect();
         Measured::mean(&runs)
     }
 }

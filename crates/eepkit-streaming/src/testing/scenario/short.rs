@@ -5,11 +5,11 @@ use super::{
     bulk::{LOSSY, completion},
 };
 
-/// Mean over five times as many runs as asked for: chance decides whether a short transfer loses a
+/// Mean over more runs than asked for: chance decides whether a short transfer loses a
 /// packet.
 fn seconds(effort: Effort, length: u64, warm_up: Option<u64>) -> Measured {
     let effort = Effort {
-        seeds: effort.seeds * 5,
+        seeds: effort.seeds.saturating_mul(RUNS),
         ..effort
     };
     effort.mean(|seed| {
@@ -74,3 +74,6 @@ pub(super) const ROWS: &[Row] = &[
         3.6
     ),
 ];
+
+/// Runs for each that is asked for.
+const RUNS: u8 = 20;
