@@ -49,6 +49,10 @@ const QUEUE: usize = 8;
 /// little work.
 const TELL: Duration = Duration::from_millis(5);
 
+/// Greetings before the measurement, and the time between two.
+const GREETINGS: u64 = 30;
+const GREETING: Duration = Duration::from_secs(1);
+
 /// Datagrams on their way at first.
 const FIRST_WINDOW: u64 = 16;
 
@@ -132,7 +136,7 @@ impl RawSession {
     pub(super) async fn send(&self, to: &str) -> Result<(), String> {
         let to = Destination::from_base64(to).map_err(|error| error.to_string())?;
         let mut pace = self.pace.subscribe();
-        let mut number = 0;
+        let mut number = self.greet(&to).await?;
         loop {
             let go = |pace: &Pace| pace.target == 0 || number < pace.newest + pace.window;
             match timeout(LOST, pace.wait_for(go)).await {
@@ -148,6 +152,23 @@ impl RawSession {
             number += 1;
             self.submit(&to, number, BODY).await?;
         }
+    }
+
+    /// Sends a datagram a second until one comes back; tells how many. Until then the end-to-end
+    /// encryption opens a session with each message, and i2pd refuses sessions that come too often.
+    async fn greet(&self, to: &Destination) -> Result<u64, String> {
+        for number in 1..=GREETINGS {
+            self.submit(to, number, BODY).await?;
+            let patience = Instant::now() + GREETING;
+            while Instant::now() < patience {
+                sleep(TELL).await;
+                if lock(&self.count).messages > 0 {
+                    self.came(number);
+                    return Ok(number);
+                }
+            }
+        }
+        Err("no datagram comes back".to_owned())
     }
 
     /// How many datagrams may be on their way. It gets there by one for each that comes, because
@@ -173,7 +194,7 @@ impl RawSession {
     pub(super) async fn watch(&self, back: &str, answers: &Answers) -> Result<(), String> {
         let back = Destination::from_base64(back).map_err(|error| error.to_string())?;
         let mut told = RawCount::default();
-        let mut answered = 0;
+        let mut next_answer = 1;
         loop {
             sleep(TELL).await;
             let count = *lock(&self.count);
@@ -181,8 +202,8 @@ impl RawSession {
                 told = count;
                 answers.send(Answer::RawCount(count)).await;
             }
-            if count.messages >= answered + ANSWER_EVERY {
-                answered = count.messages;
+            if count.messages >= next_answer {
+                next_answer = count.messages + ANSWER_EVERY;
                 self.submit(&back, 0, ANSWER).await?;
             }
         }

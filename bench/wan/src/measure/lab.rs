@@ -262,6 +262,10 @@ impl Lab {
         };
         let steps = async {
             let mut steps: Vec<RawStep> = Vec::new();
+            let deadline = Instant::now() + GREETED;
+            while count.get().messages == 0 && Instant::now() < deadline {
+                sleep(AT_ONCE / 100).await;
+            }
             for window in windows {
                 self.set_window(slot, window).await?;
                 sleep(SETTLE).await;
@@ -298,6 +302,9 @@ impl Lab {
         self.sender.answer(ask, AT_ONCE).await.map(drop)
     }
 }
+
+/// How long the first datagram may take.
+const GREETED: Duration = Duration::from_secs(30);
 
 /// Datagrams on their way before the first step.
 const FIRST_WINDOW: u64 = 1;
