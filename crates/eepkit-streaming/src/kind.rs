@@ -130,15 +130,18 @@ impl PeerKind {
         !matches!(self, Self::I2pd | Self::Emissary)
     }
 
-    /// For how many packets on their way there should still be room when the peer is choked.
+    /// For how many packets on their way there should still be room when the peer is choked: its
+    /// window, or what it is likely to have on its way.
     ///
-    /// Java waits up to 45 s before it sends again what was dropped, and stays at small windows for
-    /// minutes after. The others lose little by dropped packets and much by choking.
+    /// A third of what is sent to a slow reader would be dropped otherwise, and Java waits up to 45 s
+    /// before it sends such packets again, and stays at small windows for minutes after.
     pub(crate) const fn packets_after_choke(self) -> usize {
         match self {
             Self::Unknown | Self::Java => 128,
             Self::I2pPlus => 384,
-            Self::I2pd | Self::Emissary | Self::Eepkit => 0,
+            Self::I2pd | Self::Eepkit => 512,
+            // It does not obey.
+            Self::Emissary => 0,
         }
     }
 

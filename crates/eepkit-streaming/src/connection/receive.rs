@@ -390,7 +390,7 @@ impl Connection {
         }
         self.grow_for_gap(bytes.len());
         let limit = self
-            .recv_limit
+            .hard_limit(peer)
             .min(self.recv.cost().saturating_add(cx.receive_memory));
         let was_readable = self.recv.is_readable();
         let data = bytes.slice(packet.payload_start().min(bytes.len())..);
@@ -439,13 +439,21 @@ impl Connection {
     /// Stops a peer that does badly with dropped packets while there is room for those on their way.
     fn choke_early(&mut self, cx: &Cx<'_>, peer: &Peer) {
         let reserve = peer.kind.packets_after_choke() * PACKET_COST;
-        let room = self.recv_limit.saturating_sub(self.recv.unread_cost());
+        let room = self
+            .hard_limit(peer)
+            .saturating_sub(self.recv.unread_cost());
         if !self.choking && reserve > 0 && room < reserve && self.is_reader_slow() {
             self.choking = true;
             if self.can_ack() {
                 self.schedule_ack(cx.now, cx.now);
             }
         }
+    }
+
+    /// Memory for received data, with what is on its way when the peer is choked.
+    fn hard_limit(&self, peer: &Peer) -> usize {
+        let reserve = peer.kind.packets_after_choke() * PACKET_COST;
+        (self.recv_limit + reserve).min(self.config.max_receive_buffer.max(self.recv_limit))
     }
 
     /// Whether most of the buffer is taken by what the reader has not read.

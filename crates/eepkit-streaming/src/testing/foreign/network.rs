@@ -47,6 +47,8 @@ pub struct Plan {
     pub length: u64,
     /// Whether the receiver's application reads.
     pub reads: bool,
+    /// Bytes per second that it reads at most, in steps of a tenth of a second.
+    pub read_rate: Option<f64>,
 }
 
 impl Plan {
@@ -58,6 +60,7 @@ impl Plan {
             begins: Duration::ZERO,
             length: u64::MAX,
             reads: true,
+            read_rate: None,
         }
     }
 
@@ -65,6 +68,15 @@ impl Plan {
     #[must_use]
     pub fn begins(self, begins: Duration) -> Self {
         Self { begins, ..self }
+    }
+
+    /// As it is, with a receiver that reads so many bytes per second at most.
+    #[must_use]
+    pub fn reads_at(self, rate: f64) -> Self {
+        Self {
+            read_rate: Some(rate),
+            ..self
+        }
     }
 
     /// As it is, but so many bytes.
@@ -81,6 +93,10 @@ pub struct Flow {
     sender: End,
     receiver: End,
     begun: bool,
+    /// Until when the receiver has read what it may.
+    read_until: Option<Instant>,
+    /// Bytes that it may still read.
+    allowance: usize,
     /// Bytes that the sender's software took.
     pub written: u64,
     /// Bytes that the receiver's application read; all of them were checked.
@@ -220,6 +236,9 @@ impl End {
     }
 }
 
+/// How often a slow reader reads.
+const READ_STEP: Duration = Duration::from_millis(100);
+
 /// A packet on its way to one end of a flow.
 #[derive(Debug, Clone)]
 struct Datagram {
@@ -321,6 +340,8 @@ impl Network {
             sender,
             receiver,
             begun: false,
+            read_until: None,
+            allowance: usize::MAX,
             written: 0,
             received: 0,
             completed: None,
@@ -369,6 +390,7 @@ impl Network {
         for flow in &self.flows {
             let ends = [flow.sender.next(self.start), flow.receiver.next(self.start)];
             let begins = (!flow.begun).then(|| self.start + flow.plan.begins);
+            let begins = begins.or_else(|| flow.read_until.map(|at| at + READ_STEP));
             next = next
                 .into_iter()
                 .chain(ends.into_iter().flatten())
@@ -406,6 +428,7 @@ impl Network {
         }
         for (flow, touched) in self.flows.iter_mut().zip(&mut touched) {
             *touched |= !flow.begun && start + flow.plan.begins <= now;
+            *touched |= flow.read_until.is_some_and(|at| at + READ_STEP <= now);
             for end in [&mut flow.sender, &mut flow.receiver] {
                 if end.next(start).is_some_and(|at| at <= now) {
                     *touched = true;
@@ -455,6 +478,13 @@ impl Flow {
             self.open(now, start);
         }
         self.write(now, start);
+        if let Some(rate) = self.plan.read_rate {
+            let until = self.read_until.unwrap_or(now);
+            if self.read_until.is_none() || now >= until + READ_STEP {
+                self.read_until = Some(now);
+                self.allowance = (rate * READ_STEP.as_secs_f64()) as usize;
+            }
+        }
         if self.plan.reads {
             self.read(now);
         }
@@ -501,10 +531,11 @@ impl Flow {
     }
 
     fn read(&mut self, now: Instant) {
-        loop {
+        while self.allowance > 0 {
+            let most = self.allowance;
             let data = match &mut self.receiver {
                 End::Ours { side, stream } => {
-                    stream.and_then(|id| match side.endpoint.read(now, id, usize::MAX) {
+                    stream.and_then(|id| match side.endpoint.read(now, id, most) {
                         Ok(Read::Data(data)) => Some(data),
                         _ => None,
                     })
@@ -512,6 +543,9 @@ impl Flow {
                 End::Theirs(foreign) => foreign.read(),
             };
             let Some(data) = data else { return };
+            if self.plan.read_rate.is_some() {
+                self.allowance = self.allowance.saturating_sub(data.len());
+            }
             self.check(&data);
         }
     }

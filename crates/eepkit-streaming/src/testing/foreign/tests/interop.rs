@@ -297,3 +297,28 @@ fn nobody_takes_us_for_java() {
     let window = network.flows[0].sending_model().unwrap().window();
     assert!(window > 64.0, "{window}");
 }
+
+#[test]
+fn a_reader_that_is_always_slow_is_kept_busy_and_nothing_is_sent_in_vain() {
+    for (from, least) in [
+        (Party::ours(), 0.99),
+        (Software::Java.into(), 0.9),
+        (Software::I2pd.into(), 0.7),
+    ] {
+        for rate in [50e3, 200e3] {
+            let plan = Plan::new(from.clone(), Party::ours()).reads_at(rate);
+            let mut network = network(path(), plan);
+            network.run(SECONDS(60));
+            let before = network.flows[0].received;
+            network.run(SECONDS(120));
+            let flow = &network.flows[0];
+            let share = (flow.received - before) as f64 / (rate * 120.0);
+            let (sent, resent) = flow.sent();
+            assert!(share > least, "{from:?} at {rate}: {share}");
+            assert!(
+                resent * 100 <= sent,
+                "{from:?} at {rate}: {resent} of {sent}"
+            );
+        }
+    }
+}
