@@ -98,7 +98,6 @@ impl std::fmt::Display for Spread {
 /// Which transfers of a session a column shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Which {
-    All,
     First,
     Later,
 }
@@ -112,7 +111,6 @@ impl Results {
         which: Which,
     ) -> Option<Spread> {
         let chosen = self.of(network, link, side).filter(|transfer| match which {
-            Which::All => true,
             Which::First => transfer.nth == 1,
             Which::Later => transfer.nth > 1,
         });
@@ -141,8 +139,8 @@ fn table(options: &Options, results: &Results) -> String {
     let mut text = format!(
         "{} bytes per transfer, {} routers, tunnels of {} hops, {} each way, {}. \
          MB/s from the first step of connecting to the last byte: median (least-most) of {} rounds.\n\n\
-         | routers | link | theirs, over SAM | ours, first | ratio | ours, again | ratio \
-         | datagrams | limit |\n|---|---|---|---|---|---|---|---|---|\n",
+         | routers | link | theirs, first | ours, first | ratio | theirs, again | ours, again \
+         | ratio | datagrams | limit |\n|---|---|---|---|---|---|---|---|---|---|\n",
         options.bytes,
         options.routers,
         options.hops,
@@ -153,11 +151,12 @@ fn table(options: &Options, results: &Results) -> String {
     for (network, version) in &results.versions {
         for link in &options.links {
             let spread = |side, which| results.spread(*network, link, side, which);
-            let Some(theirs) = spread(Side::Theirs, Which::All) else {
+            let Some(theirs) = spread(Side::Theirs, Which::First) else {
                 continue;
             };
-            let first = spread(Side::Ours, Which::First);
-            let again = spread(Side::Ours, Which::Later);
+            let ours = spread(Side::Ours, Which::First);
+            let theirs_again = spread(Side::Theirs, Which::Later);
+            let ours_again = spread(Side::Ours, Which::Later);
             let raw = results
                 .raw
                 .iter()
@@ -167,13 +166,14 @@ fn table(options: &Options, results: &Results) -> String {
             };
             let _ = writeln!(
                 text,
-                "| {version} | {link}: {about} | {theirs} | {first} | {ratio_first} | {again} | \
-                 {ratio_again} | {raw} | {limit} |",
+                "| {version} | {link}: {about} | {theirs} | {first} | {ratio} | {before} | {again} \
+                 | {ratio_again} | {raw} | {limit} |",
                 about = link.describe(),
-                first = or_dash(first),
-                ratio_first = ratio(first, theirs),
-                again = or_dash(again),
-                ratio_again = ratio(again, theirs),
+                first = or_dash(ours),
+                ratio = ratio(ours, Some(theirs)),
+                before = or_dash(theirs_again),
+                again = or_dash(ours_again),
+                ratio_again = ratio(ours_again, theirs_again),
                 raw = megabytes(raw.map(|raw| raw.best())),
                 limit = megabytes(link.limit()),
             );
@@ -193,9 +193,11 @@ fn or_dash(spread: Option<Spread>) -> String {
     spread.map_or_else(|| "-".to_owned(), |spread| spread.to_string())
 }
 
-fn ratio(ours: Option<Spread>, theirs: Spread) -> String {
-    match ours {
-        Some(ours) if theirs.median > 0.0 => format!("{:.2}", ours.median / theirs.median),
+fn ratio(ours: Option<Spread>, theirs: Option<Spread>) -> String {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if theirs.median > 0.0 => {
+            format!("{:.2}", ours.median / theirs.median)
+        }
         _ => "-".to_owned(),
     }
 }
@@ -256,8 +258,9 @@ mod tests {
     fn there_is_no_ratio_to_nothing() {
         let one = Spread::of(vec![1.0]).unwrap();
         let nothing = Spread::of(vec![0.0]).unwrap();
-        assert_eq!(ratio(Some(one), one), "1.00");
-        assert_eq!(ratio(Some(one), nothing), "-");
-        assert_eq!(ratio(None, one), "-");
+        assert_eq!(ratio(Some(one), Some(one)), "1.00");
+        assert_eq!(ratio(Some(one), Some(nothing)), "-");
+        assert_eq!(ratio(Some(one), None), "-");
+        assert_eq!(ratio(None, Some(one)), "-");
     }
 }
