@@ -70,7 +70,8 @@ pub struct StreamConfig {
     /// takes up to 5 minutes. Then it is reset.
     pub linger: Duration,
     /// Memory, in bytes, for data that was received and not read, to begin with. Default 512 KiB. It
-    /// grows with the speed of the reader up to `max_receive_buffer`.
+    /// grows with the speed of the reader up to `max_receive_buffer`. A peer that has sent so much is
+    /// stopped; what it had on its way is still taken, up to 950 KiB more within `max_receive_buffer`.
     pub receive_buffer: usize,
     /// The most that the receive buffer of a stream grows to, in bytes. Default 16 MiB.
     pub max_receive_buffer: usize,
