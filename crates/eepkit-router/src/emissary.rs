@@ -9,7 +9,7 @@
 //! * a scope may be confined to loopback, although emissary binds its transports to `0.0.0.0`;
 //! * the metrics that emissary keeps are where readiness is read from: they change at the moment
 //!   a tunnel is built, while its event stream reports once a second;
-//! * tunnels that are dead are noticed and replaced (see [`tunnels`]), where emissary would use
+//! * tunnels that are dead are noticed and replaced, where emissary would use
 //!   them for the rest of their ten minutes;
 //! * a task that panics does not take its siblings with it.
 //!
