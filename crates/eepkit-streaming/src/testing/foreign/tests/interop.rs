@@ -322,3 +322,41 @@ fn a_reader_that_is_always_slow_is_kept_busy_and_nothing_is_sent_in_vain() {
         }
     }
 }
+
+#[test]
+fn no_other_implementation_is_ever_taken_for_our_own() {
+    let rate = 1e6 / 2056.0;
+    let links = [
+        LinkConfig::delay(MS(20)).jitter(MS(5)),
+        LinkConfig::delay(MS(250)).jitter(MS(20)).loss(0.01),
+        // Packets that wait for one another arrive together.
+        LinkConfig::delay(MS(250)).jitter(MS(400)).loss(0.05),
+        LinkConfig::delay(MS(500))
+            .reorder(1.0, MS(300))
+            .duplicate(0.05)
+            .loss(0.02),
+        LinkConfig::delay(MS(150)).rate(rate / 4.0, 100),
+    ];
+    let kinds = [PeerKind::I2pd, PeerKind::Java, PeerKind::Emissary];
+    for (index, link) in links.iter().enumerate() {
+        for (software, kind) in Software::ALL.into_iter().zip(kinds) {
+            for (way, plan) in both_ways(software).into_iter().enumerate() {
+                for slow in [false, true] {
+                    let mut plan = plan.clone();
+                    plan.read_rate = slow.then_some(50e3);
+                    let mut network = network(link.clone(), plan);
+                    let wrong = network.run_until(SECONDS(20), |network| {
+                        let seen = network.flows[0].recognised();
+                        seen.is_some_and(|seen| seen != kind && seen != PeerKind::Unknown)
+                    });
+                    assert!(
+                        !wrong,
+                        "{software} for {:?} after {:?}: path {index}, way {way}, slow {slow}",
+                        network.flows[0].recognised(),
+                        network.elapsed()
+                    );
+                }
+            }
+        }
+    }
+}
