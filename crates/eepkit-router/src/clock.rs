@@ -2,8 +2,8 @@
 //!
 //! The protocols put dates on the wire (lease ends, publication times), so a driver needs to know
 //! what time it is. This clock asks the system once and from then on adds what tokio's clock has
-//! counted. It therefore stands still with [`tokio::time::pause`] and jumps with
-//! [`tokio::time::advance`]: an hour of simulated traffic sees an hour pass.
+//! counted. It therefore stands still with `tokio::time::pause` and jumps with
+//! `tokio::time::advance`: an hour of simulated traffic sees an hour pass.
 
 use std::{
     sync::OnceLock,

@@ -1,9 +1,9 @@
 //! What the router crate, emissary-core, needs from us, and what we know about it.
 //!
 //! emissary-core is written against a `Runtime` trait: sockets, timers, tasks, metrics. Ours is in
-//! [`runtime`]; it adds what an embedded router needs and emissary does not have:
+//! `runtime`; it adds what an embedded router needs and emissary does not have:
 //!
-//! * every task belongs to a [`scope::Scope`], so that stopping one router of several in a process
+//! * every task belongs to a `scope::Scope`, so that stopping one router of several in a process
 //!   ends all of its tasks and closes all of its sockets, at once and verifiably (emissary's own
 //!   shutdown ends only the transports, and may take ten minutes);
 //! * a scope may be confined to loopback, although emissary binds its transports to `0.0.0.0`;
