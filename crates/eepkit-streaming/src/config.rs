@@ -50,8 +50,8 @@ pub struct StreamConfig {
     /// 100 ms; the documentation says 750, but waiting so long in the first rounds slows the peer's
     /// start more than the saved packets are worth.
     pub initial_ack_delay: Duration,
-    /// Value of the resend delay byte in the first packet, in seconds. Default 3, after which the
-    /// packet is indeed sent again. Java sends 1.
+    /// Value of the resend delay byte in the first packet, in seconds. Default 1, as Java's, though the
+    /// packet is sent again after three: peers recognise one another by it.
     pub initial_resend_delay: u8,
     /// How many timeouts without any answer, each twice as long as the last, before the stream fails.
     /// Default 8. Long ones are filled with probes.

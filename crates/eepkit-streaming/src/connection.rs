@@ -16,6 +16,7 @@ use eepkit_wire::PrivateKeys;
 use crate::{
     CloseReason, StreamConfig, StreamError,
     ack::AckState,
+    clues::Clues,
     config::{InactivityAction, Profile},
     endpoint::Stats,
     packet::Identity,
@@ -106,6 +107,7 @@ pub(crate) struct Connection {
     send: SendBuffer,
     recv: Reassembly,
     ack: AckState,
+    clues: Clues,
     pub(crate) timers: TimerTable,
     pub(crate) notices: Notices,
     /// Payload of our packets in bytes, after negotiation.
@@ -212,6 +214,7 @@ impl Connection {
             config,
             identity: opening.identity,
             ack: AckState::default(),
+            clues: Clues::default(),
             timers: TimerTable::default(),
             notices: Notices::default(),
             mtu,

@@ -31,14 +31,13 @@ impl PeerKind {
     ///
     /// Java sends its constant of 1 s; i2pd (and go-i2p) its initial timeout of 9 s; emissary and
     /// I2P+ leave the byte zero, and only emissary leaves the maximum size out. This library sends
-    /// the 3 s after which it does resend.
+    /// what Java does, and is recognised later; see [`crate::clues`].
     pub(crate) const fn from_syn(resend_delay: u8, names_max_size: bool) -> Self {
         match (resend_delay, names_max_size) {
             (1, true) => Self::Java,
             (9, true) => Self::I2pd,
             (0, true) => Self::I2pPlus,
             (0, false) => Self::Emissary,
-            (OUR_RESEND_DELAY, true) => Self::Eepkit,
             _ => Self::Unknown,
         }
     }
@@ -232,8 +231,10 @@ pub(crate) struct AckPace {
     pub(crate) prompt: bool,
 }
 
-/// Seconds until our first packet is sent again if nothing comes back.
-pub(crate) const OUR_RESEND_DELAY: u8 = 3;
+/// The resend delay byte of our first packet, which nobody obeys: Java's, as most peers have it.
+pub(crate) const OUR_RESEND_DELAY: u8 = 1;
+/// Java chokes with this value, and nobody else but its forks.
+pub(crate) const JAVA_CHOKE: u16 = 61_000;
 
 #[cfg(test)]
 mod tests {
@@ -246,7 +247,7 @@ mod tests {
             (9, true, PeerKind::I2pd),
             (0, false, PeerKind::Emissary),
             (0, true, PeerKind::I2pPlus),
-            (3, true, PeerKind::Eepkit),
+            (3, true, PeerKind::Unknown),
             (3, false, PeerKind::Unknown),
             (200, true, PeerKind::Unknown),
         ];

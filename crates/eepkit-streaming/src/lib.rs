@@ -13,6 +13,7 @@ pub mod congestion;
 pub mod packet;
 
 mod ack;
+mod clues;
 mod config;
 mod connection;
 mod endpoint;

@@ -29,6 +29,8 @@ use crate::{
 pub(crate) struct Peer {
     pub(crate) destination: Destination,
     pub(crate) kind: PeerKind,
+    /// It showed that it is Java indeed.
+    is_java: bool,
     pub(crate) rtt: Rtt,
     loss: LossDetector,
     controller: Box<dyn Controller>,
@@ -114,6 +116,15 @@ pub(crate) struct AckBatch {
     spurious: bool,
 }
 
+impl AckBatch {
+    /// When the newest packet left that was sent once, if that is the newest of all.
+    pub(crate) fn newest_once(&self) -> Option<Instant> {
+        let once = self.newest_once?;
+        let newest = self.newest.is_none_or(|newest| newest.order <= once.order);
+        newest.then_some(once.sent)
+    }
+}
+
 impl Peer {
     pub(crate) fn new(now: Instant, destination: Destination, config: &StreamConfig) -> Self {
         let mut pacer = Pacer::new(now);
@@ -124,6 +135,7 @@ impl Peer {
         Self {
             destination,
             kind: PeerKind::Unknown,
+            is_java: false,
             rtt: Rtt::new(config.initial_rto),
             loss: LossDetector::new(),
             controller: Arc::clone(&config.congestion).build(now, config.window_limits()),
@@ -153,6 +165,30 @@ impl Peer {
         self.kind = old.kind;
         self.loss.on_path_change(old.ways.active());
         self.ways = old.ways;
+    }
+
+    /// Takes note of what the peer says it is.
+    pub(crate) fn claims(&mut self, kind: PeerKind) {
+        // What it did says more.
+        let known = self.kind == PeerKind::Eepkit && kind == PeerKind::Java;
+        if !known && (kind != PeerKind::Unknown || self.kind == PeerKind::Unknown) {
+            self.kind = kind;
+        }
+    }
+
+    /// The peer did what only our own kind does among those that claim to be Java.
+    pub(crate) fn recognise(&mut self) {
+        if self.kind == PeerKind::Java && !self.is_java {
+            self.kind = PeerKind::Eepkit;
+        }
+    }
+
+    /// The peer did what only Java does.
+    pub(crate) fn is_java(&mut self) {
+        if self.kind == PeerKind::Eepkit {
+            self.kind = PeerKind::Java;
+        }
+        self.is_java = true;
     }
 
     /// Takes the settings of a stream that were changed.

@@ -309,7 +309,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     ),
     option!(
         "i2p.streaming.initialResendDelay",
-        "3000",
+        "1000",
         "told to the peer in the first packet, in whole seconds",
         |c, v| {
             c.stream.initial_resend_delay =

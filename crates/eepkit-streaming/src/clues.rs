@@ -1,0 +1,147 @@
+//! Recognises our own kind by what it does, because nothing it says should give it away at once.
+//!
+//! The first packet of this library looks as Java's does. Two things that no Java peer does show later
+//! that it is not one: it acknowledges every second packet in the beginning, where Java waits an eighth
+//! of a round trip at least, and its first window is many times as large.
+
+use std::time::{Duration, Instant};
+
+/// What one stream has seen of its peer.
+#[derive(Debug, Default)]
+pub(crate) struct Clues {
+    /// When the newest packet left that the last plain acknowledgement covers, and when that came.
+    last: Option<(Instant, Instant)>,
+    /// Plain acknowledgements of new packets, and those among them that came sooner one after the other
+    /// than Java's do.
+    acks: u32,
+    quick: u32,
+    /// When a round trip began, and plain acknowledgements of new packets since.
+    acks_in_round: Option<(Instant, u32)>,
+    /// When a round trip began, and the sequence number that it began with.
+    round: Option<(Instant, u32)>,
+    /// When an acknowledgement of ours first left.
+    acked: Option<Instant>,
+}
+
+impl Clues {
+    /// A plain acknowledgement covers new packets, the newest of which left, once, at `sent`. Returns
+    /// whether our own kind is certain.
+    pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
+        let waits = (rtt / 8).min(JAVA_DELAY) / 3;
+        self.acks = self.acks.saturating_add(1);
+        if let Some((last_sent, last)) = self.last.replace((sent, now))
+            && sent.saturating_duration_since(last_sent) < waits
+            && now.saturating_duration_since(last) < waits
+        {
+            self.quick = self.quick.saturating_add(1);
+        }
+        let (began, count) = self.acks_in_round.get_or_insert((now, 0));
+        if now.saturating_duration_since(*began) > rtt {
+            (*began, *count) = (now, 0);
+        }
+        *count += 1;
+        // At the pace of its delay, half as many again, and some for packets that came twice.
+        let delay = (rtt / 8).min(JAVA_DELAY).as_secs_f64().max(0.001);
+        let many = f64::from(*count) > 1.5 * rtt.as_secs_f64() / delay + 4.0;
+        many || (self.quick >= QUICK_ACKS && self.quick * 2 > self.acks)
+    }
+
+    /// The peer holds so many packets behind a missing one. Returns whether our own kind is certain.
+    pub(crate) const fn on_held(held: u32) -> bool {
+        held > JAVA_HOLDS + JAVA_HOLDS / 4
+    }
+
+    /// An acknowledgement leaves.
+    pub(crate) fn on_ack_sent(&mut self, now: Instant) {
+        self.acked.get_or_insert(now);
+    }
+
+    /// The packet `seq` arrives. Returns whether our own kind is certain: Java sends three packets before
+    /// it hears of us, and six more in the round trip after that. `initiator` says who opened the stream.
+    ///
+    /// Later, it never sends more than its largest window in a round trip.
+    pub(crate) fn on_packet(
+        &mut self,
+        now: Instant,
+        seq: u32,
+        rtt: Duration,
+        initiator: bool,
+    ) -> bool {
+        let (began, first) = *self.round.get_or_insert((now, seq));
+        if now.saturating_duration_since(began) > rtt * 9 / 10 {
+            self.round = Some((now, seq));
+        } else if seq.saturating_sub(first) > JAVA_MOST + JAVA_MOST / 4 {
+            return true;
+        }
+        // What arrives until then was sent without knowing of more than our answer to its SYN.
+        let (most, unaware) = if initiator {
+            (JAVA_WINDOW * 4, rtt * 9 / 10)
+        } else {
+            (JAVA_WINDOW * 5, rtt * 9 / 5)
+        };
+        self.acked
+            .is_some_and(|acked| seq > most && now.saturating_duration_since(acked) < unaware)
+    }
+}
+
+/// Java acknowledges after an eighth of a round trip and at most this, when it is asked to hurry.
+const JAVA_DELAY: Duration = Duration::from_millis(120);
+/// Java's initial window.
+const JAVA_WINDOW: u32 = 3;
+/// Packets that Java holds behind a missing one.
+const JAVA_HOLDS: u32 = 130;
+/// Java's largest window.
+const JAVA_MOST: u32 = 128;
+/// Chance, and the network, bring some acknowledgements closer together.
+const QUICK_ACKS: u32 = 5;
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs some instant to count from"
+)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+    const RTT: Duration = Duration::from_millis(800);
+
+    fn certain_after(spacing: Duration) -> Option<u32> {
+        let start = Instant::now();
+        let mut clues = Clues::default();
+        (0..30).find(|count| {
+            let sent = start + spacing * *count;
+            clues.on_ack(sent + RTT, sent, RTT)
+        })
+    }
+
+    #[test]
+    fn who_acknowledges_every_second_packet_is_of_our_kind() {
+        assert_eq!(certain_after(MS(20)), Some(5));
+        assert_eq!(certain_after(MS(90)), None);
+    }
+
+    #[test]
+    fn who_begins_with_many_packets_is_of_our_kind() {
+        let start = Instant::now();
+        let mut clues = Clues::default();
+        assert!(!clues.on_packet(start, 40, RTT, true), "nothing is known");
+        clues.on_ack_sent(start);
+        assert!(!clues.on_packet(start + MS(700), 12, RTT, true));
+        assert!(clues.on_packet(start + MS(700), 13, RTT, true));
+        assert!(!clues.on_packet(start + MS(730), 13, RTT, true), "too late");
+        assert!(!clues.on_packet(start + MS(1400), 15, RTT, false));
+        assert!(clues.on_packet(start + MS(1400), 16, RTT, false));
+    }
+
+    #[test]
+    fn who_sends_more_than_128_packets_in_a_round_trip_is_of_our_kind() {
+        let start = Instant::now();
+        let mut clues = Clues::default();
+        assert!(!clues.on_packet(start, 1000, RTT, false));
+        assert!(!clues.on_packet(start + MS(700), 1160, RTT, false));
+        assert!(clues.on_packet(start + MS(700), 1161, RTT, false));
+        assert!(!clues.on_packet(start + MS(800), 1170, RTT, false));
+        assert!(!clues.on_packet(start + MS(900), 1300, RTT, false));
+    }
+}
