@@ -86,8 +86,9 @@ pub(crate) struct Options {
     /// Inbound tunnels of our sessions, where they shall differ from --tunnels.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) our_inbound: Option<u8>,
-    /// How routers talk to each other.
-    #[arg(long, value_enum, default_value_t = Transport::Ntcp2)]
+    /// How routers talk to each other. i2pd leaves Nagle's algorithm on, so that over `ntcp2` what
+    /// is sent slowly takes longer than what is sent fast.
+    #[arg(long, value_enum, default_value_t = Transport::Both)]
     pub(crate) transport: Transport,
     /// Congestion control of the kernel's TCP, which carries NTCP2, such as cubic or bbr. Default:
     /// this machine's.

@@ -83,17 +83,27 @@ fn lines(results: &Results, network: RouterSoftware, link: &LinkProfile) -> Vec<
     lines
 }
 
-/// MB/s in steps, each at its middle.
+/// MB/s in steps of the same length, each at its middle. What is left at the end belongs to the
+/// last step, because the rate of an instant says nothing.
 fn goodput(transfer: &Transfer) -> Vec<(f64, f64)> {
     let step = (transfer.seconds / STEPS).max(SHORTEST_STEP);
-    let mut points = vec![(0.0, 0.0)];
-    let (mut begin, mut had) = (0.0, 0);
-    for &(time, bytes) in &transfer.series {
-        if time - begin >= step || bytes == transfer.bytes {
-            let length = (time - begin).max(1e-3);
-            points.push((begin + length / 2.0, (bytes - had) as f64 / length / 1e6));
-            (begin, had) = (time, bytes);
+    let steps = (transfer.seconds / step) as usize;
+    let mut points = Vec::with_capacity(steps);
+    let (mut had, mut series) = (0, transfer.series.iter().peekable());
+    for number in 0..steps {
+        let begin = number as f64 * step;
+        let end = if number + 1 == steps {
+            transfer.seconds
+        } else {
+            begin + step
+        };
+        let mut have = had;
+        while let Some((_, bytes)) = series.next_if(|(time, _)| *time <= end) {
+            have = *bytes;
         }
+        let rate = (have - had) as f64 / (end - begin) / 1e6;
+        points.push((begin.midpoint(end), rate));
+        had = have;
     }
     points
 }
@@ -105,16 +115,13 @@ fn draw_panel(
 ) -> Result<(), Box<dyn Error + 'static>> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let seconds = points().map(|point| point.0).fold(1.0, f64::max);
-    // The last step may be short and seem fast: what almost all are below is the scale.
-    let mut rates: Vec<f64> = points().map(|point| point.1).collect();
-    rates.sort_by(f64::total_cmp);
-    let most = rates.get(rates.len() * 98 / 100).copied().unwrap_or(1.0);
+    let most = points().map(|point| point.1).fold(0.01, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 16).into_font())
         .margin(8)
         .x_label_area_size(34)
         .y_label_area_size(48)
-        .build_cartesian_2d(0.0..seconds, 0.0..most.max(0.01) * 1.15)
+        .build_cartesian_2d(0.0..seconds, 0.0..most * 1.1)
         .map_err(|error| error.to_string())?;
     chart
         .configure_mesh()
@@ -131,9 +138,8 @@ fn draw_panel(
     } in lines
     {
         let style = colour.mix(0.75).stroke_width(1);
-        let inside = points.iter().map(|&(x, y)| (x, y.min(most * 1.15)));
         let series = chart
-            .draw_series(LineSeries::new(inside, style))
+            .draw_series(LineSeries::new(points.iter().copied(), style))
             .map_err(|error| error.to_string())?;
         if !named.contains(what) {
             named.push(what);
@@ -149,4 +155,42 @@ fn draw_panel(
         .draw()
         .map_err(|error| error.to_string())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goodput_is_taken_over_equal_steps_and_adds_up() {
+        let transfer = Transfer {
+            network: "i2pd".to_owned(),
+            link: "clean".to_owned(),
+            side: Side::Ours,
+            round: 1,
+            nth: 1,
+            bytes: 3_000_000,
+            failure: None,
+            connect: 0.1,
+            seconds: 1.1,
+            series: vec![
+                (0.1, 1),
+                (0.6, 1_000_000),
+                (1.09, 2_999_999),
+                (1.1, 3_000_000),
+            ],
+            load: crate::measure::Load::now(),
+            busiest_host: 0.0,
+            lost_packets: (0, 0),
+            samples: Vec::new(),
+        };
+
+        let points = goodput(&transfer);
+
+        assert_eq!(points.len(), 4);
+        assert_eq!(points[1], (0.375, 0.0));
+        let moved =
+            points[..3].iter().map(|point| point.1 * 0.25).sum::<f64>() + points[3].1 * 0.35;
+        assert!((moved - 3.0).abs() < 1e-6, "{points:?}");
+    }
 }

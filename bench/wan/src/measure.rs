@@ -12,10 +12,8 @@ use std::{
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::{
-    lab::{Lab, Pair},
-    load::Load,
-};
+use self::lab::{Lab, Pair};
+pub(crate) use self::load::Load;
 use crate::{
     agent::RAW_DATA,
     args::{Options, RouterSoftware},

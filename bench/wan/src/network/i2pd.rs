@@ -104,7 +104,7 @@ fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transpo
          [httpproxy]\nenabled = false\n\
          [socksproxy]\nenabled = false\n\
          [sam]\nenabled = true\naddress = {sam}\nport = {sam_port}\n\
-         [i2cp]\nenabled = true\naddress = {i2cp}\nport = {i2cp_port}\nsinglethread = false\n\
+         [i2cp]\nenabled = true\naddress = {i2cp}\nport = {i2cp_port}\n\
          [bob]\nenabled = false\n\
          [reseed]\nurls =\nyggurls =\nthreshold = 0\n\
          [ntcp2]\nenabled = {ntcp2}\npublished = {ntcp2}\n\
