@@ -19,6 +19,7 @@ use crate::{
     clues::Clues,
     config::{InactivityAction, Profile},
     endpoint::Stats,
+    kind::PeerKind,
     packet::Identity,
     peer::Peer,
     reassembly::Reassembly,
@@ -107,7 +108,8 @@ pub(crate) struct Connection {
     send: SendBuffer,
     recv: Reassembly,
     ack: AckState,
-    clues: Clues,
+    /// While the peer claims to be Java.
+    clues: Option<Box<Clues>>,
     pub(crate) timers: TimerTable,
     pub(crate) notices: Notices,
     /// Payload of our packets in bytes, after negotiation.
@@ -214,7 +216,7 @@ impl Connection {
             config,
             identity: opening.identity,
             ack: AckState::default(),
-            clues: Clues::default(),
+            clues: None,
             timers: TimerTable::default(),
             notices: Notices::default(),
             mtu,
@@ -275,6 +277,15 @@ impl Connection {
             self.timers.set(Timer::Coalesce, now + REPLY_DELAY);
             self.start_inactivity(now);
         }
+    }
+
+    /// What was seen of a peer that claims to be Java; nothing is kept of others.
+    fn clues(&mut self, peer: &Peer) -> Option<&mut Clues> {
+        if peer.kind != PeerKind::Java {
+            self.clues = None;
+            return None;
+        }
+        Some(self.clues.get_or_insert_default())
     }
 
     // Application side.

@@ -302,9 +302,11 @@ impl Connection {
             (through - first).saturating_sub(u32::try_from(nacks.len()).unwrap_or(0))
         });
         let sent = batch.newest_once().filter(|_| tells_all);
-        if Clues::on_held(held)
-            || sent.is_some_and(|sent| self.clues.on_ack(now, sent, peer.rtt.estimate()))
-        {
+        let quick = match (self.clues(peer), sent) {
+            (Some(clues), Some(sent)) => clues.on_ack(now, sent, peer.rtt.estimate()),
+            _ => false,
+        };
+        if quick || Clues::on_held(held) {
             peer.recognise();
         }
         self.attempts = 0;
@@ -445,10 +447,10 @@ impl Connection {
         if !was_readable && (self.recv.is_readable() || self.recv.is_complete()) {
             self.notices.add(Notices::READABLE);
         }
-        if peer.rtt.smoothed().is_some()
-            && self
-                .clues
-                .on_packet(cx.now, packet.seq(), peer.rtt.estimate(), self.initiator)
+        let initiator = self.initiator;
+        if let Some(rtt) = peer.rtt.smoothed()
+            && let Some(clues) = self.clues(peer)
+            && clues.on_packet(cx.now, packet.seq(), rtt, initiator)
         {
             peer.recognise();
         }

@@ -132,7 +132,7 @@ impl Connection {
             _ => peer.on_sent(cx.now, cx.dampening),
         };
         let packet = if syn || close {
-            self.build_signed(cx, seq)?
+            self.build_signed(cx, peer, seq)?
         } else {
             self.build_plain(cx, peer, seq, resent)?
         };
@@ -168,7 +168,7 @@ impl Connection {
 
     /// What an acknowledgement on a data packet says: all that is there without a gap. Gaps are told
     /// by packets of their own, so that data headers have a fixed size.
-    fn piggyback(&mut self, cx: &Cx<'_>) -> Option<u32> {
+    fn piggyback(&mut self, cx: &Cx<'_>, peer: &Peer) -> Option<u32> {
         if self.phase == Phase::Opening {
             return None;
         }
@@ -176,13 +176,15 @@ impl Connection {
             self.ack_due = false;
             self.timers.stop(Timer::Ack);
             self.ack.on_sent(cx.now);
-            self.clues.on_ack_sent(cx.now);
+            if let Some(clues) = self.clues(peer) {
+                clues.on_ack_sent(cx.now);
+            }
         }
         self.recv.acknowledge_in_order()
     }
 
     fn build_plain(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32, resent: bool) -> Option<Bytes> {
-        let ack = self.piggyback(cx);
+        let ack = self.piggyback(cx, peer);
         let delay = if self.choking {
             Some(CHOKE)
         } else if self.asks_for_ack(cx.now, peer, seq, resent) {
@@ -207,8 +209,8 @@ impl Connection {
     }
 
     /// A packet with SYN, CLOSE or both.
-    fn build_signed(&mut self, cx: &Cx<'_>, seq: u32) -> Option<Bytes> {
-        let ack = self.piggyback(cx);
+    fn build_signed(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32) -> Option<Bytes> {
+        let ack = self.piggyback(cx, peer);
         let segment = self.send.segment(seq)?;
         let mut flags = Flags::default();
         if segment.syn {
@@ -279,7 +281,9 @@ impl Connection {
         repr.encode(&mut packet);
         self.timers.stop(Timer::Ack);
         self.ack.on_sent(cx.now);
-        self.clues.on_ack_sent(cx.now);
+        if let Some(clues) = self.clues(peer) {
+            clues.on_ack_sent(cx.now);
+        }
         Built {
             packet: packet.into(),
             first: false,
