@@ -4,14 +4,16 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. An arrow is never drawn
 /// upwards: a crate may only use crates above it in this table.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-wire"]),
+    ("eepkit-datagram", &["eepkit-wire"]),
     ("eepkit-router", &["eepkit-i2cp", "eepkit-wire"]),
     (
         "eepkit",
         &[
+            "eepkit-datagram",
             "eepkit-i2cp",
             "eepkit-router",
             "eepkit-streaming",
@@ -21,7 +23,12 @@ const LAYERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Crates that are state machines: bytes and time come in, bytes, events and deadlines come out.
-const SANS_IO: [&str; 3] = ["eepkit-wire", "eepkit-i2cp", "eepkit-streaming"];
+const SANS_IO: [&str; 4] = [
+    "eepkit-wire",
+    "eepkit-i2cp",
+    "eepkit-streaming",
+    "eepkit-datagram",
+];
 
 /// What a state machine has no use for: runtimes, sockets, and the system's randomness.
 const WORLDLY: [&str; 9] = [

@@ -1,0 +1,97 @@
+//! Datagram1, the repliable datagram: destination, signature, payload.
+
+use bytes::Bytes;
+use eepkit_wire::{
+    Codec as _, DecodeError, Destination, Hash, Mapping, PrivateKeys, Reader, Signature,
+    SignatureType,
+};
+
+use crate::{
+    Authenticated, Dialect, Format, OpenError, SealError, receiver::check_length,
+    sender::check_room,
+};
+
+/// A packet of the format Datagram1 that was read and not checked yet: datagram specification,
+/// "Datagram1 (Repliable)".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram1 {
+    from: Destination,
+    signature: Signature,
+    payload: Bytes,
+}
+
+impl Datagram1 {
+    /// Writes a packet with `payload` by the owner of `keys`.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`] for offline keys and payloads that are too long.
+    pub fn seal(keys: &PrivateKeys, payload: &[u8]) -> Result<Vec<u8>, SealError> {
+        if keys.offline().is_some() {
+            return Err(SealError::OfflineKeys(Format::Datagram1));
+        }
+        check_room(Format::Datagram1, keys, payload.len())?;
+        let from = keys.destination();
+        let signature = match is_hashed(from) {
+            true => keys.sign(Hash::of(payload).as_bytes()),
+            false => keys.sign(payload),
+        };
+        let length = from.as_bytes().len() + signature.as_bytes().len() + payload.len();
+        let mut out = Vec::with_capacity(length);
+        from.encode(&mut out);
+        signature.encode(&mut out);
+        out.extend_from_slice(payload);
+        Ok(out)
+    }
+
+    /// Reads a packet.
+    ///
+    /// # Errors
+    ///
+    /// It ends early, is too long, or its sender has a key of an unknown type.
+    pub fn parse(packet: &Bytes) -> Result<Self, DecodeError> {
+        check_length(packet)?;
+        let mut r = Reader::new(packet);
+        let from = Destination::read(&mut r)?;
+        let signature = Signature::read(&mut r, from.signature_type())?;
+        Ok(Self {
+            from,
+            signature,
+            payload: packet.slice(r.position()..),
+        })
+    }
+
+    /// Who it says sent it. Nothing is proven before [`Datagram1::verify`].
+    pub fn claimed_sender(&self) -> &Destination {
+        &self.from
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Signature`] when it is not right.
+    pub fn verify(self) -> Result<Authenticated, OpenError> {
+        let key = self.from.signing_key();
+        match is_hashed(&self.from) {
+            true => key.verify(Hash::of(&self.payload).as_bytes(), &self.signature)?,
+            false => key.verify(&self.payload, &self.signature)?,
+        }
+        Ok(Authenticated {
+            from: self.from,
+            format: Format::Datagram1,
+            dialect: Dialect::Specified,
+            options: Mapping::new(),
+            payload: self.payload,
+        })
+    }
+}
+
+/// Whether the signature is over the SHA-256 hash of the payload, as it is with the oldest type of
+/// key and no other.
+fn is_hashed(from: &Destination) -> bool {
+    from.signature_type() == SignatureType::DSA_SHA1
+}
+
+#[cfg(test)]
+mod tests;

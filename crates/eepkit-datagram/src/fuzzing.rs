@@ -1,0 +1,99 @@
+//! What the fuzz targets run. Each function takes any bytes; a panic is a finding.
+
+use bytes::Bytes;
+use eepkit_wire::{Hash, Mapping, PrivateKeys, SignatureType};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use crate::{Datagram, Datagram2, Datagram3, Dialects, Format, Receiver, Sender};
+
+/// What a fuzz target does with its input.
+pub type Target = fn(&[u8]);
+
+/// Every target, by its name.
+pub const TARGETS: [(&str, Target); 2] = [("datagram_open", open), ("datagram_seal", seal)];
+
+/// Reads a packet in every format. Who it is by is only known where somebody signed.
+pub fn open(data: &[u8]) {
+    let packet = Bytes::copy_from_slice(data);
+    let receiver = Receiver::new(Hash::of(b"receiver")).with_dialects(Dialects::ALL);
+    for format in Format::ALL {
+        match receiver.open(format, &packet, NOW) {
+            Ok(Datagram::Anonymous(datagram)) => assert_eq!(datagram.payload, packet),
+            Ok(Datagram::Authenticated(datagram)) => {
+                assert!(format.is_authenticated());
+                assert!(packet.ends_with(datagram.payload()) || format == Format::Datagram2);
+            }
+            Ok(Datagram::Claimed(datagram)) => {
+                let (from, options) = (datagram.claimed_sender().hash(), datagram.options());
+                assert!(packet.starts_with(from.as_bytes()));
+                // What was read is the same after writing it, if it is not too long for that.
+                if let Ok(again) = Datagram3::seal(&from, options, datagram.payload()) {
+                    assert_eq!(Datagram3::parse(&again.into()), Ok(datagram));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    if let Ok(read) = Datagram2::parse(&packet) {
+        assert!(packet.starts_with(read.claimed_sender().as_bytes()));
+    }
+}
+
+/// Writes a packet with the rest of the data as its payload, changes it as the first bytes say, and
+/// reads it: it is as it was, or whoever sent it is not believed.
+pub fn seal(data: &[u8]) {
+    let Some((&[choice, low, high, change], payload)) = data.split_first_chunk() else {
+        return;
+    };
+    let format = Format::ALL[usize::from(choice % 4)];
+    let keys = keys(choice & 4 != 0 && format.takes_offline_keys());
+    let mut options = Mapping::new();
+    if choice & 8 != 0 && format.has_options() {
+        let value = format!("{change}");
+        assert!(options.insert("key", value).is_ok());
+    }
+    let to = Hash::of(b"receiver");
+    let sender = Sender::new(&keys).with_options(&options);
+    let Ok(packet) = sender.seal(format, &to, payload) else {
+        assert!(payload.len() > format.max_payload_len(&keys) - 64);
+        return;
+    };
+    let mut changed = packet.to_vec();
+    let at = usize::from(u16::from_le_bytes([low, high]));
+    if let Some(byte) = changed.get_mut(at) {
+        *byte ^= change;
+    }
+    let opened = Receiver::new(to).open(format, &changed.clone().into(), NOW);
+    if changed == packet {
+        assert_eq!(
+            opened.as_ref().map(Datagram::payload),
+            Ok(&Bytes::copy_from_slice(payload))
+        );
+    }
+    if let Ok(Datagram::Authenticated(datagram)) = opened {
+        assert_eq!(datagram.payload().as_ref(), payload);
+        assert_eq!(datagram.options(), &options);
+        assert_eq!(
+            datagram.sender().signing_key(),
+            keys.destination().signing_key()
+        );
+    }
+}
+
+/// The sender's keys.
+fn keys(offline: bool) -> PrivateKeys {
+    let rng = &mut ChaCha20Rng::seed_from_u64(5);
+    let kind = SignatureType::ED25519;
+    PrivateKeys::generate(kind, rng)
+        .and_then(|keys| match offline {
+            true => keys.with_transient(u32::MAX, kind, rng),
+            false => Ok(keys),
+        })
+        .expect("keys of this type can be made")
+}
+
+/// Seconds since the epoch.
+const NOW: u32 = 1_700_000_000;
+
+#[cfg(test)]
+mod tests;

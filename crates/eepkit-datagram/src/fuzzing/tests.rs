@@ -1,0 +1,77 @@
+//! The fuzz targets, with a stable compiler: on noise, and on changed examples of everything.
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use super::*;
+use crate::Dialect;
+
+/// Valid input for every target.
+fn examples() -> Vec<Vec<u8>> {
+    let to = Hash::of(b"receiver");
+    let mut options = Mapping::new();
+    options.insert("a", "b").unwrap();
+    let mut examples = vec![b"\0\0\0\0raw".to_vec(), b"\x0f\0\x01\0hello".to_vec()];
+    for offline in [false, true] {
+        let keys = keys(offline);
+        for dialect in [Dialect::Specified, Dialect::I2pd, Dialect::Emissary] {
+            for format in Format::ALL {
+                let mut sender = Sender::new(&keys).with_dialect(dialect);
+                if format.has_options() {
+                    sender = sender.with_options(&options);
+                }
+                examples.extend(sender.seal(format, &to, b"hello").map(Vec::from));
+            }
+        }
+    }
+    examples
+}
+
+#[test]
+fn every_target_keeps_its_promises_on_valid_input() {
+    for example in examples() {
+        for (_, run) in TARGETS {
+            run(&example);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_target_keeps_its_promises_on_noise(data in vec(any::<u8>(), 0..2_000)) {
+        for (_, run) in TARGETS {
+            run(&data);
+        }
+    }
+
+    #[test]
+    fn every_target_keeps_its_promises_on_changed_input(
+        which in any::<Index>(),
+        changes in vec((any::<Index>(), any::<u8>()), 0..4),
+        length in prop::option::of(any::<Index>()),
+    ) {
+        let examples = examples();
+        let mut data = which.get(&examples).clone();
+        for (at, byte) in changes {
+            *at.get_mut(&mut data) = byte;
+        }
+        if let Some(length) = length {
+            data.truncate(length.index(data.len() + 1));
+        }
+        for (_, run) in TARGETS {
+            run(&data);
+        }
+    }
+
+    #[test]
+    fn no_change_to_a_sealed_packet_changes_what_its_sender_said(
+        choice in 0..16_u8,
+        at in 0..600_u16,
+        change in 1_u8..,
+        payload in vec(any::<u8>(), 0..100),
+    ) {
+        let [low, high] = at.to_le_bytes();
+        seal(&[&[choice, low, high, change], &*payload].concat());
+    }
+}
