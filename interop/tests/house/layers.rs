@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. An arrow is never drawn
 /// upwards: a crate may only use crates above it in this table.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-wire"]),
     ("eepkit-datagram", &["eepkit-wire"]),
+    ("eepkit-sam", &["eepkit-wire"]),
     ("eepkit-router", &["eepkit-i2cp", "eepkit-wire"]),
     (
         "eepkit",
@@ -23,11 +24,12 @@ const LAYERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that are state machines: bytes and time come in, bytes, events and deadlines come out.
-const SANS_IO: [&str; 4] = [
+const SANS_IO: [&str; 5] = [
     "eepkit-wire",
     "eepkit-i2cp",
     "eepkit-streaming",
     "eepkit-datagram",
+    "eepkit-sam",
 ];
 
 /// What a state machine has no use for: runtimes, sockets, and the system's randomness.

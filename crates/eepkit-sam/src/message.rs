@@ -1,0 +1,219 @@
+//! One line of SAM: two words and `key=value` pairs.
+
+mod builder;
+mod params;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub use self::{
+    builder::LineBuilder,
+    params::{ParamError, Params},
+};
+use crate::version::Version;
+
+/// A command or an answer.
+///
+/// ```
+/// use eepkit_sam::{Message, Syntax};
+///
+/// let message = Message::parse(r#"naming  lookup NAME="a b" OPTIONS"#, Syntax::CURRENT)?;
+/// assert!(message.is("NAMING", "LOOKUP"));
+/// assert_eq!(message.params.get("NAME"), Some("a b"));
+/// assert_eq!(message.params.flag("OPTIONS", false), Ok(true));
+/// # Ok::<(), eepkit_sam::ParseError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The first word, in upper case.
+    pub verb: String,
+    /// The second word, in upper case; empty where there is none.
+    pub action: String,
+    /// What follows.
+    pub params: Params,
+}
+
+/// The rules of a line that depend on the version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Syntax {
+    escapes: bool,
+}
+
+impl Syntax {
+    /// Those of the newest version. They hold for HELLO as well: only since 3.2 can it bear a value
+    /// that needs an escape.
+    pub const CURRENT: Self = Self { escapes: true };
+
+    /// Those of `version`: until 3.1 a backslash is a character like any other.
+    pub fn of(version: Version) -> Self {
+        Self {
+            escapes: version.has_escapes(),
+        }
+    }
+}
+
+impl Message {
+    /// Reads a line.
+    ///
+    /// Words and pairs are separated by any number of spaces and tabs, in every version, because
+    /// clients of every version send them so. A value may be in double quotes; since 3.2 a backslash
+    /// before any character stands for that character, inside of quotes and outside. `KEY`, `KEY=`
+    /// and `KEY=""` are empty values.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`].
+    pub fn parse(line: &str, syntax: Syntax) -> Result<Self, ParseError> {
+        let mut words = Words { rest: line, syntax };
+        let verb = words.word().ok_or(ParseError::Empty)?;
+        let before = words.rest;
+        let action = match words.word() {
+            Some(word) if !word.contains(['=', '"']) => word.to_ascii_uppercase(),
+            _ => {
+                words.rest = before;
+                String::new()
+            }
+        };
+        let mut params = Params::new();
+        while let Some((key, value)) = words.pair()? {
+            params.add(key, value)?;
+        }
+        Ok(Self {
+            verb: verb.to_ascii_uppercase(),
+            action,
+            params,
+        })
+    }
+
+    /// Reads the pairs of a line that has no words before them, such as the rest of a line with
+    /// a peer's destination, or of the first line of a datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`].
+    pub fn parse_params(text: &str, syntax: Syntax) -> Result<Params, ParseError> {
+        let mut words = Words { rest: text, syntax };
+        let mut params = Params::new();
+        while let Some((key, value)) = words.pair()? {
+            params.add(key, value)?;
+        }
+        Ok(params)
+    }
+
+    /// Whether these are its two words, which are given in upper case.
+    pub fn is(&self, verb: &str, action: &str) -> bool {
+        self.verb == verb && self.action == action
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {:?}", self.verb, self.action, self.params)
+    }
+}
+
+/// Why a line is no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// There is nothing in it.
+    #[error("the line is empty")]
+    Empty,
+    /// A quote is not closed.
+    #[error("a quote is not closed")]
+    UnclosedQuote,
+    /// Something follows a closing quote without a space.
+    #[error("no space after a closing quote")]
+    AfterQuote,
+    /// The line ends with a backslash.
+    #[error("nothing follows a backslash")]
+    DanglingEscape,
+    /// A value has no key.
+    #[error("a value has no key")]
+    NoKey,
+    /// A key is there twice.
+    #[error("a key is there twice")]
+    DuplicateKey,
+    /// There are more pairs than anybody needs.
+    #[error("more than {} parameters", Params::MAX)]
+    TooMany,
+}
+
+/// What is left of a line.
+struct Words<'a> {
+    rest: &'a str,
+    syntax: Syntax,
+}
+
+impl<'a> Words<'a> {
+    /// The next characters up to a space.
+    fn word(&mut self) -> Option<&'a str> {
+        let text = self.rest.trim_start_matches(SPACES);
+        let end = text.find(SPACES).unwrap_or(text.len());
+        let (word, rest) = text.split_at(end);
+        self.rest = rest;
+        (!word.is_empty()).then_some(word)
+    }
+
+    /// The next key, and its value unless there is only the key.
+    fn pair(&mut self) -> Result<Option<(String, Option<String>)>, ParseError> {
+        self.rest = self.rest.trim_start_matches(SPACES);
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let end = self
+            .rest
+            .find(|c| c == '=' || SPACES.contains(&c))
+            .unwrap_or(self.rest.len());
+        let (key, rest) = self.rest.split_at(end);
+        if key.is_empty() {
+            return Err(ParseError::NoKey);
+        }
+        let key = key.to_owned();
+        let Some(value) = rest.strip_prefix('=') else {
+            self.rest = rest;
+            return Ok(Some((key, None)));
+        };
+        let value = match value.strip_prefix('"') {
+            Some(quoted) => self.value(quoted, true)?,
+            None => self.value(value, false)?,
+        };
+        Ok(Some((key, Some(value))))
+    }
+
+    /// A value that begins `text`, up to the closing quote or the next space.
+    fn value(&mut self, text: &'a str, quoted: bool) -> Result<String, ParseError> {
+        let mut value = String::new();
+        let mut chars = text.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '\\' if self.syntax.escapes => match chars.next() {
+                    Some((_, escaped)) => value.push(escaped),
+                    None => return Err(ParseError::DanglingEscape),
+                },
+                '"' if quoted => {
+                    self.rest = chars.as_str();
+                    return if self.rest.is_empty() || self.rest.starts_with(SPACES) {
+                        Ok(value)
+                    } else {
+                        Err(ParseError::AfterQuote)
+                    };
+                }
+                c if !quoted && SPACES.contains(&c) => {
+                    self.rest = text.get(at..).unwrap_or_default();
+                    return Ok(value);
+                }
+                c => value.push(c),
+            }
+        }
+        self.rest = "";
+        if quoted {
+            return Err(ParseError::UnclosedQuote);
+        }
+        Ok(value)
+    }
+}
+
+/// What separates words.
+const SPACES: [char; 2] = [' ', '\t'];
