@@ -4,6 +4,8 @@
 //! steps and then gives the executor a turn. While the link takes nothing, the endpoint is not
 //! asked for packets, so what applications write stays in the streams' buffers.
 
+mod datagrams;
+
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
@@ -22,7 +24,7 @@ use eepkit_router::{
 use eepkit_streaming::{Output, Received, Transmit};
 use eepkit_wire::{Destination, Hash, Lease};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::{debug, trace};
+use tracing::debug;
 
 use crate::{
     error::OpenError,
@@ -52,6 +54,8 @@ pub(crate) struct Driver<'a> {
     last_sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     became_ready: bool,
+    /// Whether datagrams have their turn before streams, as they have in every second poll.
+    datagrams_first: bool,
 }
 
 /// Who a packet is for, and whether it opens a stream.
@@ -93,6 +97,7 @@ impl<'a> Driver<'a> {
             last_sent: None,
             timer: Box::pin(sleep_until(Instant::now())),
             became_ready: false,
+            datagrams_first: false,
         }
     }
 
@@ -114,10 +119,18 @@ impl<'a> Driver<'a> {
             Err(end) => return Poll::Ready(end),
         };
         self.submit_commands(&mut core, cx);
-        let mut more_packets = self.move_packets(&mut core, cx);
+        self.datagrams_first = !self.datagrams_first;
+        let mut more_packets = false;
+        if self.datagrams_first {
+            more_packets |= self.send_datagrams(&mut core, cx);
+        }
+        more_packets |= self.move_packets(&mut core, cx);
+        if !self.datagrams_first {
+            more_packets |= self.send_datagrams(&mut core, cx);
+        }
         if self.is_flushed(&mut core) {
             // Streams whose peers still write are cut off with a word.
-            more_packets = self.move_packets(&mut core, cx);
+            more_packets |= self.move_packets(&mut core, cx);
         }
         if self.is_finished(&core) {
             return Poll::Ready(End::Closed);
@@ -148,6 +161,7 @@ impl<'a> Driver<'a> {
             Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
             Event::Sent { token } => {
                 self.fate(token);
+                core.datagrams.reported(token, false);
             }
             Event::LookupDone { id, result } => self.on_lookup_done(core, id, result),
             Event::Lost(reason) => return Err(End::Lost(reason)),
@@ -186,8 +200,7 @@ impl<'a> Driver<'a> {
             .endpoint
             .accepts_protocol(payload.protocol)
         {
-            trace!(protocol = payload.protocol, "message of another protocol");
-            return;
+            return Self::on_datagram(core, payload);
         }
         if let Some(endpoint) = &mut core.endpoint {
             endpoint.handle_packet(
@@ -212,7 +225,7 @@ impl<'a> Driver<'a> {
     /// business, in its own time.
     fn on_dropped(&mut self, core: &mut Core, token: u64, reason: DropReason) {
         let Some(fate) = self.fate(token) else {
-            return;
+            return core.datagrams.reported(token, true);
         };
         let hash = fate.to.hash();
         if reason == DropReason::NoPath {
@@ -462,7 +475,9 @@ impl<'a> Driver<'a> {
 
     /// Whether nothing is left to send.
     fn is_silent(&self, core: &Core) -> bool {
-        self.none_wait() && core.endpoint.as_ref().is_none_or(|one| one.is_idle())
+        self.none_wait()
+            && core.datagrams.is_idle()
+            && core.endpoint.as_ref().is_none_or(|one| one.is_idle())
     }
 
     /// Until when the session stays after its last packet.

@@ -10,7 +10,10 @@ use eepkit_router::link;
 use eepkit_streaming::CloseReason;
 use eepkit_wire::SignatureType;
 
-use crate::state::Stage;
+use crate::{
+    datagram::{BindError, ReceiveError, SendError},
+    state::Stage,
+};
 
 /// What went wrong, coarsely: enough to choose a reply code, a retry or a sentence for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +193,9 @@ pub enum Error {
     /// A router address could not be understood.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// There is no datagram socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// A stream could not be opened.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -205,6 +211,12 @@ pub enum Error {
     /// A peer could not be pinged.
     #[error(transparent)]
     Ping(#[from] PingError),
+    /// Waiting for datagrams ended.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// A datagram was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
     /// A router in this process did not start.
     #[cfg(feature = "embedded")]
     #[error(transparent)]
@@ -224,11 +236,14 @@ impl Error {
             Self::Address(error) => error.kind(),
             Self::Accept(error) => error.kind(),
             Self::Attach(error) => error.kind(),
+            Self::Bind(error) => error.kind(),
             Self::Connect(error) => error.kind(),
             Self::Listen(error) => error.kind(),
             Self::Lookup(error) => error.kind(),
             Self::Open(error) => error.kind(),
             Self::Ping(error) => error.kind(),
+            Self::Receive(error) => error.kind(),
+            Self::Send(error) => error.kind(),
             #[cfg(feature = "embedded")]
             Self::Start(error) => crate::embedded::start_kind(error),
             Self::Stream(error) => error.kind(),

@@ -90,6 +90,33 @@
 //! [`Destination`], each with a port if wanted. [`Session::listen`] takes a port, or 0 for all.
 //! A [`Stream`] says what closing, flushing and dropping do.
 //!
+//! # Datagrams
+//!
+//! [`Session::datagrams`] binds a [`DatagramSocket`] to a port, for one of the four [`Format`]s of
+//! I2P. What it receives says what is known of the sender: a [`Datagram`] is [`Authenticated`],
+//! [`Claimed`] or [`Anonymous`].
+//!
+//! ```
+//! use eepkit::{Format, Preset, Router, sim::SimNet};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), eepkit::Error> {
+//! let net = SimNet::builder().start();
+//! let server = Router::new(net.router()).session().preset(Preset::Test).open().await?;
+//! let client = Router::new(net.i2cp_router()).session().preset(Preset::Test).open().await?;
+//!
+//! let here = server.datagrams(Format::Datagram2).bind(7)?;
+//! let there = client.datagrams(Format::Datagram2).bind(0)?;
+//! there.send_to(b"Hello I2P!", (server.destination(), 7)).await?;
+//!
+//! let datagram = here.recv_from().await?;
+//! assert_eq!(datagram.sender(), Some(client.destination()));
+//! here.reply(&datagram, b"Hello!").await?;
+//! assert_eq!(there.recv_from().await?.payload().as_ref(), b"Hello!");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Errors
 //!
 //! Each operation has an error of its own; [`Error`] collects them. [`ErrorKind`] says coarsely
@@ -111,6 +138,7 @@
 mod address;
 mod builder;
 mod connect;
+mod datagram;
 mod driver;
 #[cfg(feature = "embedded")]
 mod embedded;
@@ -131,6 +159,15 @@ mod supervisor;
 pub use address::{Address, Host, IntoAddress};
 pub use builder::SessionBuilder;
 pub use connect::ConnectOptions;
+pub use datagram::{
+    BindError, DatagramBuilder, DatagramOptions, DatagramSocket, DatagramStats, ReceiveError,
+    ReceivedDatagram, SendError,
+};
+#[doc(no_inline)]
+pub use eepkit_datagram::{
+    Anonymous, Authenticated, Claimed, ClaimedSender, Datagram, Dialect, Format, MAX_PACKET_LEN,
+    RECOMMENDED_PACKET_LEN, SealError,
+};
 #[doc(no_inline)]
 pub use eepkit_i2cp::{OptionError, Options};
 #[doc(no_inline)]
@@ -156,7 +193,7 @@ pub use eepkit_streaming::{
 };
 #[doc(no_inline)]
 pub use eepkit_wire::{
-    Destination, Hash, KeyFileError, OfflineSignature, PrivateKeys, SignatureType,
+    Destination, Hash, KeyFileError, Mapping, OfflineSignature, PrivateKeys, SignatureType,
 };
 pub use error::{
     AcceptError, AddressError, AttachError, ConnectError, Error, ErrorKind, ListenError,

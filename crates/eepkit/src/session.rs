@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use eepkit_datagram::Format;
 use eepkit_i2cp::Options;
 use eepkit_streaming::{EndpointConfig, StreamConfig};
 use eepkit_wire::{Destination, PrivateKeys};
@@ -9,6 +10,7 @@ use eepkit_wire::{Destination, PrivateKeys};
 use crate::{
     address::IntoAddress,
     connect::{self, ConnectOptions},
+    datagram::DatagramBuilder,
     error::{ConnectError, ListenError, LookupError, OpenError, PingError},
     listener::Listener,
     lookup, ping,
@@ -22,12 +24,12 @@ use crate::{
 ///
 /// A session is a cheap handle; clones are the same session. It is supervised: when the link to
 /// the router breaks it comes back by itself with the same destination, after 1 s at first and at
-/// most 5 min between attempts. Listeners survive that; open streams end with
+/// most 5 min between attempts. Listeners and datagram sockets survive that; open streams end with
 /// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::state`] tells how it
 /// is doing.
 ///
-/// The session ends with [`Session::close`], or in the background once its last handle, listener
-/// and stream are dropped: what was written is still delivered, for up to the time of
+/// The session ends with [`Session::close`], or in the background once its last handle, listener,
+/// stream and datagram socket are dropped: what was written is still delivered, for up to the time of
 /// [`SessionBuilder::linger`](crate::SessionBuilder::linger), then the router is told.
 ///
 /// ```no_run
@@ -166,6 +168,15 @@ impl Session {
     /// [`ListenError`] when the port is taken, the backlog out of range or the session over.
     pub fn listen_with(&self, port: u16, backlog: usize) -> Result<Listener, ListenError> {
         Listener::new(self.handle.clone(), port, backlog)
+    }
+
+    /// Sends and receives datagrams of this format, on a port that is chosen last:
+    /// `session.datagrams(Format::Datagram1).bind(7)`.
+    ///
+    /// Streams and any number of datagram sockets share the destination. Each socket has its own
+    /// protocol number and port, which have nothing to do with the ports of listeners.
+    pub fn datagrams(&self, format: Format) -> DatagramBuilder {
+        DatagramBuilder::new(self.handle.clone(), format)
     }
 
     /// Asks a peer for a sign of life and returns the round-trip time.

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    datagram::{Datagrams, ReceiveError},
     error::{AcceptError, OpenError, StreamError},
     names::Names,
     session::SessionConfig,
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     /// Streams whose peer has not answered yet.
     pub(crate) attempts: HashMap<StreamId, Attempt>,
     pub(crate) listeners: HashMap<u16, Port>,
+    pub(crate) datagrams: Datagrams,
     pub(crate) pings: HashMap<PingId, Ping>,
     pub(crate) lookups: HashMap<u32, oneshot::Sender<Result<LookupAnswer, link::LookupError>>>,
     next_lookup: u32,
@@ -161,6 +163,7 @@ impl Shared {
             endpoint.close(now.into_std());
         }
         core.notify_listeners();
+        core.datagrams.close(&ReceiveError::Closed);
         core.wake_driver();
         drop(core);
         self.closing.notify_one();
@@ -174,6 +177,10 @@ impl Shared {
             Stage::Closed
         };
         let mut core = self.lock();
+        core.datagrams.end(&match &failure {
+            Some(failure) => ReceiveError::SessionFailed(failure.clone()),
+            None => ReceiveError::Closed,
+        });
         core.ending = Ending::Over(failure);
         core.endpoint = None;
         core.commands.clear();
@@ -194,6 +201,7 @@ impl Core {
             slots: HashMap::new(),
             attempts: HashMap::new(),
             listeners: HashMap::new(),
+            datagrams: Datagrams::default(),
             pings: HashMap::new(),
             lookups: HashMap::new(),
             next_lookup: 0,
@@ -228,6 +236,7 @@ impl Core {
         self.losses.push_back((self.epoch, reason));
         self.commands.clear();
         self.lookups.clear();
+        self.datagrams.end_epoch();
         self.wake_everyone();
     }
 
@@ -432,7 +441,7 @@ impl From<Gone> for StreamError {
     }
 }
 
-/// Counts the handles of a session: when the last session, listener and stream handle is dropped,
+/// Counts the handles of a session: when the last session, listener, stream and socket handle is dropped,
 /// the session closes in the background.
 #[derive(Debug)]
 pub(crate) struct Handle {

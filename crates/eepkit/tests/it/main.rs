@@ -4,6 +4,7 @@
 
 mod bulk;
 mod closing;
+mod datagrams;
 mod errors;
 mod lab;
 mod listening;

@@ -1,0 +1,53 @@
+//! Datagrams: without an argument it answers each with what was in it; with an ADDRESS it asks there
+//! three times and tells how long the answers took.
+//!
+//! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
+#![expect(clippy::print_stdout, reason = "the output is what it is for")]
+
+use std::time::Duration;
+
+use eepkit::{DatagramSocket, Error, Format, Router};
+use tokio::time::{Instant, timeout};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let router = std::env::var("EEPKIT_ROUTER");
+    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
+    let session = router.session().open().await?;
+    // Every router and library understands Datagram1.
+    let datagrams = session.datagrams(Format::Datagram1);
+    match std::env::args().nth(1) {
+        Some(address) => ask(&datagrams.bind(0)?, &address).await,
+        None => {
+            println!("{}:7", session.destination().to_b32());
+            answer(&datagrams.bind(7)?).await
+        }
+    }
+}
+
+async fn answer(socket: &DatagramSocket) -> Result<(), Error> {
+    loop {
+        let question = socket.recv_from().await?;
+        if let Some(sender) = question.sender() {
+            println!("{} bytes from {sender}", question.payload().len());
+        }
+        socket.reply(&question, question.payload()).await?;
+    }
+}
+
+async fn ask(socket: &DatagramSocket, address: &str) -> Result<(), Error> {
+    for number in 1..=3_u8 {
+        let began = Instant::now();
+        socket.send_to(&[number; 32], address).await?;
+        // A datagram may be lost, and so may its answer.
+        match timeout(Duration::from_secs(10), socket.recv_from()).await {
+            Ok(answer) => println!(
+                "{} bytes after {:?}",
+                answer?.payload().len(),
+                began.elapsed()
+            ),
+            Err(_) => println!("no answer"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What a datagram socket is made with.
+
+use std::sync::Arc;
+
+use eepkit_datagram::{Dialect, Dialects, Format, Receiver};
+
+use super::{BindError, DatagramOptions, DatagramSocket, Inner, table::Mailbox};
+use crate::shared::{Ending, Handle};
+
+/// Makes a [`DatagramSocket`]; from [`Session::datagrams`](crate::Session::datagrams).
+#[derive(Clone)]
+#[must_use = "a socket is there once `bind` is called"]
+pub struct DatagramBuilder {
+    handle: Arc<Handle>,
+    format: Format,
+    protocol: Option<u8>,
+    queue: usize,
+    dialects: Dialects,
+    defaults: DatagramOptions,
+}
+
+impl DatagramBuilder {
+    pub(crate) fn new(handle: Arc<Handle>, format: Format) -> Self {
+        Self {
+            handle,
+            format,
+            protocol: None,
+            queue: QUEUE,
+            dialects: Dialects::NONE,
+            defaults: DatagramOptions::default(),
+        }
+    }
+
+    /// Uses another I2CP protocol number than that of the format: 1 to 254 but not 6, which is
+    /// streaming's.
+    ///
+    /// With 0, a raw socket receives what comes with any number that has no socket of its own, and
+    /// each datagram that it sends has to say its number ([`DatagramOptions::protocol`]).
+    pub fn protocol(mut self, protocol: u8) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// How many datagrams that arrived may wait to be received, 1 to 65,536; 256 by default. When
+    /// there are more, or they are longer than 1 MiB together, the oldest are dropped.
+    pub fn queue(mut self, datagrams: usize) -> Self {
+        self.queue = datagrams;
+        self
+    }
+
+    /// What holds for each datagram that says nothing else.
+    pub fn options(mut self, options: DatagramOptions) -> Self {
+        self.defaults = options;
+        self
+    }
+
+    /// Takes Datagram2 as this other software signs it, too, and none by default. With
+    /// [`Dialect::I2pd`], a datagram that was meant for somebody else can be passed off on this
+    /// socket, as is always so with Datagram1.
+    ///
+    /// [`DatagramOptions::dialect`] sends so.
+    pub fn accept_dialect(mut self, dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::I2pd => self.dialects.i2pd = true,
+            Dialect::Emissary => self.dialects.emissary = true,
+            // What is specified is always taken.
+            _ => {}
+        }
+        self
+    }
+
+    /// Makes the socket. It receives what comes to `port`; with 0, what comes to any port that has
+    /// no socket of its own with the same protocol number. What it sends comes from this port.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] when the port is taken, or the session is over or cannot send this format.
+    pub fn bind(self, port: u16) -> Result<DatagramSocket, BindError> {
+        let protocol = self.protocol.unwrap_or_else(|| self.format.protocol());
+        let any_raw = protocol == 0 && self.format == Format::Raw;
+        if !any_raw && !may_send(protocol) {
+            return Err(BindError::Protocol(protocol));
+        }
+        if !(1..=MAX_QUEUE).contains(&self.queue) {
+            return Err(BindError::Queue(self.queue));
+        }
+        let shared = &self.handle.shared;
+        if shared.keys.offline().is_some() && !self.format.takes_offline_keys() {
+            return Err(BindError::OfflineKeys(self.format));
+        }
+        let mailbox = {
+            let mut core = shared.lock();
+            if !matches!(core.ending, Ending::No) {
+                return Err(BindError::Closed);
+            }
+            let bytes = core.datagrams.bytes();
+            let mailbox = Arc::new(Mailbox::new(protocol, port, self.queue, bytes));
+            core.datagrams.bind(&mailbox)?;
+            mailbox
+        };
+        // The destination of those who say who they are deflates to less than a tenth.
+        let compress = self.format.is_authenticated()
+            || shared.config.options.get("i2cp.gzip") != Some("false");
+        Ok(DatagramSocket {
+            inner: Arc::new(Inner {
+                receiver: Receiver::new(shared.own_hash()).with_dialects(self.dialects),
+                mailbox,
+                format: self.format,
+                defaults: self.defaults,
+                compress,
+                handle: self.handle,
+            }),
+        })
+    }
+}
+
+impl std::fmt::Debug for DatagramBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatagramBuilder")
+            .field("format", &self.format)
+            .field("protocol", &self.protocol)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether datagrams may be sent with this protocol number: 0 means any, 6 is streaming's, 255 is
+/// reserved (I2CP specification, "Payload").
+pub(super) fn may_send(protocol: u8) -> bool {
+    !matches!(protocol, 0 | 6 | 255)
+}
+
+/// Chosen as some seconds of what a tunnel carries, in datagrams of a kilobyte.
+const QUEUE: usize = 256;
+
+/// Longest queue. Chosen because the bytes in it are limited, too: empty datagrams alone take 4 MiB.
+const MAX_QUEUE: usize = 65_536;

@@ -1,0 +1,159 @@
+//! Why datagrams cannot be sent or received.
+
+use std::{io, sync::Arc, time::Duration};
+
+use eepkit_datagram::{Format, SealError};
+
+use crate::error::{AddressError, ErrorKind, LookupError, OpenError};
+
+/// Why there is no datagram socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// There is a socket of this protocol number and port.
+    #[error("protocol {protocol} has a socket on port {port} already")]
+    InUse {
+        /// The protocol number.
+        protocol: u8,
+        /// The port.
+        port: u16,
+    },
+    /// Datagrams cannot have this protocol number.
+    #[error("protocol {0} is not for datagrams: 1 to 254 are, but not 6")]
+    Protocol(u8),
+    /// The queue cannot have this length.
+    #[error("a queue of {0} datagrams is not possible, allowed is 1 to 65536")]
+    Queue(usize),
+    /// The keys of the session are offline keys, which this format cannot show.
+    #[error("{0} has no place for offline keys, use Datagram2")]
+    OfflineKeys(Format),
+    /// The session has as many sockets as it may.
+    #[error("the session has {0} datagram sockets already")]
+    TooMany(usize),
+    /// The session is over.
+    #[error("the session is closed")]
+    Closed,
+}
+
+impl BindError {
+    /// The coarse kind of the error.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InUse { .. } => ErrorKind::AddressInUse,
+            Self::Protocol(_) | Self::Queue(_) => ErrorKind::BadInput,
+            Self::OfflineKeys(_) => ErrorKind::Unsupported,
+            Self::TooMany(_) => ErrorKind::Limit,
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Why a datagram was not sent.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The address could not be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The peer's destination could not be found.
+    #[error("the peer was not found")]
+    Lookup(#[source] LookupError),
+    /// The network has no lease set for the peer.
+    #[error("the network has no lease set for the peer: it is offline or does not exist")]
+    LeaseSetNotFound,
+    /// The payload is too long for a datagram of this format.
+    #[error("{len} bytes are too long for this datagram, the limit is {limit}")]
+    TooLong {
+        /// Bytes of the payload, and of the options.
+        len: usize,
+        /// Bytes that there is room for.
+        limit: usize,
+    },
+    /// The format has no place for this.
+    #[error(transparent)]
+    Format(SealError),
+    /// Datagrams cannot have this protocol number.
+    #[error("protocol {0} is not for datagrams: 1 to 254 are, but not 6")]
+    Protocol(u8),
+    /// The datagram to answer does not say who sent it.
+    #[error("a raw datagram does not say who sent it")]
+    NoSender,
+    /// The session had no tunnels in time.
+    #[error("the session had no tunnels within {0:?}")]
+    NoTunnels(Duration),
+    /// The router did not take the datagrams before this one in time.
+    #[error("the datagrams before it were not sent within {0:?}")]
+    Full(Duration),
+    /// The session is offline.
+    #[error("the session is offline")]
+    Offline(#[source] OpenError),
+    /// The session is over.
+    #[error("the session is closed")]
+    Closed,
+}
+
+impl SendError {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(error) => error.kind(),
+            Self::Lookup(error) => error.kind(),
+            Self::LeaseSetNotFound => ErrorKind::LeaseSetNotFound,
+            Self::TooLong { .. } | Self::Protocol(_) | Self::NoSender => ErrorKind::BadInput,
+            Self::Format(_) => ErrorKind::Unsupported,
+            Self::NoTunnels(_) => ErrorKind::NoTunnels,
+            Self::Full(_) => ErrorKind::Limit,
+            Self::Offline(error) => error.kind(),
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+impl From<SealError> for SendError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::TooLong { len, limit, .. } => Self::TooLong { len, limit },
+            other => Self::Format(other),
+        }
+    }
+}
+
+/// Why no further datagram comes.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The session was closed.
+    #[error("the session is closed")]
+    Closed,
+    /// The session could not be restored.
+    #[error("the session failed")]
+    SessionFailed(#[source] Arc<OpenError>),
+}
+
+impl ReceiveError {
+    /// The coarse kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Closed => ErrorKind::Closed,
+            Self::SessionFailed(error) => error.kind(),
+        }
+    }
+}
+
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> Self {
+        Self::new(error.kind().io_kind(), error)
+    }
+}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        Self::new(error.kind().io_kind(), error)
+    }
+}
+
+impl From<ReceiveError> for io::Error {
+    fn from(error: ReceiveError) -> Self {
+        Self::new(error.kind().io_kind(), error)
+    }
+}

@@ -1,0 +1,108 @@
+//! How one datagram is sent.
+
+use std::time::Duration;
+
+use eepkit_datagram::Dialect;
+use eepkit_wire::Mapping;
+
+/// How one datagram is sent; the default leaves each choice to the socket, the session and the
+/// router.
+#[derive(Debug, Clone, Default)]
+pub struct DatagramOptions {
+    pub(super) timeout: Option<Duration>,
+    pub(super) expiry: Option<Duration>,
+    pub(super) from_port: Option<u16>,
+    pub(super) protocol: Option<u8>,
+    pub(super) compress: Option<bool>,
+    pub(super) omit_lease_set: bool,
+    pub(super) tag_threshold: Option<u8>,
+    pub(super) tags_to_send: Option<u8>,
+    pub(super) options: Mapping,
+    pub(super) dialect: Dialect,
+}
+
+impl DatagramOptions {
+    /// No choices.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Time limit for sending: looking up, waiting for tunnels and for room. The default is that
+    /// of look-ups, [`SessionBuilder::lookup_timeout`](crate::SessionBuilder::lookup_timeout).
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// How long the datagram may be under way: after that time this side drops it, or the router
+    /// may. 60 s by default. i2pd and emissary take no notice of it once they have it.
+    #[must_use]
+    pub fn expiry(mut self, limit: Duration) -> Self {
+        self.expiry = Some(limit);
+        self
+    }
+
+    /// The port it comes from; the socket's by default.
+    #[must_use]
+    pub fn from_port(mut self, port: u16) -> Self {
+        self.from_port = Some(port);
+        self
+    }
+
+    /// The I2CP protocol number, 1 to 254 but not 6; the socket's by default.
+    #[must_use]
+    pub fn protocol(mut self, protocol: u8) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// Whether the payload is deflated if that makes it shorter. By default it is with formats
+    /// that carry a destination, and with the others unless the session says `i2cp.gzip=false`.
+    /// Turn it off for raw payloads that are dense or encrypted.
+    #[must_use]
+    pub fn compress(mut self, deflate: bool) -> Self {
+        self.compress = Some(deflate);
+        self
+    }
+
+    /// Asks the router not to send this session's lease set along. A peer that does not have it
+    /// looks it up before it can answer; where it has, some bytes are saved.
+    ///
+    /// Bit 8 of the flags of SendMessageExpires. i2pd and emissary take no notice of it.
+    #[must_use]
+    pub fn omit_lease_set(mut self, omit: bool) -> Self {
+        self.omit_lease_set = omit;
+        self
+    }
+
+    /// Below how many unused session tags new ones are sent: for peers with ElGamal only, and as a
+    /// router that knows the flag does it.
+    #[must_use]
+    pub fn tag_threshold(mut self, tags: u8) -> Self {
+        self.tag_threshold = Some(tags);
+        self
+    }
+
+    /// How many session tags are sent: as [`DatagramOptions::tag_threshold`].
+    #[must_use]
+    pub fn tags_to_send(mut self, tags: u8) -> Self {
+        self.tags_to_send = Some(tags);
+        self
+    }
+
+    /// Options in the datagram itself, for the peer's application: in Datagram2 and 3.
+    #[must_use]
+    pub fn options(mut self, options: Mapping) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Writes Datagram2 as this software understands it, for peers that understand nothing else;
+    /// as specified by default.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+}

@@ -1,0 +1,378 @@
+//! The datagram sockets of a session: who receives what, and what waits to be sent.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use eepkit_router::link::{Payload, SendOptions};
+use eepkit_wire::Destination;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{BindError, ReceiveError};
+
+/// The sockets of a session, under its lock.
+#[derive(Debug, Default)]
+pub(crate) struct Datagrams {
+    /// By protocol number and port, 0 for any. At most [`MAX_SOCKETS`].
+    sockets: HashMap<(u8, u16), Arc<Mailbox>>,
+    /// At most [`MAX_WAITING`], with [`MAX_WAITING_BYTES`].
+    outgoing: VecDeque<Outgoing>,
+    outgoing_bytes: usize,
+    /// Tells those who wait to send that there may be room.
+    room: Arc<Notify>,
+    /// Bytes in the queues of all sockets, at most [`MAX_QUEUED_BYTES`].
+    queued_bytes: Arc<AtomicUsize>,
+    /// Datagrams whose fate the router may report, by rising token; at most [`MAX_FATES`].
+    fates: VecDeque<(u64, Arc<Mailbox>)>,
+}
+
+/// A datagram that waits for the router.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) to: Destination,
+    pub(crate) payload: Payload,
+    pub(crate) compress: bool,
+    pub(crate) deadline: Instant,
+    pub(crate) options: SendOptions,
+    /// The socket that it comes from, for its counters.
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+impl Datagrams {
+    pub(super) fn room(&self) -> Arc<Notify> {
+        self.room.clone()
+    }
+
+    pub(super) fn bytes(&self) -> Arc<AtomicUsize> {
+        self.queued_bytes.clone()
+    }
+
+    /// Lets a socket receive.
+    pub(super) fn bind(&mut self, mailbox: &Arc<Mailbox>) -> Result<(), BindError> {
+        let key = (mailbox.protocol, mailbox.port);
+        if self.sockets.contains_key(&key) {
+            return Err(BindError::InUse {
+                protocol: mailbox.protocol,
+                port: mailbox.port,
+            });
+        }
+        if self.sockets.len() >= MAX_SOCKETS {
+            return Err(BindError::TooMany(MAX_SOCKETS));
+        }
+        self.sockets.insert(key, mailbox.clone());
+        Ok(())
+    }
+
+    pub(super) fn unbind(&mut self, mailbox: &Mailbox) {
+        self.sockets.remove(&(mailbox.protocol, mailbox.port));
+    }
+
+    /// Gives a message to the socket it is for: that of its protocol number and port; else that of
+    /// all ports; else that of all protocols and the port; else that of all protocols and ports.
+    /// Tells whether there is one.
+    pub(crate) fn deliver(&self, payload: Payload) -> bool {
+        let (protocol, port) = (payload.protocol, payload.to_port);
+        let keys = [(protocol, port), (protocol, 0), (0, port), (0, 0)];
+        let mailbox = keys.iter().find_map(|key| self.sockets.get(key));
+        match mailbox {
+            Some(mailbox) => mailbox.push(payload),
+            None => return false,
+        }
+        true
+    }
+
+    /// Takes a datagram to be sent. Where there is no room, the oldest are dropped, or it is given
+    /// back.
+    pub(super) fn enqueue(&mut self, outgoing: Outgoing, make_room: bool) -> Option<Outgoing> {
+        let len = outgoing.payload.body.len();
+        while self.outgoing.len() >= MAX_WAITING || self.outgoing_bytes + len > MAX_WAITING_BYTES {
+            if !make_room {
+                return Some(outgoing);
+            }
+            let Some(oldest) = self.pop_outgoing() else {
+                break;
+            };
+            oldest.mailbox.counters.displaced.add();
+        }
+        self.outgoing_bytes += len;
+        self.outgoing.push_back(outgoing);
+        None
+    }
+
+    /// Whether nothing waits to be sent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    /// The next datagram to be sent; those whose time has passed are dropped.
+    pub(crate) fn next_outgoing(&mut self, now: Instant) -> Option<Outgoing> {
+        loop {
+            let next = self.pop_outgoing()?;
+            if next.deadline > now {
+                return Some(next);
+            }
+            next.mailbox.counters.expired.add();
+        }
+    }
+
+    /// Notes that a datagram went to the router, which may report on `token`.
+    pub(crate) fn sent(&mut self, token: u64, mailbox: Arc<Mailbox>) {
+        mailbox.count_sent();
+        if self.fates.len() == MAX_FATES {
+            self.fates.pop_front();
+        }
+        self.fates.push_back((token, mailbox));
+    }
+
+    /// Notes what the router reported of a message.
+    pub(crate) fn reported(&mut self, token: u64, dropped: bool) {
+        let found = self.fates.binary_search_by_key(&token, |(token, _)| *token);
+        let Some((_, mailbox)) = found.ok().and_then(|at| self.fates.remove(at)) else {
+            return;
+        };
+        if dropped {
+            mailbox.counters.undelivered.add();
+        }
+    }
+
+    /// Nothing that was sent on the link before is reported any more.
+    pub(crate) fn end_epoch(&mut self) {
+        self.fates.clear();
+    }
+
+    /// Nothing comes any more, because of `error`: what has arrived can still be received.
+    pub(crate) fn close(&self, error: &ReceiveError) {
+        for mailbox in self.sockets.values() {
+            mailbox.lock().over = Some(error.clone());
+            mailbox.arrived.notify_waiters();
+        }
+        self.room.notify_waiters();
+    }
+
+    /// As [`Datagrams::close`], and nothing is sent any more.
+    pub(crate) fn end(&mut self, error: &ReceiveError) {
+        self.outgoing.clear();
+        self.outgoing_bytes = 0;
+        self.fates.clear();
+        self.close(error);
+    }
+
+    fn pop_outgoing(&mut self) -> Option<Outgoing> {
+        let outgoing = self.outgoing.pop_front()?;
+        self.outgoing_bytes -= outgoing.payload.body.len();
+        self.room.notify_waiters();
+        Some(outgoing)
+    }
+}
+
+/// What a socket and its session share. Its lock may be taken under that of the session.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    protocol: u8,
+    port: u16,
+    /// Datagrams that may wait.
+    limit: usize,
+    queue: Mutex<Queue>,
+    /// Bytes in the queues of all sockets of the session.
+    all_bytes: Arc<AtomicUsize>,
+    arrived: Notify,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    packets: VecDeque<Payload>,
+    bytes: usize,
+    /// Why nothing comes any more.
+    over: Option<ReceiveError>,
+}
+
+/// What a queue gives.
+pub(super) enum Taken {
+    Packet(Payload),
+    Nothing,
+    Over(ReceiveError),
+}
+
+impl Mailbox {
+    pub(super) fn new(protocol: u8, port: u16, limit: usize, all_bytes: Arc<AtomicUsize>) -> Self {
+        Self {
+            protocol,
+            port,
+            limit,
+            queue: Mutex::default(),
+            all_bytes,
+            arrived: Notify::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn arrived(&self) -> &Notify {
+        &self.arrived
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().packets.is_empty()
+    }
+
+    /// Puts a packet at the end, and makes room at the front for it.
+    fn push(&self, payload: Payload) {
+        self.counters.received.add();
+        let len = payload.body.len();
+        let mut queue = self.lock();
+        let full = |queue: &Queue| {
+            queue.packets.len() >= self.limit
+                || queue.bytes + len > MAX_SOCKET_BYTES
+                || self.all_bytes.load(Ordering::Relaxed) + len > MAX_QUEUED_BYTES
+        };
+        while full(&queue) {
+            self.counters.overflowed.add();
+            if self.pop_from(&mut queue).is_none() {
+                // The others have it all.
+                return;
+            }
+        }
+        queue.bytes += len;
+        self.all_bytes.fetch_add(len, Ordering::Relaxed);
+        queue.packets.push_back(payload);
+        drop(queue);
+        self.arrived.notify_waiters();
+    }
+
+    pub(super) fn pop(&self) -> Taken {
+        let mut queue = self.lock();
+        match (self.pop_from(&mut queue), &queue.over) {
+            (Some(payload), _) => Taken::Packet(payload),
+            (None, Some(error)) => Taken::Over(error.clone()),
+            (None, None) => Taken::Nothing,
+        }
+    }
+
+    fn pop_from(&self, queue: &mut Queue) -> Option<Payload> {
+        let payload = queue.packets.pop_front()?;
+        queue.bytes -= payload.body.len();
+        self.all_bytes
+            .fetch_sub(payload.body.len(), Ordering::Relaxed);
+        Some(payload)
+    }
+
+    pub(super) fn count_sent(&self) {
+        self.counters.sent.add();
+    }
+
+    pub(super) fn count_refused(&self, dialect: bool) {
+        self.counters.refused.add();
+        if dialect {
+            self.counters.other_dialect.add();
+        }
+    }
+
+    pub(super) fn stats(&self) -> DatagramStats {
+        let counters = &self.counters;
+        DatagramStats {
+            sent: counters.sent.get(),
+            expired: counters.expired.get(),
+            displaced: counters.displaced.get(),
+            undelivered: counters.undelivered.get(),
+            received: counters.received.get(),
+            overflowed: counters.overflowed.get(),
+            refused: counters.refused.get(),
+            other_dialect: counters.other_dialect.get(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it is held.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let bytes = self.lock().bytes;
+        self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What became of the datagrams of a socket since it was bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DatagramStats {
+    /// Handed to the router, or to a socket of the same session.
+    pub sent: u64,
+    /// Not sent: they waited for the router until their time had passed.
+    pub expired: u64,
+    /// Not sent: dropped for newer ones by [`DatagramSocket::send_now`](crate::DatagramSocket).
+    pub displaced: u64,
+    /// Sent, of which the router said that they will not arrive. Routers rarely tell.
+    pub undelivered: u64,
+    /// Arrived, what was dropped and refused of them included.
+    pub received: u64,
+    /// Arrived, and dropped because the queue was full: the oldest.
+    pub overflowed: u64,
+    /// Arrived, and dropped when they were read: of another format, or with a wrong signature.
+    pub refused: u64,
+    /// Those of [`DatagramStats::refused`] that are right in a dialect of Datagram2 that the socket
+    /// does not take.
+    pub other_dialect: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    sent: Counter,
+    expired: Counter,
+    displaced: Counter,
+    undelivered: Counter,
+    received: Counter,
+    overflowed: Counter,
+    refused: Counter,
+    other_dialect: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Datagram sockets of one session. Chosen far above what services use; a program with more binds
+/// port 0 and sorts by port.
+const MAX_SOCKETS: usize = 1024;
+
+/// Datagrams that wait for the router. Chosen as what a router takes in well below a second; more
+/// would only wait longer.
+const MAX_WAITING: usize = 256;
+
+/// Bytes of them. Chosen to hold some of the longest.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+
+/// Bytes that wait to be received on one socket. Chosen as some of the longest, or a second of a
+/// fast tunnel.
+const MAX_SOCKET_BYTES: usize = 1024 * 1024;
+
+/// Bytes that wait to be received on all sockets of a session. Chosen so that what a peer can fill
+/// does not grow with the number of sockets.
+const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
+
+/// Datagrams whose fate is watched; the oldest are forgotten first. Chosen above what is in the
+/// router at a time, as links that report a fate do so soon.
+const MAX_FATES: usize = 1024;

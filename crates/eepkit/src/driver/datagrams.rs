@@ -1,0 +1,53 @@
+//! Datagrams on their way between the sockets of a session and the link.
+
+use std::task::Context;
+
+use eepkit_router::link::{Command, Outgoing, Payload, Route};
+use tokio::time::Instant;
+use tracing::trace;
+
+use super::Driver;
+use crate::{shared::Core, state::Stage};
+
+impl Driver<'_> {
+    /// Gives a message that is not for streams to its socket.
+    pub(super) fn on_datagram(core: &Core, payload: Payload) {
+        let (protocol, port) = (payload.protocol, payload.to_port);
+        if !core.datagrams.deliver(payload) {
+            trace!(protocol, port, "a message that nobody wants");
+        }
+    }
+
+    /// Hands datagrams to the link, as far as it takes them. Tells whether more can follow at once.
+    pub(super) fn send_datagrams(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
+        if core.datagrams.is_idle() || self.shared.stage() != Stage::Ready {
+            return false;
+        }
+        for _ in 0..DATAGRAMS_PER_POLL {
+            if self.link.poll_ready(cx).is_pending() {
+                return false;
+            }
+            let now = Instant::now();
+            let Some(next) = core.datagrams.next_outgoing(now) else {
+                return false;
+            };
+            self.next_token += 1;
+            core.datagrams.sent(self.next_token, next.mailbox);
+            self.last_sent = Some(now);
+            self.link.submit(Command::Send(Outgoing {
+                token: self.next_token,
+                to: next.to,
+                route: Route::Auto,
+                payload: next.payload,
+                compress: next.compress,
+                deadline: next.deadline,
+                options: next.options,
+            }));
+        }
+        !core.datagrams.is_idle()
+    }
+}
+
+/// Datagrams in one poll. Chosen as a quarter of what a link takes at a time, so that streams get
+/// most of it.
+const DATAGRAMS_PER_POLL: usize = 16;
