@@ -21,6 +21,7 @@ mod key;
 mod line;
 mod message;
 mod result;
+pub mod server;
 mod session;
 mod style;
 mod version;

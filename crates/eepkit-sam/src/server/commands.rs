@@ -1,0 +1,110 @@
+//! HELLO, and which command is which.
+
+use std::time::Instant;
+
+use super::{
+    connection::{Connection, Phase, answer_words},
+    directory::Directory,
+    exchange::{Request, Secret},
+};
+use crate::{
+    message::Message,
+    result::{Failure, ResultCode},
+    version::{NegotiationError, Version},
+};
+
+impl Connection {
+    pub(super) fn hello(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+        if !message.is("HELLO", "VERSION") {
+            let failure = Failure::error("the first line must be HELLO VERSION");
+            self.fail(now, "HELLO REPLY", &failure);
+            return self.close(directory);
+        }
+        let params = &message.params;
+        let version = Version::negotiate(params.value("MIN"), params.value("MAX"));
+        let version = match version {
+            Ok(version) if version <= self.config.max_version => Ok(version),
+            // The client would take an older one, too, if its limits allow for it.
+            Ok(_) => {
+                Version::negotiate(params.value("MIN"), Some(self.config.max_version.as_str()))
+            }
+            Err(error) => Err(error),
+        };
+        let version = match version {
+            Ok(version) => version,
+            Err(NegotiationError::NoVersion) => {
+                let failure = Failure::new(ResultCode::NoVersion, "");
+                self.fail(now, "HELLO REPLY", &failure);
+                return self.close(directory);
+            }
+            Err(error) => {
+                let failure = Failure::error(error.to_string());
+                self.fail(now, "HELLO REPLY", &failure);
+                return self.close(directory);
+            }
+        };
+        if !directory.is_auth_required() {
+            return self.greeted(now, version);
+        }
+        let (Some(user), Some(password)) = (params.value("USER"), params.value("PASSWORD")) else {
+            let failure = Failure::error("USER and PASSWORD are needed");
+            self.fail(now, "HELLO REPLY", &failure);
+            return self.close(directory);
+        };
+        self.phase = Phase::Authenticating { version };
+        self.request(Request::Authenticate {
+            user: user.to_owned(),
+            password: Secret(password.to_owned().into()),
+        });
+    }
+
+    pub(super) fn command(&mut self, now: Instant, directory: &mut Directory, message: Message) {
+        match (message.verb.as_str(), message.action.as_str()) {
+            ("SESSION", "CREATE") => {
+                self.understood();
+                self.create(now, directory, message, true);
+            }
+            ("SESSION", "ADD") => self.add(now, directory, &message),
+            ("SESSION", "REMOVE") => self.remove(now, directory, &message),
+            ("STREAM", "CONNECT") => self.connect(now, directory, &message),
+            ("STREAM", "ACCEPT") => self.accept(now, directory, &message),
+            ("STREAM", "FORWARD") => self.forward(now, directory, &message),
+            ("DATAGRAM", "SEND") => self.send_datagram(now, directory, &message, "DATAGRAM"),
+            ("RAW", "SEND") => self.send_datagram(now, directory, &message, "RAW"),
+            ("NAMING", "LOOKUP") => self.look_up(now, directory, &message),
+            ("DEST", "GENERATE") => self.generate(now, &message),
+            ("AUTH", "ENABLE" | "DISABLE" | "ADD" | "REMOVE") => {
+                self.change_auth(now, directory, &message);
+            }
+            ("QUIT" | "STOP" | "EXIT", _) => self.quit(now, directory, &message.verb),
+            ("HELP", _) => self.help(now),
+            ("HELLO", "VERSION") => {
+                let failure = Failure::error("HELLO was said already");
+                self.misunderstood(now, directory, "HELLO REPLY", &failure);
+            }
+            (verb, "") => {
+                let failure = Failure::error(format!(
+                    "{} needs a second word, enter HELP for help",
+                    shown(verb)
+                ));
+                self.misunderstood(now, directory, &answer_words(verb), &failure);
+            }
+            (verb, action) => {
+                let failure = Failure::error(format!(
+                    "unknown command {} {}, enter HELP for help",
+                    shown(verb),
+                    shown(action)
+                ));
+                self.misunderstood(now, directory, &answer_words(verb), &failure);
+            }
+        }
+    }
+}
+
+/// As much of a word as an answer bears.
+fn shown(word: &str) -> String {
+    word.chars().take(SHOWN_CHARS).collect()
+}
+
+/// Chosen so that two words and the sentence around them fit a message.
+const SHOWN_CHARS: usize = 24;

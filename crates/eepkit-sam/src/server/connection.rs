@@ -1,0 +1,501 @@
+//! One TCP connection to a bridge.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use eepkit_wire::{Destination, Zeroizing};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+use super::{
+    config::Config,
+    directory::Directory,
+    exchange::{Answer, Output, Request, SessionKey},
+};
+use crate::{
+    datagram::SendOptions,
+    line::{LineError, LineReader},
+    message::{LineBuilder, Message, Syntax},
+    result::{Failure, ResultCode},
+    version::Version,
+};
+
+/// The machine of one connection; see the [module](super) for how it is driven.
+pub struct Connection {
+    pub(super) config: Arc<Config>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) rng: ChaCha20Rng,
+    pub(super) lines: LineReader,
+    pub(super) version: Option<Version>,
+    pub(super) phase: Phase,
+    /// The session whose control socket this is.
+    pub(super) session: Option<SessionKey>,
+    outputs: VecDeque<Output>,
+    /// When the client has to have said HELLO, or its first command.
+    speak_by: Option<Instant>,
+    ping: Ping,
+    /// Commands in a row that could not be understood.
+    errors: usize,
+    /// When the last line went out.
+    pub(super) sent_at: Instant,
+}
+
+/// What a connection is at.
+pub(super) enum Phase {
+    /// It waits for HELLO.
+    Hello,
+    /// A name and a password are being checked.
+    Authenticating { version: Version },
+    /// It waits for a command.
+    Idle,
+    /// A CREATE met a session of the same ID or destination, whose socket may just be closing.
+    Retrying { message: Message, at: Instant },
+    /// A session is being opened.
+    Opening {
+        session: SessionKey,
+        /// The text of its keys, for the answer.
+        text: Zeroizing<String>,
+    },
+    /// A subsession is being added.
+    Adding { session: SessionKey, id: String },
+    /// A name is being looked up.
+    LookingUp { name: String },
+    /// A change of users is being made.
+    ChangingAuth,
+    /// The payload of a datagram is arriving. `to` is none where it cannot be sent.
+    Payload {
+        send: Result<(SessionKey, String, SendOptions), Failure>,
+        verb: &'static str,
+        size: usize,
+    },
+    /// A stream is being opened.
+    Connecting { silent: bool },
+    /// A peer may open a stream.
+    Accepting { session: SessionKey, silent: bool },
+    /// A peer opened a stream; the line that tells it waits until the last one was surely read.
+    Accepted {
+        peer: Destination,
+        ports: (u16, u16),
+        at: Instant,
+    },
+    /// Streams are about to be forwarded.
+    Preparing { session: SessionKey },
+    /// Streams are forwarded until the socket closes.
+    Forwarding { session: SessionKey },
+    /// The socket belongs to a stream, or to nobody.
+    Done,
+}
+
+/// Whether the client is still there.
+#[derive(Debug, Clone, Copy)]
+enum Ping {
+    /// Nobody asks.
+    Off,
+    /// It will be asked then.
+    At(Instant),
+    /// It was asked, and has to answer until then.
+    Until(Instant),
+}
+
+impl Connection {
+    /// A connection from `client`, where that is known. `seed` must be fresh and secret: keys are
+    /// drawn from it.
+    pub fn new(config: Arc<Config>, client: Option<IpAddr>, seed: [u8; 32], now: Instant) -> Self {
+        Self {
+            speak_by: Some(now + config.hello_timeout),
+            config,
+            client,
+            rng: ChaCha20Rng::from_seed(seed),
+            lines: LineReader::new(LineReader::MAX_LINE),
+            version: None,
+            phase: Phase::Hello,
+            session: None,
+            outputs: VecDeque::new(),
+            ping: Ping::Off,
+            errors: 0,
+            sent_at: now,
+        }
+    }
+
+    /// Takes what the client sent.
+    pub fn handle_bytes(&mut self, now: Instant, directory: &mut Directory, bytes: &[u8]) {
+        if matches!(self.phase, Phase::Done) {
+            return;
+        }
+        self.lines.push(bytes);
+        self.heard(now);
+        self.work(now, directory);
+    }
+
+    /// Takes what came of a request, or happened by itself.
+    ///
+    /// An answer to nothing that was asked is ignored.
+    pub fn handle_answer(&mut self, now: Instant, directory: &mut Directory, answer: Answer) {
+        match answer {
+            Answer::Opened(result) => self.opened(now, directory, result),
+            Answer::Added(result) => self.added(now, directory, result),
+            Answer::Connected(result) => self.connected(now, result),
+            Answer::Accepted(result) => self.accepted(now, directory, result),
+            Answer::Forwarding(result) => self.forwarding(now, directory, result),
+            Answer::Found(result) => self.found(now, result),
+            Answer::Authenticated(right) => self.authenticated(now, right),
+            Answer::AuthChanged(result) => self.auth_changed(now, result),
+            Answer::Received { style, datagram } => {
+                if let (Some(version), false) = (self.version, matches!(self.phase, Phase::Done)) {
+                    self.send(now, datagram.to_control(style, version));
+                }
+            }
+            Answer::SessionEnded(failure) => self.session_ended(now, directory, &failure),
+        }
+        self.work(now, directory);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, directory: &mut Directory) {
+        if self.speak_by.is_some_and(|at| at <= now) {
+            self.speak_by = None;
+            let words = match self.version {
+                None => "HELLO REPLY",
+                Some(_) => "SESSION STATUS",
+            };
+            self.fail(now, words, &Failure::error("nothing was said for too long"));
+            self.close(directory);
+            return;
+        }
+        match self.ping {
+            Ping::At(at) if at <= now && self.may_ping() => {
+                let patience = self.config.ping_after.unwrap_or_default();
+                self.ping = Ping::Until(now + patience);
+                self.send(now, b"PING\n".to_vec());
+            }
+            Ping::At(at) if at <= now => self.heard(now),
+            Ping::Until(at) if at <= now => {
+                self.fail(now, "SESSION STATUS", &Failure::error("no PONG came"));
+                self.close(directory);
+                return;
+            }
+            _ => {}
+        }
+        match &self.phase {
+            Phase::Retrying { at, .. } if *at <= now => {
+                if let Phase::Retrying { message, .. } =
+                    std::mem::replace(&mut self.phase, Phase::Idle)
+                {
+                    self.create(now, directory, message, false);
+                }
+            }
+            Phase::Accepted { at, .. } if *at <= now => self.tell_peer(now),
+            _ => {}
+        }
+        self.work(now, directory);
+    }
+
+    /// The socket is gone, or the driver gives it up: what belonged to it ends.
+    pub fn handle_end(&mut self, directory: &mut Directory) {
+        self.release(directory);
+        self.phase = Phase::Done;
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Connection::handle_timeout`] wants to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Done => return None,
+            Phase::Retrying { at, .. } | Phase::Accepted { at, .. } => Some(*at),
+            _ => None,
+        };
+        let ping = match self.ping {
+            Ping::Off => None,
+            Ping::At(at) | Ping::Until(at) => Some(at),
+        };
+        [self.speak_by, phase, ping].into_iter().flatten().min()
+    }
+
+    /// Whether more bytes of the client should be read now.
+    pub fn wants_bytes(&self) -> bool {
+        self.lines.len() < READ_AHEAD
+    }
+
+    /// Whether the connection is over for the machine.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
+    /// The version that was agreed on; none before HELLO.
+    pub fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// Goes through what arrived, as far as it can be dealt with now.
+    pub(super) fn work(&mut self, now: Instant, directory: &mut Directory) {
+        loop {
+            let line = match &self.phase {
+                Phase::Hello | Phase::Idle => self.lines.next_line(),
+                Phase::Payload { .. } => {
+                    if !self.payload(now, directory) {
+                        return;
+                    }
+                    continue;
+                }
+                // Something takes its time. A client that wants to know whether the bridge lives, or
+                // wants to go, does not have to wait for it.
+                Phase::Retrying { .. }
+                | Phase::Opening { .. }
+                | Phase::Adding { .. }
+                | Phase::LookingUp { .. }
+                | Phase::ChangingAuth => match self.lines.peek_line() {
+                    Ok(Some(line)) if is_urgent(&line) => self.lines.next_line(),
+                    _ => return,
+                },
+                // Nothing is expected where streams are forwarded, and nothing is kept.
+                Phase::Forwarding { .. } | Phase::Preparing { .. } => {
+                    self.lines.take_rest();
+                    return;
+                }
+                _ => return,
+            };
+            match line {
+                Ok(None) => return,
+                Ok(Some(line)) => self.line(now, directory, &line),
+                Err(error) => {
+                    self.bad_line(now, directory, error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, now: Instant, directory: &mut Directory, line: &str) {
+        if line.trim_matches([' ', '\t']).is_empty() {
+            return;
+        }
+        let syntax = match self.version {
+            Some(version) => {
+                let (word, text) = ping_words(line);
+                if word.eq_ignore_ascii_case("PING") {
+                    return self.send(now, format!("PONG{text}\n").into_bytes());
+                }
+                if word.eq_ignore_ascii_case("PONG") {
+                    return;
+                }
+                Syntax::of(version)
+            }
+            None => Syntax::CURRENT,
+        };
+        match Message::parse(line, syntax) {
+            Ok(message) if self.version.is_none() => self.hello(now, directory, &message),
+            Ok(message) => {
+                self.speak_by = None;
+                self.command(now, directory, message);
+            }
+            Err(error) => {
+                let failure = Failure::error(error.to_string());
+                self.refuse(now, &answer_words(line), &failure);
+                self.close(directory);
+            }
+        }
+    }
+
+    fn bad_line(&mut self, now: Instant, directory: &mut Directory, error: LineError) {
+        let words = match self.version {
+            None => "HELLO REPLY",
+            Some(_) => "SESSION STATUS",
+        };
+        self.fail(now, words, &Failure::error(error.to_string()));
+        self.close(directory);
+    }
+
+    /// A command cannot be understood. One may be a mistake; many in a row are no client.
+    pub(super) fn misunderstood(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory,
+        words: &str,
+        failure: &Failure,
+    ) {
+        self.fail(now, words, failure);
+        self.errors += 1;
+        if self.errors >= MAX_ERRORS {
+            self.close(directory);
+        }
+    }
+
+    /// A command was understood.
+    pub(super) fn understood(&mut self) {
+        self.errors = 0;
+    }
+
+    pub(super) fn greeted(&mut self, now: Instant, version: Version) {
+        self.version = Some(version);
+        self.phase = Phase::Idle;
+        self.speak_by = self.config.command_timeout.map(|limit| now + limit);
+        let reply = LineBuilder::new("HELLO REPLY")
+            .pair("RESULT", ResultCode::Ok)
+            .pair("VERSION", version);
+        self.send_line(now, reply);
+        self.heard(now);
+    }
+
+    /// Queues bytes for the socket.
+    pub(super) fn send(&mut self, now: Instant, bytes: Vec<u8>) {
+        self.sent_at = now;
+        self.outputs.push_back(Output::Send(Bytes::from(bytes)));
+    }
+
+    pub(super) fn send_line(&mut self, now: Instant, line: LineBuilder) {
+        self.send(now, line.finish().into_bytes());
+    }
+
+    pub(super) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(super) fn request(&mut self, request: Request) {
+        self.outputs.push_back(Output::Request(request));
+    }
+
+    /// Answers with a failure and its message.
+    pub(super) fn fail(&mut self, now: Instant, words: &str, failure: &Failure) {
+        let line = LineBuilder::new(words)
+            .pair("RESULT", &failure.result)
+            .message(&failure.message);
+        self.send_line(now, line);
+    }
+
+    /// Answers as [`Connection::fail`] does, with the words of the command that failed.
+    fn refuse(&mut self, now: Instant, words: &str, failure: &Failure) {
+        let words = if self.version.is_none() {
+            "HELLO REPLY"
+        } else {
+            words
+        };
+        self.fail(now, words, failure);
+    }
+
+    /// Ends the connection and what belongs to it.
+    pub(super) fn close(&mut self, directory: &mut Directory) {
+        self.release(directory);
+        self.phase = Phase::Done;
+        self.outputs.push_back(Output::Close);
+    }
+
+    /// Gives up what belongs to the connection.
+    fn release(&mut self, directory: &mut Directory) {
+        match self.phase {
+            Phase::Accepting { session, .. } => {
+                if let Some(entry) = directory.entry_mut(session) {
+                    entry.accepts = entry.accepts.saturating_sub(1);
+                }
+            }
+            Phase::Preparing { session } | Phase::Forwarding { session } => {
+                if let Some(entry) = directory.entry_mut(session) {
+                    entry.forwarding = false;
+                }
+            }
+            _ => {}
+        }
+        if let Some(session) = self.session.take() {
+            directory.remove(session);
+            self.request(Request::Close(session));
+        }
+    }
+
+    fn session_ended(&mut self, now: Instant, directory: &mut Directory, failure: &Failure) {
+        match self.phase {
+            Phase::Accepting { silent: true, .. } | Phase::Connecting { silent: true } => {}
+            Phase::Accepting { .. } | Phase::Forwarding { .. } | Phase::Connecting { .. } => {
+                self.fail(now, "STREAM STATUS", failure);
+            }
+            Phase::Done => return,
+            _ if self.session.is_some() => self.fail(now, "SESSION STATUS", failure),
+            _ => return,
+        }
+        self.close(directory);
+    }
+
+    /// The client gave a sign of life.
+    fn heard(&mut self, now: Instant) {
+        self.ping = match self.config.ping_after {
+            Some(after) if self.version.is_some_and(|version| version >= Version::V3_2) => {
+                Ping::At(now + after)
+            }
+            _ => Ping::Off,
+        };
+    }
+
+    /// Whether a PING may go out: not on a socket that is or becomes a stream.
+    fn may_ping(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Hello
+                | Phase::Authenticating { .. }
+                | Phase::Connecting { .. }
+                | Phase::Accepting { .. }
+                | Phase::Accepted { .. }
+                | Phase::Done
+        )
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("version", &self.version)
+            .field("session", &self.session)
+            .field("done", &self.is_done())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a line is dealt with while another command takes its time.
+fn is_urgent(line: &str) -> bool {
+    let (word, _) = ping_words(line);
+    ["PING", "PONG", "QUIT", "STOP", "EXIT"]
+        .iter()
+        .any(|urgent| word.eq_ignore_ascii_case(urgent))
+}
+
+/// The first word, and everything behind it as it is.
+fn ping_words(line: &str) -> (&str, &str) {
+    let end = line.find([' ', '\t']).unwrap_or(line.len());
+    line.split_at(end)
+}
+
+/// The words that answer a command which begins with the first word of `line`.
+pub(super) fn answer_words(line: &str) -> String {
+    let (word, _) = ping_words(line.trim_start_matches([' ', '\t']));
+    let plain = (1..=MAX_DOMAIN).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+    match word.to_ascii_uppercase().as_str() {
+        "HELLO" => "HELLO REPLY".to_owned(),
+        "NAMING" => "NAMING REPLY".to_owned(),
+        "DEST" => "DEST REPLY".to_owned(),
+        domain if plain => format!("{domain} STATUS"),
+        _ => "SESSION STATUS".to_owned(),
+    }
+}
+
+/// How long a CREATE that meets its own ID or destination waits for the other session to go.
+/// Chosen because a client that was killed and started again at once may be faster than the news
+/// of its end, which takes milliseconds on loopback.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+/// Bytes that are read before they can be dealt with: the longest line, the largest datagram, or as
+/// much as a client says before its stream is there.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// Commands in a row that are not understood, until the connection is closed. Chosen so that
+/// nobody who types gets there.
+const MAX_ERRORS: usize = 16;
+
+/// Letters of a command's first word that is given back.
+const MAX_DOMAIN: usize = 16;

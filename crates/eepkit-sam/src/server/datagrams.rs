@@ -1,0 +1,90 @@
+//! DATAGRAM SEND and RAW SEND: datagrams by way of the control socket.
+
+use std::time::Instant;
+
+use super::{
+    connection::{Connection, Phase},
+    directory::Directory,
+    exchange::{Request, SessionKey},
+};
+use crate::{
+    datagram::SendOptions, message::Message, result::Failure, session::invalid, style::Style,
+};
+
+impl Connection {
+    /// DATAGRAM SEND and RAW SEND, up to the payload.
+    pub(super) fn send_datagram(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory,
+        message: &Message,
+        verb: &'static str,
+    ) {
+        self.understood();
+        let size: Result<Option<usize>, _> = message.params.number("SIZE", "a number of bytes");
+        let size = match size {
+            Ok(Some(size)) if size <= MAX_SKIPPED => size,
+            // Without its size the payload would be taken for commands.
+            _ => {
+                let failure = Failure::error("SIZE must be the number of bytes that follow");
+                self.fail(now, &status(verb), &failure);
+                return self.close(directory);
+            }
+        };
+        let send = self.try_send(directory, message, verb);
+        self.phase = Phase::Payload { send, verb, size };
+    }
+
+    /// Takes the payload once it is there. Says whether the phase is over.
+    pub(super) fn payload(&mut self, now: Instant, directory: &Directory) -> bool {
+        let Phase::Payload { size, .. } = self.phase else {
+            return false;
+        };
+        let Some(payload) = self.lines.take(size) else {
+            return false;
+        };
+        let Phase::Payload { send, verb, .. } = std::mem::replace(&mut self.phase, Phase::Idle)
+        else {
+            return false;
+        };
+        let datagram = send.and_then(|(session, to, options)| {
+            directory
+                .send(session, &to, options, payload)
+                .map_err(|error| Failure::error(error.to_string()))
+        });
+        match datagram {
+            Ok(datagram) => self.request(Request::Send(datagram)),
+            Err(failure) => self.fail(now, &status(verb), &failure),
+        }
+        true
+    }
+
+    fn try_send(
+        &self,
+        directory: &Directory,
+        message: &Message,
+        verb: &str,
+    ) -> Result<(SessionKey, String, SendOptions), Failure> {
+        let session = self
+            .session
+            .ok_or_else(|| Failure::error("this socket has no session"))?;
+        let style = directory.entry(session).map(|entry| entry.params.style);
+        let right = match verb {
+            "RAW" => Style::Raw,
+            _ => Style::Datagram,
+        };
+        if style != Some(right) {
+            return Err(Failure::error(format!("the session is not STYLE={right}")));
+        }
+        let to = message.params.required("DESTINATION").map_err(invalid)?;
+        let options = SendOptions::from_params(&message.params).map_err(invalid)?;
+        Ok((session, to.to_owned(), options))
+    }
+}
+
+fn status(verb: &str) -> String {
+    format!("{verb} STATUS")
+}
+
+/// The largest payload that is read to its end although it is not sent. No datagram is longer.
+const MAX_SKIPPED: usize = 65_535;

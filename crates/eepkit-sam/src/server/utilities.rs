@@ -1,0 +1,230 @@
+//! Commands that need no session: look-ups, keys, users, help.
+
+use std::time::Instant;
+
+use eepkit_wire::{Address, AddressError, PrivateKeys};
+
+use super::{
+    connection::{Connection, Phase},
+    directory::Directory,
+    exchange::{AuthChange, Found, Request, Secret},
+};
+use crate::{
+    key,
+    message::{LineBuilder, Message},
+    result::{Failure, ResultCode},
+    session::{self, invalid},
+};
+
+impl Connection {
+    /// NAMING LOOKUP.
+    pub(super) fn look_up(&mut self, now: Instant, directory: &Directory, message: &Message) {
+        self.understood();
+        let name = message.params.value("NAME").unwrap_or_default().to_owned();
+        match self.try_look_up(directory, message, &name) {
+            Ok(Wanted::Known(found)) => self.tell_found(now, &name, &found),
+            Ok(Wanted::Unknown(target, options)) => {
+                let session = self.session;
+                self.phase = Phase::LookingUp { name };
+                self.request(Request::LookUp {
+                    session,
+                    target,
+                    options,
+                });
+            }
+            Err(failure) => self.not_found(now, &name, &failure),
+        }
+    }
+
+    /// DEST GENERATE.
+    pub(super) fn generate(&mut self, now: Instant, message: &Message) {
+        self.understood();
+        let keys = session::signature_type(&message.params).and_then(|kind| {
+            let kind = kind.unwrap_or(self.config.default_signature_type);
+            PrivateKeys::generate(kind, &mut self.rng)
+                .map_err(|_| Failure::error(format!("SIGNATURE_TYPE {kind} cannot be made here")))
+        });
+        match keys {
+            Ok(keys) => {
+                let line = LineBuilder::new("DEST REPLY")
+                    .pair("PUB", keys.destination().to_base64())
+                    .pair("PRIV", keys.to_base64().as_str());
+                self.send_line(now, line);
+            }
+            Err(failure) => self.fail(now, "DEST REPLY", &failure),
+        }
+    }
+
+    /// AUTH.
+    pub(super) fn change_auth(&mut self, now: Instant, directory: &Directory, message: &Message) {
+        self.understood();
+        match self.try_change_auth(directory, message) {
+            Ok(change) => {
+                self.phase = Phase::ChangingAuth;
+                self.request(Request::ChangeAuth(change));
+            }
+            Err(failure) => self.fail(now, "AUTH STATUS", &failure),
+        }
+    }
+
+    /// QUIT, STOP and EXIT.
+    pub(super) fn quit(&mut self, now: Instant, directory: &mut Directory, verb: &str) {
+        let line = LineBuilder::new(&format!("{verb} STATUS"))
+            .pair("RESULT", ResultCode::Ok)
+            .message("bye");
+        self.send_line(now, line);
+        self.close(directory);
+    }
+
+    /// HELP.
+    pub(super) fn help(&mut self, now: Instant) {
+        self.understood();
+        let line = LineBuilder::new("HELP STATUS")
+            .pair("RESULT", ResultCode::Ok)
+            .message(HELP);
+        self.send_line(now, line);
+    }
+
+    pub(super) fn found(&mut self, now: Instant, result: Result<Found, Failure>) {
+        let Phase::LookingUp { ref name } = self.phase else {
+            return;
+        };
+        let name = name.clone();
+        self.phase = Phase::Idle;
+        match result {
+            Ok(found) => self.tell_found(now, &name, &found),
+            Err(failure) => self.not_found(now, &name, &failure),
+        }
+    }
+
+    pub(super) fn authenticated(&mut self, now: Instant, right: bool) {
+        let Phase::Authenticating { version } = self.phase else {
+            return;
+        };
+        if right {
+            return self.greeted(now, version);
+        }
+        let failure = Failure::error("USER or PASSWORD is wrong");
+        self.fail(now, "HELLO REPLY", &failure);
+        self.phase = Phase::Done;
+        self.output(super::Output::Close);
+    }
+
+    pub(super) fn auth_changed(&mut self, now: Instant, result: Result<(), Failure>) {
+        if !matches!(self.phase, Phase::ChangingAuth) {
+            return;
+        }
+        self.phase = Phase::Idle;
+        match result {
+            Ok(()) => {
+                let line = LineBuilder::new("AUTH STATUS").pair("RESULT", ResultCode::Ok);
+                self.send_line(now, line);
+            }
+            Err(failure) => self.fail(now, "AUTH STATUS", &failure),
+        }
+    }
+
+    fn try_look_up(
+        &self,
+        directory: &Directory,
+        message: &Message,
+        name: &str,
+    ) -> Result<Wanted, Failure> {
+        if name.is_empty() {
+            return Err(Failure::new(ResultCode::InvalidKey, "NAME is missing"));
+        }
+        let options = message.params.flag("OPTIONS", false);
+        let options =
+            options.map_err(|error| Failure::new(ResultCode::InvalidKey, error.to_string()))?;
+        if name == "ME" {
+            let entry = self.session.and_then(|session| directory.entry(session));
+            let entry = entry.ok_or_else(|| {
+                Failure::new(ResultCode::KeyNotFound, "this socket has no session")
+            })?;
+            return Ok(Wanted::Known(Found {
+                destination: entry.destination.clone(),
+                options: Vec::new(),
+            }));
+        }
+        match key::parse_target(name) {
+            Ok(Address::Destination(destination)) if !options => Ok(Wanted::Known(Found {
+                destination,
+                options: Vec::new(),
+            })),
+            Ok(target) => Ok(Wanted::Unknown(target, options)),
+            // A name that no address book could hold is unknown, whatever is wrong with it.
+            Err(error @ AddressError::Name(_)) => {
+                Err(Failure::new(ResultCode::KeyNotFound, error.to_string()))
+            }
+            Err(error) => Err(Failure::new(ResultCode::InvalidKey, error.to_string())),
+        }
+    }
+
+    fn try_change_auth(
+        &self,
+        directory: &Directory,
+        message: &Message,
+    ) -> Result<AuthChange, Failure> {
+        if !self.config.auth_commands {
+            return Err(Failure::error("users cannot be changed by clients here"));
+        }
+        let params = &message.params;
+        let user = || {
+            let user = params.required("USER").map_err(invalid)?;
+            match user.len() {
+                1..=MAX_CREDENTIAL => Ok(user.to_owned()),
+                _ => Err(Failure::error("USER is too long")),
+            }
+        };
+        Ok(match message.action.as_str() {
+            "ENABLE" => AuthChange::Enable,
+            "DISABLE" => AuthChange::Disable,
+            "REMOVE" => AuthChange::Remove { user: user()? },
+            _ => {
+                let password = params.required("PASSWORD").map_err(invalid)?;
+                if password.len() > MAX_CREDENTIAL {
+                    return Err(Failure::error("PASSWORD is too long"));
+                }
+                let _ = directory;
+                AuthChange::Add {
+                    user: user()?,
+                    password: Secret(password.to_owned().into()),
+                }
+            }
+        })
+    }
+
+    fn tell_found(&mut self, now: Instant, name: &str, found: &Found) {
+        let mut line = LineBuilder::new("NAMING REPLY")
+            .pair("RESULT", ResultCode::Ok)
+            .pair("NAME", name)
+            .pair("VALUE", found.destination.to_base64());
+        for (key, value) in &found.options {
+            let bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '=' | '"');
+            if !key.contains(bad) && !value.contains(char::is_control) {
+                line = line.pair(&format!("OPTION:{key}"), value);
+            }
+        }
+        self.send_line(now, line);
+    }
+
+    fn not_found(&mut self, now: Instant, name: &str, failure: &Failure) {
+        let line = LineBuilder::new("NAMING REPLY")
+            .pair("RESULT", &failure.result)
+            .pair("NAME", name)
+            .message(&failure.message);
+        self.send_line(now, line);
+    }
+}
+
+/// What a look-up wants.
+enum Wanted {
+    Known(Found),
+    Unknown(Address, bool),
+}
+
+/// Bytes of a user's name or password. Chosen far above what anybody types.
+const MAX_CREDENTIAL: usize = 256;
+
+const HELP: &str = "HELLO VERSION, SESSION CREATE ADD REMOVE, STREAM CONNECT ACCEPT FORWARD, \
+                    DATAGRAM SEND, RAW SEND, NAMING LOOKUP, DEST GENERATE, AUTH, PING, QUIT";
