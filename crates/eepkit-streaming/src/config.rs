@@ -181,6 +181,21 @@ pub struct EndpointConfig {
     /// Share of what was learned about a peer that is still believed when streams to it start again
     /// after a pause, 0 to 1. Default 0.75.
     pub window_dampening: f64,
+    /// Over how many ways the packets of a new peer go at once, 1 to 4, where the router shows ways; see
+    /// [`crate::Endpoint::set_ways`]. Default 1.
+    ///
+    /// With more, tunnels that are the narrowest part of the path add up: each is filled as far as it
+    /// bears. The price: packets arrive out of order, which peers with little room for that bear badly;
+    /// as many shares are taken of whatever the ways have in common; and the hops of several tunnels
+    /// see the transfer, so that whoever runs hops of two of them can tell by times and amounts that they
+    /// belong together.
+    pub ways: u8,
+    /// Bytes of streaming packets per second that are sent to all peers together. Data waits for it;
+    /// acknowledgements and what opens or ends a stream does not, but is counted. Default `None`.
+    ///
+    /// Each peer is sent to as fast as the way to it bears. Where many ways begin with the same first
+    /// hops or a slow line, this keeps all of them together from filling it.
+    pub max_send_rate: Option<u64>,
     /// Whether the driver should stay quiet about refused streams. Default false.
     pub disable_reject_logging: bool,
 }
@@ -200,6 +215,8 @@ impl Default for EndpointConfig {
             accept_timeout: Duration::from_secs(10),
             receive_memory: 256 << 20,
             window_dampening: 0.75,
+            ways: 1,
+            max_send_rate: None,
             disable_reject_logging: false,
         }
     }

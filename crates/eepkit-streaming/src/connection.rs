@@ -556,7 +556,7 @@ impl Connection {
         }
         if self.attempts >= LOST_ATTEMPTS {
             let lost = self.send.mark_all_lost();
-            peer.on_timeout(cx.now, lost);
+            peer.on_timeout(cx.now, &lost);
         }
         let new = self
             .send
@@ -580,6 +580,21 @@ impl Connection {
             return;
         }
         self.probe_due = known.or_else(|| self.send.newest_in_flight());
+    }
+
+    /// The peer's leases were looked up anew: what it did not answer may reach it now.
+    pub(crate) fn on_leases_renewed(&mut self, now: Instant, peer: &Peer) {
+        if self.attempts == 0 || self.choked {
+            return;
+        }
+        match self.phase {
+            Phase::Opening => self.syn_due = true,
+            Phase::Open if self.send.span() > 0 => {
+                self.probe_due = Some(self.send.oldest());
+                self.arm_probe(now, peer);
+            }
+            Phase::Open | Phase::Offered | Phase::Done(_) => {}
+        }
     }
 
     fn on_persist_timeout(&mut self, cx: &Cx<'_>, peer: &mut Peer) {
@@ -719,7 +734,7 @@ impl Connection {
         }
         self.phase = Phase::Done(reason);
         self.timers.stop_all();
-        peer.on_abandoned(self.send.clear());
+        peer.on_abandoned(&self.send.clear());
         self.syn_due = false;
         self.probe_due = None;
         self.early = Vec::new();

@@ -16,6 +16,7 @@ use rand_chacha::{
 use crate::{
     EndpointConfig, StreamConfig, StreamError,
     connection::{Built, Connection, Cx, Notices, Opening, Phase},
+    pacing::Cap,
     peer::{Gate, Peer},
 };
 
@@ -87,6 +88,8 @@ pub struct Endpoint {
     active: VecDeque<u32>,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
+    /// What may be sent to all peers together.
+    cap: Cap,
     /// Memory that received data takes.
     receive_cost: usize,
     stats: Stats,
@@ -115,6 +118,7 @@ impl Endpoint {
         Self {
             keys,
             stream_config: Arc::new(config.stream.clone()),
+            cap: Cap::new(now, config.max_send_rate),
             config,
             rng: ChaCha8Rng::from_seed(seed),
             start: now,
@@ -157,6 +161,7 @@ impl Endpoint {
     /// theirs, see [`Endpoint::set_stream_config`].
     pub fn set_config(&mut self, config: EndpointConfig) {
         self.stream_config = Arc::new(config.stream.clone());
+        self.cap.set(config.max_send_rate);
         self.config = config;
     }
 
@@ -269,8 +274,10 @@ impl Endpoint {
 
     fn next_timeout(&self) -> Option<Instant> {
         let timers = self.timers.first().map(|(at, _)| *at);
+        let capped = self.cap.wait(self.now).filter(|_| !self.active.is_empty());
         [
             timers,
+            capped,
             self.pings.next(),
             self.early.next(),
             self.ended.next(),
@@ -329,6 +336,11 @@ impl Endpoint {
                 continue;
             };
             let gate = peer.gate(now);
+            if gate == Gate::Open && peer.has_ready() && self.cap.wait(now).is_some() {
+                // What is sent now says nothing about the network.
+                peer.on_app_limited();
+                return None;
+            }
             if gate == Gate::Open
                 && let Some(stream) = peer.pop_ready()
             {
@@ -364,9 +376,11 @@ impl Endpoint {
         self.address(now, slot, built)
     }
 
-    fn address(&self, now: Instant, slot: u32, built: Built) -> Option<Transmit> {
+    fn address(&mut self, now: Instant, slot: u32, built: Built) -> Option<Transmit> {
         let (_, connection) = self.streams.entry(slot)?;
-        let (_, peer) = self.peers.entry(connection.peer)?;
+        let (_, peer) = self.peers.entry_mut(connection.peer)?;
+        self.cap.on_sent(now, built.packet.len());
+        peer.cap.on_sent(now, built.packet.len());
         Some(Transmit {
             to: peer.destination.clone(),
             from_port: connection.local_port,
@@ -504,13 +518,15 @@ impl Endpoint {
     /// The slot of the path to `destination`.
     fn peer_slot(&mut self, now: Instant, destination: &Destination, config: &StreamConfig) -> u32 {
         let hash = destination.hash();
+        let lanes = usize::from(self.config.ways);
         if let Some(slot) = self.by_hash.get(&hash).copied()
             && let Some(peer) = self.peers.at_mut(slot)
         {
             let stale =
                 peer.streams == 0 && now.saturating_duration_since(peer.idle_since) > PEER_MEMORY;
             if stale {
-                let old = std::mem::replace(peer, Peer::new(now, destination.clone(), config));
+                let old =
+                    std::mem::replace(peer, Peer::new(now, destination.clone(), config, lanes));
                 peer.inherit(old);
             }
             return slot;
@@ -531,7 +547,7 @@ impl Endpoint {
         }
         let slot = self
             .peers
-            .insert(Peer::new(now, destination.clone(), config))
+            .insert(Peer::new(now, destination.clone(), config, lanes))
             .0;
         self.by_hash.insert(hash, slot);
         slot

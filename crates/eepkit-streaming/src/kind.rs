@@ -117,6 +117,16 @@ impl PeerKind {
         }
     }
 
+    /// By how many packets one on a longer way may be overtaken, where several ways are used at once.
+    /// Below the holes that the peer bears, and half of how far a router's session looks ahead for keys
+    /// (320 messages).
+    pub(crate) const fn max_overtaken(self) -> u32 {
+        match self {
+            Self::Eepkit => 150,
+            _ => 100,
+        }
+    }
+
     /// Whether sending a packet again that is perhaps not lost does harm. i2pd takes a duplicate as
     /// a sign that its own packets are lost: it changes tunnels and starts its window over.
     pub(crate) const fn dislikes_duplicates(self) -> bool {

@@ -19,6 +19,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod kind;
+mod lane;
 mod loss;
 mod pacing;
 mod peer;

@@ -21,6 +21,8 @@ pub(crate) struct Stamp {
     pub(crate) first_sent: Instant,
     /// The way it took; packets of different ways say nothing about each other.
     pub(crate) path: u64,
+    /// The lane it is counted in.
+    pub(crate) lane: u8,
     /// Whether the application, not the network, set the pace then.
     pub(crate) app_limited: bool,
 }
@@ -41,8 +43,6 @@ pub(crate) enum Verdict {
 pub(crate) struct LossDetector {
     /// The acknowledged transmission over the way in use that was sent last.
     newest: Option<Stamp>,
-    /// One past the position of the last transmission that was acknowledged, over whatever way.
-    acked_end: u64,
     /// The way in use.
     path: u64,
     /// Round-trip time of `newest`.
@@ -59,7 +59,6 @@ impl LossDetector {
     pub(crate) const fn new() -> Self {
         Self {
             newest: None,
-            acked_end: 0,
             path: 0,
             newest_rtt: Duration::ZERO,
             window: None,
@@ -76,7 +75,6 @@ impl LossDetector {
         next_order: u64,
         smoothed: Duration,
     ) {
-        self.acked_end = self.acked_end.max(stamp.order + 1);
         if stamp.path == self.path && self.newest.is_none_or(|newest| stamp.order > newest.order) {
             self.newest = Some(*stamp);
             self.newest_rtt = now.saturating_duration_since(stamp.sent);
@@ -109,13 +107,25 @@ impl LossDetector {
             .unwrap_or_else(|| Self::initial_window(smoothed))
     }
 
-    /// What became of a transmission that the peer reports missing.
-    pub(crate) fn judge(&self, now: Instant, stamp: &Stamp, smoothed: Duration) -> Verdict {
+    /// Whether a transmission over the way in use arrived that was made later.
+    pub(crate) fn knows_later(&self, stamp: &Stamp) -> bool {
+        self.newest.is_some_and(|newest| newest.order > stamp.order)
+    }
+
+    /// What became of a transmission that the peer reports missing. `acked_end` is one past the position
+    /// of the last transmission that was acknowledged, over whatever way.
+    pub(crate) fn judge(
+        &self,
+        now: Instant,
+        stamp: &Stamp,
+        smoothed: Duration,
+        acked_end: u64,
+    ) -> Verdict {
         let window = self.window(smoothed);
         if stamp.path != self.path {
             // Of another way only time tells, and that something sent later has arrived.
             let deadline = stamp.sent + smoothed + smoothed / 4 + window;
-            return match stamp.order < self.acked_end {
+            return match stamp.order < acked_end {
                 false => Verdict::Unknown,
                 true if now >= deadline => Verdict::Lost,
                 true => Verdict::Wait(deadline),
@@ -164,6 +174,7 @@ mod tests {
             delivered_at: start,
             first_sent: start,
             path: 0,
+            lane: 0,
             app_limited: false,
         }
     }
@@ -174,15 +185,15 @@ mod tests {
         let mut loss = LossDetector::new();
         let missing = stamp(start, 0, 0);
         let now = start + MS(900);
-        assert_eq!(loss.judge(now, &missing, RTT), Verdict::Unknown);
+        assert_eq!(loss.judge(now, &missing, RTT, 0), Verdict::Unknown);
         // RTT / 16 = 50 ms.
         loss.on_acked(now, &stamp(start, 1, 49), 2, RTT);
         assert_eq!(
-            loss.judge(start + MS(849), &missing, RTT),
+            loss.judge(start + MS(849), &missing, RTT, 10),
             Verdict::Wait(start + MS(901))
         );
         loss.on_acked(now, &stamp(start, 2, 50), 3, RTT);
-        assert_eq!(loss.judge(now, &missing, RTT), Verdict::Lost);
+        assert_eq!(loss.judge(now, &missing, RTT, 10), Verdict::Lost);
     }
 
     #[test]
@@ -192,10 +203,13 @@ mod tests {
         loss.on_acked(start + MS(810), &stamp(start, 1, 10), 2, RTT);
         let missing = stamp(start, 0, 0);
         assert_eq!(
-            loss.judge(start + MS(849), &missing, RTT),
+            loss.judge(start + MS(849), &missing, RTT, 10),
             Verdict::Wait(start + MS(850))
         );
-        assert_eq!(loss.judge(start + MS(850), &missing, RTT), Verdict::Lost);
+        assert_eq!(
+            loss.judge(start + MS(850), &missing, RTT, 10),
+            Verdict::Lost
+        );
     }
 
     #[test]
@@ -204,7 +218,7 @@ mod tests {
         let mut loss = LossDetector::new();
         loss.on_acked(start + MS(810), &stamp(start, 1, 10), 2, RTT);
         assert_eq!(
-            loss.judge(start + MS(5000), &stamp(start, 7, 500), RTT),
+            loss.judge(start + MS(5000), &stamp(start, 7, 500), RTT, 2),
             Verdict::Unknown
         );
     }
@@ -217,14 +231,17 @@ mod tests {
             path: 1,
             ..stamp(start, 0, 0)
         };
-        assert_eq!(loss.judge(start + MS(900), &missing, RTT), Verdict::Unknown);
+        assert_eq!(
+            loss.judge(start + MS(900), &missing, RTT, 0),
+            Verdict::Unknown
+        );
         loss.on_acked(start + MS(900), &stamp(start, 9, 300), 10, RTT);
         let deadline = start + MS(800 + 200 + 50);
         assert_eq!(
-            loss.judge(start + MS(900), &missing, RTT),
+            loss.judge(start + MS(900), &missing, RTT, 10),
             Verdict::Wait(deadline)
         );
-        assert_eq!(loss.judge(deadline, &missing, RTT), Verdict::Lost);
+        assert_eq!(loss.judge(deadline, &missing, RTT, 10), Verdict::Lost);
     }
 
     #[test]

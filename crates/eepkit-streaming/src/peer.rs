@@ -3,10 +3,12 @@
 //! Round-trip time, congestion window, pacing and loss detection belong to the path, not to the
 //! stream: the second stream to a peer starts with what the first one learned. Streams own
 //! reliability only. Nothing is shared between local destinations.
+//!
+//! Where several ways are used at once, each is a [`Lane`] with a window of its own. A packet takes the
+//! shortest that has room; see [`Peer::choose`].
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,14 +16,14 @@ use eepkit_wire::Destination;
 
 use crate::{
     config::StreamConfig,
-    congestion::{AckSample, Controller, LossEvent, RateSample},
     endpoint::Way,
     kind::PeerKind,
-    loss::{LossDetector, Stamp, Verdict},
-    pacing::Pacer,
-    rtt::{GRANULARITY, Rtt},
+    lane::Lane,
+    loss::{Stamp, Verdict},
+    pacing::Cap,
+    rtt::Rtt,
     send_buffer::AckedPacket,
-    ways::{Switched, Ways},
+    ways::{MAX_LANES, Switched, Taken, Ways},
 };
 
 /// The path to one remote destination.
@@ -31,19 +33,24 @@ pub(crate) struct Peer {
     pub(crate) kind: PeerKind,
     /// It showed that it is Java indeed.
     is_java: bool,
+    /// Over all lanes.
     pub(crate) rtt: Rtt,
-    loss: LossDetector,
-    controller: Box<dyn Controller>,
-    pacer: Pacer,
-    in_flight: u32,
-    delivered: u64,
-    delivered_at: Instant,
-    first_sent: Instant,
+    /// At least one.
+    lanes: Vec<Lane>,
+    /// The lane of what must not overtake anything: first packets and acknowledgements.
+    lead: usize,
+    /// How many lanes there may be.
+    max_lanes: usize,
+    /// What further lanes are made with.
+    config: StreamConfig,
     next_order: u64,
-    /// Samples of packets sent before this many were delivered are limited by the application.
-    app_limited_until: u64,
+    /// One past the position of the last transmission that arrived.
+    acked_end: u64,
     ways: Ways,
-    last_sent: Option<Instant>,
+    /// When lanes were last dealt ways.
+    dealt: Instant,
+    /// What the application lets be sent (`i2p.streaming.maxOutboundSpeed`).
+    pub(crate) cap: Cap,
     last_loss: Option<Instant>,
     last_timeout: Option<Instant>,
     last_stall: Option<Instant>,
@@ -57,6 +64,9 @@ pub(crate) struct Peer {
     /// The entry for this peer in the endpoint's timers, if there is one.
     pub(crate) wake: Option<Instant>,
 }
+
+/// Packets of a stream, by the lane that they are counted in.
+pub(crate) type PerLane = [u32; MAX_LANES];
 
 /// Slots of streams with something to send.
 ///
@@ -102,52 +112,46 @@ pub(crate) enum Gate {
     Full,
 }
 
-/// What one incoming packet tells, gathered before the controller hears of it.
-#[derive(Debug)]
+/// What one incoming packet tells, gathered before the controllers hear of it.
+#[derive(Debug, Default)]
 pub(crate) struct AckBatch {
-    acked: u32,
-    lost: u32,
-    prior_in_flight: u32,
-    newest: Option<Stamp>,
-    newest_once: Option<Stamp>,
-    /// The newest of those of which it is certain which transmission arrived.
-    proof: Option<Stamp>,
-    newest_lost: Option<u64>,
-    spurious: bool,
+    /// Position of the newest packet, and position and time of the newest that was sent once.
+    newest: Option<u64>,
+    newest_once: Option<(u64, Instant)>,
+    lost: bool,
 }
 
 impl AckBatch {
     /// When the newest packet left that was sent once, if that is the newest of all.
     pub(crate) fn newest_once(&self) -> Option<Instant> {
-        let once = self.newest_once?;
-        let newest = self.newest.is_none_or(|newest| newest.order <= once.order);
-        newest.then_some(once.sent)
+        let (order, sent) = self.newest_once?;
+        let newest = self.newest.is_none_or(|newest| newest <= order);
+        newest.then_some(sent)
     }
 }
 
 impl Peer {
-    pub(crate) fn new(now: Instant, destination: Destination, config: &StreamConfig) -> Self {
-        let mut pacer = Pacer::new(now);
-        let ceiling = config
-            .max_outbound_speed
-            .map(|speed| packets_per_second(speed, config.mtu()));
-        pacer.set_ceiling(ceiling);
+    /// A peer of which nothing is known, sent to over up to `max_lanes` ways at once.
+    pub(crate) fn new(
+        now: Instant,
+        destination: Destination,
+        config: &StreamConfig,
+        max_lanes: usize,
+    ) -> Self {
         Self {
             destination,
             kind: PeerKind::Unknown,
             is_java: false,
             rtt: Rtt::new(config.initial_rto),
-            loss: LossDetector::new(),
-            controller: Arc::clone(&config.congestion).build(now, config.window_limits()),
-            pacer,
-            in_flight: 0,
-            delivered: 0,
-            delivered_at: now,
-            first_sent: now,
+            lanes: vec![Lane::new(now, config)],
+            lead: 0,
+            max_lanes: max_lanes.clamp(1, MAX_LANES),
+            config: config.clone(),
             next_order: 0,
-            app_limited_until: 0,
+            acked_end: 0,
             ways: Ways::default(),
-            last_sent: None,
+            dealt: now,
+            cap: Cap::new(now, config.max_outbound_speed),
             last_loss: None,
             last_timeout: None,
             last_stall: None,
@@ -163,7 +167,11 @@ impl Peer {
     pub(crate) fn inherit(&mut self, old: Self) {
         self.wake = old.wake;
         self.kind = old.kind;
-        self.loss.on_path_change(old.ways.active());
+        if let (Some(lane), Some(lead)) = (self.lanes.first_mut(), old.lanes.get(old.lead)) {
+            lane.cursor = lead.cursor;
+            lane.loss = lead.loss.clone();
+            lane.loss.on_path_change(lane.cursor.active());
+        }
         self.ways = old.ways;
     }
 
@@ -194,237 +202,246 @@ impl Peer {
     /// Takes the settings of a stream that were changed.
     pub(crate) fn configure(&mut self, config: &StreamConfig) {
         self.rtt.set_initial_rto(config.initial_rto);
-        self.pacer.set_ceiling(
-            config
-                .max_outbound_speed
-                .map(|speed| packets_per_second(speed, config.mtu())),
-        );
+        for lane in &mut self.lanes {
+            lane.rtt.set_initial_rto(config.initial_rto);
+        }
+        self.cap.set(config.max_outbound_speed);
+    }
+
+    /// Whether there is only one lane, as there ordinarily is.
+    fn alone(&self) -> bool {
+        self.lanes.len() == 1
+    }
+
+    /// Whether a lane may be used: it has a way, or none has one.
+    fn is_usable(&self, index: usize) -> bool {
+        let has_way = |lane: &Lane| lane.cursor.active() != 0;
+        self.lanes.get(index).is_some_and(has_way)
+            || (index == self.lead && !self.lanes.iter().any(has_way))
     }
 
     pub(crate) fn gate(&self, now: Instant) -> Gate {
-        if self.in_flight >= self.controller.window() {
-            return Gate::Full;
+        match self.choose(now) {
+            Err(gate) => gate,
+            Ok(_) => self.cap.wait(now).map_or(Gate::Open, Gate::At),
         }
-        self.pacer.wait(now).map_or(Gate::Open, Gate::At)
+    }
+
+    /// The lane of the next packet of data: of those that have room now, the one with the shortest round
+    /// trip. All are filled in the end, each at the rate that it bears, and what is little goes the
+    /// shortest way.
+    ///
+    /// A lane so much longer than the others that too many packets would overtake those on it carries one
+    /// at a time, by which it stays known.
+    fn choose(&self, now: Instant) -> Result<usize, Gate> {
+        if self.alone() || self.rtt.smoothed().is_none() {
+            return match self.lanes.get(self.lead).map(|lane| lane.gate(now)) {
+                Some(Gate::Open) => Ok(self.lead),
+                Some(gate) => Err(gate),
+                None => Err(Gate::Full),
+            };
+        }
+        let most = f64::from(self.kind.max_overtaken());
+        let length = |index: usize| self.lanes[index].rtt.estimate();
+        let mut best = Err(Gate::Full);
+        for index in (0..self.lanes.len()).filter(|index| self.is_usable(*index)) {
+            if self.lanes[index].in_flight() > 0 && self.overtaken(length(index)) > most {
+                continue;
+            }
+            best = match (self.lanes[index].gate(now), best) {
+                (Gate::Open, Ok(other)) if length(other) <= length(index) => Ok(other),
+                (Gate::Open, _) => Ok(index),
+                (Gate::At(at), Err(Gate::Full)) => Err(Gate::At(at)),
+                (Gate::At(at), Err(Gate::At(sooner))) => Err(Gate::At(at.min(sooner))),
+                (_, best) => best,
+            };
+        }
+        best
+    }
+
+    /// How many packets overtake one whose round trip takes `length`.
+    fn overtaken(&self, length: Duration) -> f64 {
+        self.in_use()
+            .map(|lane| {
+                let longer = length.saturating_sub(lane.rtt.estimate());
+                longer.as_secs_f64() * lane.pacing_rate().unwrap_or(0.0)
+            })
+            .sum()
     }
 
     /// Accounts for a transmission of a packet that was not in flight.
     pub(crate) fn on_sent(&mut self, now: Instant, dampening: f64) -> Stamp {
-        if self.in_flight == 0 {
-            let idle = self
-                .last_sent
-                .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
-            if idle > IDLE_RESTART {
-                let halvings = idle.as_secs_f64() / RATE_HALF_LIFE.as_secs_f64();
-                self.controller
-                    .on_idle_restart(now, dampening.clamp(0.0, 1.0) * 0.5_f64.powf(halvings));
+        let index = self.choose(now).unwrap_or(self.lead);
+        self.lanes[index].resume(now, dampening);
+        self.lanes[index].add(now);
+        let taken = self.taken(index);
+        let switched = self.ways.renew(now, &mut self.lanes[index].cursor, &taken);
+        self.on_switch(now, index, switched);
+        let path = self.ways.next(now, &mut self.lanes[index].cursor, &taken);
+        if self.max_lanes > 1 && now.saturating_duration_since(self.dealt) >= DEAL_SPACING {
+            self.deal(now);
+        }
+        self.stamp(now, index, path)
+    }
+
+    /// Accounts for a tail probe, the `attempt`th, of a packet that may be in flight already since
+    /// `before`.
+    pub(crate) fn on_probe(&mut self, now: Instant, attempt: u32, before: Option<&Stamp>) -> Stamp {
+        let asked = before.map_or(self.lead, |stamp| self.lane_of(stamp));
+        let others = (1..self.lanes.len())
+            .map(|step| (asked + step) % self.lanes.len())
+            .filter(|index| self.is_usable(*index));
+        let turn = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0);
+        let count = others.clone().count();
+        let other = others.clone().nth(turn.checked_rem(count).unwrap_or(0));
+        let index = other.unwrap_or(asked);
+        match before {
+            Some(_) if index == asked => {}
+            Some(_) => {
+                self.lanes[asked].forget(1);
+                self.lanes[index].add(now);
             }
-            self.first_sent = now;
-            self.delivered_at = now;
+            None => self.lanes[index].add(now),
         }
-        self.in_flight += 1;
-        self.controller.on_sent(now, self.in_flight);
-        let switched = self.ways.renew(now);
-        self.on_switch(now, switched);
-        let path = self.ways.next(now);
-        self.stamp(now, path)
+        let path = if index == asked {
+            self.ways.probe(now, &mut self.lanes[index].cursor, attempt)
+        } else {
+            self.lanes[asked].cursor.suspect(now);
+            self.lanes[index].cursor.active()
+        };
+        self.stamp(now, index, path)
     }
 
-    /// Accounts for a tail probe, the `attempt`th, of a packet that may be `in_flight` already.
-    pub(crate) fn on_probe(&mut self, now: Instant, attempt: u32, in_flight: bool) -> Stamp {
-        if !in_flight {
-            self.in_flight += 1;
-            self.controller.on_sent(now, self.in_flight);
-        }
-        let path = self.ways.probe(now, attempt);
-        self.stamp(now, path)
+    /// Accounts for a transmission of a packet that is in flight already since `before`.
+    pub(crate) fn on_resent(&mut self, now: Instant, before: Option<&Stamp>) -> Stamp {
+        let index = before.map_or(self.lead, |stamp| self.lane_of(stamp));
+        let path = self.lanes[index].cursor.active();
+        self.stamp(now, index, path)
     }
 
-    /// Accounts for a transmission of a packet that is in flight already.
-    pub(crate) fn on_resent(&mut self, now: Instant) -> Stamp {
-        let path = self.ways.active();
-        self.stamp(now, path)
-    }
-
-    fn stamp(&mut self, now: Instant, path: u64) -> Stamp {
-        self.pacer.on_sent(now);
-        self.last_sent = Some(now);
+    fn stamp(&mut self, now: Instant, index: usize, path: u64) -> Stamp {
         let order = self.next_order;
         self.next_order += 1;
-        Stamp {
-            sent: now,
-            order,
-            delivered: self.delivered,
-            delivered_at: self.delivered_at,
-            first_sent: self.first_sent,
-            path,
-            app_limited: self.app_limited_until > self.delivered,
-        }
+        let lane = u8::try_from(index).unwrap_or(0);
+        self.lanes[index].stamp(now, order, lane, path)
     }
 
-    pub(crate) fn begin(&self) -> AckBatch {
-        AckBatch {
-            acked: 0,
-            lost: 0,
-            prior_in_flight: self.in_flight,
-            newest: None,
-            newest_once: None,
-            proof: None,
-            newest_lost: None,
-            spurious: false,
+    /// The lane in which a packet is counted.
+    fn lane_of(&self, stamp: &Stamp) -> usize {
+        usize::from(stamp.lane).min(self.lanes.len() - 1)
+    }
+
+    pub(crate) fn begin(&mut self) -> AckBatch {
+        for lane in &mut self.lanes {
+            lane.begin();
         }
+        AckBatch::default()
     }
 
     pub(crate) fn acked(&mut self, batch: &mut AckBatch, now: Instant, packet: &AckedPacket) {
-        if !packet.was_lost {
-            self.in_flight = self.in_flight.saturating_sub(1);
-        }
         let stamp = packet.stamp;
-        let smoothed = self.rtt.estimate();
-        batch.acked += 1;
-        self.delivered += 1;
-        self.delivered_at = now;
-        let sample = (packet.transmissions == 1).then(|| now.saturating_duration_since(stamp.sent));
-        let switched = self.ways.on_ack(now, stamp.path, stamp.sent, sample);
-        self.on_switch(now, switched);
-        // Of a packet sent twice it may be the first that arrived; the second one's time proves nothing
-        // then (RFC 8985, 6.2).
-        let least = self.rtt.minimum().unwrap_or(smoothed);
-        let too_soon =
-            packet.transmissions > 1 && now.saturating_duration_since(stamp.sent) < least * 4 / 5;
-        if !too_soon {
-            self.loss.on_acked(now, &stamp, self.next_order, smoothed);
-            if batch.proof.is_none_or(|proof| stamp.order > proof.order) {
-                batch.proof = Some(stamp);
-            }
-        }
-        if batch.newest.is_none_or(|newest| stamp.order > newest.order) {
-            batch.newest = Some(stamp);
-        }
-        // What is measured on a way that is only tried says nothing about the one in use.
-        if packet.transmissions == 1
-            && stamp.path == self.ways.active()
+        let index = self.lane_of(&stamp);
+        self.acked_end = self.acked_end.max(stamp.order + 1);
+        let once = packet.transmissions == 1;
+        let sample = once.then(|| now.saturating_duration_since(stamp.sent));
+        let lane = &mut self.lanes[index];
+        let switched = self
+            .ways
+            .on_ack(now, &mut lane.cursor, stamp.path, stamp.sent, sample);
+        self.on_switch(now, index, switched);
+        let lane = &mut self.lanes[index];
+        lane.acked(now, packet, self.next_order);
+        batch.newest = batch.newest.max(Some(stamp.order));
+        if once
+            && stamp.path == lane.cursor.active()
             && batch
                 .newest_once
-                .is_none_or(|newest| stamp.order > newest.order)
+                .is_none_or(|(order, _)| stamp.order > order)
         {
-            batch.newest_once = Some(stamp);
+            batch.newest_once = Some((stamp.order, stamp.sent));
         }
-        // Taken for lost, and the original arrived: either before it was sent again, or sooner after
-        // that than any round trip can be.
-        if packet.was_lost || too_soon {
-            batch.spurious = true;
+        if !self.alone() {
+            self.check_probed(now, index, stamp.sent);
         }
     }
 
     /// What became of a packet that is reported missing.
     pub(crate) fn judge(&self, now: Instant, stamp: &Stamp) -> Verdict {
-        self.loss.judge(now, stamp, self.rtt.estimate())
+        let lane = &self.lanes[self.lane_of(stamp)];
+        lane.judge(now, stamp, self.acked_end, self.alone())
     }
 
-    /// Whether a packet acknowledged in this batch was sent so much later than that of `stamp`, and the
-    /// same way, that this one should have arrived before it.
-    pub(crate) fn proves_lost(&self, batch: &AckBatch, stamp: &Stamp) -> bool {
-        batch.proof.is_some_and(|newest| {
-            newest.path == stamp.path
-                && newest.order > stamp.order
-                && newest.sent.saturating_duration_since(stamp.sent)
-                    >= self.loss.window(self.rtt.estimate())
-        })
+    /// Whether what was acknowledged in this batch was sent so much later than `stamp` that this one
+    /// should have arrived before it.
+    pub(crate) fn proves_lost(&self, now: Instant, stamp: &Stamp) -> bool {
+        let lane = &self.lanes[self.lane_of(stamp)];
+        lane.proves_lost(stamp)
+            || (!self.alone() && lane.judge(now, stamp, self.acked_end, false) == Verdict::Lost)
+    }
+
+    /// Whether nothing sent after `stamp` has arrived.
+    pub(crate) const fn is_newest(&self, stamp: &Stamp) -> bool {
+        stamp.order >= self.acked_end
+    }
+
+    /// Whether packets that left in order tell of each other's fate.
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.alone()
     }
 
     pub(crate) fn lost(&mut self, batch: &mut AckBatch, stamp: &Stamp) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        batch.lost += 1;
-        batch.newest_lost = Some(
-            batch
-                .newest_lost
-                .map_or(stamp.order, |newest| newest.max(stamp.order)),
-        );
+        let index = self.lane_of(stamp);
+        self.lanes[index].lost(stamp);
+        batch.lost = true;
     }
 
     pub(crate) fn finish(&mut self, now: Instant, batch: &AckBatch) {
-        if batch.acked == 0 && batch.lost == 0 {
-            return;
-        }
-        let rtt = batch
-            .newest_once
-            .map(|stamp| now.saturating_duration_since(stamp.sent));
-        if let Some(rtt) = rtt {
-            self.rtt.sample(now, rtt);
-        }
-        if let Some(stamp) = batch.newest {
-            self.first_sent = stamp.sent;
-        }
-        let smoothed = self.rtt.estimate();
-        if batch.spurious {
-            self.loss.on_spurious(smoothed);
-            self.controller.on_spurious_loss(now);
-        }
-        let rate = batch.newest.map(|stamp| {
-            let acked_over = now.saturating_duration_since(stamp.delivered_at);
-            let sent_over = stamp.sent.saturating_duration_since(stamp.first_sent);
-            let interval = acked_over.max(sent_over).max(GRANULARITY);
-            let packets = u32::try_from(self.delivered - stamp.delivered).unwrap_or(u32::MAX);
-            RateSample {
-                packets_per_second: f64::from(packets) / interval.as_secs_f64(),
-                prior_delivered: stamp.delivered,
-                app_limited: stamp.app_limited,
-            }
-        });
-        if let Some(newest_lost) = batch.newest_lost {
+        if batch.lost {
             self.last_loss = Some(now);
-            self.controller.on_loss(&LossEvent {
-                now,
-                newest_lost,
-                next_order: self.next_order,
-                in_flight: self.in_flight,
-            });
         }
-        self.controller.on_ack(&AckSample {
-            now,
-            acked: batch.acked,
-            lost: batch.lost,
-            prior_in_flight: batch.prior_in_flight,
-            in_flight: self.in_flight,
-            rtt,
-            smoothed_rtt: smoothed,
-            min_rtt: self.rtt.minimum().unwrap_or(smoothed),
-            delivered: self.delivered,
-            rate,
-            newest_order: batch.newest.map_or(0, |stamp| stamp.order),
-            next_order: self.next_order,
-            // A writer that keeps up is often a moment late: that much in flight was limited by the window
-            // all the same.
-            window_limited: self.app_limited_until <= self.delivered
-                || u64::from(batch.prior_in_flight) * 4 >= u64::from(self.window()) * 3,
-        });
-        self.pacer.set_rate(self.controller.pacing_rate());
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if let Some(rtt) = lane.finish(now, self.next_order) {
+                self.rtt.sample(now, rtt);
+            }
+            if lane.is_dead() && !self.alone() {
+                self.abandon(now, index);
+            }
+        }
     }
 
-    /// Everything a stream had in flight was given up for lost, `packets` of them.
-    pub(crate) fn on_timeout(&mut self, now: Instant, packets: u32) {
-        self.in_flight = self.in_flight.saturating_sub(packets);
+    /// Everything a stream had in flight was given up for lost.
+    pub(crate) fn on_timeout(&mut self, now: Instant, packets: &PerLane) {
         self.last_loss = Some(now);
         // All streams of the peer time out together; that is one event of the path.
         let recent = self
             .last_timeout
             .is_some_and(|last| now.saturating_duration_since(last) < self.rtt.rto());
-        if !recent {
-            self.last_timeout = Some(now);
-            self.controller.on_timeout(now);
-            self.pacer.set_rate(self.controller.pacing_rate());
+        self.on_abandoned(packets);
+        if recent {
+            return;
+        }
+        self.last_timeout = Some(now);
+        let alone = self.alone();
+        for (lane, packets) in self.lanes.iter_mut().zip(packets) {
+            if alone || *packets > 0 {
+                lane.on_timeout(now);
+            }
         }
     }
 
-    /// A stream ended with `packets` in flight.
-    pub(crate) fn on_abandoned(&mut self, packets: u32) {
-        self.in_flight = self.in_flight.saturating_sub(packets);
+    /// A stream ended with these packets in flight.
+    pub(crate) fn on_abandoned(&mut self, packets: &PerLane) {
+        for (lane, packets) in self.lanes.iter_mut().zip(packets) {
+            lane.forget(*packets);
+        }
     }
 
     /// There was room to send and nothing to send.
     pub(crate) fn on_app_limited(&mut self) {
-        self.app_limited_until = (self.delivered + u64::from(self.in_flight)).max(1);
+        for lane in &mut self.lanes {
+            lane.on_app_limited();
+        }
     }
 
     /// Whether a packet was lost in the last minute.
@@ -467,25 +484,105 @@ impl Peer {
 
     /// Takes the ways that there are now.
     pub(crate) fn set_ways(&mut self, now: Instant, ways: &[Way]) {
-        let switched = self.ways.set(now, ways);
-        self.on_switch(now, switched);
-    }
-
-    /// The way in use seems dead; the next one is taken if there is another.
-    pub(crate) fn give_way_up(&mut self, now: Instant) {
-        let switched = self.ways.give_up(now);
-        self.on_switch(now, switched);
-    }
-
-    fn on_switch(&mut self, now: Instant, switched: Option<Switched>) {
-        if let Some(Switched { rtt }) = switched {
-            self.loss.on_path_change(self.ways.active());
-            if let Some(rtt) = rtt {
-                self.rtt.on_path_change(rtt);
-            }
-            self.controller.on_path_change(now, rtt);
-            self.pacer.set_rate(self.controller.pacing_rate());
+        self.ways.set(ways);
+        for index in 0..self.lanes.len() {
+            let taken = self.taken(index);
+            let switched = self.ways.follow(now, &mut self.lanes[index].cursor, &taken);
+            self.on_switch(now, index, switched);
         }
+        self.deal(now);
+    }
+
+    /// What the lanes but `except`, which may not exist yet, use.
+    fn taken(&self, except: usize) -> Taken {
+        if self.alone() && except == 0 {
+            return Taken::default();
+        }
+        let others = self.lanes.iter().enumerate();
+        let others = others.filter(|(index, _)| *index != except);
+        self.ways.taken(others.map(|(_, lane)| &lane.cursor))
+    }
+
+    /// Gives a way to lanes that have none, and adds lanes while there are ways that share no tunnel
+    /// with those in use.
+    fn deal(&mut self, now: Instant) {
+        if self.max_lanes == 1 {
+            return;
+        }
+        self.dealt = now;
+        for index in 0..self.max_lanes {
+            let taken = self.taken(index);
+            if let Some(lane) = self.lanes.get_mut(index) {
+                if lane.cursor.active() == 0 {
+                    let switched = self.ways.begin(now, &mut lane.cursor, &taken);
+                    self.on_switch(now, index, switched);
+                }
+                continue;
+            }
+            let mut lane = Lane::new(now, &self.config);
+            let Some(switched) = self.ways.begin(now, &mut lane.cursor, &taken) else {
+                return;
+            };
+            // A guess, until there is a sample.
+            lane.rtt = self.rtt.clone();
+            self.lanes.push(lane);
+            self.on_switch(now, index, Some(switched));
+        }
+        self.lead_on();
+    }
+
+    /// Something that left over the lane `index` at `sent` has arrived: lanes that probes asked about
+    /// meanwhile in vain are dead.
+    fn check_probed(&mut self, now: Instant, index: usize, sent: Instant) {
+        for other in 0..self.lanes.len() {
+            if other != index && self.lanes[other].is_outlived(now, sent) {
+                self.abandon(now, other);
+            }
+        }
+    }
+
+    /// The way of a lane is dead: it takes one that is free, or waits for one.
+    fn abandon(&mut self, now: Instant, index: usize) {
+        let taken = self.taken(index);
+        let lane = &mut self.lanes[index];
+        let switched = self.ways.abandon(now, &mut lane.cursor, &taken);
+        if lane.cursor.active() == 0 {
+            lane.on_timeout(now);
+        }
+        self.on_switch(now, index, switched);
+        self.lead_on();
+    }
+
+    /// Puts another lane in the lead if the one that was cannot be used.
+    fn lead_on(&mut self) {
+        if !self.is_usable(self.lead)
+            && let Some(index) = (0..self.lanes.len()).find(|index| self.is_usable(*index))
+        {
+            self.lead = index;
+        }
+    }
+
+    /// The way of our acknowledgements seems dead; the next one is taken if there is another.
+    pub(crate) fn give_way_up(&mut self, now: Instant) {
+        let count = self.lanes.len();
+        let others = (1..count).map(|step| (self.lead + step) % count);
+        if let Some(next) = others.clone().find(|index| self.is_usable(*index)) {
+            self.lead = next;
+            return;
+        }
+        let taken = self.taken(self.lead);
+        let cursor = &mut self.lanes[self.lead].cursor;
+        let switched = self.ways.give_up(now, cursor, &taken);
+        self.on_switch(now, self.lead, switched);
+    }
+
+    fn on_switch(&mut self, now: Instant, index: usize, switched: Option<Switched>) {
+        let Some(switched) = switched else { return };
+        let alone = self.alone();
+        if let Some(rtt) = switched.rtt.filter(|_| alone) {
+            self.rtt.on_path_change(rtt);
+        }
+        self.lanes[index].on_switch(now, switched, alone);
     }
 
     /// How often a way was left because it was dead, and which one it was the last time.
@@ -493,38 +590,37 @@ impl Peer {
         (self.ways.failures, self.ways.dead)
     }
 
-    pub(crate) const fn path(&self) -> u64 {
-        self.ways.active()
+    /// The way of what is not data.
+    pub(crate) fn path(&self) -> u64 {
+        self.lanes[self.lead].cursor.active()
     }
 
     pub(crate) fn window(&self) -> u32 {
-        self.controller.window()
+        self.in_use().map(Lane::window).sum()
     }
 
-    pub(crate) const fn in_flight(&self) -> u32 {
-        self.in_flight
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.lanes.iter().map(Lane::in_flight).sum()
     }
 
     pub(crate) fn pacing_rate(&self) -> Option<f64> {
-        self.controller.pacing_rate()
+        self.in_use()
+            .filter_map(Lane::pacing_rate)
+            .reduce(|sum, rate| sum + rate)
     }
-}
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "speeds are far below 2^52 bytes per second"
-)]
-fn packets_per_second(bytes_per_second: u64, mtu: usize) -> f64 {
-    bytes_per_second as f64 / mtu.max(1) as f64
+    fn in_use(&self) -> impl Iterator<Item = &Lane> {
+        let usable = self.lanes.iter().enumerate();
+        let usable = usable.filter(|(index, _)| self.is_usable(*index));
+        usable.map(|(_, lane)| lane)
+    }
 }
 
 /// So many packets of streams with little to send go before one of another stream waits no longer.
 /// Chosen so that bulk keeps a quarter at least.
 const MAX_SPARSE_IN_A_ROW: u8 = 3;
-/// After this long without sending, part of what was learned is doubted.
-const IDLE_RESTART: Duration = Duration::from_secs(60);
-/// What was learned counts half after this long. Half of the life of a tunnel.
-const RATE_HALF_LIFE: Duration = Duration::from_secs(300);
+/// How often lanes without a way look for one.
+const DEAL_SPACING: Duration = Duration::from_secs(1);
 /// A peer that lost packets this recently is sent to more carefully.
 const LOSS_MEMORY: Duration = Duration::from_secs(60);
 /// A lookup takes seconds: asking for a new lease set more often changes nothing.

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     loss::Stamp,
+    peer::PerLane,
     seq::{LAST_SEQ, SeqRing},
 };
 
@@ -447,12 +448,26 @@ impl SendBuffer {
     }
 
     /// Takes everything in flight for lost; returns how many packets.
-    pub(crate) fn mark_all_lost(&mut self) -> u32 {
-        let mut count = 0;
+    pub(crate) fn mark_all_lost(&mut self) -> PerLane {
+        let counts = self.in_flight_by_lane();
         for seq in self.ring.first()..self.next {
-            count += u32::from(self.mark_lost(seq));
+            self.mark_lost(seq);
         }
-        count
+        counts
+    }
+
+    fn in_flight_by_lane(&self) -> PerLane {
+        let mut counts = PerLane::default();
+        for seq in self.ring.first()..self.next {
+            let segment = self.ring.get(seq);
+            let stamp = segment
+                .filter(|segment| segment.state == State::InFlight)
+                .and_then(|segment| segment.stamp);
+            if let Some(count) = stamp.and_then(|stamp| counts.get_mut(usize::from(stamp.lane))) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     /// The newest packet in flight.
@@ -513,7 +528,8 @@ impl SendBuffer {
     }
 
     /// Drops everything; returns how many packets were in flight.
-    pub(crate) fn clear(&mut self) -> u32 {
+    pub(crate) fn clear(&mut self) -> PerLane {
+        let counts = self.in_flight_by_lane();
         self.ring.clear();
         self.next = self.ring.end();
         self.reported = self.next;
@@ -521,7 +537,8 @@ impl SendBuffer {
         self.lost = VecDeque::new();
         self.unsent = 0;
         self.closing = true;
-        std::mem::take(&mut self.in_flight)
+        self.in_flight = 0;
+        counts
     }
 }
 

@@ -158,6 +158,21 @@ impl SessionBuilder {
         self
     }
 
+    /// Sends to each peer over up to so many ways at once, 1 to 4, where the router shows its paths;
+    /// 1 by default. See [`EndpointConfig::ways`] for what it brings and what it costs in anonymity.
+    ///
+    /// Each way is a pair of a tunnel of this session and one of the peer; no two ways share either, so
+    /// there are at most as many as both have tunnels.
+    pub fn multipath(self, ways: u8) -> Self {
+        self.streaming(move |config| config.ways = ways)
+    }
+
+    /// Bytes per second that the session sends to all peers together; no limit by default. See
+    /// [`EndpointConfig::max_send_rate`].
+    pub fn max_send_rate(self, bytes_per_second: u64) -> Self {
+        self.streaming(move |config| config.max_send_rate = Some(bytes_per_second))
+    }
+
     /// A host name of this program's own; it comes before the router's address book. Names are
     /// compared in lower case.
     pub fn host(mut self, name: &str, destination: Destination) -> Self {

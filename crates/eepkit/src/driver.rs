@@ -257,7 +257,14 @@ impl<'a> Driver<'a> {
         result: Result<link::LookupAnswer, link::LookupError>,
     ) {
         if let Some(hash) = self.searches.remove(&id) {
-            self.routes.searched(&hash, result.as_ref().ok());
+            let now = now_of(Instant::now());
+            self.routes.searched(&hash, result.as_ref().ok(), now);
+            if let Ok(answer) = result {
+                self.tell_ways(core, &answer.destination, now);
+                if let Some(endpoint) = &mut core.endpoint {
+                    endpoint.leases_renewed(now.instant.into_std(), &hash);
+                }
+            }
         } else if let Some(waiter) = core.lookups.remove(&id) {
             // Whoever asked may have gone.
             let _ = waiter.send(result);
@@ -352,8 +359,12 @@ impl<'a> Driver<'a> {
     fn on_endpoint_event(&mut self, core: &mut Core, event: eepkit_streaming::Event, now: Instant) {
         if let eepkit_streaming::Event::PeerStalled { to } = &event {
             let now = now_of(now);
-            self.routes.suspect(&to.hash(), now);
+            let hash = to.hash();
+            self.routes.suspect(&hash, now);
             self.search(core, to, now);
+            if self.searches.len() < MAX_SEARCHES && self.routes.wants_refresh(&hash, now) {
+                self.look_up(core, to, hash);
+            }
         }
         core.on_event(event);
     }
@@ -383,14 +394,7 @@ impl<'a> Driver<'a> {
         let now = now_of(now);
         let hash = held.to.hash();
         self.search(core, &held.to, now);
-        if let Some(pairs) = self.routes.pairs(&hash, now)
-            && let Some(endpoint) = &mut core.endpoint
-        {
-            let known = endpoint.set_ways(now.instant.into_std(), &held.to, &pairs);
-            if !known {
-                self.routes.tell_again(&hash);
-            }
-        }
+        self.tell_ways(core, &held.to, now);
         let route = match self.routes.route(&hash, held.path, now) {
             Way::Take(route) => route,
             Way::Wait => {
@@ -428,12 +432,28 @@ impl<'a> Driver<'a> {
         true
     }
 
+    /// Tells the endpoint the ways to a peer, if they are others than before.
+    fn tell_ways(&mut self, core: &mut Core, to: &Destination, now: Now) {
+        let hash = to.hash();
+        if let Some(pairs) = self.routes.pairs(&hash, now)
+            && let Some(endpoint) = &mut core.endpoint
+        {
+            let known = endpoint.set_ways(now.instant.into_std(), to, &pairs);
+            if !known {
+                self.routes.tell_again(&hash);
+            }
+        }
+    }
+
     /// Looks the leases of a peer up, where the link shows paths and they are not known.
     fn search(&mut self, core: &mut Core, to: &Destination, now: Now) {
         let hash = to.hash();
-        if self.searches.len() >= MAX_SEARCHES || !self.routes.wants_search(&hash, now) {
-            return;
+        if self.searches.len() < MAX_SEARCHES && self.routes.wants_search(&hash, now) {
+            self.look_up(core, to, hash);
         }
+    }
+
+    fn look_up(&mut self, core: &mut Core, to: &Destination, hash: Hash) {
         let id = core.next_lookup_id();
         self.searches.insert(id, hash);
         core.commands.push_back(Command::Lookup {

@@ -4,7 +4,11 @@
 //! chooses among them, because it sees which of them work. A link without paths (I2CP) never reports
 //! any, and every route is `Auto`.
 
-use std::{cmp::Reverse, collections::HashMap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use eepkit_router::link::{Direction, Event, LeaseId, LookupAnswer, PathId, Route};
 use eepkit_streaming::Way as Pair;
@@ -42,8 +46,9 @@ struct Peer {
     made_by: Option<u64>,
     /// With which of the tunnels its pairs begin.
     turn: usize,
-    /// The lease that was used last.
+    /// The lease that was used last, and the pairs, the last one first.
     used_lease: Option<LeaseId>,
+    recent: VecDeque<(PathId, LeaseId)>,
     /// The lease by which the way to it seemed dead, and when, until a look-up brings others.
     suspect: Option<(LeaseId, Instant)>,
     /// Whether a look-up is under way, and when the last one began.
@@ -127,6 +132,11 @@ impl Routes {
             }
         }
         peer.used_lease = Some(lease);
+        if peer.recent.front() != Some(&(outbound, lease)) {
+            peer.recent.retain(|recent| *recent != (outbound, lease));
+            peer.recent.push_front((outbound, lease));
+            peer.recent.truncate(MAX_RECENT);
+        }
         Way::Take(Route::Pinned { outbound, lease })
     }
 
@@ -150,16 +160,20 @@ impl Routes {
             tunnels.insert(0, first);
         }
         let leases = peer.usable(now);
-        let mut pairs = Vec::new();
+        let mut all = Vec::with_capacity(leases.len() * tunnels.len());
         for shift in 0..leases.len() {
             for (index, tunnel) in tunnels.iter().enumerate() {
                 let (lease, end) = leases[(index + shift) % leases.len()];
-                if pairs.len() < MAX_PAIRS {
-                    pairs.push(peer.name(tunnel, lease, end, now));
-                }
+                all.push((*tunnel, lease, end));
             }
         }
-        peer.pairs = pairs;
+        if all.len() > MAX_PAIRS {
+            // Those in use stay: the machine leaves them in its own time.
+            all.sort_by_key(|(tunnel, lease, _)| !peer.recent.contains(&(tunnel.path, *lease)));
+            all.truncate(MAX_PAIRS);
+        }
+        let named = |(tunnel, lease, end)| peer.name(tunnel, lease, end, now);
+        peer.pairs = all.into_iter().map(named).collect();
         Some(peer.pairs.iter().map(|(pair, _, _)| *pair).collect())
     }
 
@@ -176,28 +190,33 @@ impl Routes {
         if self.outbound.is_empty() {
             return false;
         }
+        let peer = self.peer(to, now);
+        peer.is_running_out(now) && peer.begin_search(now, SEARCH_PAUSE)
+    }
+
+    /// Whether the leases of a peer that does not answer should be looked up although the link shows no
+    /// paths: the router may go on to use leases that are gone. It counts as
+    /// [`Routes::wants_search`] does.
+    pub(crate) fn wants_refresh(&mut self, to: &Hash, now: Now) -> bool {
+        self.outbound.is_empty() && self.peer(to, now).begin_search(now, REFRESH_PAUSE)
+    }
+
+    fn peer(&mut self, to: &Hash, now: Now) -> &mut Peer {
         if !self.peers.contains_key(to) {
             self.make_room();
             self.turn = self.turn.wrapping_add(1);
-            self.peers.insert(*to, Peer::new(now.instant, self.turn));
         }
-        let Some(peer) = self.peers.get_mut(to) else {
-            return false;
-        };
-        let waited = |pause| {
-            peer.searched
-                .is_none_or(|at| now.instant.saturating_duration_since(at) >= pause)
-        };
-        let wanted = !peer.searching && peer.is_running_out(now) && waited(SEARCH_PAUSE);
-        if wanted {
-            peer.searching = true;
-            peer.searched = Some(now.instant);
-        }
-        wanted
+        let turn = self.turn;
+        self.peers
+            .entry(*to)
+            .or_insert_with(|| Peer::new(now.instant, turn))
     }
 
     /// The way to a peer seems dead: its lease is suspect, and the leases are due for a look-up.
     pub(crate) fn suspect(&mut self, to: &Hash, now: Now) {
+        if self.outbound.is_empty() {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(to) else {
             return;
         };
@@ -209,7 +228,7 @@ impl Routes {
     }
 
     /// A look-up ended; `answer` tells the leases of the peer if it has some.
-    pub(crate) fn searched(&mut self, to: &Hash, answer: Option<&LookupAnswer>) {
+    pub(crate) fn searched(&mut self, to: &Hash, answer: Option<&LookupAnswer>, now: Now) {
         let Some(peer) = self.peers.get_mut(to) else {
             return;
         };
@@ -219,12 +238,23 @@ impl Routes {
                 gateway: lease.gateway,
                 tunnel: lease.tunnel,
             };
+            let before = std::mem::take(&mut peer.leases);
             peer.leases = answer
                 .leases
                 .iter()
                 .take(MAX_LEASES)
                 .map(|lease| (named(lease), lease.end))
                 .collect();
+            // A lease that is about to end is no longer told, and good to its end. It is used until a new
+            // one is known better.
+            if peer.suspect.is_none() {
+                for (lease, end) in before {
+                    let told = peer.leases.iter().any(|(id, _)| *id == lease);
+                    if !told && end > now.unix_ms && peer.leases.len() < MAX_LEASES {
+                        peer.leases.push((lease, end));
+                    }
+                }
+            }
             // The network may go on for a while to tell the leases of a session that is gone.
             peer.suspect = peer
                 .suspect
@@ -253,11 +283,25 @@ impl Peer {
             made_by: None,
             turn,
             used_lease: None,
+            recent: VecDeque::new(),
             suspect: None,
             searching: false,
             searched: None,
             used: now,
         }
+    }
+
+    /// Takes note that a look-up begins, unless one is under way or began less than `pause` ago.
+    fn begin_search(&mut self, now: Now, pause: Duration) -> bool {
+        let recent = self
+            .searched
+            .is_some_and(|at| now.instant.saturating_duration_since(at) < pause);
+        if self.searching || recent {
+            return false;
+        }
+        self.searching = true;
+        self.searched = Some(now.instant);
+        true
     }
 
     fn alive(&self, now: Now) -> impl Iterator<Item = (LeaseId, u64)> {
@@ -335,6 +379,8 @@ const MAX_PEERS: usize = 1024;
 const MAX_LEASES: usize = 16;
 /// Pairs told to the machine, which considers no more.
 const MAX_PAIRS: usize = 16;
+/// Pairs that the machine may be using, one for each way at once and their successors.
+const MAX_RECENT: usize = 8;
 /// Leases that end sooner are replaced in time. Chosen above the minute in which the machine gets to
 /// know a successor, and the time that a look-up takes.
 const LEASE_MARGIN_MS: u64 = 90_000;
@@ -343,6 +389,8 @@ const LEASE_MARGIN_MS: u64 = 90_000;
 const SUSPICION: Duration = Duration::from_secs(60);
 /// Pause between two look-ups of the same peer, unless its way seems dead.
 const SEARCH_PAUSE: Duration = Duration::from_secs(5);
+/// The same where the link shows no paths: a peer that is gone is not worth more of the network's time.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 #[path = "routes/tests.rs"]

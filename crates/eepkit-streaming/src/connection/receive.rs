@@ -291,7 +291,7 @@ impl Connection {
             self.timers.stop(Timer::Reorder);
         }
         if tells_all {
-            self.detect_lost_tail(peer, &mut batch, through);
+            self.detect_lost_tail(now, peer, &mut batch, through);
         }
         peer.finish(now, &batch);
         self.check_ways(now, peer);
@@ -373,7 +373,13 @@ impl Connection {
 
     /// What was sent long before a packet that has just arrived, such as a probe, and has not arrived
     /// itself, is lost, even if nothing beyond it has arrived that would show it missing.
-    fn detect_lost_tail(&mut self, peer: &mut Peer, batch: &mut AckBatch, through: u32) {
+    fn detect_lost_tail(
+        &mut self,
+        now: Instant,
+        peer: &mut Peer,
+        batch: &mut AckBatch,
+        through: u32,
+    ) {
         let end = self.send.oldest() + self.send.span();
         for seq in through.saturating_add(1)..end {
             let stamp = match self.send.segment(seq) {
@@ -381,9 +387,13 @@ impl Connection {
                 _ => None,
             };
             let Some(stamp) = stamp else { continue };
-            // In the order of sending, so that the first that is too young ends it, nearly always at once.
-            if !peer.proves_lost(batch, &stamp) {
-                return;
+            if !peer.proves_lost(now, &stamp) {
+                // In the order of sending, so that the first that is too young ends it, nearly always at
+                // once.
+                if peer.keeps_order() || peer.is_newest(&stamp) {
+                    return;
+                }
+                continue;
             }
             if self.send.mark_lost(seq) {
                 peer.lost(batch, &stamp);

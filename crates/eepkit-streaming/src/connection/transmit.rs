@@ -124,11 +124,10 @@ impl Connection {
         if state == State::Acked {
             return None;
         }
+        let before = segment.stamp.filter(|_| state == State::InFlight);
         let stamp = match state {
-            in_flight if attempt > 0 => {
-                peer.on_probe(cx.now, attempt, in_flight == State::InFlight)
-            }
-            State::InFlight => peer.on_resent(cx.now),
+            _ if attempt > 0 => peer.on_probe(cx.now, attempt, before.as_ref()),
+            State::InFlight => peer.on_resent(cx.now, before.as_ref()),
             _ => peer.on_sent(cx.now, cx.dampening),
         };
         let packet = if syn || close {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use eepkit_wire::Destination;
+use eepkit_wire::{Destination, Hash};
 
 use super::{
     Endpoint, Incoming, Ports, Read, Stats, StreamId, StreamInfo, Way, incoming::Listener,
@@ -14,7 +14,7 @@ use crate::{
     peer::Peer,
 };
 #[cfg(doc)]
-use crate::{Event, Transmit};
+use crate::{EndpointConfig, Event, Transmit};
 
 impl Endpoint {
     /// Opens a stream to `to`. [`Event::Connected`] or [`Event::Closed`] follows; data may be
@@ -248,8 +248,9 @@ impl Endpoint {
     }
 
     /// Tells all the ways to `to` that there are now, the best first, where the router shows them. One
-    /// of them is used as long as it works; [`Transmit::path`] says which. Round-trip time and window
-    /// are kept when that changes. Returns `false`, and forgets them, where there was no stream to `to` so
+    /// of them is used as long as it works, or as many as [`EndpointConfig::ways`] says, of which no two
+    /// share a tunnel or a lease; [`Transmit::path`] says which. Round-trip time and window are kept when
+    /// that changes. Returns `false`, and forgets them, where there was no stream to `to` so
     /// far.
     pub fn set_ways(&mut self, now: Instant, to: &Destination, ways: &[Way]) -> bool {
         let now = self.advance(now);
@@ -259,6 +260,27 @@ impl Endpoint {
         };
         peer.set_ways(now, ways);
         true
+    }
+
+    /// Tells that the leases of `to` were looked up anew, as [`Event::PeerStalled`] asks for: streams that
+    /// wait for an answer try again at once, before they have to take the silence for more than that of a
+    /// tunnel.
+    pub fn leases_renewed(&mut self, now: Instant, to: &Hash) {
+        let now = self.advance(now);
+        let Some(peer) = self.by_hash.get(to).copied() else {
+            return;
+        };
+        let slots: Vec<u32> = self
+            .streams
+            .iter()
+            .filter(|(_, _, connection)| connection.peer == peer)
+            .map(|(slot, _, _)| slot)
+            .collect();
+        for slot in slots {
+            self.with_stream(now, slot, |connection, cx, peer| {
+                connection.on_leases_renewed(cx.now, peer)
+            });
+        }
     }
 
     /// Closes all streams as [`Endpoint::shutdown`] does and takes no new ones. Those that have not

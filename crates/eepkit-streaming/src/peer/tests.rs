@@ -13,7 +13,7 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 fn peer(now: Instant) -> Peer {
     let keys =
         PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([1; 32])).unwrap();
-    Peer::new(now, keys.destination().clone(), &StreamConfig::default())
+    Peer::new(now, keys.destination().clone(), &StreamConfig::default(), 1)
 }
 
 fn acknowledge(peer: &mut Peer, now: Instant, stamp: Stamp, transmissions: u8, was_lost: bool) {
@@ -55,14 +55,14 @@ fn a_packet_that_was_only_late_widens_the_reordering_window() {
     let first = peer.on_sent(now, 1.0);
     let stamp = peer.on_sent(now, 1.0);
     acknowledge(&mut peer, now + MS(400), first, 1, false);
-    let before = peer.loss.window(peer.rtt.estimate());
+    let before = peer.lanes[0].loss.window(peer.rtt.estimate());
     let mut batch = peer.begin();
     peer.lost(&mut batch, &stamp);
     peer.finish(now + MS(400), &batch);
     assert_eq!(peer.in_flight(), 0);
     acknowledge(&mut peer, now + MS(420), stamp, 1, true);
     assert_eq!(peer.in_flight(), 0);
-    assert!(peer.loss.window(peer.rtt.estimate()) > before);
+    assert!(peer.lanes[0].loss.window(peer.rtt.estimate()) > before);
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn streams_that_time_out_together_are_one_event() {
     for _ in 0..6 {
         peer.on_sent(now, 1.0);
     }
-    peer.on_timeout(now + MS(9000), 3);
+    peer.on_timeout(now + MS(9000), &[3, 0, 0, 0]);
     let window = peer.window();
-    peer.on_timeout(now + MS(9001), 3);
+    peer.on_timeout(now + MS(9001), &[3, 0, 0, 0]);
     assert_eq!(peer.window(), window);
     assert_eq!(peer.in_flight(), 0);
 }

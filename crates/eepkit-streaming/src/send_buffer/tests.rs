@@ -16,6 +16,7 @@ fn stamp() -> Stamp {
         delivered_at: now,
         first_sent: now,
         path: 0,
+        lane: 0,
         app_limited: false,
     }
 }

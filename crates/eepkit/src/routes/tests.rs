@@ -66,12 +66,16 @@ fn pinned(way: Way) -> (u64, u32) {
 
 /// Routes with two tunnels, and a peer with two leases.
 fn known() -> (Routes, Destination, Hash) {
+    with_leases(&[(10, 600), (11, 600)])
+}
+
+fn with_leases(leases: &[(u32, u64)]) -> (Routes, Destination, Hash) {
     let (mut routes, destination) = (Routes::default(), peer());
     let hash = destination.hash();
     routes.on_event(&up(1, 600));
     routes.on_event(&up(2, 600));
     assert!(routes.wants_search(&hash, at(0)));
-    routes.searched(&hash, Some(&answer(&destination, &[(10, 600), (11, 600)])));
+    routes.searched(&hash, Some(&answer(&destination, leases)), at(0));
     (routes, destination, hash)
 }
 
@@ -135,8 +139,7 @@ fn a_suspect_lease_comes_last_and_is_searched_anew() {
 
 #[test]
 fn a_search_that_fails_is_repeated_while_the_way_is_suspect() {
-    let (mut routes, destination, hash) = known();
-    routes.searched(&hash, Some(&answer(&destination, &[(10, 600)])));
+    let (mut routes, destination, hash) = with_leases(&[(10, 600)]);
     pinned(route(&mut routes, &hash, at(1)));
     routes.suspect(&hash, at(1));
     assert_eq!(
@@ -145,10 +148,10 @@ fn a_search_that_fails_is_repeated_while_the_way_is_suspect() {
         "the only lease is suspect"
     );
     assert!(routes.wants_search(&hash, at(1)));
-    routes.searched(&hash, None);
+    routes.searched(&hash, None, at(2));
     assert!(!routes.wants_search(&hash, at(2)), "not all the time");
     assert!(routes.wants_search(&hash, at(7)));
-    routes.searched(&hash, Some(&answer(&destination, &[(20, 600)])));
+    routes.searched(&hash, Some(&answer(&destination, &[(20, 600)])), at(8));
     assert_eq!(pinned(route(&mut routes, &hash, at(8))).1, 20);
 }
 
@@ -157,10 +160,10 @@ fn leases_are_searched_before_the_last_one_ends() {
     let (mut routes, destination, hash) = known();
     assert!(!routes.wants_search(&hash, at(509)));
     assert!(routes.wants_search(&hash, at(511)));
-    routes.searched(&hash, None);
+    routes.searched(&hash, None, at(512));
     assert!(!routes.wants_search(&hash, at(512)), "not all the time");
     assert!(routes.wants_search(&hash, at(517)));
-    routes.searched(&hash, Some(&answer(&destination, &[(12, 900)])));
+    routes.searched(&hash, Some(&answer(&destination, &[(12, 900)])), at(518));
     routes.on_event(&up(4, 1200));
     assert_eq!(pinned(route(&mut routes, &hash, at(601))).1, 12);
 }
@@ -199,4 +202,56 @@ fn peers_are_bounded() {
         routes.wants_search(&Hash::of(&number.to_be_bytes()), at(u64::from(number)));
     }
     assert_eq!(routes.peers.len(), MAX_PEERS);
+}
+
+#[test]
+fn a_lease_that_is_no_longer_told_is_good_to_its_end() {
+    let (mut routes, destination, hash) = known();
+    let before = routes.pairs(&hash, at(1)).expect("known");
+    pinned(routes.route(&hash, before[0].id, at(1)));
+    let newer = answer(&destination, &[(20, 900), (21, 900)]);
+    routes.searched(&hash, Some(&newer), at(540));
+    let after = routes.pairs(&hash, at(540)).expect("changed");
+    assert_eq!(after.len(), 2 * 4);
+    assert!(after.iter().any(|pair| pair.id == before[0].id));
+    // One that is suspect is not.
+    routes.suspect(&hash, at(550));
+    routes.searched(&hash, Some(&newer), at(551));
+    assert_eq!(routes.pairs(&hash, at(551)).expect("changed").len(), 2 * 2);
+}
+
+#[test]
+fn pairs_in_use_are_told_however_many_there_are() {
+    let leases: Vec<(u32, u64)> = (0..8).map(|number| (10 + number, 600)).collect();
+    let (mut routes, _, hash) = with_leases(&leases);
+    let before = routes.pairs(&hash, at(1)).expect("known");
+    assert_eq!(before.len(), 16);
+    for pair in [before[3], before[15]] {
+        pinned(routes.route(&hash, pair.id, at(1)));
+    }
+    for path in 3..10 {
+        routes.on_event(&up(path, 1200));
+    }
+    let after = routes.pairs(&hash, at(2)).expect("changed");
+    assert_eq!(after.len(), 16);
+    for pair in [before[3], before[15]] {
+        assert!(after.contains(&pair), "{pair:?}");
+    }
+}
+
+#[test]
+fn without_paths_leases_are_looked_up_when_a_peer_falls_silent_but_not_all_the_time() {
+    let mut routes = Routes::default();
+    let hash = peer().hash();
+    routes.suspect(&hash, at(0));
+    assert!(routes.wants_refresh(&hash, at(0)));
+    assert!(!routes.wants_refresh(&hash, at(20)), "one at a time");
+    routes.searched(&hash, None, at(20));
+    assert!(routes.wants_refresh(&hash, at(20)));
+    routes.searched(&hash, None, at(21));
+    routes.suspect(&hash, at(29));
+    assert!(!routes.wants_refresh(&hash, at(29)));
+    assert!(routes.wants_refresh(&hash, at(30)));
+    routes.on_event(&up(1, 600));
+    assert!(!routes.wants_refresh(&hash, at(99)));
 }

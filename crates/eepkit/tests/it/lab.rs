@@ -123,7 +123,7 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
 }
 
 /// The byte at a place of the endless text that [`send`] writes and [`receive`] expects.
-fn pattern(at: u64) -> u8 {
+pub(crate) fn pattern(at: u64) -> u8 {
     // Neither the packet size nor a power of two is a period of it.
     ((at ^ (at >> 8) ^ (at >> 16)).wrapping_mul(167) % 251) as u8
 }

@@ -8,6 +8,7 @@ mod datagrams;
 mod errors;
 mod lab;
 mod listening;
+mod paths;
 mod privacy;
 mod sessions;
 mod streams;

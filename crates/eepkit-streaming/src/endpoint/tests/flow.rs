@@ -1,5 +1,5 @@
 use super::*;
-use crate::{EndpointConfig, InactivityAction, Profile};
+use crate::{EndpointConfig, InactivityAction, Profile, testing::scenario::World};
 
 fn small_receiver(bytes: usize) -> EndpointConfig {
     EndpointConfig {
@@ -243,4 +243,54 @@ fn the_outbound_speed_is_kept() {
     let ids = pair.connect_with(&config);
     let took = pair.transfer(ids, 200_000, SECONDS(60));
     assert!(took >= SECONDS(9) && took <= SECONDS(13), "{took:?}");
+}
+
+#[test]
+fn the_send_rate_is_kept_over_all_peers_and_shared_between_them() {
+    let mut world = World::new(3);
+    let config = EndpointConfig {
+        max_send_rate: Some(100_000),
+        ..EndpointConfig::default()
+    };
+    let sender = world.side(config);
+    let there = world.link(LinkConfig::delay(MS(100)));
+    let back = world.link(LinkConfig::delay(MS(100)));
+    world.route(sender, 0, there);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let receiver = world.side(EndpointConfig::default());
+        world.route(receiver, 0, back);
+        world.sides[receiver].endpoint.listen(0, 1).unwrap();
+        let id = world.connect(sender, receiver, &StreamConfig::default());
+        streams.push((id, receiver, Transfer::new(u64::MAX), None));
+    }
+    let end = world.now + SECONDS(60);
+    world.drain(sender);
+    world.run(end, |world, side| {
+        for (id, receiver, transfer, accepted) in &mut streams {
+            let now = world.now;
+            if side == sender {
+                transfer.write(&mut world.sides[sender].endpoint, now, *id);
+                world.drain(sender);
+            } else if side == *receiver {
+                let endpoint = &mut world.sides[side].endpoint;
+                if let Some(incoming) = endpoint.accept(now, 0) {
+                    *accepted = Some(incoming.id);
+                }
+                if let Some(id) = *accepted {
+                    transfer.read(endpoint, now, id);
+                }
+                world.sides[side].events.clear();
+                world.drain(side);
+            }
+        }
+    });
+    let sent: Vec<u64> = streams
+        .iter()
+        .map(|(id, ..)| world.sides[sender].endpoint.info(*id).unwrap().packets_sent)
+        .collect();
+    let bytes: u64 = sent.iter().sum::<u64>() * (1812 + 24);
+    assert!((5_700_000..=6_100_000).contains(&bytes), "{bytes}");
+    let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
+    assert!(most - least < most / 10, "{sent:?}");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Effort, Measured, Row, Unit,
-    bulk::{LONG, Path},
+    bulk::{LONG, Path, cost, limit},
     world::{Flow, World},
 };
 use crate::{EndpointConfig, StreamConfig, Way, testing::Loss};
@@ -90,6 +90,86 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
     (flow.transfer.received as f64, flow.resent(&world))
 }
 
+/// Narrow tunnels that share neither end nor beginning, each of them longer than the last by `step_ms`;
+/// `ways` of them are used at once. The way back is the last link.
+fn narrow(tunnels: u64, ways: u8, step_ms: u64, seed: u8) -> (World, Flow) {
+    let mut world = World::new(seed);
+    let a = world.side(EndpointConfig {
+        ways,
+        ..EndpointConfig::default()
+    });
+    let b = world.side(EndpointConfig::default());
+    let (there, back) = NARROW.links();
+    for number in 1..=tunnels {
+        let mut there = there.clone();
+        there.delay += Duration::from_millis(step_ms * (number - 1));
+        let link = world.link(there);
+        world.route(a, number, link);
+    }
+    world.route(a, 0, 0);
+    let back = world.link(back);
+    world.route(b, 0, back);
+    let flow = Flow::open(&mut world, (a, b), u64::MAX, &StreamConfig::default());
+    let to = world.sides[b].endpoint.destination().clone();
+    let all: Vec<Way> = (1..=tunnels)
+        .map(|number| Way {
+            id: number,
+            outbound: number,
+            lease: number,
+            expires: None,
+        })
+        .collect();
+    world.sides[a].endpoint.set_ways(world.now, &to, &all);
+    (world, flow)
+}
+
+/// Payload that arrives in order over several tunnels.
+fn together(tunnels: u64, ways: u8, step_ms: u64, effort: Effort) -> Measured {
+    effort.mean(|seed| {
+        let span = effort.length(MINUTES);
+        let (mut world, mut flow) = narrow(tunnels, ways, step_ms, seed);
+        let began = world.now;
+        world.run(began + span, |world, side| flow.advance(world, side));
+        let received = flow.transfer.received;
+        Measured {
+            value: received as f64 / span.as_secs_f64() / 1e6,
+            resent: flow.resent(&world),
+            ..cost(&world, &NARROW, received)
+        }
+    })
+}
+
+/// The longest that nothing arrives in order after one of three tunnels in use went silent.
+fn one_of_three_dies(seed: u8) -> Measured {
+    let (mut world, mut flow) = narrow(3, 3, 40, seed);
+    let began = world.now;
+    world.run(began + Duration::from_secs(20), |world, side| {
+        flow.advance(world, side)
+    });
+    world.links[1].config.loss = Loss::All;
+    flow.longest_stall = Duration::ZERO;
+    let before = flow.transfer.received;
+    let span = Duration::from_secs(60);
+    let end = world.now + span;
+    world.run(end, |world, side| flow.advance(world, side));
+    let goodput = (flow.transfer.received - before) as f64 / span.as_secs_f64() / 1e6;
+    Measured {
+        value: flow.longest_stall.as_secs_f64(),
+        resent: flow.resent(&world),
+        // Of what the other two bear.
+        share: limit(&NARROW).map(|limit| 100.0 * goodput / (2.0 * limit)),
+        ..Measured::default()
+    }
+}
+
+const NARROW: Path = Path {
+    rtt_ms: 600,
+    rate: Some(1e6 / 3.0),
+    loss: 0.005,
+    ..LONG
+};
+const MINUTES: Duration = Duration::from_secs(120);
+
 const MIDDLE: Path = Path {
     rtt_ms: 600,
     ..LONG
@@ -125,5 +205,50 @@ pub(super) const ROWS: &[Row] = &[
                 }
             })
         },
+    },
+    Row {
+        number: "14m",
+        scenario: ".6 s, three tunnels of .33 MB/s, one used",
+        unit: Unit::Goodput,
+        limit: Some(0.292),
+        others: ["", "", ""],
+        target: 0.26,
+        run: |effort| together(3, 1, 40, effort),
+    },
+    Row {
+        number: "14m",
+        scenario: ".6 s, two tunnels of .33 MB/s together",
+        unit: Unit::Goodput,
+        limit: Some(0.585),
+        others: ["", "", ""],
+        target: 0.53,
+        run: |effort| together(2, 2, 40, effort),
+    },
+    Row {
+        number: "14m",
+        scenario: ".6 s, three tunnels of .33 MB/s together",
+        unit: Unit::Goodput,
+        limit: Some(0.877),
+        others: ["", "", ""],
+        target: 0.79,
+        run: |effort| together(3, 3, 40, effort),
+    },
+    Row {
+        number: "14m",
+        scenario: "the three of .6, .75 and .9 s",
+        unit: Unit::Goodput,
+        limit: Some(0.877),
+        others: ["", "", ""],
+        target: 0.79,
+        run: |effort| together(3, 3, 150, effort),
+    },
+    Row {
+        number: "14d",
+        scenario: "one of the three dies: longest stall",
+        unit: Unit::Seconds,
+        limit: Some(0.6),
+        others: ["", "", ""],
+        target: 2.0,
+        run: |effort| effort.mean(one_of_three_dies),
     },
 ];

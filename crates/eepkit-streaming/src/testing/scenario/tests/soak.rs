@@ -36,10 +36,14 @@ struct Soak {
 }
 
 impl Soak {
-    fn new() -> Self {
+    fn new(ways: u8) -> Self {
         let mut world = World::new(7);
-        let a = world.side(EndpointConfig::default());
-        let b = world.side(EndpointConfig::default());
+        let config = EndpointConfig {
+            ways,
+            ..EndpointConfig::default()
+        };
+        let a = world.side(config.clone());
+        let b = world.side(config);
         for number in 0..TUNNELS {
             for side in [a, b] {
                 let link = world.link(link());
@@ -109,7 +113,16 @@ impl Soak {
 
 #[test]
 fn an_hour_of_trouble_ends_nothing_and_leaks_nothing() {
-    let mut soak = Soak::new();
+    an_hour_of_trouble(1);
+}
+
+#[test]
+fn an_hour_of_trouble_over_two_ways_at_once_ends_nothing_either() {
+    an_hour_of_trouble(2);
+}
+
+fn an_hour_of_trouble(ways: u8) {
+    let mut soak = Soak::new(ways);
     soak.run(5);
     for tenth in 0..6 {
         let before = soak.received();
