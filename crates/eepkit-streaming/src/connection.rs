@@ -112,8 +112,9 @@ pub(crate) struct Connection {
     clues: Option<Box<Clues>>,
     pub(crate) timers: TimerTable,
     pub(crate) notices: Notices,
-    /// Payload of our packets in bytes, after negotiation.
+    /// Payload of our packets in bytes, and the most that it may be, after negotiation.
     mtu: usize,
+    full_mtu: usize,
 
     /// SYN, or its answer, must be sent now.
     syn_due: bool,
@@ -220,6 +221,7 @@ impl Connection {
             timers: TimerTable::default(),
             notices: Notices::default(),
             mtu,
+            full_mtu: mtu,
             syn_due: false,
             ack_due: false,
             reset_due: false,

@@ -52,6 +52,8 @@ pub(crate) struct Peer {
     /// What the application lets be sent (`i2p.streaming.maxOutboundSpeed`).
     pub(crate) cap: Cap,
     last_loss: Option<Instant>,
+    /// Share of packets that are lost, over the last some hundred.
+    loss_share: f64,
     last_timeout: Option<Instant>,
     last_stall: Option<Instant>,
     /// Streams that exist.
@@ -118,7 +120,8 @@ pub(crate) struct AckBatch {
     /// Position of the newest packet, and position and time of the newest that was sent once.
     newest: Option<u64>,
     newest_once: Option<(u64, Instant)>,
-    lost: bool,
+    acked: u32,
+    lost: u32,
 }
 
 impl AckBatch {
@@ -153,6 +156,7 @@ impl Peer {
             dealt: now,
             cap: Cap::new(now, config.max_outbound_speed),
             last_loss: None,
+            loss_share: 0.0,
             last_timeout: None,
             last_stall: None,
             streams: 0,
@@ -351,6 +355,7 @@ impl Peer {
         self.on_switch(now, index, switched);
         let lane = &mut self.lanes[index];
         lane.acked(now, packet, self.next_order);
+        batch.acked += 1;
         batch.newest = batch.newest.max(Some(stamp.order));
         if once
             && stamp.path == lane.cursor.active()
@@ -392,11 +397,15 @@ impl Peer {
     pub(crate) fn lost(&mut self, batch: &mut AckBatch, stamp: &Stamp) {
         let index = self.lane_of(stamp);
         self.lanes[index].lost(stamp);
-        batch.lost = true;
+        batch.lost += 1;
     }
 
     pub(crate) fn finish(&mut self, now: Instant, batch: &AckBatch) {
-        if batch.lost {
+        let lost = f64::from(batch.lost);
+        let fate_known = lost + f64::from(batch.acked);
+        self.loss_share += (lost - self.loss_share * fate_known) / LOSS_SPAN;
+        self.loss_share = self.loss_share.clamp(0.0, 1.0);
+        if batch.lost > 0 {
             self.last_loss = Some(now);
         }
         for index in 0..self.lanes.len() {
@@ -448,6 +457,11 @@ impl Peer {
     pub(crate) fn is_lossy(&self, now: Instant) -> bool {
         self.last_loss
             .is_some_and(|lost| now.saturating_duration_since(lost) < LOSS_MEMORY)
+    }
+
+    /// Share of packets that are lost.
+    pub(crate) const fn loss_share(&self) -> f64 {
+        self.loss_share
     }
 
     /// Whether to report, now, that the peer seems to be unreachable; not too often.
@@ -619,6 +633,8 @@ impl Peer {
 /// So many packets of streams with little to send go before one of another stream waits no longer.
 /// Chosen so that bulk keeps a quarter at least.
 const MAX_SPARSE_IN_A_ROW: u8 = 3;
+/// Packets over which the share of lost ones is taken.
+const LOSS_SPAN: f64 = 256.0;
 /// How often lanes without a way look for one.
 const DEAL_SPACING: Duration = Duration::from_secs(1);
 /// A peer that lost packets this recently is sent to more carefully.

@@ -9,7 +9,7 @@ use crate::{
     CloseReason,
     ack::Arrival,
     clues::Clues,
-    config::{MIN_MTU, Profile},
+    config::{MIN_MTU, Profile, TWO_MESSAGES, fitting, tunnel_messages},
     kind::{JAVA_CHOKE, PeerKind},
     loss::Verdict,
     packet::{Identity, Packet},
@@ -125,8 +125,24 @@ impl Connection {
         peer.claims(kind);
         let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
         let theirs = theirs.max(MIN_MTU);
-        self.mtu = self.config.mtu().min(usize::from(theirs));
-        self.send.set_mtu(self.mtu);
+        self.full_mtu = fitting(self.config.mtu().min(usize::from(theirs)));
+        self.set_mtu(self.full_mtu);
+    }
+
+    fn set_mtu(&mut self, mtu: usize) {
+        self.mtu = mtu;
+        self.send.set_mtu(mtu);
+    }
+
+    /// Sends smaller packets while many tunnel messages are lost: a packet is lost with any of its own.
+    fn fit_mtu(&mut self, peer: &Peer) {
+        let messages = u32::try_from(tunnel_messages(self.mtu)).unwrap_or(u32::MAX);
+        let each = peer.loss_share() / f64::from(messages);
+        if each > MUCH_LOSS && self.mtu > TWO_MESSAGES {
+            self.set_mtu(TWO_MESSAGES);
+        } else if each < MUCH_LOSS / 2.0 && self.mtu < self.full_mtu {
+            self.set_mtu(self.full_mtu);
+        }
     }
 
     fn on_open_packet(
@@ -295,6 +311,9 @@ impl Connection {
         }
         peer.finish(now, &batch);
         self.check_ways(now, peer);
+        if self.full_mtu > TWO_MESSAGES {
+            self.fit_mtu(peer);
+        }
         if outcome.packets == 0 {
             return;
         }
@@ -545,6 +564,8 @@ impl Connection {
     }
 }
 
+/// Share of tunnel messages. Above it, what three or four in a packet save is lost again.
+const MUCH_LOSS: f64 = 0.015;
 /// Packets kept that overtook the answer to SYN. A peer sends at most its initial window so early.
 const MAX_EARLY: usize = 16;
 /// The peer's buffer never counts as smaller than this many packets.

@@ -9,11 +9,52 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use super::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
+const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
 fn peer(now: Instant) -> Peer {
+    peer_with(now, 1)
+}
+
+fn peer_with(now: Instant, lanes: usize) -> Peer {
     let keys =
         PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([1; 32])).unwrap();
-    Peer::new(now, keys.destination().clone(), &StreamConfig::default(), 1)
+    let to = keys.destination().clone();
+    Peer::new(now, to, &StreamConfig::default(), lanes)
+}
+
+fn way(id: u64) -> Way {
+    Way {
+        id,
+        outbound: id,
+        lease: id,
+        expires: None,
+    }
+}
+
+/// A peer with a lane on each of two ways, of half a second and of `longer`, and nothing on its way.
+fn two_lanes(start: Instant, longer: Duration) -> (Peer, Instant) {
+    let mut peer = peer_with(start, 4);
+    peer.set_ways(start, &[way(1), way(2)]);
+    let first = peer.on_sent(start, 1.0);
+    assert_eq!((first.lane, first.path), (0, 1), "before anything is known");
+    let mut now = start + MS(500);
+    acknowledge(&mut peer, now, first, 1, false);
+    // The way that is full leaves it to the other.
+    for _ in 0..3 {
+        let mut stamps = Vec::new();
+        while peer.gate(now) != Gate::Full {
+            match peer.gate(now) {
+                Gate::At(at) => now = at,
+                _ => stamps.push(peer.on_sent(now, 1.0)),
+            }
+        }
+        for stamp in stamps {
+            let arrives = stamp.sent + if stamp.path == 1 { MS(500) } else { longer };
+            now = now.max(arrives);
+            acknowledge(&mut peer, arrives, stamp, 1, false);
+        }
+    }
+    (peer, now + SECONDS(1))
 }
 
 fn acknowledge(peer: &mut Peer, now: Instant, stamp: Stamp, transmissions: u8, was_lost: bool) {
@@ -99,4 +140,77 @@ fn streams_that_time_out_together_are_one_event() {
     peer.on_timeout(now + MS(9001), &[3, 0, 0, 0]);
     assert_eq!(peer.window(), window);
     assert_eq!(peer.in_flight(), 0);
+}
+
+#[test]
+fn a_packet_takes_the_shortest_way_that_has_room() {
+    let (mut peer, mut now) = two_lanes(Instant::now(), MS(600));
+    assert_eq!(peer.on_sent(now, 1.0).path, 1);
+    let mut paths = Vec::new();
+    while peer.gate(now) != Gate::Full {
+        match peer.gate(now) {
+            Gate::At(at) => now = at,
+            _ => paths.push(peer.on_sent(now, 1.0).path),
+        }
+    }
+    assert!(paths.contains(&1) && paths.contains(&2), "{paths:?}");
+    assert_eq!(peer.in_flight(), peer.window());
+}
+
+#[test]
+fn a_way_on_which_too_much_would_be_overtaken_carries_one_packet_at_a_time() {
+    let (mut peer, mut now) = two_lanes(Instant::now(), SECONDS(20));
+    let mut paths = Vec::new();
+    for _ in 0..100 {
+        match peer.gate(now) {
+            Gate::At(at) => now = at,
+            Gate::Open => paths.push(peer.on_sent(now, 1.0).path),
+            Gate::Full => break,
+        }
+    }
+    let few = paths.iter().filter(|path| **path == 2).count();
+    assert!(paths.len() > 20 && few <= 1, "{paths:?}");
+}
+
+#[test]
+fn packets_of_a_silent_lane_are_lost_by_time_and_the_lane_is_left_after_three() {
+    let (mut peer, mut now) = two_lanes(Instant::now(), MS(600));
+    let mut stamps = Vec::new();
+    while peer.gate(now) != Gate::Full {
+        match peer.gate(now) {
+            Gate::At(at) => now = at,
+            _ => stamps.push(peer.on_sent(now, 1.0)),
+        }
+    }
+    let (heard, silent): (Vec<Stamp>, Vec<Stamp>) =
+        stamps.into_iter().partition(|stamp| stamp.path == 1);
+    assert!(silent.len() > 3);
+    let last = heard.last().copied().unwrap();
+    acknowledge(&mut peer, last.sent + MS(500), last, 1, false);
+    let missing = silent[0];
+    let Verdict::Wait(at) = peer.judge(missing.sent + MS(600), &missing) else {
+        panic!("it may still come");
+    };
+    assert!(at < missing.sent + SECONDS(2), "{:?}", at - missing.sent);
+    assert_eq!(peer.judge(at, &missing), Verdict::Lost);
+    let mut batch = peer.begin();
+    for stamp in &silent[..3] {
+        peer.lost(&mut batch, stamp);
+    }
+    let before = peer.failures().0;
+    peer.finish(at, &batch);
+    assert_eq!(peer.failures(), (before + 1, 2));
+    let mut batch = peer.begin();
+    for stamp in &silent[3..] {
+        peer.lost(&mut batch, stamp);
+    }
+    peer.finish(at, &batch);
+    // There is no other way, so the first one carries everything; a minute later the second is tried.
+    assert_eq!(peer.on_sent(at, 1.0).path, 1);
+    let later = at + SECONDS(61);
+    peer.on_sent(later, 1.0);
+    let tried = (0..40)
+        .filter(|_| peer.on_sent(later, 1.0).path == 2)
+        .count();
+    assert_eq!(tried, 2, "carefully");
 }

@@ -286,3 +286,27 @@ fn a_thousand_streams_at_once_all_arrive() {
         0
     );
 }
+
+#[test]
+fn large_packets_are_sent_while_little_is_lost() {
+    let config = EndpointConfig {
+        stream: StreamConfig {
+            max_message_size: 4000,
+            ..StreamConfig::default()
+        },
+        ..EndpointConfig::default()
+    };
+    let mut pair = Pair::with_config(LinkConfig::delay(MS(50)), config.clone(), config.clone(), 1);
+    let ids = pair.connect_with(&config.stream);
+    let mtu = |pair: &Pair| pair.a.endpoint.info(ids.0).unwrap().mtu;
+    // Three tunnel messages and a full fourth one.
+    assert_eq!(mtu(&pair), 3804);
+    pair.transfer(ids, 1_000_000, SECONDS(60));
+    assert_eq!(mtu(&pair), 3804);
+    pair.ab.config.loss = Loss::Random(0.1);
+    pair.transfer(ids, 4_000_000, SECONDS(300));
+    assert_eq!(mtu(&pair), 1812);
+    pair.ab.config.loss = Loss::None;
+    pair.transfer(ids, 4_000_000, SECONDS(300));
+    assert_eq!(mtu(&pair), 3804);
+}
