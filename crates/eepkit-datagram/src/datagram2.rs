@@ -38,10 +38,11 @@ pub enum Dialect {
     /// As it is written: the hash of the receiver is signed along.
     #[default]
     Specified,
-    /// i2pd 2.56 to 2.58 signs its own hash in place of the receiver's. Such a packet is right for
+    /// i2pd 2.58 signs its own hash in place of the receiver's. Such a packet is right for
     /// every receiver.
     I2pd,
-    /// emissary-core 0.4.0 writes the two bytes of the flags in the other order.
+    /// emissary-core 0.4.0 writes the two bytes of the flags in the other order. It takes no
+    /// Datagram2 itself: in this dialect, one ends its session with a panic.
     Emissary,
 }
 

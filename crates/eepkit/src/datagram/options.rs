@@ -99,7 +99,8 @@ impl DatagramOptions {
     }
 
     /// Writes Datagram2 as this software understands it, for peers that understand nothing else;
-    /// as specified by default.
+    /// as specified by default. i2pd takes what is specified, too, where it knows the lease set of
+    /// this session; emissary takes nothing.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
