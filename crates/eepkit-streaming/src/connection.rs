@@ -418,7 +418,10 @@ impl Connection {
     }
 
     /// The peer sent its first packet again: our answer was lost, or is late.
-    pub(crate) fn on_repeated_syn(&mut self, now: Instant) {
+    pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &Peer) {
+        if let Some(clues) = self.clues(peer) {
+            clues.on_syn(now);
+        }
         let recent = now.saturating_duration_since(self.last_activity) < MIN_REPEAT_SPACING;
         if self.phase == Phase::Open && self.packets_sent > 0 && !recent {
             self.last_activity = now;

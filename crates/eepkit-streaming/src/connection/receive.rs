@@ -30,6 +30,9 @@ impl Connection {
     ) {
         self.packets_received += 1;
         self.learn_from_syn(peer, packet);
+        if let Some(clues) = self.clues(peer) {
+            clues.on_syn(cx.now);
+        }
         self.insert(cx, peer, packet, bytes);
     }
 
@@ -477,8 +480,8 @@ impl Connection {
             self.notices.add(Notices::READABLE);
         }
         let initiator = self.initiator;
-        if let Some(rtt) = peer.rtt.smoothed()
-            && let Some(clues) = self.clues(peer)
+        let rtt = peer.rtt.smoothed();
+        if let Some(clues) = self.clues(peer)
             && clues.on_packet(cx.now, packet.seq(), rtt, initiator)
         {
             peer.recognise();

@@ -257,8 +257,8 @@ impl Endpoint {
         });
         if let Some(slot) = known {
             self.stats.duplicates += 1;
-            self.with_stream(now, slot, |connection, cx, _| {
-                connection.on_repeated_syn(cx.now)
+            self.with_stream(now, slot, |connection, cx, peer| {
+                connection.on_repeated_syn(cx.now, peer)
             });
             return true;
         }
