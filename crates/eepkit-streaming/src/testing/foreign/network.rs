@@ -9,7 +9,8 @@ use super::{
     Foreign, Software,
 };
 use crate::{
-    EndpointConfig, Event, PeerKind, Ports, Read, Received, StreamId, StreamInfo, packet::Packet,
+    EndpointConfig, Event, PeerKind, Ports, Read, Received, StreamId, StreamInfo, Way,
+    packet::Packet,
 };
 
 /// Whose software stands at one end of a flow.
@@ -211,24 +212,26 @@ impl End {
     }
 
     /// Everything it wants to send. Returns whether it accepted a stream.
-    fn drain(&mut self, now: Instant, mut send: impl FnMut(Bytes)) -> bool {
+    ///
+    /// `send` is told the packet and the way that it takes, which only ours chooses.
+    fn drain(&mut self, now: Instant, mut send: impl FnMut(Bytes, u64)) -> bool {
         match self {
             Self::Ours { side, stream } => {
-                side.drain(now, |transmit| send(transmit.packet));
+                side.drain(now, |transmit| send(transmit.packet, transmit.path));
                 let incoming = side
                     .events
                     .drain(..)
                     .any(|event| matches!(event, Event::Incoming { .. }));
                 if incoming && stream.is_none() {
                     *stream = side.endpoint.accept(now, 0).map(|incoming| incoming.id);
-                    side.drain(now, |transmit| send(transmit.packet));
+                    side.drain(now, |transmit| send(transmit.packet, transmit.path));
                     return stream.is_some();
                 }
                 false
             }
             Self::Theirs(foreign) => {
                 while let Some(packet) = foreign.transmit() {
-                    send(packet);
+                    send(packet, 0);
                 }
                 false
             }
@@ -236,6 +239,8 @@ impl End {
     }
 }
 
+/// The name of the second way.
+const BESIDE: u64 = 2;
 /// How often a slow reader reads.
 const READ_STEP: Duration = Duration::from_millis(100);
 
@@ -257,6 +262,8 @@ pub struct Network {
     /// The flows, in the order in which they were added.
     pub flows: Vec<Flow>,
     there: Link<Datagram>,
+    /// A second way there, for senders of ours.
+    beside: Option<Link<Datagram>>,
     back: Link<Datagram>,
     filter: Option<Filter>,
     seed: u64,
@@ -279,6 +286,7 @@ impl Network {
             now: start,
             flows: Vec::new(),
             there: Link::new(there, seed),
+            beside: None,
             back: Link::new(back, seed + 1000),
             filter: None,
             seed,
@@ -290,6 +298,11 @@ impl Network {
         let mut back = there.clone();
         back.rate = None;
         Self::new(there, back, seed)
+    }
+
+    /// Adds a second way there, which senders of ours that open streams from now on know of.
+    pub fn add_way(&mut self, link: LinkConfig) {
+        self.beside = Some(Link::new(link, self.seed + 2000));
     }
 
     /// Looks at every packet before the links do.
@@ -356,6 +369,7 @@ impl Network {
             start,
             flows,
             there,
+            beside,
             back,
             filter,
             ..
@@ -376,9 +390,15 @@ impl Network {
             link.send_messages(now, Datagram { flow, packet }, messages);
         };
         loop {
-            flow.apply(now, start);
-            flow.sender.drain(now, |packet| pass(true, there, packet));
-            if !flow.receiver.drain(now, |packet| pass(false, back, packet)) {
+            flow.apply(now, start, beside.is_some());
+            flow.sender.drain(now, |packet, path| match beside {
+                Some(beside) if path == BESIDE => pass(true, beside, packet),
+                _ => pass(true, there, packet),
+            });
+            if !flow
+                .receiver
+                .drain(now, |packet, _| pass(false, back, packet))
+            {
                 return;
             }
         }
@@ -386,7 +406,9 @@ impl Network {
 
     /// Goes on to the next thing that happens, but not beyond `limit`; returns whether anything did.
     fn step(&mut self, limit: Instant) -> bool {
-        let mut next = self.there.next().into_iter().chain(self.back.next()).min();
+        let beside = self.beside.as_ref().and_then(Link::next);
+        let links = [self.there.next(), self.back.next(), beside];
+        let mut next = links.into_iter().flatten().min();
         for flow in &self.flows {
             let ends = [flow.sender.next(self.start), flow.receiver.next(self.start)];
             let begins = (!flow.begun).then(|| self.start + flow.plan.begins);
@@ -404,16 +426,10 @@ impl Network {
         self.now = self.now.max(next);
         let (now, start) = (self.now, self.start);
         let mut touched = vec![false; self.flows.len()];
-        for forward in [true, false] {
-            loop {
-                let link = if forward {
-                    &mut self.there
-                } else {
-                    &mut self.back
-                };
-                let Some(datagram) = link.receive(now) else {
-                    break;
-                };
+        let beside = self.beside.as_mut().map(|link| (link, true));
+        let links = [(&mut self.there, true), (&mut self.back, false)];
+        for (link, forward) in links.into_iter().chain(beside) {
+            while let Some(datagram) = link.receive(now) {
                 let Some(flow) = self.flows.get_mut(datagram.flow) else {
                     continue;
                 };
@@ -472,10 +488,10 @@ impl Network {
 
 impl Flow {
     /// What the applications at both ends do now.
-    fn apply(&mut self, now: Instant, start: Instant) {
+    fn apply(&mut self, now: Instant, start: Instant, two_ways: bool) {
         if now >= start + self.plan.begins && !self.begun {
             self.begun = true;
-            self.open(now, start);
+            self.open(now, start, two_ways);
         }
         self.write(now, start);
         if let Some(rate) = self.plan.read_rate {
@@ -493,7 +509,7 @@ impl Flow {
         }
     }
 
-    fn open(&mut self, now: Instant, start: Instant) {
+    fn open(&mut self, now: Instant, start: Instant, two_ways: bool) {
         let to = match &self.receiver {
             End::Ours { side, .. } => side.endpoint.destination().clone(),
             End::Theirs(foreign) => foreign.destination().clone(),
@@ -507,6 +523,15 @@ impl Flow {
                     .endpoint
                     .connect(now, &to, Ports::default(), &config.stream);
                 *stream = opened.ok();
+                if two_ways {
+                    let ways = [1, BESIDE].map(|id| Way {
+                        id,
+                        outbound: id,
+                        lease: id,
+                        expires: None,
+                    });
+                    side.endpoint.set_ways(now, &to, &ways);
+                }
             }
             End::Theirs(foreign) => foreign.open(now - start, &to),
         }

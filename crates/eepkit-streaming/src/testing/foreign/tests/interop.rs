@@ -360,3 +360,33 @@ fn no_other_implementation_is_ever_taken_for_our_own() {
         }
     }
 }
+
+#[test]
+fn two_ways_at_once_carry_twice_as_much_to_who_holds_enough_and_not_less_to_java() {
+    // A third of a megabyte per second over each; the second is a tenth of a second longer.
+    let narrow = LinkConfig::delay(MS(250))
+        .jitter(MS(10))
+        .rate(1e6 / 3.0 / 2056.0, 250)
+        .loss(0.005);
+    for software in Software::ALL {
+        let received = [1, 2].map(|ways| {
+            let config = EndpointConfig {
+                ways,
+                ..EndpointConfig::default()
+            };
+            let plan = Plan::new(Party::Ours(Box::new(config)), software);
+            let mut network = network(narrow.clone(), plan);
+            network.add_way(LinkConfig {
+                delay: MS(350),
+                ..narrow.clone()
+            });
+            network.run(SECONDS(120));
+            let model = network.flows[0].receiving_model();
+            assert!(model.is_some_and(|model| !model.is_dead()), "{software}");
+            network.flows[0].received
+        });
+        let more = received[1] as f64 / received[0] as f64;
+        let least = if software == Software::Java { 1.0 } else { 1.8 };
+        assert!(more > least, "{software}: {received:?}");
+    }
+}
