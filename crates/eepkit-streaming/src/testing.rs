@@ -19,8 +19,10 @@ use crate::{
 pub mod foreign;
 mod link;
 pub mod scenario;
+mod tcp;
 
 pub use link::{Link, LinkConfig, Loss, Waits};
+pub use tcp::TcpConfig;
 
 /// Keys that are the same for the same `seed`.
 ///

@@ -1,17 +1,19 @@
 //! A window that is steered by delay and bounded by a model of the path. The default of this crate.
 //!
-//! What decides here is how long packets wait in queues: the least round-trip time of the last round
-//! trip above the least ever. The window grows while that is short and shrinks while it is long. Loss
+//! What decides here is how long packets wait in queues: the median round-trip time of the last round
+//! trip above the least that it was. The window grows while that is short and shrinks while it is long. Loss
 //! alone changes nothing, because busy healthy hops drop up to 2 % and tunnels reorder; the window
 //! cannot run away all the same, because it is bounded by what is delivered.
 //!
 //! - Every sender keeps a few packets of its own waiting, whatever its share ([`QUEUED`]): who has less
 //!   of the path bears a longer queue, so that shares become equal.
-//! - The least round-trip time is only true if the queue was empty then. It is confirmed again and
+//! - That least is only true if the queue was empty then. It is confirmed again and
 //!   again by leaving the queue empty for a moment ([`Mode::Settle`]). All senders on a path see that
 //!   moment, count from it and so empty the queue together the next time: late-comers learn the truth.
 //! - Start-up doubles, then grows more slowly the larger the window is, because what it overshoots by
-//!   are packets, and more than 255 missing ones cannot be described by an acknowledgement.
+//!   are packets, and more than 255 missing ones cannot be described by an acknowledgement. It ends when
+//!   packets become late, but not later than in rounds that did not fill the path: where routers collect
+//!   small segments, thin traffic is later than much of it.
 
 use std::{
     collections::VecDeque,
@@ -19,6 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod delay;
+
+use self::delay::Delay;
 use super::{AckSample, Controller, ControllerFactory, LossEvent, WindowLimits, whole_packets};
 
 /// Makes controllers that keep queues short and take loss for normal. The default of this crate.
@@ -34,17 +39,13 @@ impl ControllerFactory for BandwidthConfig {
             rate: None,
             threshold: f64::INFINITY,
             bandwidth: MaxFilter::default(),
-            base: None,
-            base_seen: now,
+            delay: Delay::new(now),
             settles_missed: 0,
-            recent: VecDeque::new(),
-            last_samples: [Duration::ZERO; STARTUP_SAMPLES],
-            samples: 0,
-            jitter: Duration::ZERO,
             round: 0,
             round_end: 0,
             round_acked: 0,
             round_lost: 0,
+            round_began: now,
             deliveries: VecDeque::new(),
             full: 0.0,
             full_rounds: 0,
@@ -68,8 +69,6 @@ enum Mode {
         empty: Option<(Instant, Instant)>,
         /// The window to go on with.
         resume: f64,
-        /// The least round-trip time meanwhile.
-        least: Option<Duration>,
     },
 }
 
@@ -83,22 +82,15 @@ struct Bandwidth {
     /// Start-up ends at this window.
     threshold: f64,
     bandwidth: MaxFilter,
-    /// Round-trip time without a queue, and when it was last seen.
-    base: Option<Duration>,
-    base_seen: Instant,
+    delay: Delay,
     /// How often the queue was let run empty without seeing it.
     settles_missed: u32,
-    /// Round-trip times of the last round trip, those that can still be its minimum.
-    recent: VecDeque<(Instant, Duration)>,
-    last_samples: [Duration; STARTUP_SAMPLES],
-    samples: usize,
-    /// Smoothed difference between consecutive round-trip times.
-    jitter: Duration,
     round: u64,
     /// The round ends when a packet sent from here on is acknowledged.
     round_end: u64,
     round_acked: u32,
     round_lost: u32,
+    round_began: Instant,
     /// What had been delivered when, over the last quarter of a round trip; in start-up only.
     deliveries: VecDeque<(Instant, u64)>,
     /// Bandwidth at the last round of start-up that brought a quarter more, and rounds since.
@@ -111,88 +103,30 @@ struct Bandwidth {
 }
 
 impl Bandwidth {
-    fn base(&self) -> Duration {
-        self.base.unwrap_or_default()
-    }
-
     /// The product of bandwidth and delay, in packets.
     fn product(&self) -> f64 {
-        (self.bandwidth.get() * self.base().as_secs_f64()).max(MIN_PRODUCT)
+        (self.bandwidth.get() * self.delay.base().as_secs_f64()).max(MIN_PRODUCT)
     }
 
-    /// How long packets wait in queues: the best of the last round above the best ever.
-    fn queue(&self) -> Duration {
-        match (self.recent.front(), self.base) {
-            (Some((_, least)), Some(base)) => least.saturating_sub(base),
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// How long they should.
+    /// How long packets should wait in queues.
     fn target(&self) -> Duration {
-        let rtt = (self.base() + self.queue()).as_secs_f64();
+        let rtt = (self.delay.base() + self.delay.queue()).as_secs_f64();
         let own = (QUEUED * rtt / self.window).min(MAX_OWN_QUEUE.as_secs_f64());
-        (self.jitter * 5 / 3).clamp(QUEUE_FLOOR, MAX_JITTER) + Duration::from_secs_f64(own)
-    }
-
-    fn take_rtt(&mut self, now: Instant, rtt: Duration, smoothed: Duration) {
-        let near = rtt <= self.base() + BASE_TOLERANCE;
-        if self.base.is_none_or(|base| rtt < base) {
-            self.base = Some(rtt);
-        }
-        if near || self.base == Some(rtt) {
-            self.base_seen = now;
-            self.settles_missed = 0;
-        }
-        while self.recent.back().is_some_and(|(_, later)| *later >= rtt) {
-            self.recent.pop_back();
-        }
-        if self.recent.len() < MAX_RECENT {
-            self.recent.push_back((now, rtt));
-        }
-        while self.recent.len() > 1
-            && self
-                .recent
-                .front()
-                .is_some_and(|(at, _)| now.saturating_duration_since(*at) > smoothed)
-        {
-            self.recent.pop_front();
-        }
-        if self.samples > 0 {
-            let previous = self.last_samples[(self.samples - 1) % STARTUP_SAMPLES];
-            self.jitter = (self.jitter * 15 + previous.abs_diff(rtt)) / 16;
-        }
-        self.last_samples[self.samples % STARTUP_SAMPLES] = rtt;
-        self.samples += 1;
-    }
-
-    fn queue_seen_in_startup(&self) -> bool {
-        let Some(base) = self.base else { return false };
-        // Where packets overtake each other, some late ones in a row are nothing unusual: there the whole
-        // round must be late, and have enough of them.
-        let (needed, jitter) = if self.jitter > STARTUP_QUEUE / 2 {
-            if self.queue() < self.jitter.max(STARTUP_QUEUE) {
-                return false;
-            }
-            (STARTUP_SAMPLES, self.jitter)
-        } else {
-            (STARTUP_SAMPLES / 3, self.jitter * 3)
-        };
-        let limit = base + jitter.max(STARTUP_QUEUE).max(base / 32);
-        let newest = self.samples.saturating_sub(needed)..self.samples;
-        self.round >= 2
-            && self.samples >= needed
-            && newest
-                .into_iter()
-                .all(|sample| self.last_samples[sample % STARTUP_SAMPLES] > limit)
+        self.delay.noise() + Duration::from_secs_f64(own)
     }
 
     /// Takes stock at the end of a round.
     fn on_round(&mut self, sample: &AckSample) {
+        let took = sample.now.saturating_duration_since(self.round_began);
+        let delivered = f64::from(self.round_acked) / took.as_secs_f64().max(0.001);
+        let startup = self.mode == Mode::Startup;
+        self.delay
+            .end_round(startup, self.mode == Mode::Cruise, delivered);
+        self.round_began = sample.now;
         self.round_acked = 0;
         self.round_lost = 0;
-        let (queue, target) = (self.queue(), self.target());
-        if self.mode == Mode::Startup && sample.window_limited {
+        let (queue, target) = (self.delay.queue(), self.target());
+        if startup && sample.window_limited {
             if self.bandwidth.get() >= self.full * FULL_GROWTH {
                 self.full = self.bandwidth.get();
                 self.full_rounds = 0;
@@ -218,7 +152,7 @@ impl Bandwidth {
         let now = sample.now;
         self.deliveries.push_back((now, sample.delivered));
         let span = sample.smoothed_rtt / 4;
-        while self.deliveries.len() > MAX_RECENT
+        while self.deliveries.len() > MAX_DELIVERIES
             || self
                 .deliveries
                 .get(1)
@@ -259,8 +193,11 @@ impl Bandwidth {
 
     fn steer(&mut self, sample: &AckSample) {
         let now = sample.now;
-        let (queue, target) = (self.queue().as_secs_f64(), self.target().as_secs_f64());
-        let rtt = self.base().as_secs_f64() + queue;
+        let (queue, target) = (
+            self.delay.queue().as_secs_f64(),
+            self.target().as_secs_f64(),
+        );
+        let rtt = self.delay.base().as_secs_f64() + queue;
         let acked = f64::from(sample.acked);
         if queue <= target {
             if sample.window_limited {
@@ -284,8 +221,8 @@ impl Bandwidth {
                 return;
             }
         }
-        let patience = BASE_LIFETIME.max(self.base() * 8);
-        if now.saturating_duration_since(self.base_seen) > patience {
+        let patience = BASE_LIFETIME.max(self.delay.base() * 8);
+        if now.saturating_duration_since(self.delay.seen()) > patience {
             self.settle();
         }
     }
@@ -294,23 +231,26 @@ impl Bandwidth {
         self.mode = Mode::Settle {
             empty: None,
             resume: self.window,
-            least: None,
         };
-        let base = self.base().as_secs_f64();
-        let rtt = base + self.queue().as_secs_f64();
+        let base = self.delay.base().as_secs_f64();
+        let rtt = base + self.delay.queue().as_secs_f64();
         self.window *= SETTLE * base / rtt.max(base);
     }
 
     fn next_mode(&mut self, sample: &AckSample) {
         let now = sample.now;
         let in_flight = f64::from(sample.in_flight);
-        let base = self.base();
+        let base = self.delay.base();
         match self.mode {
             Mode::Startup => {
                 self.grow_in_startup(sample);
                 self.measure_in_startup(sample);
                 let full = self.full_rounds >= FULL_ROUNDS;
-                if full || self.queue_seen_in_startup() || self.loses_in_startup() {
+                let late = self.round >= 2
+                    && self
+                        .delay
+                        .fills_in_startup(self.window, self.full_rounds == 0);
+                if full || late || self.loses_in_startup() {
                     self.mode = Mode::Drain { since: now };
                     self.window = DRAIN * self.product();
                 } else if self.window >= self.threshold {
@@ -323,38 +263,22 @@ impl Bandwidth {
                 if (in_flight <= self.window && drained > base) || drained > base * 3 {
                     self.window = DRAINED * self.product();
                     self.begin_cruise();
-                    // What start-up measured is seldom too much and often too little.
-                    self.short_rounds = PATIENCE + 1;
+                    self.short_rounds = PATIENCE + SURE;
                 }
             }
             Mode::Cruise => self.steer(sample),
-            Mode::Settle {
-                mut empty,
-                resume,
-                mut least,
-            } => {
+            Mode::Settle { mut empty, resume } => {
                 if empty.is_none() && in_flight <= self.window + 1.0 {
                     empty = Some((now + base, now + base * 2));
-                }
-                if let (Some((from, _)), Some(rtt)) = (empty, sample.rtt)
-                    && now >= from
-                {
-                    least = Some(least.map_or(rtt, |least| least.min(rtt)));
                 }
                 if empty.is_some_and(|(from, _)| now >= from) && self.window < resume {
                     // What left meanwhile comes back from now on; what leaves now may queue again.
                     self.window = resume;
+                    self.delay.forget_recent();
                 }
-                if let (Some((_, until)), Some(least)) = (empty, least)
-                    && now >= until
-                {
-                    self.end_settle(now, least);
-                } else {
-                    self.mode = Mode::Settle {
-                        empty,
-                        resume,
-                        least,
-                    };
+                self.mode = Mode::Settle { empty, resume };
+                if empty.is_some_and(|(_, until)| now >= until) {
+                    self.end_settle(now);
                 }
             }
         }
@@ -368,18 +292,21 @@ impl Bandwidth {
         self.full_rounds = 0;
         self.short_rounds = 0;
         self.long_from = None;
-        self.recent.clear();
+        self.delay.forget_recent();
     }
 
-    fn end_settle(&mut self, now: Instant, least: Duration) {
-        if now.saturating_duration_since(self.base_seen) > self.base() * 3 {
+    fn end_settle(&mut self, now: Instant) {
+        if self.delay.take_level(now) {
+            self.settles_missed = 0;
+        }
+        if now.saturating_duration_since(self.delay.seen()) > self.delay.base() * 3 {
             self.settles_missed += 1;
             // Once is chance; where it is never seen again, the way has become longer.
             if self.settles_missed >= MAX_MISSED {
-                self.base = Some(least);
+                self.delay.rebase();
                 self.settles_missed = 0;
             }
-            self.base_seen = now;
+            self.delay.look_again(now);
         }
         self.begin_cruise();
     }
@@ -410,8 +337,10 @@ impl Controller for Bandwidth {
     fn on_ack(&mut self, sample: &AckSample) {
         self.round_acked += sample.acked;
         self.round_lost += sample.lost;
-        if let Some(rtt) = sample.rtt {
-            self.take_rtt(sample.now, rtt, sample.smoothed_rtt);
+        if let Some(rtt) = sample.rtt
+            && self.delay.take(sample.now, rtt, sample.smoothed_rtt)
+        {
+            self.settles_missed = 0;
         }
         let new_round = sample.acked > 0 && sample.newest_order >= self.round_end;
         if new_round {
@@ -449,22 +378,20 @@ impl Controller for Bandwidth {
         self.bandwidth.scale(keep);
         self.window = (self.window * keep).max(f64::from(self.limits.initial));
         self.rate = self.rate.map(|rate| (rate * keep).max(MIN_RATE));
-        self.recent.clear();
+        self.delay.forget_recent();
         // The path may have changed meanwhile: measure it again soon.
-        self.base_seen = now;
+        self.delay.look_again(now);
     }
 
     fn on_path_change(&mut self, now: Instant, rtt: Option<Duration>) {
-        if let (Some(old), Some(new)) = (self.base, rtt) {
+        let old = self.delay.base();
+        if let (false, Some(new)) = (old.is_zero(), rtt) {
             // The rate is kept: a longer way holds more.
             let ratio = new.as_secs_f64() / old.as_secs_f64().max(0.001);
             self.window *= ratio.clamp(0.25, 4.0);
         }
-        self.base = rtt;
-        self.base_seen = now;
+        self.delay.change_way(now, rtt);
         self.settles_missed = 0;
-        self.recent.clear();
-        self.samples = 0;
         if let Mode::Settle { .. } = self.mode {
             self.begin_cruise();
         }
@@ -524,14 +451,9 @@ impl MaxFilter {
 
 /// Packets that each sender keeps waiting at the narrowest hop. Ten senders on a path of a megabyte per
 /// second cause a queue of a tenth of a second by it.
-const QUEUED: f64 = 4.0;
+const QUEUED: f64 = 5.0;
 /// The most that these packets may take: a slow path would bear queues of seconds.
-const MAX_OWN_QUEUE: Duration = Duration::from_millis(130);
-/// Jitter looks like a queue: twice its mean step from packet to packet is added to the target, and no
-/// less than this.
-const QUEUE_FLOOR: Duration = Duration::from_millis(12);
-/// However large the jitter.
-const MAX_JITTER: Duration = Duration::from_millis(60);
+const MAX_OWN_QUEUE: Duration = Duration::from_millis(200);
 /// How much of a deviation from the target is corrected in a round. What is done shows a round later
 /// and is measured over one more: above a half it would swing.
 const GAIN: f64 = 0.6;
@@ -540,22 +462,23 @@ const MAX_STEP: f64 = 0.25;
 /// Rounds without a queue after which the window grows by this share, and twice that each round.
 const PATIENCE: u32 = 2;
 const HURRY: f64 = 0.05;
+/// Rounds beyond patience that the end of start-up counts for: what it measured is seldom too much and
+/// often too little.
+const SURE: u32 = 3;
 /// The window may hold so much more than is delivered in a round trip.
 const MODEL_BOUND: f64 = 1.25;
 const MODEL_SLACK: f64 = 8.0;
 /// A window reduced to this share without any effect on the queue shows that the queue is not ours.
 const HELPLESS: f64 = 0.7;
 /// Share of the path that is used while the queue runs empty.
-const SETTLE: f64 = 0.88;
+const SETTLE: f64 = 0.9;
 /// The same while the queue of start-up does, and what to go on with: a little more than the product,
 /// as acknowledgements come late.
 const DRAIN: f64 = 0.92;
-const DRAINED: f64 = 1.04;
+const DRAINED: f64 = 1.05;
 /// How long a base round-trip time is believed without being seen again, or eight of them if that is
 /// longer.
-const BASE_LIFETIME: Duration = Duration::from_secs(10);
-/// What counts as seeing it again.
-const BASE_TOLERANCE: Duration = Duration::from_millis(8);
+const BASE_LIFETIME: Duration = Duration::from_secs(12);
 /// After so many attempts to see it again it is given up.
 const MAX_MISSED: u32 = 3;
 /// Pacing above the window's own rate: what is acknowledged in bunches must leave within a round.
@@ -578,153 +501,16 @@ const BANDWIDTH_ROUNDS: u64 = 10;
 const MIN_PRODUCT: f64 = 4.0;
 /// Packets per second, so that something always leaves.
 const MIN_RATE: f64 = 1.0;
-/// How many round-trip times in a row must show a queue to end start-up; a third of them where the
-/// path keeps the order.
-const STARTUP_SAMPLES: usize = 12;
-/// Chosen because jitter over six hops stays below it.
-const STARTUP_QUEUE: Duration = Duration::from_millis(40);
 /// A lossy path loses a few per cent always, and more in bursts; so much of a round means an overflowing
 /// queue: it is what growth by half sends in excess.
 const STARTUP_LOSS: f64 = 0.3;
 /// One packet of a small first round proves nothing.
 const STARTUP_LOST: u32 = 8;
 /// Acknowledgements per round trip that can matter; more come only from peers that ack every packet.
-const MAX_RECENT: usize = 512;
-
+const MAX_DELIVERIES: usize = 512;
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
     reason = "a test needs some instant to count from"
 )]
-mod tests {
-    use super::{
-        super::{
-            RateSample,
-            tests::{LIMITS, ack, keeps_to_its_bounds},
-        },
-        *,
-    };
-
-    const RTT: Duration = Duration::from_millis(500);
-
-    fn controller(now: Instant) -> Box<dyn Controller> {
-        Arc::new(BandwidthConfig::default()).build(
-            now,
-            WindowLimits {
-                max: 4096,
-                ..LIMITS
-            },
-        )
-    }
-
-    /// Runs rounds over a path of `capacity` packets per second; returns the window at the end.
-    fn rounds(
-        controller: &mut dyn Controller,
-        start: Instant,
-        count: u32,
-        capacity: f64,
-        rtt: impl Fn(f64) -> Duration,
-    ) -> f64 {
-        let (mut now, mut order) = (start, 0);
-        for _ in 0..count {
-            let window = f64::from(controller.window());
-            let offered = window / RTT.as_secs_f64();
-            let rate = offered
-                .min(capacity)
-                .min(controller.pacing_rate().unwrap_or(f64::INFINITY));
-            let acked = (rate * RTT.as_secs_f64()).max(1.0);
-            let measured = rtt(offered);
-            for _ in 0..4 {
-                order += (acked / 4.0).ceil() as u64;
-                now += RTT / 4;
-                let mut sample = ack(now, order, (acked / 4.0).ceil() as u32, measured);
-                sample.next_order = order + acked as u64;
-                sample.in_flight = acked as u32;
-                sample.prior_in_flight = acked as u32;
-                sample.rate = Some(RateSample {
-                    packets_per_second: rate,
-                    prior_delivered: 0,
-                    app_limited: false,
-                });
-                controller.on_ack(&sample);
-            }
-        }
-        controller.pacing_rate().unwrap_or(0.0)
-    }
-
-    #[test]
-    fn settles_near_the_capacity_of_the_path() {
-        let now = Instant::now();
-        let mut controller = controller(now);
-        rounds(&mut *controller, now, 40, 400.0, |_| RTT);
-        // Without any queue the window is bounded by what is delivered: 200 packets in a round trip.
-        assert!(
-            (200..=260).contains(&controller.window()),
-            "{}",
-            controller.window()
-        );
-    }
-
-    #[test]
-    fn a_standing_queue_shrinks_the_window_and_its_absence_lets_it_grow() {
-        let now = Instant::now();
-        let mut controller = controller(now);
-        let queue = |offered: f64| RTT.mul_f64((offered / 400.0).max(1.0));
-        rounds(&mut *controller, now, 40, 400.0, queue);
-        let window = controller.window();
-        assert!((195..=225).contains(&window), "{window}");
-    }
-
-    #[test]
-    fn start_up_ends_when_a_queue_builds() {
-        let now = Instant::now();
-        let mut controller = controller(now);
-        rounds(&mut *controller, now, 20, 400.0, |offered| {
-            if offered > 400.0 {
-                RTT + Duration::from_millis(120)
-            } else {
-                RTT
-            }
-        });
-        assert!(controller.window() < 600, "{}", controller.window());
-    }
-
-    #[test]
-    fn random_loss_alone_changes_nothing() {
-        let now = Instant::now();
-        let mut controller = controller(now);
-        rounds(&mut *controller, now, 20, 400.0, |_| RTT);
-        let before = controller.window();
-        let mut sample = ack(now + RTT * 21, 100_000, 10, RTT);
-        sample.lost = 5;
-        controller.on_ack(&sample);
-        assert!(controller.window() >= before);
-    }
-
-    #[test]
-    fn a_timeout_halves_the_estimate() {
-        let now = Instant::now();
-        let mut controller = controller(now);
-        let before = rounds(&mut *controller, now, 20, 400.0, |_| RTT);
-        controller.on_timeout(now);
-        assert_eq!(controller.window(), LIMITS.initial);
-        assert!(controller.pacing_rate().unwrap() <= before / 2.0 + 1.0);
-    }
-
-    #[test]
-    fn the_maximum_is_taken_over_ten_rounds() {
-        let mut filter = MaxFilter::default();
-        filter.insert(1, 50.0);
-        filter.insert(2, 40.0);
-        assert!((filter.get() - 50.0).abs() < 1e-9);
-        filter.insert(12, 30.0);
-        assert!((filter.get() - 40.0).abs() < 1e-9);
-        filter.insert(30, 10.0);
-        assert!((filter.get() - 10.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn stays_within_its_bounds() {
-        keeps_to_its_bounds(Arc::new(BandwidthConfig::default()), Instant::now());
-    }
-}
+mod tests;

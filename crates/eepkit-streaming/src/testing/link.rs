@@ -11,6 +11,8 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
+use super::tcp::{Chain, TcpConfig};
+
 /// How a [`Link`] treats packets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkConfig {
@@ -30,6 +32,8 @@ pub struct LinkConfig {
     pub rate: Option<f64>,
     /// Packets that wait where `rate` is a limit; more are lost.
     pub queue: usize,
+    /// Tunnels over TCP connections instead of all the above.
+    pub tcp: Option<TcpConfig>,
 }
 
 impl LinkConfig {
@@ -44,6 +48,15 @@ impl LinkConfig {
             reorder_by: Duration::ZERO,
             rate: None,
             queue: 250,
+            tcp: None,
+        }
+    }
+
+    /// Tunnels over TCP connections.
+    pub const fn tcp(config: TcpConfig) -> Self {
+        Self {
+            tcp: Some(config),
+            ..Self::delay(Duration::ZERO)
         }
     }
 
@@ -127,6 +140,7 @@ pub struct Link<T> {
     /// On their way, by arrival and then by order of sending.
     packets: BTreeMap<(Instant, u64), T>,
     count: u64,
+    tunnels: Vec<Chain<T>>,
     /// Packets lost.
     pub lost: u64,
     /// The longest that a packet waited for the rate limit.
@@ -183,7 +197,11 @@ const MAX_WAIT_MS: usize = 20_000;
 impl<T: Clone> Link<T> {
     /// An empty link; the same `seed` loses the same packets.
     pub fn new(config: LinkConfig, seed: u64) -> Self {
+        let tunnels = config.tcp.iter().flat_map(|tcp| {
+            (0..tcp.tunnels as u64).map(move |tunnel| Chain::new(tcp, seed * 16 + tunnel))
+        });
         Self {
+            tunnels: tunnels.collect(),
             config,
             rng: ChaCha8Rng::seed_from_u64(seed),
             in_burst: false,
@@ -236,6 +254,11 @@ impl<T: Clone> Link<T> {
     pub fn send_messages(&mut self, now: Instant, packet: T, messages: u32) {
         let mut leaves = now;
         self.messages += u64::from(messages);
+        if !self.tunnels.is_empty() {
+            let tunnel = self.rng.next_u32() as usize % self.tunnels.len();
+            self.tunnels[tunnel].send(now, packet, messages);
+            return;
+        }
         if let Some(rate) = self.config.rate {
             let free = self.free.unwrap_or(now).max(now);
             let wait = free - now;
@@ -271,13 +294,19 @@ impl<T: Clone> Link<T> {
         }
     }
 
-    /// When the next packet arrives.
+    /// When the next packet arrives, or may.
     pub fn next(&self) -> Option<Instant> {
-        self.packets.first_key_value().map(|((at, _), _)| *at)
+        let packets = self.packets.first_key_value().map(|((at, _), _)| *at);
+        let tunnels = self.tunnels.iter().filter_map(Chain::next);
+        tunnels.chain(packets).min()
     }
 
     /// The next packet that has arrived.
     pub fn receive(&mut self, now: Instant) -> Option<T> {
+        let arrived = self.tunnels.iter_mut().find_map(|chain| chain.receive(now));
+        if arrived.is_some() {
+            return arrived;
+        }
         let entry = self.packets.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }

@@ -21,6 +21,7 @@ mod fairness;
 mod paths;
 mod short;
 mod streams;
+mod tunnels;
 mod world;
 
 pub use world::{World, messages};
@@ -158,6 +159,7 @@ pub fn rows() -> Vec<Row> {
         fairness::ROWS,
         foreign::rows::ROWS,
         streams::ROWS,
+        tunnels::ROWS,
     ]
     .concat()
 }

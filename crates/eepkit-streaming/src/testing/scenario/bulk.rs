@@ -87,33 +87,20 @@ pub(super) fn completion(
     seed: u8,
 ) -> (Duration, Measured) {
     let (mut world, a, b) = path.world(seed);
-    let config = StreamConfig::default();
     if let Some(length) = warm_up {
-        let mut flow = Flow::open(&mut world, (a, b), length, &config);
-        let limit = world.now + MOST;
-        while flow.flushed.is_none()
-            && let Some(side) = world.step(limit)
-        {
-            flow.advance(&mut world, side);
-        }
+        let flow = finish(&mut world, (a, b), length);
         world.sides[a].endpoint.release(world.now, flow.id);
         world.drain(a);
         let pause = world.now + PAUSE;
-        world.run(pause, |world, side| flow.advance(world, side));
+        world.run(pause, |_, _| ());
         for link in &mut world.links {
             link.messages = 0;
             link.waits = Default::default();
         }
     }
     let began = world.now;
-    let mut flow = Flow::open(&mut world, (a, b), length, &config);
-    let limit = began + MOST;
-    while flow.flushed.is_none()
-        && let Some(side) = world.step(limit)
-    {
-        flow.advance(&mut world, side);
-    }
-    let took = flow.flushed.unwrap_or(limit) - began;
+    let flow = finish(&mut world, (a, b), length);
+    let took = flow.flushed.unwrap_or(world.now) - began;
     let measured = Measured {
         resent: flow.resent(&world),
         ..cost(&world, path, length)
@@ -121,11 +108,23 @@ pub(super) fn completion(
     (took, measured)
 }
 
+/// Runs a stream until everything is acknowledged, for at most [`MOST`].
+pub(super) fn finish(world: &mut World, ends: (usize, usize), length: u64) -> Flow {
+    let mut flow = Flow::open(world, ends, length, &StreamConfig::default());
+    let limit = world.now + MOST;
+    while flow.flushed.is_none()
+        && let Some(side) = world.step(limit)
+    {
+        flow.advance(world, side);
+    }
+    flow
+}
+
 const MINUTES: Duration = Duration::from_secs(120);
 /// A transfer that takes longer has stalled for good.
 const MOST: Duration = Duration::from_secs(600);
 /// Between the stream that warms the path up and the one that is measured.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// A packet of 1812 bytes on the wire.
 const WIRE_BYTES: f64 = 2056.0;
 

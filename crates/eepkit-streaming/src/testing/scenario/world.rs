@@ -103,37 +103,41 @@ impl World {
     /// Goes on to the next thing that happens, but not beyond `limit`; returns the endpoint that it
     /// happened to.
     pub fn step(&mut self, limit: Instant) -> Option<usize> {
-        let arrival = (0..self.links.len())
-            .filter_map(|link| Some((self.links[link].next()?, link)))
-            .min();
-        let due = (0..self.sides.len())
-            .filter_map(|side| Some((self.due[side]?, side)))
-            .min();
-        let next = [arrival.map(|(at, _)| at), due.map(|(at, _)| at)]
-            .into_iter()
-            .flatten()
-            .min()
-            .filter(|at| *at <= limit);
-        let Some(next) = next else {
-            self.now = self.now.max(limit);
-            return None;
-        };
-        self.now = self.now.max(next);
-        let side = match (arrival, due) {
-            (Some((at, link)), _) if at <= self.now => {
-                let (to, transmit) = self.links[link].receive(self.now)?;
-                let endpoint = &mut self.sides[to].endpoint;
-                endpoint.handle_packet(self.now, arrive(transmit));
-                to
-            }
-            (_, Some((_, side))) => {
-                self.sides[side].endpoint.handle_timeout(self.now);
-                side
-            }
-            _ => return None,
-        };
-        self.drain(side);
-        Some(side)
+        loop {
+            let arrival = (0..self.links.len())
+                .filter_map(|link| Some((self.links[link].next()?, link)))
+                .min();
+            let due = (0..self.sides.len())
+                .filter_map(|side| Some((self.due[side]?, side)))
+                .min();
+            let next = [arrival.map(|(at, _)| at), due.map(|(at, _)| at)]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at <= limit);
+            let Some(next) = next else {
+                self.now = self.now.max(limit);
+                return None;
+            };
+            self.now = self.now.max(next);
+            let side = match (arrival, due) {
+                (Some((at, link)), _) if at <= self.now => {
+                    let Some((to, transmit)) = self.links[link].receive(self.now) else {
+                        continue;
+                    };
+                    let endpoint = &mut self.sides[to].endpoint;
+                    endpoint.handle_packet(self.now, arrive(transmit));
+                    to
+                }
+                (_, Some((_, side))) => {
+                    self.sides[side].endpoint.handle_timeout(self.now);
+                    side
+                }
+                _ => return None,
+            };
+            self.drain(side);
+            return Some(side);
+        }
     }
 
     /// Runs until `at`, telling `each` of every endpoint that something happened to.
