@@ -1,10 +1,10 @@
 //! The ways to one peer, where the router shows them: each a tunnel out and a lease of the peer in.
 //!
 //! One of them carries everything, because packets that take turns arrive out of order, unless several
-//! are asked for. The others serve three purposes. A tail probe takes another tunnel, the next one
-//! another lease, and where a probe is answered while the way in use is silent, that way is left. A way
-//! that is about to end gets a successor, which carries some packets beforehand so that its round-trip
-//! time is known. And the window learned on one way is taken along to the next.
+//! are asked for. The others serve three purposes. A tail probe takes another tunnel and another lease,
+//! and where it is answered while the way in use is silent, that way is left. A way that is about to end
+//! gets a successor, which carries some packets beforehand so that its round-trip time is known. And the
+//! window learned on one way is taken along to the next.
 
 use std::time::{Duration, Instant};
 
@@ -209,24 +209,27 @@ impl Ways {
         }
     }
 
-    /// The way of a tail probe; `attempt` counts from 1.
+    /// The way of a tail probe; `attempt` counts from 1. Whichever of the two ends of the way in use is
+    /// dead, one that shares neither gets through.
     pub(crate) fn probe(&self, now: Instant, cursor: &mut Cursor, attempt: u32) -> u64 {
         let Some(active) = self.get(cursor.active).map(|known| known.way) else {
             return cursor.active;
         };
         cursor.suspect(now);
-        let any = Taken::default();
-        let other_lease = attempt.is_multiple_of(2);
-        let other = self
-            .best(now, &any, |known| {
-                if other_lease {
-                    known.way.lease != active.lease
-                } else {
-                    known.way.outbound != active.outbound && known.way.lease == active.lease
-                }
-            })
-            .or_else(|| self.best(now, &any, |known| known.way.outbound != active.outbound))
-            .or_else(|| self.best(now, &any, |known| known.way.id != active.id));
+        let turn = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0);
+        let mut others: Vec<&Known> = self
+            .known
+            .iter()
+            .filter(|known| known.way.id != active.id && !known.is_over(now))
+            .collect();
+        others.sort_by_key(|known| {
+            let tunnel = known.way.outbound == active.outbound;
+            let lease = known.way.lease == active.lease;
+            (known.is_distrusted(now), tunnel, lease)
+        });
+        let other = turn
+            .checked_rem(others.len())
+            .and_then(|turn| others.get(turn));
         other.map_or(active.id, |other| other.way.id)
     }
 

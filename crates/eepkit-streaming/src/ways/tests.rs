@@ -66,14 +66,19 @@ fn without_ways_the_router_chooses() {
 }
 
 #[test]
-fn probes_try_another_tunnel_first_and_then_another_lease() {
+fn probes_first_try_a_way_that_has_nothing_in_common_with_that_in_use() {
     let now = Instant::now();
     let mut ways = One::default();
-    let all = [way(1, 1, 1, None), way(2, 2, 1, None), way(3, 2, 2, None)];
+    let all = [
+        way(1, 1, 1, None),
+        way(2, 2, 1, None),
+        way(3, 1, 2, None),
+        way(4, 2, 2, None),
+    ];
     assert!(ways.set(now, &all).is_some());
     assert_eq!(ways.cursor.active(), 1);
-    assert_eq!(ways.probe(now, 1), 2);
-    assert_eq!(ways.probe(now, 2), 3);
+    let probes: Vec<u64> = (1..=4).map(|attempt| ways.probe(now, attempt)).collect();
+    assert_eq!(probes, [4, 2, 3, 4]);
 }
 
 #[test]

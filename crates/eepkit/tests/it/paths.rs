@@ -160,8 +160,9 @@ fn in_use(net: &SimNet, direction: Direction) -> PathId {
 
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_that_goes_silent_stops_a_transfer_for_less_than_two_seconds() {
-    for direction in [Direction::Outbound, Direction::Inbound] {
-        let lab = Lab::of(Link::Direct, network());
+    let directions = [Direction::Outbound, Direction::Inbound];
+    for (direction, seed) in directions.into_iter().flat_map(|one| [(one, 1), (one, 2)]) {
+        let lab = Lab::of(Link::Direct, network().seed(seed));
         let bulk = Bulk::start(&lab, |session| session.tunnel_quantity(2)).await;
         let (_, before) = bulk.run(Duration::from_secs(20)).await;
         let (usual, _) = bulk.run(Duration::from_secs(5)).await;
