@@ -191,9 +191,12 @@ pub(crate) fn reconfigures(kind: RouterKind) -> bool {
     kind != RouterKind::Emissary
 }
 
-/// Whether several sessions can share a connection. i2pd refuses the second, emissary too.
+/// Whether several sessions can share a connection, for certain.
+///
+/// emissary refuses the second. So does i2pd, and gives the first another number at the same time,
+/// which it then does not obey any more: it must not be asked.
 pub(crate) fn shares_connections(kind: RouterKind, version: ApiVersion) -> bool {
-    !matches!(kind, RouterKind::Emissary | RouterKind::I2pd) && version >= ApiVersion::SUBSESSIONS
+    kind == RouterKind::Java && version >= ApiVersion::SUBSESSIONS
 }
 
 /// An option, and why the router cannot do what it or the keys ask for.

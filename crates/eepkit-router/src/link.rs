@@ -68,6 +68,14 @@ pub trait Link: fmt::Debug + Send + 'static {
 
     /// The next event of the router.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
+
+    /// Opens sessions of other destinations over the tunnels of this one, which end with it. `None`
+    /// where links of this kind cannot.
+    ///
+    /// A subsession has to use the encryption keys of its session.
+    fn subsessions(&self) -> Option<Arc<dyn Connector>> {
+        None
+    }
 }
 
 /// Names a tunnel of this session on a link that shows its paths.
@@ -347,6 +355,9 @@ pub enum OpenError {
     /// The router understood and said no.
     #[error("the router refused the session: {0}")]
     Refused(String),
+    /// The router cannot do it.
+    #[error("the router cannot open the session: {0}")]
+    Unsupported(&'static str),
     /// An option has a value that cannot work.
     #[error("session option {key}: {why}")]
     BadOption {

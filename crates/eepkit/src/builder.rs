@@ -13,7 +13,7 @@ use crate::{
     presets::Preset,
     router::Router,
     session::{Session, SessionConfig},
-    shared::Shared,
+    shared::{Secret, Shared},
     supervisor,
 };
 
@@ -310,6 +310,7 @@ impl SessionBuilder {
                 why: error.to_string(),
             }
         })?;
+        let secret = Secret(maker.private_keys());
         let config = SessionConfig {
             backlog: self.backlog.unwrap_or_else(|| self.preset.backlog()),
             options,
@@ -321,7 +322,7 @@ impl SessionBuilder {
             lookup_timeout: self.lookup_timeout,
             linger: self.linger,
         };
-        let shared = Arc::new(Shared::new(keys, config, Instant::now()));
+        let shared = Arc::new(Shared::new(keys, secret, config, Instant::now()));
         self.router.remember(&shared);
         supervisor::spawn(self.router.connector(), shared.clone(), maker, rng);
         Ok((Session::new(shared.clone()), shared))

@@ -387,6 +387,7 @@ impl OpenError {
                 link::OpenError::Duplicate => ErrorKind::AddressInUse,
                 link::OpenError::BadOption { .. } => ErrorKind::BadInput,
                 link::OpenError::Timeout(_) => ErrorKind::Timeout,
+                link::OpenError::Unsupported(_) => ErrorKind::Unsupported,
                 _ => ErrorKind::RouterRefused,
             },
             Self::KeyFile { .. } => ErrorKind::Io,

@@ -154,6 +154,7 @@ mod session;
 mod shared;
 mod state;
 mod stream;
+mod subsession;
 mod supervisor;
 
 pub use address::{Address, Host, IntoAddress};
@@ -169,13 +170,14 @@ pub use eepkit_datagram::{
     RECOMMENDED_PACKET_LEN, SealError,
 };
 #[doc(no_inline)]
-pub use eepkit_i2cp::{OptionError, Options};
+pub use eepkit_i2cp::{OptionError, Options, RouterKind};
 #[doc(no_inline)]
 pub use eepkit_router::{
     clock,
     hosts::{HostBook, HostError},
     link::{
-        Connector, LostReason, OpenError as LinkOpenError, i2cp::AddressError as RouterAddressError,
+        Connector, LostReason, OpenError as LinkOpenError,
+        i2cp::{AddressError as RouterAddressError, I2cpRouter},
     },
     readiness::{Activity, NotReady, Progress, ReadinessWatch, RouterStage},
 };

@@ -9,6 +9,7 @@ use eepkit_wire::{Destination, PrivateKeys};
 
 use crate::{
     address::IntoAddress,
+    builder::SessionBuilder,
     connect::{self, ConnectOptions},
     datagram::DatagramBuilder,
     error::{ConnectError, ListenError, LookupError, OpenError, PingError},
@@ -17,7 +18,7 @@ use crate::{
     shared::{Handle, Shared},
     state::{Stage, State, StateWatch},
     stream::Stream,
-    supervisor,
+    subsession, supervisor,
 };
 
 /// A destination that is online: it opens streams to others and accepts theirs.
@@ -177,6 +178,21 @@ impl Session {
     /// protocol number and port, which have nothing to do with the ports of listeners.
     pub fn datagrams(&self, format: Format) -> DatagramBuilder {
         DatagramBuilder::new(self.handle.clone(), format)
+    }
+
+    /// Begins another session with a destination of its own, over the tunnels of this one: peers see
+    /// two destinations, the router builds tunnels once. For a program that wants keys of another
+    /// type beside its own, say.
+    ///
+    /// It has the options of this session unless told otherwise, and the same encryption keys, by
+    /// which **peers can tell that the two belong together**. It is lost and comes back with this
+    /// session, and keeps it open.
+    ///
+    /// Only Java I2P has this (API 0.9.21), and only where it is said that the router is one
+    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)): i2pd would lose this session when it is
+    /// asked. Elsewhere opening fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn subsession(&self) -> SessionBuilder {
+        subsession::begin(&self.handle)
     }
 
     /// Asks a peer for a sign of life and returns the round-trip time.

@@ -14,9 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use eepkit_router::link::{self, Command, LookupAnswer, LostReason};
+use eepkit_router::link::{self, Command, Connector, LookupAnswer, LostReason};
 use eepkit_streaming::{CloseReason, Endpoint, Event, PingId, StreamId};
-use eepkit_wire::{Hash, PrivateKeys};
+use eepkit_wire::{Hash, PrivateKeys, Zeroizing};
 use tokio::{
     sync::{Notify, Semaphore, oneshot, watch},
     time::Instant,
@@ -34,6 +34,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) keys: Arc<PrivateKeys>,
+    pub(crate) encryption_keys: Secret,
     pub(crate) config: SessionConfig,
     pub(crate) names: Names,
     /// Admits as many look-ups as may be under way at a time.
@@ -63,6 +64,8 @@ pub(crate) struct Core {
     /// the driver itself adds for events of the link.
     pub(crate) commands: VecDeque<Command>,
     pub(crate) driver: Option<Waker>,
+    /// Where the link opens subsessions, if it can.
+    pub(crate) subsessions: Option<Arc<dyn Connector>>,
     pub(crate) ending: Ending,
 }
 
@@ -113,9 +116,15 @@ pub(crate) struct Ping {
 }
 
 impl Shared {
-    pub(crate) fn new(keys: Arc<PrivateKeys>, config: SessionConfig, now: Instant) -> Self {
+    pub(crate) fn new(
+        keys: Arc<PrivateKeys>,
+        encryption_keys: Secret,
+        config: SessionConfig,
+        now: Instant,
+    ) -> Self {
         Self {
             keys,
+            encryption_keys,
             names: Names::new(config.hosts.clone()),
             config,
             lookup_permits: Semaphore::new(MAX_LOOKUPS),
@@ -183,6 +192,7 @@ impl Shared {
         });
         core.ending = Ending::Over(failure);
         core.endpoint = None;
+        core.subsessions = None;
         core.commands.clear();
         core.lookups.clear();
         core.notify_listeners();
@@ -207,6 +217,7 @@ impl Core {
             next_lookup: 0,
             commands: VecDeque::new(),
             driver: None,
+            subsessions: None,
             ending: Ending::No,
         }
     }
@@ -237,6 +248,7 @@ impl Core {
         self.commands.clear();
         self.lookups.clear();
         self.datagrams.end_epoch();
+        self.subsessions = None;
         self.wake_everyone();
     }
 
@@ -420,6 +432,21 @@ impl Slot {
         {
             waker.wake();
         }
+    }
+}
+
+/// The encryption keys of the session's lease sets, in the form of `i2cp.leaseSetPrivateKey`.
+pub(crate) struct Secret(pub(crate) Zeroizing<String>);
+
+impl Secret {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
     }
 }
 

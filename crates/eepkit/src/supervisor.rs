@@ -168,7 +168,11 @@ impl Supervisor {
             now.into_std(),
             clock::unix_now(),
         );
-        self.shared.lock().begin_epoch(endpoint);
+        {
+            let mut core = self.shared.lock();
+            core.begin_epoch(endpoint);
+            core.subsessions = link.subsessions();
+        }
         self.shared
             .change_state(|state, now| state.enter(Stage::BuildingTunnels, now));
         let mut driver = Driver::new(self.shared.clone(), link, &mut self.maker);
@@ -191,7 +195,9 @@ fn is_permanent(error: &link::OpenError) -> bool {
     // A router that stopped may be started again.
     matches!(
         error,
-        link::OpenError::BadOption { .. } | link::OpenError::Denied(_)
+        link::OpenError::BadOption { .. }
+            | link::OpenError::Denied(_)
+            | link::OpenError::Unsupported(_)
     )
 }
 

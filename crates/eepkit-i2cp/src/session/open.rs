@@ -435,9 +435,15 @@ impl Open {
         options: Options,
     ) -> Result<(), CloseReason> {
         let router = core.router;
-        let impossible = if !quirks::shares_connections(router.kind, router.version) {
-            Some("it takes one session per connection")
-        } else if self.asked.is_some() {
+        if !quirks::shares_connections(router.kind, router.version) {
+            let why = "it takes one session per connection, or nobody said that it is Java I2P";
+            core.event(Event::SubsessionClosed {
+                session: handle,
+                reason: CloseReason::Unsupported(why),
+            });
+            return Ok(());
+        }
+        let impossible = if self.asked.is_some() {
             Some("another subsession is being opened")
         } else if self.entry(handle).is_some() {
             Some("the name is taken")

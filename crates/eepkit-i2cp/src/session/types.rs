@@ -285,6 +285,9 @@ pub enum CloseReason {
     /// The router does not open the session.
     #[error("the router refused the session: {0}")]
     Refused(String),
+    /// The router cannot do it, as far as is known; it was not asked.
+    #[error("the router cannot do it: {0}")]
+    Unsupported(&'static str),
     /// An option cannot have the value with this router.
     #[error("session option {key}: {why}")]
     BadOption {

@@ -2,11 +2,13 @@
 //! socket.
 //!
 //! Every session has a connection of its own, because i2pd and emissary take one session per
-//! connection. The link shows no paths and gives no credits; see [`super`].
+//! connection; only subsessions share that of their session. The link shows no paths and gives no credits; see [`super`].
 
 mod address;
 mod driver;
+mod ports;
 mod reports;
+mod subsession;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
@@ -27,7 +29,7 @@ use std::{
 #[cfg(unix)]
 use std::path::PathBuf;
 
-use eepkit_i2cp::{Config, Options, RouterKind, Session};
+use eepkit_i2cp::{Config, Handle, Options, RouterKind, Session};
 use eepkit_wire::Hash;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -40,6 +42,8 @@ use tracing::{Instrument, debug_span};
 use super::{BoxFuture, Command, Connector, Event, Link, LostReason, OpenError, Setup};
 use crate::clock;
 use driver::Driver;
+use ports::Port;
+use subsession::Subsessions;
 use transport::Transport;
 
 pub use address::AddressError;
@@ -161,14 +165,17 @@ impl I2cpRouter {
 
         let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
         let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let (subsessions, requests) = Subsessions::new(&self.name, self.open.clone());
+        let port = Port::new(Handle::PRIMARY, command_receiver, event_sender);
         let span = debug_span!("i2cp", router = %self.name);
-        tokio::spawn(driver.run(command_receiver, event_sender).instrument(span));
+        tokio::spawn(driver.run(port, requests).instrument(span));
         Ok(Box::new(I2cpLink {
             commands: PollSender::new(command_sender),
             reserved: false,
             events: event_receiver,
             lost: false,
             opened: Some(opened),
+            subsessions: Some(Arc::new(subsessions)),
         }))
     }
 }
@@ -211,6 +218,8 @@ struct I2cpLink {
     lost: bool,
     /// Until the session is lost or the link dropped.
     opened: Option<OpenDestination>,
+    /// None for a subsession.
+    subsessions: Option<Arc<Subsessions>>,
 }
 
 impl Link for I2cpLink {
@@ -239,6 +248,11 @@ impl Link for I2cpLink {
             self.opened = None;
         }
         Poll::Ready(event)
+    }
+
+    fn subsessions(&self) -> Option<Arc<dyn Connector>> {
+        let subsessions = self.subsessions.clone()?;
+        Some(subsessions)
     }
 }
 

@@ -24,8 +24,8 @@ impl SimNet {
     /// or [`SimNet::i2cp_router`] where time is paused. Sessions are not authenticated: listen on
     /// loopback.
     ///
-    /// Understood are the messages of API 0.9.66 but for subsessions, encrypted and meta lease
-    /// sets, and blinding information, which is ignored.
+    /// Understood are the messages of API 0.9.66 but for encrypted and meta lease sets, and blinding
+    /// information, which is ignored. Subsessions have tunnels of their own.
     ///
     /// # Errors
     ///

@@ -12,3 +12,4 @@ mod paths;
 mod privacy;
 mod sessions;
 mod streams;
+mod subsessions;

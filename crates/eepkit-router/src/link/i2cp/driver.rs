@@ -1,6 +1,11 @@
 //! The task that owns a connection to a router.
 
-use std::{collections::VecDeque, future::pending, io, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::{pending, poll_fn},
+    io,
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use eepkit_i2cp::{
@@ -8,12 +13,16 @@ use eepkit_i2cp::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
-    sync::mpsc::{self, error::TryRecvError},
     time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, trace, warn};
 
-use super::{reports::Reports, translate, transport::Connection};
+use super::{
+    ports::{Port, Ports, Turn},
+    subsession::{Request, Requests},
+    translate,
+    transport::Connection,
+};
 use crate::link::{self, DropReason, LostReason, OpenError, PathId, Stage};
 
 pub(super) struct Driver {
@@ -31,8 +40,6 @@ pub(super) struct Driver {
     /// in it are still compressed, so it is bounded by the size of a read and by [`MAX_EVENTS`].
     events: VecDeque<Event>,
     read_buffer: Box<[u8]>,
-    reports: Reports,
-    has_lease_set: bool,
     /// What the system said when the connection broke.
     broken: Option<io::Error>,
 }
@@ -50,8 +57,6 @@ impl Driver {
             needs_flush: false,
             events: VecDeque::new(),
             read_buffer: vec![0; READ_LEN].into(),
-            reports: Reports::default(),
-            has_lease_set: false,
             broken: None,
         }
     }
@@ -93,52 +98,52 @@ impl Driver {
         }
     }
 
-    /// Goes on until the session ends.
-    pub(super) async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<link::Command>,
-        events: mpsc::Sender<link::Event>,
-    ) {
-        let mut delivery = VecDeque::from([link::Event::Stage(Stage::BuildingTunnels)]);
+    /// Goes on until the primary session ends, whose link has the port `primary`; opens subsessions
+    /// as they are asked for.
+    pub(super) async fn run(mut self, primary: Port, mut requests: Requests) {
+        let mut ports = Ports::new(primary);
         loop {
-            self.take_commands(&mut commands, &mut delivery);
+            self.take_commands(&mut ports);
             self.drain();
             if self.session.is_closed() {
                 break;
             }
-            self.translate_next(&mut delivery);
-            let may_read = delivery.is_empty();
-            let may_command = self.may_command(&delivery);
+            self.translate_next(&mut ports, &mut requests);
+            let may_read = !ports.have_events();
+            let may_command = self.may_command(&ports);
             tokio::select! {
                 biased;
-                permit = events.reserve(), if !delivery.is_empty() => match permit {
-                    Ok(permit) => {
-                        if let Some(event) = delivery.pop_front() {
-                            permit.send(event);
-                        }
-                    }
+                turn = poll_fn(|cx| ports.poll(cx, may_command)) => match turn {
+                    Turn::Delivered => {}
                     // The link was dropped; the end of the commands follows.
-                    Err(_) => {
-                        delivery.clear();
-                        self.events.clear();
-                    }
+                    Turn::Dropped(Handle::PRIMARY) => self.events.clear(),
+                    Turn::Dropped(_) => {}
+                    Turn::Command(session, command) => self.command(&mut ports, session, command),
                 },
                 () = self.exchange(may_read) => {}
-                command = commands.recv(), if may_command => {
-                    self.command(command, &mut delivery);
-                }
+                request = requests.next(), if may_command => self.open_subsession(&mut requests, request),
             }
         }
         self.say_goodbye().await;
         loop {
-            self.translate_next(&mut delivery);
-            let Some(event) = delivery.pop_front() else {
-                return;
-            };
-            if events.send(event).await.is_err() {
+            self.translate_next(&mut ports, &mut requests);
+            if !ports.have_events() {
                 return;
             }
+            poll_fn(|cx| ports.poll(cx, false)).await;
         }
+    }
+
+    /// Asks the router for a subsession.
+    fn open_subsession(&mut self, requests: &mut Requests, request: Request) {
+        let (keys, options) = (request.setup.keys.clone(), request.setup.options.clone());
+        let command = Command::OpenSubsession {
+            session: requests.ask(request),
+            keys,
+            options,
+        };
+        let now = Instant::now().into_std();
+        self.session.handle_input(now, Input::Command(command));
     }
 
     /// Takes what the machine wants.
@@ -211,44 +216,49 @@ impl Driver {
     ///
     /// So neither a router that never stops sending nor an application that never stops asking can
     /// hold up the other.
-    fn take_commands(
-        &mut self,
-        commands: &mut mpsc::Receiver<link::Command>,
-        delivery: &mut VecDeque<link::Event>,
-    ) {
+    fn take_commands(&mut self, ports: &mut Ports) {
         for _ in 0..COMMANDS_AT_A_TIME {
-            if !self.may_command(delivery) || self.session.is_closed() {
+            if !self.may_command(ports) || self.session.is_closed() {
                 return;
             }
-            match commands.try_recv() {
-                Ok(command) => self.command(Some(command), delivery),
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => self.command(None, delivery),
-            }
+            let Some((session, command)) = ports.try_command() else {
+                return;
+            };
+            self.command(ports, session, command);
             self.drain();
         }
     }
 
     /// Whether there is room for what a command leads to.
-    fn may_command(&self, delivery: &VecDeque<link::Event>) -> bool {
-        self.outgoing.len() < MAX_OUTGOING && self.events.len() + delivery.len() < MAX_EVENTS
+    fn may_command(&self, ports: &Ports) -> bool {
+        self.outgoing.len() < MAX_OUTGOING && self.events.len() + ports.events() < MAX_EVENTS
     }
 
-    /// Obeys a command; `None` stands for the end of the link.
-    fn command(&mut self, command: Option<link::Command>, delivery: &mut VecDeque<link::Event>) {
+    /// Obeys a command of a session's link; `None` stands for the end of the link.
+    fn command(&mut self, ports: &mut Ports, session: Handle, command: Option<link::Command>) {
         let now = Instant::now();
-        let session = Handle::PRIMARY;
+        let Some(port) = ports.of(session) else {
+            return;
+        };
         let command = match command {
-            None => Command::Close(session),
-            Some(link::Command::Send(outgoing)) => match self.outgoing_message(now, outgoing) {
+            None => {
+                if session != Handle::PRIMARY {
+                    ports.remove(session);
+                }
+                Command::Close(session)
+            }
+            Some(link::Command::Send(outgoing)) => match self.outgoing_message(now, port, outgoing)
+            {
                 Ok(outgoing) => Command::Send(outgoing),
                 Err((token, reason)) => {
-                    return delivery.push_back(link::Event::Dropped { token, reason });
+                    return port.push(link::Event::Dropped { token, reason });
                 }
             },
             Some(link::Command::PublishLeaseSet(lease_set)) => {
                 Command::PublishLeaseSet { session, lease_set }
             }
+            // Tunnels are the primary session's.
+            Some(link::Command::Quantity { .. }) if session != Handle::PRIMARY => return,
             Some(link::Command::Quantity { inbound, outbound }) => {
                 let mut options = Options::new();
                 let set = options
@@ -266,7 +276,7 @@ impl Driver {
             }) => {
                 let target = translate::target(target);
                 Command::Lookup {
-                    id,
+                    id: ports.lookup(session, id),
                     target,
                     timeout,
                 }
@@ -279,16 +289,17 @@ impl Driver {
     }
 
     fn outgoing_message(
-        &mut self,
+        &self,
         now: Instant,
+        port: &mut Port,
         outgoing: link::Outgoing,
     ) -> Result<Outgoing, (u64, DropReason)> {
         if outgoing.deadline <= now {
             return Err((outgoing.token, DropReason::Expired));
         }
-        let (nonce, due) = self.reports.next(now, outgoing.token, outgoing.to.hash());
+        let (nonce, due) = port.reports.next(now, outgoing.token, outgoing.to.hash());
         Ok(Outgoing {
-            session: Handle::PRIMARY,
+            session: port.session(),
             payload: translate::encode_payload(&outgoing.payload, outgoing.compress),
             to: outgoing.to,
             nonce,
@@ -298,66 +309,87 @@ impl Driver {
         })
     }
 
-    /// Turns events of the machine into those of the link, until one waits to be delivered. Only
-    /// then is the next payload inflated.
-    fn translate_next(&mut self, delivery: &mut VecDeque<link::Event>) {
-        while delivery.is_empty() {
+    /// Turns events of the machine into those of links, until one waits to be delivered. Only then
+    /// is the next payload inflated.
+    fn translate_next(&mut self, ports: &mut Ports, requests: &mut Requests) {
+        while !ports.have_events() {
             let Some(event) = self.events.pop_front() else {
                 return;
             };
-            self.translate_event(event, delivery);
+            self.translate_event(event, ports, requests);
         }
     }
 
-    fn translate_event(&mut self, event: Event, delivery: &mut VecDeque<link::Event>) {
-        let event = match event {
-            Event::LeaseSetWanted { leases, .. } => link::Event::LeaseSetWanted(leases),
-            Event::LeaseSetSent(_) => {
-                if std::mem::replace(&mut self.has_lease_set, true) {
-                    return;
+    fn translate_event(&mut self, event: Event, ports: &mut Ports, requests: &mut Requests) {
+        match event {
+            Event::LeaseSetWanted { session, leases } => {
+                if let Some(port) = ports.of(session) {
+                    port.push(link::Event::LeaseSetWanted(leases));
                 }
-                // I2CP says nothing about what becomes of the lease set, so the session counts as
-                // ready.
-                delivery.push_back(link::Event::Stage(Stage::LeaseSetHandedOver));
-                link::Event::Stage(Stage::Ready)
             }
-            Event::Received { payload, .. } => match translate::decode_payload(&payload) {
-                Some(payload) => link::Event::Received {
-                    payload,
-                    path: PathId::ANY,
-                },
-                None => return,
-            },
-            Event::MessageStatus { nonce, status, .. } => {
-                let is_final = status != DeliveryStatus::ACCEPTED;
-                match self.reports.token(nonce, is_final) {
-                    Some(token) if is_final && status.is_success() => link::Event::Sent { token },
-                    Some(token) if is_final => {
-                        let reason = translate::drop_reason(status);
-                        link::Event::Dropped { token, reason }
-                    }
-                    _ => return,
+            Event::LeaseSetSent(session) => {
+                if let Some(port) = ports.of(session)
+                    && port.got_lease_set()
+                {
+                    // I2CP says nothing about what becomes of the lease set, so the session counts
+                    // as ready.
+                    port.push(link::Event::Stage(Stage::LeaseSetHandedOver));
+                    port.push(link::Event::Stage(Stage::Ready));
+                }
+            }
+            Event::Received { session, payload } => {
+                if let Some(port) = ports.of(session)
+                    && let Some(payload) = translate::decode_payload(&payload)
+                {
+                    let path = PathId::ANY;
+                    port.push(link::Event::Received { payload, path });
+                }
+            }
+            Event::MessageStatus {
+                session,
+                nonce,
+                status,
+            } => {
+                if let Some(port) = ports.of(session) {
+                    report(port, nonce, status);
                 }
             }
             Event::LookupDone { id, result } => {
-                let result = translate::answer(result);
-                link::Event::LookupDone { id, result }
+                if let Some((port, id)) = ports.answered(id) {
+                    let result = translate::answer(result);
+                    port.push(link::Event::LookupDone { id, result });
+                }
+            }
+            Event::Opened(session) => match requests.opened(session) {
+                Some(port) => ports.add(port),
+                // Whoever wanted it has gone.
+                None => {
+                    let close = Input::Command(Command::Close(session));
+                    self.session.handle_input(Instant::now().into_std(), close);
+                }
+            },
+            Event::SubsessionClosed { session, reason } => {
+                if let Some(reason) = requests.refused(session, reason)
+                    && let Some(port) = ports.of(session)
+                {
+                    port.push(link::Event::Lost(translate::lost_reason(reason)));
+                }
             }
             Event::Closed(reason) => {
                 debug!(%reason, broken = ?self.broken, "the session ended");
-                link::Event::Lost(match reason {
+                let lost = match reason {
                     CloseReason::Eof if self.in_process => LostReason::Stopped,
                     CloseReason::Eof => LostReason::Connection(self.how_it_ended()),
                     reason => translate::lost_reason(reason),
-                })
+                };
+                ports.push_to_all(|| link::Event::Lost(lost.clone()));
             }
-            Event::ClockOffset(offset) => return note_clock(offset),
+            Event::ClockOffset(offset) => note_clock(offset),
             Event::Reconfigured { accepted, .. } => {
-                return debug!(accepted, "asked for another number of tunnels");
+                debug!(accepted, "asked for another number of tunnels");
             }
-            other => return trace!(?other, "not for the link"),
-        };
-        delivery.push_back(event);
+            other => trace!(?other, "not for the link"),
+        }
     }
 
     fn how_it_ended(&self) -> String {
@@ -379,6 +411,20 @@ impl Driver {
             Ok(Err(error)) => trace!(%error, "the connection had ended already"),
             Err(_) => debug!("the router did not take the last messages"),
         }
+    }
+}
+
+/// Tells a session what became of a message.
+fn report(port: &mut Port, nonce: u32, status: DeliveryStatus) {
+    let is_final = status != DeliveryStatus::ACCEPTED;
+    let Some(token) = port.reports.token(nonce, is_final) else {
+        return;
+    };
+    if is_final && status.is_success() {
+        port.push(link::Event::Sent { token });
+    } else if is_final {
+        let reason = translate::drop_reason(status);
+        port.push(link::Event::Dropped { token, reason });
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) fn open_error(reason: CloseReason, at: &str, limit: Duration) -> Open
         CloseReason::Duplicate => OpenError::Duplicate,
         CloseReason::BadOption { key, why } => OpenError::BadOption { key, why },
         CloseReason::Timeout(_) => OpenError::Timeout(limit),
+        CloseReason::Unsupported(why) => OpenError::Unsupported(why),
         CloseReason::Refused(words) | CloseReason::Disconnected(words) => OpenError::Refused(words),
         other => OpenError::Refused(other.to_string()),
     }

@@ -33,14 +33,16 @@ use crate::{
     },
 };
 
-/// A connection and, once it is open, its one session.
+/// A connection and its sessions.
 pub(super) struct Connection<S> {
     stream: S,
     frames: FrameReader,
     out: BytesMut,
     shared: Weak<Shared>,
     stop: watch::Receiver<bool>,
-    session: Option<OpenSession>,
+    /// The primary session first, then its subsessions; at most [`MAX_SESSIONS`]. Each has tunnels of
+    /// its own, which clients cannot see.
+    sessions: Vec<OpenSession>,
     /// The network takes no more for now; frames that were read wait.
     stalled: bool,
     /// What the client says next is not read: the connection ends when `out` is written.
@@ -70,7 +72,7 @@ enum Asked {
 
 /// What a connection does next.
 enum Step {
-    Notice(Box<Notice>),
+    Notice(SessionId, Box<Notice>),
     Read(usize),
     /// There is room again, on one side or the other.
     GoOn,
@@ -85,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             out: BytesMut::new(),
             shared,
             stop,
-            session: None,
+            sessions: Vec::new(),
             stalled: false,
             closing: false,
         }
@@ -102,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             () = self.serve() => {}
             // A session is told by its port, and the client by it.
             () = stopped => {
-                if self.session.is_some() {
+                if !self.sessions.is_empty() {
                     self.serve().await;
                 }
             }
@@ -123,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 },
             };
             match step {
-                Step::Notice(notice) => self.on_notice(*notice),
+                Step::Notice(id, notice) => self.on_notice(id, *notice),
                 Step::Read(read) => self.frames.push(&buffer[..read]),
                 Step::GoOn => {}
                 Step::End => return,
@@ -148,18 +150,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.closing || self.out.len() >= MAX_OUT_BYTES {
             return Poll::Pending;
         }
-        if let Some(session) = &self.session {
+        for session in &self.sessions {
             if session.announced.len() < MAX_ANNOUNCED
                 && let Poll::Ready(notice) = session.port.poll_notice(cx)
             {
-                return Poll::Ready(Step::Notice(Box::new(notice)));
+                return Poll::Ready(Step::Notice(session.id, Box::new(notice)));
             }
-            if session.port.poll_ready(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if std::mem::take(&mut self.stalled) {
-                return Poll::Ready(Step::GoOn);
-            }
+        }
+        let mut ready = true;
+        for session in &self.sessions {
+            // All are asked, so that each wakes this task.
+            ready &= session.port.poll_ready(cx).is_ready();
+        }
+        if !ready {
+            return Poll::Pending;
+        }
+        if std::mem::take(&mut self.stalled) {
+            return Poll::Ready(Step::GoOn);
         }
         let mut read = ReadBuf::new(buffer);
         match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
@@ -173,11 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles the frames that are there, while the network takes them.
     fn handle_frames(&mut self) {
         while !self.closing {
-            if self
-                .session
-                .as_ref()
-                .is_some_and(|session| !session.port.is_ready())
-            {
+            if self.sessions.iter().any(|session| !session.port.is_ready()) {
                 self.stalled = true;
                 return;
             }
@@ -206,8 +209,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Message::CreateSession(config) => self.create_session(&config),
             Message::ReconfigureSession { session, config } => self.reconfigure(session, &config),
             Message::DestroySession(session) => {
-                if self.is_open(session) {
-                    self.session = None;
+                if self.session(session).is_some() {
+                    match self.sessions.first() {
+                        // Subsessions end with their session.
+                        Some(primary) if primary.id == session => self.sessions.clear(),
+                        _ => self.sessions.retain(|open| open.id != session),
+                    }
                     self.status(session, SessionStatus::DESTROYED);
                 }
             }
@@ -229,8 +236,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.send_message(message.message, deadline, bundle);
             }
             Message::ReceiveMessageBegin { session, message } => self.hand_over(session, message),
-            Message::ReceiveMessageEnd { message, .. } => {
-                if let Some(session) = &mut self.session {
+            Message::ReceiveMessageEnd { session, message } => {
+                if let Some(session) = self.session(session) {
                     session.announced.remove(&message);
                 }
             }
@@ -249,14 +256,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn is_open(&self, id: SessionId) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.id == id)
+    fn session(&mut self, id: SessionId) -> Option<&mut OpenSession> {
+        self.sessions.iter_mut().find(|session| session.id == id)
     }
 
     fn create_session(&mut self, config: &SessionConfig) {
-        if self.session.is_some() {
+        if self.sessions.len() >= MAX_SESSIONS {
             self.status(SessionId::NONE, SessionStatus::REFUSED);
             return;
         }
@@ -281,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match Port::open(shared, &config.destination, options, Interface::I2cp) {
             Ok(port) => {
                 let id = SessionId(port.number());
-                self.session = Some(OpenSession {
+                self.sessions.push(OpenSession {
                     port,
                     id,
                     reports_acceptance,
@@ -304,8 +309,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn reconfigure(&mut self, id: SessionId, config: &SessionConfig) {
         let options = checked_options(config);
-        match (&self.session, options) {
-            (Some(session), Ok(options)) if session.id == id => {
+        match (self.session(id), options) {
+            (Some(session), Ok(options)) => {
                 let (inbound, outbound) = (options.inbound_quantity(), options.outbound_quantity());
                 session.port.quantity(inbound, outbound);
                 self.status(id, SessionStatus::UPDATED);
@@ -315,8 +320,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn publish(&mut self, id: SessionId, kind: u8, bytes: &[u8]) {
-        match &self.session {
-            Some(session) if session.id == id => session.port.publish(kind, bytes),
+        match self.session(id) {
+            Some(session) => session.port.publish(kind, bytes),
             // Java routers disconnect, too.
             _ => self.disconnect("lease set for a session that is not open"),
         }
@@ -324,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn send_message(&mut self, message: SendMessage, deadline: Option<Instant>, bundle: bool) {
         let (id, nonce, size) = (message.session, message.nonce, message.payload.len());
-        let Some(session) = self.session.as_ref().filter(|session| session.id == id) else {
+        let Some(session) = self.session(id) else {
             self.report(id, nonce, size, DeliveryStatus::BAD_SESSION);
             return;
         };
@@ -358,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Hands a message over that was announced.
     fn hand_over(&mut self, id: SessionId, number: u32) {
-        let session = self.session.as_ref().filter(|session| session.id == id);
+        let session = self.session(id);
         if let Some(payload) = session.and_then(|session| session.announced.get(&number)) {
             let payload = payload.clone();
             self.send(Message::MessagePayload(MessagePayload {
@@ -414,7 +419,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Asks the network; without a session, what it knows at once is the answer.
     fn lookup(&mut self, target: LookupTarget, timeout: Duration, asked: Asked) {
-        if let Some(session) = &mut self.session {
+        if let Some(session) = self.sessions.first_mut() {
             let number = session.next_lookup;
             session.next_lookup = number.wrapping_add(1);
             session.lookups.insert(number, asked);
@@ -473,11 +478,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.host_lookup(HostLookup { key, ..lookup });
     }
 
-    fn on_notice(&mut self, notice: Notice) {
-        let Some(session) = &mut self.session else {
+    fn on_notice(&mut self, id: SessionId, notice: Notice) {
+        let Some(session) = self.session(id) else {
             return;
         };
-        let id = session.id;
         match notice {
             Notice::Received { content, .. } => {
                 let Content::Framed(payload) = content else {
@@ -520,6 +524,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if let Some(asked) = session.lookups.remove(&id) {
                     self.answer(asked, result);
                 }
+            }
+            Notice::Event(Event::Lost(_))
+                if self.sessions.first().is_some_and(|one| one.id != id) =>
+            {
+                self.sessions.retain(|open| open.id != id);
+                self.status(id, SessionStatus::DESTROYED);
             }
             Notice::Event(Event::Lost(LostReason::Connection(_))) => {
                 // As if the process had died: nothing is said.
@@ -611,6 +621,9 @@ const MAX_OUT_BYTES: usize = 256 * 1024;
 
 /// How long a client has to read the last messages of a connection.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// Sessions of one connection. Chosen above what tests use, and low because each has tunnels.
+const MAX_SESSIONS: usize = 64;
 
 /// Messages announced and not yet taken by a client without fast receive.
 const MAX_ANNOUNCED: usize = 64;
