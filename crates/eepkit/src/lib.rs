@@ -190,8 +190,8 @@ pub use eepkit_router::{
 };
 #[doc(no_inline)]
 pub use eepkit_streaming::{
-    Access, EndpointConfig, InactivityAction, LimitAction, PeerKind, Profile, RateLimits,
-    StreamConfig, StreamInfo,
+    Access, EndpointConfig, InactivityAction, LimitAction, OptionError as StreamingOptionError,
+    PeerKind, Profile, RateLimits, StreamConfig, StreamInfo,
 };
 #[doc(no_inline)]
 pub use eepkit_wire::{

@@ -72,6 +72,32 @@ pub(crate) async fn resolve(
     Ok(destination)
 }
 
+/// The options in the lease set of a destination; see [`crate::Session::lease_set_options`].
+pub(crate) async fn lease_set_options(
+    shared: &Arc<Shared>,
+    destination: Destination,
+    limit: Duration,
+) -> Result<Vec<(String, String)>, LookupError> {
+    let target = LookupTarget::LeaseSet(destination);
+    let answer = timeout_at(Instant::now() + limit, ask(shared, target, limit))
+        .await
+        .unwrap_or(Err(link::LookupError::Timeout));
+    match answer {
+        Ok(answer) => Ok(answer
+            .options
+            .iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()),
+        Err(link::LookupError::NameNotFound | link::LookupError::LeaseSetNotFound) => {
+            Err(LookupError::LeaseSetNotFound)
+        }
+        Err(link::LookupError::Locked) => Err(LookupError::Locked),
+        Err(link::LookupError::Timeout) => Err(LookupError::Timeout(limit)),
+        Err(link::LookupError::SessionLost) => Err(LookupError::SessionLost),
+        Err(_) => Err(LookupError::Unsupported),
+    }
+}
+
 /// Asks the router, and asks again for a while when it finds nothing: in the first seconds of a
 /// session routers say so of destinations that are there, and a lease set that was published a
 /// moment ago has to get around.

@@ -235,6 +235,27 @@ impl Session {
         lookup::resolve(self.shared(), &address.host, limit).await
     }
 
+    /// The options in the lease set of `to`, such as service records: what its owner set with
+    /// `i2cp.leaseSetOption.N`. The network is asked anew each time. Routers that are reached over
+    /// I2CP tell them since API 0.9.66.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`], within twice the time of
+    /// [`SessionBuilder::lookup_timeout`](crate::SessionBuilder::lookup_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn lease_set_options(
+        &self,
+        to: impl IntoAddress,
+    ) -> Result<Vec<(String, String)>, LookupError> {
+        let limit = self.shared().config.lookup_timeout;
+        let destination = self.lookup(to).await?;
+        lookup::lease_set_options(self.shared(), destination, limit).await
+    }
+
     /// Closes the session: no new streams, what was written is delivered, the router is told.
     ///
     /// Returns when all that is done, or the time of

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. An arrow is never drawn
 /// upwards: a crate may only use crates above it in this table.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-wire"]),
@@ -17,6 +17,18 @@ const LAYERS: [(&str, &[&str]); 7] = [
             "eepkit-datagram",
             "eepkit-i2cp",
             "eepkit-router",
+            "eepkit-streaming",
+            "eepkit-wire",
+        ],
+    ),
+    (
+        "eepkit-services",
+        &[
+            "eepkit",
+            "eepkit-datagram",
+            "eepkit-i2cp",
+            "eepkit-router",
+            "eepkit-sam",
             "eepkit-streaming",
             "eepkit-wire",
         ],

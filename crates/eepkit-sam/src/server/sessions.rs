@@ -54,8 +54,8 @@ impl Connection {
         self.understood();
         let version = self.spoken();
         let added = self.primary(directory).and_then(|primary| {
-            let params = SessionParams::add(&message.params, version)?;
-            self.check_places(&params)?;
+            let mut params = SessionParams::add(&message.params, version)?;
+            self.check_places(&mut params)?;
             let session = directory.insert_subsession(primary, params.clone(), &self.config)?;
             Ok((primary, session, params))
         });
@@ -166,8 +166,8 @@ impl Connection {
             return Err(Failure::error("this socket has a session already"));
         }
         let version = self.spoken();
-        let (params, destination) = SessionParams::create(&message.params, version)?;
-        self.check_places(&params)?;
+        let (mut params, destination) = SessionParams::create(&message.params, version)?;
+        self.check_places(&mut params)?;
         let (keys, text) = match destination {
             NewDestination::Keys { keys, text } => (keys, text),
             NewDestination::Transient(kind) => {
@@ -190,10 +190,12 @@ impl Connection {
         Ok((request, text))
     }
 
-    /// Whether datagrams can go where they should, and the bridge is where the client expects it.
-    fn check_places(&self, params: &SessionParams) -> Result<(), Failure> {
-        if let Some(forward) = &params.forward {
-            self.place(forward.host.as_deref())?;
+    /// Whether datagrams can go where they should, which becomes an IP address, and whether the
+    /// bridge is where the client expects it.
+    fn check_places(&self, params: &mut SessionParams) -> Result<(), Failure> {
+        if let Some(forward) = &mut params.forward {
+            let place = self.place(forward.host.as_deref())?;
+            forward.host = Some(place.to_string());
         }
         let Some(udp) = self.config.udp else {
             return Ok(());

@@ -1,0 +1,144 @@
+//! Joins a socket and a stream of I2P: bytes both ways, with backpressure.
+
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use eepkit::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    time::{Instant, sleep, sleep_until},
+};
+
+/// How many bytes went each way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Moved {
+    pub(crate) to_peer: u64,
+    pub(crate) to_client: u64,
+}
+
+/// Moves bytes until both sides have closed, one of them fails, or one has closed and the other
+/// says nothing for [`HALF_CLOSED`].
+///
+/// `early` goes to the peer first, and nothing goes to the client before `data_after`. What one side
+/// closes is closed towards the other, whose bytes still come through. A socket that breaks resets
+/// the stream, so that the peer does not take half of something for the whole.
+///
+/// Dropping the future closes both.
+pub(crate) async fn join<S>(socket: S, stream: Stream, early: Bytes, data_after: Instant) -> Moved
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let (socket_read, mut socket_write) = tokio::io::split(socket);
+    let (mut stream_read, stream_write) = stream.into_split();
+    let to_peer = AtomicU64::new(0);
+    let to_client = AtomicU64::new(0);
+
+    let outgoing = async {
+        let mut socket_read = socket_read;
+        let mut stream_write = stream_write;
+        let result = async {
+            if !early.is_empty() {
+                stream_write.write_all(&early).await?;
+                stream_write.flush().await?;
+                to_peer.fetch_add(early.len() as u64, Ordering::Relaxed);
+            }
+            copy(&mut socket_read, &mut stream_write, &to_peer).await
+        }
+        .await;
+        if let Err(End::Read(error)) = &result {
+            tracing::trace!(%error, "a client's socket broke");
+            stream_write.reset();
+        }
+        result.is_ok()
+    };
+    let incoming = async {
+        sleep_until(data_after).await;
+        copy(&mut stream_read, &mut socket_write, &to_client)
+            .await
+            .is_ok()
+    };
+    tokio::pin!(outgoing);
+    tokio::pin!(incoming);
+    // Once one direction has ended well, the other goes on for as long as it moves.
+    tokio::select! {
+        whole = &mut outgoing => {
+            if whole {
+                while_moving(incoming, &to_client).await;
+            }
+        }
+        whole = &mut incoming => {
+            if whole {
+                while_moving(outgoing, &to_peer).await;
+            }
+        }
+    }
+    Moved {
+        to_peer: to_peer.load(Ordering::Relaxed),
+        to_client: to_client.load(Ordering::Relaxed),
+    }
+}
+
+/// Which side ended copying.
+enum End {
+    Read(io::Error),
+    Write,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Write
+    }
+}
+
+/// Copies until the reader ends, then closes the writer.
+async fn copy<R, W>(reader: &mut R, writer: &mut W, moved: &AtomicU64) -> Result<(), End>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.clear();
+        buffer.reserve(BUFFER);
+        let count = reader.read_buf(&mut buffer).await.map_err(End::Read)?;
+        if count == 0 {
+            writer.shutdown().await?;
+            return Ok(());
+        }
+        writer.write_all(&buffer).await?;
+        if count < BUFFER {
+            // That was all there is for now: it shall not wait for company.
+            writer.flush().await?;
+        }
+        moved.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Waits for `work` for as long as `moved` rises.
+async fn while_moving(work: impl Future<Output = bool>, moved: &AtomicU64) {
+    tokio::pin!(work);
+    loop {
+        let before = moved.load(Ordering::Relaxed);
+        tokio::select! {
+            _ = &mut work => return,
+            () = sleep(HALF_CLOSED) => {
+                if moved.load(Ordering::Relaxed) == before {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Bytes that are read at a time. Chosen as some twenty packets of streaming: fewer cost more turns
+/// for each, more cost memory for each stream.
+const BUFFER: usize = 32 * 1024;
+
+/// How long one direction may stay silent after the other was closed. A client that is gone has
+/// closed its direction in just the same way as one that waits for an answer; chosen so that an
+/// answer may take as long as a stream may be idle in Java I2P by default.
+const HALF_CLOSED: Duration = Duration::from_secs(90);

@@ -1,0 +1,372 @@
+//! One socket of a client: drives its machine.
+
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, StateWatch, Stream};
+use eepkit_sam::{
+    Failure, Style,
+    server::{Answer, Connection, Directory, Output, Request},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, trace};
+
+use super::{
+    lookups, sessions,
+    shared::{Counted, Shared},
+    socket::Socket,
+    streams, udp,
+};
+use crate::pump;
+
+/// Serves a client until it or the bridge has enough.
+pub(super) async fn serve<S: Socket>(shared: Arc<Shared>, mut socket: S, client: Option<IpAddr>) {
+    let counters = &shared.counters;
+    let _counted = Counted::new(&counters.connections);
+    let open = counters
+        .connections
+        .load(std::sync::atomic::Ordering::Relaxed);
+    if open > shared.settings.max_connections {
+        counters
+            .refused
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let _ = timeout(WRITE_LIMIT, socket.write_all(TOO_MANY)).await;
+        return;
+    }
+    let machine = Connection::new(
+        shared.config.clone(),
+        client,
+        rand::random(),
+        Instant::now().into_std(),
+    );
+    let mut driver = Driver {
+        shared: shared.clone(),
+        machine,
+        work: None,
+        stream: None,
+        token: None,
+        forwarding: None,
+        mailbox: None,
+        watch: None,
+        buffer: vec![0; READ].into_boxed_slice(),
+    };
+    let end = tokio::select! {
+        end = driver.run(&mut socket) => end,
+        () = shared.stop.cancelled() => End::Gone,
+    };
+    driver.finish();
+    match end {
+        End::Gone => {}
+        End::Closed => close(&mut socket).await,
+        End::Join { early, data_after } => {
+            let Some(stream) = driver.stream.take() else {
+                return;
+            };
+            let token = driver.token.take().unwrap_or_default();
+            drop(driver);
+            join(&shared, socket, stream, early, data_after, &token).await;
+        }
+    }
+}
+
+/// Moves bytes between a socket and a stream until one of them, the session or the bridge ends.
+pub(super) async fn join<S: Socket>(
+    shared: &Shared,
+    socket: S,
+    stream: Stream,
+    early: Bytes,
+    data_after: Instant,
+    token: &CancellationToken,
+) {
+    let _counted = Counted::new(&shared.counters.streams);
+    tokio::select! {
+        moved = pump::join(socket, stream, early, data_after) => {
+            trace!(?moved, "a stream of a client of SAM ended");
+        }
+        () = token.cancelled() => {}
+        () = shared.stop.cancelled() => {}
+    }
+}
+
+/// What a request came to.
+pub(super) struct Done {
+    pub(super) answer: Answer,
+    pub(super) stream: Option<Stream>,
+    /// Where datagrams for the control socket come in.
+    pub(super) mailbox: Option<(Style, DatagramSocket)>,
+    pub(super) watch: Option<StateWatch>,
+}
+
+impl From<Answer> for Done {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            stream: None,
+            mailbox: None,
+            watch: None,
+        }
+    }
+}
+
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+struct Driver {
+    shared: Arc<Shared>,
+    machine: Connection,
+    /// What the machine asked for and waits for. There is one such thing at a time.
+    work: Option<Work>,
+    stream: Option<Stream>,
+    /// The session that this socket's stream, or its waiting, belongs to.
+    token: Option<CancellationToken>,
+    /// Ends the forwarding that belongs to this socket.
+    forwarding: Option<DropGuard>,
+    mailbox: Option<(Style, DatagramSocket)>,
+    watch: Option<StateWatch>,
+    buffer: Box<[u8]>,
+}
+
+enum End {
+    /// The socket broke, or the client closed it.
+    Gone,
+    /// The machine closes the socket.
+    Closed,
+    Join {
+        early: Bytes,
+        data_after: Instant,
+    },
+}
+
+impl Driver {
+    async fn run<S: Socket>(&mut self, socket: &mut S) -> End {
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                match output {
+                    Output::Send(bytes) => {
+                        let written = timeout(WRITE_LIMIT, socket.write_all(&bytes)).await;
+                        if !matches!(written, Ok(Ok(()))) || socket.flush().await.is_err() {
+                            return End::Gone;
+                        }
+                    }
+                    Output::Request(request) => self.request(request),
+                    Output::Join { early, data_after } => {
+                        let data_after = data_after.into();
+                        return End::Join { early, data_after };
+                    }
+                    Output::Close => return End::Closed,
+                    other => debug!(?other, "an output that nobody knows"),
+                }
+            }
+            let happened = self.wait(socket).await;
+            let now = Instant::now().into_std();
+            let mut directory = self.shared.directory();
+            let machine = &mut self.machine;
+            match happened {
+                Happened::Bytes(0) => return End::Gone,
+                Happened::Bytes(count) => {
+                    let bytes = self.buffer.get(..count).unwrap_or_default();
+                    machine.handle_bytes(now, &mut directory, bytes);
+                }
+                Happened::Done(done) => {
+                    self.work = None;
+                    self.stream = done.stream;
+                    self.mailbox = done.mailbox.or_else(|| self.mailbox.take());
+                    self.watch = done.watch.or_else(|| self.watch.take());
+                    machine.handle_answer(now, &mut directory, done.answer);
+                }
+                Happened::Datagram(Ok(datagram)) => {
+                    if let Some((style, _)) = self.mailbox {
+                        let datagram = udp::received(&datagram);
+                        let answer = Answer::Received { style, datagram };
+                        machine.handle_answer(now, &mut directory, answer);
+                    }
+                }
+                // The watch tells why.
+                Happened::Datagram(Err(_)) => self.mailbox = None,
+                Happened::SessionOver(failure) => {
+                    self.watch = None;
+                    self.token = None;
+                    let answer = Answer::SessionEnded(failure);
+                    machine.handle_answer(now, &mut directory, answer);
+                }
+                Happened::Nothing => {}
+                Happened::Deadline => machine.handle_timeout(now, &mut directory),
+            }
+        }
+    }
+
+    /// Waits until something happens.
+    async fn wait<S: Socket>(&mut self, socket: &mut S) -> Happened {
+        let deadline = self.machine.deadline().map(Instant::from);
+        let wants_bytes = self.machine.wants_bytes();
+        // A forwarding socket waits for the end of the session; others wait for it in their work.
+        let token = self.token.as_ref().filter(|_| self.forwarding.is_some());
+        tokio::select! {
+            done = work(&mut self.work) => Happened::Done(done),
+            read = socket.read(&mut self.buffer), if wants_bytes => {
+                Happened::Bytes(read.unwrap_or(0))
+            }
+            datagram = receive(self.mailbox.as_ref()) => Happened::Datagram(datagram),
+            over = session_over(&mut self.watch) => match over {
+                Some(failure) => Happened::SessionOver(failure),
+                None => Happened::Nothing,
+            },
+            () = ended(token) => Happened::SessionOver(Failure::error(SESSION_OVER)),
+            () = until(deadline) => Happened::Deadline,
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let shared = self.shared.clone();
+        let work: Work = match request {
+            Request::Open(open) => Box::pin(sessions::open(shared, open)),
+            Request::Add {
+                primary,
+                session,
+                params,
+                version,
+            } => Box::pin(async move {
+                let result = sessions::add(&shared, primary, session, params, version);
+                Done::from(Answer::Added(result))
+            }),
+            Request::Close(session) => return sessions::close(&self.shared, session),
+            Request::Connect(connect) => {
+                self.token = shared.live(connect.session).map(|live| live.token);
+                Box::pin(streams::connect(shared, connect))
+            }
+            Request::Accept { session } => {
+                self.token = shared.live(session).map(|live| live.token);
+                Box::pin(streams::accept(shared, session))
+            }
+            Request::Forward(forward) => {
+                self.token = shared.live(forward.session).map(|live| live.token);
+                let result = streams::forward(&shared, forward).map(|guard| {
+                    self.forwarding = Some(guard);
+                });
+                Box::pin(std::future::ready(Done::from(Answer::Forwarding(result))))
+            }
+            Request::LookUp {
+                session,
+                target,
+                options,
+            } => Box::pin(lookups::look_up(shared, session, target, options)),
+            Request::Send(datagram) => return udp::send(&self.shared, datagram),
+            Request::Authenticate { user, password } => {
+                Box::pin(super::users::authenticate(shared, user, password))
+            }
+            Request::ChangeAuth(change) => Box::pin(super::users::change(shared, change)),
+            other => {
+                debug!(?other, "a request that nobody knows");
+                return;
+            }
+        };
+        self.work = Some(work);
+    }
+
+    /// The socket is gone, or belongs to a stream: gives up everything else.
+    fn finish(&mut self) {
+        self.work = None;
+        self.forwarding = None;
+        self.mailbox = None;
+        let mut directory: std::sync::MutexGuard<'_, Directory> = self.shared.directory();
+        self.machine.handle_end(&mut directory);
+        drop(directory);
+        while let Some(output) = self.machine.poll_output() {
+            if let Output::Request(Request::Close(session)) = output {
+                sessions::close(&self.shared, session);
+            }
+        }
+    }
+}
+
+enum Happened {
+    Bytes(usize),
+    Done(Done),
+    Datagram(Result<ReceivedDatagram, ReceiveError>),
+    SessionOver(Failure),
+    Deadline,
+    Nothing,
+}
+
+async fn work(work: &mut Option<Work>) -> Done {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn receive(
+    mailbox: Option<&(Style, DatagramSocket)>,
+) -> Result<ReceivedDatagram, ReceiveError> {
+    match mailbox {
+        Some((_, socket)) => socket.recv_from().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a change of the session's state; says whether and why it is over.
+async fn session_over(watch: &mut Option<StateWatch>) -> Option<Failure> {
+    let Some(watch) = watch else {
+        return std::future::pending().await;
+    };
+    match watch.changed().await {
+        Some(state) if !state.stage().is_final() => None,
+        Some(state) => Some(Failure::error(match state.problem() {
+            Some(problem) => format!("the session is over: {problem}"),
+            None => SESSION_OVER.to_owned(),
+        })),
+        None => Some(Failure::error(SESSION_OVER)),
+    }
+}
+
+async fn ended(token: Option<&CancellationToken>) {
+    match token {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Closes a socket so that its client gets to read the last line: closing with bytes unread would
+/// throw that line away.
+async fn close<S: Socket>(socket: &mut S) {
+    let drain = async {
+        socket.shutdown().await?;
+        let mut rest = [0; 1024];
+        let mut left = MAX_DRAINED;
+        while left > 0 {
+            let count = socket.read(&mut rest).await?;
+            if count == 0 {
+                break;
+            }
+            left = left.saturating_sub(count);
+        }
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(DRAIN_LIMIT, drain).await;
+}
+
+/// What a socket's waiting ends with when the session does.
+pub(super) const SESSION_OVER: &str = "the session is over";
+
+/// Bytes that are read at a time while lines are exchanged. Chosen as the longest usual line.
+const READ: usize = 4096;
+
+/// How long a client may leave what it is sent unread, until it is taken for gone.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long, and for how many bytes, a closed socket's client is waited for.
+const DRAIN_LIMIT: Duration = Duration::from_millis(500);
+const MAX_DRAINED: usize = 64 * 1024;
+
+const TOO_MANY: &[u8] =
+    b"HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has too many connections\"\n";

@@ -1,0 +1,250 @@
+//! Sessions of clients on the sessions of the library.
+
+use std::{sync::Arc, time::Duration};
+
+use eepkit::{DatagramSocket, Error, ErrorKind, Format, Listener, Session, SessionBuilder};
+use eepkit_sam::{
+    Failure, SessionParams, Style, Version,
+    server::{Answer, OpenSession, SessionKey},
+};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{
+    connection::Done,
+    shared::{Live, Settings, Shared, lock},
+    udp,
+};
+use crate::errors::{Attempt, sam_failure};
+
+/// Puts a session online.
+pub(super) async fn open(shared: Arc<Shared>, request: OpenSession) -> Done {
+    match try_open(&shared, request).await {
+        Ok(done) => done,
+        Err(failure) => Answer::Opened(Err(failure)).into(),
+    }
+}
+
+async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Failure> {
+    let OpenSession {
+        session: key,
+        keys,
+        params,
+        version,
+        ..
+    } = request;
+    let hash = keys.destination().hash();
+    let began = Instant::now();
+    // The last session of the same destination may be on its way out.
+    let closing = lock(&shared.closing).get(&hash).cloned();
+    if let Some(closing) = closing {
+        let _ = timeout(CLOSE_LIMIT, closing.cancelled()).await;
+    }
+    let session = loop {
+        let builder = builder(shared, &params).keys((*keys).clone());
+        match builder.open().await {
+            Ok(session) => break session,
+            // The router may still be closing it.
+            Err(error)
+                if error.kind() == ErrorKind::AddressInUse && began.elapsed() < CLOSE_LIMIT =>
+            {
+                sleep(LOOK_AGAIN).await;
+            }
+            Err(error) => return Err(sam_failure(Attempt::Open, error)),
+        }
+    };
+    let live = attach(&session, params, version, false, CancellationToken::new())?;
+    let mut done = Done::from(Answer::Opened(Ok(())));
+    done.watch = Some(session.watch());
+    if let (Some(socket), None) = (&live.datagrams, &live.params.forward) {
+        done.mailbox = Some((live.params.style, socket.clone()));
+    }
+    udp::start_forwarding(shared, &live);
+    shared.insert_live(key, live);
+    Ok(done)
+}
+
+/// Adds a subsession.
+pub(super) fn add(
+    shared: &Arc<Shared>,
+    primary: SessionKey,
+    key: SessionKey,
+    params: SessionParams,
+    version: Version,
+) -> Result<(), Failure> {
+    let primary = shared
+        .live(primary)
+        .ok_or_else(|| Failure::error("the PRIMARY session is gone"))?;
+    let token = primary.token.child_token();
+    let live = attach(&primary.session, params, version, true, token)?;
+    udp::start_forwarding(shared, &live);
+    shared.insert_live(key, live);
+    Ok(())
+}
+
+/// Ends a session or subsession and everything that belongs to it.
+pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
+    let Some(live) = shared.remove_live(key) else {
+        return;
+    };
+    live.token.cancel();
+    if live.is_subsession {
+        return;
+    }
+    shared.sweep_live();
+    let hash = live.session.destination().hash();
+    let gone = CancellationToken::new();
+    lock(&shared.closing).insert(hash, gone.clone());
+    let bridge = shared.clone();
+    shared.tasks.spawn(async move {
+        let session = live.session.clone();
+        drop(live);
+        session.close().await;
+        lock(&bridge.closing).remove(&hash);
+        gone.cancel();
+    });
+}
+
+/// Makes what the style of a session needs.
+fn attach(
+    session: &Session,
+    params: SessionParams,
+    version: Version,
+    is_subsession: bool,
+    token: CancellationToken,
+) -> Result<Live, Failure> {
+    let mut listener = None;
+    let mut datagrams = None;
+    match format(params.style) {
+        Some(format) => datagrams = Some(bind(session, &params, format)?),
+        None if params.style == Style::Stream => {
+            listener = Some(Arc::new(listen(session, params.listen_port)?));
+        }
+        None => {}
+    }
+    Ok(Live {
+        session: session.clone(),
+        is_subsession,
+        params,
+        version,
+        listener,
+        datagrams,
+        token,
+    })
+}
+
+fn listen(session: &Session, port: u16) -> Result<Listener, Failure> {
+    session
+        .listen(port)
+        .map_err(|error| sam_failure(Attempt::Accept, error))
+}
+
+fn bind(
+    session: &Session,
+    params: &SessionParams,
+    format: Format,
+) -> Result<DatagramSocket, Failure> {
+    let builder = session.datagrams(format);
+    let builder = match params.style {
+        Style::Raw => builder.protocol(params.listen_protocol),
+        _ => builder,
+    };
+    builder
+        .bind(params.listen_port)
+        .map_err(|error| sam_failure(Attempt::Accept, Error::from(error)))
+}
+
+/// The format of a style's datagrams.
+pub(super) fn format(style: Style) -> Option<Format> {
+    Some(match style {
+        Style::Raw => Format::Raw,
+        Style::Datagram => Format::Datagram1,
+        Style::Datagram2 => Format::Datagram2,
+        Style::Datagram3 => Format::Datagram3,
+        _ => return None,
+    })
+}
+
+/// The session with everything but its keys.
+fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
+    let Settings {
+        defaults,
+        overrides,
+        open_timeout,
+        ..
+    } = &shared.settings;
+    let mut builder = shared
+        .router
+        .session()
+        .open_timeout(*open_timeout)
+        .linger(LINGER)
+        .backlog(BACKLOG)
+        .streaming(|config| config.accept_timeout = ACCEPT_TIMEOUT);
+    for (key, value) in defaults.iter().chain(&params.options).chain(overrides) {
+        match passed(key, value) {
+            Some(value) => builder = builder.option(key, value),
+            None => debug!(key, "left an option of a client out"),
+        }
+    }
+    builder
+}
+
+/// The value with which an option of a client goes to its session, or none if it does not.
+fn passed(key: &str, value: &str) -> Option<String> {
+    match key {
+        // Which router it is, and how, is the bridge's business.
+        "i2cp.tcp.host"
+        | "i2cp.tcp.port"
+        | "i2cp.SSL"
+        | "i2cp.username"
+        | "i2cp.password"
+        | "i2cp.destination.sigType" => None,
+        // Meant for Java I2P's client library, and without a meaning here.
+        "i2cp.messageReliability" | "i2cp.fastReceive" => None,
+        // Lists may name types that are newer than this router.
+        "i2cp.leaseSetEncType" => {
+            let known: Vec<&str> = value
+                .split(',')
+                .map(str::trim)
+                .filter(|kind| KNOWN_ENCRYPTION.contains(kind))
+                .collect();
+            Some(if known.is_empty() {
+                value.to_owned()
+            } else {
+                known.join(",")
+            })
+        }
+        // Those of Java I2P that streaming does not know here would fail the session.
+        _ if key.starts_with("i2p.streaming.") => {
+            let mut config = eepkit::EndpointConfig::default();
+            let unknown = matches!(
+                config.set(key, value),
+                Err(eepkit::StreamingOptionError::Unknown(_))
+            );
+            (!unknown).then(|| value.to_owned())
+        }
+        _ => Some(value.to_owned()),
+    }
+}
+
+/// Encryption types that lease sets here can have: by number and by name.
+const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
+
+/// How long an incoming stream waits for somebody to accept it. Chosen because clients that keep
+/// one accept at a time need a moment between two, and routers wait 3 to 10 s; a stream that nobody
+/// wanted for so long is not wanted.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Streams that wait to be accepted; that of Java I2P.
+const BACKLOG: usize = 64;
+
+/// How long what was written is still delivered once the control socket is gone. Everything of a
+/// session is to be gone within a second.
+const LINGER: Duration = Duration::from_millis(800);
+
+/// How long a session of the same destination is waited for to go.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Chosen as some round trips to a router.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);

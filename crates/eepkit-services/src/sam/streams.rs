@@ -1,0 +1,209 @@
+//! Streams of clients.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eepkit::{Address, ConnectOptions, Host, Stream};
+use eepkit_sam::{
+    Failure,
+    server::{Answer, ConnectStream, ForwardStreams, Peer, SessionKey},
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::debug;
+
+use super::{
+    connection::{self, Done, SESSION_OVER},
+    shared::Shared,
+    socket::{self, Socket},
+};
+use crate::errors::{Attempt, sam_failure};
+
+/// Opens a stream.
+pub(super) async fn connect(shared: Arc<Shared>, request: ConnectStream) -> Done {
+    let Some(live) = shared.live(request.session) else {
+        return Answer::Connected(Err(over())).into();
+    };
+    let host = match host(request.to) {
+        Ok(host) => host,
+        Err(failure) => return Answer::Connected(Err(failure)).into(),
+    };
+    let to = Address::new(host).with_port(request.to_port);
+    let options = ConnectOptions::new().local_port(request.from_port);
+    let connected = tokio::select! {
+        connected = live.session.connect_with(to, &options) => connected,
+        () = live.token.cancelled() => return Answer::Connected(Err(over())).into(),
+    };
+    match connected {
+        Ok(stream) => Done {
+            stream: Some(stream),
+            ..Done::from(Answer::Connected(Ok(())))
+        },
+        Err(error) => Answer::Connected(Err(sam_failure(Attempt::Connect, error))).into(),
+    }
+}
+
+/// Waits for a stream.
+pub(super) async fn accept(shared: Arc<Shared>, session: SessionKey) -> Done {
+    let Some(live) = shared.live(session) else {
+        return Answer::Accepted(Err(over())).into();
+    };
+    let Some(listener) = live.listener else {
+        return Answer::Accepted(Err(over())).into();
+    };
+    let accepted = tokio::select! {
+        accepted = listener.accept() => accepted,
+        () = live.token.cancelled() => return Answer::Accepted(Err(over())).into(),
+    };
+    match accepted {
+        Ok(stream) => Done {
+            answer: Answer::Accepted(Ok(peer(&stream))),
+            stream: Some(stream),
+            ..Done::from(Answer::Connected(Ok(())))
+        },
+        Err(error) => Answer::Accepted(Err(sam_failure(Attempt::Accept, error))).into(),
+    }
+}
+
+/// Forwards streams for as long as the guard lives.
+pub(super) fn forward(shared: &Arc<Shared>, request: ForwardStreams) -> Result<DropGuard, Failure> {
+    let live = shared.live(request.session).ok_or_else(over)?;
+    let listener = live.listener.ok_or_else(over)?;
+    let tls = match (&shared.settings.forward_tls, request.tls) {
+        (_, false) => None,
+        (Some(config), true) => {
+            let name = ServerName::try_from(request.host.clone())
+                .map_err(|_| Failure::error("HOST is no name for a certificate"))?;
+            Some((TlsConnector::from(config.clone()), name))
+        }
+        (None, true) => {
+            return Err(Failure::error(
+                "SSL=true needs certificates, which this bridge was not given",
+            ));
+        }
+    };
+    let session = live.token;
+    let token = session.child_token();
+    let guard = token.clone().drop_guard();
+    let forward = Arc::new((request, tls));
+    let bridge = shared.clone();
+    shared.tasks.spawn(async move {
+        let room = Arc::new(Semaphore::new(MAX_FORWARDED));
+        loop {
+            let permit = tokio::select! {
+                permit = room.clone().acquire_owned() => permit,
+                () = token.cancelled() => return,
+                () = bridge.stop.cancelled() => return,
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = token.cancelled() => return,
+                () = bridge.stop.cancelled() => return,
+            };
+            let (Ok(stream), Ok(permit)) = (accepted, permit) else {
+                return;
+            };
+            let (bridge, forward, session) = (bridge.clone(), forward.clone(), session.clone());
+            bridge.clone().tasks.spawn(async move {
+                forward_one(&bridge, &forward, stream, &session).await;
+                drop(permit);
+            });
+        }
+    });
+    Ok(guard)
+}
+
+type Forward = (ForwardStreams, Option<(TlsConnector, ServerName<'static>)>);
+
+/// Forwards one stream, or resets it where nobody takes it.
+async fn forward_one(
+    shared: &Shared,
+    (request, tls): &Forward,
+    stream: Stream,
+    session: &CancellationToken,
+) {
+    let preamble = request.preamble(&peer(&stream));
+    let dial = async {
+        let mut socket = TcpStream::connect(request.address).await?;
+        socket::prepare(&socket)?;
+        let Some((connector, name)) = tls else {
+            socket.write_all(preamble.as_bytes()).await?;
+            return std::io::Result::Ok(Forwarded::Plain(socket));
+        };
+        let mut socket = connector.connect(name.clone(), socket).await?;
+        socket.write_all(preamble.as_bytes()).await?;
+        socket.flush().await?;
+        Ok(Forwarded::Tls(Box::new(socket)))
+    };
+    let data_after = || Instant::now() + shared.config.gap;
+    match timeout(DIAL_LIMIT, dial).await {
+        Ok(Ok(Forwarded::Plain(socket))) => {
+            run(shared, socket, stream, data_after(), session).await;
+        }
+        Ok(Ok(Forwarded::Tls(socket))) => {
+            run(shared, socket, stream, data_after(), session).await;
+        }
+        Ok(Err(error)) => {
+            debug!(%error, "cannot forward a stream");
+            stream.reset();
+        }
+        Err(_) => {
+            debug!("nobody took a stream that was to be forwarded");
+            stream.reset();
+        }
+    }
+}
+
+async fn run<S: Socket>(
+    shared: &Shared,
+    socket: S,
+    stream: Stream,
+    data_after: Instant,
+    session: &CancellationToken,
+) {
+    connection::join(shared, socket, stream, Bytes::new(), data_after, session).await;
+}
+
+enum Forwarded {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+fn peer(stream: &Stream) -> Peer {
+    Peer {
+        destination: stream.peer().clone(),
+        from_port: stream.peer_port(),
+        to_port: stream.local_port(),
+    }
+}
+
+/// A destination in any of its forms as the library takes it.
+pub(super) fn host(address: eepkit_wire::Address) -> Result<Host, Failure> {
+    match address {
+        eepkit_wire::Address::Destination(destination) => Ok(Host::Destination(destination)),
+        eepkit_wire::Address::B32(hash) => Ok(Host::Hash(hash)),
+        eepkit_wire::Address::Name(name) => Ok(Host::Name(name)),
+        _ => Err(sam_failure(
+            Attempt::Connect,
+            eepkit::AddressError::EncryptedLeaseSet,
+        )),
+    }
+}
+
+fn over() -> Failure {
+    Failure::error(SESSION_OVER)
+}
+
+/// How long a program may take to take a stream that is forwarded to it: specification, "SAM
+/// Virtual Streams: FORWARD".
+const DIAL_LIMIT: Duration = Duration::from_secs(3);
+
+/// Streams of one session that are forwarded at once; more wait to be accepted. Chosen as what the
+/// files of one process allow for beside others.
+const MAX_FORWARDED: usize = 1024;

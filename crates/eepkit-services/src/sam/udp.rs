@@ -1,0 +1,215 @@
+//! Datagrams of clients.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use eepkit::{Address, Datagram, DatagramOptions, ReceivedDatagram};
+use eepkit_sam::{ForwardTo, Received, SendOptions, Sender, Style, server::SendDatagram};
+use tokio::{net::UdpSocket, sync::OnceCell, time::sleep};
+use tracing::debug;
+
+use super::{
+    shared::{Live, Shared},
+    streams,
+};
+
+/// The sockets from which datagrams are forwarded: those on which the bridge listens, and where
+/// none of them has the right family, one of its own.
+pub(super) struct UdpSockets {
+    listening: Vec<Arc<UdpSocket>>,
+    own_v4: OnceCell<Arc<UdpSocket>>,
+    own_v6: OnceCell<Arc<UdpSocket>>,
+}
+
+impl UdpSockets {
+    pub(super) fn new(listening: Vec<Arc<UdpSocket>>) -> Self {
+        Self {
+            listening,
+            own_v4: OnceCell::new(),
+            own_v6: OnceCell::new(),
+        }
+    }
+
+    async fn towards(&self, to: SocketAddr) -> io::Result<&Arc<UdpSocket>> {
+        let same_family = |socket: &&Arc<UdpSocket>| {
+            socket
+                .local_addr()
+                .is_ok_and(|from| from.is_ipv4() == to.is_ipv4())
+        };
+        if let Some(socket) = self.listening.iter().find(same_family) {
+            return Ok(socket);
+        }
+        let (own, from) = match to {
+            SocketAddr::V4(_) => (&self.own_v4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            SocketAddr::V6(_) => (&self.own_v6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        };
+        own.get_or_try_init(|| async { UdpSocket::bind((from, 0)).await.map(Arc::new) })
+            .await
+    }
+}
+
+/// Takes datagrams of clients from a socket.
+pub(super) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
+    let mut buffer = vec![0; LARGEST_PACKET];
+    loop {
+        let received = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            received = socket.recv_from(&mut buffer) => received,
+        };
+        let count = match received {
+            Ok((count, _)) => count,
+            // An earlier packet of ours found nobody; some systems tell it here.
+            Err(error) => {
+                debug!(%error, "the UDP socket of SAM reported an error");
+                sleep(ERROR_PAUSE).await;
+                continue;
+            }
+        };
+        let packet = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
+        let datagram = shared.directory().datagram(&packet);
+        match datagram {
+            Ok(datagram) => send(&shared, datagram),
+            Err(error) => shared.drop_datagram(&error),
+        }
+    }
+}
+
+/// Sends a datagram of a client: at once, or when its destination is looked up.
+pub(super) fn send(shared: &Arc<Shared>, datagram: SendDatagram) {
+    let Some(socket) = shared
+        .live(datagram.session)
+        .and_then(|live| live.datagrams)
+    else {
+        return shared.drop_datagram(&"its session is gone");
+    };
+    let options = options(&datagram);
+    if let eepkit_wire::Address::Destination(to) = &datagram.to {
+        if let Err(error) = socket.send_now(&datagram.payload, to, datagram.to_port, &options) {
+            shared.drop_datagram(&error);
+        }
+        return;
+    }
+    let host = match streams::host(datagram.to) {
+        Ok(host) => host,
+        Err(failure) => return shared.drop_datagram(&failure),
+    };
+    let Ok(permit) = shared.unresolved.clone().try_acquire_owned() else {
+        return shared.drop_datagram(&"too many wait for their destination to be looked up");
+    };
+    let bridge = shared.clone();
+    shared.tasks.spawn(async move {
+        let to = Address::new(host).with_port(datagram.to_port);
+        let sent = tokio::select! {
+            sent = socket.send_with(&datagram.payload, to, &options) => sent,
+            () = bridge.stop.cancelled() => return,
+        };
+        if let Err(error) = sent {
+            bridge.drop_datagram(&error);
+        }
+        drop(permit);
+    });
+}
+
+fn options(datagram: &SendDatagram) -> DatagramOptions {
+    let SendOptions {
+        send_tags,
+        tag_threshold,
+        expires,
+        send_lease_set,
+        ..
+    } = datagram.options;
+    let tags = |tags: u16| u8::try_from(tags).unwrap_or(u8::MAX);
+    let mut options = DatagramOptions::new()
+        .from_port(datagram.from_port)
+        .omit_lease_set(send_lease_set == Some(false));
+    if datagram.style == Style::Raw {
+        options = options.protocol(datagram.protocol);
+    }
+    if let Some(send_tags) = send_tags {
+        options = options.tags_to_send(tags(send_tags));
+    }
+    if let Some(threshold) = tag_threshold {
+        options = options.tag_threshold(tags(threshold));
+    }
+    if let Some(expires) = expires {
+        options = options.expiry(expires.clamp(MIN_EXPIRY, MAX_EXPIRY));
+    }
+    options
+}
+
+/// Forwards the datagrams of a session by UDP, if its client asked for that, until it ends.
+pub(super) fn start_forwarding(shared: &Arc<Shared>, live: &Live) {
+    let (Some(socket), Some(forward)) = (live.datagrams.clone(), &live.params.forward) else {
+        return;
+    };
+    let to = SocketAddr::new(place(forward), forward.port);
+    let (style, version, header) = (live.params.style, live.version, live.params.header);
+    let token = live.token.clone();
+    let bridge = shared.clone();
+    shared.tasks.spawn(async move {
+        loop {
+            let received = tokio::select! {
+                received = socket.recv_from() => received,
+                () = token.cancelled() => return,
+                () = bridge.stop.cancelled() => return,
+            };
+            let Ok(datagram) = received else {
+                return;
+            };
+            let packet = self::received(&datagram).to_packet(style, version, header);
+            let sent = match bridge.udp.towards(to).await {
+                Ok(socket) => socket.send_to(&packet, to).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
+                debug!(%error, "cannot forward a datagram to its client");
+            }
+        }
+    });
+}
+
+/// The address of a host that the machine has checked.
+fn place(forward: &ForwardTo) -> IpAddr {
+    forward
+        .host
+        .as_deref()
+        .and_then(|host| {
+            host.trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse()
+                .ok()
+        })
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// A datagram of the library as SAM tells it.
+pub(super) fn received(datagram: &ReceivedDatagram) -> Received {
+    let sender = match datagram.datagram() {
+        Datagram::Anonymous(_) => Sender::Unknown,
+        Datagram::Authenticated(datagram) => Sender::Verified(datagram.sender().clone()),
+        Datagram::Claimed(datagram) => Sender::Claimed(datagram.claimed_sender().hash()),
+    };
+    Received {
+        sender,
+        from_port: datagram.from_port(),
+        to_port: datagram.to_port(),
+        protocol: datagram.protocol(),
+        payload: datagram.payload().clone(),
+    }
+}
+
+/// Bytes of the largest packet of UDP.
+const LARGEST_PACKET: usize = 65_536;
+
+/// What a client may say of how long a datagram is worth anything. Chosen because routers keep none
+/// for longer than some minutes.
+const MIN_EXPIRY: Duration = Duration::from_secs(1);
+const MAX_EXPIRY: Duration = Duration::from_secs(600);
+
+/// Chosen so that errors which repeat cost no CPU.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);

@@ -1,0 +1,186 @@
+use std::time::Duration;
+
+use tokio::{net::UdpSocket, time::timeout};
+
+use crate::lab::{LOOPBACK, Lab};
+
+async fn udp() -> (UdpSocket, u16) {
+    let socket = UdpSocket::bind(LOOPBACK).await.expect("a port");
+    let port = socket.local_addr().expect("bound").port();
+    (socket, port)
+}
+
+async fn receive(socket: &UdpSocket) -> String {
+    let mut buffer = vec![0; 65_536];
+    let received = timeout(Duration::from_secs(60), socket.recv_from(&mut buffer)).await;
+    let (count, _) = received.expect("a datagram in time").expect("a datagram");
+    String::from_utf8_lossy(&buffer[..count]).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn datagrams_of_each_style_go_by_udp() {
+    let lab = Lab::new().await;
+    let (socket, port) = udp().await;
+    for style in ["DATAGRAM", "DATAGRAM2", "DATAGRAM3"] {
+        let (_a, sender) = lab
+            .session(&format!("a-{style}"), &format!("STYLE={style} FROM_PORT=3"))
+            .await;
+        let (_b, destination) = lab
+            .session(&format!("b-{style}"), &format!("STYLE={style} PORT={port}"))
+            .await;
+        let packet = format!("3.3 a-{style} {destination} TO_PORT=4\nhello\n{style}");
+        socket
+            .send_to(packet.as_bytes(), lab.udp())
+            .await
+            .expect("sent");
+        let from = match style {
+            "DATAGRAM3" => eepkit::Destination::from_base64(&sender)
+                .expect("a destination")
+                .hash()
+                .to_base64(),
+            _ => sender,
+        };
+        assert_eq!(
+            receive(&socket).await,
+            format!("{from} FROM_PORT=3 TO_PORT=4\nhello\n{style}")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn raw_datagrams_go_with_and_without_a_header() {
+    let lab = Lab::new().await;
+    let (socket, port) = udp().await;
+    let (_a, _) = lab.session("a", "STYLE=RAW PROTOCOL=77").await;
+    let (_b, plain) = lab.session("b", &format!("STYLE=RAW PORT={port}")).await;
+    let (_c, header) = lab
+        .session(
+            "c",
+            &format!("STYLE=RAW PORT={port} HOST=127.0.0.1 HEADER=true"),
+        )
+        .await;
+    let packet = format!("3.0 a {plain}\nhello");
+    socket
+        .send_to(packet.as_bytes(), lab.udp())
+        .await
+        .expect("sent");
+    assert_eq!(receive(&socket).await, "hello");
+    let packet = format!("3.2 a {header} FROM_PORT=5 TO_PORT=6 PROTOCOL=18\nhello");
+    socket
+        .send_to(packet.as_bytes(), lab.udp())
+        .await
+        .expect("sent");
+    assert_eq!(
+        receive(&socket).await,
+        "FROM_PORT=5 TO_PORT=6 PROTOCOL=18\nhello"
+    );
+    let packet = format!("3.2 a {header}\nhello");
+    socket
+        .send_to(packet.as_bytes(), lab.udp())
+        .await
+        .expect("sent");
+    assert_eq!(
+        receive(&socket).await,
+        "FROM_PORT=0 TO_PORT=0 PROTOCOL=77\nhello"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn datagrams_go_over_the_control_socket() {
+    let lab = Lab::new().await;
+    let (mut a, sender) = lab.session("a", "STYLE=DATAGRAM").await;
+    let (mut b, destination) = lab.session("b", "STYLE=DATAGRAM").await;
+    a.write(format!("DATAGRAM SEND DESTINATION={destination} SIZE=5\nhello").as_bytes())
+        .await;
+    assert_eq!(
+        b.line().await,
+        format!("DATAGRAM RECEIVED DESTINATION={sender} SIZE=5 FROM_PORT=0 TO_PORT=0")
+    );
+    assert_eq!(b.exactly(5).await, b"hello");
+    // Commands go on between them.
+    assert_eq!(b.ask("PING").await, "PONG");
+    let (mut c, _) = lab.session("c", "STYLE=RAW").await;
+    let (mut d, destination) = lab.session("d", "STYLE=RAW").await;
+    c.write(format!("RAW SEND DESTINATION={destination} SIZE=3 TO_PORT=9\nraw").as_bytes())
+        .await;
+    assert_eq!(
+        d.line().await,
+        "RAW RECEIVED SIZE=3 FROM_PORT=0 TO_PORT=9 PROTOCOL=18"
+    );
+    assert_eq!(d.exactly(3).await, b"raw");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_datagram_finds_its_way_by_address() {
+    let lab = Lab::new().await;
+    let (socket, port) = udp().await;
+    let (_a, _) = lab.session("a", "STYLE=RAW").await;
+    let (_b, destination) = lab.session("b", &format!("STYLE=RAW PORT={port}")).await;
+    let b32 = eepkit::Destination::from_base64(&destination)
+        .expect("a destination")
+        .to_b32();
+    let packet = format!("3.0 a {b32}\nhello");
+    socket
+        .send_to(packet.as_bytes(), lab.udp())
+        .await
+        .expect("sent");
+    assert_eq!(receive(&socket).await, "hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_sent_is_counted() {
+    let lab = Lab::new().await;
+    let (socket, _) = udp().await;
+    let (_a, destination) = lab.session("a", "STYLE=DATAGRAM").await;
+    for packet in [
+        "",
+        "junk",
+        "3.0 nobody x\nhello",
+        &format!("3.0 a {destination}\n"),
+        "3.0 a nobody.i2p\nhello",
+    ] {
+        socket
+            .send_to(packet.as_bytes(), lab.udp())
+            .await
+            .expect("sent");
+    }
+    lab.settles(|stats| stats.datagrams_dropped == 5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn subsessions_get_the_datagrams_of_their_protocol_and_port() {
+    let lab = Lab::new().await;
+    let (mut primary, destination) = lab.session("p", "STYLE=PRIMARY").await;
+    let (any, any_port) = udp().await;
+    let (seven, seven_port) = udp().await;
+    let (raw, raw_port) = udp().await;
+    for add in [
+        format!("STYLE=DATAGRAM ID=any PORT={any_port}"),
+        format!("STYLE=DATAGRAM ID=seven PORT={seven_port} LISTEN_PORT=7"),
+        format!("STYLE=RAW ID=raw PORT={raw_port} LISTEN_PROTOCOL=0 HEADER=true"),
+        "STYLE=STREAM ID=streams".to_owned(),
+    ] {
+        let reply = primary.ask(&format!("SESSION ADD {add}")).await;
+        assert!(reply.starts_with("SESSION STATUS RESULT=OK "), "{reply}");
+    }
+    let (_a, _) = lab.session("a", "STYLE=DATAGRAM").await;
+    let (_b, _) = lab.session("b", "STYLE=RAW").await;
+    let send = async |header: String, body: &str| {
+        let packet = format!("{header}\n{body}");
+        any.send_to(packet.as_bytes(), lab.udp())
+            .await
+            .expect("sent");
+    };
+    send(format!("3.3 a {destination} TO_PORT=7"), "to seven").await;
+    assert!(receive(&seven).await.ends_with(" TO_PORT=7\nto seven"));
+    send(format!("3.3 a {destination} TO_PORT=8"), "to eight").await;
+    assert!(receive(&any).await.ends_with(" TO_PORT=8\nto eight"));
+    send(format!("3.3 b {destination} PROTOCOL=99"), "raw").await;
+    assert_eq!(
+        receive(&raw).await,
+        "FROM_PORT=0 TO_PORT=0 PROTOCOL=99\nraw"
+    );
+    // Each sends from the one destination.
+    send(format!("3.3 seven {destination} TO_PORT=8"), "to myself").await;
+    assert!(receive(&any).await.starts_with(&destination));
+}

@@ -1,0 +1,332 @@
+use std::{sync::Arc, time::Duration};
+
+use eepkit_services::sam::Users;
+use tokio::time::{Instant, sleep};
+
+use crate::lab::{LOOPBACK, Lab};
+
+#[tokio::test(start_paused = true)]
+async fn everything_goes_with_the_control_socket_within_a_second() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut joined = lab.client("3.1").await;
+    joined.ask("STREAM ACCEPT ID=b").await;
+    let mut connecting = lab.client("3.1").await;
+    connecting
+        .ask(&format!("STREAM CONNECT ID=a DESTINATION={destination}"))
+        .await;
+    joined.line().await;
+    let mut waiting = lab.client("3.1").await;
+    waiting.ask("STREAM ACCEPT ID=b").await;
+    let mut silent = lab.client("3.1").await;
+    silent.say("STREAM ACCEPT ID=b SILENT=true").await;
+    let mut forwarded = lab.session("c", "STYLE=STREAM").await.0;
+    let mut forwarding = lab.client("3.1").await;
+    forwarding.ask("STREAM FORWARD ID=c PORT=9").await;
+
+    drop(b);
+    forwarded.say("QUIT").await;
+    let began = Instant::now();
+    assert_eq!(
+        waiting.line().await,
+        "STREAM STATUS RESULT=I2P_ERROR MESSAGE=\"the session is over\""
+    );
+    assert_eq!(waiting.rest().await, b"");
+    assert_eq!(silent.rest().await, b"");
+    assert_eq!(joined.rest().await, b"");
+    assert_eq!(
+        forwarding.line().await,
+        "STREAM STATUS RESULT=I2P_ERROR MESSAGE=\"the session is over\""
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    drop((joined, connecting, waiting, silent, forwarding, forwarded));
+    lab.settles(|stats| stats.sessions == 1 && stats.streams == 0)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_client_comes_back_at_once_with_its_id_and_keys() {
+    let lab = Lab::new().await;
+    let mut first = lab.client("3.1").await;
+    let reply = first.ask("DEST GENERATE SIGNATURE_TYPE=7").await;
+    let keys = reply.split_once("PRIV=").expect("keys").1.to_owned();
+    drop(first);
+    for _ in 0..20 {
+        let mut client = lab.client("3.1").await;
+        let create = format!("SESSION CREATE STYLE=STREAM ID=same DESTINATION={keys}");
+        assert_eq!(
+            client.ask(&create).await,
+            format!("SESSION STATUS RESULT=OK DESTINATION={keys}")
+        );
+        socket2::SockRef::from(&client.socket)
+            .set_linger(Some(Duration::ZERO))
+            .expect("can be set");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_and_destinations_are_there_once() {
+    let lab = Lab::new().await;
+    let mut first = lab.client("3.1").await;
+    let reply = first.ask("DEST GENERATE SIGNATURE_TYPE=7").await;
+    let keys = reply.split_once("PRIV=").expect("keys").1.to_owned();
+    let create = format!("SESSION CREATE STYLE=STREAM ID=one DESTINATION={keys}");
+    assert!(
+        first
+            .ask(&create)
+            .await
+            .starts_with("SESSION STATUS RESULT=OK ")
+    );
+    let mut second = lab.client("3.1").await;
+    assert_eq!(
+        second.ask(&create).await,
+        "SESSION STATUS RESULT=DUPLICATED_ID"
+    );
+    let create = format!("SESSION CREATE STYLE=STREAM ID=two DESTINATION={keys}");
+    assert_eq!(
+        second.ask(&create).await,
+        "SESSION STATUS RESULT=DUPLICATED_DEST"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_that_cannot_work_are_told_and_unknown_ones_pass() {
+    let lab = Lab::new().await;
+    let mut client = lab.client("3.1").await;
+    let reply = client
+        .ask("SESSION CREATE STYLE=STREAM ID=x DESTINATION=TRANSIENT inbound.length=9")
+        .await;
+    assert_eq!(
+        reply,
+        "SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"session option inbound.length: option \
+         inbound.length cannot be '9': allowed is 0 to 7\""
+    );
+    let reply = client
+        .ask(
+            "SESSION CREATE STYLE=STREAM ID=x DESTINATION=TRANSIENT inbound.length=0 \
+             outbound.length=0 inbound.lengthVariance=-1 outbound.backupQuantity=1 \
+             i2cp.leaseSetEncType=6,4,0 i2p.streaming.somethingNew=1 i2cp.fastReceive=true \
+             i2cp.tcp.host=192.0.2.1 shouldBundleReplyInfo=false some.thing=else",
+        )
+        .await;
+    assert!(reply.starts_with("SESSION STATUS RESULT=OK "), "{reply}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_looked_up_with_and_without_a_session() {
+    let lab = Lab::new().await;
+    let (mut a, destination) = lab.session("a", "STYLE=STREAM").await;
+    let mut client = lab.client("3.1").await;
+    let b32 = eepkit::Destination::from_base64(&destination)
+        .expect("a destination")
+        .to_b32();
+    let lookup = format!("NAMING LOOKUP NAME={b32}");
+    let found = format!("NAMING REPLY RESULT=OK NAME={b32} VALUE={destination}");
+    assert_eq!(client.ask(&lookup).await, found);
+    assert_eq!(a.ask(&lookup).await, found);
+    assert_eq!(
+        client
+            .ask("NAMING LOOKUP NAME=nobody.i2p")
+            .await
+            .split(" MESSAGE")
+            .next(),
+        Some("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=nobody.i2p")
+    );
+    // And with the options of the lease set.
+    let (_b, destination) = lab
+        .session(
+            "b",
+            "STYLE=STREAM i2cp.leaseSetOption.0=\"_http._tcp=0 86400 80 x.i2p\"",
+        )
+        .await;
+    let reply = client
+        .ask(&format!("NAMING LOOKUP NAME={destination} OPTIONS=true"))
+        .await;
+    assert!(
+        reply.starts_with("NAMING REPLY RESULT=OK ")
+            || reply.starts_with("NAMING REPLY RESULT=LEASESET_NOT_FOUND "),
+        "{reply}"
+    );
+    drop((a, _b, client));
+    sleep(Duration::from_secs(700)).await;
+    lab.empties().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn subsessions_share_a_destination_and_get_what_is_theirs() {
+    let lab = Lab::new().await;
+    let (mut primary, destination) = lab.session("p", "STYLE=PRIMARY").await;
+    for (id, port) in [("s80", 80), ("s0", 0)] {
+        assert_eq!(
+            primary
+                .ask(&format!(
+                    "SESSION ADD STYLE=STREAM ID={id} FROM_PORT={port}"
+                ))
+                .await,
+            format!("SESSION STATUS RESULT=OK ID={id} MESSAGE=\"ADD {id}\"")
+        );
+    }
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    for (port, id) in [(80, "s80"), (81, "s0"), (0, "s0")] {
+        let mut accepting = lab.client("3.3").await;
+        accepting.ask(&format!("STREAM ACCEPT ID={id}")).await;
+        let mut connecting = lab.client("3.3").await;
+        let connect = format!("STREAM CONNECT ID=a DESTINATION={destination} TO_PORT={port}");
+        assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+        let peer = accepting.line().await;
+        assert!(peer.ends_with(&format!(" TO_PORT={port}")), "{peer}");
+    }
+    // A subsession that is removed takes its sockets along, the others stay.
+    let mut accepting = lab.client("3.3").await;
+    accepting.ask("STREAM ACCEPT ID=s80").await;
+    assert_eq!(
+        primary.ask("SESSION REMOVE ID=s80").await,
+        "SESSION STATUS RESULT=OK ID=s80 MESSAGE=\"REMOVE s80\""
+    );
+    assert!(
+        accepting
+            .line()
+            .await
+            .starts_with("STREAM STATUS RESULT=I2P_ERROR")
+    );
+    let mut connecting = lab.client("3.3").await;
+    let connect = format!("STREAM CONNECT ID=s0 DESTINATION={destination} TO_PORT=80");
+    connecting.say(&connect).await;
+    let mut accepting = lab.client("3.3").await;
+    accepting.ask("STREAM ACCEPT ID=s0").await;
+    accepting.line().await;
+    assert_eq!(connecting.line().await, "STREAM STATUS RESULT=OK");
+    assert_eq!(primary.me().await, destination);
+    drop((primary, _a, accepting, connecting));
+    lab.empties().await;
+}
+
+#[tokio::test]
+async fn users_are_asked_for_their_password() {
+    let mut users = Users::new();
+    users.add("foo", "b a\"r").expect("added");
+    users.set_required(true).expect("set");
+    let lab = Lab::with(|builder| builder.users(users)).await;
+    let mut client = lab.raw().await;
+    assert_eq!(
+        client
+            .ask("HELLO VERSION USER=foo PASSWORD=\"b a\\\"r\"")
+            .await,
+        "HELLO REPLY RESULT=OK VERSION=3.3"
+    );
+    for hello in [
+        "HELLO VERSION",
+        "HELLO VERSION USER=foo PASSWORD=bar",
+        "HELLO VERSION USER=bar PASSWORD=\"b a\\\"r\"",
+    ] {
+        let mut client = lab.raw().await;
+        let reply = client.ask(hello).await;
+        assert!(reply.starts_with("HELLO REPLY RESULT=I2P_ERROR"), "{reply}");
+        assert_eq!(client.rest().await, b"");
+    }
+    assert_eq!(
+        client.ask("AUTH ADD USER=new PASSWORD=x").await,
+        "AUTH STATUS RESULT=OK"
+    );
+    let mut other = lab.raw().await;
+    assert_eq!(
+        other.ask("HELLO VERSION USER=new PASSWORD=x").await,
+        "HELLO REPLY RESULT=OK VERSION=3.3"
+    );
+    assert_eq!(client.ask("AUTH DISABLE").await, "AUTH STATUS RESULT=OK");
+    lab.client("3.1").await;
+}
+
+#[tokio::test]
+async fn nobody_locks_everybody_out() {
+    let lab = Lab::new().await;
+    let mut client = lab.client("3.2").await;
+    assert_eq!(
+        client.ask("AUTH ENABLE").await,
+        "AUTH STATUS RESULT=I2P_ERROR MESSAGE=\"add a user first, or nobody could connect any more\""
+    );
+    assert!(
+        client
+            .ask("AUTH REMOVE USER=x")
+            .await
+            .contains("no such user")
+    );
+}
+
+#[tokio::test]
+async fn a_bridge_speaks_tls() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::{TlsConnector, rustls};
+
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
+    let certificate = made.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der())
+        .expect("a key");
+    let server = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("they fit");
+    let address = LOOPBACK.parse().expect("an address");
+    let lab = Lab::with(|builder| builder.listen_tls(address, Arc::new(server))).await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("a certificate");
+    let client = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let socket = tokio::net::TcpStream::connect(lab.bridge.tcp_addrs()[1])
+        .await
+        .expect("it listens");
+    let name = "localhost".try_into().expect("a name");
+    let mut socket = TlsConnector::from(Arc::new(client))
+        .connect(name, socket)
+        .await
+        .expect("TLS works");
+    socket.write_all(b"HELLO VERSION\n").await.expect("written");
+    let mut reply = [0; 34];
+    socket.read_exact(&mut reply).await.expect("an answer");
+    assert_eq!(&reply, b"HELLO REPLY RESULT=OK VERSION=3.3\n");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_bridge_listens_on_a_unix_socket() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let dir = std::env::temp_dir().join(format!("eepkit-sam-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let path = dir.join("sam.sock");
+    // One that a crash left over is no hindrance.
+    drop(std::os::unix::net::UnixListener::bind(&path));
+    let lab = Lab::with(|builder| builder.listen_unix(&path)).await;
+    let mut socket = tokio::net::UnixStream::connect(&path)
+        .await
+        .expect("it listens");
+    socket.write_all(b"HELLO VERSION\n").await.expect("written");
+    let mut reply = [0; 34];
+    socket.read_exact(&mut reply).await.expect("an answer");
+    assert_eq!(&reply, b"HELLO REPLY RESULT=OK VERSION=3.3\n");
+    lab.bridge.stop().await;
+    assert!(!path.exists(), "it tidies up");
+    std::fs::remove_dir_all(&dir).expect("removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_stops_closes_everything() {
+    let lab = Lab::new().await;
+    let (mut control, _) = lab.session("a", "STYLE=STREAM").await;
+    let mut accepting = lab.client("3.1").await;
+    accepting.ask("STREAM ACCEPT ID=a").await;
+    lab.bridge.stop().await;
+    assert_eq!(control.rest().await, b"");
+    // It may say why before it closes.
+    accepting.rest().await;
+    let stats = lab.bridge.stats();
+    let left = (stats.tasks, stats.sessions, stats.connections);
+    assert_eq!(left, (0, 0, 0), "{stats:?}");
+}

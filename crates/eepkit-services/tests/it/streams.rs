@@ -1,0 +1,305 @@
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::{Instant, sleep},
+};
+
+use crate::lab::{Client, LOOPBACK, Lab, pattern};
+
+/// Two sockets with a stream between them: the one that connected, and the one that accepted.
+async fn stream(lab: &Lab, from: &str, to: &str, destination: &str) -> (Client, Client) {
+    let mut accepting = lab.client("3.1").await;
+    assert_eq!(
+        accepting.ask(&format!("STREAM ACCEPT ID={to}")).await,
+        "STREAM STATUS RESULT=OK"
+    );
+    let mut connecting = lab.client("3.1").await;
+    assert_eq!(
+        connecting
+            .ask(&format!(
+                "STREAM CONNECT ID={from} DESTINATION={destination}"
+            ))
+            .await,
+        "STREAM STATUS RESULT=OK"
+    );
+    let peer = accepting.line().await;
+    assert!(peer.len() >= 516 && !peer.contains(' '), "{peer}");
+    (connecting, accepting)
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_go_both_ways_and_so_does_the_end() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let (mut connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
+
+    connecting.write(b"hello").await;
+    assert_eq!(accepting.exactly(5).await, b"hello");
+    accepting.write(b"and you").await;
+    assert_eq!(connecting.exactly(7).await, b"and you");
+
+    // Half closed: the answer still comes.
+    connecting.socket.shutdown().await.expect("half closed");
+    assert_eq!(accepting.rest().await, b"");
+    accepting.write(b"late answer").await;
+    drop(accepting);
+    assert_eq!(connecting.rest().await, b"late answer");
+    lab.settles(|stats| stats.streams == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn megabytes_arrive_whole_past_a_slow_reader() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let (mut connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
+    // More than what is kept on the way by two sockets of the system, and by the stream.
+    let sent = pattern(40 << 20);
+    let expected = sent.clone();
+    let writing = tokio::spawn(async move {
+        connecting.write(&sent).await;
+        connecting.socket.shutdown().await.expect("closed");
+        connecting
+    });
+    sleep(Duration::from_secs(20)).await;
+    assert!(!writing.is_finished(), "whatever nobody reads is held back");
+    assert!(
+        accepting.rest().await == expected,
+        "what arrived is another thing"
+    );
+    drop(accepting);
+    writing.await.expect("written").rest().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_says_before_its_stream_is_there_goes_first() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut accepting = lab.client("3.1").await;
+    accepting.ask("STREAM ACCEPT ID=b SILENT=false").await;
+    accepting.write(b"welcome").await;
+    let mut connecting = lab.client("3.1").await;
+    connecting
+        .write(
+            format!("STREAM CONNECT ID=a DESTINATION={destination} SILENT=true\nearly ").as_bytes(),
+        )
+        .await;
+    connecting.write(b"bird").await;
+    assert_eq!(connecting.exactly(7).await, b"welcome");
+    accepting.line().await;
+    assert_eq!(accepting.exactly(10).await, b"early bird");
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_of_the_peer_is_never_in_one_piece_with_a_line() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut connecting = lab.client("3.2").await;
+    connecting
+        .write(format!("STREAM CONNECT ID=a DESTINATION={destination}\nat once").as_bytes())
+        .await;
+    sleep(Duration::from_secs(1)).await;
+    // The peer waits already, with data; still its line comes alone, and the data after it.
+    let mut accepting = lab.client("3.2").await;
+    accepting.say("STREAM ACCEPT ID=b").await;
+    let mut pieces = Vec::new();
+    let mut buffer = [0; 4096];
+    while pieces.len() < 3 {
+        let count = accepting.socket.read(&mut buffer).await.expect("readable");
+        assert!(count > 0, "{pieces:?}");
+        pieces.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
+    }
+    assert_eq!(pieces[0], "STREAM STATUS RESULT=OK\n");
+    assert!(
+        pieces[1].ends_with(" FROM_PORT=0 TO_PORT=0\n"),
+        "{}",
+        pieces[1]
+    );
+    assert_eq!(pieces[2], "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_lead_to_the_session_and_are_told() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM FROM_PORT=7").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut accepting = lab.client("3.2").await;
+    accepting.ask("STREAM ACCEPT ID=b").await;
+    let mut connecting = lab.client("3.2").await;
+    let connect = format!("STREAM CONNECT ID=a DESTINATION={destination} TO_PORT=8");
+    assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+    let peer = accepting.line().await;
+    assert!(peer.ends_with(" FROM_PORT=7 TO_PORT=8"), "{peer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_sockets_accept_in_turn() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut accepting = Vec::new();
+    for _ in 0..8 {
+        let mut client = lab.client("3.2").await;
+        assert_eq!(
+            client.ask("STREAM ACCEPT ID=b").await,
+            "STREAM STATUS RESULT=OK"
+        );
+        accepting.push(client);
+    }
+    let mut connecting = Vec::new();
+    for number in 0..8_u8 {
+        let mut client = lab.client("3.2").await;
+        let connect = format!("STREAM CONNECT ID=a DESTINATION={destination}");
+        assert_eq!(client.ask(&connect).await, "STREAM STATUS RESULT=OK");
+        client.write(&[number]).await;
+        connecting.push(client);
+    }
+    let mut seen = Vec::new();
+    for client in &mut accepting {
+        client.line().await;
+        seen.push(client.exactly(1).await[0]);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_wait_while_nobody_accepts() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut connecting = lab.client("3.1").await;
+    let connect = format!("STREAM CONNECT ID=a DESTINATION={destination}");
+    connecting.say(&connect).await;
+    sleep(Duration::from_secs(20)).await;
+    let mut accepting = lab.client("3.1").await;
+    accepting.ask("STREAM ACCEPT ID=b").await;
+    accepting.line().await;
+    assert_eq!(connecting.line().await, "STREAM STATUS RESULT=OK");
+    // Whoever is not wanted is told so.
+    let mut connecting = lab.client("3.1").await;
+    let reply = connecting.ask(&connect).await;
+    assert!(
+        reply.starts_with("STREAM STATUS RESULT=CANT_REACH_PEER"),
+        "{reply}"
+    );
+    assert_eq!(connecting.rest().await, b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_connects_to_itself() {
+    let lab = Lab::new().await;
+    let (_a, destination) = lab.session("a", "STYLE=STREAM").await;
+    let (mut connecting, mut accepting) = stream(&lab, "a", "a", &destination).await;
+    connecting.write(b"me").await;
+    assert_eq!(accepting.exactly(2).await, b"me");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_does_not_exist_cannot_be_reached() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (b, destination) = lab.session("b", "STYLE=STREAM").await;
+    drop(b);
+    sleep(Duration::from_secs(700)).await;
+    let mut client = lab.client("3.1").await;
+    let began = Instant::now();
+    let reply = client
+        .ask(&format!("STREAM CONNECT ID=a DESTINATION={destination}"))
+        .await;
+    assert!(
+        reply.starts_with("STREAM STATUS RESULT=CANT_REACH_PEER"),
+        "{reply}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let mut client = lab.client("3.1").await;
+    let reply = client
+        .ask("STREAM CONNECT ID=a DESTINATION=nobody.i2p")
+        .await;
+    assert!(
+        reply.starts_with("STREAM STATUS RESULT=INVALID_KEY"),
+        "{reply}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_forwarded_with_their_peer() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let server = TcpListener::bind(LOOPBACK).await.expect("a port");
+    let port = server.local_addr().expect("bound").port();
+    for (silent, version) in [(false, "3.2"), (false, "3.0"), (true, "3.2")] {
+        let mut forwarding = lab.client(version).await;
+        assert_eq!(
+            forwarding
+                .ask(&format!("STREAM FORWARD ID=b PORT={port} SILENT={silent}"))
+                .await,
+            "STREAM STATUS RESULT=OK"
+        );
+        let mut connecting = lab.client("3.1").await;
+        let connect = format!("STREAM CONNECT ID=a DESTINATION={destination}");
+        assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+        connecting.write(b"hi").await;
+        let (socket, _) = server.accept().await.expect("a stream");
+        let mut served = Client { socket };
+        if !silent {
+            let peer = served.line().await;
+            assert_eq!(peer.ends_with(" FROM_PORT=0 TO_PORT=0"), version == "3.2");
+        }
+        assert_eq!(served.exactly(2).await, b"hi");
+        served.write(b"ho").await;
+        assert_eq!(connecting.exactly(2).await, b"ho");
+        // With its socket, forwarding ends, and streams that are there go on.
+        drop(forwarding);
+        sleep(Duration::from_secs(1)).await;
+        connecting.write(b"still").await;
+        assert_eq!(served.exactly(5).await, b"still");
+    }
+    let mut accepting = lab.client("3.1").await;
+    assert_eq!(
+        accepting.ask("STREAM ACCEPT ID=b").await,
+        "STREAM STATUS RESULT=OK"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_takes_where_it_is_forwarded_is_reset() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let closed = TcpListener::bind(LOOPBACK).await.expect("a port");
+    let port = closed.local_addr().expect("bound").port();
+    drop(closed);
+    let mut forwarding = lab.client("3.2").await;
+    forwarding
+        .ask(&format!("STREAM FORWARD ID=b PORT={port}"))
+        .await;
+    let mut connecting = lab.client("3.1").await;
+    connecting
+        .say(&format!(
+            "STREAM CONNECT ID=a DESTINATION={destination} SILENT=true"
+        ))
+        .await;
+    assert_eq!(connecting.rest().await, b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_breaks_off_resets_the_stream() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let (connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
+    socket2::SockRef::from(&connecting.socket)
+        .set_linger(Some(Duration::ZERO))
+        .expect("can be set");
+    drop(connecting);
+    accepting.rest().await;
+    drop(accepting);
+    lab.settles(|stats| stats.streams == 0).await;
+}
