@@ -366,6 +366,7 @@ impl Driver {
                 None => {
                     let close = Input::Command(Command::Close(session));
                     self.session.handle_input(Instant::now().into_std(), close);
+                    self.drain();
                 }
             },
             Event::SubsessionClosed { session, reason } => {

@@ -3,6 +3,7 @@
 
 mod link;
 mod opening;
+mod subsessions;
 mod transports;
 
 use std::{future::poll_fn, io, sync::Arc, time::Duration};
