@@ -30,7 +30,7 @@ impl Clues {
     /// A plain acknowledgement covers new packets, the newest of which left, once, at `sent`. Returns
     /// whether our own kind is certain.
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
-        let waits = (rtt / 8).min(JAVA_DELAY) / 3;
+        let waits = (rtt / 8).min(JAVA_DELAY) / 2;
         self.acks = self.acks.saturating_add(1);
         if let Some((last_sent, last)) = self.last.replace((sent, now))
             && sent.saturating_duration_since(last_sent) < waits
