@@ -385,12 +385,13 @@ impl Controller for Bandwidth {
 
     fn on_path_change(&mut self, now: Instant, rtt: Option<Duration>) {
         let old = self.delay.base();
-        if let (false, Some(new)) = (old.is_zero(), rtt) {
+        self.delay.change_way(now, rtt);
+        let new = self.delay.base();
+        if !old.is_zero() && !new.is_zero() {
             // The rate is kept: a longer way holds more.
             let ratio = new.as_secs_f64() / old.as_secs_f64().max(0.001);
             self.window *= ratio.clamp(0.25, 4.0);
         }
-        self.delay.change_way(now, rtt);
         self.settles_missed = 0;
         if let Mode::Settle { .. } = self.mode {
             self.begin_cruise();

@@ -151,8 +151,10 @@ impl Delay {
 
     /// Starts again on another way with this least round-trip time, if one is known.
     pub(super) fn change_way(&mut self, now: Instant, rtt: Option<Duration>) {
+        // The level is above the least by what chance adds, and that goes along.
+        let chance = self.base().saturating_sub(self.least.unwrap_or_default());
         *self = Self {
-            base: rtt,
+            base: rtt.map(|rtt| rtt + chance),
             least: rtt,
             jitter: self.jitter,
             ..Self::new(now)

@@ -182,7 +182,7 @@ pub(super) const ROWS: &[Row] = &[
         false,
         Some(LOSSY_LIMIT),
         ["", "", "0.21"],
-        0.24
+        0.21
     ),
     tunnels!(
         "23w",
@@ -191,6 +191,6 @@ pub(super) const ROWS: &[Row] = &[
         true,
         Some(LOSSY_LIMIT),
         ["", "", "0.19"],
-        0.24
+        0.21
     ),
 ];
