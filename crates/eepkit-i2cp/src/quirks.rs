@@ -249,6 +249,14 @@ pub(crate) fn can_send_to(kind: RouterKind, to: &Destination) -> bool {
         || opens_in_emissary(to)
 }
 
+/// Whether the router passes messages of this protocol number on.
+///
+/// emissary knows those of streaming, Datagram1, raw datagrams and Datagram2, and drops the others
+/// in silence, on the way out and on the way in.
+pub(crate) fn carries_protocol(kind: RouterKind, protocol: u8) -> bool {
+    kind != RouterKind::Emissary || matches!(protocol, 6 | 17 | 18 | 19)
+}
+
 /// emissary reads 64 bytes of signature in CreateSession, and knows two key types of that length.
 fn opens_in_emissary(destination: &Destination) -> bool {
     matches!(

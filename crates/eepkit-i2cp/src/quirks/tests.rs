@@ -255,3 +255,12 @@ fn what_a_client_sends_is_never_reframed() {
         SessionId(1).to_bytes().len() + 4 + 4 + 1 + 32
     );
 }
+
+#[test]
+fn emissary_carries_four_protocols_and_others_all() {
+    for protocol in 0..=255 {
+        let known = [6, 17, 18, 19].contains(&protocol);
+        assert_eq!(carries_protocol(RouterKind::Emissary, protocol), known);
+        assert!(carries_protocol(RouterKind::Unknown, protocol));
+    }
+}

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing};
+use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing, gzip};
 
 use super::{
     Core, State, opening,
@@ -345,6 +345,12 @@ impl Open {
         };
         if !quirks::can_send_to(core.router.kind, &to) {
             refuse_send(core, handle, nonce, DeliveryStatus::BAD_DESTINATION);
+            return Ok(());
+        }
+        // What is not framed is for the router to refuse.
+        let protocol = gzip::peek(&payload).map(|header| header.protocol);
+        if protocol.is_ok_and(|number| !quirks::carries_protocol(core.router.kind, number)) {
+            refuse_send(core, handle, nonce, DeliveryStatus::BAD_MESSAGE);
             return Ok(());
         }
         let left = deadline.saturating_duration_since(now).min(MAX_LIFETIME);
