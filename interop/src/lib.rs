@@ -6,7 +6,9 @@
 mod i2pd;
 mod policy;
 mod sam;
+mod sam_datagrams;
 
 pub use i2pd::{I2pdNet, I2pdRouter, StartError, i2pd_program, router_hash};
 pub use policy::{Peer, interop_is_required, peers};
 pub use sam::{Accepting, SamSession, sam_command};
+pub use sam_datagrams::{SamDatagram, SamDatagrams};

@@ -38,10 +38,8 @@ impl SamSession {
     ///
     /// What the router answered, and `TimedOut` when nothing came before `limit`.
     pub async fn create(at: SocketAddr, options: &str, limit: Duration) -> io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let deadline = Instant::now() + limit;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("interop-{}-{number}", std::process::id());
+        let id = next_id();
         let create = format!("SESSION CREATE STYLE=STREAM ID={id} DESTINATION=TRANSIENT {options}");
         bounded(deadline, "SESSION CREATE", async {
             let (mut control, reply) = sam_command(at, &create).await?;
@@ -162,8 +160,15 @@ pub async fn sam_command(at: SocketAddr, command: &str) -> io::Result<(TcpStream
     Ok((socket, reply))
 }
 
-/// Reads up to a newline and not a byte further: what follows is the stream's data.
-async fn read_line(socket: &mut TcpStream) -> io::Result<String> {
+/// A name that no other session has.
+pub(crate) fn next_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("interop-{}-{number}", std::process::id())
+}
+
+/// Reads up to a newline and not a byte further: what follows is data.
+pub(crate) async fn read_line(socket: &mut TcpStream) -> io::Result<String> {
     let mut line = Vec::new();
     loop {
         match socket.read_u8().await? {
@@ -176,13 +181,13 @@ async fn read_line(socket: &mut TcpStream) -> io::Result<String> {
 }
 
 /// The value of `key=value` in an answer.
-fn value<'a>(reply: &'a str, key: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(reply: &'a str, key: &str) -> Option<&'a str> {
     reply
         .split_ascii_whitespace()
         .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
-fn expect_ok(reply: &str) -> io::Result<()> {
+pub(crate) fn expect_ok(reply: &str) -> io::Result<()> {
     if value(reply, "RESULT") == Some("OK") {
         Ok(())
     } else {
@@ -190,7 +195,7 @@ fn expect_ok(reply: &str) -> io::Result<()> {
     }
 }
 
-fn refused(reply: &str) -> io::Error {
+pub(crate) fn refused(reply: &str) -> io::Error {
     io::Error::other(format!("the router answered: {}", reply.trim_end()))
 }
 

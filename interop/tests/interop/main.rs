@@ -6,6 +6,7 @@ use libtest_mimic::Arguments;
 
 use crate::lab::Lab;
 
+mod datagrams;
 mod failures;
 mod i2pd_alone;
 mod lab;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     i2pd_alone::add(&lab, &mut trials);
     streams::add(&lab, &mut trials);
+    datagrams::add(&lab, &mut trials);
     failures::add(&lab, &mut trials);
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -2,7 +2,7 @@
 //! software's own streaming over SAM.
 
 use eepkit::{Devnet, Router, Session, SessionBuilder};
-use eepkit_interop::{I2pdNet, Peer, SamSession};
+use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession};
 use libtest_mimic::Failed;
 
 use crate::lab::{Outcome, PATIENCE};
@@ -25,6 +25,10 @@ pub(crate) const OURS: usize = 4;
 
 /// The router whose streams are the other software's.
 const THEIRS: usize = 5;
+
+/// Of every SAM session.
+const SAM_OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \
+                           inbound.quantity=3 outbound.quantity=3 i2cp.leaseSetEncType=4";
 
 impl Net {
     /// Starts one.
@@ -63,8 +67,6 @@ impl Net {
     /// tunnel when an inbound one comes up. With a third inbound tunnel, which comes later, there
     /// always is.
     pub(crate) async fn sam_on(&self, router: usize) -> Result<SamSession, Failed> {
-        const OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \
-                               inbound.quantity=3 outbound.quantity=3 i2cp.leaseSetEncType=4";
         let at = match self {
             Self::I2pd(net) => net.routers()[router].sam(),
             Self::Emissary(net) => {
@@ -72,7 +74,21 @@ impl Net {
                 at.ok_or("the devnet serves no SAM")?
             }
         };
-        Ok(SamSession::create(at, OPTIONS, PATIENCE).await?)
+        Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?)
+    }
+
+    /// A SAM session whose datagrams are the other software's own.
+    pub(crate) async fn sam_datagrams(&self, style: &str) -> Result<SamDatagrams, Failed> {
+        let (at, udp) = match self {
+            // i2pd takes and gives datagrams on the session's own socket.
+            Self::I2pd(net) => (net.routers()[THEIRS].sam(), None),
+            Self::Emissary(net) => {
+                let router = net.router(THEIRS);
+                let at = router.sam_addr().ok_or("the devnet serves no SAM")?;
+                (at, router.sam_udp_addr())
+            }
+        };
+        Ok(SamDatagrams::create(at, udp, style, SAM_OPTIONS, PATIENCE).await?)
     }
 
     /// Ends the router of eepkit's sessions without a word to them.
