@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     session::{RouterArgs, SessionArgs},
-    values::{InOut, KeyValue, RouterChoice, Span},
+    values::{DatagramFormat, InOut, KeyValue, RouterChoice, Span},
 };
 use crate::exit;
 
@@ -192,6 +192,7 @@ Examples:
   eepkit listen --keys server.dat                     under an address that stays the same
   eepkit listen --keys server.dat -k --exec cat       an echo server
   eepkit listen --router embedded --keys server.dat   on the live network, with a router of its own
+  eepkit listen --datagram -k                         print datagrams; answer with what is typed
 
 Half close: the end of standard input closes our direction only; what the peer still sends is
 received until it closes its direction. When the peer has closed its direction, what comes on
@@ -208,7 +209,24 @@ pub(crate) struct ListenArgs {
     #[arg(short, long, value_name = "COMMAND")]
     pub(crate) exec: Option<String>,
 
-    /// Go on listening after the first stream, until Ctrl-C
+    /// Take datagrams instead of streams: 1 (the default), 2, 3 or raw
+    ///
+    /// Each is printed on a line of its own: who sent it, and the payload. With --keep-open, each
+    /// line of standard input answers whoever sent last. The formats are described at `eepkit
+    /// connect --help`.
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        conflicts_with = "exec",
+        hide_possible_values = true
+    )]
+    pub(crate) datagram: Option<DatagramFormat>,
+
+    /// Go on listening after the first stream or datagram, until Ctrl-C
     ///
     /// With --exec, streams are served side by side; without, one after the other.
     #[arg(short, long)]
@@ -218,7 +236,7 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", default_value_t = 64, requires = "exec", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_streams: u16,
 
-    /// Give up when no stream has arrived after this [default: wait for ever]
+    /// Give up when no stream or datagram has arrived after this [default: wait for ever]
     #[arg(short, long, value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
 
@@ -246,6 +264,11 @@ Examples:
   eepkit connect abc...xyz.b32.i2p:80 < request  to port 80
   eepkit connect DEST < file > answer            both ways, as fast as the tunnels are
   printf 'GET / HTTP/1.0\\r\\nHost: i2p-projekt.i2p\\r\\n\\r\\n' | eepkit connect i2p-projekt.i2p
+  eepkit connect --datagram DEST:7               a datagram for each line
+
+Datagram formats: 1 carries the sender's destination and signature, and is what every router and
+program understands; 2 also says who it is for, so that nobody can send it on to others; 3 says who
+sent it and proves nothing; raw says nothing. Both sides must use the same.
 
 Half close: the end of standard input closes our direction only; the answer is received until the
 peer closes its direction. When the peer has closed its direction, what comes on standard input is
@@ -258,7 +281,31 @@ pub(crate) struct ConnectArgs {
     #[arg(value_name = "DEST[:PORT]", allow_hyphen_values = true)]
     pub(crate) peer: String,
 
-    /// Give up when the peer has not answered after this
+    /// Send each line as a datagram: 1 (the default), 2, 3 or raw
+    ///
+    /// What the peer answers is printed, a line for each datagram.
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        hide_possible_values = true
+    )]
+    pub(crate) datagram: Option<DatagramFormat>,
+
+    /// How long to wait for answers after the last datagram
+    #[arg(
+        short,
+        long,
+        value_name = "TIME",
+        default_value = "5s",
+        requires = "datagram"
+    )]
+    pub(crate) wait: Span,
+
+    /// Give up when the peer has not answered, or was not found, after this
     #[arg(short, long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: Span,
 

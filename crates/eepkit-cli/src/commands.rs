@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod connect;
+mod datagrams;
 mod demo;
 mod describe;
 mod devnet;

@@ -2,6 +2,9 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use clap::ValueEnum;
+use eepkit::Format;
+
 /// A length of time: `30` (seconds), `500ms`, `30s`, `2m`, `1h`, `90d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -53,6 +56,43 @@ const UNITS: [(&str, u128); 5] = [
     ("h", 3_600_000),
     ("d", 86_400_000),
 ];
+
+/// A format of datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DatagramFormat {
+    /// Datagram1.
+    #[value(name = "1")]
+    One,
+    /// Datagram2.
+    #[value(name = "2")]
+    Two,
+    /// Datagram3.
+    #[value(name = "3")]
+    Three,
+    /// Nothing but the payload.
+    Raw,
+}
+
+impl DatagramFormat {
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::One => Format::Datagram1,
+            Self::Two => Format::Datagram2,
+            Self::Three => Format::Datagram3,
+            Self::Raw => Format::Raw,
+        }
+    }
+
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "1",
+            Self::Two => "2",
+            Self::Three => "3",
+            Self::Raw => "raw",
+        }
+    }
+}
 
 /// A number for each direction: `2` for both, or `2,3` for inbound and outbound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

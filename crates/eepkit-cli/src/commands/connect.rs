@@ -1,9 +1,9 @@
-//! `eepkit connect`: a stream to a destination, joined with standard input and output.
+//! `eepkit connect`: a stream to a destination, joined with standard input and output; or datagrams.
 
 use eepkit::ConnectOptions;
 
 use super::{
-    keys,
+    datagrams, keys,
     listen::join_stdio,
     online::{self, Online},
 };
@@ -26,6 +26,9 @@ pub(super) async fn run(args: ConnectArgs, ui: &Ui) -> Result<(), Failure> {
             "we are {STRONG}{}{STRONG:#}",
             online.session.destination().to_b32()
         ));
+        if let Some(format) = args.datagram {
+            return datagrams::connect(&args, format, &peer, &online, ui).await;
+        }
         let shown = online::shown(&peer);
         let step = ui.step(format!("connecting to {shown}"));
         let options = ConnectOptions::new().timeout(args.timeout.0);

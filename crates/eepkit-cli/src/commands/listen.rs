@@ -1,4 +1,5 @@
-//! `eepkit listen`: streams that come, joined with standard input and output or with commands.
+//! `eepkit listen`: streams that come, joined with standard input and output or with commands; or
+//! datagrams.
 
 use std::{
     io::{self, IsTerminal},
@@ -15,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{describe::with_port, keys, online::Online};
+use super::{datagrams, describe::with_port, keys, online::Online};
 use crate::{
     args::{ListenArgs, Span},
     exit::Exit,
@@ -56,6 +57,9 @@ fn keys_of(args: &ListenArgs, ui: &Ui) -> Result<Option<PrivateKeys>, Failure> {
 }
 
 async fn serve(args: &ListenArgs, online: &Online, ui: &Ui) -> Result<(), Failure> {
+    if let Some(format) = args.datagram {
+        return datagrams::listen(args, format, online, ui).await;
+    }
     let listener = online
         .session
         .listen(args.port)

@@ -2,9 +2,12 @@
 
 use std::{
     fs::{self, File},
+    io::Write as _,
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -68,6 +71,7 @@ fn programs_talk_over_a_private_network() {
 
     files_cross_between_two_routers(&net);
     a_command_serves_many_streams_until_it_is_interrupted(&net);
+    datagrams_cross_and_are_answered(&net);
     what_is_not_there_has_its_own_exit_code(&net);
     an_interrupted_stream_is_no_whole_one(&net);
     a_signal_ends_waiting(&net);
@@ -151,6 +155,47 @@ fn ping_and_lookup_find_a_server(net: &Net, address: &str) {
     let again = net.run_plain(&["lookup", "--json", "--", base64]);
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
     assert_eq!(again["b32"], address);
+}
+
+fn datagrams_cross_and_are_answered(net: &Net) {
+    fs::write(net.file("lines"), "hello\r\n\x1b[2J\\\n").expect("writable");
+    let mut listen = net.command(0, &["listen", "--datagram", "-k", "--port", "7"]);
+    let heard = File::create(net.file("heard")).expect("writable");
+    let mut listen = Running::start(take(listen.stdin(Stdio::piped()).stdout(heard)));
+    let address = listen.wait_for_line("listening on ");
+    let mut answer = listen.take_stdin();
+    // Datagrams may be lost.
+    let answered = (0..5).any(|_| {
+        let mut connect = net.command(1, &["connect", "--datagram=1", &address]);
+        let mut connect = Running::start(with_files(&mut connect, net, "lines", "answers"));
+        connect.wait_for_line("done ");
+        thread::sleep(Duration::from_secs(2));
+        answer.write_all(b"good-bye\n").expect("it reads");
+        connect.wait_for_success();
+        let read = |name| fs::read_to_string(net.file(name)).expect("readable");
+        let (heard, answers) = (read("heard"), read("answers"));
+        let payloads: Vec<_> = heard
+            .lines()
+            .filter_map(|line| line.split_once(".b32.i2p "))
+            .map(|(_, payload)| payload)
+            .collect();
+        payloads.contains(&"hello") && payloads.contains(&"\\x1b[2J\\\\") && answers == "good-bye\n"
+    });
+    assert!(answered);
+    listen.signal("INT");
+    listen.wait_for_success();
+
+    // Without --keep-open the first datagram is the last, and a raw one does not say who sent it.
+    let mut listen = net.command(2, &["listen", "--datagram=raw"]);
+    let mut listen = Running::start(with_files(&mut listen, net, "lines", "raw"));
+    let address = listen.wait_for_line("listening on ");
+    let mut connect = net.command(3, &["connect", "--datagram=raw", "--wait", "1s", &address]);
+    let mut connect = Running::start(with_files(&mut connect, net, "lines", "nothing"));
+    listen.wait_for_success();
+    connect.wait_for_success();
+    let received = fs::read_to_string(net.file("raw")).expect("readable");
+    assert!(received.starts_with("- "), "{received}");
+    assert_eq!(received.lines().count(), 1);
 }
 
 fn what_is_not_there_has_its_own_exit_code(net: &Net) {

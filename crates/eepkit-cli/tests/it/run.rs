@@ -4,7 +4,7 @@ use std::{
     fmt::Write,
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
     thread,
     time::Duration,
@@ -91,6 +91,11 @@ impl Running {
             what,
             told: lines(stdout),
         }
+    }
+
+    /// Its standard input, where that is piped.
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("piped")
     }
 
     /// The rest of the first line that starts with `start`.
