@@ -7,6 +7,12 @@
 //! Services listen on loopback addresses unless they are told otherwise, look no name up outside
 //! of I2P, and bound everything that a client can make them hold.
 
+/// Compiles the example of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/sam.md")]
+struct Documentation;
+
 pub mod errors;
 mod pump;
 pub mod sam;
+pub mod tls;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use eepkit::Stream;
+use eepkit::{PeerKind, Stream};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::{Instant, sleep, sleep_until},
@@ -27,11 +27,17 @@ pub(crate) struct Moved {
 /// closes is closed towards the other, whose bytes still come through. A socket that breaks resets
 /// the stream, so that the peer does not take half of something for the whole.
 ///
+/// i2pd closes both directions as soon as it learns that its peer has closed one, and drops what it
+/// had not sent yet. So it is told only once nothing came from it for [`QUIET`].
+///
 /// Dropping the future closes both.
 pub(crate) async fn join<S>(socket: S, stream: Stream, early: Bytes, data_after: Instant) -> Moved
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
+    let cuts_answers_off = stream
+        .info()
+        .is_some_and(|info| info.peer_kind == PeerKind::I2pd);
     let (socket_read, mut socket_write) = tokio::io::split(socket);
     let (mut stream_read, stream_write) = stream.into_split();
     let to_peer = AtomicU64::new(0);
@@ -46,7 +52,12 @@ where
                 stream_write.flush().await?;
                 to_peer.fetch_add(early.len() as u64, Ordering::Relaxed);
             }
-            copy(&mut socket_read, &mut stream_write, &to_peer).await
+            copy(&mut socket_read, &mut stream_write, &to_peer).await?;
+            if cuts_answers_off {
+                until_quiet(&to_client).await;
+            }
+            stream_write.shutdown().await?;
+            Ok(())
         }
         .await;
         if let Err(End::Read(error)) = &result {
@@ -57,9 +68,13 @@ where
     };
     let incoming = async {
         sleep_until(data_after).await;
-        copy(&mut stream_read, &mut socket_write, &to_client)
-            .await
-            .is_ok()
+        let result: Result<(), End> = async {
+            copy(&mut stream_read, &mut socket_write, &to_client).await?;
+            socket_write.shutdown().await?;
+            Ok(())
+        }
+        .await;
+        result.is_ok()
     };
     tokio::pin!(outgoing);
     tokio::pin!(incoming);
@@ -94,7 +109,7 @@ impl From<io::Error> for End {
     }
 }
 
-/// Copies until the reader ends, then closes the writer.
+/// Copies until the reader ends.
 async fn copy<R, W>(reader: &mut R, writer: &mut W, moved: &AtomicU64) -> Result<(), End>
 where
     R: AsyncRead + Unpin,
@@ -106,7 +121,6 @@ where
         buffer.reserve(BUFFER);
         let count = reader.read_buf(&mut buffer).await.map_err(End::Read)?;
         if count == 0 {
-            writer.shutdown().await?;
             return Ok(());
         }
         writer.write_all(&buffer).await?;
@@ -115,6 +129,17 @@ where
             writer.flush().await?;
         }
         moved.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Waits until `moved` has not risen for [`QUIET`].
+async fn until_quiet(moved: &AtomicU64) {
+    loop {
+        let before = moved.load(Ordering::Relaxed);
+        sleep(QUIET).await;
+        if moved.load(Ordering::Relaxed) == before {
+            return;
+        }
     }
 }
 
@@ -142,3 +167,35 @@ const BUFFER: usize = 32 * 1024;
 /// closed its direction in just the same way as one that waits for an answer; chosen so that an
 /// answer may take as long as a stream may be idle in Java I2P by default.
 const HALF_CLOSED: Duration = Duration::from_secs(90);
+
+/// How long i2pd may say nothing until an answer is taken for complete. Chosen as a few round trips.
+const QUIET: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_begins_with_the_last_byte() {
+        let moved = AtomicU64::new(0);
+        let began = Instant::now();
+        let moving = async {
+            for _ in 0..4 {
+                sleep(Duration::from_secs(3)).await;
+                moved.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        tokio::join!(until_quiet(&moved), moving);
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(12) + QUIET, "{took:?}");
+        assert!(took <= Duration::from_secs(12) + QUIET * 2, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_direction_that_stands_still_is_given_up() {
+        let moved = AtomicU64::new(0);
+        let began = Instant::now();
+        while_moving(std::future::pending(), &moved).await;
+        assert_eq!(began.elapsed(), HALF_CLOSED);
+    }
+}

@@ -38,6 +38,8 @@ pub struct SamBuilder {
     router: Router,
     config: Config,
     tcp: Vec<(SocketAddr, Option<Arc<rustls::ServerConfig>>)>,
+    /// Whether the default addresses are listened on, too.
+    default_tcp: bool,
     unix: Vec<PathBuf>,
     udp: Option<Vec<SocketAddr>>,
     users: Users,
@@ -50,6 +52,7 @@ impl SamBuilder {
             router,
             config: Config::default(),
             tcp: Vec::new(),
+            default_tcp: false,
             unix: Vec::new(),
             udp: None,
             users: Users::new(),
@@ -70,6 +73,12 @@ impl SamBuilder {
     /// loopback use [`SamBuilder::listen_tls`] and users.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.tcp.push((address, None));
+        self
+    }
+
+    /// Listens on the default addresses besides others.
+    pub fn listen_default(mut self) -> Self {
+        self.default_tcp = true;
         self
     }
 
@@ -208,7 +217,7 @@ impl SamBuilder {
             let listener = listener.map_err(|source| failed(address, source))?;
             listeners.push((listener, tls.clone()));
         }
-        if self.tcp.is_empty() && self.unix.is_empty() {
+        if self.default_tcp || (self.tcp.is_empty() && self.unix.is_empty()) {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_TCP_PORT));
             let listener = TcpListener::bind(address).await;
             listeners.push((listener.map_err(|source| failed(address, source))?, None));
