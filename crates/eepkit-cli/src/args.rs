@@ -3,7 +3,7 @@
 mod session;
 mod values;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Connect(ConnectArgs),
     Ping(PingArgs),
     Lookup(LookupArgs),
+    Sam(SamArgs),
+    Run(RunArgs),
     Keys(KeysArgs),
     /// Print a completion script for a shell
     #[command(
@@ -150,6 +152,7 @@ pub(crate) struct DemoArgs {
 Examples:
   eepkit devnet                          eight routers; their addresses as a table
   eepkit devnet -n 6 --json > net.json   the addresses as one JSON object, once all are ready
+  eepkit devnet --sam-base 7700          programs use SAM at 127.0.0.1:7700, :7701, ...
 
   Then, in two other terminals, with two of the addresses:
   eepkit listen  --router i2cp://127.0.0.1:PORT1
@@ -171,6 +174,14 @@ pub(crate) struct DevnetArgs {
     #[arg(short, long, value_name = "HOPS", value_parser = clap::value_parser!(u8).range(1..=7))]
     pub(crate) length: Option<u8>,
 
+    /// Put eepkit's SAM bridge in front of each router, instead of the routers' own
+    #[arg(long)]
+    pub(crate) sam: bool,
+
+    /// As --sam, for router K on TCP port PORT+K and UDP port PORT+1000+K
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) sam_base: Option<u16>,
+
     /// Print the addresses as one JSON object on one line
     #[arg(long)]
     pub(crate) json: bool,
@@ -178,6 +189,116 @@ pub(crate) struct DevnetArgs {
     /// Give up when the routers are not ready after this
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: Span,
+}
+
+/// Offer SAM, by which programs in any language use I2P
+///
+/// Runs a SAM bridge, versions 3.0 to 3.3, on the router that --router names, until Ctrl-C. Programs
+/// that are told to use the SAM bridge of an I2P router find it where they expect it: on port 7656,
+/// and for datagrams on UDP port 7655. `eepkit run` does the same with a configuration file.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit sam                                     on the router at i2cp://127.0.0.1:7654
+  eepkit sam --router embedded                   with a router in this process
+  eepkit sam -l 127.0.0.1:0 --udp 127.0.0.1:0 --json   on ports that the system chooses
+  eepkit sam --unix /run/user/1000/sam.sock      for programs of this user only
+
+With --json one object on one line tells where it listens, once it does:
+  {\"version\":1,\"router\":\"..\",\"sam\":[{\"tcp\":[\"127.0.0.1:7656\"],\"udp\":[..],\"unix\":[]}]}
+Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
+pub(crate) struct SamArgs {
+    /// Listen here instead of 127.0.0.1:7656 and [::1]:7656; may be given several times
+    ///
+    /// Nothing is encrypted there, and whoever can connect can use the router.
+    #[arg(short = 'l', long, value_name = "IP:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    /// Listen here with TLS; may be given several times
+    #[arg(long, value_name = "IP:PORT", requires = "tls_certificate")]
+    pub(crate) listen_tls: Vec<SocketAddr>,
+
+    /// Certificates for --listen-tls, as PEM
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen_tls"])]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// Private key for --listen-tls, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Listen on a Unix socket, which only this user can connect to; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix: Vec<PathBuf>,
+
+    /// Take datagrams here instead of 127.0.0.1:7655; may be given several times
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "no_udp")]
+    pub(crate) udp: Vec<SocketAddr>,
+
+    /// Take no datagrams by UDP
+    #[arg(long)]
+    pub(crate) no_udp: bool,
+
+    /// File with names and hashes of passwords; clients change it with AUTH
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users: Option<PathBuf>,
+
+    /// Let in only clients with a name and a password of --users
+    #[arg(long, requires = "users")]
+    pub(crate) require_password: bool,
+
+    /// Certificates to trust where a client has its streams forwarded with SSL=true, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+
+    /// An I2CP or streaming option for sessions whose clients do not set it, such as
+    /// inbound.quantity=3; may be given several times
+    #[arg(short, long = "option", value_name = "KEY=VALUE")]
+    pub(crate) options: Vec<KeyValue>,
+
+    /// Print where it listens as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+}
+
+/// Run a router and the services of a configuration file
+///
+/// Without a file: a router in this process, and a SAM bridge on the usual ports. The file is
+/// eepkit/eepkit.toml in the user's configuration directory, if it is there, or that of --config.
+/// Keys that do not exist are refused, with their line and what was probably meant.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit run                                run with the defaults, or the user's file
+  eepkit run --print-config > eepkit.toml   a file with every key, explained
+  eepkit run --config eepkit.toml --check   see whether a file can be used
+  eepkit run --config eepkit.toml
+
+Paths in the file are relative to it. Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
+pub(crate) struct RunArgs {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "EEPKIT_CONFIG",
+        hide_env_values = true
+    )]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Read the file and say whether it can be used, without running anything
+    #[arg(long, conflicts_with = "print_config")]
+    pub(crate) check: bool,
+
+    /// Print a file with every key, its default and what it does
+    #[arg(long)]
+    pub(crate) print_config: bool,
+
+    /// Print where the services listen as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Wait for a stream and join it with standard input and output
@@ -537,6 +658,7 @@ Data goes to standard output, everything else to standard error.
 Environment:
   EEPKIT_ROUTER   default of --router
   EEPKIT_STATE    default of --state-dir
+  EEPKIT_CONFIG   default of --config
   RUST_LOG        what to log, instead of -v
   NO_COLOR        no colours",
         exit::table()

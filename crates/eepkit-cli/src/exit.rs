@@ -87,7 +87,7 @@ pub(crate) fn table() -> String {
         text.push_str(&format!("  {:>3}  {}\n", exit.code(), exit.meaning()));
     }
     text.push_str(
-        "\nCommands that run until they are stopped (devnet, listen --keep-open, ping without -c)\n\
+        "\nCommands that run until they are stopped (devnet, sam, run, listen --keep-open, ping without -c)\n\
          end with 0 on Ctrl-C and SIGTERM.",
     );
     text

@@ -52,6 +52,7 @@ pub(super) async fn run(args: DemoArgs, ui: &Ui) -> Result<(), Failure> {
         routers: args.routers,
         floodfills: None,
         length: Some(args.length),
+        sam: false,
         limit: STEP_LIMIT,
     };
     let net = stop.or(devnet::start(plan, &ui)).await?;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use eepkit::{Devnet, DevnetRouter, RouterStage};
+use eepkit::{Devnet, DevnetRouter, Router, RouterStage};
+use eepkit_services::sam::SamBridge;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::sam;
 use crate::{args::DevnetArgs, exit::Exit, failure::Failure, stop::Stop, ui::Ui};
 
 /// The object that `--json` prints.
@@ -42,26 +44,47 @@ impl From<&DevnetRouter> for RouterLine {
     }
 }
 
+impl RouterLine {
+    fn serve_sam(&mut self, bridge: &SamBridge) {
+        self.sam = bridge.tcp_addrs().first().map(ToString::to_string);
+        self.sam_udp = bridge.udp_addrs().first().map(ToString::to_string);
+    }
+}
+
 /// What a network is asked to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) routers: u8,
     pub(super) floodfills: Option<u8>,
     pub(super) length: Option<u8>,
+    /// Whether the routers offer SAM themselves.
+    pub(super) sam: bool,
     pub(super) limit: Duration,
 }
 
 pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
+    let with_bridges = args.sam || args.sam_base.is_some();
     let plan = Plan {
         routers: args.routers,
         floodfills: args.floodfills,
         length: args.length,
+        sam: !with_bridges,
         limit: args.timeout.0,
     };
+    let configs = (0..if with_bridges { args.routers } else { 0 })
+        .map(|index| sam::of_devnet(index.into(), args.sam_base, args.length))
+        .collect::<Result<Vec<_>, _>>()?;
     let started = Instant::now();
     let net = stop.or(start(plan, ui)).await?;
-    let lines: Vec<_> = net.routers().iter().map(RouterLine::from).collect();
+    let mut bridges = Vec::new();
+    for (router, config) in net.routers().iter().zip(&configs) {
+        bridges.push(sam::start(Router::new(router.clone()), config).await?);
+    }
+    let mut lines: Vec<_> = net.routers().iter().map(RouterLine::from).collect();
+    for (line, bridge) in lines.iter_mut().zip(&bridges) {
+        line.serve_sam(bridge);
+    }
     if args.json {
         let ready_after_ms = started.elapsed().as_millis();
         ui.json(&Network {
@@ -75,6 +98,9 @@ pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
     }
     stop.told().await;
     let step = ui.step("stopping");
+    for bridge in &bridges {
+        bridge.stop().await;
+    }
     net.stop().await;
     step.done("all routers stopped")
 }
@@ -83,6 +109,7 @@ pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
 pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
     let mut builder = Devnet::builder()
         .routers(plan.routers.into())
+        .sam(plan.sam)
         .without_waiting();
     if let Some(floodfills) = plan.floodfills {
         builder = builder.floodfills(floodfills.into());

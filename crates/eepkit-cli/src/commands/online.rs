@@ -69,36 +69,8 @@ impl Online {
     ) -> Result<Self, Failure> {
         let limit = args.start_timeout.map_or(EMBEDDED_LIMIT, |limit| limit.0);
         let end = Instant::now() + limit;
-        let mut builder = Router::embedded(state_dir(args)?);
-        if let Some(file) = &args.reseed_file {
-            builder = builder.reseed(Reseed::file(file));
-        }
-        let mut watch = builder.readiness();
         let mut step = ui.step("starting a router in this process");
-        let starting = async {
-            let router = builder.start().await.map_err(no_router)?;
-            let ready = router.readiness().wait_ready(limit).await;
-            ready.map_err(|error| {
-                Failure::from_error(Exit::NoRouter, "", &error).hint(FIRST_START)
-            })?;
-            Ok(router)
-        };
-        let told = async {
-            while let Some(progress) = watch.changed().await {
-                step.update(format!("router in this process: {}", progress.stage));
-            }
-            // What becomes of the router is for the other future to say.
-            std::future::pending().await
-        };
-        let started = tokio::select! {
-            started = timeout_at(end, starting) => started,
-            never = told => never,
-        };
-        let started = started.unwrap_or_else(|_| {
-            let why = format!("the router was not ready after {}", ui::duration(limit));
-            Err(Failure::new(Exit::NoRouter, why).hint(FIRST_START))
-        })?;
-        let router = Router::from(started);
+        let router = start_embedded(args, limit, &mut step).await?;
         let left = end
             .saturating_duration_since(Instant::now())
             .max(SESSION_LIMIT);
@@ -118,6 +90,62 @@ impl Online {
             _ = stop.told() => {}
         }
     }
+}
+
+/// The router that was asked for, without a session. One in this process is ready then; one that
+/// runs was not asked whether it does.
+pub(super) async fn router(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure> {
+    if !args.is_embedded() {
+        let address = match &args.router {
+            Some(RouterChoice::Attached(address)) => address,
+            _ => DEFAULT_ROUTER,
+        };
+        let router = Router::attach(address)
+            .map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))?;
+        ui.note(format_args!("using the router at {}", router.name()));
+        return Ok(router);
+    }
+    let limit = args.start_timeout.map_or(EMBEDDED_LIMIT, |limit| limit.0);
+    let mut step = ui.step("starting a router in this process");
+    let router = start_embedded(args, limit, &mut step).await?;
+    step.done("a router runs in this process")?;
+    Ok(router)
+}
+
+/// Starts a router in this process and tells how far it is until it is ready.
+async fn start_embedded(
+    args: &RouterArgs,
+    limit: Duration,
+    step: &mut Step,
+) -> Result<Router, Failure> {
+    let end = Instant::now() + limit;
+    let mut builder = Router::embedded(state_dir(args)?);
+    if let Some(file) = &args.reseed_file {
+        builder = builder.reseed(Reseed::file(file));
+    }
+    let mut watch = builder.readiness();
+    let starting = async {
+        let router = builder.start().await.map_err(no_router)?;
+        let ready = router.readiness().wait_ready(limit).await;
+        ready.map_err(|error| Failure::from_error(Exit::NoRouter, "", &error).hint(FIRST_START))?;
+        Ok(router)
+    };
+    let told = async {
+        while let Some(progress) = watch.changed().await {
+            step.update(format!("router in this process: {}", progress.stage));
+        }
+        // What becomes of the router is for the other future to say.
+        std::future::pending().await
+    };
+    let started = tokio::select! {
+        started = timeout_at(end, starting) => started,
+        never = told => never,
+    };
+    let started = started.unwrap_or_else(|_| {
+        let why = format!("the router was not ready after {}", ui::duration(limit));
+        Err(Failure::new(Exit::NoRouter, why).hint(FIRST_START))
+    })?;
+    Ok(Router::from(started))
 }
 
 /// Where the embedded router keeps what it must not forget.

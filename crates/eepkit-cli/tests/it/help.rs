@@ -24,7 +24,7 @@ fn long_help_explains_first_steps_and_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     for command in [
-        "demo", "devnet", "listen", "connect", "ping", "lookup", "keys",
+        "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "keys",
     ] {
         assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }

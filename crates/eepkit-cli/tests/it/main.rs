@@ -5,4 +5,6 @@ mod keys;
 #[cfg(unix)]
 mod network;
 mod run;
+#[cfg(unix)]
+mod sam;
 mod usage;

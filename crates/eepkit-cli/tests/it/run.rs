@@ -20,6 +20,7 @@ pub(crate) fn eepkit() -> Command {
         "RUST_LOG",
         "EEPKIT_ROUTER",
         "EEPKIT_STATE",
+        "EEPKIT_CONFIG",
         "COLUMNS",
         "CLICOLOR_FORCE",
     ] {

@@ -1,0 +1,131 @@
+use super::*;
+
+fn error(text: &str) -> String {
+    let error = Config::parse(text).expect_err(text);
+    match &error.hint {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
+}
+
+#[test]
+fn no_file_and_an_empty_file_say_the_same() {
+    assert_eq!(Config::parse(""), Ok(Config::new()));
+    assert_eq!(Config::parse("[router]\n[sam]\n"), Ok(Config::new()));
+}
+
+#[test]
+fn the_documented_file_says_what_holds_without_it() {
+    assert_eq!(Config::parse(&documented()), Ok(Config::new()));
+}
+
+#[test]
+fn every_documented_example_can_be_read() {
+    // Everything that is commented out, as if it were not: a line that is no sentence.
+    let text: String = documented()
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    // Those two belong to each other.
+    let text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
+    let config = Config::parse(&text).expect(&text);
+    let sam = &config.sam[0];
+    assert_eq!(sam.listen.as_ref().map(Vec::len), Some(2));
+    assert_eq!(sam.max_sessions, Some(128));
+    assert_eq!(sam.options.len(), 2);
+    assert_eq!(sam.overrides[0].value, "3");
+    assert!(sam.tls.is_some() && sam.trust.is_some() && sam.users.is_some());
+}
+
+#[test]
+fn there_may_be_several_bridges_or_none() {
+    let config = Config::parse(
+        "[[sam]]\nlisten = [\"127.0.0.1:1\"]\n[[sam]]\nlisten = \"127.0.0.1:2\"\nudp = []\n",
+    )
+    .expect("valid");
+    assert_eq!(config.sam.len(), 2);
+    assert_eq!(config.sam[1].udp, Some(Vec::new()));
+    let config = Config::parse("[sam]\nenabled = false\n").expect("valid");
+    assert_eq!(config.sam, []);
+}
+
+#[test]
+fn options_may_be_quoted_or_not() {
+    let quoted = Config::parse("[sam.options]\n\"inbound.length\" = 2\n\"x.y\" = true\n");
+    let dotted = Config::parse("[sam]\noptions.inbound.length = 2\noptions.x.y = \"true\"\n");
+    assert!(quoted.is_ok());
+    assert_eq!(quoted, dotted);
+}
+
+#[test]
+fn what_is_unknown_is_refused_with_its_line_and_what_was_meant() {
+    assert_eq!(
+        error("[sam]\n\nlisten-tls = []\n"),
+        "line 3: [sam] has no key listen-tls; did you mean listen_tls?"
+    );
+    assert_eq!(
+        error("[sam]\nmax_conections = 3\n"),
+        "line 2: [sam] has no key max_conections; did you mean max_connections?"
+    );
+    assert_eq!(
+        error("[sam]\nelephant = 3\n"),
+        "line 2: [sam] has no key elephant; `eepkit run --print-config` shows every key"
+    );
+    assert_eq!(
+        error("# x\n[samm]\n"),
+        "line 2: there is no section [samm]; did you mean [sam]?"
+    );
+    assert_eq!(
+        error("[proxy]\n"),
+        "line 1: there is no section [proxy]; there are: router, sam"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    for (text, expected) in [
+        (
+            "[sam]\nenabled = 1\n",
+            "line 2: enabled takes true or false",
+        ),
+        (
+            "[sam]\nmax_sessions = 0\n",
+            "line 2: max_sessions takes a whole number, 1 or more",
+        ),
+        (
+            "[sam]\nlisten = [\n  \"localhost:7656\",\n]\n",
+            "line 3: listen cannot be \"localhost:7656\": invalid socket address syntax",
+        ),
+        (
+            "[sam]\nlisten = 7656\n",
+            "line 2: listen takes a list of texts in quotes",
+        ),
+        (
+            "[sam]\nping_after = \"3 minutes\"\n",
+            "line 2: ping_after cannot be \"3 minutes\": unknown unit \" minutes\"; use ms, s, m, h or d",
+        ),
+        (
+            "[router]\nrouter = \"i2pd\"\n",
+            "line 2: router cannot be \"i2pd\": expected `embedded` or `i2cp://HOST:PORT`",
+        ),
+        ("sam = 3\n", "line 1: sam is a section: write [sam]"),
+        (
+            "[sam]\noptions = 3\n",
+            "line 2: options takes a table: { \"inbound.length\" = 2 }",
+        ),
+        (
+            "[sam]\nlisten_tls = [\"127.0.0.1:1\"]\n",
+            "line 1: [sam]: listen_tls needs both tls_certificate and tls_key, and they need listen_tls",
+        ),
+        (
+            "[sam]\nlisten = []\n",
+            "line 1: [sam]: a bridge has to listen somewhere, or enabled = false",
+        ),
+    ] {
+        assert_eq!(error(text), expected, "{text}");
+    }
+    assert!(error("[sam]\nx = \n").starts_with("line 2: "));
+}

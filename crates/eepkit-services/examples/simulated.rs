@@ -1,0 +1,34 @@
+//! A SAM bridge over a simulated network: for the tests of a SAM client, without any router.
+//!
+//! ```sh
+//! cargo run -p eepkit-services --example simulated -- 127.0.0.1:7656 127.0.0.1:7655
+//! ```
+//!
+//! All sessions of the bridge are on the network, and can reach each other, 50 ms apart. It prints
+//! where it listens, and runs until it is killed.
+
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::{error::Error, time::Duration};
+
+use eepkit::{Router, sim::SimNet};
+use eepkit_services::sam::SamBridge;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut addresses = std::env::args().skip(1);
+    let mut address = || addresses.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let net = SimNet::builder().delay(Duration::from_millis(50)).start();
+    let bridge = SamBridge::builder(Router::new(net.i2cp_router()))
+        .listen(address().parse()?)
+        .udp(address().parse()?)
+        .start()
+        .await?;
+    println!(
+        "SAM at {:?}, UDP at {:?}",
+        bridge.tcp_addrs(),
+        bridge.udp_addrs()
+    );
+    std::future::pending::<()>().await;
+    Ok(())
+}
