@@ -221,7 +221,12 @@ impl Bandwidth {
                 return;
             }
         }
-        let patience = BASE_LIFETIME.max(self.delay.base() * 8);
+        let lifetime = if self.delay.is_noisy() {
+            BASE_LIFETIME / 2
+        } else {
+            BASE_LIFETIME
+        };
+        let patience = lifetime.max(self.delay.base() * 8);
         if now.saturating_duration_since(self.delay.seen()) > patience {
             self.settle();
         }
@@ -301,8 +306,9 @@ impl Bandwidth {
         }
         if now.saturating_duration_since(self.delay.seen()) > self.delay.base() * 3 {
             self.settles_missed += 1;
-            // Once is chance; where it is never seen again, the way has become longer.
-            if self.settles_missed >= MAX_MISSED {
+            // Once is chance; where it is never seen again, the way has become longer. Where chance makes
+            // the base, its luck is over at once.
+            if self.settles_missed >= MAX_MISSED || self.delay.is_noisy() {
                 self.delay.rebase();
                 self.settles_missed = 0;
             }
@@ -327,6 +333,7 @@ impl Bandwidth {
                 let few = STARTUP_RATES[usize::from(self.round >= 2)];
                 (STARTUP_PACE * own).max(few.min(4.0 * own))
             }
+            _ if self.delay.is_noisy() => NOISY_PACE * own,
             _ => CRUISE_PACE * own,
         };
         self.rate = Some(rate.max(MIN_RATE));
@@ -478,12 +485,13 @@ const SETTLE: f64 = 0.9;
 const DRAIN: f64 = 0.92;
 const DRAINED: f64 = 1.05;
 /// How long a base round-trip time is believed without being seen again, or eight of them if that is
-/// longer.
+/// longer. Half as long where chance plays a large part in it.
 const BASE_LIFETIME: Duration = Duration::from_secs(12);
 /// After so many attempts to see it again it is given up.
 const MAX_MISSED: u32 = 3;
 /// Pacing above the window's own rate: what is acknowledged in bunches must leave within a round.
 const CRUISE_PACE: f64 = 1.15;
+const NOISY_PACE: f64 = 1.3;
 const STARTUP_PACE: f64 = 2.0;
 /// Packets per second that start-up may send in any case, in the first round trip and after that.
 const STARTUP_RATES: [f64; 2] = [45.0, 120.0];

@@ -49,10 +49,24 @@ pub(super) struct Chain<T> {
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Segment { hop: usize, from: u64, to: u64 },
-    Ack { hop: usize, upto: u64 },
-    DelayedAck { hop: usize, armed: u64 },
-    Timer { hop: usize, armed: u64 },
+    Segment {
+        hop: usize,
+        from: u64,
+        to: u64,
+        order: u64,
+    },
+    Ack {
+        hop: usize,
+        upto: u64,
+    },
+    DelayedAck {
+        hop: usize,
+        armed: u64,
+    },
+    Timer {
+        hop: usize,
+        armed: u64,
+    },
 }
 
 /// One connection.
@@ -70,8 +84,10 @@ struct Hop {
     write_end: u64,
     sent: u64,
     acked: u64,
-    /// Sent and not acknowledged: from, to, arrivals beyond it, whether it awaits being repeated.
-    segments: BTreeMap<u64, (u64, u32, bool)>,
+    /// Sent and not acknowledged, by where each begins: where it ends, its place in the order of sending,
+    /// whether it awaits being repeated.
+    segments: BTreeMap<u64, (u64, u64, bool)>,
+    transmissions: u64,
     window: f64,
     threshold: f64,
     /// The window is not cut again before this is acknowledged.
@@ -98,6 +114,7 @@ impl Hop {
             sent: 0,
             acked: 0,
             segments: BTreeMap::new(),
+            transmissions: 0,
             window: INITIAL_WINDOW,
             threshold: f64::INFINITY,
             recover: 0,
@@ -141,12 +158,11 @@ impl Hop {
         }
     }
 
-    /// A segment that began at `from` arrived; those before it that did not are suspect.
-    fn on_selective_ack(&mut self, from: u64) {
+    /// A segment that began at `from` arrived; those before it that were sent a while sooner are lost.
+    fn on_selective_ack(&mut self, from: u64, order: u64) {
         let mut lost = false;
-        for (_, later, waits) in self.segments.range_mut(..from).map(|(_, value)| value) {
-            *later += 1;
-            if *later == REORDERED && !*waits {
+        for (_, sent, waits) in self.segments.range_mut(..from).map(|(_, value)| value) {
+            if *sent + REORDERED <= order && !*waits {
                 *waits = true;
                 lost = true;
             }
@@ -246,9 +262,11 @@ impl<T> Chain<T> {
                 .segments
                 .iter_mut()
                 .find(|(_, (_, _, waits))| *waits);
-            let (from, to) = if let Some((from, (to, later, waits))) = again {
+            connection.transmissions += 1;
+            let order = connection.transmissions;
+            let (from, to) = if let Some((from, (to, sent, waits))) = again {
                 *waits = false;
-                *later = 0;
+                *sent = order;
                 (*from, *to)
             } else {
                 let left = connection.write_end - connection.sent;
@@ -260,14 +278,14 @@ impl<T> Chain<T> {
                 connection.sent += left.min(SEGMENT);
                 connection
                     .segments
-                    .insert(from, (connection.sent, 0, false));
+                    .insert(from, (connection.sent, order, false));
                 (from, connection.sent)
             };
-            self.transmit(now, hop, from, to);
+            self.transmit(now, hop, (from, to, order));
         }
     }
 
-    fn transmit(&mut self, now: Instant, hop: usize, from: u64, to: u64) {
+    fn transmit(&mut self, now: Instant, hop: usize, (from, to, order): (u64, u64, u64)) {
         let draw = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
         let connection = &mut self.hops[hop];
         connection.last_sent = Some(now);
@@ -284,13 +302,26 @@ impl<T> Chain<T> {
         let lost = draw < connection.loss;
         self.plan(due, Event::Timer { hop, armed });
         if !lost {
-            self.plan(arrives, Event::Segment { hop, from, to });
+            self.plan(
+                arrives,
+                Event::Segment {
+                    hop,
+                    from,
+                    to,
+                    order,
+                },
+            );
         }
     }
 
     fn handle(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Segment { hop, from, to } => self.on_segment(now, hop, from, to),
+            Event::Segment {
+                hop,
+                from,
+                to,
+                order,
+            } => self.on_segment(now, hop, (from, to, order)),
             Event::Ack { hop, upto } => {
                 self.hops[hop].on_ack(upto);
                 self.pump(now, hop);
@@ -316,7 +347,7 @@ impl<T> Chain<T> {
         }
     }
 
-    fn on_segment(&mut self, now: Instant, hop: usize, from: u64, to: u64) {
+    fn on_segment(&mut self, now: Instant, hop: usize, (from, to, order): (u64, u64, u64)) {
         let connection = &mut self.hops[hop];
         let in_order = from <= connection.received;
         if in_order {
@@ -340,7 +371,7 @@ impl<T> Chain<T> {
         }
         if !in_order {
             // What it tells comes with the acknowledgement; a moment early does no harm.
-            self.hops[hop].on_selective_ack(from);
+            self.hops[hop].on_selective_ack(from, order);
         }
         let received = self.hops[hop].received;
         while let Some((end, packet, last)) = self.hops[hop].written.front().copied()
@@ -371,7 +402,7 @@ const SEGMENT: u64 = 1448;
 const INITIAL_WINDOW: f64 = 14_480.0;
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 const MIN_TIMEOUT: Duration = Duration::from_millis(200);
-const REORDERED: u32 = 3;
+const REORDERED: u64 = 3;
 /// CUBIC where it is as friendly as Reno (RFC 9438, section 4.3).
 const CUT: f64 = 0.7;
 const GROWTH: f64 = 0.53;

@@ -177,6 +177,11 @@ impl Delay {
         self.last_level = self.level.filter(|_| steady);
     }
 
+    /// Whether packets are held up at random so much that the base is a stroke of luck.
+    pub(super) fn is_noisy(&self) -> bool {
+        self.jitter > NOISY
+    }
+
     /// Whether start-up, at this window, has filled the path. `growing` tells that each round still brings
     /// more.
     ///
@@ -228,6 +233,9 @@ const MAX_JITTER: Duration = Duration::from_millis(80);
 /// small), that much counts, up to this multiple of the jitter and this share of the base.
 const NOISE_OF_JITTER: u32 = 3;
 const MAX_NOISE: f64 = 0.35;
+/// Several senders at a narrow link stay below it; hops over TCP with losses, and leases of different
+/// length in turns, do not.
+const NOISY: Duration = Duration::from_millis(60);
 /// How many round-trip times in a row must show a queue to end start-up; a third of them where the
 /// path keeps the order.
 const STARTUP_SAMPLES: usize = 12;
