@@ -116,18 +116,28 @@ where
     W: AsyncWrite + Unpin,
 {
     let mut buffer = BytesMut::new();
+    // Nothing was written that could wait for company.
+    let mut flushed = true;
     loop {
         buffer.clear();
         buffer.reserve(BUFFER);
-        let count = reader.read_buf(&mut buffer).await.map_err(End::Read)?;
+        let more = tokio::select! {
+            biased;
+            count = reader.read_buf(&mut buffer) => Some(count),
+            () = std::future::ready(()), if !flushed => None,
+        };
+        let Some(count) = more else {
+            // That was all there is for now.
+            writer.flush().await?;
+            flushed = true;
+            continue;
+        };
+        let count = count.map_err(End::Read)?;
         if count == 0 {
             return Ok(());
         }
         writer.write_all(&buffer).await?;
-        if count < BUFFER {
-            // That was all there is for now: it shall not wait for company.
-            writer.flush().await?;
-        }
+        flushed = false;
         moved.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
@@ -159,9 +169,9 @@ async fn while_moving(work: impl Future<Output = bool>, moved: &AtomicU64) {
     }
 }
 
-/// Bytes that are read at a time. Chosen as some twenty packets of streaming: fewer cost more turns
+/// Bytes that are read at a time. Chosen as some forty packets of streaming: fewer cost more turns
 /// for each, more cost memory for each stream.
-const BUFFER: usize = 32 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// How long one direction may stay silent after the other was closed. A client that is gone has
 /// closed its direction in just the same way as one that waits for an answer; chosen so that an

@@ -1,3 +1,5 @@
+//! What no client should do, and what is left of it.
+
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};

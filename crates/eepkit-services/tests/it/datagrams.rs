@@ -1,3 +1,5 @@
+//! Datagrams of every style.
+
 use std::time::Duration;
 
 use tokio::{net::UdpSocket, time::timeout};

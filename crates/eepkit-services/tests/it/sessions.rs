@@ -1,3 +1,5 @@
+//! Sessions and subsessions, users, sockets of every kind.
+
 use std::{sync::Arc, time::Duration};
 
 use eepkit_services::sam::Users;

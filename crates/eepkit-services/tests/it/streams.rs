@@ -1,3 +1,5 @@
+//! Streams: connecting, accepting, forwarding, and what goes over them.
+
 use std::time::Duration;
 
 use tokio::{
