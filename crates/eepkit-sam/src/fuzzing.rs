@@ -1,18 +1,27 @@
 //! What the fuzz targets run. Each function takes any bytes, and panics where a parser breaks a
 //! promise; that a parser must not panic itself goes without saying.
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use bytes::Bytes;
+use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 use crate::{
-    LineBuilder, LineReader, Message, Received, SendHeader, SessionParams, Style, Syntax, Version,
-    key,
+    Failure, LineBuilder, LineReader, Message, Received, ResultCode, SendHeader, SessionParams,
+    Style, Syntax, Version, key,
+    server::{Answer, Config, Connection, Directory, Found, Output, Peer},
 };
 
 /// What a fuzz target does with its input.
 pub type Target = fn(&[u8]);
 
 /// Every parser, by the name of its fuzz target.
-pub const TARGETS: [(&str, Target); 3] = [
+pub const TARGETS: [(&str, Target); 4] = [
+    ("sam_bridge", bridge),
     ("sam_lines", lines),
     ("sam_message", message),
     ("sam_datagram", datagram),
@@ -101,6 +110,132 @@ pub fn datagram(data: &[u8]) {
         }
     }
 }
+
+/// Two sockets of a bridge, with what clients, the router and time may do to them in any order.
+/// However it goes, machines come to rest, and nothing is left once their sockets are gone.
+pub fn bridge(data: &[u8]) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a beginning for time, which then passes as the input says"
+    )]
+    let mut now = Instant::now();
+    let config = Arc::new(Config {
+        ping_after: Some(Duration::from_secs(180)),
+        ..Config::default()
+    });
+    let mut directory = Directory::new();
+    let fresh = |number: u8, now| Connection::new(config.clone(), None, [number; 32], now);
+    let mut sockets = [fresh(0, now), fresh(1, now)];
+    let mut rest = data;
+    while let [op, argument, after @ ..] = rest {
+        rest = after;
+        let socket = &mut sockets[usize::from(op & 1)];
+        match op >> 1 & 7 {
+            // Whole lines more often than noise: otherwise nothing but HELLO would be reached.
+            0..=2 => {
+                let line = LINES[usize::from(*argument) % LINES.len()];
+                if socket.wants_bytes() {
+                    socket.handle_bytes(now, &mut directory, line.as_bytes());
+                }
+            }
+            3 => {
+                let (bytes, after) = rest.split_at(rest.len().min(usize::from(*argument)));
+                rest = after;
+                if socket.wants_bytes() {
+                    socket.handle_bytes(now, &mut directory, bytes);
+                }
+            }
+            4 | 5 => socket.handle_answer(now, &mut directory, answer(*argument)),
+            6 => {
+                now += Duration::from_millis(u64::from(*argument) * 100);
+                if socket.deadline().is_some_and(|at| at <= now) {
+                    socket.handle_timeout(now, &mut directory);
+                }
+            }
+            _ => {
+                socket.handle_end(&mut directory);
+                drain(socket);
+                *socket = fresh(*argument, now);
+            }
+        }
+        drain(socket);
+    }
+    for socket in &mut sockets {
+        socket.handle_end(&mut directory);
+        drain(socket);
+        assert!(socket.is_done() && socket.deadline().is_none());
+    }
+    assert_eq!((directory.sessions(), directory.subsessions()), (0, 0));
+}
+
+/// Takes what a machine says. Each step says a bounded number of things.
+fn drain(socket: &mut Connection) {
+    let mut outputs = 0;
+    while let Some(output) = socket.poll_output() {
+        outputs += 1;
+        assert!(outputs < 100_000, "a machine that does not come to rest");
+        if let Output::Send(bytes) = output {
+            assert!(!bytes.is_empty());
+        }
+    }
+}
+
+fn answer(number: u8) -> Answer {
+    let result = |number: u8| match number & 8 {
+        0 => Ok(()),
+        _ => Err(Failure::new(ResultCode::Timeout, "late")),
+    };
+    let someone = || {
+        Destination::new(
+            PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha20Rng::from_seed([9; 32]))
+                .expect("can be made")
+                .destination()
+                .signing_key(),
+            &[7; 32],
+        )
+        .expect("a known type")
+    };
+    match number & 7 {
+        0 => Answer::Opened(result(number)),
+        1 => Answer::Added(result(number)),
+        2 => Answer::Connected(result(number)),
+        3 => Answer::Forwarding(result(number)),
+        4 => Answer::AuthChanged(result(number)),
+        5 => Answer::Accepted(result(number).map(|()| Peer {
+            destination: someone(),
+            from_port: number.into(),
+            to_port: 0,
+        })),
+        6 => Answer::Found(result(number).map(|()| Found {
+            destination: someone(),
+            options: vec![("key=".to_owned(), "a\nb".to_owned())],
+        })),
+        _ => Answer::SessionEnded(Failure::error("over")),
+    }
+}
+
+const LINES: [&str; 20] = [
+    "HELLO VERSION MIN=3.1 MAX=3.3\n",
+    "HELLO VERSION MIN=3.0 MAX=3.0\n",
+    "SESSION CREATE STYLE=STREAM ID=a DESTINATION=TRANSIENT\n",
+    "SESSION CREATE STYLE=RAW ID=b DESTINATION=TRANSIENT PORT=9\n",
+    "SESSION CREATE STYLE=DATAGRAM ID=a DESTINATION=TRANSIENT\n",
+    "SESSION CREATE STYLE=PRIMARY ID=p DESTINATION=TRANSIENT\n",
+    "SESSION ADD STYLE=STREAM ID=a FROM_PORT=1\n",
+    "SESSION ADD STYLE=RAW ID=b PORT=9\n",
+    "SESSION REMOVE ID=a\n",
+    "STREAM CONNECT ID=a DESTINATION=x.i2p\n",
+    "STREAM ACCEPT ID=a\n",
+    "STREAM ACCEPT ID=a SILENT=true\n",
+    "STREAM FORWARD ID=a PORT=9\n",
+    "DATAGRAM SEND DESTINATION=x.i2p SIZE=3\nabc",
+    "RAW SEND DESTINATION=x.i2p SIZE=300\n",
+    "NAMING LOOKUP NAME=x.i2p OPTIONS=true\n",
+    "NAMING LOOKUP NAME=ME\n",
+    "DEST GENERATE\n",
+    "PING x\nPONG\nHELP\n",
+    "QUIT\n",
+];
 
 /// Short, so that a fuzzer reaches it.
 const LIMIT: usize = 64;
