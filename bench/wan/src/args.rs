@@ -100,6 +100,9 @@ pub(crate) struct Options {
     /// Leave out the datagrams.
     #[arg(long)]
     pub(crate) no_raw: bool,
+    /// Move the data from our streams to the router's and back as well.
+    #[arg(long)]
+    pub(crate) mixed: bool,
     /// Draws delays and losses, and the data.
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) seed: u64,

@@ -69,6 +69,7 @@ fn lines(results: &Results, network: RouterSoftware, link: &LinkProfile) -> Vec<
                 (Side::Theirs, _) => ("over SAM", THEIRS),
                 (Side::Ours, 1) => ("eepkit, first", FIRST),
                 (Side::Ours, _) => ("eepkit, again", AGAIN),
+                (Side::ToTheirs | Side::FromTheirs, _) => continue,
             };
             let points = goodput(transfer);
             if !points.is_empty() {

@@ -66,6 +66,31 @@ pub(crate) enum Side {
     Theirs,
     /// eepkit's.
     Ours,
+    /// eepkit's at the sender, the router's at the receiver.
+    ToTheirs,
+    /// The router's at the sender, eepkit's at the receiver.
+    FromTheirs,
+}
+
+impl Side {
+    /// Those to measure.
+    const fn all(mixed: bool) -> &'static [Self] {
+        if mixed {
+            &[Self::Theirs, Self::Ours, Self::ToTheirs, Self::FromTheirs]
+        } else {
+            &[Self::Theirs, Self::Ours]
+        }
+    }
+
+    /// What it is called beside routers of this name.
+    pub(crate) fn name(self, network: &str) -> String {
+        match self {
+            Self::Theirs => network.to_owned(),
+            Self::Ours => "eepkit".to_owned(),
+            Self::ToTheirs => format!("eepkit to {network}"),
+            Self::FromTheirs => format!("{network} to eepkit"),
+        }
+    }
 }
 
 /// How many datagrams pass.
@@ -134,7 +159,8 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
 
 async fn all(options: &Options, results: &mut Results) -> Result<(), String> {
     let runs = options.networks.len() * options.links.len();
-    let transfers = u64::from(options.rounds * options.transfers * 2) * runs as u64;
+    let sides = Side::all(options.mixed).len();
+    let transfers = u64::from(options.rounds * options.transfers) * (sides * runs) as u64;
     let ui = Ui::new(transfers);
     let temporary;
     let state: &Path = match &options.state {
@@ -197,28 +223,30 @@ impl Run<'_> {
             self.lab.open(SessionKind::Theirs, self.options, OPEN),
             self.lab.open(SessionKind::Ours, self.options, OPEN),
         );
-        let pairs = [(Side::Theirs, theirs), (Side::Ours, ours)];
         for nth in 1..=self.options.transfers {
+            let mut order = Side::all(self.options.mixed).to_vec();
             // By turns, and who is first changes too.
-            let first_is_ours = (round + nth) % 2 == 1;
-            let order = if first_is_ours { [1, 0] } else { [0, 1] };
-            for (side, pair) in order.map(|index| &pairs[index]) {
-                let label = match side {
-                    Side::Theirs => software.as_str(),
-                    Side::Ours => "eepkit",
+            if (round + nth) % 2 == 1 {
+                order.reverse();
+            }
+            for side in order {
+                let ends = match side {
+                    Side::Theirs => (&theirs, &theirs),
+                    Side::Ours => (&ours, &ours),
+                    Side::ToTheirs => (&ours, &theirs),
+                    Side::FromTheirs => (&theirs, &ours),
                 };
+                let label = side.name(software.as_str());
                 self.ui
                     .transferring(&format!("{name}: {label}"), self.options.bytes);
-                let transfer = self.transfer(link, *side, pair, (round, nth)).await;
+                let transfer = self.transfer(link, side, ends, (round, nth)).await;
                 self.ui.finished();
                 self.ui.say(&report::line(&transfer));
                 self.results.transfers.push(transfer);
             }
         }
-        for (_, pair) in pairs {
-            if let Ok(pair) = pair {
-                self.lab.close(pair).await;
-            }
+        for pair in [theirs, ours].into_iter().flatten() {
+            self.lab.close(pair).await;
         }
         Ok(())
     }
@@ -227,19 +255,20 @@ impl Run<'_> {
         &self,
         link: &LinkProfile,
         side: Side,
-        pair: &Result<Pair, String>,
+        (from, to): (&Result<Pair, String>, &Result<Pair, String>),
         (round, nth): (u32, u32),
     ) -> Transfer {
         let before = (Load::now(), self.lab.counters());
         // Other data each time, so that nothing kept from before can pass for it.
         let seed = self.options.seed + u64::from(round * 1000 + nth);
-        let outcome = match pair {
-            Ok(pair) => {
+        let outcome = match (from, to) {
+            (Ok(from), Ok(to)) => {
+                let progress = |bytes| self.ui.transferred(bytes);
                 self.lab
-                    .transfer(pair, self.options, seed, |bytes| self.ui.transferred(bytes))
+                    .transfer((from, to), self.options, seed, progress)
                     .await
             }
-            Err(why) => Err((format!("no session: {why}"), Vec::new())),
+            (Err(why), _) | (_, Err(why)) => Err((format!("no session: {why}"), Vec::new())),
         };
         let (load, after) = (Load::now().since(&before.0), self.lab.counters());
         let sent = after.sent.iter().zip(&before.1.sent);

@@ -24,10 +24,7 @@ pub(crate) fn line(transfer: &Transfer) -> String {
         nth,
         ..
     } = transfer;
-    let who = match side {
-        Side::Theirs => network.as_str(),
-        Side::Ours => "eepkit",
-    };
+    let who = side.name(network);
     let mut text = format!("{network:8} {link:6} round {round}.{nth} {who:8} ");
     match (transfer.goodput(), &transfer.failure) {
         (Some(goodput), _) => {
@@ -179,12 +176,35 @@ fn table(options: &Options, results: &Results) -> String {
             );
         }
     }
+    if options.mixed {
+        text.push_str(&mixed(options, results));
+    }
     let failed = results
         .transfers
         .iter()
         .filter(|transfer| transfer.failure.is_some());
     for transfer in failed {
         let _ = writeln!(text, "\n{}", line(transfer));
+    }
+    text
+}
+
+/// The table of all pairs of senders and receivers.
+fn mixed(options: &Options, results: &Results) -> String {
+    let mut text = "\nFrom whose streams to whose, first and again:\n\n\
+         | routers | link | theirs to theirs | ours to theirs | theirs to ours | ours to ours |\n\
+         |---|---|---|---|---|---|\n"
+        .to_owned();
+    for (network, version) in &results.versions {
+        for link in &options.links {
+            let _ = write!(text, "| {version} | {link} ");
+            for side in [Side::Theirs, Side::ToTheirs, Side::FromTheirs, Side::Ours] {
+                let spread = |which| or_dash(results.spread(*network, link, side, which));
+                let (first, again) = (spread(Which::First), spread(Which::Later));
+                let _ = write!(text, "| {first}, {again} ");
+            }
+            text.push_str("|\n");
+        }
     }
     text
 }

@@ -156,20 +156,24 @@ impl Lab {
         );
     }
 
-    /// Moves data from one agent to the other. What went wrong comes with what our streaming told
+    /// Moves data from the sender of one pair to the receiver of the other. What went wrong comes with what our streaming told
     /// until then.
     pub(super) async fn transfer(
         &self,
-        pair: &Pair,
+        (from, to): (&Pair, &Pair),
         options: &Options,
         seed: u64,
         progress: impl Fn(u64),
     ) -> Result<Moved, (String, Vec<Sample>)> {
-        let (slot, bytes, limit) = (pair.slot, options.bytes, options.limit);
+        let (bytes, limit) = (options.bytes, options.limit);
         let nothing = |why: String| (why, Vec::new());
         let mut receiving = self
             .receiver
-            .ask(Ask::Receive { slot, bytes, limit })
+            .ask(Ask::Receive {
+                slot: to.slot,
+                bytes,
+                limit,
+            })
             .await
             .map_err(nothing)?;
         let listening = timeout(AT_ONCE, receiving.next()).await;
@@ -180,8 +184,8 @@ impl Lab {
             Err(_) => return Err(nothing("the receiver does not listen".to_owned())),
         }
         let send = Ask::Send {
-            slot,
-            to: pair.to.clone(),
+            slot: from.slot,
+            to: to.to.clone(),
             bytes,
             seed,
             limit,

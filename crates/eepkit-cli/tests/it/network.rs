@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -169,7 +169,13 @@ fn datagrams_cross_and_are_answered(net: &Net) {
         let mut connect = net.command(1, &["connect", "--datagram=1", &address]);
         let mut connect = Running::start(with_files(&mut connect, net, "lines", "answers"));
         connect.wait_for_line("done ");
-        thread::sleep(Duration::from_secs(2));
+        // Whom to answer is known once something has arrived.
+        let heard =
+            || fs::read_to_string(net.file("heard")).is_ok_and(|heard| heard.contains("hello"));
+        let begun = Instant::now();
+        while !heard() && begun.elapsed() < Duration::from_secs(5) {
+            thread::park_timeout(Duration::from_millis(20));
+        }
         answer.write_all(b"good-bye\n").expect("it reads");
         connect.wait_for_success();
         let read = |name| fs::read_to_string(net.file(name)).expect("readable");
