@@ -20,11 +20,12 @@ use crate::{
 pub type Target = fn(&[u8]);
 
 /// Every parser, by the name of its fuzz target.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("sam_bridge", bridge),
     ("sam_lines", lines),
     ("sam_message", message),
     ("sam_datagram", datagram),
+    ("sam_client", client),
 ];
 
 /// However the bytes are cut into pieces, the same lines are in them.
@@ -53,6 +54,61 @@ pub fn lines(data: &[u8]) {
             }
         }
     }
+}
+
+/// Whatever a bridge says, each request is answered once, and nothing follows the end.
+#[expect(clippy::disallowed_methods, reason = "some instant to begin with")]
+pub fn client(data: &[u8]) {
+    use crate::client::{Accept, Client, Config, Create, Event, Keys, Output, Request};
+
+    let now = Instant::now();
+    let mut client = Client::new(Config::default(), now);
+    let (choice, said) = data.split_at(data.len().min(1));
+    let limit = Duration::from_secs(1);
+    let keys = Keys::Transient(SignatureType::ED25519);
+    let accept = Accept {
+        id: "x".to_owned(),
+        silent: choice.first().is_some_and(|byte| byte & 1 == 1),
+    };
+    let mut asked = vec![
+        client.request(Request::lookup("a.i2p"), limit),
+        client.request(Request::Create(Create::new("x", Style::Raw, keys)), limit),
+        client.request(Request::Ping("1".to_owned()), limit),
+        client.request(Request::Accept(accept), limit),
+    ];
+    let mut over = false;
+    let mut drain = |client: &mut Client| {
+        loop {
+            let event = match client.poll_output() {
+                Output::Timeout(_) => return,
+                Output::Transmit(bytes) => {
+                    assert_eq!(bytes.last(), Some(&b'\n'), "what is sent is lines");
+                    continue;
+                }
+                Output::Event(event) => event,
+            };
+            assert!(!over, "nothing follows the end");
+            match event {
+                Event::Answered { id, .. } => {
+                    let at = asked.iter().position(|one| *one == id);
+                    asked.remove(at.expect("an answer to what was asked, and only once"));
+                }
+                Event::Closed(_) => over = true,
+                _ => {}
+            }
+        }
+    };
+    for piece in said.chunks(64) {
+        client.handle_input(now, piece);
+        drain(&mut client);
+    }
+    client.handle_timeout(now + Duration::from_secs(60));
+    drain(&mut client);
+    client.handle_end(now);
+    drain(&mut client);
+    let is_stream = client.is_stream();
+    assert!(over || is_stream, "the end is told");
+    assert!(is_stream || asked.is_empty(), "nobody waits for ever");
 }
 
 /// What was read of a line is the same after writing and reading it, and reading commands of any

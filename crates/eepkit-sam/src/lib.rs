@@ -4,7 +4,7 @@
 //! and datagrams may go by UDP. This crate has what both sides share: lines ([`LineReader`],
 //! [`LineBuilder`]), messages ([`Message`]), [`Version`]s, [`Style`]s, [`ResultCode`]s, the
 //! parameters of sessions ([`SessionParams`]), and the headers of datagrams ([`SendHeader`],
-//! [`Received`]).
+//! [`Received`]); and the machines of the two: [`server`] and [`client`].
 //!
 //! Everything here is sans-IO: no clock, no sockets, no tasks, and no randomness but a seed that is
 //! passed in. Nothing panics on input, and every line, table and buffer has a limit.
@@ -13,6 +13,7 @@
 //! strict as the strictest reader needs it. `docs/spec/sam.md` lists where this departs from the
 //! specification, and why.
 
+pub mod client;
 mod datagram;
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]

@@ -267,7 +267,7 @@ fn options(params: &Params) -> Vec<(String, String)> {
 }
 
 /// Parameters that the bridge takes for itself and no router shall see.
-const OWN_KEYS: [&str; 16] = [
+pub(crate) const OWN_KEYS: [&str; 16] = [
     "STYLE",
     "ID",
     "DESTINATION",
