@@ -32,6 +32,32 @@ impl Datagram {
         }
     }
 
+    /// A datagram of format raw, opened by a router.
+    pub fn anonymous(payload: Bytes) -> Self {
+        Self::Anonymous(Anonymous { payload })
+    }
+
+    /// A datagram of format Datagram1 or 2, whose signature a router that this program trusts has
+    /// checked, as routers do that are reached over SAM. Nothing is checked here.
+    pub fn vouched(format: Format, from: Destination, payload: Bytes) -> Self {
+        Self::Authenticated(Authenticated {
+            from,
+            format,
+            dialect: Dialect::default(),
+            options: Mapping::default(),
+            payload,
+        })
+    }
+
+    /// A datagram of format Datagram3, opened by a router.
+    pub fn claimed(from: Hash, payload: Bytes) -> Self {
+        Self::Claimed(Claimed {
+            from: ClaimedSender::new(from),
+            options: Mapping::default(),
+            payload,
+        })
+    }
+
     /// The payload, without the rest.
     pub fn into_payload(self) -> Bytes {
         match self {
@@ -51,8 +77,9 @@ pub struct Anonymous {
 
 /// A datagram by a sender that has proven to be one: its signature over the payload is right.
 ///
-/// Only [`Datagram1::verify`](crate::Datagram1::verify) and
-/// [`Datagram2::verify`](crate::Datagram2::verify) make one.
+/// [`Datagram1::verify`](crate::Datagram1::verify) and
+/// [`Datagram2::verify`](crate::Datagram2::verify) make one; [`Datagram::vouched`] does where a router
+/// has checked the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
     pub(crate) from: Destination,

@@ -4,10 +4,13 @@
 //! link that shows its paths (a router in the same process, today the simulated network) reports
 //! [`Event::PathUp`], [`Event::PathDown`] and [`Event::Credit`], and obeys [`Route::Pinned`]. A
 //! link that does not (I2CP) reports a single anonymous path ([`PathId::ANY`]), gives no credits,
-//! and treats every route as [`Route::Auto`]. Nothing above this module knows which router it
-//! talks to.
+//! and treats every route as [`Route::Auto`]. A router that keeps streams and datagrams to itself
+//! (SAM) has links of another [`Layer`]: they carry no messages, but what is in [`streams`].
+//! Nothing above this module knows which router it talks to.
 
 pub mod i2cp;
+pub mod sam;
+pub mod streams;
 
 use std::{
     fmt,
@@ -37,6 +40,21 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 
     /// A short name for logs and progress lines, such as `i2cp://127.0.0.1:7654`.
     fn name(&self) -> String;
+
+    /// What the links of this router carry; the same for all of them.
+    fn layer(&self) -> Layer {
+        Layer::Messages
+    }
+}
+
+/// What a link carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Layer {
+    /// Messages: streams and datagrams are made on this side.
+    Messages,
+    /// Streams and datagrams, which the router makes; see [`streams`].
+    Streams,
 }
 
 /// A future as [`Connector`] returns it.
@@ -74,6 +92,11 @@ pub trait Link: fmt::Debug + Send + 'static {
     ///
     /// A subsession has to use the encryption keys of its session.
     fn subsessions(&self) -> Option<Arc<dyn Connector>> {
+        None
+    }
+
+    /// Opens streams that the router makes; `None` unless the layer is [`Layer::Streams`].
+    fn streams(&self) -> Option<Arc<dyn streams::Opener>> {
         None
     }
 }
@@ -192,6 +215,12 @@ pub enum Command {
         /// The link answers with [`LookupError::Timeout`] after this.
         timeout: Duration,
     },
+    /// Take streams that come from now on, or no longer. At the layer [`Layer::Streams`] only.
+    Listen(bool),
+    /// Take and send datagrams of this format from now on. At the layer [`Layer::Streams`] only.
+    OpenDatagrams(streams::DatagramFormat),
+    /// Send a datagram. At the layer [`Layer::Streams`] only.
+    SendDatagram(streams::OutgoingDatagram),
 }
 
 /// What to look up.
@@ -279,6 +308,19 @@ pub enum Event {
         /// What was found.
         result: Result<LookupAnswer, LookupError>,
     },
+    /// Somebody opened a stream to this session. At the layer [`Layer::Streams`] only.
+    Incoming(streams::RouterStream),
+    /// A datagram came. At the layer [`Layer::Streams`] only.
+    Datagram(streams::IncomingDatagram),
+    /// There will be no datagrams of this format. At the layer [`Layer::Streams`] only.
+    NoDatagrams {
+        /// The format.
+        format: streams::DatagramFormat,
+        /// What the router said.
+        why: String,
+    },
+    /// The router does not open the session, and said so only now; nothing follows.
+    Refused(OpenError),
     /// The session is over; nothing follows.
     Lost(LostReason),
 }
@@ -339,7 +381,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// What answers there does not speak the router's protocol.
-    #[error("{at} does not speak I2CP: {why}")]
+    #[error("{at} does not speak the protocol of its address: {why}")]
     NotARouter {
         /// Where.
         at: String,
@@ -408,7 +450,7 @@ pub enum LostReason {
     /// The router ended the session.
     #[error("the router ended the session: {0}")]
     Closed(String),
-    /// The router sent something that is not I2CP.
+    /// The router sent something that is not its protocol.
     #[error("the router broke the protocol: {0}")]
     Protocol(String),
     /// The router in this process was stopped.

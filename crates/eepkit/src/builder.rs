@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use eepkit_i2cp::{LeaseSetMaker, Options};
+use eepkit_router::link::Layer;
 use eepkit_streaming::{EndpointConfig, OptionError as StreamOptionError, StreamConfig};
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -146,7 +147,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Changes what holds for each stream, after preset and options.
+    /// Changes what holds for each stream, after preset and options. Not over SAM, where the router
+    /// makes the streams.
     pub fn streams(self, change: impl FnOnce(&mut StreamConfig) + Send + 'static) -> Self {
         self.streaming(|config| change(&mut config.stream))
     }
@@ -301,6 +303,14 @@ impl SessionBuilder {
         for (key, value) in &self.options {
             options.set(key, value).map_err(option_error)?;
         }
+        let connector = self.router.connector();
+        let layer = connector.layer();
+        if layer == Layer::Streams && !self.streaming.is_empty() {
+            return Err(OpenError::Option {
+                key: "i2p.streaming".to_owned(),
+                why: "over SAM the router makes the streams; set its options one by one".to_owned(),
+            });
+        }
         let endpoint = self.streaming_config(&options)?;
         let mut rng = self.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let keys = self.keys.load(&options, &mut rng)?;
@@ -322,9 +332,10 @@ impl SessionBuilder {
             lookup_timeout: self.lookup_timeout,
             linger: self.linger,
         };
-        let shared = Arc::new(Shared::new(keys, secret, config, Instant::now()));
+        let now = Instant::now();
+        let shared = Arc::new(Shared::new(keys, secret, config, layer, now));
         self.router.remember(&shared);
-        supervisor::spawn(self.router.connector(), shared.clone(), maker, rng);
+        supervisor::spawn(connector, shared.clone(), maker, rng);
         Ok((Session::new(shared.clone()), shared))
     }
 }

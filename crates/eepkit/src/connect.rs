@@ -3,7 +3,10 @@
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use eepkit_router::link::{self, LookupTarget};
+use eepkit_router::link::{
+    self, Layer, LookupTarget, LostReason,
+    streams::{StreamOpenError, Target},
+};
 use eepkit_streaming::{CloseReason, Ports, StreamConfig, StreamId};
 use eepkit_wire::Destination;
 use tokio::{
@@ -89,6 +92,14 @@ pub(crate) async fn connect(
             other => ConnectError::Lookup(other),
         })?;
 
+    if shared.layer == Layer::Streams {
+        let target = Target {
+            peer,
+            peer_port: to.port,
+            local_port: options.local_port,
+        };
+        return through_router(handle, target, options, limit, deadline).await;
+    }
     let mut opening = begin(handle, &peer, to.port, options, limit)?;
     let answer = async {
         tokio::select! {
@@ -113,6 +124,72 @@ pub(crate) async fn connect(
             Some(StreamError::Reset) => ConnectError::Refused { port: to.port },
             _ => ConnectError::Closed,
         }),
+    }
+}
+
+/// Has the router open a stream.
+async fn through_router(
+    handle: &Arc<Handle>,
+    target: Target,
+    options: &ConnectOptions,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Stream, ConnectError> {
+    if options.stream.is_some() {
+        return Err(ConnectError::Unsupported(
+            "over SAM one stream has no settings of its own",
+        ));
+    }
+    let (opener, epoch) = {
+        let core = handle.shared.lock();
+        let opener = core.streams.clone().ok_or(ConnectError::Closed)?;
+        (opener, core.epoch)
+    };
+    let began = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let stream = loop {
+        match timeout_at(deadline, opener.open(target.clone())).await {
+            Err(_) => return Err(ConnectError::Timeout(limit)),
+            Ok(Ok(stream)) => break stream,
+            // As with look-ups: a lease set that was published a moment ago has to get around.
+            Ok(Err(StreamOpenError::NotFound))
+                if began.elapsed() + pause < NOT_FOUND_PATIENCE
+                    && Instant::now() + pause < deadline =>
+            {
+                sleep(pause).await;
+                pause = (pause * 2).min(SEARCH_PAUSE);
+            }
+            Ok(Err(error)) => return Err(router_refusal(error, limit)),
+        }
+    };
+    let mut stream = Stream::of_router(handle, epoch, stream).ok_or_else(|| {
+        let why = "while the stream was opened".to_owned();
+        ConnectError::SessionLost(LostReason::Connection(why))
+    })?;
+    if options.early_data.is_empty() {
+        return Ok(stream);
+    }
+    match timeout_at(deadline, stream.write_all(&options.early_data)).await {
+        Err(_) => Err(ConnectError::Timeout(limit)),
+        Ok(Ok(())) => Ok(stream),
+        Ok(Err(_)) => Err(ConnectError::Refused {
+            port: target.peer_port,
+        }),
+    }
+}
+
+/// What it means that the router did not open a stream.
+fn router_refusal(error: StreamOpenError, limit: Duration) -> ConnectError {
+    match error {
+        StreamOpenError::NotFound => ConnectError::LeaseSetNotFound,
+        StreamOpenError::Unreachable(_) => ConnectError::PeerUnreachable,
+        StreamOpenError::Timeout => ConnectError::Timeout(limit),
+        StreamOpenError::Unsupported(what) => ConnectError::Unsupported(what),
+        StreamOpenError::SessionLost => {
+            ConnectError::SessionLost(LostReason::Closed(error.to_string()))
+        }
+        StreamOpenError::Connection(why) => ConnectError::SessionLost(LostReason::Connection(why)),
+        other => ConnectError::Router(other.to_string()),
     }
 }
 
@@ -144,6 +221,7 @@ struct Opening {
 /// A stream among the attempts of the session, for as long as this lives.
 struct Registered {
     shared: Arc<Shared>,
+    epoch: u64,
     id: StreamId,
 }
 
@@ -206,6 +284,7 @@ fn begin(
         early_rest: options.early_data.slice(taken..),
         registered: Registered {
             shared: shared.clone(),
+            epoch,
             id,
         },
         limit,
@@ -216,7 +295,7 @@ fn begin(
 impl Opening {
     /// Waits for the peer's answer.
     async fn answer(&self) -> Result<(), ConnectError> {
-        let (id, epoch) = (self.stream.id(), self.stream.epoch());
+        let (id, epoch) = (self.registered.id, self.registered.epoch);
         poll_fn(|cx| {
             let mut core = self.registered.shared.lock();
             if let Err(gone) = core.endpoint_of(epoch) {
@@ -290,6 +369,8 @@ const USUAL_ANSWER: Duration = Duration::from_secs(3);
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause between the searches. Chosen so that a lease set published a moment ago gets around.
 const SEARCH_PAUSE: Duration = Duration::from_secs(5);
+/// Pause before a router is asked again for a stream to a peer that it did not find.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the peer may still answer although its lease set was not found: some routers search
 /// better for messages than for look-ups. Chosen above the first retransmission (9 s) and a slow
 /// round trip.

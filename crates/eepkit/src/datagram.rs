@@ -9,10 +9,10 @@ mod table;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use eepkit_datagram::{Datagram, Format, OpenError as PacketError, Receiver, Sender};
+use eepkit_datagram::{Datagram, Dialect, Format, OpenError as PacketError, Receiver, Sender};
 use eepkit_router::{
     clock,
-    link::{Payload, SendOptions},
+    link::{Layer, Payload, SendOptions, streams},
 };
 use eepkit_wire::Destination;
 use tokio::time::{Instant, timeout_at};
@@ -33,7 +33,7 @@ pub use received::ReceivedDatagram;
 pub use table::DatagramStats;
 pub(crate) use table::{Datagrams, Outgoing};
 
-use table::{Mailbox, Taken};
+use table::{Mailbox, Packet, Taken, router_format};
 
 /// Sends and receives datagrams of one format on one port of a session; from
 /// [`Session::datagrams`](crate::Session::datagrams).
@@ -94,9 +94,12 @@ impl DatagramSocket {
     /// The longest payload that can be sent without options, in bytes. What is sent should be
     /// shorter than [`RECOMMENDED_PACKET_LEN`](crate::RECOMMENDED_PACKET_LEN) to arrive well.
     pub fn max_payload_len(&self) -> usize {
-        self.inner
-            .format
-            .max_payload_len(&self.inner.handle.shared.keys)
+        let shared = &self.inner.handle.shared;
+        let limit = self.inner.format.max_payload_len(&shared.keys);
+        match shared.layer {
+            Layer::Streams => limit.min(MAX_SAM_PAYLOAD),
+            _ => limit,
+        }
     }
 
     /// What became of the datagrams of this socket so far.
@@ -266,11 +269,15 @@ impl DatagramSocket {
     /// Takes one packet from the queue; none when there is none, or when it was refused.
     fn take(&self) -> Option<Result<ReceivedDatagram, ReceiveError>> {
         let inner = &self.inner;
-        let payload = match inner.mailbox.pop() {
-            Taken::Packet(payload) => payload,
+        let Packet { payload, sender } = match inner.mailbox.pop() {
+            Taken::Packet(packet) => packet,
             Taken::Nothing => return None,
             Taken::Over(error) => return Some(Err(error)),
         };
+        if let Some(sender) = sender {
+            let datagram = vouched(inner.format, sender, payload.body.clone())?;
+            return Some(Ok(ReceivedDatagram::new(datagram, &payload)));
+        }
         // What lies beyond 2106 has expired, too.
         let now = u32::try_from(clock::unix_now().as_secs()).unwrap_or(u32::MAX);
         match inner.receiver.open(inner.format, &payload.body, now) {
@@ -290,12 +297,46 @@ impl DatagramSocket {
         if !builder::may_send(protocol) {
             return Err(SendError::Protocol(protocol));
         }
+        if self.inner.handle.shared.layer == Layer::Streams {
+            self.check_for_router(payload, protocol, options)?;
+        }
         let limit = self.max_payload_len();
         if payload.len() > limit {
             return Err(SendError::TooLong {
                 len: payload.len(),
                 limit,
             });
+        }
+        Ok(())
+    }
+
+    /// Whether a router that makes the datagrams can send such a one.
+    fn check_for_router(
+        &self,
+        payload: &[u8],
+        protocol: u8,
+        options: &DatagramOptions,
+    ) -> Result<(), SendError> {
+        let unsupported = |why: &str| Err(SendError::Unsupported(why.to_owned()));
+        if let Some(why) = self.inner.mailbox.unsupported() {
+            return Err(SendError::Unsupported(why));
+        }
+        if options.options.iter().next().is_some() {
+            return unsupported("SAM has no place for options in a datagram");
+        }
+        if options.dialect != Dialect::default() {
+            return unsupported("over SAM the router signs, in its own way");
+        }
+        if self.inner.format == Format::Raw
+            && Format::from_protocol(protocol).is_some_and(|own| own != Format::Raw)
+        {
+            return unsupported("raw datagrams cannot have the protocols 17, 19 and 20");
+        }
+        if self.inner.format != Format::Raw && protocol != self.inner.format.protocol() {
+            return unsupported("only raw datagrams choose their protocol");
+        }
+        if payload.is_empty() {
+            return unsupported("SAM has no empty datagrams");
         }
         Ok(())
     }
@@ -308,12 +349,17 @@ impl DatagramSocket {
         options: &DatagramOptions,
     ) -> Result<Outgoing, SendError> {
         let inner = &self.inner;
-        let sender = Sender::new(&inner.handle.shared.keys)
-            .with_options(&options.options)
-            .with_dialect(options.dialect);
-        let body: Bytes = sender.seal(inner.format, &to.hash(), payload)?;
+        let body: Bytes = if inner.handle.shared.layer == Layer::Streams {
+            Bytes::copy_from_slice(payload)
+        } else {
+            Sender::new(&inner.handle.shared.keys)
+                .with_options(&options.options)
+                .with_dialect(options.dialect)
+                .seal(inner.format, &to.hash(), payload)?
+        };
         Ok(Outgoing {
             to: to.clone(),
+            format: router_format(inner.format),
             payload: Payload {
                 protocol: options.protocol.unwrap_or_else(|| self.protocol()),
                 from_port: options.from_port.unwrap_or_else(|| self.port()),
@@ -334,7 +380,8 @@ impl DatagramSocket {
     /// Puts a datagram on its way. Gives it back when there is no room for it and none is made.
     fn enqueue(&self, outgoing: Outgoing, make_room: bool) -> Result<Option<Outgoing>, SendError> {
         let shared = &self.inner.handle.shared;
-        let own = outgoing.to.hash() == shared.own_hash();
+        // A router that makes the datagrams has to make this one as well.
+        let own = shared.layer == Layer::Messages && outgoing.to.hash() == shared.own_hash();
         let mut core = shared.lock();
         match &core.ending {
             Ending::No => {}
@@ -370,6 +417,24 @@ impl fmt::Debug for DatagramSocket {
             .finish_non_exhaustive()
     }
 }
+
+/// A datagram of which the router says who sent it; `None` where that does not go with the format.
+fn vouched(format: Format, sender: streams::Sender, payload: Bytes) -> Option<Datagram> {
+    match (format, sender) {
+        (Format::Raw, _) => Some(Datagram::anonymous(payload)),
+        (Format::Datagram1 | Format::Datagram2, streams::Sender::Verified(sender)) => {
+            Some(Datagram::vouched(format, sender, payload))
+        }
+        (Format::Datagram3, streams::Sender::Claimed(hash)) => {
+            Some(Datagram::claimed(hash, payload))
+        }
+        _ => None,
+    }
+}
+
+/// The longest payload that SAM lets a client send in every format (SAM V3, "Sending Repliable or
+/// Raw Datagrams").
+const MAX_SAM_PAYLOAD: usize = 31_744;
 
 /// How long a datagram may be under way; as routers keep messages that say nothing (I2CP,
 /// `clientMessageTimeout`).

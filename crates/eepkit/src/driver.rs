@@ -73,6 +73,8 @@ pub(crate) enum End {
     Closed,
     /// The link broke.
     Lost(LostReason),
+    /// The router does not open the session, and said so only on the link.
+    Refused(link::OpenError),
     /// No link can serve this session.
     Unusable(OpenError),
 }
@@ -164,6 +166,10 @@ impl<'a> Driver<'a> {
                 core.datagrams.reported(token, false);
             }
             Event::LookupDone { id, result } => self.on_lookup_done(core, id, result),
+            Event::Incoming(stream) => core.on_incoming(stream),
+            Event::Datagram(datagram) => Self::on_opened_datagram(core, datagram),
+            Event::NoDatagrams { format, why } => core.datagrams.refuse(format, &why),
+            Event::Refused(error) => return Err(End::Refused(error)),
             Event::Lost(reason) => return Err(End::Lost(reason)),
             _ => {}
         }
@@ -496,6 +502,7 @@ impl<'a> Driver<'a> {
     /// Whether nothing is left to send.
     fn is_silent(&self, core: &Core) -> bool {
         self.none_wait()
+            && !core.is_draining()
             && core.datagrams.is_idle()
             && core.endpoint.as_ref().is_none_or(|one| one.is_idle())
     }

@@ -462,6 +462,12 @@ pub enum ConnectError {
     /// The destination's signatures cannot be checked here.
     #[error("signatures of the destination's type {0} cannot be checked")]
     UnsupportedPeer(SignatureType),
+    /// The router makes the streams, and refused.
+    #[error("the router did not open the stream: {0}")]
+    Router(String),
+    /// The router makes the streams, and cannot do it.
+    #[error("the router cannot open such a stream: {0}")]
+    Unsupported(&'static str),
 }
 
 impl ConnectError {
@@ -480,7 +486,8 @@ impl ConnectError {
             Self::SessionLost(_) => ErrorKind::SessionLost,
             Self::Closed => ErrorKind::Closed,
             Self::TooManyStreams { .. } => ErrorKind::Limit,
-            Self::UnsupportedPeer(_) => ErrorKind::Unsupported,
+            Self::Router(_) => ErrorKind::RouterRefused,
+            Self::UnsupportedPeer(_) | Self::Unsupported(_) => ErrorKind::Unsupported,
         }
     }
 
@@ -702,6 +709,9 @@ pub enum PingError {
     /// The session broke meanwhile.
     #[error("the session was lost")]
     SessionLost(#[source] link::LostReason),
+    /// The router makes the streams and does not ping.
+    #[error("a router that is reached over SAM does not ping peers")]
+    Unsupported,
     /// The session was closed, or could not be restored.
     #[error("the session is closed")]
     Closed,
@@ -719,6 +729,7 @@ impl PingError {
             Self::Timeout(_) => ErrorKind::Timeout,
             Self::NoTunnels(_) => ErrorKind::NoTunnels,
             Self::SessionLost(_) => ErrorKind::SessionLost,
+            Self::Unsupported => ErrorKind::Unsupported,
             Self::Closed => ErrorKind::Closed,
         }
     }

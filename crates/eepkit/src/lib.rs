@@ -152,6 +152,7 @@ mod router;
 mod routes;
 mod session;
 mod shared;
+mod socket;
 mod state;
 mod stream;
 mod subsession;
@@ -178,6 +179,7 @@ pub use eepkit_router::{
     link::{
         Connector, LostReason, OpenError as LinkOpenError,
         i2cp::{AddressError as RouterAddressError, I2cpRouter},
+        sam::SamRouter,
     },
     readiness::{Activity, NotReady, Progress, ReadinessWatch, RouterStage},
 };

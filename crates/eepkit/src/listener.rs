@@ -1,6 +1,6 @@
 //! Listeners: streams that peers open to this session.
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -17,6 +17,10 @@ use crate::{
 /// A peer's stream is answered when it is accepted. Streams that nobody accepts queue up to the
 /// backlog and for ten seconds; beyond that peers are refused. Dropping the listener frees the
 /// port and refuses the queue.
+///
+/// Over SAM the router answers the peer, before anybody accepts, and streams beyond the backlog
+/// end. Bridges before 3.2 and i2pd do not tell the port: such streams go to the listener of port 0,
+/// or to the only one that there is.
 ///
 /// Several tasks may accept from one listener through a shared reference.
 pub struct Listener {
@@ -47,11 +51,13 @@ impl Listener {
                 .map_err(|_| ListenError::InUse(port))?;
         }
         let incoming = Arc::new(tokio::sync::Notify::new());
+        core.set_listening(&handle.shared, true);
         core.listeners.insert(
             port,
             Port {
                 backlog,
                 incoming: incoming.clone(),
+                queue: VecDeque::new(),
             },
         );
         drop(core);
@@ -102,6 +108,15 @@ impl Listener {
             return Err(error);
         }
         let epoch = core.epoch;
+        let made = core
+            .listeners
+            .get_mut(&self.port)
+            .and_then(|port| port.queue.pop_front());
+        if let Some(stream) = made {
+            drop(core);
+            // The link may have been lost meanwhile, and the stream with it.
+            return Ok(Stream::of_router(&self.handle, epoch, stream));
+        }
         let Some(endpoint) = &mut core.endpoint else {
             return Ok(None);
         };
@@ -132,6 +147,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut core = self.handle.shared.lock();
         core.listeners.remove(&self.port);
+        core.set_listening(&self.handle.shared, false);
         if let Some(endpoint) = &mut core.endpoint {
             endpoint.unlisten(Instant::now().into_std(), self.port);
         }

@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
+use eepkit_router::link::Layer;
 use eepkit_streaming::{PingId, Ports};
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +26,9 @@ pub(crate) async fn ping(
             len: payload.len(),
             limit: MAX_PAYLOAD_LEN,
         });
+    }
+    if shared.layer == Layer::Streams {
+        return Err(PingError::Unsupported);
     }
     let deadline = Instant::now() + limit;
     let left = || deadline.saturating_duration_since(Instant::now());

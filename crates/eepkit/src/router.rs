@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_router::link::{Connector, i2cp::I2cpRouter};
+use eepkit_router::link::{Connector, i2cp::I2cpRouter, sam::SamRouter};
 
 use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, state::Stage};
 
@@ -15,7 +15,7 @@ use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, state::
 /// A cheap handle; clones are the same router. A program may use many routers, and open many
 /// sessions on each. Where the router comes from makes no difference to the sessions:
 ///
-/// * [`Router::attach`]: a router that runs already, reached over I2CP,
+/// * [`Router::attach`]: a router that runs already, reached over I2CP or SAM,
 #[cfg_attr(
     feature = "embedded",
     doc = "* [`Router::embedded`]: a router inside this process,"
@@ -45,6 +45,15 @@ impl Router {
     /// * `i2cps://HOST:PORT`, the same with TLS, in builds with the feature `tls`,
     /// * `i2cp+unix:PATH`, a Unix socket.
     ///
+    /// or SAM, where the router has nothing else:
+    ///
+    /// * `sam://HOST:PORT`, `sam+tls://HOST:PORT` and `sam+unix:PATH`, as above; the port is 7656
+    ///   if it is left out. `?udp=PORT` is the bridge's UDP port for datagrams, 7655 by default.
+    ///
+    /// Over SAM **the router gets the keys of the destination**, and makes streams and datagrams
+    /// itself. What it does not tell or do is missing: pings of peers, acknowledgements,
+    /// [`StreamInfo`](crate::StreamInfo), settings of streams. `docs/sam.md` has the list.
+    ///
     /// Java I2P offers I2CP by default, i2pd once it is enabled (`[i2cp] enabled = true`). Without
     /// TLS the connection is not encrypted: use it on this machine, or through a network that you
     /// trust.
@@ -56,6 +65,10 @@ impl Router {
     ///
     /// [`AttachError`] when the text is no such address; its source tells the rule.
     pub fn attach(address: &str) -> Result<Self, AttachError> {
+        if address.trim_start().starts_with("sam") {
+            let router: SamRouter = address.parse()?;
+            return Ok(Self::new(router));
+        }
         let router: I2cpRouter = address.parse()?;
         Ok(Self::new(router))
     }

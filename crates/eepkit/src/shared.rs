@@ -14,7 +14,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use eepkit_router::link::{self, Command, Connector, LookupAnswer, LostReason};
+use eepkit_router::link::{
+    self, Command, Connector, Layer, LookupAnswer, LostReason,
+    streams::{Opener, RouterStream},
+};
 use eepkit_streaming::{CloseReason, Endpoint, Event, PingId, StreamId};
 use eepkit_wire::{Hash, PrivateKeys, Zeroizing};
 use tokio::{
@@ -27,6 +30,7 @@ use crate::{
     error::{AcceptError, OpenError, StreamError},
     names::Names,
     session::SessionConfig,
+    socket::Socket,
     state::{Stage, State, StateWatch},
 };
 
@@ -37,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) encryption_keys: Secret,
     pub(crate) config: SessionConfig,
     pub(crate) names: Names,
+    /// What the links of the session carry.
+    pub(crate) layer: Layer,
     /// Admits as many look-ups as may be under way at a time.
     pub(crate) lookup_permits: Semaphore,
     core: Mutex<Core>,
@@ -64,6 +70,14 @@ pub(crate) struct Core {
     /// the driver itself adds for events of the link.
     pub(crate) commands: VecDeque<Command>,
     pub(crate) driver: Option<Waker>,
+    /// Where the link opens streams, if the router makes them.
+    pub(crate) streams: Option<Arc<dyn Opener>>,
+    /// Streams that the router makes, of this link. Bounded by the connections that the process may
+    /// have.
+    sockets: HashMap<u64, Arc<Socket>>,
+    next_socket: u64,
+    /// Those of them that were closed and still deliver what was written.
+    draining: usize,
     /// Where the link opens subsessions, if it can.
     pub(crate) subsessions: Option<Arc<dyn Connector>>,
     pub(crate) ending: Ending,
@@ -106,6 +120,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Port {
     pub(crate) backlog: usize,
     pub(crate) incoming: Arc<Notify>,
+    /// Streams that the router made, at most `backlog`.
+    pub(crate) queue: VecDeque<RouterStream>,
 }
 
 /// A ping under way.
@@ -120,10 +136,12 @@ impl Shared {
         keys: Arc<PrivateKeys>,
         encryption_keys: Secret,
         config: SessionConfig,
+        layer: Layer,
         now: Instant,
     ) -> Self {
         Self {
             keys,
+            layer,
             encryption_keys,
             names: Names::new(config.hosts.clone()),
             config,
@@ -173,8 +191,12 @@ impl Shared {
         }
         core.notify_listeners();
         core.datagrams.close(&ReceiveError::Closed);
+        let sockets = core.begin_draining();
         core.wake_driver();
         drop(core);
+        for socket in sockets {
+            socket.close(StreamError::SessionClosed, linger);
+        }
         self.closing.notify_one();
     }
 
@@ -192,6 +214,7 @@ impl Shared {
         });
         core.ending = Ending::Over(failure);
         core.endpoint = None;
+        core.end_sockets(&StreamError::SessionClosed);
         core.subsessions = None;
         core.commands.clear();
         core.lookups.clear();
@@ -217,6 +240,10 @@ impl Core {
             next_lookup: 0,
             commands: VecDeque::new(),
             driver: None,
+            streams: None,
+            sockets: HashMap::new(),
+            next_socket: 0,
+            draining: 0,
             subsessions: None,
             ending: Ending::No,
         }
@@ -241,6 +268,7 @@ impl Core {
     /// Ends the life of a link: its streams, pings and look-ups fail for `reason`.
     pub(crate) fn end_epoch(&mut self, reason: LostReason) {
         self.endpoint = None;
+        self.end_sockets(&StreamError::SessionLost(reason.clone()));
         if self.losses.len() == REMEMBERED_LOSSES {
             self.losses.pop_front();
         }
@@ -250,6 +278,95 @@ impl Core {
         self.datagrams.end_epoch();
         self.subsessions = None;
         self.wake_everyone();
+    }
+
+    /// Tells a link of the layer of streams, which is new, what there is to receive.
+    pub(crate) fn begin_receiving(&mut self) {
+        if !self.listeners.is_empty() {
+            self.commands.push_back(Command::Listen(true));
+        }
+        for format in self.datagrams.formats() {
+            self.commands.push_back(Command::OpenDatagrams(format));
+        }
+    }
+
+    /// Tells a link of the layer of streams whether there is anybody to listen. To be called where a
+    /// listener comes (before) or goes (after).
+    pub(crate) fn set_listening(&mut self, shared: &Shared, listening: bool) {
+        if shared.layer == Layer::Streams && self.listeners.is_empty() && self.endpoint.is_some() {
+            self.commands
+                .retain(|command| !matches!(command, Command::Listen(_)));
+            self.commands.push_back(Command::Listen(listening));
+            self.wake_driver();
+        }
+    }
+
+    /// Takes a stream that the router made, until it is closed or the link is lost. `None` where the
+    /// link is lost already.
+    pub(crate) fn add_socket(&mut self, epoch: u64, socket: &Arc<Socket>) -> Option<u64> {
+        if epoch != self.epoch || self.streams.is_none() || !matches!(self.ending, Ending::No) {
+            return None;
+        }
+        self.next_socket += 1;
+        self.sockets.insert(self.next_socket, socket.clone());
+        Some(self.next_socket)
+    }
+
+    /// Takes a stream out that its owner is done with. Tells whether what was written is to be
+    /// delivered: then [`Core::end_draining`] has to follow.
+    pub(crate) fn remove_socket(&mut self, number: u64) -> bool {
+        let removed = self.sockets.remove(&number).is_some();
+        self.draining += usize::from(removed);
+        removed
+    }
+
+    /// Takes all streams out that the router made; each is to be closed.
+    fn begin_draining(&mut self) -> Vec<Arc<Socket>> {
+        let sockets: Vec<_> = self.sockets.drain().map(|(_, socket)| socket).collect();
+        self.draining += sockets.len();
+        sockets
+    }
+
+    /// A stream that was closed has delivered what was written.
+    pub(crate) fn end_draining(&mut self) {
+        self.draining = self.draining.saturating_sub(1);
+        self.wake_driver();
+    }
+
+    /// Whether streams that were closed still deliver what was written.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining > 0
+    }
+
+    fn end_sockets(&mut self, why: &StreamError) {
+        self.streams = None;
+        for (_, socket) in self.sockets.drain() {
+            socket.end(why.clone());
+        }
+        for port in self.listeners.values_mut() {
+            port.queue.clear();
+        }
+    }
+
+    /// Gives a stream that the router made to the listener of its port, else to that of all ports.
+    /// Where the router does not tell the port, a listener that is alone gets it. Without a
+    /// listener, or with a full one, the stream ends.
+    pub(crate) fn on_incoming(&mut self, stream: RouterStream) {
+        let alone = match (stream.local_port, self.listeners.len()) {
+            (0, 1) => self.listeners.keys().next().copied(),
+            _ => None,
+        };
+        let ports = [Some(stream.local_port), Some(0), alone];
+        let port = ports
+            .into_iter()
+            .flatten()
+            .find(|port| self.listeners.contains_key(port));
+        if let Some(port) = port.and_then(|port| self.listeners.get_mut(&port))
+            && port.queue.len() < port.backlog
+        {
+            port.queue.push_back(stream);
+            port.incoming.notify_waiters();
+        }
     }
 
     /// The endpoint, if the link of `epoch` still stands.

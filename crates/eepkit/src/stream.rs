@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use eepkit_router::link::streams::RouterStream;
 use eepkit_streaming::{Read, StreamConfig, StreamId, StreamInfo};
 use eepkit_wire::Destination;
 use tokio::{
@@ -20,6 +21,7 @@ use tokio::{
 use crate::{
     error::StreamError,
     shared::{Core, Handle, Slot},
+    socket::Socket,
 };
 
 /// A stream between this session's destination and a peer's.
@@ -38,6 +40,10 @@ use crate::{
 ///   what was written is still delivered, what arrives is discarded. While the thread panics,
 ///   dropping resets instead, so that the peer does not take half an answer for a whole one.
 /// * **[`Stream::reset`]** gives up at once in both directions; the peer's reads fail.
+///
+/// Over SAM a stream is a connection to the router, which says nothing more than that it ended: a
+/// stream that broke may look like one that ended well, and how long it may be silent is the
+/// router's affair. i2pd and emissary close both directions on shutdown there, too.
 ///
 /// A read or write that waits ends when the peer stays silent for longer than the streaming
 /// protocol's patience ([`StreamError::PeerUnreachable`]), and when the session loses its router
@@ -73,14 +79,21 @@ pub struct ReuniteError(pub ReadHalf, pub WriteHalf);
 
 struct Inner {
     handle: Arc<Handle>,
-    epoch: u64,
-    id: StreamId,
+    via: Via,
     local: Destination,
     peer: Destination,
     local_port: u16,
     peer_port: u16,
     read_patience: Option<Patience>,
     write_patience: Option<Patience>,
+}
+
+/// Where the bytes of a stream go.
+enum Via {
+    /// Through the endpoint of the session's link.
+    Endpoint { epoch: u64, id: StreamId },
+    /// To the router, which makes the stream.
+    Router { number: u64, socket: Arc<Socket> },
 }
 
 /// Ends a read or write that waits for longer than the stream's options allow.
@@ -104,8 +117,7 @@ impl Stream {
         Self {
             inner: Arc::new(Inner {
                 handle,
-                epoch,
-                id,
+                via: Via::Endpoint { epoch, id },
                 local,
                 peer,
                 local_port,
@@ -116,12 +128,29 @@ impl Stream {
         }
     }
 
-    pub(crate) fn id(&self) -> StreamId {
-        self.inner.id
-    }
-
-    pub(crate) fn epoch(&self) -> u64 {
-        self.inner.epoch
+    /// Takes over a stream that the router made; `None` where the link of `epoch` is lost.
+    pub(crate) fn of_router(
+        handle: &Arc<Handle>,
+        epoch: u64,
+        stream: RouterStream,
+    ) -> Option<Self> {
+        let shared = &handle.shared;
+        let socket = Socket::new(stream.socket, stream.begun, Arc::downgrade(shared));
+        let socket = Arc::new(socket);
+        let number = shared.lock().add_socket(epoch, &socket)?;
+        let config = &shared.config.stream;
+        Some(Self {
+            inner: Arc::new(Inner {
+                handle: handle.clone(),
+                via: Via::Router { number, socket },
+                local: shared.keys.destination().clone(),
+                peer: stream.peer,
+                local_port: stream.local_port,
+                peer_port: stream.peer_port,
+                read_patience: config.read_timeout.map(Patience::new),
+                write_patience: config.write_timeout.map(Patience::new),
+            }),
+        })
     }
 
     /// The destination of the peer. The peer has proved that it is its own.
@@ -144,14 +173,16 @@ impl Stream {
         self.inner.local_port
     }
 
-    /// Round-trip time, window and counters; `None` when the stream is over.
+    /// Round-trip time, window and counters; `None` when the stream is over, and over SAM, where only
+    /// the router knows them.
     pub fn info(&self) -> Option<StreamInfo> {
         self.inner.info()
     }
 
     /// Waits until the peer's end has acknowledged everything written so far.
     ///
-    /// That its streaming library has it does not say that its application has read it.
+    /// That its streaming library has it does not say that its application has read it. A router
+    /// that is reached over SAM does not tell: there it is ready when the router has it all.
     ///
     /// # Errors
     ///
@@ -277,16 +308,24 @@ impl Inner {
         act(&mut core, Instant::now())
     }
 
-    fn poll_read(&self, cx: &Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<(), StreamError>> {
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), StreamError>> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { socket, .. } => return socket.poll_read(cx, buf),
+        };
         self.with(|core, now| {
-            let endpoint = core.endpoint_of(self.epoch)?;
+            let endpoint = core.endpoint_of(epoch)?;
             let mut progress = false;
             // Chunks are as long as packets: fill the caller's buffer from several.
             while buf.remaining() > 0 {
-                match endpoint.read(now.into_std(), self.id, buf.remaining()) {
+                match endpoint.read(now.into_std(), id, buf.remaining()) {
                     Ok(Read::Data(data)) => {
                         buf.put_slice(&data);
                         progress = true;
@@ -295,7 +334,7 @@ impl Inner {
                     Ok(Read::Pending | Read::End) | Err(_) if progress => break,
                     Ok(Read::End) => return Poll::Ready(Ok(())),
                     Ok(Read::Pending) => {
-                        core.park(self.id, cx, |slot| &mut slot.read);
+                        core.park(id, cx, |slot| &mut slot.read);
                         return Poll::Pending;
                     }
                     Err(error) => return Poll::Ready(Err(error.into())),
@@ -309,16 +348,20 @@ impl Inner {
 
     fn poll_write(
         &self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         bufs: &mut dyn Iterator<Item = &[u8]>,
     ) -> Poll<Result<usize, StreamError>> {
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { socket, .. } => return socket.poll_write(cx, bufs),
+        };
         self.with(|core, now| {
-            let endpoint = core.endpoint_of(self.epoch)?;
+            let endpoint = core.endpoint_of(epoch)?;
             let mut accepted = 0;
             let mut offered = 0;
             for buf in bufs.filter(|buf| !buf.is_empty()) {
                 offered += buf.len();
-                match endpoint.write(now.into_std(), self.id, buf) {
+                match endpoint.write(now.into_std(), id, buf) {
                     Ok(taken) => {
                         accepted += taken;
                         if taken < buf.len() {
@@ -330,7 +373,7 @@ impl Inner {
                 }
             }
             if accepted == 0 && offered > 0 {
-                core.park(self.id, cx, |slot| &mut slot.write);
+                core.park(id, cx, |slot| &mut slot.write);
                 return Poll::Pending;
             }
             core.wake_driver();
@@ -338,25 +381,33 @@ impl Inner {
         })
     }
 
-    fn flush(&self) -> Result<(), StreamError> {
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { socket, .. } => return socket.poll_flush(cx),
+        };
         self.with(|core, now| {
-            core.endpoint_of(self.epoch)?.flush(now.into_std(), self.id);
+            core.endpoint_of(epoch)?.flush(now.into_std(), id);
             core.wake_driver();
-            Ok(())
+            Poll::Ready(Ok(()))
         })
     }
 
-    fn poll_acked(&self, cx: &Context<'_>) -> Poll<Result<(), StreamError>> {
+    fn poll_acked(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { socket, .. } => return socket.poll_flush(cx),
+        };
         self.with(|core, now| {
-            let endpoint = core.endpoint_of(self.epoch)?;
-            if endpoint.is_acked(self.id) {
+            let endpoint = core.endpoint_of(epoch)?;
+            if endpoint.is_acked(id) {
                 return Poll::Ready(Ok(()));
             }
-            endpoint.flush(now.into_std(), self.id);
-            if let Some(reason) = core.slots.get(&self.id).and_then(|slot| slot.closed) {
+            endpoint.flush(now.into_std(), id);
+            if let Some(reason) = core.slots.get(&id).and_then(|slot| slot.closed) {
                 return Poll::Ready(Err(reason.into()));
             }
-            core.park(self.id, cx, |slot| &mut slot.acked);
+            core.park(id, cx, |slot| &mut slot.acked);
             core.wake_driver();
             Poll::Pending
         })
@@ -364,25 +415,44 @@ impl Inner {
 
     /// Closes the writing direction; a stream that is over already needs no closing.
     fn shutdown(&self) {
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { socket, .. } => return socket.shutdown(),
+        };
         self.with(|core, now| {
-            if let Ok(endpoint) = core.endpoint_of(self.epoch) {
-                endpoint.shutdown(now.into_std(), self.id);
+            if let Ok(endpoint) = core.endpoint_of(epoch) {
+                endpoint.shutdown(now.into_std(), id);
                 core.wake_driver();
             }
         });
     }
 
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        if let Via::Router { socket, .. } = &self.via {
+            return socket.poll_shutdown(cx);
+        }
+        self.shutdown();
+        Poll::Ready(Ok(()))
+    }
+
     fn reset(&self) {
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { socket, .. } => return socket.end(StreamError::Closed),
+        };
         self.with(|core, now| {
-            if let Ok(endpoint) = core.endpoint_of(self.epoch) {
-                endpoint.reset(now.into_std(), self.id);
+            if let Ok(endpoint) = core.endpoint_of(epoch) {
+                endpoint.reset(now.into_std(), id);
                 core.wake_driver();
             }
         });
     }
 
     fn info(&self) -> Option<StreamInfo> {
-        self.with(|core, _| core.endpoint_of(self.epoch).ok()?.info(self.id))
+        let Via::Endpoint { epoch, id } = self.via else {
+            return None;
+        };
+        self.with(|core, _| core.endpoint_of(epoch).ok()?.info(id))
     }
 }
 
@@ -404,13 +474,26 @@ impl Core {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.with(|core, now| {
-            if let Ok(endpoint) = core.endpoint_of(self.epoch) {
+        let (epoch, id) = match &self.via {
+            Via::Endpoint { epoch, id } => (*epoch, *id),
+            Via::Router { number, socket } => {
                 if std::thread::panicking() {
-                    endpoint.reset(now.into_std(), self.id);
+                    socket.end(StreamError::Closed);
                 }
-                endpoint.release(now.into_std(), self.id);
-                core.slots.remove(&self.id);
+                // Whoever takes it out of the session closes it.
+                if self.with(|core, _| core.remove_socket(*number)) {
+                    socket.close(StreamError::Closed, self.handle.shared.config.linger);
+                }
+                return;
+            }
+        };
+        self.with(|core, now| {
+            if let Ok(endpoint) = core.endpoint_of(epoch) {
+                if std::thread::panicking() {
+                    endpoint.reset(now.into_std(), id);
+                }
+                endpoint.release(now.into_std(), id);
+                core.slots.remove(&id);
                 core.wake_driver();
             }
         });
@@ -464,13 +547,12 @@ macro_rules! impl_write {
                 true
             }
 
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                poll_io(Poll::Ready(self.inner.flush()))
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                poll_io(self.inner.poll_flush(cx))
             }
 
-            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.inner.shutdown();
-                Poll::Ready(Ok(()))
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                poll_io(self.inner.poll_shutdown(cx))
             }
         }
     };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use eepkit_i2cp::LeaseSetMaker;
 use eepkit_router::{
     clock,
-    link::{self, Connector, Link, Setup},
+    link::{self, Connector, Layer, Link, LostReason, Setup},
 };
 use eepkit_streaming::Endpoint;
 use rand::{Rng as _, RngExt as _, rngs::StdRng};
@@ -121,6 +121,10 @@ impl Supervisor {
                 Ok(link) => match self.drive(link).await {
                     End::Closed => return None,
                     End::Unusable(error) => return Some(Arc::new(error)),
+                    End::Refused(error) if is_permanent(&error) => {
+                        return Some(Arc::new(error.into()));
+                    }
+                    End::Refused(error) => Problem::Open(Arc::new(error)),
                     End::Lost(reason) => Problem::Lost(reason),
                 },
                 Err(error) if is_permanent(&error) => return Some(Arc::new(error.into())),
@@ -172,6 +176,10 @@ impl Supervisor {
             let mut core = self.shared.lock();
             core.begin_epoch(endpoint);
             core.subsessions = link.subsessions();
+            core.streams = link.streams();
+            if self.shared.layer == Layer::Streams {
+                core.begin_receiving();
+            }
         }
         self.shared
             .change_state(|state, now| state.enter(Stage::BuildingTunnels, now));
@@ -183,8 +191,13 @@ impl Supervisor {
         if became_ready {
             self.backoff = Backoff::new();
         }
-        if let End::Lost(reason) = &end {
-            self.shared.lock().end_epoch(reason.clone());
+        match &end {
+            End::Lost(reason) => self.shared.lock().end_epoch(reason.clone()),
+            End::Refused(error) => {
+                let reason = LostReason::Closed(error.to_string());
+                self.shared.lock().end_epoch(reason);
+            }
+            End::Closed | End::Unusable(_) => {}
         }
         end
     }

@@ -10,7 +10,10 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("eepkit-streaming", &["eepkit-wire"]),
     ("eepkit-datagram", &["eepkit-wire"]),
     ("eepkit-sam", &["eepkit-wire"]),
-    ("eepkit-router", &["eepkit-i2cp", "eepkit-wire"]),
+    (
+        "eepkit-router",
+        &["eepkit-i2cp", "eepkit-sam", "eepkit-wire"],
+    ),
     (
         "eepkit",
         &[

@@ -13,6 +13,8 @@ use super::values::{InOut, KeyValue, RouterChoice, Span, tunnel_length, tunnel_q
 pub(crate) struct RouterArgs {
     /// `i2cp://HOST:PORT` for a router that runs, `embedded` for one in this process
     ///
+    /// `sam://HOST:PORT` for one that has only SAM: the router gets the keys of the destination.
+    ///
     /// Without it, the router at i2cp://127.0.0.1:7654 is used: that is where i2pd, Java I2P and
     /// I2P+ offer I2CP unless told otherwise. `embedded` joins the live network with a router in this process,
     /// which needs the internet, and some minutes at the first start.

@@ -147,7 +147,7 @@ fn in_range(value: InOut, least: u8, most: u8) -> Result<InOut, String> {
 pub(crate) enum RouterChoice {
     /// One in this process, on the live network.
     Embedded,
-    /// One that runs, by its `i2cp://` address.
+    /// One that runs, by its address for I2CP or SAM.
     Attached(String),
 }
 
@@ -157,11 +157,16 @@ impl FromStr for RouterChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "embedded" => Ok(Self::Embedded),
-            _ if text.starts_with("i2cp://") => Ok(Self::Attached(text.to_owned())),
-            _ => Err("expected `embedded` or `i2cp://HOST:PORT`".to_owned()),
+            _ if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) => {
+                Ok(Self::Attached(text.to_owned()))
+            }
+            _ => Err("expected `embedded`, `i2cp://HOST:PORT` or `sam://HOST:PORT`".to_owned()),
         }
     }
 }
+
+/// What addresses of routers begin with.
+const SCHEMES: [&str; 3] = ["i2cp://", "sam://", "sam+tls://"];
 
 /// `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,12 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn routers_are_embedded_or_have_an_i2cp_address() {
+    fn routers_are_embedded_or_have_an_address() {
         assert_eq!("embedded".parse(), Ok(RouterChoice::Embedded));
         assert_eq!(
             "i2cp://127.0.0.1:7655".parse(),
             Ok(RouterChoice::Attached("i2cp://127.0.0.1:7655".to_owned()))
         );
+        for text in ["sam://127.0.0.1", "sam+tls://me:p@127.0.0.1:1?udp=2"] {
+            assert_eq!(text.parse(), Ok(RouterChoice::Attached(text.to_owned())));
+        }
         for text in ["", "127.0.0.1:7654", "http://127.0.0.1:7657", "Embedded"] {
             assert!(text.parse::<RouterChoice>().is_err(), "{text}");
         }

@@ -246,12 +246,13 @@ fn no_session(error: &OpenError, router: &str, is_default: bool) -> Failure {
                     .hint("or let this process be a router: --router embedded (needs the internet)")
                     .hint("or try things out on a private network: `eepkit devnet`, in another terminal")
             } else {
-                failure
-                    .hint("see that the router runs, that I2CP is enabled in it, and on which port")
+                failure.hint(
+                    "see that the router runs, that I2CP (or SAM, as asked) is enabled in it, and on which port",
+                )
             }
         }
         ErrorKind::Protocol => Failure::from_error(Exit::NoRouter, "", error)
-            .hint("see which port the router offers I2CP on (SAM, HTTP and SOCKS have others)"),
+            .hint("see which port the router offers I2CP (i2cp://) or SAM (sam://) on; HTTP and SOCKS have others"),
         kind => Failure::from_kind(kind, "cannot get online", error),
     }
 }

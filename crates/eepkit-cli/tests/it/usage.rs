@@ -62,7 +62,7 @@ fn a_router_that_is_none_is_explained() {
     ----- stdout -----
 
     ----- stderr -----
-    error: invalid value '127.0.0.1:7654' for '--router <ROUTER>': expected `embedded` or `i2cp://HOST:PORT`
+    error: invalid value '127.0.0.1:7654' for '--router <ROUTER>': expected `embedded`, `i2cp://HOST:PORT` or `sam://HOST:PORT`
 
     For more information, try '--help'.
     ");

@@ -4,7 +4,7 @@
 //! Every session has a connection of its own, because i2pd and emissary take one session per
 //! connection; only subsessions share that of their session. The link shows no paths and gives no credits; see [`super`].
 
-mod address;
+pub(super) mod address;
 mod driver;
 mod ports;
 mod reports;
@@ -14,7 +14,7 @@ mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod translate;
-mod transport;
+pub(super) mod transport;
 
 use std::{
     collections::HashSet,

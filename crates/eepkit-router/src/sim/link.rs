@@ -82,6 +82,8 @@ impl Link for SimLink {
                 target,
                 timeout,
             } => port.lookup(id, target, timeout),
+            // Those of the layer of streams concern other links.
+            Command::Listen(_) | Command::OpenDatagrams(_) | Command::SendDatagram(_) => {}
         }
     }
 

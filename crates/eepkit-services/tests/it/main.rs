@@ -1,6 +1,8 @@
 //! The SAM bridge over real sockets and a simulated network, mostly in paused time.
 
 mod abuse;
+mod client;
+mod client_set;
 mod datagrams;
 mod lab;
 mod sessions;

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use eepkit_datagram::{Dialect, Dialects, Format, Receiver};
+use eepkit_router::link::{Command, Layer};
 
-use super::{BindError, DatagramOptions, DatagramSocket, Inner, table::Mailbox};
+use super::{
+    BindError, DatagramOptions, DatagramSocket, Inner,
+    table::{Mailbox, router_format},
+};
 use crate::shared::{Ending, Handle};
 
 /// Makes a [`DatagramSocket`]; from [`Session::datagrams`](crate::Session::datagrams).
@@ -88,14 +92,27 @@ impl DatagramBuilder {
         if shared.keys.offline().is_some() && !self.format.takes_offline_keys() {
             return Err(BindError::OfflineKeys(self.format));
         }
+        if shared.layer == Layer::Streams {
+            check_for_router(self.format, protocol)?;
+        }
         let mailbox = {
             let mut core = shared.lock();
             if !matches!(core.ending, Ending::No) {
                 return Err(BindError::Closed);
             }
             let bytes = core.datagrams.bytes();
-            let mailbox = Arc::new(Mailbox::new(protocol, port, self.queue, bytes));
+            let mailbox = Arc::new(Mailbox::new(
+                self.format,
+                (protocol, port),
+                self.queue,
+                bytes,
+            ));
             core.datagrams.bind(&mailbox)?;
+            if shared.layer == Layer::Streams && core.endpoint.is_some() {
+                let command = Command::OpenDatagrams(router_format(self.format));
+                core.commands.push_back(command);
+                core.wake_driver();
+            }
             mailbox
         };
         // The destination of those who say who they are deflates to less than a tenth.
@@ -128,6 +145,21 @@ impl std::fmt::Debug for DatagramBuilder {
 /// reserved (I2CP specification, "Payload").
 pub(super) fn may_send(protocol: u8) -> bool {
     !matches!(protocol, 0 | 6 | 255)
+}
+
+/// Whether a router that makes the datagrams can serve such a socket.
+fn check_for_router(format: Format, protocol: u8) -> Result<(), BindError> {
+    let own = Format::from_protocol(protocol);
+    match format {
+        Format::Raw if own.is_none_or(|own| own == Format::Raw) => Ok(()),
+        Format::Raw => Err(BindError::Unsupported(
+            "raw datagrams cannot have the protocols 17, 19 and 20",
+        )),
+        format if own == Some(format) => Ok(()),
+        _ => Err(BindError::Unsupported(
+            "only raw datagrams choose their protocol",
+        )),
+    }
 }
 
 /// Chosen as some seconds of what a tunnel carries, in datagrams of a kilobyte.

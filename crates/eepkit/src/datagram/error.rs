@@ -27,6 +27,9 @@ pub enum BindError {
     /// The keys of the session are offline keys, which this format cannot show.
     #[error("{0} has no place for offline keys, use Datagram2")]
     OfflineKeys(Format),
+    /// The router makes the datagrams, and cannot do it.
+    #[error("over SAM, {0}")]
+    Unsupported(&'static str),
     /// The session has as many sockets as it may.
     #[error("the session has {0} datagram sockets already")]
     TooMany(usize),
@@ -41,7 +44,7 @@ impl BindError {
         match self {
             Self::InUse { .. } => ErrorKind::AddressInUse,
             Self::Protocol(_) | Self::Queue(_) => ErrorKind::BadInput,
-            Self::OfflineKeys(_) => ErrorKind::Unsupported,
+            Self::OfflineKeys(_) | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::TooMany(_) => ErrorKind::Limit,
             Self::Closed => ErrorKind::Closed,
         }
@@ -75,6 +78,9 @@ pub enum SendError {
     /// Datagrams cannot have this protocol number.
     #[error("protocol {0} is not for datagrams: 1 to 254 are, but not 6")]
     Protocol(u8),
+    /// The router makes the datagrams, and cannot do it.
+    #[error("the router cannot send such a datagram: {0}")]
+    Unsupported(String),
     /// The datagram to answer does not say who sent it.
     #[error("a raw datagram does not say who sent it")]
     NoSender,
@@ -100,7 +106,7 @@ impl SendError {
             Self::Lookup(error) => error.kind(),
             Self::LeaseSetNotFound => ErrorKind::LeaseSetNotFound,
             Self::TooLong { .. } | Self::Protocol(_) | Self::NoSender => ErrorKind::BadInput,
-            Self::Format(_) => ErrorKind::Unsupported,
+            Self::Format(_) | Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::NoTunnels(_) => ErrorKind::NoTunnels,
             Self::Full(_) => ErrorKind::Limit,
             Self::Offline(error) => error.kind(),
@@ -125,6 +131,9 @@ pub enum ReceiveError {
     /// The session was closed.
     #[error("the session is closed")]
     Closed,
+    /// The router makes the datagrams, and has none of this format.
+    #[error("the router has no such datagrams: {0}")]
+    Unsupported(String),
     /// The session could not be restored.
     #[error("the session failed")]
     SessionFailed(#[source] Arc<OpenError>),
@@ -135,6 +144,7 @@ impl ReceiveError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Closed => ErrorKind::Closed,
+            Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::SessionFailed(error) => error.kind(),
         }
     }

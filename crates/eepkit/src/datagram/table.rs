@@ -1,14 +1,18 @@
 //! The datagram sockets of a session: who receives what, and what waits to be sent.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use eepkit_router::link::{Payload, SendOptions};
+use eepkit_datagram::Format;
+use eepkit_router::link::{
+    Payload, SendOptions,
+    streams::{DatagramFormat, IncomingDatagram, Sender},
+};
 use eepkit_wire::Destination;
 use tokio::{sync::Notify, time::Instant};
 
@@ -34,6 +38,8 @@ pub(crate) struct Datagrams {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) to: Destination,
+    pub(crate) format: DatagramFormat,
+    /// Sealed, unless the router does that.
     pub(crate) payload: Payload,
     pub(crate) compress: bool,
     pub(crate) deadline: Instant,
@@ -75,14 +81,71 @@ impl Datagrams {
     /// all ports; else that of all protocols and the port; else that of all protocols and ports.
     /// Tells whether there is one.
     pub(crate) fn deliver(&self, payload: Payload) -> bool {
-        let (protocol, port) = (payload.protocol, payload.to_port);
-        let keys = [(protocol, port), (protocol, 0), (0, port), (0, 0)];
-        let mailbox = keys.iter().find_map(|key| self.sockets.get(key));
-        match mailbox {
-            Some(mailbox) => mailbox.push(payload),
+        match self.mailbox_for(&payload) {
+            Some(mailbox) => mailbox.push(Packet {
+                payload,
+                sender: None,
+            }),
             None => return false,
         }
         true
+    }
+
+    /// As [`Datagrams::deliver`], of a datagram that the router has checked. Where the router does not
+    /// tell the port, a socket that is alone with its protocol gets it.
+    pub(crate) fn deliver_opened(&self, datagram: IncomingDatagram) -> bool {
+        let payload = Payload {
+            protocol: datagram.protocol,
+            from_port: datagram.from_port,
+            to_port: datagram.to_port,
+            body: datagram.payload,
+        };
+        let mut mailbox = self.mailbox_for(&payload);
+        if mailbox.is_none() && payload.to_port == 0 {
+            let mut those = self
+                .sockets
+                .values()
+                .filter(|one| one.protocol == payload.protocol);
+            mailbox = those.next().filter(|_| those.next().is_none());
+        }
+        // A socket of all protocols may be one of another format.
+        let Some(mailbox) = mailbox.filter(|one| router_format(one.format) == datagram.format)
+        else {
+            return false;
+        };
+        mailbox.push(Packet {
+            payload,
+            sender: Some(datagram.sender),
+        });
+        true
+    }
+
+    fn mailbox_for(&self, payload: &Payload) -> Option<&Arc<Mailbox>> {
+        let (protocol, port) = (payload.protocol, payload.to_port);
+        let keys = [(protocol, port), (protocol, 0), (0, port), (0, 0)];
+        keys.iter().find_map(|key| self.sockets.get(key))
+    }
+
+    /// The formats of all sockets.
+    pub(crate) fn formats(&self) -> BTreeSet<DatagramFormat> {
+        self.sockets
+            .values()
+            .map(|one| router_format(one.format))
+            .collect()
+    }
+
+    /// Nothing of this format is sent or received, because the router cannot.
+    pub(crate) fn refuse(&mut self, format: DatagramFormat, why: &str) {
+        let error = ReceiveError::Unsupported(why.to_owned());
+        for mailbox in self.sockets.values() {
+            if router_format(mailbox.format) == format {
+                mailbox.lock().over = Some(error.clone());
+                mailbox.arrived.notify_waiters();
+            }
+        }
+        self.outgoing.retain(|one| one.format != format);
+        self.outgoing_bytes = self.outgoing.iter().map(|one| one.payload.body.len()).sum();
+        self.room.notify_waiters();
     }
 
     /// Takes a datagram to be sent. Where there is no room, the oldest are dropped, or it is given
@@ -172,6 +235,7 @@ impl Datagrams {
 /// What a socket and its session share. Its lock may be taken under that of the session.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
+    format: Format,
     protocol: u8,
     port: u16,
     /// Datagrams that may wait.
@@ -185,22 +249,36 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    packets: VecDeque<Payload>,
+    packets: VecDeque<Packet>,
     bytes: usize,
     /// Why nothing comes any more.
     over: Option<ReceiveError>,
 }
 
+/// A datagram as it arrived.
+#[derive(Debug)]
+pub(super) struct Packet {
+    pub(super) payload: Payload,
+    /// What the router says of the sender, if it has opened the datagram.
+    pub(super) sender: Option<Sender>,
+}
+
 /// What a queue gives.
 pub(super) enum Taken {
-    Packet(Payload),
+    Packet(Packet),
     Nothing,
     Over(ReceiveError),
 }
 
 impl Mailbox {
-    pub(super) fn new(protocol: u8, port: u16, limit: usize, all_bytes: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        format: Format,
+        (protocol, port): (u8, u16),
+        limit: usize,
+        all_bytes: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
+            format,
             protocol,
             port,
             limit,
@@ -228,9 +306,9 @@ impl Mailbox {
     }
 
     /// Puts a packet at the end, and makes room at the front for it.
-    fn push(&self, payload: Payload) {
+    fn push(&self, packet: Packet) {
         self.counters.received.add();
-        let len = payload.body.len();
+        let len = packet.payload.body.len();
         let mut queue = self.lock();
         let full = |queue: &Queue| {
             queue.packets.len() >= self.limit
@@ -246,7 +324,7 @@ impl Mailbox {
         }
         queue.bytes += len;
         self.all_bytes.fetch_add(len, Ordering::Relaxed);
-        queue.packets.push_back(payload);
+        queue.packets.push_back(packet);
         drop(queue);
         self.arrived.notify_waiters();
     }
@@ -254,18 +332,26 @@ impl Mailbox {
     pub(super) fn pop(&self) -> Taken {
         let mut queue = self.lock();
         match (self.pop_from(&mut queue), &queue.over) {
-            (Some(payload), _) => Taken::Packet(payload),
+            (Some(packet), _) => Taken::Packet(packet),
             (None, Some(error)) => Taken::Over(error.clone()),
             (None, None) => Taken::Nothing,
         }
     }
 
-    fn pop_from(&self, queue: &mut Queue) -> Option<Payload> {
-        let payload = queue.packets.pop_front()?;
-        queue.bytes -= payload.body.len();
-        self.all_bytes
-            .fetch_sub(payload.body.len(), Ordering::Relaxed);
-        Some(payload)
+    fn pop_from(&self, queue: &mut Queue) -> Option<Packet> {
+        let packet = queue.packets.pop_front()?;
+        let len = packet.payload.body.len();
+        queue.bytes -= len;
+        self.all_bytes.fetch_sub(len, Ordering::Relaxed);
+        Some(packet)
+    }
+
+    /// Why the router has no datagrams of this format, if it has none.
+    pub(super) fn unsupported(&self) -> Option<String> {
+        match &self.lock().over {
+            Some(ReceiveError::Unsupported(why)) => Some(why.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn count_sent(&self) {
@@ -303,6 +389,16 @@ impl Drop for Mailbox {
     fn drop(&mut self) {
         let bytes = self.lock().bytes;
         self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A format by the name that links have for it.
+pub(super) fn router_format(format: Format) -> DatagramFormat {
+    match format {
+        Format::Raw => DatagramFormat::Raw,
+        Format::Datagram1 => DatagramFormat::Datagram1,
+        Format::Datagram2 => DatagramFormat::Datagram2,
+        Format::Datagram3 => DatagramFormat::Datagram3,
     }
 }
 

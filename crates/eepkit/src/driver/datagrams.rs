@@ -2,7 +2,10 @@
 
 use std::task::Context;
 
-use eepkit_router::link::{Command, Outgoing, Payload, Route};
+use eepkit_router::link::{
+    Command, Layer, Outgoing, Payload, Route,
+    streams::{IncomingDatagram, OutgoingDatagram},
+};
 use tokio::time::Instant;
 use tracing::trace;
 
@@ -10,6 +13,14 @@ use super::Driver;
 use crate::{shared::Core, state::Stage};
 
 impl Driver<'_> {
+    /// Gives a datagram that the router has checked to its socket.
+    pub(super) fn on_opened_datagram(core: &Core, datagram: IncomingDatagram) {
+        let (protocol, port) = (datagram.protocol, datagram.to_port);
+        if !core.datagrams.deliver_opened(datagram) {
+            trace!(protocol, port, "a datagram that nobody wants");
+        }
+    }
+
     /// Gives a message that is not for streams to its socket.
     pub(super) fn on_datagram(core: &Core, payload: Payload) {
         let (protocol, port) = (payload.protocol, payload.to_port);
@@ -34,6 +45,21 @@ impl Driver<'_> {
             self.next_token += 1;
             core.datagrams.sent(self.next_token, next.mailbox);
             self.last_sent = Some(now);
+            if self.shared.layer == Layer::Streams {
+                let command = OutgoingDatagram {
+                    token: self.next_token,
+                    format: next.format,
+                    to: next.to,
+                    protocol: next.payload.protocol,
+                    from_port: next.payload.from_port,
+                    to_port: next.payload.to_port,
+                    payload: next.payload.body,
+                    deadline: next.deadline,
+                    options: next.options,
+                };
+                self.link.submit(Command::SendDatagram(command));
+                continue;
+            }
             self.link.submit(Command::Send(Outgoing {
                 token: self.next_token,
                 to: next.to,

@@ -41,7 +41,7 @@ impl FromStr for I2cpRouter {
             ),
             None => (None, rest),
         };
-        let at = socket_address(place)?;
+        let at = socket_address(place, DEFAULT_PORT)?;
         let router = match (secure, query) {
             (true, query) => tls(at, query)?,
             (false, None) => Self::tcp(at),
@@ -54,16 +54,20 @@ impl FromStr for I2cpRouter {
     }
 }
 
-fn socket_address(place: &str) -> Result<SocketAddr, AddressError> {
+/// Reads `HOST:PORT` or `HOST`, which has the default port then.
+pub(in crate::link) fn socket_address(
+    place: &str,
+    default_port: u16,
+) -> Result<SocketAddr, AddressError> {
     if let Ok(at) = place.parse() {
         return Ok(at);
     }
     if let Ok(ip) = place.trim_start_matches('[').trim_end_matches(']').parse() {
-        return Ok(SocketAddr::new(ip, DEFAULT_PORT));
+        return Ok(SocketAddr::new(ip, default_port));
     }
     let (host, port) = place.rsplit_once(':').unwrap_or((place, ""));
     let port = match port {
-        "" => DEFAULT_PORT,
+        "" => default_port,
         port => port.parse().map_err(|_| AddressError::Port(shown(port)))?,
     };
     if host.eq_ignore_ascii_case("localhost") {
@@ -115,7 +119,10 @@ fn shown(text: &str) -> String {
 #[non_exhaustive]
 pub enum AddressError {
     /// It has another form.
-    #[error("an address is i2cp://HOST:PORT, i2cps://HOST:PORT or i2cp+unix:PATH")]
+    #[error(
+        "an address is i2cp://HOST:PORT, i2cps://HOST:PORT, i2cp+unix:PATH, sam://HOST:PORT or \
+         sam+tls://HOST:PORT"
+    )]
     Form,
     /// The host is a name.
     #[error(

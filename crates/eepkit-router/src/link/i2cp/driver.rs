@@ -281,8 +281,13 @@ impl Driver {
                     timeout,
                 }
             }
-            // There are no paths to retire.
-            Some(link::Command::Retire(_)) => return,
+            // There are no paths to retire. What is of the layer of streams concerns other links.
+            Some(
+                link::Command::Retire(_)
+                | link::Command::Listen(_)
+                | link::Command::OpenDatagrams(_)
+                | link::Command::SendDatagram(_),
+            ) => return,
         };
         self.session
             .handle_input(now.into_std(), Input::Command(command));

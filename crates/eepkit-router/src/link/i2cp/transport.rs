@@ -1,27 +1,20 @@
-//! What an I2CP connection runs over.
+//! What a connection to a router runs over.
 
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
 #[cfg(feature = "tls")]
 use super::tls::{self, Trust};
-use crate::link::{BoxFuture, OpenError};
+use crate::link::{BoxFuture, OpenError, streams::Duplex};
 
 /// A connection to a router.
-pub(super) type Connection = Box<dyn Duplex>;
-
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for T {}
+pub(in crate::link) type Connection = Box<dyn Duplex>;
 
 #[derive(Clone)]
-pub(super) enum Transport {
+pub(in crate::link) enum Transport {
     Tcp(SocketAddr),
     #[cfg(unix)]
     Unix(PathBuf),
@@ -34,7 +27,7 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    pub(super) fn in_process<F, Fut, S>(connect: F) -> Self
+    pub(in crate::link) fn in_process<F, Fut, S>(connect: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = io::Result<S>> + Send + 'static,
@@ -51,7 +44,7 @@ impl Transport {
     }
 
     /// Makes a connection. Nothing is looked up: addresses are numbers.
-    pub(super) async fn connect(&self, name: &str) -> Result<Connection, OpenError> {
+    pub(in crate::link) async fn connect(&self, name: &str) -> Result<Connection, OpenError> {
         let unreachable = |source| OpenError::Unreachable {
             at: name.to_owned(),
             source,

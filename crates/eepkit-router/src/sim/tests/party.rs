@@ -173,6 +173,11 @@ impl Party {
                 self.credits.remove(path);
                 self.downs.push((*path, *reason));
             }
+            // Links of another layer tell these.
+            Event::Incoming(_)
+            | Event::Datagram(_)
+            | Event::NoDatagrams { .. }
+            | Event::Refused(_) => {}
         }
         event
     }

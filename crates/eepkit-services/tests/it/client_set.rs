@@ -1,0 +1,158 @@
+//! What a session over SAM has to do, whatever router the bridge belongs to.
+//!
+//! The same set runs over a bridge of ours on a simulated network, and over those of i2pd and
+//! emissary.
+
+use std::time::Duration;
+
+use eepkit::{ErrorKind, Format, PingError, ReceiveError, Session};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
+
+/// Bytes of a stream that is longer than every buffer on the way.
+const LONG: usize = 300 * 1024;
+
+/// How long anything may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// A stream carries bytes both ways, and each side knows the other.
+pub(crate) async fn streams_carry_bytes_both_ways(client: &Session, server: &Session) {
+    let listener = server.listen(0).expect("nobody listens yet");
+    let serving = async {
+        let mut stream = listener.accept().await.expect("a stream comes");
+        assert_eq!(stream.peer(), client.destination());
+        let mut bytes = vec![0; LONG];
+        stream.read_exact(&mut bytes).await.expect("they arrive");
+        stream.write_all(&bytes).await.expect("they leave");
+        stream.flush().await.expect("they leave");
+        // i2pd closes both ways as soon as one is closed: the client goes first.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty());
+    };
+    let asking = async {
+        let mut stream = client
+            .connect(server.destination())
+            .await
+            .expect("it listens");
+        assert_eq!(stream.peer(), server.destination());
+        let sent: Vec<u8> = (0..LONG).map(|number| (number * 7 / 3) as u8).collect();
+        let (mut reader, mut writer) = tokio::io::split(&mut stream);
+        let mut got = vec![0; LONG];
+        let (written, read) = tokio::join!(writer.write_all(&sent), reader.read_exact(&mut got));
+        written.expect("they leave");
+        read.expect("they come back");
+        assert!(sent == got, "other bytes came back");
+    };
+    timeout(LIMIT, async { tokio::join!(serving, asking) })
+        .await
+        .expect("done in time");
+}
+
+/// Several streams come, one after another or at once.
+pub(crate) async fn several_streams_come(client: &Session, server: &Session, at_once: usize) {
+    let listener = server.listen(0).expect("nobody listens any more");
+    let serving = async {
+        let mut ends = Vec::new();
+        for _ in 0..6 {
+            let mut stream = listener.accept().await.expect("a stream comes");
+            ends.push(tokio::spawn(async move {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).await.expect("it arrives");
+                stream.write_all(&byte).await.expect("it leaves");
+                let _ = stream.read(&mut byte).await;
+            }));
+        }
+        for end in ends {
+            end.await.expect("no panic");
+        }
+    };
+    let asking = async {
+        for first in (0..6_u8).step_by(at_once) {
+            let mut those = tokio::task::JoinSet::new();
+            for number in first..first + at_once as u8 {
+                let (client, to) = (client.clone(), server.destination().clone());
+                those.spawn(async move {
+                    let mut stream = client.connect(&to).await.expect("it listens");
+                    stream.write_all(&[number]).await.expect("it leaves");
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).await.expect("it comes back");
+                    assert_eq!(byte, [number]);
+                });
+            }
+            while let Some(done) = those.join_next().await {
+                done.expect("no panic");
+            }
+            // A bridge with one wait at a time needs a moment to begin the next.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    timeout(LIMIT, async { tokio::join!(serving, asking) })
+        .await
+        .expect("done in time");
+}
+
+/// A destination is found by its address, and a name that nobody has is not.
+pub(crate) async fn names_are_looked_up(client: &Session, server: &Session) {
+    let own = client.lookup(client.destination().hash()).await;
+    assert_eq!(own.as_ref().ok(), Some(client.destination()));
+    let found = client.lookup(server.destination().to_b32()).await;
+    assert_eq!(found.as_ref().ok(), Some(server.destination()), "{found:?}");
+    let missing = client.lookup("nobody-has-this-name.i2p").await;
+    let kind = missing.expect_err("nobody has it").kind();
+    assert_eq!(kind, ErrorKind::NameNotFound);
+}
+
+/// A ping is refused with a reason, and at once.
+pub(crate) async fn pings_are_not_there(client: &Session, server: &Session) {
+    let pinged = client.ping(server.destination(), b"", LIMIT).await;
+    assert!(matches!(pinged, Err(PingError::Unsupported)), "{pinged:?}");
+}
+
+/// A datagram arrives, with its sender as far as the format tells, and is answered.
+///
+/// Says why not where the router has no datagrams of this format.
+pub(crate) async fn datagrams_arrive(
+    client: &Session,
+    server: &Session,
+    format: Format,
+) -> Result<(), String> {
+    let here = server.datagrams(format).bind(0).expect("it is free");
+    let there = client.datagrams(format).bind(0).expect("it is free");
+    let receiving = async {
+        match here.recv_from().await {
+            Ok(received) => Ok(received),
+            Err(ReceiveError::Unsupported(why)) => Err(why),
+            Err(error) => panic!("{format}: {error}"),
+        }
+    };
+    let sending = async {
+        // Datagrams get lost, most of all the first.
+        loop {
+            let sent = there.send_to(b"are you there", server.destination()).await;
+            if let Err(error) = sent {
+                return format!("{error}");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let received = timeout(LIMIT, async {
+        tokio::select! {
+            received = receiving => received,
+            error = sending => Err(error),
+        }
+    });
+    let received = received.await.expect("done in time")?;
+    assert_eq!(received.payload().as_ref(), b"are you there");
+    match format {
+        Format::Raw => assert_eq!(received.sender(), None),
+        Format::Datagram3 => {
+            let claimed = received.claimed_sender().expect("it is claimed");
+            assert_eq!(claimed.hash(), client.destination().hash());
+        }
+        _ => assert_eq!(received.sender(), Some(client.destination())),
+    }
+    Ok(())
+}

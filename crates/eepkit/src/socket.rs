@@ -1,0 +1,264 @@
+//! Streams that the router makes: each is a connection to it.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use eepkit_router::link::streams::Duplex;
+use tokio::{
+    io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf},
+    runtime::Handle as Runtime,
+    time::timeout,
+};
+
+use crate::{error::StreamError, shared::Shared};
+
+/// The connection that stands for a stream, until the stream or its session ends.
+pub(crate) struct Socket {
+    state: Mutex<State>,
+    shared: Weak<Shared>,
+}
+
+struct State {
+    /// `None` once it was taken away, for the reason in `ended`.
+    connection: Option<Box<dyn Duplex>>,
+    /// What arrived before the connection became the stream.
+    begun: Bytes,
+    ended: StreamError,
+    /// Whether this side has closed its direction.
+    shut: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Socket {
+    pub(crate) fn new(connection: Box<dyn Duplex>, begun: Bytes, shared: Weak<Shared>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                connection: Some(connection),
+                begun,
+                ended: StreamError::Closed,
+                shut: false,
+                reader: None,
+                writer: None,
+            }),
+            shared,
+        }
+    }
+
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), StreamError>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(connection) = &mut state.connection else {
+            return Poll::Ready(Err(state.ended.clone()));
+        };
+        if !state.begun.is_empty() {
+            let len = state.begun.len().min(buf.remaining());
+            buf.put_slice(&state.begun.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
+        let poll = Pin::new(connection).poll_read(cx, buf);
+        park(&mut state.reader, cx, &poll);
+        poll.map_err(|error| meaning(&error, state.shut))
+    }
+
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut dyn Iterator<Item = &[u8]>,
+    ) -> Poll<Result<usize, StreamError>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(connection) = &mut state.connection else {
+            return Poll::Ready(Err(state.ended.clone()));
+        };
+        if state.shut {
+            return Poll::Ready(Err(StreamError::Closed));
+        }
+        let mut filled = bufs.filter(|buf| !buf.is_empty());
+        let Some(first) = filled.next() else {
+            return Poll::Ready(Ok(0));
+        };
+        let poll = match Pin::new(connection).poll_write(cx, first) {
+            // Callers take 0 for an error of their own.
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            poll => poll,
+        };
+        park(&mut state.writer, cx, &poll);
+        poll.map_err(|error| meaning(&error, state.shut))
+    }
+
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(connection) = &mut state.connection else {
+            return Poll::Ready(Err(state.ended.clone()));
+        };
+        let poll = Pin::new(connection).poll_flush(cx);
+        park(&mut state.writer, cx, &poll);
+        poll.map_err(|error| meaning(&error, state.shut))
+    }
+
+    /// Closes the writing direction; a stream that is over needs no closing.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.shut = true;
+        let Some(connection) = &mut state.connection else {
+            return Poll::Ready(Ok(()));
+        };
+        let poll = Pin::new(connection).poll_shutdown(cx);
+        park(&mut state.writer, cx, &poll);
+        poll.map(|_| Ok(()))
+    }
+
+    /// Closes the writing direction from where nobody can wait.
+    pub(crate) fn shutdown(&self) {
+        let waker = Waker::noop();
+        // The system takes it at once. TLS may have to wait; dropping the stream closes it then.
+        let _ = self.poll_shutdown(&mut Context::from_waker(waker));
+    }
+
+    /// Gives the stream up, because of `why`: what was not sent yet is gone.
+    pub(crate) fn end(&self, why: StreamError) {
+        self.take(why);
+    }
+
+    /// Ends the stream because of `why`, and delivers what was written for at most `limit`. The
+    /// session was told by [`crate::shared::Core::begin_draining`] and learns when it is over.
+    pub(crate) fn close(&self, why: StreamError, limit: Duration) {
+        let connection = self.take(why);
+        let shared = self.shared.clone();
+        let done = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.lock().end_draining();
+            }
+        };
+        match (connection, Runtime::try_current()) {
+            (Some(connection), Ok(runtime)) => {
+                runtime.spawn(async move {
+                    // Whether it was delivered in time, nobody is left to hear.
+                    let _ = timeout(limit, drain(connection)).await;
+                    done();
+                });
+            }
+            _ => done(),
+        }
+    }
+
+    fn take(&self, why: StreamError) -> Option<Box<dyn Duplex>> {
+        let mut state = self.lock();
+        let taken = state.connection.take();
+        if taken.is_some() {
+            state.ended = why;
+        }
+        for waker in [state.reader.take(), state.writer.take()]
+            .into_iter()
+            .flatten()
+        {
+            waker.wake();
+        }
+        taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing of ours panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").finish_non_exhaustive()
+    }
+}
+
+/// Sends what was written, and takes what still comes: a connection that is closed with unread
+/// bytes in it is reset by the system, and what was written may be lost.
+async fn drain(mut connection: Box<dyn Duplex>) -> io::Result<()> {
+    connection.flush().await?;
+    connection.shutdown().await?;
+    let mut buffer = [0; 4096];
+    while connection.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+/// Remembers who waits, to be told when the connection is taken away.
+fn park<T>(waiting: &mut Option<Waker>, cx: &Context<'_>, poll: &Poll<T>) {
+    match waiting {
+        _ if poll.is_ready() => *waiting = None,
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *waiting = Some(cx.waker().clone()),
+    }
+}
+
+/// What it means that the connection broke.
+fn meaning(error: &io::Error, shut: bool) -> StreamError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected if shut => StreamError::Closed,
+        _ => StreamError::Reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_began_the_stream_is_read_first() {
+        let (ours, mut theirs) = duplex(64);
+        let socket = Socket::new(Box::new(ours), Bytes::from_static(b"ab"), Weak::new());
+        theirs.write_all(b"cd").await.expect("room");
+        let mut read = Vec::new();
+        for _ in 0..2 {
+            let mut bytes = [0; 8];
+            let mut buf = ReadBuf::new(&mut bytes);
+            poll_fn(|cx| socket.poll_read(cx, &mut buf))
+                .await
+                .expect("open");
+            read.extend_from_slice(buf.filled());
+        }
+        assert_eq!(read, b"abcd");
+    }
+
+    #[tokio::test]
+    async fn a_reader_learns_that_the_session_was_lost() {
+        let (ours, _theirs) = duplex(64);
+        let socket = Socket::new(Box::new(ours), Bytes::new(), Weak::new());
+        let reading = async {
+            let mut bytes = [0; 8];
+            let mut buf = ReadBuf::new(&mut bytes);
+            poll_fn(|cx| socket.poll_read(cx, &mut buf)).await
+        };
+        let losing = async { socket.end(StreamError::SessionClosed) };
+        let (read, ()) = tokio::join!(reading, losing);
+        assert_eq!(read, Err(StreamError::SessionClosed));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_delivered_after_the_stream_is_dropped() {
+        let (ours, mut theirs) = duplex(64);
+        let socket = Socket::new(Box::new(ours), Bytes::new(), Weak::new());
+        theirs.write_all(b"unread").await.expect("room");
+        let mut one = std::iter::once(&b"last words"[..]);
+        let written = poll_fn(|cx| socket.poll_write(cx, &mut one)).await;
+        assert_eq!(written, Ok(10));
+        socket.close(StreamError::Closed, Duration::from_secs(1));
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.expect("ends");
+        assert_eq!(text, "last words");
+    }
+}
