@@ -11,6 +11,7 @@ mod failures;
 mod i2pd_alone;
 mod lab;
 mod net;
+mod sam_client;
 mod streams;
 
 fn main() -> ExitCode {
@@ -35,5 +36,6 @@ fn main() -> ExitCode {
     streams::add(&lab, &mut trials);
     datagrams::add(&lab, &mut trials);
     failures::add(&lab, &mut trials);
+    sam_client::add(&lab, &mut trials);
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -24,7 +24,7 @@ const ROUTERS: usize = 6;
 pub(crate) const OURS: usize = 4;
 
 /// The router whose streams are the other software's.
-const THEIRS: usize = 5;
+pub(crate) const THEIRS: usize = 5;
 
 /// Of every SAM session.
 const SAM_OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \

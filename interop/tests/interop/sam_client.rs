@@ -1,0 +1,71 @@
+//! Our sessions on routers of others that are reached over SAM.
+
+use std::sync::Arc;
+
+use eepkit::{Format, Router, SamRouter, Session};
+use eepkit_interop::Peer;
+use libtest_mimic::{Failed, Trial};
+
+use crate::{
+    lab::{Lab, Outcome, PATIENCE, same},
+    net::{Net, OURS, THEIRS},
+};
+
+#[path = "../../../crates/eepkit-services/tests/it/client_set.rs"]
+mod client_set;
+
+pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
+    use Peer::{Emissary, I2pd};
+    let all = &[Emissary, I2pd];
+    lab.add(trials, all, "sam_client_streams", streams);
+    lab.add(trials, all, "sam_client_names", names);
+    lab.add(trials, all, "sam_client_datagrams", datagrams);
+}
+
+async fn streams(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
+    client_set::streams_carry_bytes_both_ways(&client, &server).await;
+    client_set::several_streams_come(&client, &server, 1).await;
+    Ok(())
+}
+
+async fn names(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
+    client_set::names_are_looked_up(&client, &server).await;
+    client_set::pings_are_not_there(&client, &server).await;
+    Ok(())
+}
+
+/// What each router has is in `docs/sam.md`.
+async fn datagrams(lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = lab.net(peer).await?;
+    let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
+    let has: &[Format] = match peer {
+        Peer::Emissary => &[Format::Raw, Format::Datagram1],
+        Peer::I2pd => &[Format::Raw, Format::Datagram1],
+    };
+    for &format in has {
+        let arrived = client_set::datagrams_arrive(&client, &server, format).await;
+        same(&format.to_string(), arrived, Ok(()))?;
+    }
+    Ok(())
+}
+
+async fn session(net: &Net, router: usize) -> Result<Session, Failed> {
+    let sam = match net {
+        Net::I2pd(net) => SamRouter::tcp(net.routers()[router].sam()),
+        Net::Emissary(net) => {
+            let router = net.router(router);
+            let sam = SamRouter::tcp(router.sam_addr().ok_or("the devnet serves no SAM")?);
+            match router.sam_udp_addr() {
+                Some(udp) => sam.udp(udp),
+                None => sam,
+            }
+        }
+    };
+    let builder = Router::new(sam).session();
+    let builder = builder.tunnel_length(2).tunnel_quantity(3);
+    Ok(builder.open_timeout(PATIENCE).open().await?)
+}
