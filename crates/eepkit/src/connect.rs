@@ -151,8 +151,9 @@ async fn through_router(
         match timeout_at(deadline, opener.open(target.clone())).await {
             Err(_) => return Err(ConnectError::Timeout(limit)),
             Ok(Ok(stream)) => break stream,
-            // As with look-ups: a lease set that was published a moment ago has to get around.
-            Ok(Err(StreamOpenError::NotFound))
+            // As with look-ups: a lease set that was published a moment ago has to get around. i2pd
+            // 2.45 does not tell it from a peer that cannot be reached.
+            Ok(Err(StreamOpenError::NotFound | StreamOpenError::Unreachable(_)))
                 if began.elapsed() + pause < NOT_FOUND_PATIENCE
                     && Instant::now() + pause < deadline =>
             {
