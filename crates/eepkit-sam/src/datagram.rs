@@ -93,7 +93,13 @@ impl SendHeader {
         let version = version.parse().map_err(|_| PacketError::Version)?;
         let id = word().ok_or(PacketError::Header)?;
         let to = word().ok_or(PacketError::Header)?;
-        let params = Message::parse_params(word().unwrap_or_default(), Syntax::CURRENT)
+        // yosemite 0.7 writes values without keys, which mean nothing to Java I2P and i2pd either.
+        let pairs: Vec<&str> = word()
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|word| word.contains('='))
+            .collect();
+        let params = Message::parse_params(&pairs.join(" "), Syntax::CURRENT)
             .map_err(|_| PacketError::Header)?;
         let header = Self {
             version,

@@ -15,16 +15,21 @@ pub fn parse_private_keys(text: &str) -> Result<PrivateKeys, KeyError> {
 
 /// Reads whatever names a destination: base64, `.b32.i2p` addresses of both kinds, host names.
 ///
-/// Padding of base64 may be missing.
+/// Padding of base64 may be missing. Private keys stand for their destination: what SESSION STATUS
+/// calls a destination are private keys, and there are programs that pass it on as one.
 ///
 /// # Errors
 ///
 /// [`AddressError`] when it is nothing of that.
 pub fn parse_target(text: &str) -> Result<Address, AddressError> {
-    if text.len() >= Address::MIN_BASE64 {
-        return Address::parse(&padded(text));
+    if text.len() < Address::MIN_BASE64 {
+        return Address::parse(text);
     }
-    Address::parse(text)
+    let text = padded(text);
+    Address::parse(&text).or_else(|error| match PrivateKeys::from_base64(&text) {
+        Ok(keys) => Ok(Address::Destination(keys.destination().clone())),
+        Err(_) => Err(error),
+    })
 }
 
 /// Reads the line that tells an accepted stream's peer: a destination, and since 3.2 the ports.
@@ -181,6 +186,17 @@ mod tests {
             Ok(Address::Name("example.i2p".to_owned()))
         );
         assert!(parse_target("127.0.0.1").is_err());
+    }
+
+    #[test]
+    fn private_keys_stand_for_their_destination() {
+        let keys = keys(SignatureType::ED25519);
+        let expected = Ok(Address::Destination(keys.destination().clone()));
+        let text = keys.to_base64();
+        assert_eq!(parse_target(&text), expected);
+        assert_eq!(parse_target(text.trim_end_matches('=')), expected);
+        // What follows a destination is its keys or a mistake.
+        assert!(parse_target(&text[..text.len() - 4]).is_err());
     }
 
     #[test]

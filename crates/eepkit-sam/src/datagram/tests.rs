@@ -54,6 +54,17 @@ fn every_option_of_a_datagram_is_read() {
 }
 
 #[test]
+fn words_that_are_no_options_are_passed_over() {
+    let packet = b"3.0 me you.i2p 0 0 18 40 30 true TO_PORT=2 \nx";
+    let (header, payload) = SendHeader::parse(packet).expect("valid");
+    let expected = SendOptions {
+        to_port: Some(2),
+        ..SendOptions::default()
+    };
+    assert_eq!((header.options, payload), (expected, &b"x"[..]));
+}
+
+#[test]
 fn packets_without_a_proper_first_line_are_refused() {
     let error = |packet: &[u8]| SendHeader::parse(packet).expect_err("no header");
     for bad in [
