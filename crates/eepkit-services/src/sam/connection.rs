@@ -10,7 +10,7 @@ use eepkit_sam::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, trace};
@@ -83,14 +83,23 @@ pub(super) async fn join<S: Socket>(
     token: &CancellationToken,
 ) {
     let _counted = Counted::new(&shared.counters.streams);
+    let over = async {
+        token.cancelled().await;
+        // A client may close everything at once, right after its last words.
+        sleep(LAST_WORDS).await;
+    };
     tokio::select! {
         moved = pump::join(socket, stream, early, data_after) => {
             trace!(?moved, "a stream of a client of SAM ended");
         }
-        () = token.cancelled() => {}
+        () = over => {}
         () = shared.stop.cancelled() => {}
     }
 }
+
+/// How long what a client wrote to a stream is still read once its session is over. Chosen because
+/// it is in the socket's buffer already, and a session is to be gone within a second.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a request came to.
 pub(super) struct Done {

@@ -1,6 +1,9 @@
 //! Sessions of clients on the sessions of the library.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use eepkit::{DatagramSocket, Error, ErrorKind, Format, Listener, Session, SessionBuilder};
 use eepkit_sam::{
@@ -12,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    connection::Done,
+    connection::{Done, LAST_WORDS},
     shared::{Live, Settings, Shared, lock},
     udp,
 };
@@ -100,6 +103,10 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
     shared.tasks.spawn(async move {
         let session = live.session.clone();
         drop(live);
+        // Of this session or of another: to wait in vain costs little.
+        if bridge.counters.streams.load(Ordering::Relaxed) > 0 {
+            sleep(LAST_WORDS).await;
+        }
         session.close().await;
         lock(&bridge.closing).remove(&hash);
         gone.cancel();
@@ -241,7 +248,7 @@ const BACKLOG: usize = 64;
 
 /// How long what was written is still delivered once the control socket is gone. Everything of a
 /// session is to be gone within a second.
-const LINGER: Duration = Duration::from_millis(800);
+const LINGER: Duration = Duration::from_millis(600);
 
 /// How long a session of the same destination is waited for to go.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);

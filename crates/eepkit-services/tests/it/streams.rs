@@ -53,6 +53,18 @@ async fn bytes_go_both_ways_and_so_does_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn last_words_arrive_although_everything_is_closed_behind_them() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let (mut connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
+    accepting.write(b"goodbye").await;
+    drop(accepting);
+    drop(b);
+    assert_eq!(connecting.rest().await, b"goodbye");
+}
+
+#[tokio::test(start_paused = true)]
 async fn megabytes_arrive_whole_past_a_slow_reader() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
