@@ -158,6 +158,16 @@ impl I2pdRouter {
         local(self.config.ports.sam)
     }
 
+    /// Where its SAM takes datagrams.
+    pub fn sam_udp(&self) -> SocketAddr {
+        let ports = &self.config.ports;
+        local(match self.config.portudp {
+            true => ports.sam_udp,
+            // Before there was an option for it, it was the port before that of TCP.
+            false => ports.sam.saturating_sub(1),
+        })
+    }
+
     /// Where it serves I2CP.
     pub fn i2cp(&self) -> SocketAddr {
         local(self.config.ports.i2cp)
@@ -176,6 +186,11 @@ impl I2pdRouter {
     /// What it logged since its last start.
     pub fn log(&self) -> String {
         fs::read_to_string(self.config.log()).unwrap_or_default()
+    }
+
+    /// Its process, while there is one.
+    pub fn id(&self) -> Option<u32> {
+        self.child().as_ref().map(Child::id)
     }
 
     /// Ends its process at once, with SIGKILL; [`I2pdRouter::restart`] brings it back.

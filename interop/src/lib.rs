@@ -1,14 +1,16 @@
-//! What the interoperability tests stand on: private networks of i2pd routers, and a SAM client
-//! that owes nothing to eepkit.
+//! What the interoperability tests stand on: private networks of i2pd routers, a SAM client that
+//! owes nothing to eepkit, and programs of others.
 //!
 //! The tests themselves are in `tests/interop`; `interop/README.md` says how to run them.
 
 mod i2pd;
 mod policy;
+mod python;
 mod sam;
 mod sam_datagrams;
 
 pub use i2pd::{I2pdNet, I2pdRouter, StartError, i2pd_program, router_hash};
 pub use policy::{Peer, interop_is_required, peers};
+pub use python::I2plib;
 pub use sam::{Accepting, SamSession, sam_command};
 pub use sam_datagrams::{SamDatagram, SamDatagrams};

@@ -1,9 +1,9 @@
 //! What the tests share: the routers of each peer, started when the first test asks for them.
 
-use std::{fmt::Debug, future::Future, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Debug, future::Future, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use eepkit::{ConnectOptions, Error, ErrorKind, Session, Stream};
-use eepkit_interop::{I2pdNet, Peer, interop_is_required, peers};
+use eepkit_interop::{I2pdNet, I2plib, Peer, interop_is_required, peers};
 use libtest_mimic::{Failed, Trial};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::net::Net;
+use crate::{bridges::Bridges, net::Net};
 
 /// How a test ends.
 pub(crate) type Outcome = Result<(), Failed>;
@@ -33,6 +33,8 @@ pub(crate) struct Lab {
     no_i2pd: Option<String>,
     i2pd: OnceCell<Result<Net, String>>,
     emissary: OnceCell<Result<Net, String>>,
+    bridges: OnceCell<Result<Bridges, String>>,
+    i2plib: OnceCell<Result<I2plib, String>>,
 }
 
 impl Lab {
@@ -46,6 +48,8 @@ impl Lab {
                 .map(|error| error.to_string()),
             i2pd: OnceCell::new(),
             emissary: OnceCell::new(),
+            bridges: OnceCell::new(),
+            i2plib: OnceCell::new(),
         })
     }
 
@@ -66,24 +70,54 @@ impl Lab {
                 Peer::Emissary => ("emissary", None),
             };
             let name = format!("{prefix}::{name}");
-            let skipped = missing.is_some() && !self.required;
-            if let (Some(why), true) = (&missing, skipped) {
-                say(&format!("SKIP: {name}: {why}"));
-            }
-            let lab = self.clone();
-            let trial = Trial::test(name, move || {
-                if let Some(why) = missing {
-                    return Err(why.into());
-                }
-                let runtime = lab.runtime.clone();
-                runtime.block_on(async move {
-                    timeout(TEST_LIMIT, test(lab, peer))
-                        .await
-                        .unwrap_or_else(|_| Err(format!("took longer than {TEST_LIMIT:?}").into()))
-                })
-            });
-            trials.push(trial.with_ignored_flag(skipped));
+            trials.push(self.trial(name, missing, move |lab| test(lab, peer)));
         }
+    }
+
+    /// Adds a test with a SAM client of others and our bridges. `missing` says what keeps the
+    /// client from running on this machine: the test is skipped then, unless it is required.
+    ///
+    /// The bridges are on emissary's routers, so that is the peer to ask for.
+    pub(crate) fn add_client<F>(
+        self: &Arc<Self>,
+        trials: &mut Vec<Trial>,
+        name: &str,
+        missing: Option<String>,
+        test: impl Fn(Arc<Self>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        if self.peers.contains(&Peer::Emissary) {
+            trials.push(self.trial(name.to_owned(), missing, test));
+        }
+    }
+
+    fn trial<F>(
+        self: &Arc<Self>,
+        name: String,
+        missing: Option<String>,
+        test: impl Fn(Arc<Self>) -> F + Send + 'static,
+    ) -> Trial
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let skipped = missing.is_some() && !self.required;
+        if let (Some(why), true) = (&missing, skipped) {
+            say(&format!("SKIP: {name}: {why}"));
+        }
+        let lab = self.clone();
+        let trial = Trial::test(name, move || {
+            if let Some(why) = missing {
+                return Err(why.into());
+            }
+            let runtime = lab.runtime.clone();
+            runtime.block_on(async move {
+                timeout(TEST_LIMIT, test(lab))
+                    .await
+                    .unwrap_or_else(|_| Err(format!("took longer than {TEST_LIMIT:?}").into()))
+            })
+        });
+        trial.with_ignored_flag(skipped)
     }
 
     /// The network of a peer that its tests share.
@@ -94,6 +128,29 @@ impl Lab {
         };
         let start = async || Net::start(peer).await.map_err(|error| format!("{error:?}"));
         cell.get_or_init(start).await.as_ref().map_err(Failed::from)
+    }
+
+    /// The bridges that the tests with SAM clients share.
+    pub(crate) async fn bridges(&self) -> Result<&Bridges, Failed> {
+        let start = async || Bridges::start().await.map_err(|error| format!("{error:?}"));
+        let started = self.bridges.get_or_init(start).await;
+        started.as_ref().map_err(Failed::from)
+    }
+
+    /// i2plib, fetched when the first test asks for it.
+    pub(crate) async fn i2plib(&self) -> Result<&I2plib, Failed> {
+        let fetch = async || {
+            let fetch = || I2plib::fetch(Path::new(env!("CARGO_TARGET_TMPDIR")));
+            let fetched = tokio::task::spawn_blocking(fetch).await;
+            fetched.unwrap_or_else(|error| Err(error.to_string()))
+        };
+        let fetched = self.i2plib.get_or_init(fetch).await;
+        fetched.as_ref().map_err(Failed::from)
+    }
+
+    /// Whether a client that cannot be fetched is a failure.
+    pub(crate) fn is_required(&self) -> bool {
+        self.required
     }
 }
 
@@ -179,6 +236,6 @@ pub(crate) fn give_up(why: &str) -> ExitCode {
     clippy::print_stderr,
     reason = "the lines are for whoever runs the tests"
 )]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }

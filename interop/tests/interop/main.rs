@@ -6,13 +6,17 @@ use libtest_mimic::Arguments;
 
 use crate::lab::Lab;
 
+mod bridges;
 mod datagrams;
+mod dialogues;
 mod failures;
 mod i2pd_alone;
+mod i2plib;
 mod lab;
 mod net;
 mod sam_client;
 mod streams;
+mod yosemite;
 
 fn main() -> ExitCode {
     // What the library does is shown when RUST_LOG asks for it, on standard error.
@@ -37,5 +41,8 @@ fn main() -> ExitCode {
     datagrams::add(&lab, &mut trials);
     failures::add(&lab, &mut trials);
     sam_client::add(&lab, &mut trials);
+    yosemite::add(&lab, &mut trials);
+    i2plib::add(&lab, &mut trials);
+    dialogues::add(&lab, &mut trials);
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -1,0 +1,211 @@
+//! Two ends that talk over the same routers, in one of the ways that are compared.
+
+use std::sync::Arc;
+
+use eepkit::{
+    ConnectError, DatagramSocket, Error, ErrorKind, Format, Listener, Router, Session, Stream,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UdpSocket,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    bridge::Place,
+    measure::{LIMIT, Outcome, RETRY},
+    sam::{self, SamSession},
+};
+
+/// How the two ends reach their routers.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// The library.
+    Library([Router; 2]),
+    /// SAM bridges.
+    Sam([Place; 2]),
+}
+
+/// Either end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Sender,
+    Receiver,
+}
+
+/// Options of each session. Three tunnels because i2pd publishes a lease set only if there is an
+/// outbound tunnel when an inbound one comes up, and with the third there always is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tunnels {
+    pub(crate) hops: u8,
+}
+
+const QUANTITY: u8 = 3;
+
+impl Tunnels {
+    fn to_options(self) -> [(&'static str, String); 5] {
+        [
+            ("inbound.length", self.hops.to_string()),
+            ("outbound.length", self.hops.to_string()),
+            ("inbound.quantity", QUANTITY.to_string()),
+            ("outbound.quantity", QUANTITY.to_string()),
+            ("i2cp.leaseSetEncType", "4".to_owned()),
+        ]
+    }
+
+    fn to_words(self) -> String {
+        let words = self
+            .to_options()
+            .map(|(key, value)| format!("{key}={value}"));
+        words.join(" ")
+    }
+}
+
+impl Way {
+    /// A session for streams.
+    pub(crate) async fn session(&self, end: End, tunnels: Tunnels) -> Outcome<Party> {
+        Ok(match self {
+            Self::Library(routers) => {
+                let session = library(&routers[end as usize], tunnels).await?;
+                let listener = session.listen(0)?;
+                Party::Library(session, Arc::new(listener))
+            }
+            Self::Sam(places) => {
+                let options = tunnels.to_words();
+                let session = SamSession::streams(places[end as usize], &options);
+                Party::Sam(Arc::new(timeout(LIMIT, session).await??))
+            }
+        })
+    }
+
+    /// A session for datagrams.
+    pub(crate) async fn datagrams(&self, end: End, tunnels: Tunnels) -> Outcome<Mail> {
+        Ok(match self {
+            Self::Library(routers) => {
+                let session = library(&routers[end as usize], tunnels).await?;
+                let socket = session.datagrams(Format::Datagram1).bind(0)?;
+                Mail::Library(session, socket)
+            }
+            Self::Sam(places) => {
+                let options = tunnels.to_words();
+                let session = SamSession::datagrams(places[end as usize], &options);
+                let (session, socket) = timeout(LIMIT, session).await??;
+                Mail::Sam(session, socket)
+            }
+        })
+    }
+}
+
+async fn library(router: &Router, tunnels: Tunnels) -> Outcome<Session> {
+    let mut builder = router.session().open_timeout(LIMIT);
+    for (key, value) in tunnels.to_options() {
+        builder = builder.option(key, value);
+    }
+    Ok(builder.open().await?)
+}
+
+/// A session for streams.
+#[derive(Clone)]
+pub(crate) enum Party {
+    Library(Session, Arc<Listener>),
+    Sam(Arc<SamSession>),
+}
+
+/// A stream, whatever it goes through.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl Party {
+    pub(crate) fn destination(&self) -> String {
+        match self {
+            Self::Library(session, _) => session.destination().to_base64(),
+            Self::Sam(session) => session.destination().to_owned(),
+        }
+    }
+
+    /// Opens a stream. Asks again while the network does not know the peer.
+    pub(crate) async fn connect(&self, to: &str) -> Outcome<Box<dyn Io>> {
+        Ok(match self {
+            Self::Library(session, _) => Box::new(connect(session, to).await?),
+            Self::Sam(session) => Box::new(session.connect(to).await?),
+        })
+    }
+
+    /// Begins to wait for a stream.
+    pub(crate) async fn accept(&self) -> Outcome<Accepting> {
+        Ok(match self {
+            Self::Library(_, listener) => Accepting::Library(listener.clone()),
+            Self::Sam(session) => Accepting::Sam(session.accept().await?),
+        })
+    }
+}
+
+async fn connect(session: &Session, to: &str) -> Result<Stream, ConnectError> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match session.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                let kind = Error::from(error.clone()).kind();
+                if kind != ErrorKind::LeaseSetNotFound || Instant::now() > deadline {
+                    return Err(error);
+                }
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// What waits for a stream.
+pub(crate) enum Accepting {
+    Library(Arc<Listener>),
+    Sam(sam::Accepting),
+}
+
+impl Accepting {
+    pub(crate) async fn accepted(self) -> Outcome<Box<dyn Io>> {
+        Ok(match self {
+            Self::Library(listener) => Box::new(listener.accept().await?),
+            Self::Sam(accepting) => Box::new(accepting.accepted().await?),
+        })
+    }
+}
+
+/// A session for datagrams.
+pub(crate) enum Mail {
+    Library(Session, DatagramSocket),
+    Sam(SamSession, UdpSocket),
+}
+
+/// Longer than any datagram with its sender.
+const PACKET: usize = 64 * 1024;
+
+impl Mail {
+    pub(crate) fn destination(&self) -> String {
+        match self {
+            Self::Library(session, _) => session.destination().to_base64(),
+            Self::Sam(session, _) => session.destination().to_owned(),
+        }
+    }
+
+    pub(crate) async fn send(&self, to: &str, payload: &[u8]) -> Outcome<()> {
+        match self {
+            // Destinations come as text in all ways.
+            Self::Library(_, socket) => Ok(socket.send_to(payload, to).await?),
+            Self::Sam(session, socket) => session.send(socket, to, payload).await,
+        }
+    }
+
+    /// The length of the next datagram.
+    pub(crate) async fn receive(&self) -> Outcome<usize> {
+        match self {
+            Self::Library(_, socket) => Ok(socket.recv_from().await?.payload().len()),
+            Self::Sam(_, socket) => {
+                let mut packet = vec![0; PACKET];
+                let len = socket.recv(&mut packet).await?;
+                let payload = sam::payload(&packet[..len]);
+                Ok(payload.ok_or("a datagram without its header")?.len())
+            }
+        }
+    }
+}

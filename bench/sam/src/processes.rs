@@ -1,0 +1,70 @@
+//! What processes cost, as the kernel counts it.
+
+use std::{fs, process, time::Duration};
+
+use crate::measure::Outcome;
+
+/// Processor time of this process and of those that it started, routers included.
+pub(crate) fn cpu_of_all() -> Outcome<Duration> {
+    let me = process::id();
+    let mut total = cpu(me)?;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // A process may end while it is looked at.
+        if parent(pid).is_ok_and(|parent| parent == me) {
+            total += cpu(pid).unwrap_or_default();
+        }
+    }
+    Ok(total)
+}
+
+/// Processor time of one process so far.
+pub(crate) fn cpu(pid: u32) -> Outcome<Duration> {
+    // proc_pid_stat(5): fields 14 and 15, in ticks.
+    let ticks = fields(pid, [14, 15])?.iter().sum::<u64>();
+    Ok(Duration::from_secs_f64(
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+    ))
+}
+
+/// Bytes of memory that a process has in use.
+pub(crate) fn memory(pid: u32) -> Outcome<u64> {
+    // proc_pid_stat(5): field 24, in pages.
+    let [pages] = fields(pid, [24])?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+fn parent(pid: u32) -> Outcome<u32> {
+    let [parent] = fields(pid, [4])?;
+    Ok(parent.try_into()?)
+}
+
+/// Fields of `/proc/PID/stat`, counted from 1 as its manual does.
+fn fields<const N: usize>(pid: u32, wanted: [usize; N]) -> Outcome<[u64; N]> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is a name in parentheses, which may hold anything.
+    let (_, rest) = text.rsplit_once(") ").ok_or("no name in stat")?;
+    let words: Vec<&str> = rest.split(' ').collect();
+    let mut values = [0; N];
+    for (value, field) in values.iter_mut().zip(wanted) {
+        let word = words.get(field - 3).ok_or("stat is short")?;
+        *value = word.parse()?;
+    }
+    Ok(values)
+}
+
+/// Allows as many open files as the system lets this process have: a thousand sockets need both
+/// their ends. Those that it starts inherit that.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Where it fails, sockets fail later, and say why.
+    let _ = setrlimit(Resource::Nofile, raised);
+}

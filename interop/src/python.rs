@@ -1,0 +1,121 @@
+//! Programs of others that are written in Python.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// i2plib 0.0.14 as PyPI has it, unpacked: the library and its tests.
+#[derive(Debug)]
+pub struct I2plib {
+    root: PathBuf,
+}
+
+/// Where this crate keeps what i2plib needs beside itself.
+const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/i2plib");
+
+/// The directory in the package.
+const UNPACKED: &str = "i2plib-0.0.14";
+
+impl I2plib {
+    /// Whether this machine has what is needed to fetch and run it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what to install.
+    pub fn prerequisites() -> Result<(), String> {
+        let version = "import sys; sys.exit(sys.version_info < (3, 7))";
+        let python = run(python3().args(["-c", version]));
+        if !python.is_ok_and(|output| output.status.success()) {
+            return Err("install Python 3.7 or newer (python3)".to_owned());
+        }
+        let pip = run(python3().args(["-m", "pip", "--version"]));
+        if !pip.is_ok_and(|output| output.status.success()) {
+            return Err("install pip (Debian's python3-pip)".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Fetches it from PyPI into `dir`, checks its hash, and unpacks it; what is there already is
+    /// taken as it is.
+    ///
+    /// # Errors
+    ///
+    /// What pip said.
+    pub fn fetch(dir: &Path) -> Result<Self, String> {
+        let root = dir.join(UNPACKED);
+        if !root.join("setup.py").is_file() {
+            let failed = |error: io::Error| format!("cannot unpack i2plib: {error}");
+            fs::create_dir_all(dir).map_err(failed)?;
+            // Renamed once it is whole: another test run may be at the same.
+            let fresh = tempfile::tempdir_in(dir).map_err(failed)?;
+            let at = fresh.path();
+            let requirements = format!("{CLIENT}/requirements.txt");
+            complete(
+                python3()
+                    .args(["-m", "pip", "--disable-pip-version-check", "--quiet"])
+                    .args(["download", "--no-deps", "--no-binary", "i2plib"])
+                    .args(["--require-hashes", "--requirement", &requirements])
+                    .arg("--dest")
+                    .arg(at),
+            )?;
+            let archive = at.join(format!("{UNPACKED}.tar.gz"));
+            complete(
+                python3()
+                    .args(["-m", "tarfile", "--extract"])
+                    .args([archive.as_path(), at]),
+            )?;
+            if let Err(error) = fs::rename(at.join(UNPACKED), &root)
+                && !root.join("setup.py").is_file()
+            {
+                return Err(failed(error));
+            }
+        }
+        Ok(Self { root })
+    }
+
+    /// The package's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A Python that finds i2plib, to be given what to run. Standard input is closed, and output
+    /// comes as it is printed.
+    pub fn python(&self) -> Command {
+        let mut command = python3();
+        command
+            .env("PYTHONPATH", format!("{CLIENT}:{}", self.root.display()))
+            // Its programs are older than the warnings.
+            .env("PYTHONWARNINGS", "ignore")
+            .env("PYTHONUNBUFFERED", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(&self.root);
+        command
+    }
+
+    /// One of the programs beside this crate that use it.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = self.python();
+        command.arg(format!("{CLIENT}/{name}"));
+        command
+    }
+}
+
+fn python3() -> Command {
+    let mut command = Command::new("python3");
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> io::Result<Output> {
+    command.output()
+}
+
+fn complete(command: &mut Command) -> Result<(), String> {
+    let output = run(command).map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
