@@ -205,7 +205,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
                 for ((row, before), after) in
                     [Row::Cpu, Row::OwnCpu].into_iter().zip(before).zip(after)
                 {
-                    let cost = after.and_then(|after| Ok(after - before?));
+                    let cost = after.and_then(|after| Ok(after.saturating_sub(before?)));
                     let cost = cost.map(|cost| cost.as_secs_f64() * 1e3 / mebibytes);
                     report.add(row, subject.column, cost);
                 }

@@ -90,7 +90,7 @@ impl Way {
                 let options = tunnels.to_words();
                 let session = SamSession::datagrams(places[end as usize], &options);
                 let (session, socket) = timeout(LIMIT, session).await??;
-                Mail::Sam(session, socket)
+                Mail::Sam(Box::new(session), socket)
             }
         })
     }
@@ -174,7 +174,7 @@ impl Accepting {
 /// A session for datagrams.
 pub(crate) enum Mail {
     Library(Session, DatagramSocket),
-    Sam(SamSession, UdpSocket),
+    Sam(Box<SamSession>, UdpSocket),
 }
 
 /// Longer than any datagram with its sender.

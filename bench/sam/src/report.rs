@@ -115,7 +115,7 @@ impl Report {
                 continue;
             }
             let [library, bridge, i2pd] = figures;
-            let cells = figures.map(|figure| figure.map_or("-".to_owned(), short));
+            let cells = figures.map(|figure| figure.map_or_else(|| "-".to_owned(), short));
             let ratio = |to: Option<f64>| match (bridge, to) {
                 (Some(bridge), Some(to)) if to > 0.0 => format!("{:.2}", bridge / to),
                 _ => "-".to_owned(),

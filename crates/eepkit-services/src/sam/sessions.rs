@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{DatagramSocket, Error, ErrorKind, Format, Listener, Session, SessionBuilder};
+use eepkit::{
+    DatagramSocket, Error, ErrorKind, Format, LinkOpenError, Listener, OpenError, Session,
+    SessionBuilder,
+};
 use eepkit_sam::{
     Failure, SessionParams, Style, Version,
     server::{Answer, OpenSession, SessionKey},
@@ -44,10 +47,16 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     if let Some(closing) = closing {
         let _ = timeout(CLOSE_LIMIT, closing.cancelled()).await;
     }
+    let mut modern_only = false;
     let session = loop {
-        let builder = builder(shared, &params).keys((*keys).clone());
+        let mut builder = builder(shared, &params).keys((*keys).clone());
+        if modern_only {
+            builder = builder.option(ENCRYPTION, MODERN);
+        }
         match builder.open().await {
             Ok(session) => break session,
+            // Bitcoin and libtorrent ask for "4,0", and emissary takes no ElGamal beside X25519.
+            Err(error) if !modern_only && can_be_modern(&error, &params) => modern_only = true,
             // The router may still be closing it.
             Err(error)
                 if error.kind() == ErrorKind::AddressInUse && began.elapsed() < CLOSE_LIMIT =>
@@ -66,6 +75,18 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     udp::start_forwarding(shared, &live);
     shared.insert_live(key, live);
     Ok(done)
+}
+
+/// Whether the router takes none of several encryption types but perhaps the modern one alone.
+fn can_be_modern(error: &OpenError, params: &SessionParams) -> bool {
+    let OpenError::Router(error) = error else {
+        return false;
+    };
+    let refused = matches!(&**error, LinkOpenError::BadOption { key, .. } if key == ENCRYPTION);
+    refused
+        && params.options.iter().any(|(key, value)| {
+            key == ENCRYPTION && value.contains(',') && value.split(',').any(|kind| kind == MODERN)
+        })
 }
 
 /// Adds a subsession.
@@ -210,7 +231,7 @@ fn passed(key: &str, value: &str) -> Option<String> {
         // Meant for Java I2P's client library, and without a meaning here.
         "i2cp.messageReliability" | "i2cp.fastReceive" => None,
         // Lists may name types that are newer than this router.
-        "i2cp.leaseSetEncType" => {
+        ENCRYPTION => {
             let known: Vec<&str> = value
                 .split(',')
                 .map(str::trim)
@@ -234,6 +255,12 @@ fn passed(key: &str, value: &str) -> Option<String> {
         _ => Some(value.to_owned()),
     }
 }
+
+/// The option with the encryption types of a session.
+const ENCRYPTION: &str = "i2cp.leaseSetEncType";
+
+/// The type that every router takes: X25519.
+const MODERN: &str = "4";
 
 /// Encryption types that lease sets here can have: by number and by name.
 const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
