@@ -54,7 +54,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) mebibytes: u16,
     /// Hops of each tunnel.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=3))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) hops: u8,
     /// Streams that are opened to see how fast that goes.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]

@@ -265,13 +265,16 @@ async fn streams(from: &Party, to: &Party, count: u16) -> Outcome<f64> {
                 let Ok(mut stream) = waiting.accepted().await else {
                     continue;
                 };
-                let mut byte = [0];
-                if stream.read_exact(&mut byte).await.is_ok() {
-                    let _ = stream.write_all(&byte).await;
-                    let _ = stream.flush().await;
-                    // Until the other end closes.
-                    let _ = timeout(LIMIT, stream.read(&mut byte)).await;
-                }
+                // The next one is waited for at once.
+                tokio::spawn(async move {
+                    let mut byte = [0];
+                    if stream.read_exact(&mut byte).await.is_ok() {
+                        let _ = stream.write_all(&byte).await;
+                        let _ = stream.flush().await;
+                        // Until the other end closes.
+                        let _ = timeout(STREAM_LIMIT, stream.read(&mut byte)).await;
+                    }
+                });
             }
         });
     }
