@@ -109,7 +109,7 @@ fn what_is_wrong_is_told_with_its_line() {
         ),
         (
             "[router]\nrouter = \"i2pd\"\n",
-            "line 2: router cannot be \"i2pd\": expected `embedded` or `i2cp://HOST:PORT`",
+            "line 2: router cannot be \"i2pd\": expected `embedded`, `i2cp://HOST:PORT` or `sam://HOST:PORT`",
         ),
         ("sam = 3\n", "line 1: sam is a section: write [sam]"),
         (
