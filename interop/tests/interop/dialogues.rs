@@ -66,7 +66,9 @@ fn words(line: &str) -> HashMap<&str, Option<&str>> {
 
 fn get(line: &str, key: &str) -> Result<String, Failed> {
     let value = words(line).get(key).copied().flatten();
-    Ok(value.ok_or(format!("no {key} in {line:?}"))?.to_owned())
+    Ok(value
+        .ok_or_else(|| format!("no {key} in {line:?}"))?
+        .to_owned())
 }
 
 /// A node's session, and its address.
