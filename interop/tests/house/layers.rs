@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "eepkit-datagram",
             "eepkit-i2cp",
             "eepkit-router",
+            "eepkit-sam",
             "eepkit-streaming",
             "eepkit-wire",
         ],
