@@ -64,7 +64,9 @@ impl RouterConfig {
 
     /// Writes the configuration file, and makes the directory for it.
     ///
-    /// The address book is on because i2pd 2.45 crashes at STREAM CONNECT without one. Exploratory
+    /// The address book is on because i2pd 2.45 crashes at STREAM CONNECT without one. I2CP keeps to
+    /// one thread, as it does by default: with a thread for each session, i2pd 2.45 writes to the
+    /// socket from two of them without a lock. Exploratory
     /// tunnels are short inbound and long outbound so that of a session's first tunnels the
     /// outbound ones are up before the inbound ones: in the other order, i2pd does not publish the
     /// lease set before the next inbound tunnel comes.
@@ -102,7 +104,7 @@ impl RouterConfig {
              [httpproxy]\nenabled = false\n\
              [socksproxy]\nenabled = false\n\
              [sam]\nenabled = true\naddress = 127.0.0.1\nport = {sam}\n{portudp}\
-             [i2cp]\nenabled = true\naddress = 127.0.0.1\nport = {i2cp}\nsinglethread = false\n\
+             [i2cp]\nenabled = true\naddress = 127.0.0.1\nport = {i2cp}\nsinglethread = true\n\
              [bob]\nenabled = true\naddress = 127.0.0.1\nport = {bob}\n\
              [reseed]\nurls =\nyggurls =\nthreshold = 0\n\
              [ntcp2]\nenabled = true\npublished = true\n\

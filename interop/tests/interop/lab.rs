@@ -175,9 +175,21 @@ pub(crate) async fn connect_with(
             Err(error) => Error::from(error),
         };
         if error.kind() != ErrorKind::LeaseSetNotFound || Instant::now() > deadline {
-            return Err(error.into());
+            return Err(whole(error));
         }
     }
+}
+
+/// An error with all its causes: which router refused what is at the end of them.
+pub(crate) fn whole(error: impl std::error::Error) -> Failed {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text.into()
 }
 
 /// Reads to the end, and says how far it got when the end does not come.

@@ -5,7 +5,7 @@ use eepkit::{Devnet, Router, Session, SessionBuilder};
 use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession};
 use libtest_mimic::Failed;
 
-use crate::lab::{Outcome, PATIENCE};
+use crate::lab::{Outcome, PATIENCE, whole};
 
 /// A network of routers.
 #[derive(Debug)]
@@ -53,7 +53,8 @@ impl Net {
 
     /// A session of eepkit.
     pub(crate) async fn session(&self) -> Result<Session, Failed> {
-        Ok(self.builder()?.open_timeout(PATIENCE).open().await?)
+        let opening = self.builder()?.open_timeout(PATIENCE).open();
+        opening.await.map_err(whole)
     }
 
     /// A SAM session, whose streams are the other software's own.

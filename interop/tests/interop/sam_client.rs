@@ -7,7 +7,7 @@ use eepkit_interop::Peer;
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
-    lab::{Lab, Outcome, PATIENCE, same},
+    lab::{Lab, Outcome, PATIENCE, same, whole},
     net::{Net, OURS, THEIRS},
 };
 
@@ -65,5 +65,5 @@ async fn session(net: &Net, router: usize) -> Result<Session, Failed> {
     };
     let builder = Router::new(sam).session();
     let builder = builder.tunnel_length(2).tunnel_quantity(3);
-    Ok(builder.open_timeout(PATIENCE).open().await?)
+    builder.open_timeout(PATIENCE).open().await.map_err(whole)
 }
