@@ -4,11 +4,20 @@
 //! `cargo bench -p eepkit-streaming --bench scenarios` prints all rows; numbers behind `--` choose some,
 //! such as `-- 5 9 15`; `-- matrix` prints what every sender gets through to every receiver.
 
-use std::io::Write;
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    num::NonZero,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
 
 use eepkit_streaming::testing::{
     foreign::rows::matrix,
-    scenario::{Effort, heading, line, rows},
+    scenario::{Effort, Row, heading, line, rows},
 };
 
 fn main() -> std::io::Result<()> {
@@ -20,14 +29,52 @@ fn main() -> std::io::Result<()> {
     if chosen.iter().any(|name| name == "matrix") {
         return out.write_all(matrix(3).as_bytes());
     }
-    out.write_all(heading().as_bytes())?;
-    for row in rows() {
+    let wanted = |row: &Row| {
         let digits = row.number.trim_end_matches(char::is_alphabetic);
-        let wanted = |name: &String| name == row.number || name == digits;
-        if chosen.is_empty() || chosen.iter().any(wanted) {
-            out.write_all(line(&row, Effort::FULL).as_bytes())?;
-            out.flush()?;
+        chosen.is_empty()
+            || chosen
+                .iter()
+                .any(|name| name == row.number || name == digits)
+    };
+    let rows: Vec<Row> = rows().into_iter().filter(wanted).collect();
+    out.write_all(heading().as_bytes())?;
+    in_order(&rows, |line| {
+        out.write_all(line.as_bytes())?;
+        out.flush()
+    })
+}
+
+/// Runs the rows on all cores and shows their lines in order, each as soon as it and those before it are
+/// there.
+fn in_order(
+    rows: &[Row],
+    mut show: impl FnMut(String) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let (next, (done, lines)) = (AtomicUsize::new(0), mpsc::channel());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            let (next, done) = (&next, done.clone());
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(row) = rows.get(place) else { break };
+                    if done.send((place, line(row, Effort::FULL))).is_err() {
+                        break;
+                    }
+                }
+            });
         }
-    }
-    Ok(())
+        drop(done);
+        let mut waiting = BTreeMap::new();
+        let mut shown = 0;
+        for (place, line) in lines {
+            waiting.insert(place, line);
+            while let Some(line) = waiting.remove(&shown) {
+                show(line)?;
+                shown += 1;
+            }
+        }
+        Ok(())
+    })
 }

@@ -51,6 +51,7 @@ impl ControllerFactory for BandwidthConfig {
             full_rounds: 0,
             short_rounds: 0,
             long_from: None,
+            before: None,
         })
     }
 }
@@ -69,6 +70,8 @@ enum Mode {
         empty: Option<(Instant, Instant)>,
         /// The window to go on with.
         resume: f64,
+        /// The round-trip time that it had.
+        level: Duration,
     },
 }
 
@@ -100,6 +103,8 @@ struct Bandwidth {
     short_rounds: u32,
     /// The window when the queue became too long, if it is.
     long_from: Option<f64>,
+    /// The round-trip time before the queue was let run empty, and until when that counts.
+    before: Option<(Duration, Instant)>,
 }
 
 impl Bandwidth {
@@ -200,7 +205,15 @@ impl Bandwidth {
         let rtt = self.delay.base().as_secs_f64() + queue;
         let acked = f64::from(sample.acked);
         if queue <= target {
-            if sample.window_limited {
+            // A queue that was let run empty takes a round trip to be there again and to be seen. If
+            // all senders on the path grew meanwhile, it would be longer than before.
+            let queue = match self.before {
+                Some((level, until)) if now < until => {
+                    queue.max(level.saturating_sub(self.delay.base()).as_secs_f64())
+                }
+                _ => queue,
+            };
+            if sample.window_limited && queue < target {
                 // After a few rounds without a queue there may be much more room.
                 let hurry = match self.short_rounds.saturating_sub(PATIENCE) {
                     0 => 0.0,
@@ -236,6 +249,7 @@ impl Bandwidth {
         self.mode = Mode::Settle {
             empty: None,
             resume: self.window,
+            level: self.delay.base() + self.delay.queue(),
         };
         let base = self.delay.base().as_secs_f64();
         let rtt = base + self.delay.queue().as_secs_f64();
@@ -272,7 +286,11 @@ impl Bandwidth {
                 }
             }
             Mode::Cruise => self.steer(sample),
-            Mode::Settle { mut empty, resume } => {
+            Mode::Settle {
+                mut empty,
+                resume,
+                level,
+            } => {
                 if empty.is_none() && in_flight <= self.window + 1.0 {
                     empty = Some((now + base, now + base * 2));
                 }
@@ -281,9 +299,14 @@ impl Bandwidth {
                     self.window = resume;
                     self.delay.forget_recent();
                 }
-                self.mode = Mode::Settle { empty, resume };
+                self.mode = Mode::Settle {
+                    empty,
+                    resume,
+                    level,
+                };
                 if empty.is_some_and(|(_, until)| now >= until) {
                     self.end_settle(now);
+                    self.before = Some((level, now + sample.smoothed_rtt));
                 }
             }
         }

@@ -141,12 +141,15 @@ fn an_hour_of_trouble(ways: u8) {
         soak.lose(BURSTS);
         soak.run(60);
         let outage = soak.longest_stall();
-        assert!(outage < SECONDS(30 + 10), "{outage:?} in {tenth}");
+        // Probes are five seconds apart. A burst ends after so many packets, and may take two of them.
+        assert!(outage < SECONDS(30 + 15), "{outage:?} in {tenth}");
 
         vanish(&mut soak);
         soak.run(210);
         let each = (soak.received() - before) / 600;
-        assert!(each > 100_000, "{each} bytes per second in {tenth}");
+        // The links pass fifty packets a second each way. Every other data packet is acknowledged by a
+        // packet, so that 121 KB/s are left for data, 113 beside the outage; bursts take some more.
+        assert!(each > 90_000, "{each} bytes per second in {tenth}");
     }
     soak.lose(Loss::None);
     let (a, b) = (soak.a, soak.b);
