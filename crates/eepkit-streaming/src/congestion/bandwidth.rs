@@ -521,7 +521,7 @@ const STARTUP_RATES: [f64; 2] = [45.0, 120.0];
 /// Fewer packets say nothing about bandwidth.
 const MIN_BURST: u32 = 8;
 /// Up to this window start-up doubles; beyond, growth falls with the root of the window.
-const STARTUP_DOUBLES: f64 = 256.0;
+const STARTUP_DOUBLES: f64 = 384.0;
 /// Growth of start-up never falls below this.
 const STARTUP_GROWTH: f64 = 0.5;
 /// Start-up also ends after three rounds that brought less than a quarter more, as in BBR.
