@@ -50,6 +50,8 @@ impl ControllerFactory for BandwidthConfig {
             full: 0.0,
             full_rounds: 0,
             short_rounds: 0,
+            lossy_rounds: 0,
+            bears_loss: None,
             long_from: None,
             before: None,
         })
@@ -101,6 +103,10 @@ struct Bandwidth {
     full_rounds: u32,
     /// Rounds in a row that hardly saw a queue.
     short_rounds: u32,
+    /// Rounds in a row that lost too much.
+    lossy_rounds: u32,
+    /// Until when that is not answered again.
+    bears_loss: Option<Instant>,
     /// The window when the queue became too long, if it is.
     long_from: Option<f64>,
     /// The round-trip time before the queue was let run empty, and until when that counts.
@@ -127,6 +133,9 @@ impl Bandwidth {
         let startup = self.mode == Mode::Startup;
         self.delay
             .end_round(startup, self.mode == Mode::Cruise, delivered);
+        if self.mode == Mode::Cruise {
+            self.answer_loss(sample.now);
+        }
         self.round_began = sample.now;
         self.round_acked = 0;
         self.round_lost = 0;
@@ -189,11 +198,10 @@ impl Bandwidth {
         self.window += acked * share;
     }
 
-    /// Whether so much is lost that queues must be full.
-    fn loses_in_startup(&self) -> bool {
+    /// Whether the round has lost so many packets, and more than such a share of all.
+    fn loses(&self, packets: u32, share: f64) -> bool {
         let total = self.round_acked + self.round_lost;
-        self.round_lost >= STARTUP_LOST
-            && f64::from(self.round_lost) > STARTUP_LOSS * f64::from(total)
+        self.round_lost >= packets && f64::from(self.round_lost) > share * f64::from(total)
     }
 
     fn steer(&mut self, sample: &AckSample) {
@@ -245,6 +253,32 @@ impl Bandwidth {
         }
     }
 
+    /// Where several senders believe that the queue is a part of the way, it is full, none sees it
+    /// get longer, and only what is lost tells.
+    fn answer_loss(&mut self, now: Instant) {
+        if !self.loses(OVERFLOW_LOST, OVERFLOW_LOSS) {
+            self.lossy_rounds = 0;
+            if !self.loses(1, OVERFLOW_LOSS / 2.0) {
+                // It helped.
+                self.bears_loss = None;
+            }
+            return;
+        }
+        self.lossy_rounds += 1;
+        let bears = self.bears_loss.is_some_and(|until| now < until);
+        // In a full queue all wait as long. Where packets are held up at random, many that are late are
+        // taken for lost.
+        if self.lossy_rounds < OVERFLOW_ROUNDS || bears || self.delay.is_noisy() {
+            return;
+        }
+        self.lossy_rounds = 0;
+        self.bears_loss = Some(now + BASE_LIFETIME);
+        let delivered = f64::from(self.round_acked);
+        self.window = self.window.min(SETTLE * delivered);
+        self.settle();
+        self.window = self.window.min(OVERFLOW_SETTLE * delivered);
+    }
+
     fn settle(&mut self) {
         self.mode = Mode::Settle {
             empty: None,
@@ -269,7 +303,7 @@ impl Bandwidth {
                     && self
                         .delay
                         .fills_in_startup(self.window, self.full_rounds == 0);
-                if full || late || self.loses_in_startup() {
+                if full || late || self.loses(STARTUP_LOST, STARTUP_LOSS) {
                     self.mode = Mode::Drain { since: now };
                     self.window = DRAIN * self.product();
                 } else if self.window >= self.threshold {
@@ -538,6 +572,14 @@ const MIN_RATE: f64 = 1.0;
 const STARTUP_LOSS: f64 = 0.3;
 /// One packet of a small first round proves nothing.
 const STARTUP_LOST: u32 = 8;
+/// While cruising, so much in two rounds in a row is more than the hops and tunnels of a usable way lose.
+/// Where answering it does not help, it is borne for [`BASE_LIFETIME`]: a way that does lose as much is
+/// used all the same.
+const OVERFLOW_LOSS: f64 = 0.1;
+const OVERFLOW_LOST: u32 = 4;
+const OVERFLOW_ROUNDS: u32 = 2;
+/// Of what a round delivers, so much lets a queue of a third of the round trip run empty.
+const OVERFLOW_SETTLE: f64 = 0.7;
 /// Acknowledgements per round trip that can matter; more come only from peers that ack every packet.
 const MAX_DELIVERIES: usize = 512;
 #[cfg(test)]

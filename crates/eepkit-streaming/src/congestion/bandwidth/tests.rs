@@ -8,108 +8,145 @@ use super::{
 
 const RTT: Duration = Duration::from_millis(500);
 
-fn controller(now: Instant) -> Box<dyn Controller> {
-    Arc::new(BandwidthConfig::default()).build(
-        now,
-        WindowLimits {
-            max: 4096,
-            ..LIMITS
-        },
-    )
+/// A controller on a path that delivers so many packets per second.
+struct Course {
+    controller: Box<dyn Controller>,
+    now: Instant,
+    order: u64,
+    capacity: f64,
 }
 
-/// Runs rounds over a path of `capacity` packets per second; returns the window at the end.
-fn rounds(
-    controller: &mut dyn Controller,
-    start: Instant,
-    count: u32,
-    capacity: f64,
-    rtt: impl Fn(f64) -> Duration,
-) -> f64 {
-    let (mut now, mut order) = (start, 0);
-    for _ in 0..count {
-        let window = f64::from(controller.window());
-        let offered = window / RTT.as_secs_f64();
-        let rate = offered
-            .min(capacity)
-            .min(controller.pacing_rate().unwrap_or(f64::INFINITY));
-        let acked = (rate * RTT.as_secs_f64()).max(1.0);
-        let measured = rtt(offered);
-        for _ in 0..4 {
-            order += (acked / 4.0).ceil() as u64;
-            now += RTT / 4;
-            let mut sample = ack(now, order, (acked / 4.0).ceil() as u32, measured);
-            sample.next_order = order + acked as u64;
-            sample.in_flight = acked as u32;
-            sample.prior_in_flight = acked as u32;
-            sample.rate = Some(RateSample {
-                packets_per_second: rate,
-                prior_delivered: 0,
-                app_limited: false,
-            });
-            controller.on_ack(&sample);
+impl Course {
+    fn new() -> Self {
+        let now = Instant::now();
+        let limits = WindowLimits {
+            max: 4096,
+            ..LIMITS
+        };
+        Self {
+            controller: Arc::new(BandwidthConfig::default()).build(now, limits),
+            now,
+            order: 0,
+            capacity: 400.0,
         }
     }
-    controller.pacing_rate().unwrap_or(0.0)
+
+    fn window(&self) -> u32 {
+        self.controller.window()
+    }
+
+    /// Runs rounds with round-trip times and a share of loss that depend on the packets offered per
+    /// second.
+    fn run(&mut self, rounds: u32, rtt: impl Fn(f64) -> Duration, lost: impl Fn(f64) -> f64) {
+        for _ in 0..rounds {
+            let offered = f64::from(self.controller.window()) / RTT.as_secs_f64();
+            let rate = offered
+                .min(self.capacity)
+                .min(self.controller.pacing_rate().unwrap_or(f64::INFINITY));
+            let acked = (rate * RTT.as_secs_f64()).max(1.0);
+            let share = lost(offered);
+            for _ in 0..4 {
+                self.order += (acked / 4.0).ceil() as u64;
+                self.now += RTT / 4;
+                let mut sample = ack(
+                    self.now,
+                    self.order,
+                    (acked / 4.0).ceil() as u32,
+                    rtt(offered),
+                );
+                sample.lost = (acked / 4.0 * share / (1.0 - share)).round() as u32;
+                sample.next_order = self.order + acked as u64;
+                sample.in_flight = acked as u32;
+                sample.prior_in_flight = acked as u32;
+                sample.rate = Some(RateSample {
+                    packets_per_second: rate,
+                    prior_delivered: 0,
+                    app_limited: false,
+                });
+                self.controller.on_ack(&sample);
+            }
+        }
+    }
+}
+
+fn none(_: f64) -> f64 {
+    0.0
 }
 
 #[test]
 fn settles_near_the_capacity_of_the_path() {
-    let now = Instant::now();
-    let mut controller = controller(now);
-    rounds(&mut *controller, now, 40, 400.0, |_| RTT);
+    let mut course = Course::new();
+    course.run(40, |_| RTT, none);
     // Without any queue the window is bounded by what is delivered: 200 packets in a round trip.
-    assert!(
-        (200..=260).contains(&controller.window()),
-        "{}",
-        controller.window()
-    );
+    let window = course.window();
+    assert!((200..=260).contains(&window), "{window}");
 }
 
 #[test]
 fn a_standing_queue_shrinks_the_window_and_its_absence_lets_it_grow() {
-    let now = Instant::now();
-    let mut controller = controller(now);
-    let queue = |offered: f64| RTT.mul_f64((offered / 400.0).max(1.0));
-    rounds(&mut *controller, now, 40, 400.0, queue);
-    let window = controller.window();
+    let mut course = Course::new();
+    course.run(40, |offered| RTT.mul_f64((offered / 400.0).max(1.0)), none);
+    let window = course.window();
     assert!((195..=225).contains(&window), "{window}");
 }
 
 #[test]
 fn start_up_ends_when_a_queue_builds() {
-    let now = Instant::now();
-    let mut controller = controller(now);
-    rounds(&mut *controller, now, 20, 400.0, |offered| {
-        if offered > 400.0 {
-            RTT + Duration::from_millis(120)
-        } else {
-            RTT
-        }
-    });
-    assert!(controller.window() < 600, "{}", controller.window());
+    let mut course = Course::new();
+    let queue = |offered| match offered > 400.0 {
+        true => RTT + Duration::from_millis(120),
+        false => RTT,
+    };
+    course.run(20, queue, none);
+    assert!(course.window() < 600, "{}", course.window());
 }
 
 #[test]
 fn random_loss_alone_changes_nothing() {
-    let now = Instant::now();
-    let mut controller = controller(now);
-    rounds(&mut *controller, now, 20, 400.0, |_| RTT);
-    let before = controller.window();
-    let mut sample = ack(now + RTT * 21, 100_000, 10, RTT);
-    sample.lost = 5;
-    controller.on_ack(&sample);
-    assert!(controller.window() >= before);
+    let mut course = Course::new();
+    course.run(20, |_| RTT, none);
+    let before = course.window();
+    for _ in 0..20 {
+        course.run(1, |_| RTT, |_| 0.05);
+        assert!(course.window() >= before * 9 / 10, "{}", course.window());
+    }
+}
+
+#[test]
+fn a_queue_that_is_full_all_the_time_is_seen_by_its_losses() {
+    let mut course = Course::new();
+    // Always as long, whatever is sent: others keep it full.
+    course.run(20, |_| RTT, |_| 0.02);
+    let before = course.window();
+    course.run(2, |_| RTT, |_| 0.2);
+    assert!(
+        course.window() < before * 3 / 4,
+        "{} of {before}",
+        course.window()
+    );
+}
+
+#[test]
+fn losses_that_remain_with_less_in_flight_are_borne() {
+    let mut course = Course::new();
+    course.run(20, |_| RTT, none);
+    let before = course.window();
+    let mut low = 0;
+    for _ in 0..96 {
+        course.run(1, |_| RTT, |_| 0.2);
+        low += u32::from(course.window() < before * 3 / 4);
+    }
+    assert!((1..=24).contains(&low), "{low} rounds of 96");
 }
 
 #[test]
 fn a_timeout_halves_the_estimate() {
-    let now = Instant::now();
-    let mut controller = controller(now);
-    let before = rounds(&mut *controller, now, 20, 400.0, |_| RTT);
-    controller.on_timeout(now);
-    assert_eq!(controller.window(), LIMITS.initial);
-    assert!(controller.pacing_rate().unwrap() <= before / 2.0 + 1.0);
+    let mut course = Course::new();
+    course.run(20, |_| RTT, none);
+    let before = course.controller.pacing_rate().unwrap();
+    course.controller.on_timeout(course.now);
+    assert_eq!(course.window(), LIMITS.initial);
+    assert!(course.controller.pacing_rate().unwrap() <= before / 2.0 + 1.0);
 }
 
 #[test]
