@@ -1,11 +1,14 @@
 //! A network of another software's routers, and the two ways in: eepkit over I2CP, and the
 //! software's own streaming over SAM.
 
-use eepkit::{Devnet, Router, Session, SessionBuilder};
-use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession};
-use libtest_mimic::Failed;
+use std::{net::SocketAddr, time::Duration};
 
-use crate::lab::{Outcome, PATIENCE, whole};
+use eepkit::{Destination, Devnet, Router, Session, SessionBuilder};
+use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession, sam_command};
+use libtest_mimic::Failed;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::lab::{Outcome, PATIENCE, say, whole};
 
 /// A network of routers.
 #[derive(Debug)]
@@ -25,6 +28,12 @@ pub(crate) const OURS: usize = 4;
 
 /// The router whose streams are the other software's.
 pub(crate) const THEIRS: usize = 5;
+
+/// How many SAM sessions to open until i2pd publishes the lease set of one.
+const SESSIONS: usize = 3;
+
+/// How long a lease set may take to be found.
+const PUBLISHED: Duration = Duration::from_secs(30);
 
 /// Of every SAM session.
 const SAM_OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \
@@ -62,19 +71,31 @@ impl Net {
         self.sam_on(THEIRS).await
     }
 
-    /// A SAM session on a router of choice.
+    /// A SAM session on a router of choice, whose lease set the other routers find.
     ///
     /// i2pd builds two tunnels at a time, and publishes a lease set only if there is an outbound
     /// tunnel when an inbound one comes up. With a third inbound tunnel, which comes later, there
-    /// always is.
+    /// nearly always is; where there is not, nothing is published before the tunnels are replaced, and
+    /// another session is taken.
     pub(crate) async fn sam_on(&self, router: usize) -> Result<SamSession, Failed> {
-        let at = match self {
-            Self::I2pd(net) => net.routers()[router].sam(),
+        let (at, other) = match self {
+            Self::I2pd(net) => {
+                let other = if router == OURS { THEIRS } else { OURS };
+                (net.routers()[router].sam(), net.routers()[other].sam())
+            }
             Self::Emissary(net) => {
                 let at = net.router(router).sam_addr();
-                at.ok_or("the devnet serves no SAM")?
+                let at = at.ok_or("the devnet serves no SAM")?;
+                return Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?);
             }
         };
+        for _ in 1..SESSIONS {
+            let session = SamSession::create(at, SAM_OPTIONS, PATIENCE).await?;
+            if is_published(session.destination(), other).await? {
+                return Ok(session);
+            }
+            say("i2pd did not publish the lease set of a session; taking another one");
+        }
         Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?)
     }
 
@@ -108,4 +129,20 @@ impl Net {
         }
         Ok(())
     }
+}
+
+/// Whether a router finds the lease set of a destination, in base64, within [`PUBLISHED`].
+async fn is_published(destination: &str, router: SocketAddr) -> Result<bool, Failed> {
+    let name = Destination::from_base64(destination)?.to_b32();
+    let lookup = format!("NAMING LOOKUP NAME={name}");
+    let deadline = Instant::now() + PUBLISHED;
+    while Instant::now() < deadline {
+        if let Ok(answer) = timeout_at(deadline, sam_command(router, &lookup)).await
+            && answer?.1.contains("RESULT=OK")
+        {
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    Ok(false)
 }
