@@ -3,7 +3,8 @@
 //! What decides here is how long packets wait in queues: the median round-trip time of the last round
 //! trip above the least that it was. The window grows while that is short and shrinks while it is long. Loss
 //! alone changes nothing, because busy healthy hops drop up to 2 % and tunnels reorder; the window
-//! cannot run away all the same, because it is bounded by what is delivered.
+//! cannot run away all the same, because it is bounded by what is delivered. Only much loss, for two
+//! rounds, means a queue that several senders keep full ([`OVERFLOW_LOSS`]).
 //!
 //! - Every sender keeps a few packets of its own waiting, whatever its share ([`QUEUED`]): who has less
 //!   of the path bears a longer queue, so that shares become equal.
