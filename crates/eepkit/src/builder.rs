@@ -48,7 +48,7 @@ pub struct SessionBuilder {
     hosts: HashMap<String, Destination>,
     backlog: Option<usize>,
     open_timeout: Duration,
-    connect_timeout: Duration,
+    connect_timeout: Option<Duration>,
     lookup_timeout: Duration,
     linger: Duration,
     seed: Option<u64>,
@@ -73,7 +73,7 @@ impl SessionBuilder {
             hosts: HashMap::new(),
             backlog: None,
             open_timeout: OPEN_TIMEOUT,
-            connect_timeout: CONNECT_TIMEOUT,
+            connect_timeout: None,
             lookup_timeout: LOOKUP_TIMEOUT,
             linger: LINGER,
             seed: None,
@@ -204,9 +204,10 @@ impl SessionBuilder {
         self
     }
 
-    /// How long connecting may take; 60 s by default, as in Java I2P.
+    /// How long connecting may take. By default it is what the option `i2p.streaming.connectTimeout`
+    /// says, and without that 60 s, as in Java I2P.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
+        self.connect_timeout = Some(limit);
         self
     }
 
@@ -321,6 +322,11 @@ impl SessionBuilder {
             }
         })?;
         let secret = Secret(maker.private_keys());
+        let connect_timeout = self.connect_timeout.unwrap_or_else(|| {
+            let asked = endpoint.stream.connect_timeout;
+            // For ever, by that option, is for as long as anybody waits.
+            asked.unwrap_or(LONGEST_CONNECT).min(LONGEST_CONNECT)
+        });
         let config = SessionConfig {
             backlog: self.backlog.unwrap_or_else(|| self.preset.backlog()),
             options,
@@ -328,7 +334,7 @@ impl SessionBuilder {
             endpoint,
             hosts: self.hosts,
             accept_timeout: self.open_timeout.min(ACCEPT_TIMEOUT),
-            connect_timeout: self.connect_timeout,
+            connect_timeout,
             lookup_timeout: self.lookup_timeout,
             linger: self.linger,
         };
@@ -396,8 +402,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the router may take to accept a session; tunnels come later. Chosen because routers
 /// answer at once or not at all.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Java I2P's streaming library: 60 s, where the specification has 300 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most that `i2p.streaming.connectTimeout` comes to. Chosen because whoever does not answer for so
+/// long never will, and everything that waits has a deadline.
+const LONGEST_CONNECT: Duration = Duration::from_secs(600);
 /// See [`SessionBuilder::lookup_timeout`].
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Chosen because a window of data needs a few round trips, and nobody waits for longer at exit.

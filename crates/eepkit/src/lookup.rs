@@ -34,10 +34,7 @@ pub(crate) async fn resolve(
         },
     };
     let answer = timeout_at(now + limit, async {
-        let state = shared.watch().reached(Stage::BuildingTunnels, limit).await;
-        if !state.stage().has_link() {
-            return Err(link::LookupError::SessionLost);
-        }
+        wait_for_link(shared, limit).await?;
         search(shared, target, limit).await
     })
     .await
@@ -79,9 +76,12 @@ pub(crate) async fn lease_set_options(
     limit: Duration,
 ) -> Result<Vec<(String, String)>, LookupError> {
     let target = LookupTarget::LeaseSet(destination);
-    let answer = timeout_at(Instant::now() + limit, ask(shared, target, limit))
-        .await
-        .unwrap_or(Err(link::LookupError::Timeout));
+    let answer = timeout_at(Instant::now() + limit, async {
+        wait_for_link(shared, limit).await?;
+        ask(shared, target, limit).await
+    })
+    .await
+    .unwrap_or(Err(link::LookupError::Timeout));
     match answer {
         Ok(answer) => Ok(answer
             .options
@@ -95,6 +95,15 @@ pub(crate) async fn lease_set_options(
         Err(link::LookupError::Timeout) => Err(LookupError::Timeout(limit)),
         Err(link::LookupError::SessionLost) => Err(LookupError::SessionLost),
         Err(_) => Err(LookupError::Unsupported),
+    }
+}
+
+/// Waits for the session to be connected to its router, which it may not be yet, or again.
+async fn wait_for_link(shared: &Shared, limit: Duration) -> Result<(), link::LookupError> {
+    let state = shared.watch().reached(Stage::BuildingTunnels, limit).await;
+    match state.stage().has_link() {
+        true => Ok(()),
+        false => Err(link::LookupError::SessionLost),
     }
 }
 

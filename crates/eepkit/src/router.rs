@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_router::link::{Connector, i2cp::I2cpRouter, sam::SamRouter};
+use eepkit_router::link::{Connector, Layer, i2cp::I2cpRouter, sam::SamRouter};
 
 use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, state::Stage};
 
@@ -113,6 +113,12 @@ impl Router {
     /// address.
     pub fn name(&self) -> String {
         self.inner.connector.name()
+    }
+
+    /// Whether the router makes the streams, as one over SAM does: then settings of streams are none
+    /// of the program's.
+    pub fn makes_streams(&self) -> bool {
+        self.inner.connector.layer() == Layer::Streams
     }
 
     /// Closes every session that was opened through this handle and its clones, each as
