@@ -21,7 +21,7 @@
 //! ```
 //!
 //! `$name` is a value: `$keys` and `$other` are private keys, `$dest` and `$otherdest` their
-//! destinations, `$hash` the hash of `$dest` in base64, `$b32` its address. `%name` in what the
+//! destinations, `$hash` the hash of `$dest` in base64, `$b32` and `$b33` its addresses. `%name` in what the
 //! bridge sends stands for any word, and gives it the name.
 
 use std::{
@@ -40,7 +40,7 @@ use eepkit_sam::{
         SendDatagram, SessionKey,
     },
 };
-use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use eepkit_wire::{BlindedAddress, Destination, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 #[test]
@@ -108,6 +108,12 @@ impl Stage {
             ("otherdest", other.destination().to_base64()),
             ("hash", destination.hash().to_base64()),
             ("b32", destination.to_b32()),
+            (
+                "b33",
+                BlindedAddress::new(destination.signing_key().clone(), SignatureType::REDDSA)
+                    .expect("Ed25519 can be blinded")
+                    .to_b33(),
+            ),
             ("long", "x".repeat(16 * 1024 + 2)),
         ];
         #[expect(

@@ -15,6 +15,7 @@
 mod builder;
 mod connection;
 mod lookups;
+mod options;
 mod sessions;
 mod shared;
 mod socket;

@@ -80,6 +80,16 @@ impl LineBuilder {
         self
     }
 
+    /// How long the line is so far, in bytes.
+    pub fn len(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Whether there is nothing in it yet.
+    pub fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
     /// The line with its end.
     pub fn finish(mut self) -> String {
         self.line.push('\n');

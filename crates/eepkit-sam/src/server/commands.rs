@@ -74,7 +74,7 @@ impl Connection {
             ("NAMING", "LOOKUP") => self.look_up(now, directory, &message),
             ("DEST", "GENERATE") => self.generate(now, &message),
             ("AUTH", "ENABLE" | "DISABLE" | "ADD" | "REMOVE") => {
-                self.change_auth(now, directory, &message);
+                self.change_auth(now, &message);
             }
             ("QUIT" | "STOP" | "EXIT", _) => self.quit(now, directory, &message.verb),
             ("HELP", _) => self.help(now),

@@ -56,9 +56,9 @@ impl Connection {
     }
 
     /// AUTH.
-    pub(super) fn change_auth(&mut self, now: Instant, directory: &Directory, message: &Message) {
+    pub(super) fn change_auth(&mut self, now: Instant, message: &Message) {
         self.understood();
-        match self.try_change_auth(directory, message) {
+        match self.try_change_auth(message) {
             Ok(change) => {
                 self.phase = Phase::ChangingAuth;
                 self.request(Request::ChangeAuth(change));
@@ -141,17 +141,13 @@ impl Connection {
             let entry = entry.ok_or_else(|| {
                 Failure::new(ResultCode::KeyNotFound, "this socket has no session")
             })?;
-            return Ok(Wanted::Known(Found {
-                destination: entry.destination.clone(),
-                options: Vec::new(),
-            }));
+            return Ok(Wanted::of(
+                Address::Destination(entry.destination.clone()),
+                options,
+            ));
         }
         match key::parse_target(name) {
-            Ok(Address::Destination(destination)) if !options => Ok(Wanted::Known(Found {
-                destination,
-                options: Vec::new(),
-            })),
-            Ok(target) => Ok(Wanted::Unknown(target, options)),
+            Ok(target) => Ok(Wanted::of(target, options)),
             // A name that no address book could hold is unknown, whatever is wrong with it.
             Err(error @ AddressError::Name(_)) => {
                 Err(Failure::new(ResultCode::KeyNotFound, error.to_string()))
@@ -160,11 +156,7 @@ impl Connection {
         }
     }
 
-    fn try_change_auth(
-        &self,
-        directory: &Directory,
-        message: &Message,
-    ) -> Result<AuthChange, Failure> {
+    fn try_change_auth(&self, message: &Message) -> Result<AuthChange, Failure> {
         if !self.config.auth_commands {
             return Err(Failure::error("users cannot be changed by clients here"));
         }
@@ -185,7 +177,6 @@ impl Connection {
                 if password.len() > MAX_CREDENTIAL {
                     return Err(Failure::error("PASSWORD is too long"));
                 }
-                let _ = directory;
                 AuthChange::Add {
                     user: user()?,
                     password: Secret(password.to_owned().into()),
@@ -201,7 +192,8 @@ impl Connection {
             .pair("VALUE", found.destination.to_base64());
         for (key, value) in &found.options {
             let bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '=' | '"');
-            if !key.contains(bad) && !value.contains(char::is_control) {
+            let fits = line.len() + key.len() + value.len() < MAX_REPLY;
+            if fits && !key.contains(bad) && !value.contains(char::is_control) {
                 line = line.pair(&format!("OPTION:{key}"), value);
             }
         }
@@ -222,6 +214,24 @@ enum Wanted {
     Known(Found),
     Unknown(Address, bool),
 }
+
+impl Wanted {
+    /// A destination is its own answer, unless the options of its lease set are wanted.
+    fn of(target: Address, options: bool) -> Self {
+        match target {
+            Address::Destination(destination) if !options => Self::Known(Found {
+                destination,
+                options: Vec::new(),
+            }),
+            target => Self::Unknown(target, options),
+        }
+    }
+}
+
+/// About how long an answer may get by the options of a lease set, in bytes; those that do not fit are
+/// left out. Chosen because the bridges of Java I2P and i2pd read no longer lines, so that nobody will
+/// be ready for one.
+const MAX_REPLY: usize = 8 * 1024;
 
 /// Bytes of a user's name or password. Chosen far above what anybody types.
 const MAX_CREDENTIAL: usize = 256;

@@ -15,11 +15,11 @@ use eepkit_sam::{
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::{
     connection::{Done, LAST_WORDS},
-    shared::{Live, Settings, Shared, lock},
+    options::{self, ENCRYPTION},
+    shared::{Live, Shared, lock},
     udp,
 };
 use crate::errors::{Attempt, sam_failure};
@@ -66,7 +66,7 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
             Err(error) => return Err(sam_failure(Attempt::Open, error)),
         }
     };
-    let live = attach(&session, params, version, false, CancellationToken::new())?;
+    let live = attach(&session, params, version, CancellationToken::new())?;
     let mut done = Done::from(Answer::Opened(Ok(())));
     done.watch = Some(session.watch());
     if let (Some(socket), None) = (&live.datagrams, &live.params.forward) {
@@ -100,8 +100,13 @@ pub(super) fn add(
     let primary = shared
         .live(primary)
         .ok_or_else(|| Failure::error("the PRIMARY session is gone"))?;
+    let streams = options::streams_of_subsession(&shared.settings, &primary.params, &params)?;
     let token = primary.token.child_token();
-    let live = attach(&primary.session, params, version, true, token)?;
+    let live = Live {
+        is_subsession: true,
+        streams,
+        ..attach(&primary.session, params, version, token)?
+    };
     udp::start_forwarding(shared, &live);
     shared.insert_live(key, live);
     Ok(())
@@ -139,7 +144,6 @@ fn attach(
     session: &Session,
     params: SessionParams,
     version: Version,
-    is_subsession: bool,
     token: CancellationToken,
 ) -> Result<Live, Failure> {
     let mut listener = None;
@@ -153,7 +157,8 @@ fn attach(
     }
     Ok(Live {
         session: session.clone(),
-        is_subsession,
+        is_subsession: false,
+        streams: None,
         params,
         version,
         listener,
@@ -196,74 +201,23 @@ pub(super) fn format(style: Style) -> Option<Format> {
 
 /// The session with everything but its keys.
 fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
-    let Settings {
-        defaults,
-        overrides,
-        open_timeout,
-        ..
-    } = &shared.settings;
     let mut builder = shared
         .router
         .session()
-        .open_timeout(*open_timeout)
+        .open_timeout(shared.settings.open_timeout)
         .linger(LINGER)
-        .backlog(BACKLOG)
-        .streaming(|config| config.accept_timeout = ACCEPT_TIMEOUT);
-    for (key, value) in defaults.iter().chain(&params.options).chain(overrides) {
-        match passed(key, value) {
-            Some(value) => builder = builder.option(key, value),
-            None => debug!(key, "left an option of a client out"),
-        }
+        .backlog(BACKLOG);
+    if !shared.router.makes_streams() {
+        builder = builder.streaming(|config| config.accept_timeout = ACCEPT_TIMEOUT);
+    }
+    for (key, value) in options::of_session(&shared.settings, params) {
+        builder = builder.option(&key, value);
     }
     builder
 }
 
-/// The value with which an option of a client goes to its session, or none if it does not.
-fn passed(key: &str, value: &str) -> Option<String> {
-    match key {
-        // Which router it is, and how, is the bridge's business.
-        "i2cp.tcp.host"
-        | "i2cp.tcp.port"
-        | "i2cp.SSL"
-        | "i2cp.username"
-        | "i2cp.password"
-        | "i2cp.destination.sigType" => None,
-        // Meant for Java I2P's client library, and without a meaning here.
-        "i2cp.messageReliability" | "i2cp.fastReceive" => None,
-        // Lists may name types that are newer than this router.
-        ENCRYPTION => {
-            let known: Vec<&str> = value
-                .split(',')
-                .map(str::trim)
-                .filter(|kind| KNOWN_ENCRYPTION.contains(kind))
-                .collect();
-            Some(if known.is_empty() {
-                value.to_owned()
-            } else {
-                known.join(",")
-            })
-        }
-        // Those of Java I2P that streaming does not know here would fail the session.
-        _ if key.starts_with("i2p.streaming.") => {
-            let mut config = eepkit::EndpointConfig::default();
-            let unknown = matches!(
-                config.set(key, value),
-                Err(eepkit::StreamingOptionError::Unknown(_))
-            );
-            (!unknown).then(|| value.to_owned())
-        }
-        _ => Some(value.to_owned()),
-    }
-}
-
-/// The option with the encryption types of a session.
-const ENCRYPTION: &str = "i2cp.leaseSetEncType";
-
 /// The type that every router takes: X25519.
 const MODERN: &str = "4";
-
-/// Encryption types that lease sets here can have: by number and by name.
-const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
 
 /// How long an incoming stream waits for somebody to accept it. Chosen because clients that keep
 /// one accept at a time need a moment between two, and routers wait 3 to 10 s; a stream that nobody

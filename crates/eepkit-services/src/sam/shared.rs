@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{DatagramSocket, Hash, Listener, Router, Session};
+use eepkit::{DatagramSocket, Hash, Listener, Router, Session, StreamConfig};
 use eepkit_sam::{
     SessionParams, Version,
     server::{Config, Directory, SessionKey},
@@ -58,6 +58,8 @@ pub(super) struct Live {
     /// That of the primary session, for subsessions.
     pub(super) session: Session,
     pub(super) is_subsession: bool,
+    /// How its streams are opened, where not as the session's.
+    pub(super) streams: Option<StreamConfig>,
     pub(super) params: SessionParams,
     pub(super) version: Version,
     pub(super) listener: Option<Arc<Listener>>,

@@ -35,7 +35,13 @@ pub(super) async fn connect(shared: Arc<Shared>, request: ConnectStream) -> Done
         Err(failure) => return Answer::Connected(Err(failure)).into(),
     };
     let to = Address::new(host).with_port(request.to_port);
-    let options = ConnectOptions::new().local_port(request.from_port);
+    let mut options = ConnectOptions::new().local_port(request.from_port);
+    if let Some(streams) = live.streams {
+        if let Some(limit) = streams.connect_timeout {
+            options = options.timeout(limit.min(CONNECT_LIMIT));
+        }
+        options = options.stream(streams);
+    }
     let connected = tokio::select! {
         connected = live.session.connect_with(to, &options) => connected,
         () = live.token.cancelled() => return Answer::Connected(Err(over())).into(),
@@ -199,6 +205,9 @@ pub(super) fn host(address: eepkit_wire::Address) -> Result<Host, Failure> {
 fn over() -> Failure {
     Failure::error(SESSION_OVER)
 }
+
+/// The longest that a subsession may wait for a peer by an option of its own, as for sessions.
+const CONNECT_LIMIT: Duration = Duration::from_secs(600);
 
 /// How long a program may take to take a stream that is forwarded to it: specification, "SAM
 /// Virtual Streams: FORWARD".

@@ -1,5 +1,7 @@
 //! Who may use a bridge.
 
+mod java;
+
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
@@ -16,8 +18,10 @@ use eepkit_sam::{
     Failure,
     server::{Answer, AuthChange, Secret},
 };
+use java::JavaHash;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
+use tracing::debug;
 
 use super::{
     connection::Done,
@@ -27,7 +31,8 @@ use super::{
 /// Users and the hashes of their passwords, perhaps kept in a file.
 ///
 /// The file is JSON, readable for its owner only; each change is saved at once, and a crash leaves
-/// the old file or the new one. Hashes are Argon2id, with a salt each.
+/// the old file or the new one. Hashes are Argon2id, with a salt each; those that came from Java I2P
+/// become so when their user connects for the first time.
 #[derive(Clone, Default)]
 pub struct Users {
     file: Option<PathBuf>,
@@ -93,19 +98,19 @@ impl Users {
     /// [`UserError`] when the user is there already, there are [`Users::MAX`], or the file cannot
     /// be written.
     pub fn add(&mut self, user: &str, password: &str) -> Result<(), UserError> {
-        if self.table.users.contains_key(user) {
-            return Err(UserError::Exists);
-        }
-        if self.table.users.len() >= Self::MAX {
-            return Err(UserError::TooMany);
-        }
-        let hash = Argon2::default()
-            .hash_password(password.as_bytes())
-            .map_err(|_| UserError::Hash)?
-            .to_string();
-        self.change(|table| {
-            table.users.insert(user.to_owned(), hash);
-            Ok(())
+        self.insert(user, || hash(password))
+    }
+
+    /// Adds a user with the salted hash that Java I2P keeps of the password in `sam.config`, as
+    /// `sam.auth.USER.shash`: base64 of 16 bytes of salt and 32 bytes of hash.
+    ///
+    /// # Errors
+    ///
+    /// [`UserError`] as for [`Users::add`], and when the text is no such hash.
+    pub fn add_from_java(&mut self, user: &str, shash: &str) -> Result<(), UserError> {
+        self.insert(user, || match JavaHash::parse(shash) {
+            Some(_) => Ok(format!("{FROM_JAVA}{shash}")),
+            None => Err(UserError::NoHash),
         })
     }
 
@@ -125,13 +130,20 @@ impl Users {
     /// not exist.
     pub fn verify(&self, user: &str, password: &str) -> bool {
         let known = self.table.users.get(user);
-        let hash = known.map_or(NOBODY, String::as_str);
+        let from_java = known.and_then(|hash| hash.strip_prefix(FROM_JAVA));
+        let hash = match (known, from_java) {
+            (Some(hash), None) => hash,
+            _ => NOBODY,
+        };
         let right = PasswordHash::new(hash).is_ok_and(|hash| {
             Argon2::default()
                 .verify_password(password.as_bytes(), &hash)
                 .is_ok()
         });
-        known.is_some() && right
+        match from_java {
+            Some(hash) => JavaHash::parse(hash).is_some_and(|hash| hash.is_of(password)),
+            None => known.is_some() && right,
+        }
     }
 
     /// How many users there are.
@@ -146,6 +158,42 @@ impl Users {
 
     /// The most users. Chosen far above what one machine serves.
     pub const MAX: usize = 1024;
+
+    fn insert(
+        &mut self,
+        user: &str,
+        hash: impl FnOnce() -> Result<String, UserError>,
+    ) -> Result<(), UserError> {
+        if self.table.users.contains_key(user) {
+            return Err(UserError::Exists);
+        }
+        if self.table.users.len() >= Self::MAX {
+            return Err(UserError::TooMany);
+        }
+        let hash = hash()?;
+        self.change(|table| {
+            table.users.insert(user.to_owned(), hash);
+            Ok(())
+        })
+    }
+
+    /// Whether the hash of a user's password is one of Java I2P.
+    fn is_from_java(&self, user: &str) -> bool {
+        let hash = self.table.users.get(user);
+        hash.is_some_and(|hash| hash.starts_with(FROM_JAVA))
+    }
+
+    /// Replaces the hash that a password was found right by, if it is still the one that `seen` has.
+    fn renew(&mut self, seen: &Self, user: &str, password: &str) -> Result<(), UserError> {
+        if self.table.users.get(user) != seen.table.users.get(user) {
+            return Ok(());
+        }
+        let hash = hash(password)?;
+        self.change(|table| {
+            table.users.insert(user.to_owned(), hash);
+            Ok(())
+        })
+    }
 
     fn change(
         &mut self,
@@ -170,6 +218,13 @@ impl fmt::Debug for Users {
     }
 }
 
+fn hash(password: &str) -> Result<String, UserError> {
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|_| UserError::Hash)
+}
+
 /// Writes a file that only its owner can read, whole or not at all.
 fn save(file: &Path, table: &Table) -> io::Result<()> {
     let dir = match file.parent() {
@@ -192,6 +247,12 @@ pub(super) async fn authenticate(shared: Arc<Shared>, user: String, password: Se
     let right = spawn_blocking(move || {
         let users = lock(&shared.users).clone();
         let right = users.verify(&user, &password.0);
+        if right
+            && users.is_from_java(&user)
+            && let Err(error) = lock(&shared.users).renew(&users, &user, &password.0)
+        {
+            debug!(%error, "kept the old hash of a user's password");
+        }
         drop(permit);
         right
     })
@@ -270,10 +331,16 @@ pub enum UserError {
     /// The password cannot be hashed.
     #[error("the password cannot be used")]
     Hash,
+    /// The text is no salted hash of Java I2P.
+    #[error("this is no salted hash as Java I2P keeps it")]
+    NoHash,
     /// The file cannot be written.
     #[error("the file of users cannot be written")]
     Save(#[source] io::Error),
 }
+
+/// What stands before a hash that came from Java I2P.
+const FROM_JAVA: &str = "$i2p-shash$";
 
 /// A hash that no password has, so that a wrong name takes as long as a wrong password.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
@@ -300,6 +367,43 @@ mod tests {
         assert!(!users.verify("foo", "Secret"));
         assert!(!users.verify("bar", "secret"));
         assert!(!users.verify("bar", ""));
+    }
+
+    /// That of the password `sésame`.
+    const SHASH: &str = "AAECAwQFBgcICQoLDA0OD-SAyCqVBiD41fc5exhKbuYMzpxHAxJDrA8ep0~cE8KM";
+
+    #[test]
+    fn users_of_java_keep_their_passwords_and_get_better_hashes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("users.json");
+        let mut users = Users::load(&file).expect("no file is no error");
+        users.add_from_java("foo", SHASH).expect("a hash");
+        assert!(matches!(
+            users.add_from_java("foo", SHASH),
+            Err(UserError::Exists)
+        ));
+        assert!(matches!(
+            users.add_from_java("bar", "c2VzYW1l"),
+            Err(UserError::NoHash)
+        ));
+        let mut users = Users::load(&file).expect("it was saved");
+        assert!(users.verify("foo", "sésame"));
+        assert!(!users.verify("foo", "sesame"));
+        assert!(!users.verify("foo", SHASH));
+        assert!(users.is_from_java("foo"));
+
+        let seen = users.clone();
+        users.renew(&seen, "foo", "sésame").expect("saved");
+        let mut users = Users::load(&file).expect("it was saved");
+        assert!(!users.is_from_java("foo"));
+        assert!(users.verify("foo", "sésame"));
+        assert!(!users.verify("foo", "sesame"));
+        // What was changed meanwhile is not changed back.
+        users.renew(&seen, "foo", "old").expect("nothing to do");
+        assert!(users.verify("foo", "sésame"));
+        users.remove("foo").expect("removed");
+        users.renew(&seen, "foo", "sésame").expect("nothing to do");
+        assert!(users.is_empty());
     }
 
     #[cfg(unix)]

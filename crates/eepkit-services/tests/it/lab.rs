@@ -54,6 +54,8 @@ impl Lab {
     /// A socket without HELLO.
     pub(crate) async fn raw(&self) -> Client {
         let socket = TcpStream::connect(self.tcp()).await.expect("it listens");
+        // What is held back meanwhile would be late in paused time.
+        socket.set_nodelay(true).expect("can be set");
         Client { socket }
     }
 

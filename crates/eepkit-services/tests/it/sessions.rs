@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_services::sam::Users;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::lab::{LOOPBACK, Lab};
 
@@ -97,69 +97,6 @@ async fn ids_and_destinations_are_there_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_that_cannot_work_are_told_and_unknown_ones_pass() {
-    let lab = Lab::new().await;
-    let mut client = lab.client("3.1").await;
-    let reply = client
-        .ask("SESSION CREATE STYLE=STREAM ID=x DESTINATION=TRANSIENT inbound.length=9")
-        .await;
-    assert_eq!(
-        reply,
-        "SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"session option inbound.length: option \
-         inbound.length cannot be '9': allowed is 0 to 7\""
-    );
-    let reply = client
-        .ask(
-            "SESSION CREATE STYLE=STREAM ID=x DESTINATION=TRANSIENT inbound.length=0 \
-             outbound.length=0 inbound.lengthVariance=-1 outbound.backupQuantity=1 \
-             i2cp.leaseSetEncType=6,4,0 i2p.streaming.somethingNew=1 i2cp.fastReceive=true \
-             i2cp.tcp.host=192.0.2.1 shouldBundleReplyInfo=false some.thing=else",
-        )
-        .await;
-    assert!(reply.starts_with("SESSION STATUS RESULT=OK "), "{reply}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn names_are_looked_up_with_and_without_a_session() {
-    let lab = Lab::new().await;
-    let (mut a, destination) = lab.session("a", "STYLE=STREAM").await;
-    let mut client = lab.client("3.1").await;
-    let b32 = eepkit::Destination::from_base64(&destination)
-        .expect("a destination")
-        .to_b32();
-    let lookup = format!("NAMING LOOKUP NAME={b32}");
-    let found = format!("NAMING REPLY RESULT=OK NAME={b32} VALUE={destination}");
-    assert_eq!(client.ask(&lookup).await, found);
-    assert_eq!(a.ask(&lookup).await, found);
-    assert_eq!(
-        client
-            .ask("NAMING LOOKUP NAME=nobody.i2p")
-            .await
-            .split(" MESSAGE")
-            .next(),
-        Some("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=nobody.i2p")
-    );
-    // And with the options of the lease set.
-    let (_b, destination) = lab
-        .session(
-            "b",
-            "STYLE=STREAM i2cp.leaseSetOption.0=\"_http._tcp=0 86400 80 x.i2p\"",
-        )
-        .await;
-    let reply = client
-        .ask(&format!("NAMING LOOKUP NAME={destination} OPTIONS=true"))
-        .await;
-    assert!(
-        reply.starts_with("NAMING REPLY RESULT=OK ")
-            || reply.starts_with("NAMING REPLY RESULT=LEASESET_NOT_FOUND "),
-        "{reply}"
-    );
-    drop((a, _b, client));
-    sleep(Duration::from_secs(700)).await;
-    lab.empties().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn subsessions_share_a_destination_and_get_what_is_theirs() {
     let lab = Lab::new().await;
     let (mut primary, destination) = lab.session("p", "STYLE=PRIMARY").await;
@@ -242,6 +179,33 @@ async fn users_are_asked_for_their_password() {
     );
     assert_eq!(client.ask("AUTH DISABLE").await, "AUTH STATUS RESULT=OK");
     lab.client("3.1").await;
+}
+
+#[tokio::test]
+async fn users_of_java_connect_with_the_passwords_that_they_have() {
+    let mut users = Users::new();
+    // The hash of `sésame`.
+    users
+        .add_from_java(
+            "foo",
+            "AAECAwQFBgcICQoLDA0OD-SAyCqVBiD41fc5exhKbuYMzpxHAxJDrA8ep0~cE8KM",
+        )
+        .expect("a hash");
+    users.set_required(true).expect("set");
+    let lab = Lab::with(|builder| builder.users(users)).await;
+    // The first time its hash is replaced.
+    for _ in 0..2 {
+        let mut client = lab.raw().await;
+        assert_eq!(
+            client.ask("HELLO VERSION USER=foo PASSWORD=sésame").await,
+            "HELLO REPLY RESULT=OK VERSION=3.3"
+        );
+        let mut client = lab.raw().await;
+        assert_eq!(
+            client.ask("HELLO VERSION USER=foo PASSWORD=sesame").await,
+            "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"USER or PASSWORD is wrong\""
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,281 @@
+//! What becomes of the options that clients give their sessions.
+
+use eepkit::{EndpointConfig, StreamConfig, StreamingOptionError};
+use eepkit_sam::{Failure, SessionParams, Style};
+use tracing::debug;
+
+use super::shared::Settings;
+
+/// The options of a session, in the order in which they are set: later ones win.
+pub(super) fn of_session(settings: &Settings, params: &SessionParams) -> Vec<(String, String)> {
+    let Settings {
+        defaults,
+        overrides,
+        ..
+    } = settings;
+    let mut options = Vec::new();
+    for (key, value) in defaults.iter().chain(&params.options).chain(overrides) {
+        match passed(key, value) {
+            Some(value) => options.push((key.clone(), value)),
+            None => debug!(key, "left an option of a client out"),
+        }
+    }
+    if !options.iter().any(|(key, _)| NICKNAMES.contains(&&**key)) {
+        let nickname = match params.style.is_datagrams() {
+            true => DATAGRAM_NICKNAME,
+            false => STREAM_NICKNAME,
+        };
+        options.extend(NICKNAMES.map(|key| (key.to_owned(), nickname.to_owned())));
+    }
+    if params.style == Style::Primary {
+        // What comes is told apart by its protocol, and whoever shares the destination counts on
+        // its being found: Java I2P says so, too, whatever the client does.
+        options.retain(|(key, _)| key != DONT_PUBLISH);
+        options.push((ENFORCE_PROTOCOL.to_owned(), "true".to_owned()));
+    }
+    options
+}
+
+/// How streams are opened from a subsession that has streaming options of its own; those of its
+/// primary session hold where it has none. Streams that come have the primary session's.
+///
+/// # Errors
+///
+/// [`Failure`] for a value that an option cannot have.
+pub(super) fn streams_of_subsession(
+    settings: &Settings,
+    primary: &SessionParams,
+    params: &SessionParams,
+) -> Result<Option<StreamConfig>, Failure> {
+    let own: Vec<(&String, String)> = params
+        .options
+        .iter()
+        .filter(|(key, _)| key.starts_with(STREAMING))
+        .filter_map(|(key, value)| Some((key, passed(key, value)?)))
+        .collect();
+    if own.is_empty() || params.style != Style::Stream {
+        return Ok(None);
+    }
+    let mut config = EndpointConfig::default();
+    for (key, value) in of_session(settings, primary) {
+        // They were good enough for the session.
+        let _ = config.set(&key, &value);
+    }
+    for (key, value) in own {
+        config
+            .set(key, &value)
+            .map_err(|error| Failure::error(format!("session option {error}")))?;
+    }
+    Ok(Some(config.stream))
+}
+
+/// The value with which an option goes to a session, or none if it does not.
+fn passed(key: &str, value: &str) -> Option<String> {
+    match key {
+        // Which router it is, and how, is the bridge's business.
+        "i2cp.tcp.host"
+        | "i2cp.tcp.port"
+        | "i2cp.SSL"
+        | "i2cp.username"
+        | "i2cp.password"
+        | "i2cp.destination.sigType" => None,
+        // Meant for Java I2P's client library, and without a meaning here.
+        "i2cp.messageReliability" | "i2cp.fastReceive" => None,
+        // Lists may name types that are newer than this router.
+        ENCRYPTION => {
+            let known: Vec<&str> = value
+                .split(',')
+                .map(str::trim)
+                .filter(|kind| KNOWN_ENCRYPTION.contains(kind))
+                .collect();
+            Some(if known.is_empty() {
+                value.to_owned()
+            } else {
+                known.join(",")
+            })
+        }
+        // Those of Java I2P that streaming does not know here would fail the session.
+        _ if key.starts_with(STREAMING) => {
+            let unknown = matches!(
+                EndpointConfig::default().set(key, value),
+                Err(StreamingOptionError::Unknown(_))
+            );
+            (!unknown).then(|| value.to_owned())
+        }
+        _ => Some(value.to_owned()),
+    }
+}
+
+/// The option with the encryption types of a session.
+pub(super) const ENCRYPTION: &str = "i2cp.leaseSetEncType";
+
+/// Encryption types that lease sets here can have: by number and by name.
+const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
+
+const STREAMING: &str = "i2p.streaming.";
+const ENFORCE_PROTOCOL: &str = "i2p.streaming.enforceProtocol";
+const DONT_PUBLISH: &str = "i2cp.dontPublishLeaseSet";
+
+/// Under what name the router shows a session to its operator. No peer sees it.
+const NICKNAMES: [&str; 2] = ["inbound.nickname", "outbound.nickname"];
+
+/// The names of sessions whose client gives them none, those of Java I2P.
+const STREAM_NICKNAME: &str = "SAM TCP Client";
+const DATAGRAM_NICKNAME: &str = "SAM UDP Client";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use eepkit_sam::{Message, Syntax, Version};
+
+    use super::*;
+
+    fn settings(defaults: &[(&str, &str)], overrides: &[(&str, &str)]) -> Settings {
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        Settings {
+            defaults: owned(defaults),
+            overrides: owned(overrides),
+            open_timeout: Duration::from_secs(1),
+            max_connections: 1,
+            forward_tls: None,
+        }
+    }
+
+    fn params(rest: &str) -> SessionParams {
+        let line = format!("SESSION CREATE ID=x DESTINATION=TRANSIENT {rest}");
+        let message = Message::parse(&line, Syntax::CURRENT).expect("a line");
+        let (params, _) = SessionParams::create(&message.params, Version::V3_3).expect("valid");
+        params
+    }
+
+    fn subsession(rest: &str) -> SessionParams {
+        let line = format!("SESSION ADD STYLE=STREAM ID=x {rest}");
+        let message = Message::parse(&line, Syntax::CURRENT).expect("a line");
+        SessionParams::add(&message.params, Version::V3_3).expect("valid")
+    }
+
+    /// The value that an option has in the end.
+    fn value<'a>(options: &'a [(String, String)], key: &str) -> Option<&'a str> {
+        let (_, value) = options.iter().rev().find(|(there, _)| there == key)?;
+        Some(value)
+    }
+
+    #[test]
+    fn sessions_without_a_name_get_those_of_java() {
+        let none = settings(&[], &[]);
+        for (style, name) in [
+            ("STREAM", "SAM TCP Client"),
+            ("PRIMARY", "SAM TCP Client"),
+            ("RAW", "SAM UDP Client"),
+            ("DATAGRAM", "SAM UDP Client"),
+            ("DATAGRAM2", "SAM UDP Client"),
+            ("DATAGRAM3", "SAM UDP Client"),
+        ] {
+            let options = of_session(&none, &params(&format!("STYLE={style}")));
+            for key in NICKNAMES {
+                assert_eq!(value(&options, key), Some(name), "{style}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_somebody_gave_stays_alone() {
+        let named = params("STYLE=STREAM outbound.nickname=mine");
+        let options = of_session(&settings(&[], &[]), &named);
+        assert_eq!(value(&options, "outbound.nickname"), Some("mine"));
+        assert_eq!(value(&options, "inbound.nickname"), None);
+        let options = of_session(
+            &settings(&[("inbound.nickname", "the bridge's")], &[]),
+            &params("STYLE=STREAM"),
+        );
+        assert_eq!(value(&options, "inbound.nickname"), Some("the bridge's"));
+        assert_eq!(value(&options, "outbound.nickname"), None);
+    }
+
+    #[test]
+    fn a_client_wins_over_defaults_and_the_bridge_over_its_client() {
+        let settings = settings(
+            &[("inbound.length", "1"), ("inbound.quantity", "1")],
+            &[("outbound.length", "3")],
+        );
+        let params = params("STYLE=STREAM inbound.length=2 outbound.length=0");
+        let options = of_session(&settings, &params);
+        assert_eq!(value(&options, "inbound.quantity"), Some("1"));
+        assert_eq!(value(&options, "inbound.length"), Some("2"));
+        assert_eq!(value(&options, "outbound.length"), Some("3"));
+    }
+
+    #[test]
+    fn a_primary_session_is_published_and_tells_protocols_apart_whatever_its_client_says() {
+        let params = params(
+            "STYLE=PRIMARY i2p.streaming.enforceProtocol=false i2cp.dontPublishLeaseSet=true",
+        );
+        let options = of_session(&settings(&[], &[]), &params);
+        assert_eq!(value(&options, ENFORCE_PROTOCOL), Some("true"));
+        assert_eq!(value(&options, DONT_PUBLISH), None);
+    }
+
+    #[test]
+    fn any_other_session_may_hide() {
+        let params = params("STYLE=STREAM i2cp.dontPublishLeaseSet=true");
+        let options = of_session(&settings(&[], &[]), &params);
+        assert_eq!(value(&options, DONT_PUBLISH), Some("true"));
+    }
+
+    #[test]
+    fn what_is_for_javas_client_library_and_which_router_to_use_is_left_out() {
+        let params = params(
+            "STYLE=STREAM i2cp.messageReliability=BestEffort i2cp.fastReceive=false \
+             i2cp.tcp.host=192.0.2.1 i2cp.tcp.port=1 i2cp.SSL=true i2cp.username=a i2cp.password=b \
+             i2p.streaming.noSuchThing=1 sam.udp.host=127.0.0.1 sam.udp.port=7655",
+        );
+        let options = of_session(&settings(&[], &[]), &params);
+        let left: Vec<_> = options
+            .iter()
+            .filter(|(key, _)| !NICKNAMES.contains(&&**key))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn unknown_encryption_types_are_left_out_and_the_order_stays() {
+        for (asked, told) in [
+            ("4,0", "4,0"),
+            ("0,4", "0,4"),
+            ("6,4", "4"),
+            ("6,4,0", "4,0"),
+            ("99", "99"),
+        ] {
+            let params = params(&format!("STYLE=STREAM i2cp.leaseSetEncType={asked}"));
+            let options = of_session(&settings(&[], &[]), &params);
+            assert_eq!(value(&options, ENCRYPTION), Some(told), "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_subsession_has_streaming_options_of_its_own_beside_those_of_its_primary_session() {
+        let primary = params(
+            "STYLE=PRIMARY i2p.streaming.maxResends=5 i2p.streaming.maxMessageSize=1000 \
+             inbound.length=1",
+        );
+        let none = settings(&[], &[]);
+        let streams = |rest: &str| streams_of_subsession(&none, &primary, &subsession(rest));
+        assert!(streams("inbound.length=2").expect("none").is_none());
+        let config = streams("i2p.streaming.maxResends=3")
+            .expect("valid")
+            .expect("there are some");
+        assert_eq!(config.max_resends, 3);
+        assert_eq!(config.max_message_size, 1000);
+        let failure = streams("i2p.streaming.maxResends=many").expect_err("no number");
+        assert!(
+            failure.message.starts_with("session option i2p.streaming"),
+            "{failure}"
+        );
+    }
+}
