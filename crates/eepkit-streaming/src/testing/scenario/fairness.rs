@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::{
     Effort, Measured, Row, Unit,
-    bulk::{LONG, cost, limit},
+    bulk::{LONG, Path, cost, limit},
     world::{Flow, World},
 };
 use crate::{EndpointConfig, StreamConfig};
 
 /// `count` flows, each beginning `GAP` after the one before; measured over the last two thirds.
 /// Returns bytes per second of each.
-pub(super) fn shares(count: usize, span: Duration, seed: u8) -> (Vec<f64>, World) {
+pub(super) fn shares(path: &Path, count: usize, span: Duration, seed: u8) -> (Vec<f64>, World) {
     let mut world = World::new(seed);
-    let (there, back) = LONG.links();
+    let (there, back) = path.links();
     let there = world.link(there);
     let back = world.link(back);
     let pairs: Vec<_> = (0..count)
@@ -62,19 +62,24 @@ pub(super) fn jain(shares: &[f64]) -> f64 {
     sum * sum / (shares.len() as f64 * squares.max(f64::MIN_POSITIVE))
 }
 
-fn fairness(effort: Effort, count: usize) -> Measured {
+fn fairness(effort: Effort, path: &Path, count: usize) -> Measured {
     effort.mean(|seed| {
-        let (shares, world) = shares(count, effort.length(SPAN), seed);
+        let (shares, world) = shares(path, count, effort.length(SPAN), seed);
         let together = shares.iter().sum::<f64>() / 1e6;
         Measured {
             value: jain(&shares),
             wire: None,
-            share: limit(&LONG).map(|limit| 100.0 * together / limit),
-            ..cost(&world, &LONG, 1)
+            share: limit(path).map(|limit| 100.0 * together / limit),
+            ..cost(&world, path, 1)
         }
     })
 }
 
+/// Six seconds of waiting.
+const DEEP: Path = Path {
+    queue: 3000,
+    ..LONG
+};
 const SPAN: Duration = Duration::from_secs(180);
 const GAP: Duration = Duration::from_secs(2);
 
@@ -98,11 +103,14 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "1 s, 1 MB/s, 4 flows, one every 2 s",
         ["0.88", "0.99", ""],
-        |effort| fairness(effort, 4),
+        |effort| fairness(effort, &LONG, 4),
     ),
     row(
         "1 s, 1 MB/s, 10 flows, one every 2 s",
         ["0.90", "", ""],
-        |effort| fairness(effort, 10),
+        |effort| fairness(effort, &LONG, 10),
     ),
+    row("the same ten, queue of 3000", ["", "", ""], |effort| {
+        fairness(effort, &DEEP, 10)
+    }),
 ];

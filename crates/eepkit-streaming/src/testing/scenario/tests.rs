@@ -34,7 +34,7 @@ fn the_table_is_as_it_was() {
 fn senders_that_met_in_a_full_queue_empty_it() {
     // With these, all take the full queue for a part of the way at first.
     for seed in [32, 208, 240] {
-        let (_, world) = fairness::shares(10, Duration::from_secs(180), seed);
+        let (_, world) = fairness::shares(&bulk::LONG, 10, Duration::from_secs(180), seed);
         let waits = &world.links[0].waits;
         assert!(
             waits.mean() < Duration::from_millis(150),
