@@ -327,13 +327,19 @@ fn bind_unix(paths: &[PathBuf]) -> Result<Vec<tokio::net::UnixListener>, StartEr
 fn bind_unix_path(path: &Path) -> io::Result<tokio::net::UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use socket2::{Domain, SockAddr, Socket, Type};
+
     if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
         // Nobody listens there any more.
         std::fs::remove_file(path)?;
     }
-    let listener = tokio::net::UnixListener::bind(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Before anybody can connect.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    socket.listen(UNIX_BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    tokio::net::UnixListener::from_std(socket.into())
 }
 
 #[cfg(unix)]
@@ -371,6 +377,10 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// See [`SamBuilder::max_connections`]. Chosen because a socket that waits costs some kilobytes,
 /// and systems allow for about this many files.
 const MAX_CONNECTIONS: usize = 4096;
+
+/// Clients that wait to be taken by a Unix socket; that of the standard library.
+#[cfg(unix)]
+const UNIX_BACKLOG: i32 = 128;
 
 /// How long TLS may take to be agreed on; as long as HELLO may take in Java I2P would be too long
 /// for what needs no human.

@@ -51,6 +51,160 @@ async fn junk_is_answered_or_ended_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_and_destinations_that_are_none_are_told_to_be_so() {
+    let lab = Lab::new().await;
+    let (mut control, destination) = lab.session("there", "STYLE=STREAM").await;
+    let mut keys = control.ask("DEST GENERATE").await;
+    let keys = keys.split_off(keys.find("PRIV=").expect("keys") + 5);
+    let bad = [
+        "!".to_owned(),
+        "AAAA".to_owned(),
+        "A".repeat(515),
+        "A".repeat(517),
+        "=".repeat(600),
+        "~".repeat(884),
+        "\u{fffd}".repeat(600),
+        // Of another alphabet, with something behind it, cut short, and with a bit turned.
+        keys.replace(['-', '~'], "+"),
+        format!("{keys}AAAA"),
+        keys[..keys.len() - 8].to_owned(),
+        keys.replacen('A', "", 1),
+    ];
+    for bad in &bad {
+        let mut client = lab.client("3.3").await;
+        // Twice, because the socket can try again, and the keys of a destination are none of it.
+        for key in [bad, &destination] {
+            assert_eq!(
+                client
+                    .ask(&format!(
+                        "SESSION CREATE STYLE=RAW ID=bad DESTINATION={key}"
+                    ))
+                    .await,
+                "SESSION STATUS RESULT=INVALID_KEY",
+                "{key}"
+            );
+        }
+        if bad.len() < 884 {
+            let reply = client.ask(&format!("NAMING LOOKUP NAME={bad}")).await;
+            assert!(
+                reply.starts_with("NAMING REPLY RESULT=INVALID_KEY NAME=")
+                    || reply.starts_with("NAMING REPLY RESULT=KEY_NOT_FOUND NAME="),
+                "{reply}"
+            );
+            let connect = format!("STREAM CONNECT ID=there DESTINATION={bad}");
+            let reply = client.ask(&connect).await;
+            assert!(
+                reply.starts_with("STREAM STATUS RESULT=INVALID_KEY MESSAGE="),
+                "{reply}"
+            );
+            assert_eq!(client.rest().await, b"");
+        }
+    }
+    drop(control);
+    lab.empties().await;
+    a_session_works(&lab).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_who_want_the_same_at_once_one_gets_it() {
+    let lab = Lab::new().await;
+    let mut first = lab.client("3.1").await;
+    let mut keys = first.ask("DEST GENERATE").await;
+    let keys = keys.split_off(keys.find("PRIV=").expect("keys") + 5);
+    for (what, lost) in [
+        ("ID=same DESTINATION=TRANSIENT".to_owned(), "DUPLICATED_ID"),
+        (format!("ID=@ DESTINATION={keys}"), "DUPLICATED_DEST"),
+    ] {
+        let mut clients = Vec::new();
+        for number in 0..40 {
+            let mut client = lab.client("3.1").await;
+            let what = what.replace('@', &number.to_string());
+            client
+                .say(&format!("SESSION CREATE STYLE=STREAM {what}"))
+                .await;
+            clients.push(client);
+        }
+        let mut won = 0;
+        for client in &mut clients {
+            let reply = client.line().await;
+            if reply.starts_with("SESSION STATUS RESULT=OK ") {
+                won += 1;
+            } else {
+                assert_eq!(reply, format!("SESSION STATUS RESULT={lost}"));
+            }
+        }
+        assert_eq!(won, 1);
+        drop(clients);
+        lab.settles(|stats| stats.connections == 1 && stats.sessions == 0)
+            .await;
+    }
+    drop(first);
+    lab.empties().await;
+    a_session_works(&lab).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_whose_client_has_nothing_more_to_say_ends() {
+    let lab = Lab::new().await;
+    let (peer, destination) = lab.session("peer", "STYLE=STREAM").await;
+    for last in [
+        "",
+        "DEST GENERATE",
+        "SESSION CREATE STYLE=STREAM ID=half DESTINATION=TRANSIENT",
+        "SESSION CREATE STYLE=STREAM ID=half DEST",
+        "STREAM ACCEPT ID=peer",
+        "STREAM FORWARD ID=peer PORT=9",
+        "STREAM CONNECT ID=peer DESTINATION=nobody.i2p",
+        "NAMING LOOKUP NAME=nobody.i2p",
+    ] {
+        for whole in [true, false] {
+            let mut client = lab.client("3.1").await;
+            let end = if whole { "\n" } else { "" };
+            client.write(format!("{last}{end}").as_bytes()).await;
+            tokio::io::AsyncWriteExt::shutdown(&mut client.socket)
+                .await
+                .expect("half closed");
+            // Whatever it says before, it closes, too.
+            client.rest().await;
+        }
+    }
+    lab.settles(|stats| stats.connections == 1 && stats.sessions == 1)
+        .await;
+    // It may be waited for a stream of it, still.
+    let mut accepting = lab.client("3.1").await;
+    assert_eq!(
+        accepting.ask("STREAM ACCEPT ID=peer").await,
+        "STREAM STATUS RESULT=OK"
+    );
+    let mut connecting = lab.client("3.1").await;
+    let connect = format!("STREAM CONNECT ID=peer DESTINATION={destination}");
+    assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+    drop((peer, accepting, connecting));
+    sleep(Duration::from_secs(700)).await;
+    lab.empties().await;
+    a_session_works(&lab).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_sessions_one_after_the_other_leave_nothing_behind() {
+    let lab = Lab::new().await;
+    for number in 0..200 {
+        let (client, _) = lab.session("transient", "STYLE=PRIMARY").await;
+        match number % 3 {
+            0 => drop(client),
+            1 => kill(client),
+            _ => {
+                let mut client = client;
+                client.say("QUIT").await;
+                client.rest().await;
+            }
+        }
+    }
+    lab.empties().await;
+    a_session_works(&lab).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_and_silent_sockets_are_borne_and_ended() {
     let lab = Lab::new().await;
     let mut silent = lab.raw().await;
@@ -161,6 +315,115 @@ async fn clients_killed_at_every_step_leave_nothing_behind() {
     a_session_works(&lab).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn clients_killed_while_bytes_move_leave_nothing_behind() {
+    let lab = Lab::new().await;
+    let (mut peer, destination) = lab.session("peer", "STYLE=DATAGRAM").await;
+    // In the middle of a datagram.
+    let (mut sender, _) = lab.session("sender", "STYLE=DATAGRAM").await;
+    sender
+        .write(format!("DATAGRAM SEND DESTINATION={destination} SIZE=30000\nhalf").as_bytes())
+        .await;
+    sleep(Duration::from_millis(20)).await;
+    kill(sender);
+    assert_eq!(peer.ask("PING").await, "PONG");
+    // On either side of a stream, and of one that is forwarded.
+    let (streams, destination) = lab.session("streams", "STYLE=STREAM").await;
+    for side in 0..2 {
+        let mut accepting = lab.client("3.1").await;
+        accepting.ask("STREAM ACCEPT ID=streams").await;
+        let mut connecting = lab.client("3.1").await;
+        let connect = format!("STREAM CONNECT ID=streams DESTINATION={destination}");
+        assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+        accepting.line().await;
+        let mut ends = [connecting, accepting];
+        for end in &mut ends {
+            end.write(&[7; 10_000]).await;
+        }
+        let [connecting, accepting] = ends;
+        let (killed, mut left) = match side {
+            0 => (connecting, accepting),
+            _ => (accepting, connecting),
+        };
+        kill(killed);
+        left.rest().await;
+    }
+    let server = tokio::net::TcpListener::bind(crate::lab::LOOPBACK)
+        .await
+        .expect("a port");
+    let port = server.local_addr().expect("bound").port();
+    let mut forwarding = lab.client("3.1").await;
+    forwarding
+        .ask(&format!("STREAM FORWARD ID=streams PORT={port}"))
+        .await;
+    let mut connecting = lab.client("3.1").await;
+    let connect = format!("STREAM CONNECT ID=streams DESTINATION={destination}");
+    assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+    let (socket, _) = server.accept().await.expect("a stream");
+    kill(Client { socket });
+    connecting.rest().await;
+    kill(forwarding);
+    drop((peer, streams, connecting));
+    lab.empties().await;
+    a_session_works(&lab).await;
+}
+
+#[tokio::test]
+async fn clients_of_tls_and_unix_sockets_leave_nothing_behind_either() {
+    use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
+
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("they fit");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("sam.sock");
+    let lab = Lab::with(|builder| {
+        let address = crate::lab::LOOPBACK.parse().expect("an address");
+        let builder = builder.listen_tls(address, std::sync::Arc::new(tls));
+        if cfg!(unix) {
+            builder.listen_unix(&path)
+        } else {
+            builder
+        }
+    })
+    .await;
+    for said in [
+        &b""[..],
+        b"HELLO VERSION\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        &[0; 20_000],
+    ] {
+        let socket = tokio::net::TcpStream::connect(lab.bridge.tcp_addrs()[1])
+            .await
+            .expect("it listens");
+        let mut client = Client { socket };
+        client.write(said).await;
+        kill(client);
+    }
+    #[cfg(unix)]
+    for said in [
+        &b""[..],
+        b"HELLO VERSION\n",
+        b"HELLO VERSION\nSESSION CREATE STYLE=STREAM ID=x DESTINATION=TRANSIENT\n",
+        b"\0\n",
+    ] {
+        let mut socket = tokio::net::UnixStream::connect(&path)
+            .await
+            .expect("it listens");
+        tokio::io::AsyncWriteExt::write_all(&mut socket, said)
+            .await
+            .expect("written");
+    }
+    // Two more tasks listen here.
+    lab.settles(|stats| stats.connections == 0 && stats.sessions == 0 && stats.tasks <= 5)
+        .await;
+    let (control, _) = lab.session("works", "STYLE=STREAM").await;
+    drop(control);
+}
+
 /// Ends a socket as the end of a process that has unread data does.
 fn kill(client: Client) {
     socket2::SockRef::from(&client.socket)
@@ -187,6 +450,7 @@ async fn a_client_that_reads_nothing_is_given_up() {
         .await
         .expect("the bridge ends the socket");
     lab.empties().await;
+    a_session_works(&lab).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,5 +470,6 @@ async fn a_flood_of_datagrams_is_dropped_and_counted() {
     }
     lab.settles(|stats| stats.datagrams_dropped >= 400).await;
     drop(control);
+    lab.empties().await;
     a_session_works(&lab).await;
 }

@@ -188,3 +188,42 @@ async fn nobody_there_and_somebody_else_there_are_told_apart() {
     assert_eq!(kind, ErrorKind::Protocol);
     answering.await.expect("no panic");
 }
+
+#[tokio::test]
+async fn a_bridge_runs_on_a_router_that_has_only_sam() {
+    use eepkit_services::sam::SamBridge;
+
+    let lab = Lab::new().await;
+    let upon = SamBridge::builder(router(&lab))
+        .listen(crate::lab::LOOPBACK.parse().expect("an address"))
+        .udp(crate::lab::LOOPBACK.parse().expect("an address"))
+        .start()
+        .await
+        .expect("it starts");
+    let client = async || {
+        let socket = tokio::net::TcpStream::connect(upon.tcp_addrs()[0])
+            .await
+            .expect("it listens");
+        let mut client = crate::lab::Client { socket };
+        let reply = client.ask("HELLO VERSION").await;
+        assert_eq!(reply, "HELLO REPLY RESULT=OK VERSION=3.3");
+        client
+    };
+    let mut control = client().await;
+    let reply = control
+        .ask("SESSION CREATE STYLE=STREAM ID=a DESTINATION=TRANSIENT")
+        .await;
+    assert!(reply.starts_with("SESSION STATUS RESULT=OK "), "{reply}");
+    let destination = control.me().await;
+    let mut accepting = client().await;
+    accepting.ask("STREAM ACCEPT ID=a").await;
+    let mut connecting = client().await;
+    let connect = format!("STREAM CONNECT ID=a DESTINATION={destination}");
+    assert_eq!(connecting.ask(&connect).await, "STREAM STATUS RESULT=OK");
+    accepting.line().await;
+    connecting.write(b"through two").await;
+    assert_eq!(accepting.exactly(11).await, b"through two");
+    drop((control, accepting, connecting));
+    upon.stop().await;
+    lab.settles(|stats| stats.sessions == 0).await;
+}

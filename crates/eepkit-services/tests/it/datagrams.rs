@@ -186,3 +186,57 @@ async fn subsessions_get_the_datagrams_of_their_protocol_and_port() {
     send(format!("3.3 seven {destination} TO_PORT=8"), "to myself").await;
     assert!(receive(&any).await.starts_with(&destination));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_datagrams_arrive_and_longer_ones_are_not_sent() {
+    let lab = Lab::new().await;
+    let (socket, port) = udp().await;
+    for (style, longest) in [
+        ("DATAGRAM", 31_744),
+        ("DATAGRAM2", 31_744),
+        ("DATAGRAM3", 31_744),
+        ("RAW", 32_768),
+    ] {
+        let (mut a, _) = lab.session("a", &format!("STYLE={style}")).await;
+        let rest = format!("STYLE={style} PORT={port}");
+        let (_b, destination) = lab.session("b", &rest).await;
+        let before = lab.bridge.stats().datagrams_dropped;
+        let send = async |count: usize| {
+            let packet = format!("3.0 a {destination}\n{}", "x".repeat(count));
+            socket
+                .send_to(packet.as_bytes(), lab.udp())
+                .await
+                .expect("sent");
+        };
+        send(longest + 1).await;
+        lab.settles(|stats| stats.datagrams_dropped == before + 1)
+            .await;
+        for count in [longest, 1] {
+            send(count).await;
+            let received = receive(&socket).await;
+            let body = match style {
+                "RAW" => &received,
+                _ => received.split_once('\n').expect("a line").1,
+            };
+            assert_eq!(body.len(), count, "{style}");
+        }
+        if matches!(style, "DATAGRAM" | "RAW") {
+            let mut say = format!("{style} SEND DESTINATION={destination} SIZE={longest}\n");
+            say.push_str(&"y".repeat(longest));
+            a.write(say.as_bytes()).await;
+            assert!(receive(&socket).await.ends_with("yyyy"), "{style}");
+            let size = longest + 1;
+            let mut say = format!("{style} SEND DESTINATION={destination} SIZE={size}\n");
+            say.push_str(&"y".repeat(size));
+            a.write(say.as_bytes()).await;
+            assert_eq!(
+                a.line().await,
+                format!(
+                    "{style} STATUS RESULT=I2P_ERROR \
+                     MESSAGE=\"a datagram carries 1 to {longest} bytes, not {size}\""
+                )
+            );
+            assert_eq!(a.ask("PING").await, "PONG");
+        }
+    }
+}

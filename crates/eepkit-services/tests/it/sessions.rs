@@ -262,6 +262,8 @@ async fn a_bridge_speaks_tls() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_bridge_listens_on_a_unix_socket() {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let dir = std::env::temp_dir().join(format!("eepkit-sam-{}", std::process::id()));
@@ -270,6 +272,8 @@ async fn a_bridge_listens_on_a_unix_socket() {
     // One that a crash left over is no hindrance.
     drop(std::os::unix::net::UnixListener::bind(&path));
     let lab = Lab::with(|builder| builder.listen_unix(&path)).await;
+    let mode = std::fs::metadata(&path).expect("it is there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600, "nobody else can connect");
     let mut socket = tokio::net::UnixStream::connect(&path)
         .await
         .expect("it listens");
