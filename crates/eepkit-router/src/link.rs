@@ -8,6 +8,7 @@
 //! (SAM) has links of another [`Layer`]: they carry no messages, but what is in [`streams`].
 //! Nothing above this module knows which router it talks to.
 
+mod address;
 pub mod i2cp;
 pub mod sam;
 pub mod streams;

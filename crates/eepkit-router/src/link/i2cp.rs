@@ -4,7 +4,7 @@
 //! Every session has a connection of its own, because i2pd and emissary take one session per
 //! connection; only subsessions share that of their session. The link shows no paths and gives no credits; see [`super`].
 
-pub(super) mod address;
+mod address;
 mod driver;
 mod ports;
 mod reports;
@@ -46,7 +46,7 @@ use ports::Port;
 use subsession::Subsessions;
 use transport::Transport;
 
-pub use address::AddressError;
+pub use super::address::AddressError;
 #[cfg(feature = "tls")]
 pub use tls::{CertificateError, Trust};
 

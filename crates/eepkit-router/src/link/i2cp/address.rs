@@ -1,11 +1,9 @@
 //! Addresses of routers as people write them.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    str::FromStr,
-};
+use std::str::FromStr;
 
-use super::I2cpRouter;
+use super::{AddressError, I2cpRouter};
+use crate::link::address::{Parts, Scheme};
 
 impl FromStr for I2cpRouter {
     type Err = AddressError;
@@ -21,132 +19,35 @@ impl FromStr for I2cpRouter {
     /// tells others about it. In the first two, `USER:PASSWORD@` may stand before it. PORT is 7654
     /// where it is left out.
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
-        if let Some(path) = text.strip_prefix("i2cp+unix:") {
-            return unix(path);
+        let socket = match SCHEME.parse(text)? {
+            #[cfg(unix)]
+            Parts::Unix(path) => return Ok(Self::unix(path)),
+            Parts::Socket(socket) => socket,
+        };
+        if !socket.query.is_empty() {
+            return Err(AddressError::Form);
         }
-        let (secure, rest) = match (text.strip_prefix("i2cp://"), text.strip_prefix("i2cps://")) {
-            (Some(rest), _) => (false, rest),
-            (_, Some(rest)) => (true, rest),
-            _ => return Err(AddressError::Form),
+        #[cfg(feature = "tls")]
+        let router = match socket.trust {
+            Some(trust) => Self::tls(socket.at, trust),
+            None => Self::tcp(socket.at),
         };
-        let (rest, query) = rest
-            .split_once('?')
-            .map_or((rest, None), |(a, b)| (a, Some(b)));
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (login, place) = match rest.rsplit_once('@') {
-            Some((login, place)) => (
-                Some(login.split_once(':').ok_or(AddressError::Form)?),
-                place,
-            ),
-            None => (None, rest),
-        };
-        let at = socket_address(place, DEFAULT_PORT)?;
-        let router = match (secure, query) {
-            (true, query) => tls(at, query)?,
-            (false, None) => Self::tcp(at),
-            (false, Some(_)) => return Err(AddressError::Form),
-        };
-        Ok(match login {
+        #[cfg(not(feature = "tls"))]
+        let router = Self::tcp(socket.at);
+        Ok(match socket.login {
             Some((user, password)) => router.login(user, password),
             None => router,
         })
     }
 }
 
-/// Reads `HOST:PORT` or `HOST`, which has the default port then.
-pub(in crate::link) fn socket_address(
-    place: &str,
-    default_port: u16,
-) -> Result<SocketAddr, AddressError> {
-    if let Ok(at) = place.parse() {
-        return Ok(at);
-    }
-    if let Ok(ip) = place.trim_start_matches('[').trim_end_matches(']').parse() {
-        return Ok(SocketAddr::new(ip, default_port));
-    }
-    let (host, port) = place.rsplit_once(':').unwrap_or((place, ""));
-    let port = match port {
-        "" => default_port,
-        port => port.parse().map_err(|_| AddressError::Port(shown(port)))?,
-    };
-    if host.eq_ignore_ascii_case("localhost") {
-        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-    }
-    Err(if host.is_empty() {
-        AddressError::Form
-    } else {
-        AddressError::Host(shown(host))
-    })
-}
-
-#[cfg(unix)]
-fn unix(path: &str) -> Result<I2cpRouter, AddressError> {
-    if path.is_empty() {
-        Err(AddressError::Form)
-    } else {
-        Ok(I2cpRouter::unix(path))
-    }
-}
-
-#[cfg(not(unix))]
-fn unix(_: &str) -> Result<I2cpRouter, AddressError> {
-    Err(AddressError::Unsupported("Unix sockets"))
-}
-
-#[cfg(feature = "tls")]
-fn tls(at: SocketAddr, query: Option<&str>) -> Result<I2cpRouter, AddressError> {
-    use super::Trust;
-    let trust = match query.map(|query| query.strip_prefix("certificate=")) {
-        None => Trust::OnLoopback,
-        Some(Some(file)) if !file.is_empty() => Trust::from_file(file)?,
-        Some(_) => return Err(AddressError::Form),
-    };
-    Ok(I2cpRouter::tls(at, trust))
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls(_: SocketAddr, _: Option<&str>) -> Result<I2cpRouter, AddressError> {
-    Err(AddressError::Unsupported("TLS"))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARS).collect()
-}
-
-/// Why a text is not the address of a router. Passwords are not repeated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// It has another form.
-    #[error(
-        "an address is i2cp://HOST:PORT, i2cps://HOST:PORT, i2cp+unix:PATH, sam://HOST:PORT or \
-         sam+tls://HOST:PORT"
-    )]
-    Form,
-    /// The host is a name.
-    #[error(
-        "{0:?} is not an IP address: names are not looked up, because that tells others; use the \
-         number, or localhost"
-    )]
-    Host(String),
-    /// The port is no number.
-    #[error("{0:?} is not a port: it is a number from 0 to 65535")]
-    Port(String),
-    /// The certificate cannot be read.
-    #[cfg(feature = "tls")]
-    #[error(transparent)]
-    Certificate(#[from] super::CertificateError),
-    /// This build or system cannot do it.
-    #[error("this build has no support for {0}")]
-    Unsupported(&'static str),
-}
-
-/// Where routers listen for I2CP by default (I2CP overview).
-const DEFAULT_PORT: u16 = 7654;
-
-/// Chosen so that a message fits a line.
-const SHOWN_CHARS: usize = 60;
+/// The port is that where routers listen for I2CP by default (I2CP overview).
+const SCHEME: Scheme = Scheme {
+    plain: "i2cp://",
+    secure: "i2cps://",
+    unix: "i2cp+unix:",
+    default_port: 7654,
+};
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, str::FromStr};
 
 use super::SamRouter;
-use crate::link::i2cp::{AddressError, address::socket_address};
+use crate::link::address::{self, AddressError, Parts, Scheme};
 
 impl FromStr for SamRouter {
     type Err = AddressError;
@@ -19,85 +19,41 @@ impl FromStr for SamRouter {
     /// tells others about it. In the first two, `USER:PASSWORD@` may stand before it. PORT is 7656
     /// where it is left out. `?udp=PORT` is the UDP port of the bridge, 7655 where it is left out.
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
-        if let Some(path) = text.strip_prefix("sam+unix:") {
-            return unix(path);
-        }
-        let (secure, rest) = match (text.strip_prefix("sam://"), text.strip_prefix("sam+tls://")) {
-            (Some(rest), _) => (false, rest),
-            (_, Some(rest)) => (true, rest),
-            _ => return Err(AddressError::Form),
+        let socket = match SCHEME.parse(text)? {
+            #[cfg(unix)]
+            Parts::Unix(path) => return Ok(Self::unix(path)),
+            Parts::Socket(socket) => socket,
         };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (login, place) = match rest.rsplit_once('@') {
-            Some((login, place)) => (
-                Some(login.split_once(':').ok_or(AddressError::Form)?),
-                place,
-            ),
-            None => (None, rest),
+        #[cfg(feature = "tls")]
+        let mut router = match socket.trust {
+            Some(trust) => Self::tls(socket.at, trust),
+            None => Self::tcp(socket.at),
         };
-        let at = socket_address(place, DEFAULT_PORT)?;
-        let mut certificate = None;
-        let mut udp = None;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("certificate", file)) if secure && !file.is_empty() => {
-                    certificate = Some(file);
-                }
-                Some(("udp", port)) => {
-                    let port: u16 = port
-                        .parse()
-                        .map_err(|_| AddressError::Port(port.chars().take(20).collect()))?;
-                    udp = Some(port);
+        #[cfg(not(feature = "tls"))]
+        let mut router = Self::tcp(socket.at);
+        for (key, value) in socket.query {
+            match key {
+                "udp" => {
+                    let port = address::port(value)?;
+                    router = router.udp(SocketAddr::new(socket.at.ip(), port));
                 }
                 _ => return Err(AddressError::Form),
             }
         }
-        let mut router = match secure {
-            true => tls(at, certificate)?,
-            false => Self::tcp(at),
-        };
-        if let Some(port) = udp {
-            router = router.udp(SocketAddr::new(at.ip(), port));
-        }
-        Ok(match login {
+        Ok(match socket.login {
             Some((user, password)) => router.login(user, password),
             None => router,
         })
     }
 }
 
-#[cfg(unix)]
-fn unix(path: &str) -> Result<SamRouter, AddressError> {
-    match path {
-        "" => Err(AddressError::Form),
-        path => Ok(SamRouter::unix(path)),
-    }
-}
-
-#[cfg(not(unix))]
-fn unix(_: &str) -> Result<SamRouter, AddressError> {
-    Err(AddressError::Unsupported("Unix sockets"))
-}
-
-#[cfg(feature = "tls")]
-fn tls(at: SocketAddr, certificate: Option<&str>) -> Result<SamRouter, AddressError> {
-    use crate::link::i2cp::Trust;
-    let trust = match certificate {
-        None => Trust::OnLoopback,
-        Some(file) => Trust::from_file(file)?,
-    };
-    Ok(SamRouter::tls(at, trust))
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls(_: SocketAddr, _: Option<&str>) -> Result<SamRouter, AddressError> {
-    Err(AddressError::Unsupported("TLS"))
-}
-
-/// Where bridges listen by default (SAM V3, "Version 3 Definitions").
-const DEFAULT_PORT: u16 = 7656;
+/// The port is that where bridges listen by default (SAM V3, "Version 3 Definitions").
+const SCHEME: Scheme = Scheme {
+    plain: "sam://",
+    secure: "sam+tls://",
+    unix: "sam+unix:",
+    default_port: 7656,
+};
 
 #[cfg(test)]
 mod tests {
