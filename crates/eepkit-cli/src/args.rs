@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and the help that teaches it.
 
+mod import;
 mod session;
 mod values;
 
@@ -8,8 +9,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
+    import::{ImportArgs, ImportCommand, ImportSamArgs},
     session::{RouterArgs, SessionArgs},
-    values::{DatagramFormat, InOut, KeyValue, RouterChoice, Span},
+    values::{DatagramFormat, InOut, KeyValue, Place, RouterChoice, Span},
 };
 use crate::exit;
 
@@ -90,6 +92,7 @@ pub(crate) enum Command {
     Lookup(LookupArgs),
     Sam(SamArgs),
     Run(RunArgs),
+    Import(ImportArgs),
     Keys(KeysArgs),
     /// Print a completion script for a shell
     #[command(
@@ -211,11 +214,11 @@ pub(crate) struct SamArgs {
     /// Listen here instead of 127.0.0.1:7656 and [::1]:7656; may be given several times
     ///
     /// Nothing is encrypted there, and whoever can connect can use the router.
-    #[arg(short = 'l', long, value_name = "IP:PORT")]
+    #[arg(short = 'l', long, value_name = "IP:PORT", value_parser = values::place)]
     pub(crate) listen: Vec<SocketAddr>,
 
     /// Listen here with TLS; may be given several times
-    #[arg(long, value_name = "IP:PORT", requires = "tls_certificate")]
+    #[arg(long, value_name = "IP:PORT", value_parser = values::place, requires = "tls_certificate")]
     pub(crate) listen_tls: Vec<SocketAddr>,
 
     /// Certificates for --listen-tls, as PEM
@@ -231,7 +234,7 @@ pub(crate) struct SamArgs {
     pub(crate) unix: Vec<PathBuf>,
 
     /// Take datagrams here instead of 127.0.0.1:7655; may be given several times
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "no_udp")]
+    #[arg(long, value_name = "IP:PORT", value_parser = values::place, conflicts_with = "no_udp")]
     pub(crate) udp: Vec<SocketAddr>,
 
     /// Take no datagrams by UDP

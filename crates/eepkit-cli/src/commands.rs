@@ -5,6 +5,7 @@ mod datagrams;
 mod demo;
 mod describe;
 mod devnet;
+mod import;
 mod keys;
 mod listen;
 mod lookup;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::Connect(args) => block_on(connect::run(args, ui)),
         Command::Ping(args) => block_on(ping::run(args, ui)),
         Command::Lookup(args) => block_on(lookup::run(args, ui)),
+        Command::Import(args) => import::run(args.command, ui),
         Command::Keys(args) => keys::run(args.command, ui),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(directory.as_deref()),

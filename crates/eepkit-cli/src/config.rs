@@ -12,7 +12,7 @@ use eepkit::SignatureType;
 
 use self::reader::Section;
 pub(crate) use self::{keys::documented, reader::ConfigError};
-use crate::args::{KeyValue, RouterChoice, Span};
+use crate::args::{KeyValue, Place, RouterChoice, Span};
 
 /// What the file says, with the defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Config {
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         let file = reader::File::parse(text)?;
-        file.check_sections(&keys::SECTIONS)?;
+        file.check_sections(&keys::SECTIONS, keys::section_of)?;
         let mut config = Self::new();
         for section in file.sections("router", keys::ROUTER)? {
             config.router = router(&section)?;
@@ -109,9 +109,13 @@ fn router(section: &Section<'_>) -> Result<RouterConfig, ConfigError> {
 
 /// The bridge of a section; none where it is switched off.
 fn sam(section: &Section<'_>) -> Result<Option<SamConfig>, ConfigError> {
-    let listen_tls: Vec<SocketAddr> = section.list("listen_tls")?.unwrap_or_default();
+    let places = |key| -> Result<Option<Vec<SocketAddr>>, ConfigError> {
+        let places: Option<Vec<Place>> = section.list(key)?;
+        Ok(places.map(|places| places.into_iter().map(|place| place.0).collect()))
+    };
+    let listen_tls = places("listen_tls")?.unwrap_or_default();
     let listen_unix: Vec<PathBuf> = section.list("listen_unix")?.unwrap_or_default();
-    let listen: Option<Vec<SocketAddr>> = section.list("listen")?;
+    let listen = places("listen")?;
     let tls = match (section.text("tls_certificate")?, section.text("tls_key")?) {
         (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
         (None, None) if listen_tls.is_empty() => None,
@@ -135,7 +139,7 @@ fn sam(section: &Section<'_>) -> Result<Option<SamConfig>, ConfigError> {
         listen,
         listen_tls,
         listen_unix,
-        udp: section.list("udp")?,
+        udp: places("udp")?,
         tls,
         trust: section.text("trust")?.map(PathBuf::from),
         users: section.text("users")?.map(PathBuf::from),

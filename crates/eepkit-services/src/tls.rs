@@ -6,12 +6,14 @@ use std::{
 };
 
 use tokio_rustls::rustls::{
-    self, ClientConfig, RootCertStore, ServerConfig,
+    self, RootCertStore,
     pki_types::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject as _},
     },
 };
+
+pub use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 /// What a service shows its clients: a chain of certificates and the private key of the first, both
 /// as PEM.

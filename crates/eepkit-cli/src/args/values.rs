@@ -1,6 +1,6 @@
 //! Values of arguments: parsed and checked before anything is started.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use eepkit::Format;
@@ -56,6 +56,32 @@ const UNITS: [(&str, u128); 5] = [
     ("h", 3_600_000),
     ("d", 86_400_000),
 ];
+
+/// An IP address and a port to listen on; `localhost` is 127.0.0.1, and no other name is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(pub(crate) SocketAddr);
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numeric = match text.split_once(':') {
+            Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
+                format!("127.0.0.1:{port}")
+            }
+            _ => text.to_owned(),
+        };
+        numeric
+            .parse()
+            .map(Self)
+            .map_err(|_| "expected IP:PORT, such as 127.0.0.1:7656 or [::1]:7656".to_owned())
+    }
+}
+
+/// As [`Place`] reads it.
+pub(super) fn place(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<Place>().map(|place| place.0)
+}
 
 /// A format of datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

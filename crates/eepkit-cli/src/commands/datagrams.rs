@@ -122,7 +122,14 @@ pub(super) async fn connect(
         result = sending => result?,
     }
     // Nothing tells that no more answers come.
-    timeout(args.wait.0, receiving).await.unwrap_or(Ok(()))
+    let result = timeout(args.wait.0, receiving).await.unwrap_or(Ok(()));
+    let undelivered = socket.stats().undelivered;
+    if undelivered > 0 {
+        ui.warn(format_args!(
+            "the router did not pass {undelivered} of the datagrams on"
+        ));
+    }
+    result
 }
 
 /// Prints what arrives, but for what is by somebody else than `peer`.

@@ -1,6 +1,9 @@
 //! `eepkit sam` and `eepkit run`: services for other programs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use eepkit::Router;
 use eepkit_services::{
@@ -15,6 +18,7 @@ use crate::{
     config::{self, Config, RouterConfig, SamConfig},
     exit::Exit,
     failure::Failure,
+    options::cannot_be,
     stop::Stop,
     ui::Ui,
 };
@@ -48,6 +52,11 @@ impl From<&SamBridge> for Bridge {
 }
 
 pub(super) async fn run(args: SamArgs, ui: &Ui) -> Result<(), Failure> {
+    for KeyValue { key, value } in &args.options {
+        if let Some(why) = cannot_be(key, value) {
+            return Err(Failure::usage(format!("--option {key}={value}: {why}")));
+        }
+    }
     let tls = args.tls_certificate.zip(args.tls_key);
     let listen = (!args.listen.is_empty()).then_some(args.listen);
     // Who asks for TLS or a Unix socket only does not want TCP without.
@@ -83,9 +92,6 @@ pub(super) async fn run_file(args: RunArgs, ui: &Ui) -> Result<(), Failure> {
             (config, file.parent().map(Path::to_owned))
         }
     };
-    if args.check {
-        return ui.data("the configuration can be used");
-    }
     let RouterConfig {
         router,
         state_dir,
@@ -115,6 +121,12 @@ pub(super) async fn run_file(args: RunArgs, ui: &Ui) -> Result<(), Failure> {
             ..bridge
         })
         .collect();
+    if args.check {
+        for bridge in &bridges {
+            Files::read(bridge)?;
+        }
+        return ui.data("the configuration can be used");
+    }
     serve(&router, &bridges, args.json, ui).await
 }
 
@@ -202,9 +214,8 @@ pub(super) async fn start(router: Router, config: &SamConfig) -> Result<SamBridg
     if config.listen.is_none() && !(config.listen_tls.is_empty() && config.listen_unix.is_empty()) {
         builder = builder.listen_default();
     }
-    if let Some((certificate, key)) = &config.tls {
-        let tls = tls::server(certificate, key)
-            .map_err(|error| Failure::from_error(Exit::File, "cannot speak TLS", &error))?;
+    let Files { tls, trust, users } = Files::read(config)?;
+    if let Some(tls) = tls {
         for address in &config.listen_tls {
             builder = builder.listen_tls(*address, tls.clone());
         }
@@ -221,12 +232,10 @@ pub(super) async fn start(router: Router, config: &SamConfig) -> Result<SamBridg
             }
         }
     }
-    if let Some(trust) = &config.trust {
-        let tls = tls::client(trust)
-            .map_err(|error| Failure::from_error(Exit::File, "cannot speak TLS", &error))?;
-        builder = builder.forward_tls(tls);
+    if let Some(trust) = trust {
+        builder = builder.forward_tls(trust);
     }
-    builder = builder.users(users(config)?);
+    builder = builder.users(required(users, config)?);
     for KeyValue { key, value } in &config.options {
         builder = builder.default_option(key, value);
     }
@@ -265,14 +274,26 @@ fn configure(mut builder: SamBuilder, config: &SamConfig) -> SamBuilder {
     })
 }
 
-fn users(config: &SamConfig) -> Result<Users, Failure> {
-    let mut users = match &config.users {
-        None => Users::new(),
-        Some(file) => Users::load(file)
-            .map_err(|error| Failure::from_error(Exit::File, "cannot use users", &error))?,
-    };
-    if config.require_password && !users.is_required() {
-        if users.is_empty() {
+/// What the files hold that a bridge is given.
+struct Files {
+    tls: Option<Arc<tls::ServerConfig>>,
+    trust: Option<Arc<tls::ClientConfig>>,
+    users: Users,
+}
+
+impl Files {
+    fn read(config: &SamConfig) -> Result<Self, Failure> {
+        let cannot =
+            |error: &tls::TlsError| Failure::from_error(Exit::File, "cannot speak TLS", error);
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|(certificate, key)| tls::server(certificate, key));
+        let trust = config.trust.as_deref().map(tls::client);
+        let users = match &config.users {
+            None => Users::new(),
+            Some(file) => Users::load(file)
+                .map_err(|error| Failure::from_error(Exit::File, "cannot use users", &error))?,
+        };
+        if config.require_password && users.is_empty() {
             return Err(Failure::new(
                 Exit::Usage,
                 "a password is required, and there are no users",
@@ -281,6 +302,17 @@ fn users(config: &SamConfig) -> Result<Users, Failure> {
                 "start without that once, and say AUTH ADD USER=... PASSWORD=... to the bridge",
             ));
         }
+        Ok(Self {
+            tls: tls.transpose().map_err(|error| cannot(&error))?,
+            trust: trust.transpose().map_err(|error| cannot(&error))?,
+            users,
+        })
+    }
+}
+
+/// The users, asked for their password if the configuration says so.
+fn required(mut users: Users, config: &SamConfig) -> Result<Users, Failure> {
+    if config.require_password && !users.is_required() {
         users
             .set_required(true)
             .map_err(|error| Failure::from_error(Exit::File, "cannot use users", &error))?;

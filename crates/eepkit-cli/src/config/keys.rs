@@ -47,7 +47,7 @@ pub(super) const ROUTER: &[Key] = &[
         "router",
         "\"embedded\"",
         "\"embedded\" for a router in this process, which joins the live network, or\n\
-         \"i2cp://HOST:PORT\" for one that runs.",
+         \"i2cp://HOST:PORT\" for one that runs, or \"sam://HOST:PORT\" for one that has only SAM.",
     ),
     without_default(
         "state_dir",
@@ -172,6 +172,13 @@ pub(super) const SAM: &[Key] = &[
         "I2CP and streaming options of all sessions, whatever their clients set.",
     ),
 ];
+
+/// The section that has this key.
+pub(super) fn section_of(key: &str) -> Option<&'static str> {
+    let has = |keys: &[Key]| keys.iter().any(|known| known.name == key);
+    let (section, ..) = SECTION_DOCS.iter().find(|(_, _, keys)| has(keys))?;
+    Some(section)
+}
 
 /// A file with every key, commented out where it is as if it were not there.
 pub(crate) fn documented() -> String {

@@ -8,7 +8,7 @@ use toml::{
 };
 
 use super::keys::Key;
-use crate::args::KeyValue;
+use crate::{args::KeyValue, options::cannot_be};
 
 /// A file that is TOML.
 pub(super) struct File<'a> {
@@ -57,10 +57,21 @@ impl<'a> File<'a> {
     }
 
     /// Refuses sections that nobody reads.
-    pub(super) fn check_sections(&self, known: &[&str]) -> Result<(), ConfigError> {
-        for key in self.table.keys() {
+    pub(super) fn check_sections(
+        &self,
+        known: &[&str],
+        section_of: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<(), ConfigError> {
+        for (key, value) in &self.table {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
+                if let Some(section) = section_of(name)
+                    && !value.get_ref().is_table()
+                {
+                    let why = format!("{name} stands in no section");
+                    return Err(wrong(self.text, key.span().start, why)
+                        .with_hint(format!("write it below [{section}]")));
+                }
                 let error = wrong(
                     self.text,
                     key.span().start,
@@ -199,6 +210,9 @@ impl Section<'_> {
                 }
                 _ => return Err(self.mistaken(&name, value, "a text, a number or a flag")),
             };
+            if let Some(why) = cannot_be(&name, &text) {
+                return Err(wrong(self.text, value.span().start, why));
+            }
             options.push(KeyValue {
                 key: name,
                 value: text,

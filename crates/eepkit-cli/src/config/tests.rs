@@ -53,6 +53,15 @@ fn there_may_be_several_bridges_or_none() {
 }
 
 #[test]
+fn localhost_is_a_place_to_listen() {
+    let config = Config::parse("[sam]\nlisten = \"localhost:7656\"\nudp = \"[::1]:7655\"\n");
+    let sam = &config.expect("valid").sam[0];
+    assert_eq!(sam.listen, Some(vec![([127, 0, 0, 1], 7656).into()]));
+    let v6 = std::net::Ipv6Addr::LOCALHOST;
+    assert_eq!(sam.udp, Some(vec![(v6, 7655).into()]));
+}
+
+#[test]
 fn options_may_be_quoted_or_not() {
     let quoted = Config::parse("[sam.options]\n\"inbound.length\" = 2\n\"x.y\" = true\n");
     let dotted = Config::parse("[sam]\noptions.inbound.length = 2\noptions.x.y = \"true\"\n");
@@ -96,8 +105,8 @@ fn what_is_wrong_is_told_with_its_line() {
             "line 2: max_sessions takes a whole number, 1 or more",
         ),
         (
-            "[sam]\nlisten = [\n  \"localhost:7656\",\n]\n",
-            "line 3: listen cannot be \"localhost:7656\": invalid socket address syntax",
+            "[sam]\nlisten = [\n  \"sam.example:7656\",\n]\n",
+            "line 3: listen cannot be \"sam.example:7656\": expected IP:PORT, such as 127.0.0.1:7656 or [::1]:7656",
         ),
         (
             "[sam]\nlisten = 7656\n",
@@ -112,6 +121,18 @@ fn what_is_wrong_is_told_with_its_line() {
             "line 2: router cannot be \"i2pd\": expected `embedded`, `i2cp://HOST:PORT` or `sam://HOST:PORT`",
         ),
         ("sam = 3\n", "line 1: sam is a section: write [sam]"),
+        (
+            "# x\nlisten = \"127.0.0.1:1\"\n",
+            "line 2: listen stands in no section; write it below [sam]",
+        ),
+        (
+            "[sam]\noptions = { \"inbound.length\" = 99 }\n",
+            "line 2: option inbound.length cannot be \"99\": allowed is 0 to 7",
+        ),
+        (
+            "[sam.overrides]\n\n\"i2p.streaming.maxResends\" = \"many\"\n",
+            "line 3: i2p.streaming.maxResends: `many` is not a whole number",
+        ),
         (
             "[sam]\noptions = 3\n",
             "line 2: options takes a table: { \"inbound.length\" = 2 }",

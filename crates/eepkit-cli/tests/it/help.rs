@@ -24,10 +24,11 @@ fn long_help_explains_first_steps_and_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     for command in [
-        "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "keys",
+        "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "import", "keys",
     ] {
         assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
+    assert_snapshot!("help_import_sam", help(&["import", "sam", "--help"]));
     for command in ["new", "transient", "show"] {
         assert_snapshot!(
             format!("help_keys_{command}"),
@@ -51,7 +52,7 @@ fn completions_and_manual_pages_are_made() {
 #[test]
 fn no_line_of_help_is_wider_than_a_terminal() {
     for command in [
-        "demo", "devnet", "listen", "connect", "ping", "lookup", "keys",
+        "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "import", "keys",
     ] {
         for line in help(&[command, "--help"]).lines() {
             assert!(line.chars().count() <= 100, "{command}: {line}");

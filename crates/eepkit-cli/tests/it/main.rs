@@ -1,6 +1,7 @@
 //! Runs the program as its users do.
 
 mod help;
+mod import;
 mod keys;
 #[cfg(unix)]
 mod network;

@@ -124,3 +124,42 @@ fn a_missing_router_is_explained_within_seconds() {
         });
     }
 }
+
+#[test]
+fn a_bridge_is_told_before_it_runs_what_it_cannot_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let config = "[sam]\nlisten = []\nlisten_tls = \"127.0.0.1:0\"\ntls_certificate = \"x.crt\"\n\
+                  tls_key = \"x.key\"\n";
+    std::fs::write(path.join("tls.toml"), config).expect("written");
+    let config = "[sam]\nusers = \"none.json\"\nrequire_password = true\n";
+    std::fs::write(path.join("users.toml"), config).expect("written");
+    for (arguments, code, said) in [
+        (
+            &["sam", "-l", "7656"][..],
+            2,
+            "expected IP:PORT, such as 127.0.0.1:7656 or [::1]:7656",
+        ),
+        (
+            &["sam", "-o", "inbound.length=99"],
+            2,
+            "error: --option inbound.length=99: option inbound.length cannot be",
+        ),
+        (
+            &["run", "--check", "--config", "tls.toml"],
+            7,
+            "x.crt: I/O error: No such file",
+        ),
+        (
+            &["run", "--check", "--config", "users.toml"],
+            2,
+            "hint: start without that once, and say AUTH ADD USER=... PASSWORD=... to the bridge",
+        ),
+    ] {
+        let output = run_in(path, arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+    assert!(!path.join("none.json").exists(), "a check changes nothing");
+}
