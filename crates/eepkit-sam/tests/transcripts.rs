@@ -13,6 +13,8 @@
 //! A. join text  the socket joins the stream, with this as its beginning
 //! A. close      the bridge closes the socket
 //! A- eof        the client closes the socket
+//! A~ seen       from now on it is seen when the client reads
+//! A~ read       the client has read everything
 //! U> text       a packet comes to the UDP port
 //! U? text       it is sent to the router so
 //! U! text       it cannot be sent, for this reason
@@ -180,6 +182,14 @@ impl Stage {
         if sign == "-" {
             let connection = self.sockets.get_mut(&name).ok_or("no such socket")?;
             connection.handle_end(&mut self.directory);
+            return self.collect(name);
+        }
+        if sign == "~" {
+            let connection = self.sockets.get_mut(&name).ok_or("no such socket")?;
+            match text {
+                "seen" => connection.watch_reading(),
+                _ => connection.handle_read(self.now),
+            }
             return self.collect(name);
         }
         if !self.sockets.contains_key(&name) {

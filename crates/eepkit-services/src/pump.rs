@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use eepkit::{PeerKind, Stream};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    time::{Instant, sleep, sleep_until},
+    time::sleep,
 };
 
 /// How many bytes went each way.
@@ -23,7 +23,7 @@ pub(crate) struct Moved {
 /// Moves bytes until both sides have closed, one of them fails, or one has closed and the other
 /// says nothing for [`HALF_CLOSED`].
 ///
-/// `early` goes to the peer first, and nothing goes to the client before `data_after`. What one side
+/// `early` goes to the peer first, and nothing goes to the client before `gate` is done. What one side
 /// closes is closed towards the other, whose bytes still come through. A socket that breaks resets
 /// the stream, so that the peer does not take half of something for the whole.
 ///
@@ -31,7 +31,12 @@ pub(crate) struct Moved {
 /// had not sent yet. So it is told only once nothing came from it for [`QUIET`].
 ///
 /// Dropping the future closes both.
-pub(crate) async fn join<S>(socket: S, stream: Stream, early: Bytes, data_after: Instant) -> Moved
+pub(crate) async fn join<S>(
+    socket: S,
+    stream: Stream,
+    early: Bytes,
+    gate: impl Future<Output = ()>,
+) -> Moved
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
@@ -52,7 +57,8 @@ where
                 stream_write.flush().await?;
                 to_peer.fetch_add(early.len() as u64, Ordering::Relaxed);
             }
-            copy(&mut socket_read, &mut stream_write, &to_peer).await?;
+            let open = std::future::ready(());
+            copy(&mut socket_read, &mut stream_write, &to_peer, open).await?;
             if cuts_answers_off {
                 until_quiet(&to_client).await;
             }
@@ -67,9 +73,8 @@ where
         result.is_ok()
     };
     let incoming = async {
-        sleep_until(data_after).await;
         let result: Result<(), End> = async {
-            copy(&mut stream_read, &mut socket_write, &to_client).await?;
+            copy(&mut stream_read, &mut socket_write, &to_client, gate).await?;
             socket_write.shutdown().await?;
             Ok(())
         }
@@ -109,13 +114,20 @@ impl From<io::Error> for End {
     }
 }
 
-/// Copies until the reader ends.
-async fn copy<R, W>(reader: &mut R, writer: &mut W, moved: &AtomicU64) -> Result<(), End>
+/// Copies until the reader ends; writes nothing before `gate` is done.
+async fn copy<R, W>(
+    reader: &mut R,
+    writer: &mut W,
+    moved: &AtomicU64,
+    gate: impl Future<Output = ()>,
+) -> Result<(), End>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let mut buffer = BytesMut::new();
+    let mut gate = std::pin::pin!(gate);
+    let mut is_open = false;
     // Nothing was written that could wait for company.
     let mut flushed = true;
     loop {
@@ -135,6 +147,11 @@ where
         let count = count.map_err(End::Read)?;
         if count == 0 {
             return Ok(());
+        }
+        if !is_open {
+            // Only now, when most likely nothing has to wait any more.
+            gate.as_mut().await;
+            is_open = true;
         }
         writer.write_all(&buffer).await?;
         flushed = false;
@@ -183,6 +200,8 @@ const QUIET: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

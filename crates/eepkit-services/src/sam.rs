@@ -16,6 +16,7 @@ mod builder;
 mod connection;
 mod lookups;
 mod options;
+mod reading;
 mod sessions;
 mod shared;
 mod socket;

@@ -26,7 +26,12 @@ pub struct Config {
     pub ping_after: Option<Duration>,
     /// Pause between a line and what must not be read together with it: 20 ms by default. There
     /// are clients that read a line with a single read and lose what follows it.
+    ///
+    /// It is for clients of which nobody tells when they read; see [`Config::patience`].
     pub gap: Duration,
+    /// How long such a pause may be where the driver sees when the client has read the line, which
+    /// ends it ([`Connection::handle_read`](super::Connection::handle_read)); 500 ms by default.
+    pub patience: Duration,
     /// Whether streams and datagrams may be forwarded to any numeric address. Not by default: to
     /// the client's own and to loopback addresses only, because whoever reaches the bridge could
     /// have it connect to anywhere else.
@@ -53,6 +58,7 @@ impl Default for Config {
             command_timeout: None,
             ping_after: None,
             gap: Duration::from_millis(20),
+            patience: Duration::from_millis(500),
             forward_anywhere: false,
             auth_commands: true,
             udp: None,
@@ -60,5 +66,13 @@ impl Default for Config {
             max_subsessions: 64,
             max_accepts: 1024,
         }
+    }
+}
+
+impl Config {
+    /// How long what must not be read together with a line waits at most; `seen` says whether the
+    /// driver sees when the client reads.
+    pub fn pause(&self, seen: bool) -> Duration {
+        if seen { self.patience } else { self.gap }
     }
 }

@@ -43,6 +43,8 @@ pub struct Connection {
     errors: usize,
     /// When the last line went out.
     pub(super) sent_at: Instant,
+    /// Whether the driver sees when the client has read what it was sent.
+    is_seen: bool,
 }
 
 /// What a connection is at.
@@ -119,7 +121,14 @@ impl Connection {
             ping: Ping::Off,
             errors: 0,
             sent_at: now,
+            is_seen: false,
         }
+    }
+
+    /// Says that the driver sees when the client has read what it was sent, and tells it with
+    /// [`Connection::handle_read`].
+    pub fn watch_reading(&mut self) {
+        self.is_seen = true;
     }
 
     /// Takes what the client sent.
@@ -195,6 +204,13 @@ impl Connection {
         self.work(now, directory);
     }
 
+    /// The client has read everything that it was sent.
+    pub fn handle_read(&mut self, now: Instant) {
+        if self.waits_for_reading() {
+            self.tell_peer(now);
+        }
+    }
+
     /// The socket is gone, or the driver gives it up: what belonged to it ends.
     pub fn handle_end(&mut self, directory: &mut Directory) {
         self.release(directory);
@@ -223,6 +239,11 @@ impl Connection {
     /// Whether more bytes of the client should be read now.
     pub fn wants_bytes(&self) -> bool {
         self.lines.len() < READ_AHEAD
+    }
+
+    /// Whether [`Connection::handle_read`] is wanted: only then something waits for it.
+    pub fn waits_for_reading(&self) -> bool {
+        self.is_seen && matches!(self.phase, Phase::Accepted { .. })
     }
 
     /// Whether the connection is over for the machine.
@@ -349,6 +370,11 @@ impl Connection {
     pub(super) fn send(&mut self, now: Instant, bytes: Vec<u8>) {
         self.sent_at = now;
         self.outputs.push_back(Output::Send(Bytes::from(bytes)));
+    }
+
+    /// How long what must not be read together with a line waits at most.
+    pub(super) fn pause(&self) -> Duration {
+        self.config.pause(self.is_seen)
     }
 
     pub(super) fn send_line(&mut self, now: Instant, line: LineBuilder) {

@@ -30,7 +30,8 @@ pub enum Output {
     Join {
         /// What the client sent already: the beginning of what goes to the peer.
         early: Bytes,
-        /// Nothing of the peer may be written to the socket before.
+        /// Nothing of the peer may be written to the socket before, or else before the client has
+        /// read every line, where the driver sees that.
         data_after: Instant,
     },
     /// Close the socket once everything before this is written.

@@ -67,7 +67,7 @@ impl Connection {
             Ok(()) if silent => self.join(now),
             Ok(()) => {
                 self.stream_ok(now);
-                self.join(now + self.config.gap);
+                self.join(now + self.pause());
             }
             Err(failure) => {
                 if !silent {
@@ -95,7 +95,7 @@ impl Connection {
             Ok(_) if silent => self.join(now),
             Ok(peer) => {
                 // The line that accepting began must not be read together with this one.
-                let at = self.sent_at + self.config.gap;
+                let at = self.sent_at + self.pause();
                 self.phase = Phase::Accepted {
                     peer: peer.destination,
                     ports: (peer.from_port, peer.to_port),
@@ -123,7 +123,7 @@ impl Connection {
         };
         let line = peer_line(self.spoken(), peer, ports);
         self.send(now, line.into_bytes());
-        self.join(now + self.config.gap);
+        self.join(now + self.pause());
     }
 
     pub(super) fn forwarding(

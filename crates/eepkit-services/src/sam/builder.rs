@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::{
     SamBridge, StartError, connection,
+    reading::Ends,
     shared::{Settings, Shared},
     socket,
     udp::{self, UdpSockets},
@@ -280,14 +281,16 @@ async fn listen_tcp(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsA
             continue;
         }
         let client = Some(socket::client_ip(client.ip()));
+        // What a program reads of TLS is not what it reads of its socket.
+        let ends = Ends::of(&socket).filter(|_| tls.is_none());
         let tls = tls.clone();
         let bridge = shared.clone();
         shared.tasks.spawn(async move {
             match tls {
-                None => connection::serve(bridge, socket, client).await,
+                None => connection::serve(bridge, socket, client, ends).await,
                 Some(tls) => {
                     if let Some(socket) = handshake(&tls, socket).await {
-                        connection::serve(bridge, socket, client).await;
+                        connection::serve(bridge, socket, client, None).await;
                     }
                 }
             }
@@ -352,7 +355,8 @@ async fn listen_unix(shared: Arc<Shared>, listener: tokio::net::UnixListener) {
         match accepted {
             Ok((socket, _)) => {
                 let bridge = shared.clone();
-                shared.tasks.spawn(connection::serve(bridge, socket, None));
+                let serving = connection::serve(bridge, socket, None, None);
+                shared.tasks.spawn(serving);
             }
             Err(error) => accept_failed(&error).await,
         }

@@ -16,7 +16,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, trace};
 
 use super::{
-    lookups, sessions,
+    lookups,
+    reading::{self, Ends, Gate},
+    sessions,
     shared::{Counted, Shared},
     socket::Socket,
     streams, udp,
@@ -24,7 +26,14 @@ use super::{
 use crate::pump;
 
 /// Serves a client until it or the bridge has enough.
-pub(super) async fn serve<S: Socket>(shared: Arc<Shared>, mut socket: S, client: Option<IpAddr>) {
+///
+/// `ends` are those of its connection, if it can be seen what the client reads.
+pub(super) async fn serve<S: Socket>(
+    shared: Arc<Shared>,
+    mut socket: S,
+    client: Option<IpAddr>,
+    ends: Option<Ends>,
+) {
     let counters = &shared.counters;
     let _counted = Counted::new(&counters.connections);
     let open = counters
@@ -37,15 +46,20 @@ pub(super) async fn serve<S: Socket>(shared: Arc<Shared>, mut socket: S, client:
         let _ = timeout(WRITE_LIMIT, socket.write_all(TOO_MANY)).await;
         return;
     }
-    let machine = Connection::new(
+    let mut machine = Connection::new(
         shared.config.clone(),
         client,
         rand::random(),
         Instant::now().into_std(),
     );
+    if ends.is_some() {
+        machine.watch_reading();
+    }
     let mut driver = Driver {
         shared: shared.clone(),
         machine,
+        ends,
+        sent: 0,
         work: None,
         stream: None,
         token: None,
@@ -62,13 +76,13 @@ pub(super) async fn serve<S: Socket>(shared: Arc<Shared>, mut socket: S, client:
     match end {
         End::Gone => {}
         End::Closed => close(&mut socket).await,
-        End::Join { early, data_after } => {
+        End::Join { early, gate } => {
             let Some(stream) = driver.stream.take() else {
                 return;
             };
             let token = driver.token.take().unwrap_or_default();
             drop(driver);
-            join(&shared, socket, stream, early, data_after, &token).await;
+            join(&shared, socket, stream, early, gate, &token).await;
         }
     }
 }
@@ -79,7 +93,7 @@ pub(super) async fn join<S: Socket>(
     socket: S,
     stream: Stream,
     early: Bytes,
-    data_after: Instant,
+    gate: Gate,
     token: &CancellationToken,
 ) {
     let _counted = Counted::new(&shared.counters.streams);
@@ -89,7 +103,7 @@ pub(super) async fn join<S: Socket>(
         sleep(LAST_WORDS).await;
     };
     tokio::select! {
-        moved = pump::join(socket, stream, early, data_after) => {
+        moved = pump::join(socket, stream, early, gate.pass()) => {
             trace!(?moved, "a stream of a client of SAM ended");
         }
         () = over => {}
@@ -126,6 +140,10 @@ type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 struct Driver {
     shared: Arc<Shared>,
     machine: Connection,
+    /// Where it can be seen what the client reads.
+    ends: Option<Ends>,
+    /// Bytes that the client was sent.
+    sent: u64,
     /// What the machine asked for and waits for. There is one such thing at a time.
     work: Option<Work>,
     stream: Option<Stream>,
@@ -145,7 +163,7 @@ enum End {
     Closed,
     Join {
         early: Bytes,
-        data_after: Instant,
+        gate: Gate,
     },
 }
 
@@ -159,11 +177,16 @@ impl Driver {
                         if !matches!(written, Ok(Ok(()))) || socket.flush().await.is_err() {
                             return End::Gone;
                         }
+                        self.sent += bytes.len() as u64;
                     }
                     Output::Request(request) => self.request(request),
                     Output::Join { early, data_after } => {
-                        let data_after = data_after.into();
-                        return End::Join { early, data_after };
+                        let gate = Gate {
+                            ends: self.ends,
+                            sent: self.sent,
+                            latest: data_after.into(),
+                        };
+                        return End::Join { early, gate };
                     }
                     Output::Close => return End::Closed,
                     other => debug!(?other, "an output that nobody knows"),
@@ -202,6 +225,7 @@ impl Driver {
                     machine.handle_answer(now, &mut directory, answer);
                 }
                 Happened::Nothing => {}
+                Happened::Read => machine.handle_read(now),
                 Happened::Deadline => machine.handle_timeout(now, &mut directory),
             }
         }
@@ -211,6 +235,7 @@ impl Driver {
     async fn wait<S: Socket>(&mut self, socket: &mut S) -> Happened {
         let deadline = self.machine.deadline().map(Instant::from);
         let wants_bytes = self.machine.wants_bytes();
+        let waits_for_reading = self.machine.waits_for_reading();
         // A forwarding socket waits for the end of the session; others wait for it in their work.
         let token = self.token.as_ref().filter(|_| self.forwarding.is_some());
         tokio::select! {
@@ -223,6 +248,7 @@ impl Driver {
                 Some(failure) => Happened::SessionOver(failure),
                 None => Happened::Nothing,
             },
+            () = reading::read(self.ends, self.sent), if waits_for_reading => Happened::Read,
             () = ended(token) => Happened::SessionOver(Failure::error(SESSION_OVER)),
             () = until(deadline) => Happened::Deadline,
         }
@@ -296,6 +322,7 @@ enum Happened {
     Done(Done),
     Datagram(Result<ReceivedDatagram, ReceiveError>),
     SessionOver(Failure),
+    Read,
     Deadline,
     Nothing,
 }

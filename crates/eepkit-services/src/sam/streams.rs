@@ -20,6 +20,7 @@ use tracing::debug;
 
 use super::{
     connection::{self, Done, SESSION_OVER},
+    reading::{Ends, Gate},
     shared::Shared,
     socket::{self, Socket},
 };
@@ -147,13 +148,24 @@ async fn forward_one(
         socket.flush().await?;
         Ok(Forwarded::Tls(Box::new(socket)))
     };
-    let data_after = || Instant::now() + shared.config.gap;
+    let gate = |ends: Option<Ends>| {
+        let pause = match preamble.is_empty() {
+            true => Duration::ZERO,
+            false => shared.config.pause(ends.is_some()),
+        };
+        Gate {
+            ends,
+            sent: preamble.len() as u64,
+            latest: Instant::now() + pause,
+        }
+    };
     match timeout(DIAL_LIMIT, dial).await {
         Ok(Ok(Forwarded::Plain(socket))) => {
-            run(shared, socket, stream, data_after(), session).await;
+            let gate = gate(Ends::of(&socket));
+            run(shared, socket, stream, gate, session).await;
         }
         Ok(Ok(Forwarded::Tls(socket))) => {
-            run(shared, socket, stream, data_after(), session).await;
+            run(shared, socket, stream, gate(None), session).await;
         }
         Ok(Err(error)) => {
             debug!(%error, "cannot forward a stream");
@@ -170,10 +182,10 @@ async fn run<S: Socket>(
     shared: &Shared,
     socket: S,
     stream: Stream,
-    data_after: Instant,
+    gate: Gate,
     session: &CancellationToken,
 ) {
-    connection::join(shared, socket, stream, Bytes::new(), data_after, session).await;
+    connection::join(shared, socket, stream, Bytes::new(), gate, session).await;
 }
 
 enum Forwarded {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use eepkit::sim::SimNet;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -135,6 +137,56 @@ async fn data_of_the_peer_is_never_in_one_piece_with_a_line() {
         pieces[1]
     );
     assert_eq!(pieces[2], "at once");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_client_on_this_machine_gets_each_line_alone_however_late_it_reads() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let mut connecting = lab.client("3.2").await;
+    connecting
+        .write(format!("STREAM CONNECT ID=a DESTINATION={destination}\nat once").as_bytes())
+        .await;
+    sleep(Duration::from_secs(1)).await;
+    let mut accepting = lab.client("3.2").await;
+    accepting.say("STREAM ACCEPT ID=b").await;
+    let mut buffer = [0; 4096];
+    for end in ["RESULT=OK\n", " TO_PORT=0\n", "at once"] {
+        // Ten times the pause for clients of which nobody tells when they read.
+        sleep(Duration::from_millis(200)).await;
+        let count = accepting.socket.read(&mut buffer).await.expect("readable");
+        let piece = String::from_utf8_lossy(&buffer[..count]);
+        assert!(
+            piece.ends_with(end) && piece.matches(end).count() == 1,
+            "{piece}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_client_on_this_machine_that_reads_at_once_waits_for_nothing() {
+    let lab = Lab::over(SimNet::builder().delay(Duration::ZERO), |builder| {
+        // What would show if anything waited for it.
+        let pause = Duration::from_secs(60);
+        builder.configure(|config| (config.gap, config.patience) = (pause, pause))
+    });
+    let lab = lab.await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let began = Instant::now();
+    let (mut connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
+    accepting.write(b"welcome").await;
+    assert_eq!(connecting.exactly(7).await, b"welcome");
+    connecting.write(b"thanks").await;
+    assert_eq!(accepting.exactly(6).await, b"thanks");
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,328 @@
+//! Whether a client has read what it was sent.
+//!
+//! There are clients that read a line with a single read and lose what came with it, so what must
+//! not be read together with a line waits. TCP tells nobody when the program at the other end reads;
+//! where that is on the same machine, Linux tells whoever asks (`sock_diag(7)`), and nothing waits
+//! longer than it must.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    task::yield_now,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// The two ends of a connection within this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    client: SocketAddr,
+    bridge: SocketAddr,
+}
+
+impl Ends {
+    /// Those of a socket; none where nobody can tell what the program at its other end reads.
+    pub(super) fn of(socket: &TcpStream) -> Option<Self> {
+        let (client, bridge) = (socket.peer_addr().ok()?, socket.local_addr().ok()?);
+        let ends = Self {
+            client: SocketAddr::new(client.ip().to_canonical(), client.port()),
+            bridge: SocketAddr::new(bridge.ip().to_canonical(), bridge.port()),
+        };
+        let here = ends.client.ip().is_loopback() || ends.client.ip() == ends.bridge.ip();
+        (here && ends.unread(0).is_some()).then_some(ends)
+    }
+
+    /// Whether the first `sent` bytes that went to the client are on their way still, or wait for
+    /// its program to read; none where the client's socket is gone.
+    fn unread(self, sent: u64) -> Option<bool> {
+        let arrived = diag::arrived(self.client, self.bridge)?;
+        Some(arrived.unread > 0 || arrived.bytes < sent)
+    }
+}
+
+/// When data may follow the lines that a client was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gate {
+    /// None where nobody can tell what the client reads.
+    pub(super) ends: Option<Ends>,
+    /// Bytes that it was sent.
+    pub(super) sent: u64,
+    /// When data may follow in any case.
+    pub(super) latest: Instant,
+}
+
+impl Gate {
+    /// Waits until then.
+    pub(super) async fn pass(self) {
+        if self.latest <= Instant::now() {
+            return;
+        }
+        tokio::select! {
+            () = read(self.ends, self.sent) => {}
+            () = sleep_until(self.latest) => {}
+        }
+    }
+}
+
+/// Waits until the client has read the first `sent` bytes, for ever where nobody can tell.
+pub(super) async fn read(ends: Option<Ends>, sent: u64) {
+    let Some(ends) = ends else {
+        return std::future::pending().await;
+    };
+    let is_read = || !ends.unread(sent).unwrap_or(false);
+    for _ in 0..TURNS {
+        if is_read() {
+            return;
+        }
+        yield_now().await;
+    }
+    let mut pause = FIRST_PAUSE;
+    while !is_read() {
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Times that the client is looked after before the first pause. Chosen because a client in another
+/// thread or process takes some tens of microseconds to read, and looking takes five.
+const TURNS: usize = 4;
+
+/// Pauses between looks. Chosen as the least that timers do, and as what is not noticed.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(8);
+
+/// What has arrived at a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Arrived {
+    /// Bytes of all that its program did not read yet.
+    unread: u32,
+    /// All bytes.
+    bytes: u64,
+}
+
+#[cfg(target_os = "linux")]
+mod diag {
+    //! Questions to the kernel: netlink(7), sock_diag(7), `linux/inet_diag.h`.
+
+    use std::{
+        io::{self, Read as _, Write as _},
+        net::{IpAddr, SocketAddr},
+        sync::{Mutex, OnceLock, PoisonError},
+    };
+
+    use socket2::{Domain, Protocol, Socket, Type};
+
+    use super::Arrived;
+
+    /// What has arrived at the socket of this machine that is bound to `at` and connected to `to`;
+    /// none if there is no such socket, or the kernel does not tell.
+    pub(super) fn arrived(at: SocketAddr, to: SocketAddr) -> Option<Arrived> {
+        static DIAG: OnceLock<Option<Mutex<Diag>>> = OnceLock::new();
+        let diag = DIAG
+            .get_or_init(|| Diag::new().ok().map(Mutex::new))
+            .as_ref()?;
+        let mut diag = diag.lock().unwrap_or_else(PoisonError::into_inner);
+        diag.ask(at, to).ok()?
+    }
+
+    /// A socket for questions. The kernel answers while the question is sent, so that nothing waits.
+    struct Diag {
+        socket: Socket,
+        sequence: u32,
+    }
+
+    impl Diag {
+        fn new() -> io::Result<Self> {
+            let domain = Domain::from(AF_NETLINK);
+            let protocol = Protocol::from(NETLINK_SOCK_DIAG);
+            let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
+            socket.set_nonblocking(true)?;
+            Ok(Self {
+                socket,
+                sequence: 0,
+            })
+        }
+
+        fn ask(&mut self, at: SocketAddr, to: SocketAddr) -> io::Result<Option<Arrived>> {
+            self.sequence = self.sequence.wrapping_add(1);
+            let request = request(self.sequence, at, to);
+            (&self.socket).write_all(&request)?;
+            let mut answer = [0; ANSWER];
+            loop {
+                let len = (&self.socket).read(&mut answer)?;
+                let answer = answer.get(..len).unwrap_or_default();
+                // An answer that came too late for an earlier question is none to this one.
+                if u32_at(answer, 8) == Some(self.sequence) {
+                    return Ok(parse(answer));
+                }
+            }
+        }
+    }
+
+    /// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+    fn request(sequence: u32, at: SocketAddr, to: SocketAddr) -> Vec<u8> {
+        let mut request = Vec::with_capacity(REQUEST);
+        request.extend((REQUEST as u32).to_ne_bytes());
+        request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        request.extend(NLM_F_REQUEST.to_ne_bytes());
+        request.extend(sequence.to_ne_bytes());
+        request.extend(0_u32.to_ne_bytes());
+        let family = if at.is_ipv4() { AF_INET } else { AF_INET6 };
+        request.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
+        // In any state.
+        request.extend(u32::MAX.to_ne_bytes());
+        request.extend(at.port().to_be_bytes());
+        request.extend(to.port().to_be_bytes());
+        for end in [at, to] {
+            let mut bytes = [0; 16];
+            match end.ip() {
+                IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+                IpAddr::V6(ip) => bytes = ip.octets(),
+            }
+            request.extend(bytes);
+        }
+        // On any interface, with any cookie.
+        request.extend(0_u32.to_ne_bytes());
+        request.extend([0xff; 8]);
+        request
+    }
+
+    /// `struct nlmsghdr`, `struct inet_diag_msg`, and of its attributes `struct tcp_info`.
+    fn parse(answer: &[u8]) -> Option<Arrived> {
+        if u16_at(answer, 4)? != SOCK_DIAG_BY_FAMILY {
+            return None;
+        }
+        let unread = u32_at(answer, HEADER + 56)?;
+        let mut rest = answer.get(HEADER + MESSAGE..)?;
+        loop {
+            let len = usize::from(u16_at(rest, 0)?);
+            if u16_at(rest, 2)? == u16::from(INET_DIAG_INFO) {
+                let bytes = rest.get(..len)?.get(4 + BYTES_RECEIVED..)?.get(..8)?;
+                let bytes = u64::from_ne_bytes(bytes.try_into().ok()?);
+                return Some(Arrived { unread, bytes });
+            }
+            // None is shorter than its own header.
+            rest = rest.get(len.max(4).next_multiple_of(4)..)?;
+        }
+    }
+
+    fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+        let bytes = bytes.get(at..at + 2)?;
+        Some(u16::from_ne_bytes(bytes.try_into().ok()?))
+    }
+
+    fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+        let bytes = bytes.get(at..at + 4)?;
+        Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+    }
+
+    const AF_INET: u8 = 2;
+    const AF_INET6: u8 = 10;
+    const AF_NETLINK: i32 = 16;
+    const IPPROTO_TCP: u8 = 6;
+    const NETLINK_SOCK_DIAG: i32 = 4;
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
+    const NLM_F_REQUEST: u16 = 1;
+    const INET_DIAG_INFO: u8 = 2;
+
+    /// Bytes of `struct nlmsghdr`.
+    const HEADER: usize = 16;
+
+    /// Bytes of `struct inet_diag_msg`.
+    const MESSAGE: usize = 72;
+
+    /// Where `tcpi_bytes_received` is in `struct tcp_info`.
+    const BYTES_RECEIVED: usize = 128;
+
+    /// Bytes of a question.
+    const REQUEST: usize = HEADER + 56;
+
+    /// Bytes of an answer: some 400 in Linux 6.
+    const ANSWER: usize = 4096;
+}
+
+#[cfg(not(target_os = "linux"))]
+mod diag {
+    use std::net::SocketAddr;
+
+    use super::Arrived;
+
+    /// Nobody tells.
+    pub(super) fn arrived(_at: SocketAddr, _to: SocketAddr) -> Option<Arrived> {
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    async fn connection(at: &str) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(at).await.expect("a port");
+        let at = listener.local_addr().expect("bound");
+        let connecting = TcpStream::connect(at);
+        let (client, bridge) = tokio::join!(connecting, listener.accept());
+        (client.expect("it listens"), bridge.expect("it comes").0)
+    }
+
+    #[tokio::test]
+    async fn what_a_client_did_not_read_is_seen_and_so_is_that_it_read_it() {
+        for at in ["127.0.0.1:0", "[::1]:0"] {
+            let (mut client, mut bridge) = connection(at).await;
+            let ends = Ends::of(&bridge).expect("on this machine");
+            assert_eq!(ends.unread(0), Some(false));
+            // What is not there yet was not read either.
+            assert_eq!(ends.unread(5), Some(true));
+            bridge.write_all(b"hello").await.expect("it goes out");
+            assert_eq!(ends.unread(5), Some(true));
+            let mut bytes = [0; 5];
+            client.read_exact(&mut bytes[..3]).await.expect("some");
+            assert_eq!(ends.unread(5), Some(true));
+            client.read_exact(&mut bytes[3..]).await.expect("the rest");
+            assert_eq!(ends.unread(5), Some(false));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_of_ipv4_in_ipv6_is_one_of_ipv4() {
+        let listener = TcpListener::bind("[::]:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let connecting = TcpStream::connect(("127.0.0.1", port));
+        let (_client, bridge) = tokio::join!(connecting, listener.accept());
+        let (bridge, from) = bridge.expect("it comes");
+        assert!(from.is_ipv6());
+        assert!(Ends::of(&bridge).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_is_not_waited_for() {
+        let (client, bridge) = connection("127.0.0.1:0").await;
+        let ends = Ends::of(&bridge);
+        assert!(ends.is_some());
+        drop((client, bridge));
+        read(ends, 100).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn data_waits_for_a_client_that_does_not_read_but_not_for_ever() {
+        let (_client, mut bridge) = connection("127.0.0.1:0").await;
+        let ends = Ends::of(&bridge);
+        bridge.write_all(b"line\n").await.expect("it goes out");
+        let began = Instant::now();
+        let gate = |ends| Gate {
+            ends,
+            sent: 5,
+            latest: began + Duration::from_millis(500),
+        };
+        gate(ends).pass().await;
+        assert_eq!(began.elapsed(), Duration::from_millis(500));
+        // And nothing waits where nothing has to.
+        gate(None).pass().await;
+        assert_eq!(began.elapsed(), Duration::from_millis(500));
+    }
+}
