@@ -18,7 +18,7 @@ pub enum Datagram {
     Anonymous(Anonymous),
     /// Of format Datagram1 or 2, with a right signature.
     Authenticated(Authenticated),
-    /// Of format Datagram3.
+    /// Of format Datagram3, or of a router that cannot tell what is signed.
     Claimed(Claimed),
 }
 
@@ -49,7 +49,8 @@ impl Datagram {
         })
     }
 
-    /// A datagram of format Datagram3, opened by a router.
+    /// A datagram of format Datagram3, or another with a sender that nothing proves, opened by a
+    /// router.
     pub fn claimed(from: Hash, payload: Bytes) -> Self {
         Self::Claimed(Claimed {
             from: ClaimedSender::new(from),

@@ -179,7 +179,7 @@ impl DatagramSocket {
 
     /// Answers a datagram: to its sender and the port it came from.
     ///
-    /// The sender of a Datagram3 is only claimed; the answer goes to the destination that was
+    /// The sender of a Datagram3 is only claimed, as any is over SAM on emissary; the answer goes to the destination that was
     /// claimed, whoever asked.
     ///
     /// # Errors
@@ -425,9 +425,8 @@ fn vouched(format: Format, sender: streams::Sender, payload: Bytes) -> Option<Da
         (Format::Datagram1 | Format::Datagram2, streams::Sender::Verified(sender)) => {
             Some(Datagram::vouched(format, sender, payload))
         }
-        (Format::Datagram3, streams::Sender::Claimed(hash)) => {
-            Some(Datagram::claimed(hash, payload))
-        }
+        // A router may not be able to tell what is signed: emissary cannot.
+        (_, streams::Sender::Claimed(hash)) => Some(Datagram::claimed(hash, payload)),
         _ => None,
     }
 }

@@ -18,10 +18,8 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     use Peer::{Emissary, I2pd};
     let all = &[Emissary, I2pd];
     lab.add(trials, all, "sam_client_streams", streams);
-    // emissary looks addresses up on the connection of a session only.
-    lab.add(trials, &[I2pd], "sam_client_names", names);
-    // Datagrams over subsessions of emissary were not seen to arrive.
-    lab.add(trials, &[I2pd], "sam_client_datagrams", datagrams);
+    lab.add(trials, all, "sam_client_names", names);
+    lab.add(trials, all, "sam_client_datagrams", datagrams);
 }
 
 async fn streams(lab: Arc<Lab>, peer: Peer) -> Outcome {
@@ -45,7 +43,9 @@ async fn datagrams(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
     for format in [Format::Raw, Format::Datagram1] {
-        let arrived = client_set::datagrams_arrive(&client, &server, format).await;
+        // emissary hands raw datagrams over that look signed.
+        let proven = peer != Peer::Emissary;
+        let arrived = client_set::datagrams_arrive(&client, &server, format, proven).await;
         same(&format.to_string(), arrived, Ok(()))?;
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! What particular bridges do otherwise than the specification says, and what follows from it.
 //!
 //! No bridge says which program it is. So nothing here asks for a name: a way that works with all
-//! is taken, or what a bridge can do is found out by asking.
+//! is taken, or what a bridge can do is found out by asking. Only emissary gives itself away
+//! ([`is_emissary`]).
 //!
 //! | bridge | what it does | what the client does |
 //! |---|---|---|
@@ -10,6 +11,11 @@
 //! | emissary 0.4 | answers HELLO with 3.2 at most, and knows PRIMARY all the same | asks for PRIMARY from 3.2 on ([`may_have_primary`]) |
 //! | emissary 0.4 | says nothing to a command that it does not know, and goes on | every request has a deadline, after which the connection counts as lost |
 //! | emissary 0.4 | makes new keys only for `SIGNATURE_TYPE=7`, as a number | types are written as numbers, and always written |
+//! | emissary 0.4 | looks addresses and names up on the connection of a session only; on others it says KEY_NOT_FOUND | asks there what it was told not to exist |
+//! | emissary 0.4 | hands each datagram, whatever its protocol, to the one subsession with its port as `FROM_PORT`, and refuses a second one with that port; knows neither LISTEN_PORT nor HEADER | all formats share a socket, and the second one says another port |
+//! | emissary 0.4 | hands over raw datagrams as they are and signed ones behind a line with their sender, so that anybody can send a raw one that looks signed | what looks signed is, but its sender is only claimed |
+//! | emissary 0.4 | ends the session when a Datagram2 comes, and has no Datagram3 | neither is asked for ([`emissary_has`]) |
+//! | emissary 0.4 | sends datagrams from port 0 to port 0 | nothing: its sessions get those to port 0 |
 //! | i2pd | closes the connection after its PONG | keep-alive is off unless the bridge has answered two PINGs on one connection ([`PING_PROBES`]) |
 //! | i2pd | knows the style MASTER, but not PRIMARY, and has only streams in it | a bridge that refuses PRIMARY gets a session of style STREAM; datagrams get sessions of their own with the same keys |
 //! | i2pd | lets one destination have several sessions; others say DUPLICATED_DEST | where they say so, there are no datagrams beside streams |
@@ -27,6 +33,7 @@
 
 use crate::{
     result::{Failure, ResultCode},
+    style::Style,
     version::Version,
 };
 
@@ -38,6 +45,18 @@ pub const PING_PROBES: u8 = 2;
 /// answers 3.2.
 pub fn may_have_primary(version: Version) -> bool {
     version >= Version::V3_2
+}
+
+/// Whether a bridge that made a PRIMARY session is emissary's: PRIMARY came with 3.3, and no other
+/// bridge has it and answers less.
+pub fn is_emissary(version: Version) -> bool {
+    version < Version::V3_3
+}
+
+/// Whether datagrams of this style go over emissary. Its session ends with a panic when a Datagram2
+/// comes, because it cuts the signed part of it at the wrong place.
+pub fn emissary_has(style: Style) -> bool {
+    matches!(style, Style::Raw | Style::Datagram)
 }
 
 /// Whether a refusal of `SESSION CREATE STYLE=PRIMARY` says that the bridge has no such style, so
@@ -89,6 +108,19 @@ mod tests {
     fn primary_is_asked_for_from_3_2_on_because_of_emissary() {
         assert!(may_have_primary(Version::V3_2) && may_have_primary(Version::V3_3));
         assert!(!may_have_primary(Version::V3_1));
+        assert!(is_emissary(Version::V3_2) && !is_emissary(Version::V3_3));
+    }
+
+    #[test]
+    fn emissary_has_two_formats_of_datagrams() {
+        let has = [
+            Style::Raw,
+            Style::Datagram,
+            Style::Datagram2,
+            Style::Datagram3,
+        ]
+        .map(emissary_has);
+        assert_eq!(has, [true, true, false, false]);
     }
 
     #[test]

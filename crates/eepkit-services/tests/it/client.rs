@@ -50,7 +50,7 @@ async fn datagrams_of_every_format_arrive_beside_each_other() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
     for format in Format::ALL {
-        let arrived = client_set::datagrams_arrive(&client, &server, format).await;
+        let arrived = client_set::datagrams_arrive(&client, &server, format, true).await;
         assert_eq!(arrived, Ok(()), "{format}");
     }
 }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use eepkit::{ErrorKind, Format, PingError, ReceiveError, Session};
+use eepkit::{
+    ClaimedSender, DatagramSocket, ErrorKind, Format, PingError, ReceiveError, ReceivedDatagram,
+    SendError, Session,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -111,48 +114,63 @@ pub(crate) async fn pings_are_not_there(client: &Session, server: &Session) {
     assert!(matches!(pinged, Err(PingError::Unsupported)), "{pinged:?}");
 }
 
-/// A datagram arrives, with its sender as far as the format tells, and is answered.
+/// A datagram arrives, with its sender as far as the format and the router tell, and is answered.
+/// `proven` says whether the router can prove who sent a signed one.
 ///
 /// Says why not where the router has no datagrams of this format.
 pub(crate) async fn datagrams_arrive(
     client: &Session,
     server: &Session,
     format: Format,
+    proven: bool,
 ) -> Result<(), String> {
     let here = server.datagrams(format).bind(0).expect("it is free");
     let there = client.datagrams(format).bind(0).expect("it is free");
+    let asking = async || there.send_to(b"are you there", server.destination()).await;
+    let received = arrives(&here, asking).await?;
+    assert_eq!(received.payload().as_ref(), b"are you there");
+    let claimed = received.claimed_sender().map(ClaimedSender::hash);
+    match (format, proven) {
+        (Format::Raw, _) => {
+            assert_eq!((received.sender(), claimed), (None, None));
+            return Ok(());
+        }
+        (Format::Datagram3, _) | (_, false) => {
+            assert_eq!(received.sender(), None);
+            assert_eq!(claimed, Some(client.destination().hash()));
+        }
+        (_, true) => assert_eq!(received.sender(), Some(client.destination())),
+    }
+    let answer = arrives(&there, async || here.reply(&received, b"I am").await).await?;
+    assert_eq!(answer.payload().as_ref(), b"I am");
+    Ok(())
+}
+
+/// Sends until something arrives: datagrams get lost, most of all the first.
+async fn arrives(
+    at: &DatagramSocket,
+    send: impl AsyncFn() -> Result<(), SendError>,
+) -> Result<ReceivedDatagram, String> {
     let receiving = async {
-        match here.recv_from().await {
+        match at.recv_from().await {
             Ok(received) => Ok(received),
             Err(ReceiveError::Unsupported(why)) => Err(why),
-            Err(error) => panic!("{format}: {error}"),
+            Err(error) => panic!("{error}"),
         }
     };
     let sending = async {
-        // Datagrams get lost, most of all the first.
         loop {
-            let sent = there.send_to(b"are you there", server.destination()).await;
-            if let Err(error) = sent {
-                return format!("{error}");
+            if let Err(error) = send().await {
+                return error.to_string();
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
-    let received = timeout(LIMIT, async {
+    let arrived = timeout(LIMIT, async {
         tokio::select! {
             received = receiving => received,
             error = sending => Err(error),
         }
     });
-    let received = received.await.expect("done in time")?;
-    assert_eq!(received.payload().as_ref(), b"are you there");
-    match format {
-        Format::Raw => assert_eq!(received.sender(), None),
-        Format::Datagram3 => {
-            let claimed = received.claimed_sender().expect("it is claimed");
-            assert_eq!(claimed.hash(), client.destination().hash());
-        }
-        _ => assert_eq!(received.sender(), Some(client.destination())),
-    }
-    Ok(())
+    arrived.await.expect("done in time")
 }

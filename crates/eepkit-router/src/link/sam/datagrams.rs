@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit_sam::{
-    Received, SendHeader, SendOptions, Sender as SamSender, Style, Version,
+    DEFAULT_RAW_PROTOCOL, Received, SendHeader, SendOptions, Sender as SamSender, Style, Version,
     client::{
         Answer, Create, Event as SamEvent, Keys, Request, RequestError, SendDatagram,
         SessionOptions,
@@ -105,11 +105,12 @@ fn send_options(datagram: &OutgoingDatagram, version: Version) -> SendOptions {
     options
 }
 
-/// Passes on what the bridge forwards to a socket.
+/// Passes on what the bridge forwards to a socket: datagrams of one format, or of those that
+/// emissary has.
 pub(super) async fn receive(
     socket: Arc<UdpSocket>,
     bridge: SocketAddr,
-    format: DatagramFormat,
+    format: Option<DatagramFormat>,
     events: mpsc::Sender<Event>,
 ) {
     let mut buffer = vec![0; MAX_PACKET];
@@ -124,14 +125,17 @@ pub(super) async fn receive(
             continue;
         }
         let packet = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
-        let received = match Received::from_packet(style(format), true, &packet) {
-            Ok(received) => received,
-            Err(error) => {
-                trace!(%error, "a packet that is no datagram");
-                continue;
-            }
+        let datagram = match format {
+            Some(format) => match Received::from_packet(style(format), true, &packet) {
+                Ok(received) => incoming(format, received),
+                Err(error) => {
+                    trace!(%error, "a packet that is no datagram");
+                    None
+                }
+            },
+            None => Some(of_emissary(packet)),
         };
-        let Some(datagram) = incoming(format, received) else {
+        let Some(datagram) = datagram else {
             continue;
         };
         if events.send(Event::Datagram(datagram)).await.is_err() {
@@ -241,6 +245,42 @@ fn incoming(format: DatagramFormat, received: Received) -> Option<IncomingDatagr
         to_port: received.to_port,
         payload: received.payload,
     })
+}
+
+/// What emissary hands over: of a signed datagram a line with the sender and the payload, of a raw
+/// one the payload alone. A raw one that begins with such a line looks just like a signed one, so
+/// that nothing proves the sender.
+fn of_emissary(packet: Bytes) -> IncomingDatagram {
+    let line = packet.split(|byte| *byte == b'\n').next();
+    // It always tells both ports, which destinations that are sent as text lack.
+    let has_ports = line
+        .and_then(|line| std::str::from_utf8(line).ok())
+        .is_some_and(|line| line.contains(" FROM_PORT=") && line.contains(" TO_PORT="));
+    let signed = Received::from_packet(Style::Datagram, true, &packet);
+    match signed {
+        Ok(Received {
+            sender: SamSender::Verified(sender),
+            from_port,
+            to_port,
+            payload,
+            ..
+        }) if has_ports => IncomingDatagram {
+            format: DatagramFormat::Datagram1,
+            sender: Sender::Claimed(sender.hash()),
+            protocol: Style::Datagram.protocol().unwrap_or_default(),
+            from_port,
+            to_port,
+            payload,
+        },
+        _ => IncomingDatagram {
+            format: DatagramFormat::Raw,
+            sender: Sender::Unknown,
+            protocol: DEFAULT_RAW_PROTOCOL,
+            from_port: 0,
+            to_port: 0,
+            payload: packet,
+        },
+    }
 }
 
 pub(super) fn style(format: DatagramFormat) -> Style {

@@ -52,6 +52,8 @@ pub(super) struct Driver {
     version: Version,
     /// Whether the session is PRIMARY.
     primary: bool,
+    /// Whether the bridge is emissary's ([`quirks::is_emissary`]).
+    emissary: bool,
     /// The ID of the session that streams belong to.
     stream_id: String,
     /// Those who wait for streams.
@@ -60,10 +62,21 @@ pub(super) struct Driver {
     /// `lookups`, the rest by the number of formats.
     tasks: JoinSet<Done>,
     lookups: Arc<Semaphore>,
+    /// Look-ups for the session's own connection, from those tasks.
+    asking: mpsc::Sender<Ask>,
+    to_ask: mpsc::Receiver<Ask>,
+    /// Look-ups that the session's own connection was asked. Bounded by [`MAX_LOOKUPS`], and where
+    /// the application gave them up by what waits on a connection.
+    asked: HashMap<RequestId, oneshot::Sender<Result<Answer, RequestError>>>,
     ports: HashMap<DatagramFormat, Port>,
+    /// The socket that all formats share on emissary, and how many do.
+    shared: Option<(Arc<UdpSocket>, u16)>,
     /// Subsessions that the bridge was asked for.
     adding: HashMap<RequestId, (DatagramFormat, Arc<UdpSocket>)>,
 }
+
+/// A look-up, and who waits for what comes of it.
+type Ask = (Lookup, oneshot::Sender<Result<Answer, RequestError>>);
 
 /// What a task has to say at its end.
 enum Done {
@@ -86,6 +99,7 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Self {
+        let (asking, to_ask) = mpsc::channel(MAX_LOOKUPS);
         Self {
             stream_id: plan.id.clone(),
             plan,
@@ -93,10 +107,15 @@ impl Driver {
             events,
             version: Version::V3_0,
             primary: false,
+            emissary: false,
             acceptors: JoinSet::new(),
             tasks: JoinSet::new(),
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            asking,
+            to_ask,
+            asked: HashMap::new(),
             ports: HashMap::new(),
+            shared: None,
             adding: HashMap::new(),
         }
     }
@@ -138,6 +157,10 @@ impl Driver {
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(&mut control, command).await,
                     None => return End::Dropped,
+                },
+                Some((lookup, waiting)) = self.to_ask.recv() => {
+                    let id = control.request(Request::Lookup(lookup), SEARCH_TIMEOUT);
+                    self.asked.insert(id, waiting);
                 },
                 Some(done) = self.tasks.join_next() => {
                     match done {
@@ -183,6 +206,7 @@ impl Driver {
 
     async fn add_streams(&mut self, mut control: Conn) -> Result<Conn, End> {
         self.primary = true;
+        self.emissary = quirks::is_emissary(control.version);
         self.stream_id = format!("{}s", self.plan.id);
         let add = Subsession::new(self.stream_id.clone(), Style::Stream);
         control
@@ -213,6 +237,9 @@ impl Driver {
             SamEvent::Answered { id, result } => {
                 if let Some((format, socket)) = self.adding.remove(&id) {
                     self.on_added(format, socket, result).await;
+                } else if let Some(waiting) = self.asked.remove(&id) {
+                    // Nobody waits any more where it took too long.
+                    let _ = waiting.send(result);
                 }
                 None
             }
@@ -260,11 +287,12 @@ impl Driver {
         let dialer = self.plan.dialer.clone();
         let events = self.events.clone();
         let permits = self.lookups.clone();
+        let session = self.emissary.then(|| self.asking.clone());
         self.tasks.spawn(async move {
             let search = async {
                 // The semaphore is never closed.
                 let _permit = permits.acquire().await;
-                look_up(&dialer, &target, limit).await
+                look_up(&dialer, session, &target, limit).await
             };
             let result = timeout(limit, search)
                 .await
@@ -286,21 +314,32 @@ impl Driver {
             let why = "the bridge is not reached by TCP, so there is no UDP".to_owned();
             return self.refuse(format, why).await;
         };
-        let (socket, port) = match bind(bridge).await {
-            Ok(bound) => bound,
-            Err(error) => return self.refuse(format, error.to_string()).await,
+        let style = style(format);
+        if self.emissary && !quirks::emissary_has(style) {
+            let why = format!("emissary takes no {style} datagrams for its sessions");
+            return self.refuse(format, why).await;
+        }
+        let (socket, from_port) = match &self.shared {
+            Some((socket, sharing)) => (socket.clone(), *sharing),
+            None => match bind(bridge).await {
+                Ok(socket) => (Arc::new(socket), 0),
+                Err(error) => return self.refuse(format, error.to_string()).await,
+            },
         };
-        let id = self.id_of(format);
-        let mut add = Subsession::new(id, style(format));
-        add.forward_port = Some(port);
+        if self.emissary {
+            self.shared = Some((socket.clone(), from_port + 1));
+        }
+        let mut add = Subsession::new(self.id_of(format), style);
+        add.from_port = from_port;
+        add.forward_port = socket.local_addr().ok().map(|addr| addr.port());
         // Everything that comes, whatever its port.
         add.listen_port = Some(0);
         if format == DatagramFormat::Raw {
             add.listen_protocol = Some(0);
-            add.header = true;
+            add.header = !self.emissary;
         }
         let asked = control.request(Request::Add(add), ANSWER_TIMEOUT);
-        self.adding.insert(asked, (format, Arc::new(socket)));
+        self.adding.insert(asked, (format, socket));
     }
 
     /// Opens a session of its own for a format.
@@ -331,11 +370,15 @@ impl Driver {
             (Err(error), _) => return self.refuse(format, datagrams::why(&error)).await,
             _ => return,
         };
-        let receiving = datagrams::receive(socket.clone(), bridge, format, self.events.clone());
-        self.tasks.spawn(async move {
-            receiving.await;
-            Done::Nothing
-        });
+        let is_shared = |port: &Port| matches!(port, Port::Udp { .. });
+        if !self.emissary || !self.ports.values().any(is_shared) {
+            let format = (!self.emissary).then_some(format);
+            let receiving = datagrams::receive(socket.clone(), bridge, format, self.events.clone());
+            self.tasks.spawn(async move {
+                receiving.await;
+                Done::Nothing
+            });
+        }
         let mut port = Port::Udp {
             id: self.id_of(format),
             socket,
@@ -394,17 +437,15 @@ fn refused(error: RequestError) -> End {
     }
 }
 
-/// A socket that packets of the bridge can come to, and its port.
-async fn bind(bridge: SocketAddr) -> std::io::Result<(UdpSocket, u16)> {
+/// A socket that packets of the bridge can come to.
+async fn bind(bridge: SocketAddr) -> std::io::Result<UdpSocket> {
     let any: IpAddr = match bridge.ip() {
         // What stays on this computer comes from this computer only.
         ip if ip.is_loopback() => ip,
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    let port = socket.local_addr()?.port();
-    Ok((socket, port))
+    UdpSocket::bind((any, 0)).await
 }
 
 /// Finds out whether sessions can be kept alive with PINGs, on a connection that nobody misses. The
@@ -429,8 +470,11 @@ fn probe(dialer: Dialer, version: Version) -> oneshot::Receiver<()> {
     receiver
 }
 
+/// Looks something up over a connection of its own, and what is not found there over that of the
+/// session, where that makes a difference.
 async fn look_up(
     dialer: &Dialer,
+    session: Option<mpsc::Sender<Ask>>,
     target: &LookupTarget,
     limit: Duration,
 ) -> Result<LookupAnswer, LookupError> {
@@ -443,8 +487,19 @@ async fn look_up(
         OpenError::Timeout(_) => LookupError::Timeout,
         _ => LookupError::SessionLost,
     })?;
-    let request = Request::Lookup(Lookup { name, options });
-    match conn.ask(request, limit).await {
+    let lookup = Lookup { name, options };
+    let mut answered = conn.ask(Request::Lookup(lookup.clone()), limit).await;
+    let unknown = |error: &RequestError| matches!(error, RequestError::Refused(failure) if quirks::is_name_unknown(failure));
+    if let (Err(error), Some(session)) = (&answered, session)
+        && unknown(error)
+    {
+        let (sender, receiver) = oneshot::channel();
+        if session.send((lookup, sender)).await.is_err() {
+            return Err(LookupError::SessionLost);
+        }
+        answered = receiver.await.unwrap_or(Err(RequestError::Over));
+    }
+    match answered {
         Ok(Answer::Found {
             destination,
             options,
@@ -480,6 +535,10 @@ fn mapping(options: &[(String, String)]) -> Mapping {
 /// Look-ups at a time, each over a connection of its own. Chosen because bridges answer names at
 /// once and search the network for some tens of hashes at a time.
 const MAX_LOOKUPS: usize = 16;
+
+/// How long a bridge may take to answer what it was asked on the session's own connection, until it
+/// counts as lost. Chosen above what any search takes; whoever waits has a limit of its own.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// After how long without a word the bridge is asked for one. Chosen because Java I2P asks after
 /// three minutes, and a bridge that is gone should be noticed before its users notice.

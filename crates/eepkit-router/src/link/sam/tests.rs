@@ -12,6 +12,7 @@ use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
+    net::UdpSocket,
     time::{Instant, timeout},
 };
 
@@ -111,6 +112,19 @@ fn i2pd(line: &str) -> Says {
             closes("SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"Unknown STYLE\"\n")
         }
         ("SESSION", Some("CREATE")) => says("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
+        _ => None,
+    }
+}
+
+/// emissary 0.4 as far as sessions go; it says nothing else.
+fn emissary(line: &str) -> Says {
+    let words: Vec<&str> = line.splitn(3, ' ').collect();
+    match (words[0], words.get(1).copied()) {
+        ("HELLO", _) => says("HELLO REPLY RESULT=OK VERSION=3.2\n"),
+        ("SESSION", Some("CREATE")) => says("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
+        ("SESSION", Some("ADD")) => {
+            says("SESSION STATUS RESULT=OK ID=\"its\" MESSAGE=\"ADD its\"\n")
+        }
         _ => None,
     }
 }
@@ -457,4 +471,115 @@ async fn a_session_ends_with_its_connection() {
         matches!(lost, Event::Lost(LostReason::Connection(_))),
         "{lost:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn emissary_is_asked_on_the_sessions_connection_for_what_others_do_not_have() {
+    let times = Arc::new(Mutex::new(0));
+    let found = peer().to_base64();
+    let bridge = Bridge::new(move |line| match line.strip_prefix("NAMING LOOKUP NAME=") {
+        Some("no.i2p") => says("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=no.i2p\n"),
+        Some(name) => {
+            let mut times = times.lock().expect("no panic");
+            *times += 1;
+            // The first time it comes without a session.
+            says(match *times {
+                1 => format!("NAMING REPLY RESULT=KEY_NOT_FOUND NAME={name}\n"),
+                _ => format!("NAMING REPLY RESULT=OK NAME={name} VALUE={found}\n"),
+            })
+        }
+        None => emissary(line),
+    });
+    let mut link = open(&bridge).await;
+    ready(&mut link).await;
+    let targets = [
+        LookupTarget::Hash(peer().hash()),
+        LookupTarget::Name("no.i2p".to_owned()),
+    ];
+    let mut results = Vec::new();
+    for target in targets {
+        let command = Command::Lookup {
+            id: 1,
+            target,
+            timeout: Duration::from_secs(10),
+        };
+        submit(&mut link, command).await;
+        let Event::LookupDone { result, .. } = event(&mut link).await else {
+            panic!("a look-up");
+        };
+        results.push(result.map(|answer| answer.destination));
+    }
+    assert_eq!(results, [Ok(peer()), Err(LookupError::NameNotFound)]);
+    assert_eq!(bridge.count("NAMING LOOKUP"), 4, "each was asked twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn formats_share_a_socket_on_emissary_and_no_sender_is_believed() {
+    let bridge = Bridge::new(emissary);
+    let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let at = udp.local_addr().expect("bound");
+    let opened = bridge.router().udp(at).open(setup()).await;
+    let mut link = opened.expect("it opens");
+    ready(&mut link).await;
+    for format in [DatagramFormat::Raw, DatagramFormat::Datagram1] {
+        submit(&mut link, Command::OpenDatagrams(format)).await;
+        submit(&mut link, datagram(format)).await;
+        let mut packet = [0; 2048];
+        let received = timeout(LIMIT, udp.recv(&mut packet)).await;
+        let len = received.expect("in time").expect("it comes");
+        assert!(packet[..len].starts_with(b"3.2 ") && packet[..len].ends_with(b"\nhi"));
+    }
+    let added: Vec<String> = bridge
+        .asked()
+        .into_iter()
+        .filter(|line| line.starts_with("SESSION ADD") && line.contains(" PORT="))
+        .collect();
+    let word = |line: &str, key: &str| {
+        let value = line.split(' ').find_map(|word| word.strip_prefix(key))?;
+        value.parse::<u16>().ok()
+    };
+    let port = word(&added[0], "PORT=").expect("it is told");
+    assert_eq!(word(&added[1], "PORT="), Some(port));
+    assert_eq!(word(&added[0], "FROM_PORT="), None);
+    assert_eq!(word(&added[1], "FROM_PORT="), Some(1));
+
+    let signed = format!("{} FROM_PORT=0 TO_PORT=0\nhi", peer().to_base64());
+    // Somebody's destination, sent as text.
+    let text = format!("{}\nis mine", peer().to_base64());
+    for (packet, format, sender, payload) in [
+        ("hi", DatagramFormat::Raw, Sender::Unknown, "hi"),
+        (&text, DatagramFormat::Raw, Sender::Unknown, &text),
+        (
+            &signed,
+            DatagramFormat::Datagram1,
+            Sender::Claimed(peer().hash()),
+            "hi",
+        ),
+    ] {
+        udp.send_to(packet.as_bytes(), ("127.0.0.1", port))
+            .await
+            .expect("it goes out");
+        let Event::Datagram(datagram) = event(&mut link).await else {
+            panic!("a datagram");
+        };
+        assert_eq!((datagram.format, datagram.sender), (format, sender));
+        assert_eq!(datagram.payload, payload.as_bytes());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn emissary_is_not_asked_for_formats_that_harm_it() {
+    let bridge = Bridge::new(emissary);
+    let router = bridge
+        .router()
+        .udp("127.0.0.1:7".parse().expect("an address"));
+    let mut link = router.open(setup()).await.expect("it opens");
+    ready(&mut link).await;
+    for format in [DatagramFormat::Datagram2, DatagramFormat::Datagram3] {
+        submit(&mut link, Command::OpenDatagrams(format)).await;
+        let event = event(&mut link).await;
+        let told = matches!(&event, Event::NoDatagrams { why, .. } if why.contains("emissary"));
+        assert!(told, "{event:?}");
+    }
+    assert_eq!(bridge.count("SESSION ADD"), 1, "that of streams");
 }
