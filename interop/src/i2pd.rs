@@ -68,13 +68,13 @@ impl I2pdNet {
     /// [`StartError::Missing`] when this machine cannot run such a network at all.
     pub async fn start(count: usize) -> Result<Self, StartError> {
         let program = i2pd_program()?;
-        let portudp = knows_portudp(&program)?;
+        let newer = is_newer(&program)?;
         let dir = TempDir::with_prefix("eepkit-i2pd-")?;
         let shim = build_shim(dir.path())?;
         let mut attempt = 1;
         loop {
             let root = dir.path().join(format!("attempt-{attempt}"));
-            match start_routers(&program, &shim, &root, count, portudp).await {
+            match start_routers(&program, &shim, &root, count, newer).await {
                 Err(StartError::PortTaken) if attempt < PORT_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
                 Ok(routers) => {
@@ -97,7 +97,7 @@ async fn start_routers(
     shim: &Path,
     root: &Path,
     count: usize,
-    portudp: bool,
+    newer: bool,
 ) -> Result<Vec<I2pdRouter>, StartError> {
     let mut ports = free_ports(count)?.into_iter();
     let mut routers = Vec::with_capacity(count);
@@ -107,7 +107,7 @@ async fn start_routers(
             dir: root.join(index.to_string()),
             floodfill: index < FLOODFILLS,
             ports: ports.next().expect("one set of ports for each router"),
-            portudp,
+            newer,
         };
         config.write()?;
         routers.push(I2pdRouter {
@@ -161,7 +161,7 @@ impl I2pdRouter {
     /// Where its SAM takes datagrams.
     pub fn sam_udp(&self) -> SocketAddr {
         let ports = &self.config.ports;
-        local(match self.config.portudp {
+        local(match self.config.newer {
             true => ports.sam_udp,
             // Before there was an option for it, it was the port before that of TCP.
             false => ports.sam.saturating_sub(1),
@@ -378,9 +378,9 @@ fn find_in_path(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Whether this i2pd has the option `sam.portudp`, which came after 2.45 and has a fixed default
-/// since. Without the option, the UDP port follows the TCP port; an unknown option ends i2pd.
-fn knows_portudp(program: &Path) -> Result<bool, StartError> {
+/// Whether this i2pd is newer than 2.45, after which some options came and changed; an unknown one
+/// ends i2pd.
+fn is_newer(program: &Path) -> Result<bool, StartError> {
     let output = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())

@@ -17,8 +17,8 @@ pub(super) struct RouterConfig {
     pub(super) floodfill: bool,
     /// Where it listens.
     pub(super) ports: Ports,
-    /// Whether this version of i2pd has the option `sam.portudp`.
-    pub(super) portudp: bool,
+    /// Whether this i2pd is newer than 2.45.
+    pub(super) newer: bool,
 }
 
 /// The ports of one router: `ntcp2` at its own address, the others at 127.0.0.1.
@@ -70,6 +70,10 @@ impl RouterConfig {
     /// tunnels are short inbound and long outbound so that of a session's first tunnels the
     /// outbound ones are up before the inbound ones: in the other order, i2pd does not publish the
     /// lease set before the next inbound tunnel comes.
+    ///
+    /// After 2.45 the option `sam.portudp` came, with a fixed default; before, the UDP port follows
+    /// the TCP port. And without NAT a router now shows the address that it is bound to, instead of
+    /// `host`: the others refuse it, as it comes to them from another one.
     pub(super) fn write(&self) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         let Ports {
@@ -80,7 +84,7 @@ impl RouterConfig {
             i2cp,
             bob,
         } = self.ports;
-        let portudp = if self.portudp {
+        let portudp = if self.newer {
             format!("portudp = {sam_udp}\n")
         } else {
             String::new()
@@ -92,7 +96,7 @@ impl RouterConfig {
              port = {ntcp2}\n\
              ipv4 = true\n\
              ipv6 = false\n\
-             nat = false\n\
+             nat = {newer}\n\
              reservedrange = false\n\
              floodfill = {floodfill}\n\
              bandwidth = X\n\
@@ -114,6 +118,7 @@ impl RouterConfig {
              [exploratory]\ninbound.length = 1\noutbound.length = 3\n",
             shown = shown_address(self.index),
             real = real_address(self.index),
+            newer = self.newer,
             floodfill = self.floodfill,
             log = self.log().display(),
         );

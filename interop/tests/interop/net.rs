@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use eepkit::{Destination, Devnet, Router, Session, SessionBuilder};
 use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession, sam_command};
 use libtest_mimic::Failed;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::lab::{Outcome, PATIENCE, say, whole};
 
@@ -29,11 +29,15 @@ pub(crate) const OURS: usize = 4;
 /// The router whose streams are the other software's.
 pub(crate) const THEIRS: usize = 5;
 
-/// How many SAM sessions to open until i2pd publishes the lease set of one.
-const SESSIONS: usize = 3;
+/// Sessions that are opened until the network knows one.
+const OPENINGS: usize = 3;
 
-/// How long a lease set may take to be found.
-const PUBLISHED: Duration = Duration::from_secs(30);
+/// How long a router may take to find what is new. Chosen because those that were published are found
+/// within seconds, once the router that asks has tunnels.
+const FOUND: Duration = Duration::from_secs(40);
+
+/// Pause between questions.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Of every SAM session.
 const SAM_OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \
@@ -62,8 +66,12 @@ impl Net {
 
     /// A session of eepkit.
     pub(crate) async fn session(&self) -> Result<Session, Failed> {
-        let opening = self.builder()?.open_timeout(PATIENCE).open();
-        opening.await.map_err(whole)
+        let open = move || async move {
+            let opening = self.builder()?.open_timeout(PATIENCE).open();
+            opening.await.map_err(whole)
+        };
+        self.found(open, |session| session.destination().to_b32())
+            .await
     }
 
     /// A SAM session, whose streams are the other software's own.
@@ -71,32 +79,21 @@ impl Net {
         self.sam_on(THEIRS).await
     }
 
-    /// A SAM session on a router of choice, whose lease set the other routers find.
+    /// A SAM session on a router of choice.
     ///
     /// i2pd builds two tunnels at a time, and publishes a lease set only if there is an outbound
     /// tunnel when an inbound one comes up. With a third inbound tunnel, which comes later, there
-    /// nearly always is; where there is not, nothing is published before the tunnels are replaced, and
-    /// another session is taken.
+    /// always is.
     pub(crate) async fn sam_on(&self, router: usize) -> Result<SamSession, Failed> {
-        let (at, other) = match self {
-            Self::I2pd(net) => {
-                let other = if router == OURS { THEIRS } else { OURS };
-                (net.routers()[router].sam(), net.routers()[other].sam())
-            }
+        let at = match self {
+            Self::I2pd(net) => net.routers()[router].sam(),
             Self::Emissary(net) => {
                 let at = net.router(router).sam_addr();
-                let at = at.ok_or("the devnet serves no SAM")?;
-                return Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?);
+                at.ok_or("the devnet serves no SAM")?
             }
         };
-        for _ in 1..SESSIONS {
-            let session = SamSession::create(at, SAM_OPTIONS, PATIENCE).await?;
-            if is_published(session.destination(), other).await? {
-                return Ok(session);
-            }
-            say("i2pd did not publish the lease set of a session; taking another one");
-        }
-        Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?)
+        let open = move || async move { Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?) };
+        self.found(open, |session| b32(session.destination())).await
     }
 
     /// A SAM session whose datagrams are the other software's own.
@@ -110,7 +107,38 @@ impl Net {
                 (at, router.sam_udp_addr())
             }
         };
-        Ok(SamDatagrams::create(at, udp, style, SAM_OPTIONS, PATIENCE).await?)
+        let open = move || async move {
+            Ok(SamDatagrams::create(at, udp, style, SAM_OPTIONS, PATIENCE).await?)
+        };
+        self.found(open, |session| b32(session.destination())).await
+    }
+
+    /// Opens a session, and another one in its place if other routers do not find its destination:
+    /// i2pd gives publishing a lease set up when no floodfill confirms it in time, which happens on
+    /// a busy machine, and does not try again before tunnels are renewed after minutes.
+    pub(crate) async fn found<T, F>(
+        &self,
+        open: impl Fn() -> F,
+        address: impl Fn(&T) -> String,
+    ) -> Result<T, Failed>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        let Self::I2pd(net) = self else {
+            return open().await;
+        };
+        let other = net.routers()[0].sam();
+        for _ in 1..OPENINGS {
+            let session = open().await?;
+            let name = address(&session);
+            if timeout(FOUND, finds(other, &name)).await.is_ok() {
+                return Ok(session);
+            }
+            say(&format!(
+                "no router of i2pd finds {name}, which is new: once more"
+            ));
+        }
+        open().await
     }
 
     /// Ends the router of eepkit's sessions without a word to them.
@@ -131,18 +159,21 @@ impl Net {
     }
 }
 
-/// Whether a router finds the lease set of a destination, in base64, within [`PUBLISHED`].
-async fn is_published(destination: &str, router: SocketAddr) -> Result<bool, Failed> {
-    let name = Destination::from_base64(destination)?.to_b32();
-    let lookup = format!("NAMING LOOKUP NAME={name}");
-    let deadline = Instant::now() + PUBLISHED;
-    while Instant::now() < deadline {
-        if let Ok(answer) = timeout_at(deadline, sam_command(router, &lookup)).await
-            && answer?.1.contains("RESULT=OK")
-        {
-            return Ok(true);
+/// Waits until the router with this SAM finds an address.
+async fn finds(at: SocketAddr, name: &str) {
+    let command = format!("NAMING LOOKUP NAME={name}");
+    loop {
+        match sam_command(at, &command).await {
+            Ok((_, reply)) if reply.contains("RESULT=OK") => return,
+            _ => sleep(RETRY).await,
         }
-        sleep(Duration::from_millis(500)).await;
     }
-    Ok(false)
+}
+
+/// The address of a destination in base64; one that nobody has if it is none.
+fn b32(destination: &str) -> String {
+    match Destination::from_base64(destination) {
+        Ok(destination) => destination.to_b32(),
+        Err(error) => error.to_string(),
+    }
 }

@@ -63,7 +63,11 @@ async fn session(net: &Net, router: usize) -> Result<Session, Failed> {
             }
         }
     };
-    let builder = Router::new(sam).session();
-    let builder = builder.tunnel_length(2).tunnel_quantity(3);
-    builder.open_timeout(PATIENCE).open().await.map_err(whole)
+    let open = || {
+        let builder = Router::new(sam.clone()).session();
+        let builder = builder.tunnel_length(2).tunnel_quantity(3);
+        async move { builder.open_timeout(PATIENCE).open().await.map_err(whole) }
+    };
+    net.found(open, |session| session.destination().to_b32())
+        .await
 }

@@ -126,7 +126,7 @@ pub(crate) async fn datagrams_arrive(
 ) -> Result<(), String> {
     let here = server.datagrams(format).bind(0).expect("it is free");
     let there = client.datagrams(format).bind(0).expect("it is free");
-    let asking = async || there.send_to(b"are you there", server.destination()).await;
+    let asking = || there.send_to(b"are you there", server.destination());
     let received = arrives(&here, asking).await?;
     assert_eq!(received.payload().as_ref(), b"are you there");
     let claimed = received.claimed_sender().map(ClaimedSender::hash);
@@ -141,16 +141,16 @@ pub(crate) async fn datagrams_arrive(
         }
         (_, true) => assert_eq!(received.sender(), Some(client.destination())),
     }
-    let answer = arrives(&there, async || here.reply(&received, b"I am").await).await?;
+    let answer = arrives(&there, || here.reply(&received, b"I am")).await?;
     assert_eq!(answer.payload().as_ref(), b"I am");
     Ok(())
 }
 
 /// Sends until something arrives: datagrams get lost, most of all the first.
-async fn arrives(
-    at: &DatagramSocket,
-    send: impl AsyncFn() -> Result<(), SendError>,
-) -> Result<ReceivedDatagram, String> {
+async fn arrives<F>(at: &DatagramSocket, send: impl Fn() -> F) -> Result<ReceivedDatagram, String>
+where
+    F: Future<Output = Result<(), SendError>>,
+{
     let receiving = async {
         match at.recv_from().await {
             Ok(received) => Ok(received),

@@ -445,7 +445,10 @@ async fn bind(bridge: SocketAddr) -> std::io::Result<UdpSocket> {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    UdpSocket::bind((any, 0)).await
+    let socket = UdpSocket::bind((any, 0)).await?;
+    // Until tokio has seen that it can be written to, it says that nothing more goes out.
+    socket.writable().await?;
+    Ok(socket)
 }
 
 /// Finds out whether sessions can be kept alive with PINGs, on a connection that nobody misses. The
