@@ -233,9 +233,9 @@ const MAX_JITTER: Duration = Duration::from_millis(80);
 /// small), that much counts, up to this multiple of the jitter and this share of the base.
 const NOISE_OF_JITTER: u32 = 3;
 const MAX_NOISE: f64 = 0.35;
-/// Several senders at a narrow link stay below it; hops over TCP with losses, and leases of different
+/// One sender at a narrow link stays below it; hops over TCP with losses, and leases of different
 /// length in turns, do not.
-const NOISY: Duration = Duration::from_millis(60);
+const NOISY: Duration = Duration::from_millis(35);
 /// How many round-trip times in a row must show a queue to end start-up; a third of them where the
 /// path keeps the order.
 const STARTUP_SAMPLES: usize = 12;
