@@ -231,6 +231,9 @@ pub(crate) fn unsupported(
         RouterKind::Emissary if options.lease_set_type() != 3 => {
             Some((LEASE_SET_TYPE, "the router (emissary) takes type 3 only"))
         }
+        // emissary tries to build them for ever, and each time fails.
+        RouterKind::Emissary if options.inbound_length() == 0 => Some((INBOUND_LENGTH, NO_HOPS)),
+        RouterKind::Emissary if options.outbound_length() == 0 => Some((OUTBOUND_LENGTH, NO_HOPS)),
         // i2pd checks the session configuration with the destination's own key.
         RouterKind::I2pd if keys.offline().is_some() => Some((
             SIG_TYPE,
@@ -273,6 +276,10 @@ const INVERTED_IN_I2PD: ApiVersion = ApiVersion::new(0, 9, 67);
 const SIG_TYPE: &str = "i2cp.destination.sigType";
 const ENC_TYPE: &str = "i2cp.leaseSetEncType";
 const LEASE_SET_TYPE: &str = "i2cp.leaseSetType";
+const INBOUND_LENGTH: &str = "inbound.length";
+const OUTBOUND_LENGTH: &str = "outbound.length";
+
+const NO_HOPS: &str = "the router (emissary) builds no tunnels without hops";
 
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,7 @@ pub struct SessionParams {
 pub struct ForwardTo {
     /// The host; `None` for that of the client.
     pub host: Option<String>,
-    /// The port, not 0.
+    /// The port; 0 where the client only sends, and what comes is for nobody.
     pub port: u16,
 }
 
@@ -117,7 +117,10 @@ impl SessionParams {
             .port("LISTEN_PORT")
             .map_err(invalid)?
             .unwrap_or(this.from_port);
-        if style == Style::Stream && this.listen_port != 0 && this.listen_port != this.from_port {
+        // go-sam-go says where it listens and nothing else.
+        let listens_elsewhere =
+            params.value("FROM_PORT").is_some() && this.listen_port != this.from_port;
+        if style == Style::Stream && this.listen_port != 0 && listens_elsewhere {
             return Err(invalid(ParamError::Invalid {
                 key: "LISTEN_PORT",
                 allowed: "0 or FROM_PORT where STYLE=STREAM",
@@ -155,15 +158,14 @@ impl SessionParams {
             Some(protocol) => protocol,
             None => raw_protocol(params)?.unwrap_or(DEFAULT_RAW_PROTOCOL),
         };
-        let port = params
-            .number::<std::num::NonZeroU16>("PORT", "a number from 1 to 65535")
-            .map_err(invalid)?;
+        // diva writes PORT=0 for sessions that only send.
+        let port = params.port("PORT").map_err(invalid)?;
         Ok(Self {
             style,
             id,
             forward: port.map(|port| ForwardTo {
                 host: params.value("HOST").map(str::to_owned),
-                port: port.get(),
+                port,
             }),
             from_port: params.port("FROM_PORT").map_err(invalid)?.unwrap_or(0),
             to_port: params.port("TO_PORT").map_err(invalid)?.unwrap_or(0),

@@ -221,6 +221,12 @@ fn what_emissary_would_drop_in_silence_is_said() {
     assert_eq!(refused(&offline_keys(), &options), Some(SIG_TYPE));
     options.set("i2cp.leaseSetEncType", "4,0").expect("valid");
     assert_eq!(refused(&keys(), &options), Some(ENC_TYPE));
+    for key in ["inbound.length", "outbound.length"] {
+        let mut options = Options::new();
+        options.set(key, "0").expect("valid");
+        assert_eq!(refused(&keys(), &options), Some(key));
+        assert_eq!(unsupported(RouterKind::Unknown, &keys(), &options), None);
+    }
 
     assert_eq!(
         unsupported(RouterKind::Unknown, &offline_keys(), &options),

@@ -132,17 +132,18 @@ fn datagrams_go_to_a_port_if_there_is_one() {
         session.forward
     };
     assert_eq!(forward(""), None);
-    let to = |host: Option<&str>| {
+    let to = |host: Option<&str>, port: u16| {
         Some(ForwardTo {
             host: host.map(str::to_owned),
-            port: 9,
+            port,
         })
     };
-    assert_eq!(forward("PORT=9"), to(None));
-    assert_eq!(forward("PORT=9 HOST=127.0.0.1"), to(Some("127.0.0.1")));
+    assert_eq!(forward("PORT=9"), to(None, 9));
+    assert_eq!(forward("PORT=9 HOST=127.0.0.1"), to(Some("127.0.0.1"), 9));
+    assert_eq!(forward("PORT=0 HOST=127.0.0.1"), to(Some("127.0.0.1"), 0));
     assert_eq!(
-        refusal("STYLE=RAW ID=x DESTINATION=TRANSIENT PORT=0"),
-        "I2P_ERROR: PORT must be a number from 1 to 65535"
+        refusal("STYLE=RAW ID=x DESTINATION=TRANSIENT PORT=65536"),
+        "I2P_ERROR: PORT must be a number from 0 to 65535"
     );
 }
 
@@ -205,6 +206,8 @@ fn signature_types_go_by_number_and_by_name_in_any_case() {
 fn a_subsession_listens_where_it_sends_from_unless_it_says_otherwise() {
     let session = add("STYLE=STREAM ID=x FROM_PORT=80").expect("valid");
     assert_eq!(session.listen_port, 80);
+    let session = add("STYLE=STREAM ID=x LISTEN_PORT=80").expect("valid");
+    assert_eq!((session.from_port, session.listen_port), (0, 80));
     let session = add("STYLE=STREAM ID=x FROM_PORT=80 LISTEN_PORT=0").expect("valid");
     assert_eq!(session.listen_port, 0);
     assert_eq!(

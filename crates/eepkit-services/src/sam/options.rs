@@ -1,6 +1,6 @@
 //! What becomes of the options that clients give their sessions.
 
-use eepkit::{EndpointConfig, StreamConfig, StreamingOptionError};
+use eepkit::{EndpointConfig, LinkOpenError, OpenError, StreamConfig, StreamingOptionError};
 use eepkit_sam::{Failure, SessionParams, Style};
 use tracing::debug;
 
@@ -69,6 +69,36 @@ pub(super) fn streams_of_subsession(
     Ok(Some(config.stream))
 }
 
+/// An option as the router takes it, where it refuses what the client asks for but does something
+/// that serves the client as well.
+pub(super) fn amended(
+    error: &OpenError,
+    settings: &Settings,
+    params: &SessionParams,
+) -> Option<(&'static str, &'static str)> {
+    let OpenError::Router(error) = error else {
+        return None;
+    };
+    let LinkOpenError::BadOption { key: refused, .. } = &**error else {
+        return None;
+    };
+    let (_, asked) = of_session(settings, params)
+        .into_iter()
+        .rfind(|(key, _)| key == refused)?;
+    match refused.as_str() {
+        // Bitcoin and libtorrent ask for "4,0", and emissary takes no ElGamal beside X25519.
+        ENCRYPTION => {
+            let modern = asked.contains(',') && asked.split(',').any(|kind| kind == MODERN);
+            modern.then_some((ENCRYPTION, MODERN))
+        }
+        // Java I2P's own clients and the tests of sam3 and go-sam-go ask for tunnels without hops,
+        // which emissary does not build. They do not mind a hop, which costs them some time.
+        INBOUND_LENGTH if asked.parse() == Ok(0) => Some((INBOUND_LENGTH, "1")),
+        OUTBOUND_LENGTH if asked.parse() == Ok(0) => Some((OUTBOUND_LENGTH, "1")),
+        _ => None,
+    }
+}
+
 /// The value with which an option goes to a session, or none if it does not.
 fn passed(key: &str, value: &str) -> Option<String> {
     match key {
@@ -107,7 +137,10 @@ fn passed(key: &str, value: &str) -> Option<String> {
 }
 
 /// The option with the encryption types of a session.
-pub(super) const ENCRYPTION: &str = "i2cp.leaseSetEncType";
+const ENCRYPTION: &str = "i2cp.leaseSetEncType";
+
+/// The encryption type that every router takes: X25519.
+const MODERN: &str = "4";
 
 /// Encryption types that lease sets here can have: by number and by name.
 const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
@@ -115,6 +148,8 @@ const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
 const STREAMING: &str = "i2p.streaming.";
 const ENFORCE_PROTOCOL: &str = "i2p.streaming.enforceProtocol";
 const DONT_PUBLISH: &str = "i2cp.dontPublishLeaseSet";
+const INBOUND_LENGTH: &str = "inbound.length";
+const OUTBOUND_LENGTH: &str = "outbound.length";
 
 /// Under what name the router shows a session to its operator. No peer sees it.
 const NICKNAMES: [&str; 2] = ["inbound.nickname", "outbound.nickname"];
@@ -256,6 +291,37 @@ mod tests {
             let options = of_session(&settings(&[], &[]), &params);
             assert_eq!(value(&options, ENCRYPTION), Some(told), "{asked}");
         }
+    }
+
+    /// What is asked for instead where a router refuses `key`.
+    fn instead(key: &str, rest: &str) -> Option<(&'static str, &'static str)> {
+        let refused = LinkOpenError::BadOption {
+            key: key.to_owned(),
+            why: "not here".to_owned(),
+        };
+        let params = params(&format!("STYLE=STREAM {rest}"));
+        amended(&refused.into(), &settings(&[], &[]), &params)
+    }
+
+    #[test]
+    fn a_router_without_elgamal_is_asked_for_x25519_alone() {
+        let modern = Some(("i2cp.leaseSetEncType", "4"));
+        for (asked, expected) in [("4,0", modern), ("0,4", modern), ("0", None), ("4", None)] {
+            let rest = format!("i2cp.leaseSetEncType={asked}");
+            assert_eq!(instead("i2cp.leaseSetEncType", &rest), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_router_that_builds_no_tunnels_without_hops_is_asked_for_one_hop() {
+        let rest = "inbound.length=0 outbound.length=0";
+        for key in ["inbound.length", "outbound.length"] {
+            assert_eq!(instead(key, rest), Some((key, "1")));
+            assert_eq!(instead(key, "inbound.length=3 outbound.length=3"), None);
+            assert_eq!(instead(key, ""), None);
+        }
+        // What else it refuses is the client's to change.
+        assert_eq!(instead("inbound.quantity", "inbound.quantity=0"), None);
     }
 
     #[test]

@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{
-    DatagramSocket, Error, ErrorKind, Format, LinkOpenError, Listener, OpenError, Session,
-    SessionBuilder,
-};
+use eepkit::{DatagramSocket, Error, ErrorKind, Format, Listener, Session, SessionBuilder};
 use eepkit_sam::{
     Failure, SessionParams, Style, Version,
     server::{Answer, OpenSession, SessionKey},
@@ -18,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connection::{Done, LAST_WORDS},
-    options::{self, ENCRYPTION},
+    options,
     shared::{Live, Shared, lock},
     udp,
 };
@@ -47,23 +44,23 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     if let Some(closing) = closing {
         let _ = timeout(CLOSE_LIMIT, closing.cancelled()).await;
     }
-    let mut modern_only = false;
+    let mut amended: Vec<(&'static str, &'static str)> = Vec::new();
     let session = loop {
         let mut builder = builder(shared, &params).keys((*keys).clone());
-        if modern_only {
-            builder = builder.option(ENCRYPTION, MODERN);
+        for (key, value) in &amended {
+            builder = builder.option(key, value);
         }
-        match builder.open().await {
+        let error = match builder.open().await {
             Ok(session) => break session,
-            // Bitcoin and libtorrent ask for "4,0", and emissary takes no ElGamal beside X25519.
-            Err(error) if !modern_only && can_be_modern(&error, &params) => modern_only = true,
+            Err(error) => error,
+        };
+        match options::amended(&error, &shared.settings, &params) {
+            Some(change) if !amended.contains(&change) => amended.push(change),
             // The router may still be closing it.
-            Err(error)
-                if error.kind() == ErrorKind::AddressInUse && began.elapsed() < CLOSE_LIMIT =>
-            {
+            _ if error.kind() == ErrorKind::AddressInUse && began.elapsed() < CLOSE_LIMIT => {
                 sleep(LOOK_AGAIN).await;
             }
-            Err(error) => return Err(sam_failure(Attempt::Open, error)),
+            _ => return Err(sam_failure(Attempt::Open, error)),
         }
     };
     let live = attach(&session, params, version, CancellationToken::new())?;
@@ -75,18 +72,6 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     udp::start_forwarding(shared, &live);
     shared.insert_live(key, live);
     Ok(done)
-}
-
-/// Whether the router takes none of several encryption types but perhaps the modern one alone.
-fn can_be_modern(error: &OpenError, params: &SessionParams) -> bool {
-    let OpenError::Router(error) = error else {
-        return false;
-    };
-    let refused = matches!(&**error, LinkOpenError::BadOption { key, .. } if key == ENCRYPTION);
-    refused
-        && params.options.iter().any(|(key, value)| {
-            key == ENCRYPTION && value.contains(',') && value.split(',').any(|kind| kind == MODERN)
-        })
 }
 
 /// Adds a subsession.
@@ -215,9 +200,6 @@ fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
     }
     builder
 }
-
-/// The type that every router takes: X25519.
-const MODERN: &str = "4";
 
 /// How long an incoming stream waits for somebody to accept it. Chosen because clients that keep
 /// one accept at a time need a moment between two, and routers wait 3 to 10 s; a stream that nobody

@@ -147,6 +147,9 @@ pub(super) fn start_forwarding(shared: &Arc<Shared>, live: &Live) {
     let (Some(socket), Some(forward)) = (live.datagrams.clone(), &live.params.forward) else {
         return;
     };
+    if forward.port == 0 {
+        return;
+    }
     let to = SocketAddr::new(place(forward), forward.port);
     let (style, version, header) = (live.params.style, live.version, live.params.header);
     let token = live.token.clone();

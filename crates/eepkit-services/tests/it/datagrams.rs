@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::{
+    net::UdpSocket,
+    time::{sleep, timeout},
+};
 
 use crate::lab::{LOOPBACK, Lab};
 
@@ -239,4 +242,27 @@ async fn the_longest_datagrams_arrive_and_longer_ones_are_not_sent() {
             assert_eq!(a.ask("PING").await, "PONG");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_port_is_0_sends_and_gets_nothing() {
+    let lab = Lab::new().await;
+    let (socket, port) = udp().await;
+    let (mut a, sender) = lab
+        .session("a", "STYLE=DATAGRAM PORT=0 HOST=127.0.0.1")
+        .await;
+    let (_b, destination) = lab
+        .session("b", &format!("STYLE=DATAGRAM PORT={port}"))
+        .await;
+    for (id, to) in [("b", &sender), ("a", &destination)] {
+        let packet = format!("3.0 {id} {to}\nhello");
+        socket
+            .send_to(packet.as_bytes(), lab.udp())
+            .await
+            .expect("sent");
+    }
+    let received = receive(&socket).await;
+    assert_eq!(received, format!("{sender} FROM_PORT=0 TO_PORT=0\nhello"));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(a.ask("PING").await, "PONG", "nothing came on its socket");
 }
