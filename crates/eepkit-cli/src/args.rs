@@ -233,7 +233,7 @@ pub(crate) struct SamArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Vec<PathBuf>,
 
-    /// Take datagrams here instead of 127.0.0.1:7655; may be given several times
+    /// Take datagrams here instead of port 7655 of both; may be given several times
     #[arg(long, value_name = "IP:PORT", value_parser = values::place, conflicts_with = "no_udp")]
     pub(crate) udp: Vec<SocketAddr>,
 

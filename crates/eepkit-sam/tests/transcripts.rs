@@ -124,7 +124,9 @@ impl Stage {
         )]
         let now = Instant::now();
         let mut config = Config::default();
-        config.udp = Some("127.0.0.1:7655".parse().expect("an address"));
+        config.udp = ["127.0.0.1:7655", "[::1]:7655"]
+            .map(|at| at.parse().expect("an address"))
+            .to_vec();
         config.ping_after = Some(Duration::from_secs(180));
         config.command_timeout = Some(Duration::from_secs(3600));
         config.max_sessions = 2;

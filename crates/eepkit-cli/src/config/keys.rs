@@ -97,7 +97,7 @@ pub(super) const SAM: &[Key] = &[
     ),
     with_default(
         "udp",
-        "[\"127.0.0.1:7655\"]",
+        "[\"127.0.0.1:7655\", \"[::1]:7655\"]",
         "Addresses for datagrams of clients by UDP; [] for none.",
     ),
     without_default(

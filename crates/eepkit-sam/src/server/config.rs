@@ -38,8 +38,8 @@ pub struct Config {
     pub forward_anywhere: bool,
     /// Whether clients may change users with AUTH; true by default.
     pub auth_commands: bool,
-    /// The address at which the bridge takes datagrams by UDP, if it does.
-    pub udp: Option<SocketAddr>,
+    /// The addresses at which the bridge takes datagrams by UDP; none if it does not.
+    pub udp: Vec<SocketAddr>,
     /// The most sessions at once, subsessions not counted; 128 by default. Each costs the router
     /// several tunnels.
     pub max_sessions: usize,
@@ -61,7 +61,7 @@ impl Default for Config {
             patience: Duration::from_millis(500),
             forward_anywhere: false,
             auth_commands: true,
-            udp: None,
+            udp: Vec::new(),
             max_sessions: 128,
             max_subsessions: 64,
             max_accepts: 1024,

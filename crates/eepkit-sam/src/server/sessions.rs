@@ -197,17 +197,23 @@ impl Connection {
             let place = self.place(forward.host.as_deref())?;
             forward.host = Some(place.to_string());
         }
-        let Some(udp) = self.config.udp else {
+        let udp = &self.config.udp;
+        let Some(first) = udp.first() else {
             return Ok(());
         };
-        let expected = params.udp_host.as_deref().and_then(numeric);
-        if expected.is_some_and(|host| host != udp.ip() && !udp.ip().is_unspecified()) {
+        if let Some(host) = params.udp_host.as_deref().and_then(numeric)
+            && !udp
+                .iter()
+                .any(|at| at.ip() == host || at.ip().is_unspecified())
+        {
             return Err(Failure::error("sam.udp.host is not where the bridge is"));
         }
-        if params.udp_port.is_some_and(|port| port != udp.port()) {
+        if let Some(port) = params.udp_port
+            && !udp.iter().any(|at| at.port() == port)
+        {
             return Err(Failure::error(format!(
                 "sam.udp.port is {} here",
-                udp.port()
+                first.port()
             )));
         }
         Ok(())

@@ -33,7 +33,7 @@ pub const DEFAULT_UDP_PORT: u16 = 7655;
 /// Builds a [`SamBridge`].
 ///
 /// Without any call it listens on port 7656 of 127.0.0.1 and, where there is IPv6, of ::1, and
-/// takes datagrams on port 7655 of 127.0.0.1. Nobody needs a password.
+/// takes datagrams on port 7655 of both. Nobody needs a password.
 #[must_use = "a bridge runs once `start` is called"]
 pub struct SamBuilder {
     router: Router,
@@ -178,7 +178,7 @@ impl SamBuilder {
             .iter()
             .filter_map(|socket| socket.local_addr().ok())
             .collect();
-        self.config.udp = udp_addrs.first().copied();
+        self.config.udp.clone_from(&udp_addrs);
         let shared = Arc::new(Shared::new(
             self.config,
             self.settings,
@@ -240,6 +240,14 @@ impl SamBuilder {
             let socket = UdpSocket::bind(address).await;
             let socket = socket.map_err(|source| failed(address, source))?;
             sockets.push(Arc::new(socket));
+        }
+        if self.udp.is_none() {
+            // For those who send to `localhost`, which may be this one first.
+            let address = SocketAddr::from((Ipv6Addr::LOCALHOST, DEFAULT_UDP_PORT));
+            match UdpSocket::bind(address).await {
+                Ok(socket) => sockets.push(Arc::new(socket)),
+                Err(error) => debug!(%error, "no datagrams of SAM on ::1"),
+            }
         }
         Ok(sockets)
     }

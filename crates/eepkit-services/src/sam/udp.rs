@@ -18,8 +18,8 @@ use super::{
     streams,
 };
 
-/// The sockets from which datagrams are forwarded: those on which the bridge listens, and where
-/// none of them has the right family, one of its own.
+/// The sockets from which datagrams are forwarded: those on which the bridge listens, and where none
+/// of them gets there, one of its own.
 pub(super) struct UdpSockets {
     listening: Vec<Arc<UdpSocket>>,
     own_v4: OnceCell<Arc<UdpSocket>>,
@@ -36,12 +36,12 @@ impl UdpSockets {
     }
 
     async fn towards(&self, to: SocketAddr) -> io::Result<&Arc<UdpSocket>> {
-        let same_family = |socket: &&Arc<UdpSocket>| {
+        let reaching = |socket: &&Arc<UdpSocket>| {
             socket
                 .local_addr()
-                .is_ok_and(|from| from.is_ipv4() == to.is_ipv4())
+                .is_ok_and(|from| reaches(from.ip(), to.ip()))
         };
-        if let Some(socket) = self.listening.iter().find(same_family) {
+        if let Some(socket) = self.listening.iter().find(reaching) {
             return Ok(socket);
         }
         let (own, from) = match to {
@@ -51,6 +51,13 @@ impl UdpSockets {
         own.get_or_try_init(|| async { UdpSocket::bind((from, 0)).await.map(Arc::new) })
             .await
     }
+}
+
+/// Whether a socket that is bound to `from` can send to `to`: one of loopback does not leave the
+/// machine, and one of a network does not get to loopback.
+fn reaches(from: IpAddr, to: IpAddr) -> bool {
+    from.is_ipv4() == to.is_ipv4()
+        && (from.is_unspecified() || from.is_loopback() == to.is_loopback())
 }
 
 /// Takes datagrams of clients from a socket.
@@ -216,3 +223,29 @@ const MAX_EXPIRY: Duration = Duration::from_secs(600);
 
 /// Chosen so that errors which repeat cost no CPU.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_are_forwarded_from_a_socket_that_gets_there() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for (from, to, expected) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", true),
+            ("127.0.0.1", "192.0.2.1", false),
+            ("127.0.0.1", "::1", false),
+            ("0.0.0.0", "127.0.0.1", true),
+            ("0.0.0.0", "192.0.2.1", true),
+            ("0.0.0.0", "::1", false),
+            ("192.0.2.1", "192.0.2.2", true),
+            ("192.0.2.1", "127.0.0.1", false),
+            ("::1", "::1", true),
+            ("::1", "2001:db8::1", false),
+            ("::", "2001:db8::1", true),
+        ] {
+            assert_eq!(reaches(ip(from), ip(to)), expected, "{from} to {to}");
+        }
+    }
+}

@@ -369,3 +369,62 @@ async fn a_client_that_breaks_off_resets_the_stream() {
     drop(accepting);
     lab.settles(|stats| stats.streams == 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_can_be_read_at_once() {
+    let lab = Lab::new().await;
+    let (_a, destination) = lab.session("a", "STYLE=STREAM").await;
+    let mut client = lab.client("3.3").await;
+    for command in [
+        "DEST GENERATE",
+        "SESSION CREATE STYLE=PRIMARY ID=b DESTINATION=TRANSIENT",
+        "NAMING LOOKUP NAME=ME",
+        "SESSION ADD STYLE=STREAM ID=c",
+        "HELP",
+        "WHAT",
+        &format!("NAMING LOOKUP NAME={destination}"),
+        "QUIT",
+    ] {
+        client.say(command).await;
+        let mut buffer = [0; 4096];
+        let count = client.socket.read(&mut buffer).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&buffer[..count]);
+        assert!(answer.ends_with('\n'), "{command}: {answer}");
+        assert_eq!(answer.matches('\n').count(), 1, "{command}: {answer}");
+        assert!(!answer.ends_with(" \n"), "{command}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_streams_than_may_wait_are_refused() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
+    let connect = format!("STREAM CONNECT ID=a DESTINATION={destination}");
+    let mut connecting = Vec::new();
+    for _ in 0..80 {
+        let mut client = lab.client("3.1").await;
+        client.say(&connect).await;
+        connecting.push(client);
+    }
+    sleep(Duration::from_secs(5)).await;
+    // Sixty-four are there for those who accept later.
+    for _ in 0..64 {
+        let mut accepting = lab.client("3.1").await;
+        accepting.ask("STREAM ACCEPT ID=b").await;
+        accepting.line().await;
+    }
+    let mut accepted = 0;
+    for client in &mut connecting {
+        let reply = client.line().await;
+        if reply == "STREAM STATUS RESULT=OK" {
+            accepted += 1;
+        } else {
+            assert!(
+                reply.starts_with("STREAM STATUS RESULT=CANT_REACH_PEER MESSAGE="),
+                "{reply}"
+            );
+        }
+    }
+    assert_eq!(accepted, 64);
+}
