@@ -14,7 +14,7 @@
 //! | emissary 0.4 | looks addresses and names up on the connection of a session only; on others it says KEY_NOT_FOUND | asks there what it was told not to exist |
 //! | emissary 0.4 | hands each datagram, whatever its protocol, to the one subsession with its port as `FROM_PORT`, and refuses a second one with that port; knows neither LISTEN_PORT nor HEADER | all formats share a socket, and the second one says another port |
 //! | emissary 0.4 | hands over raw datagrams as they are and signed ones behind a line with their sender, so that anybody can send a raw one that looks signed | what looks signed is, but its sender is only claimed |
-//! | emissary 0.4 | ends the session when a Datagram2 comes, and has no Datagram3 | neither is asked for ([`emissary_has`]) |
+//! | emissary 0.4 | cuts a Datagram2 at the wrong place, for a short one beyond its end, and has no Datagram3 | neither is asked for ([`emissary_has`]) |
 //! | emissary 0.4 | sends datagrams from port 0 to port 0 | nothing: its sessions get those to port 0 |
 //! | i2pd | closes the connection after its PONG | keep-alive is off unless the bridge has answered two PINGs on one connection ([`PING_PROBES`]) |
 //! | i2pd | knows the style MASTER, but not PRIMARY, and has only streams in it | a bridge that refuses PRIMARY gets a session of style STREAM; datagrams get sessions of their own with the same keys |
@@ -53,8 +53,8 @@ pub fn is_emissary(version: Version) -> bool {
     version < Version::V3_3
 }
 
-/// Whether datagrams of this style go over emissary. Its session ends with a panic when a Datagram2
-/// comes, because it cuts the signed part of it at the wrong place.
+/// Whether datagrams of this style go over emissary. It cuts the signed part of a Datagram2 at the
+/// wrong place, so that it takes none, and its session panics over a short one.
 pub fn emissary_has(style: Style) -> bool {
     matches!(style, Style::Raw | Style::Datagram)
 }
