@@ -7,7 +7,7 @@ use eepkit_interop::Peer;
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
-    lab::{Lab, Outcome, PATIENCE, same, say, whole},
+    lab::{Lab, Outcome, PATIENCE, same, whole},
     net::{Net, OURS, THEIRS},
 };
 
@@ -47,14 +47,6 @@ async fn datagrams(lab: Arc<Lab>, peer: Peer) -> Outcome {
         let proven = peer != Peer::Emissary;
         let arrived = client_set::datagrams_arrive(&client, &server, format, proven).await;
         same(&format.to_string(), arrived, Ok(()))?;
-    }
-    for format in [Format::Datagram2, Format::Datagram3] {
-        // i2pd has them since 2.58, and emissary has them not at all.
-        match client_set::datagrams_arrive(&client, &server, format, true).await {
-            Ok(()) => say(&format!("{format} arrives over SAM")),
-            Err(why) if why.contains("STYLE") || why.contains("emissary") => {}
-            Err(why) => return Err(format!("{format}: {why}").into()),
-        }
     }
     Ok(())
 }
