@@ -341,7 +341,9 @@ impl Bandwidth {
                 };
                 if empty.is_some_and(|(_, until)| now >= until) {
                     self.end_settle(now);
-                    self.before = Some((level, now + sample.smoothed_rtt));
+                    // Where packets are held up at random, what they waited before says little.
+                    let holds = !self.delay.is_noisy();
+                    self.before = holds.then(|| (level, now + sample.smoothed_rtt));
                 }
             }
         }
@@ -430,8 +432,9 @@ impl Controller for Bandwidth {
 
     fn on_timeout(&mut self, _now: Instant) {
         self.bandwidth.scale(0.5);
-        // One outage is many timeouts: the first one tells what was before.
-        if self.threshold.is_infinite() {
+        // One outage is many timeouts: the first one tells what was before. A first packet that got lost
+        // tells nothing of the path.
+        if self.threshold.is_infinite() && !self.delay.base().is_zero() {
             self.threshold = (self.window / 2.0).max(MIN_PRODUCT);
         }
         self.window = f64::from(self.limits.initial).min(self.threshold);

@@ -206,7 +206,12 @@ impl Delay {
         } else {
             (STARTUP_SAMPLES / 3, self.jitter * 3)
         };
-        let limit = base + jitter.max(STARTUP_QUEUE).max(base / 32);
+        // One lucky packet among the first few makes all others late.
+        let least = match window < STARTUP_FEW && growing {
+            true => base / 4,
+            false => base / 32,
+        };
+        let limit = base + jitter.max(STARTUP_QUEUE).max(least);
         let newest = self.samples.saturating_sub(needed)..self.samples;
         self.samples >= needed
             && newest
@@ -244,6 +249,8 @@ const STARTUP_QUEUE: Duration = Duration::from_millis(40);
 /// While it is smaller, the window must also grow in vain, where packets come unevenly: thin traffic is
 /// delayed where routers collect small segments, and the delay goes away with more of it.
 const STARTUP_SMALL: f64 = 160.0;
+/// Two rounds of start-up: fewer packets say little of what is usual.
+const STARTUP_FEW: f64 = 40.0;
 
 #[cfg(test)]
 #[expect(
@@ -292,6 +299,16 @@ mod tests {
         assert!(!delay.fills_in_startup(50.0, true));
         assert!(delay.fills_in_startup(50.0, false));
         assert!(delay.fills_in_startup(200.0, true));
+    }
+
+    #[test]
+    fn a_lucky_first_packet_does_not_end_start_up() {
+        let mut delay = Delay::new(Instant::now());
+        let now = take_all(&mut delay, Instant::now(), [500]);
+        take_all(&mut delay, now, [580; 20]);
+        assert!(!delay.fills_in_startup(30.0, true));
+        assert!(delay.fills_in_startup(30.0, false));
+        assert!(delay.fills_in_startup(60.0, true));
     }
 
     #[test]

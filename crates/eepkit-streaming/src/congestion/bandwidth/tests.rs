@@ -150,6 +150,14 @@ fn a_timeout_halves_the_estimate() {
 }
 
 #[test]
+fn a_first_packet_that_gets_lost_does_not_end_start_up() {
+    let mut course = Course::new();
+    course.controller.on_timeout(course.now);
+    course.run(4, |_| RTT, none);
+    assert!(course.window() > LIMITS.initial * 4, "{}", course.window());
+}
+
+#[test]
 fn the_maximum_is_taken_over_ten_rounds() {
     let mut filter = MaxFilter::default();
     filter.insert(1, 50.0);

@@ -141,15 +141,15 @@ fn an_hour_of_trouble(ways: u8) {
         soak.lose(BURSTS);
         soak.run(60);
         let outage = soak.longest_stall();
-        // Probes are five seconds apart. A burst ends after so many packets, and may take two of them.
-        assert!(outage < SECONDS(30 + 15), "{outage:?} in {tenth}");
+        // Probes are five seconds apart. A burst ends after so many packets, and may take three of them.
+        assert!(outage < SECONDS(30 + 20), "{outage:?} in {tenth}");
 
         vanish(&mut soak);
         soak.run(210);
         let each = (soak.received() - before) / 600;
         // The links pass fifty packets a second each way. Every other data packet is acknowledged by a
-        // packet, so that 121 KB/s are left for data, 113 beside the outage; bursts take some more.
-        assert!(each > 90_000, "{each} bytes per second in {tenth}");
+        // packet, so that 121 KB/s are left for data, 113 beside the outage; bursts take up to a quarter.
+        assert!(each > 80_000, "{each} bytes per second in {tenth}");
     }
     soak.lose(Loss::None);
     let (a, b) = (soak.a, soak.b);
