@@ -1,7 +1,9 @@
 //! What is measured, and in which order.
 
 use std::{
-    error, process,
+    error,
+    net::Ipv4Addr,
+    process,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +15,7 @@ use eepkit::{Router, sim::SimNet};
 use eepkit_interop::I2pdNet;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
     sync::Semaphore,
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -21,7 +24,7 @@ use tokio::{
 use crate::{
     args::{Measurement, Network, Options},
     bridge::{self, BridgeProcess, Place},
-    pair::{End, Mail, Party, Tunnels, Way},
+    pair::{End, Io, Mail, Party, Tunnels, Way},
     processes,
     report::{Column, Report, Row, say},
     sam::SamSession,
@@ -253,31 +256,7 @@ async fn transfer(from: &Party, to: &Party, len: usize) -> Outcome<Duration> {
 /// Streams per second: opened, a byte there and back, and closed, some at a time.
 async fn streams(from: &Party, to: &Party, count: u16) -> Outcome<f64> {
     let destination: Arc<str> = to.destination().into();
-    let mut servers = JoinSet::new();
-    for _ in 0..AT_ONCE {
-        let party = to.clone();
-        servers.spawn(async move {
-            loop {
-                // One that fails shows at the other end.
-                let Ok(waiting) = party.accept().await else {
-                    continue;
-                };
-                let Ok(mut stream) = waiting.accepted().await else {
-                    continue;
-                };
-                // The next one is waited for at once.
-                tokio::spawn(async move {
-                    let mut byte = [0];
-                    if stream.read_exact(&mut byte).await.is_ok() {
-                        let _ = stream.write_all(&byte).await;
-                        let _ = stream.flush().await;
-                        // Until the other end closes.
-                        let _ = timeout(STREAM_LIMIT, stream.read(&mut byte)).await;
-                    }
-                });
-            }
-        });
-    }
+    let _server = serve(to).await?;
     let left = Arc::new(Semaphore::new(count.into()));
     let mut clients = JoinSet::new();
     let began = Instant::now();
@@ -301,6 +280,44 @@ async fn streams(from: &Party, to: &Party, count: u16) -> Outcome<f64> {
         used += client?;
     }
     Ok(f64::from(used) / began.elapsed().as_secs_f64())
+}
+
+/// Answers all streams that come, until the value is dropped.
+async fn serve(party: &Party) -> Outcome<JoinSet<()>> {
+    let mut servers = JoinSet::new();
+    match party.clone() {
+        Party::Library(session, listener) => {
+            servers.spawn(async move {
+                while let Ok(stream) = listener.accept().await {
+                    tokio::spawn(answer(stream));
+                }
+                drop(session);
+            });
+        }
+        // i2pd lets one wait for a stream at a time, and while it does so again streams fail.
+        Party::Sam(session) => {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let forwarding = session.forward(listener.local_addr()?.port()).await?;
+            servers.spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let _ = stream.set_nodelay(true);
+                    tokio::spawn(answer(stream));
+                }
+                drop(forwarding);
+            });
+        }
+    }
+    Ok(servers)
+}
+
+/// Sends a byte back, and waits until the other end closes.
+async fn answer(mut stream: impl Io) {
+    let mut byte = [0];
+    if stream.read_exact(&mut byte).await.is_ok() {
+        let _ = stream.write_all(&byte).await;
+        let _ = stream.flush().await;
+        let _ = timeout(STREAM_LIMIT, stream.read(&mut byte)).await;
+    }
 }
 
 /// Opens a stream and sends a byte there and back.
@@ -392,21 +409,29 @@ async fn datagrams(report: &mut Report, subject: &Subject, tunnels: Tunnels, cou
     }
 }
 
+/// Sends one there and one back, again until both arrive. The first ones wait for look-ups, and
+/// routers encrypt anew for each message until one came back.
+async fn introduce(from: &Mail, to: &Mail, payload: &[u8]) -> Outcome<()> {
+    let deadline = Instant::now() + LIMIT;
+    for (here, there) in [(from, to), (to, from)] {
+        loop {
+            here.send(&there.destination(), payload).await?;
+            if timeout(RETRY, there.receive()).await.is_ok() {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err("no datagram arrives".into());
+            }
+        }
+        while timeout(RETRY, there.receive()).await.is_ok() {}
+    }
+    Ok(())
+}
+
 async fn flood(from: Mail, to: Mail, count: u32) -> Outcome<(u64, Duration)> {
     let destination = to.destination();
     let payload = vec![0x5a; DATAGRAM];
-    // The first one waits for a look-up; from then on the network knows both.
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        from.send(&destination, &payload).await?;
-        if timeout(RETRY, to.receive()).await.is_ok() {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err("no datagram arrives".into());
-        }
-    }
-    while timeout(RETRY, to.receive()).await.is_ok() {}
+    introduce(&from, &to, &payload).await?;
 
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let arrived = Arc::new(AtomicU64::new(0));

@@ -96,6 +96,15 @@ impl SamSession {
         Ok(Accepting(socket))
     }
 
+    /// Lets the bridge make a connection to a local port for each stream that comes, as long as the
+    /// value is there.
+    pub(crate) async fn forward(&self, port: u16) -> Outcome<Socket> {
+        let mut socket = hello(self.at.tcp).await?;
+        let forward = format!("STREAM FORWARD ID={} PORT={port} SILENT=true", self.id);
+        ok(&ask(&mut socket, &forward).await?)?;
+        Ok(socket)
+    }
+
     /// Sends a datagram.
     pub(crate) async fn send(&self, from: &UdpSocket, to: &str, payload: &[u8]) -> Outcome<()> {
         let mut packet = format!("3.0 {} {to}\n", self.id).into_bytes();
