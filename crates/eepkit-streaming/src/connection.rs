@@ -168,6 +168,8 @@ pub(crate) struct Connection {
     pub(crate) packets_resent: u64,
     pub(crate) packets_received: u64,
 
+    /// Whether the first packet waits for that of another stream.
+    pub(crate) turn: Turn,
     /// Listed in the endpoint's queues.
     pub(crate) listed_control: bool,
     pub(crate) listed_ready: bool,
@@ -249,12 +251,18 @@ impl Connection {
             packets_sent: 0,
             packets_resent: 0,
             packets_received: 0,
+            turn: Turn::default(),
             listed_control: false,
             listed_ready: false,
             listed_notice: false,
             scheduled: None,
             reported_cost: 0,
         }
+    }
+
+    /// Whether SYN was sent at most once, and not answered.
+    pub(crate) fn is_opening_for_the_first_time(&self) -> bool {
+        self.phase == Phase::Opening && self.attempts == 0
     }
 
     /// Starts connecting.
@@ -738,6 +746,7 @@ impl Connection {
             return;
         }
         self.phase = Phase::Done(reason);
+        self.turn = Turn::Came;
         self.timers.stop_all();
         peer.on_abandoned(&self.send.clear());
         self.syn_due = false;
@@ -748,6 +757,16 @@ impl Connection {
         }
         self.notices.add(Notices::CLOSED);
     }
+}
+
+/// Whether a stream's first packet waits for that of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Turn {
+    /// Nobody has asked yet.
+    #[default]
+    Unknown,
+    Waits,
+    Came,
 }
 
 /// Below the negotiated size until the session is established: keys and lease set travel along.

@@ -15,7 +15,7 @@ use rand_chacha::{
 
 use crate::{
     EndpointConfig, StreamConfig, StreamError,
-    connection::{Built, Connection, Cx, Notices, Opening, Phase},
+    connection::{Built, Connection, Cx, Notices, Opening, Phase, Turn},
     pacing::Cap,
     peer::{Gate, Peer},
 };
@@ -24,10 +24,12 @@ mod application;
 mod ended;
 mod incoming;
 mod limits;
+mod meeting;
 mod ping;
 mod slots;
 mod types;
 
+pub(crate) use self::meeting::Meeting;
 pub use self::types::{
     Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo, Transmit,
     Way,
@@ -313,6 +315,13 @@ impl Endpoint {
 
     fn poll_control(&mut self, now: Instant) -> Option<Transmit> {
         while let Some(slot) = self.control.front().copied() {
+            if self.waits_to_meet(now, slot) {
+                self.control.pop_front();
+                if let Some((_, connection)) = self.streams.entry_mut(slot) {
+                    connection.listed_control = false;
+                }
+                continue;
+            }
             let built = self.with_stream(now, slot, |connection, cx, peer| {
                 connection.poll_control(cx, peer)
             });
@@ -442,7 +451,10 @@ impl Endpoint {
             connection.listed_notice = true;
             self.noticed.push_back(slot);
         }
-        if connection.wants_control() && !connection.listed_control {
+        if connection.wants_control()
+            && !connection.listed_control
+            && connection.turn != Turn::Waits
+        {
             connection.listed_control = true;
             self.control.push_back(slot);
         }
@@ -467,6 +479,7 @@ impl Endpoint {
                 self.list_peer(peer_slot);
             }
         }
+        self.end_meeting(slot, generation);
         self.dispose(slot);
     }
 

@@ -16,7 +16,7 @@ use eepkit_wire::Destination;
 
 use crate::{
     config::StreamConfig,
-    endpoint::Way,
+    endpoint::{Meeting, Way},
     kind::PeerKind,
     lane::Lane,
     loss::{Stamp, Verdict},
@@ -58,6 +58,10 @@ pub(crate) struct Peer {
     last_stall: Option<Instant>,
     /// Streams that exist.
     pub(crate) streams: u32,
+    /// When something last came from it.
+    pub(crate) heard: Option<Instant>,
+    /// First contact, while it is under way.
+    pub(crate) meeting: Meeting,
     /// When the last stream ended.
     pub(crate) idle_since: Instant,
     ready: Ready,
@@ -160,6 +164,8 @@ impl Peer {
             last_timeout: None,
             last_stall: None,
             streams: 0,
+            heard: None,
+            meeting: Meeting::default(),
             idle_since: now,
             ready: Ready::default(),
             listed: false,
@@ -170,6 +176,7 @@ impl Peer {
     /// Takes over from what was known of the peer long ago only what still holds.
     pub(crate) fn inherit(&mut self, old: Self) {
         self.wake = old.wake;
+        self.heard = old.heard;
         self.kind = old.kind;
         if let (Some(lane), Some(lead)) = (self.lanes.first_mut(), old.lanes.get(old.lead)) {
             lane.cursor = lead.cursor;

@@ -6,7 +6,9 @@
 
 mod address;
 mod driver;
+mod introductions;
 mod ports;
+mod prompt;
 mod reports;
 mod subsession;
 #[cfg(test)]

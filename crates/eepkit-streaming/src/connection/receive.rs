@@ -46,6 +46,7 @@ impl Connection {
     ) {
         let flags = packet.flags();
         self.packets_received += 1;
+        peer.heard = Some(cx.now);
         if flags.is_reset() {
             self.on_reset(cx, peer, packet);
             return;

@@ -6,6 +6,7 @@ mod faults;
 mod flow;
 mod handshake;
 mod limits;
+mod meetings;
 mod pings;
 mod transfers;
 

@@ -18,6 +18,7 @@ use tokio::{
 use tracing::{debug, trace, warn};
 
 use super::{
+    introductions::Admission,
     ports::{Port, Ports, Turn},
     subsession::{Request, Requests},
     translate,
@@ -111,6 +112,7 @@ impl Driver {
             self.translate_next(&mut ports, &mut requests);
             let may_read = !ports.have_events();
             let may_command = self.may_command(&ports);
+            let overdue = ports.next_timeout();
             tokio::select! {
                 biased;
                 turn = poll_fn(|cx| ports.poll(cx, may_command)) => match turn {
@@ -121,6 +123,7 @@ impl Driver {
                     Turn::Command(session, command) => self.command(&mut ports, session, command),
                 },
                 () = self.exchange(may_read) => {}
+                () = until(overdue) => self.send_expired(&mut ports),
                 request = requests.next(), if may_command => self.open_subsession(&mut requests, request),
             }
         }
@@ -176,17 +179,11 @@ impl Driver {
                 pending().await
             }
         };
-        let wake = async {
-            match wake_at {
-                Some(at) => sleep_until(at).await,
-                None => pending().await,
-            }
-        };
         let happened = tokio::select! {
             biased;
             happened = write => happened,
             read = reader.read(&mut self.read_buffer), if may_read => Happened::Read(read),
-            () = wake => Happened::Woke,
+            () = until(wake_at) => Happened::Woke,
         };
         let now = Instant::now().into_std();
         let input = match happened {
@@ -231,7 +228,9 @@ impl Driver {
 
     /// Whether there is room for what a command leads to.
     fn may_command(&self, ports: &Ports) -> bool {
-        self.outgoing.len() < MAX_OUTGOING && self.events.len() + ports.events() < MAX_EVENTS
+        self.outgoing.len() < MAX_OUTGOING
+            && self.events.len() + ports.events() < MAX_EVENTS
+            && !ports.are_full()
     }
 
     /// Obeys a command of a session's link; `None` stands for the end of the link.
@@ -242,18 +241,15 @@ impl Driver {
         };
         let command = match command {
             None => {
+                for outgoing in port.introductions.take_all() {
+                    self.send_now(now, port, outgoing);
+                }
                 if session != Handle::PRIMARY {
                     ports.remove(session);
                 }
                 Command::Close(session)
             }
-            Some(link::Command::Send(outgoing)) => match self.outgoing_message(now, port, outgoing)
-            {
-                Ok(outgoing) => Command::Send(outgoing),
-                Err((token, reason)) => {
-                    return port.push(link::Event::Dropped { token, reason });
-                }
-            },
+            Some(link::Command::Send(outgoing)) => return self.send(now, port, outgoing),
             Some(link::Command::PublishLeaseSet(lease_set)) => {
                 Command::PublishLeaseSet { session, lease_set }
             }
@@ -293,25 +289,80 @@ impl Driver {
             .handle_input(now.into_std(), Input::Command(command));
     }
 
-    fn outgoing_message(
-        &self,
-        now: Instant,
-        port: &mut Port,
-        outgoing: link::Outgoing,
-    ) -> Result<Outgoing, (u64, DropReason)> {
+    /// Sends a message, unless it has to wait for the first one to its peer.
+    fn send(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) {
+        if !self.session.reports_messages() {
+            self.send_now(now, port, outgoing);
+            return;
+        }
+        match port.introductions.admit(now, outgoing) {
+            Admission::Go(outgoing) => {
+                self.send_now(now, port, outgoing);
+            }
+            Admission::First(outgoing) => {
+                let to = outgoing.to.hash();
+                if let Some(nonce) = self.send_now(now, port, outgoing) {
+                    port.introductions.begin(now, to, nonce);
+                }
+            }
+            Admission::Held => {}
+        }
+    }
+
+    /// Sends a message; the nonce that the router reports on it with, if it will.
+    fn send_now(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) -> Option<u32> {
         if outgoing.deadline <= now {
-            return Err((outgoing.token, DropReason::Expired));
+            port.push(link::Event::Dropped {
+                token: outgoing.token,
+                reason: DropReason::Expired,
+            });
+            return None;
         }
         let (nonce, due) = port.reports.next(now, outgoing.token, outgoing.to.hash());
-        Ok(Outgoing {
+        let report = due && self.session.reports_messages();
+        let outgoing = Outgoing {
             session: port.session(),
             payload: translate::encode_payload(&outgoing.payload, outgoing.compress),
             to: outgoing.to,
             nonce,
-            report: due && self.session.reports_messages(),
+            report,
             flags: translate::flags(&outgoing.options),
             deadline: outgoing.deadline.into_std(),
-        })
+        };
+        let command = Input::Command(Command::Send(outgoing));
+        self.session.handle_input(now.into_std(), command);
+        report.then_some(nonce)
+    }
+
+    /// Tells a session what became of a message, and sends what waited for that.
+    fn report(&mut self, port: &mut Port, nonce: u32, status: DeliveryStatus) {
+        let held = port.introductions.reported(nonce);
+        let reason = translate::drop_reason(status);
+        report(port, nonce, status);
+        let now = Instant::now();
+        for outgoing in held {
+            // What has no lease set now has none for the next message either.
+            if reason == DropReason::NoLeaseSet && !status.is_success() {
+                let token = outgoing.token;
+                port.push(link::Event::Dropped { token, reason });
+            } else {
+                self.send_now(now, port, outgoing);
+            }
+        }
+        self.drain();
+    }
+
+    /// Sends what has waited long enough for a report that did not come.
+    fn send_expired(&mut self, ports: &mut Ports) {
+        let now = Instant::now();
+        while let Some((session, held)) = ports.expired(now) {
+            let Some(port) = ports.of(session) else {
+                return;
+            };
+            for outgoing in held {
+                self.send_now(now, port, outgoing);
+            }
+        }
     }
 
     /// Turns events of the machine into those of links, until one waits to be delivered. Only then
@@ -356,7 +407,7 @@ impl Driver {
                 status,
             } => {
                 if let Some(port) = ports.of(session) {
-                    report(port, nonce, status);
+                    self.report(port, nonce, status);
                 }
             }
             Event::LookupDone { id, result } => {
@@ -439,6 +490,14 @@ enum Happened {
     Flushed(io::Result<()>),
     Read(io::Result<usize>),
     Woke,
+}
+
+/// Waits until an instant, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
 }
 
 /// Says so if the clocks differ by more than makes no difference.

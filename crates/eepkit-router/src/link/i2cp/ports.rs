@@ -6,11 +6,14 @@ use std::{
 };
 
 use eepkit_i2cp::Handle;
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::{
+    sync::mpsc::{self, error::TryRecvError},
+    time::Instant,
+};
 use tokio_util::sync::PollSender;
 
-use super::reports::Reports;
-use crate::link::{Command, Event, Stage};
+use super::{introductions::Introductions, reports::Reports};
+use crate::link::{Command, Event, Outgoing, Stage};
 
 /// The end of one session's link that the task of the connection holds.
 pub(super) struct Port {
@@ -20,6 +23,7 @@ pub(super) struct Port {
     /// Events on their way to the link.
     delivery: VecDeque<Event>,
     pub(super) reports: Reports,
+    pub(super) introductions: Introductions,
     has_lease_set: bool,
 }
 
@@ -36,6 +40,7 @@ impl Port {
             events: PollSender::new(events),
             delivery: VecDeque::from([Event::Stage(Stage::BuildingTunnels)]),
             reports: Reports::default(),
+            introductions: Introductions::default(),
             has_lease_set: false,
         }
     }
@@ -104,6 +109,29 @@ impl Ports {
         for port in &mut self.ports {
             port.push(event());
         }
+    }
+
+    /// When messages have waited long enough for a first one to their peer.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let timeouts = self
+            .ports
+            .iter()
+            .map(|port| port.introductions.next_timeout());
+        timeouts.flatten().min()
+    }
+
+    /// Messages that have, of one session.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<(Handle, VecDeque<Outgoing>)> {
+        let port = self.ports.iter_mut().find(|port| {
+            let timeout = port.introductions.next_timeout();
+            timeout.is_some_and(|at| at <= now)
+        })?;
+        Some((port.session, port.introductions.expired(now)))
+    }
+
+    /// Whether as much as may waits for first messages to peers.
+    pub(super) fn are_full(&self) -> bool {
+        self.ports.iter().any(|port| port.introductions.is_full())
     }
 
     /// How many events wait to be delivered.

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::TcpStream;
+use super::prompt::PromptTcp;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -92,8 +92,8 @@ pub struct CertificateError {
 pub(super) async fn handshake(
     at: SocketAddr,
     trust: &Trust,
-    stream: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+    stream: PromptTcp,
+) -> io::Result<TlsStream<PromptTcp>> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier {
         at,

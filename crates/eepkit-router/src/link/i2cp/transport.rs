@@ -6,6 +6,7 @@ use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpStream;
 
+use super::prompt::PromptTcp;
 #[cfg(feature = "tls")]
 use super::tls::{self, Trust};
 use crate::link::{BoxFuture, OpenError, streams::Duplex};
@@ -72,11 +73,11 @@ impl Transport {
     }
 }
 
-async fn tcp(at: SocketAddr) -> io::Result<TcpStream> {
+async fn tcp(at: SocketAddr) -> io::Result<PromptTcp> {
     let stream = TcpStream::connect(at).await?;
     // Messages are written whole, so waiting for more to send only costs time.
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok(PromptTcp::new(stream))
 }
 
 impl fmt::Debug for Transport {

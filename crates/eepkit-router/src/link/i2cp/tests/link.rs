@@ -30,6 +30,34 @@ fn sent_body(message: Option<Message>) -> Vec<u8> {
     }
 }
 
+/// The nonce of the next message that was sent, and what is in it.
+async fn sent(far: &mut Peer<DuplexStream>) -> (u32, Vec<u8>) {
+    let message = far.recv().await;
+    let Some(Message::SendMessageExpires(sent)) = &message else {
+        panic!("{message:?}")
+    };
+    (sent.message.nonce, sent_body(message))
+}
+
+async fn report(far: &mut Peer<DuplexStream>, nonce: u32, status: DeliveryStatus) {
+    far.send(&Message::MessageStatus(MessageStatus {
+        session: ID,
+        message: 1,
+        status,
+        size: 0,
+        nonce,
+    }))
+    .await;
+}
+
+/// Lets the link know the peer, so that no message waits for a first one.
+async fn introduce(link: &mut dyn Link, far: &mut Peer<DuplexStream>) {
+    submit(link, send(0, b"introduction")).await;
+    let (nonce, _) = sent(far).await;
+    report(far, nonce, DeliveryStatus::GUARANTEED_SUCCESS).await;
+    assert!(matches!(next(link).await, Event::Sent { token: 0 }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn messages_go_both_ways() {
     let (mut link, mut far) = ready(4096).await;
@@ -113,6 +141,7 @@ async fn a_slow_application_stops_the_router_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_router_stops_the_application_and_loses_nothing() {
     let (mut link, mut far) = ready(4096).await;
+    introduce(&mut *link, &mut far).await;
     let mut submitted = 0_u32;
     while timeout(Duration::from_secs(1), poll_fn(|cx| link.poll_ready(cx)))
         .await
@@ -136,6 +165,7 @@ async fn a_slow_router_stops_the_application_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_from_the_router_does_not_hold_up_commands() {
     let (mut link, mut far) = ready(64 * 1024).await;
+    introduce(&mut *link, &mut far).await;
     let (mut read, mut write) = tokio::io::split(&mut far.stream);
     let flood = async {
         let frame = received(1, &[0; 1_000]).to_frame().expect("fits");
@@ -310,36 +340,46 @@ async fn look_ups_are_answered_or_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_message_to_a_peer_is_reported() {
+async fn messages_wait_until_the_first_to_their_peer_is_reported_and_are_not_reported() {
+    let (mut link, mut far) = ready(4096).await;
+    let began = Instant::now();
+    for (token, body) in [(100, b"first"), (101, b"other"), (102, b"third")] {
+        submit(&mut *link, send(token, body)).await;
+    }
+    let (nonce, body) = sent(&mut far).await;
+    assert_ne!(nonce, 0);
+    assert_eq!(body, b"first");
+    assert!(timeout(Duration::from_secs(1), far.recv()).await.is_err());
+    report(&mut far, nonce, DeliveryStatus::ACCEPTED).await;
+    assert_eq!(sent(&mut far).await, (0, b"other".to_vec()));
+    assert_eq!(sent(&mut far).await, (0, b"third".to_vec()));
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_peer_without_lease_set_is_dropped_with_the_first() {
     let (mut link, mut far) = ready(4096).await;
     submit(&mut *link, send(100, b"first")).await;
-    submit(&mut *link, send(101, b"second")).await;
-    let mut nonces = Vec::new();
-    for _ in 0..2 {
-        let Some(Message::SendMessageExpires(sent)) = far.recv().await else {
-            panic!("no message")
+    submit(&mut *link, send(101, b"other")).await;
+    let (nonce, _) = sent(&mut far).await;
+    report(&mut far, nonce, DeliveryStatus::NO_LEASE_SET).await;
+    for expected in [100, 101] {
+        let Event::Dropped { token, reason } = next(&mut *link).await else {
+            panic!("not dropped");
         };
-        nonces.push(sent.message.nonce);
+        assert_eq!((token, reason), (expected, DropReason::NoLeaseSet));
     }
-    assert_ne!(nonces[0], 0);
-    assert_eq!(nonces[1], 0);
-    for status in [DeliveryStatus::ACCEPTED, DeliveryStatus::NO_LEASE_SET] {
-        far.send(&Message::MessageStatus(MessageStatus {
-            session: ID,
-            message: 1,
-            status,
-            size: 0,
-            nonce: nonces[0],
-        }))
-        .await;
-    }
-    assert!(matches!(
-        next(&mut *link).await,
-        Event::Dropped {
-            token: 100,
-            reason: DropReason::NoLeaseSet
-        }
-    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_does_not_report_holds_messages_up_for_seconds_at_most() {
+    let (mut link, mut far) = ready(4096).await;
+    submit(&mut *link, send(100, b"first")).await;
+    submit(&mut *link, send(101, b"other")).await;
+    sent(&mut far).await;
+    let waited = Instant::now();
+    assert_eq!(sent(&mut far).await.1, b"other");
+    assert_eq!(waited.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]
