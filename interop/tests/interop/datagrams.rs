@@ -124,7 +124,11 @@ async fn ours_to_ours(lab: Arc<Lab>, peer: Peer) -> Outcome {
     // On one router: what is between the two is the same, and i2pd's has to know both lease sets.
     let (client, server) = tokio::try_join!(net.session(), net.session())?;
     let listener = server.listen(0)?;
-    for format in Format::ALL {
+    // One that is answered first: until then i2pd from 2.54 on passes nothing more on over I2CP.
+    let repliable = Format::ALL
+        .into_iter()
+        .filter(|format| format.is_repliable());
+    for format in repliable.chain([Format::Raw]) {
         let (near, far) = (
             client.datagrams(format).bind(1)?,
             server.datagrams(format).bind(2)?,

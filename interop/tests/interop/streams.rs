@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::lab::{
@@ -185,6 +185,10 @@ async fn ping(lab: Arc<Lab>, peer: Peer) -> Outcome {
 }
 
 /// i2pd checks the signature of each first packet, so each type is one that we sign rightly.
+/// i2pd from 2.55 on takes a message of one new peer every 200 ms and drops others; its I2CP from
+/// 2.54 on then sends that peer nothing more for two minutes.
+const BETWEEN_NEW_PEERS: Duration = Duration::from_millis(300);
+
 async fn signature_types(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let types = [
         SignatureType::ECDSA_SHA256_P256,
@@ -202,6 +206,9 @@ async fn signature_types(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let sam = net.sam().await?;
     for (kind, session) in types.into_iter().zip(&sessions) {
         session.wait_ready(PATIENCE).await?;
+        if peer == Peer::I2pd {
+            sleep(BETWEEN_NEW_PEERS).await;
+        }
         let accepting = sam.accept().await?;
         let mut stream = connect(session, sam.destination()).await?;
         let (mut socket, from) = accepting.accepted(PATIENCE).await?;
