@@ -3,7 +3,7 @@
 //! Each difference stands here once, named after its router, with the sentence that says what the
 //! router does; everything else asks this module. As far as possible one behaviour is chosen that
 //! is right with all of them, because a router does not say which program it is: it reports an API
-//! version only. emissary alone is told apart, see [`detect`].
+//! version only. emissary and Java I2P are told apart, see [`detect`].
 //!
 //! Looked at: emissary-core 0.4.0, i2pd 2.45.1 to 2.58.0, Java I2P 2.8.0.
 
@@ -24,17 +24,18 @@ pub enum RouterKind {
     Emissary,
     /// i2pd. Known only where the caller says so.
     I2pd,
-    /// Java I2P. Known only where the caller says so.
+    /// Java I2P. Up to API 0.9.61 known only where the caller says so.
     Java,
     /// One that is treated in the way that suits i2pd and Java I2P alike.
     #[default]
     Unknown,
 }
 
-/// Tells emissary by its bandwidth limits, which are constants.
+/// Tells emissary and Java I2P by their bandwidth limits.
 ///
-/// i2pd and Java I2P report limits of the client only and leave those of the router at 0, so they
-/// cannot be taken for it. Both understand the request before a session exists.
+/// Those of emissary are constants. Java I2P from API 0.9.62 on, and nobody else, gives a burst time,
+/// which is 1 s. i2pd and older ones of Java report limits of the client only and leave those of the
+/// router at 0. All understand the request before a session exists.
 pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     let emissary = BandwidthLimits {
         client_inbound: 50,
@@ -48,6 +49,8 @@ pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     };
     if *limits == emissary {
         RouterKind::Emissary
+    } else if limits.router_burst_time != 0 {
+        RouterKind::Java
     } else {
         RouterKind::Unknown
     }
@@ -158,6 +161,16 @@ pub(crate) fn lease_set_delay(kind: RouterKind) -> Duration {
 /// so that is what is sent to all.
 pub(crate) fn reports_messages(kind: RouterKind, version: ApiVersion) -> bool {
     kind != RouterKind::Emissary && version >= ApiVersion::STATUS_PER_MESSAGE
+}
+
+/// Whether nothing may follow the first message to a peer until the router has reported on it.
+///
+/// i2pd looks a peer's lease set up for each message that comes before it is there. When it is found
+/// all of them are sent, each with a session of encryption of its own, and i2pd from 2.54 on stays with the
+/// last of these for two minutes, answered or not. Java I2P bears several, and reports only when the
+/// peer's router has acknowledged.
+pub(crate) fn introduces_peers(kind: RouterKind) -> bool {
+    matches!(kind, RouterKind::I2pd | RouterKind::Unknown)
 }
 
 /// Whether look-up types 2 to 4 can be tried.

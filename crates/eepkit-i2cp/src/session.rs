@@ -165,6 +165,11 @@ impl Session {
         quirks::reports_messages(self.core.router.kind, self.core.router.version)
     }
 
+    /// Whether nothing should follow the first message to a peer until the router has reported on it.
+    pub fn introduces_peers(&self) -> bool {
+        self.reports_messages() && quirks::introduces_peers(self.core.router.kind)
+    }
+
     fn receive(&mut self, now: Instant, bytes: &[u8]) {
         if self.is_closed() {
             return;

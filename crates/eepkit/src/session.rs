@@ -188,9 +188,9 @@ impl Session {
     /// which **peers can tell that the two belong together**. It is lost and comes back with this
     /// session, and keeps it open.
     ///
-    /// Only Java I2P has this (API 0.9.21), and only where it is said that the router is one
-    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)): i2pd would lose this session when it is
-    /// asked. Elsewhere opening fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// Only Java I2P has this (API 0.9.21), and only where the router is known to be one: from API 0.9.62
+    /// on it is recognised, and older ones where it is said
+    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)). i2pd would lose this session when it is asked. Elsewhere opening fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub fn subsession(&self) -> SessionBuilder {
         subsession::begin(&self.handle)
     }

@@ -111,7 +111,7 @@ fn other_frames_keep_their_length() {
 }
 
 #[test]
-fn emissary_is_told_by_its_limits_alone() {
+fn emissary_and_java_are_told_by_their_limits() {
     let emissary = BandwidthLimits {
         client_inbound: 50,
         client_outbound: 50,
@@ -128,6 +128,17 @@ fn emissary_is_told_by_its_limits_alone() {
         ..BandwidthLimits::default()
     };
     assert_eq!(detect(&i2pd), RouterKind::Unknown);
+    let java = BandwidthLimits {
+        client_inbound: 200,
+        client_outbound: 40,
+        router_inbound: 300,
+        router_inbound_burst: 300,
+        router_outbound: 60,
+        router_outbound_burst: 60,
+        router_burst_time: 1,
+        ..BandwidthLimits::default()
+    };
+    assert_eq!(detect(&java), RouterKind::Java);
 }
 
 #[test]

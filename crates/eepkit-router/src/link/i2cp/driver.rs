@@ -291,7 +291,7 @@ impl Driver {
 
     /// Sends a message, unless it has to wait for the first one to its peer.
     fn send(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) {
-        if !self.session.reports_messages() {
+        if !self.session.introduces_peers() {
             self.send_now(now, port, outgoing);
             return;
         }

@@ -1,10 +1,5 @@
-//! First messages to peers, and those that wait for them.
-//!
-//! i2pd looks a peer's lease set up for each message that comes before it is there. When it is found
-//! all of them are sent, each with a session of encryption of its own, and i2pd goes on with the last of
-//! these. The peer, if it is an i2pd from 2.55 on, accepts one every 200 ms, which is the first. What is
-//! sent from then on is lost for two minutes, and reported as sent. So the first message to a peer goes
-//! alone, until the router reports on it.
+//! First messages to peers, and those that wait for them: on routers that lose what follows too early
+//! (`Session::introduces_peers` says which, and why).
 
 use std::{
     collections::{HashMap, VecDeque},
