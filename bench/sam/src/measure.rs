@@ -294,7 +294,7 @@ async fn serve(party: &Party) -> Outcome<JoinSet<()>> {
                 drop(session);
             });
         }
-        // i2pd lets one wait for a stream at a time, and while it does so again streams fail.
+        // i2pd lets one wait for a stream at a time, and streams fail with that.
         Party::Sam(session) => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             let forwarding = session.forward(listener.local_addr()?.port()).await?;

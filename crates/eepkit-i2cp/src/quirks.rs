@@ -33,8 +33,8 @@ pub enum RouterKind {
 
 /// Tells emissary and Java I2P by their bandwidth limits.
 ///
-/// Those of emissary are constants. Java I2P from API 0.9.62 on, and nobody else, gives a burst time,
-/// which is 1 s. i2pd and older ones of Java report limits of the client only and leave those of the
+/// Those of emissary are constants. Java I2P from API 0.9.62 on, and none of the others, gives a
+/// burst time, which is 1 s. i2pd and older ones of Java report limits of the client only and leave those of the
 /// router at 0. All understand the request before a session exists.
 pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     let emissary = BandwidthLimits {
