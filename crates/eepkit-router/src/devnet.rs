@@ -30,6 +30,11 @@ use std::{
     time::Duration,
 };
 
+use eepkit_link::{
+    BoxFuture, Connector, Link, OpenError, Setup,
+    readiness::{NotReady, ReadinessWatch, Reporter},
+};
+use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
 use emissary_core::{
     BandwidthConfig, Config, ExploratoryConfig, I2cpConfig, Ntcp2Config, SamConfig, TransitConfig,
@@ -39,18 +44,14 @@ use socket2::{Protocol, Socket, Type};
 use tokio::{task::AbortHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::emissary::instance::StartError;
-use crate::{
-    emissary::{
-        connect,
-        identity::Identity,
-        instance::{Addresses, Instance, Parts},
-        runtime,
-        scope::{Dials, Reach, Scope},
-    },
-    hosts::HostBook,
-    link::{BoxFuture, Connector, Link, OpenError, Setup},
-    readiness::{NotReady, ReadinessWatch, Reporter},
+pub use crate::backend::emissary::instance::StartError;
+use crate::backend::emissary::{
+    connect,
+    hosts::Hosts,
+    identity::Identity,
+    instance::{Addresses, Instance, Parts},
+    runtime,
+    scope::{Dials, Reach, Scope},
 };
 
 /// Routers of a network unless chosen otherwise. Chosen because tunnels of two hops with two
@@ -663,7 +664,7 @@ impl Node {
         self.reporter.restart();
         let parts = Parts {
             config: self.config(addresses, port),
-            address_book: Arc::new(self.hosts.clone()),
+            address_book: Arc::new(Hosts(self.hosts.clone())),
             storage: None,
         };
         let instance = Instance::start(scope, parts, Arc::clone(&self.reporter)).await;

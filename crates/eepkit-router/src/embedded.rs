@@ -33,6 +33,11 @@ use std::{
     time::Duration,
 };
 
+use eepkit_link::{
+    BoxFuture, Connector, Link, OpenError, Setup,
+    readiness::{ReadinessWatch, Reporter, RouterStage},
+};
+use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
 use emissary_core::{
     BandwidthConfig, Config, ExploratoryConfig, I2cpConfig, Ntcp2Config, SamConfig, Ssu2Config,
@@ -41,21 +46,19 @@ use emissary_core::{
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
-    emissary::instance::StartError,
+    backend::emissary::instance::StartError,
     reseed::{Reseed, ReseedError},
     storage::StateError,
 };
 use crate::{
-    emissary::{
+    backend::emissary::{
         connect,
+        hosts::Hosts,
         identity::Identity,
         instance::{Addresses, Instance, Parts, id_of},
         scope::{Reach, Scope},
     },
-    hosts::HostBook,
-    link::{BoxFuture, Connector, Link, OpenError, Setup},
     port_mapping::{Port, PortMapper},
-    readiness::{ReadinessWatch, Reporter, RouterStage},
     storage::{Keeper, Known, Ports, StateDir},
 };
 
@@ -485,7 +488,7 @@ impl EmbeddedBuilder {
     ) -> Result<Instance, StartError> {
         let parts = Parts {
             config: self.config(identity, known, remembered),
-            address_book: Arc::new(self.hosts.clone()),
+            address_book: Arc::new(Hosts(self.hosts.clone())),
             storage: Some(Arc::new(keeper.clone())),
         };
         Instance::start(Scope::new(Reach::World), parts, Arc::clone(&self.reporter)).await

@@ -22,6 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use eepkit_link::clock;
 use emissary_core::primitives::RouterInfo;
 use rand::seq::SliceRandom;
 use tokio::{
@@ -34,7 +35,7 @@ use tokio_rustls::rustls::{
 };
 
 pub use self::{https::FetchError, signers::SignerError, su3::Su3Error};
-use crate::{clock, emissary::runtime::Runtime};
+use crate::backend::emissary::runtime::Runtime;
 use signers::Signers;
 
 /// The public reseed hosts, as Java I2P and i2pd list them, of those whose certificate a browser

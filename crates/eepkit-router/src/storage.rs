@@ -21,6 +21,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use eepkit_link::clock;
 use emissary_core::{
     Profile,
     crypto::{base64_decode, base64_encode},
@@ -31,10 +32,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::{
-    clock,
-    emissary::{identity::Identity, runtime::Runtime},
-};
+use crate::backend::emissary::{identity::Identity, runtime::Runtime};
 
 /// What `router.keys` begins with; the last digit is the version of the format.
 const KEYS_MAGIC: &[u8; 8] = b"eepkitR1";

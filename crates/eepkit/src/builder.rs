@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use eepkit_i2cp::{LeaseSetMaker, Options};
-use eepkit_router::link::Layer;
+use eepkit_link::Layer;
 use eepkit_streaming::{EndpointConfig, OptionError as StreamOptionError, StreamConfig};
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};

@@ -3,8 +3,8 @@
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use eepkit_router::link::{
-    self, Layer, LookupTarget, LostReason,
+use eepkit_link::{
+    self as link, Layer, LookupTarget, LostReason,
     streams::{StreamOpenError, Target},
 };
 use eepkit_streaming::{CloseReason, Ports, StreamConfig, StreamId};

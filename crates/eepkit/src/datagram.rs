@@ -10,10 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit_datagram::{Datagram, Dialect, Format, OpenError as PacketError, Receiver, Sender};
-use eepkit_router::{
-    clock,
-    link::{Layer, Payload, SendOptions, streams},
-};
+use eepkit_link::{Layer, Payload, SendOptions, clock, streams};
 use eepkit_wire::Destination;
 use tokio::time::{Instant, timeout_at};
 use tracing::trace;

@@ -14,12 +14,9 @@ use std::{
 };
 
 use eepkit_i2cp::LeaseSetMaker;
-use eepkit_router::{
-    clock,
-    link::{
-        self, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, PathId,
-        Payload, Route, SendOptions,
-    },
+use eepkit_link::{
+    self as link, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, Payload,
+    Route, SendOptions, TunnelId, clock,
 };
 use eepkit_streaming::{Output, Received, Transmit};
 use eepkit_wire::{Destination, Hash, Lease};
@@ -199,7 +196,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn on_received(&self, core: &mut Core, payload: Payload, path: PathId) {
+    fn on_received(&self, core: &mut Core, payload: Payload, path: TunnelId) {
         if !self
             .shared
             .config
@@ -234,7 +231,7 @@ impl<'a> Driver<'a> {
             return core.datagrams.reported(token, true);
         };
         let hash = fate.to.hash();
-        if reason == DropReason::NoPath {
+        if reason == DropReason::NoTunnel {
             let now = now_of(Instant::now());
             self.routes.suspect(&hash, now);
             self.search(core, &fate.to, now);
@@ -244,7 +241,7 @@ impl<'a> Driver<'a> {
         };
         match reason {
             // Nothing is known of the round trip yet, so the endpoint would wait for seconds.
-            DropReason::NoPath => self.again.push_back(first),
+            DropReason::NoTunnel => self.again.push_back(first),
             // A stream whose first packet cannot arrive need not wait for an answer.
             DropReason::NoLeaseSet => core.on_attempt(&hash, |attempt| {
                 attempt.not_found = attempt.not_found.saturating_add(1);
@@ -386,7 +383,7 @@ impl<'a> Driver<'a> {
                 from_port: held.from_port,
                 to_port: held.to_port,
                 packet: held.packet,
-                path: PathId::ANY.0,
+                path: TunnelId::ANY.0,
             });
             return true;
         }

@@ -2,12 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_i2cp::Options;
-use eepkit_router::{
-    embedded::{EmbeddedBuilder, EmbeddedRouter, StartError},
-    link::{self, Connector as _, Setup, i2cp::I2cpRouter},
-    readiness::ReadinessWatch,
-};
+use eepkit_link::{self as link, Connector as _, Setup, readiness::ReadinessWatch};
+use eepkit_router::embedded::{EmbeddedBuilder, EmbeddedRouter, StartError};
 use eepkit_wire::{PrivateKeys, SignatureType};
 
 use crate::{

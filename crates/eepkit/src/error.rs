@@ -6,7 +6,7 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use eepkit_router::link;
+use eepkit_link as link;
 use eepkit_streaming::CloseReason;
 use eepkit_wire::SignatureType;
 
@@ -318,14 +318,14 @@ impl AddressError {
 pub enum AttachError {
     /// The text is not the address of a router.
     #[error("this is not the address of a router")]
-    Address(#[from] link::i2cp::AddressError),
+    Address(#[from] eepkit_attach::AddressError),
 }
 
 impl AttachError {
     /// The coarse kind of the error.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Address(link::i2cp::AddressError::Unsupported(_)) => ErrorKind::Unsupported,
+            Self::Address(eepkit_attach::AddressError::Unsupported(_)) => ErrorKind::Unsupported,
             Self::Address(_) => ErrorKind::BadInput,
         }
     }

@@ -166,6 +166,8 @@ pub use datagram::{
     ReceivedDatagram, SendError,
 };
 #[doc(no_inline)]
+pub use eepkit_attach::{AddressError as RouterAddressError, i2cp::I2cpRouter, sam::SamRouter};
+#[doc(no_inline)]
 pub use eepkit_datagram::{
     Anonymous, Authenticated, Claimed, ClaimedSender, Datagram, Dialect, Format, MAX_PACKET_LEN,
     RECOMMENDED_PACKET_LEN, SealError,
@@ -173,22 +175,18 @@ pub use eepkit_datagram::{
 #[doc(no_inline)]
 pub use eepkit_i2cp::{OptionError, Options, RouterKind};
 #[doc(no_inline)]
-pub use eepkit_router::{
-    clock,
-    hosts::{HostBook, HostError},
-    link::{
-        Connector, LostReason, OpenError as LinkOpenError,
-        i2cp::{AddressError as RouterAddressError, I2cpRouter},
-        sam::SamRouter,
-    },
+pub use eepkit_link::{
+    Connector, LostReason, OpenError as LinkOpenError, clock,
     readiness::{Activity, NotReady, Progress, ReadinessWatch, RouterStage},
 };
+#[doc(no_inline)]
+pub use eepkit_naming::{HostBook, HostError};
 #[cfg(feature = "embedded")]
 #[doc(no_inline)]
 pub use eepkit_router::{
+    backend::emissary::QUIET_FILTER,
     devnet::{Devnet, DevnetBuilder, DevnetRouter},
     embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, ReseedError, StartError, StateError},
-    emissary::QUIET_FILTER,
 };
 #[doc(no_inline)]
 pub use eepkit_streaming::{
@@ -213,7 +211,7 @@ pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};
 /// Simulated networks; from `eepkit-router`.
 pub mod sim {
     #[doc(no_inline)]
-    pub use eepkit_router::sim::*;
+    pub use eepkit_sim::*;
 }
 
 /// Compiles the example of the repository's front page.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use eepkit_router::link::{self, LookupAnswer, LookupTarget};
+use eepkit_link::{self as link, LookupAnswer, LookupTarget};
 use eepkit_wire::Destination;
 use tokio::time::{Instant, sleep, timeout_at};
 

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use eepkit_router::link::Layer;
+use eepkit_link::Layer;
 use eepkit_streaming::{PingId, Ports};
 use tokio::time::{Instant, timeout_at};
 

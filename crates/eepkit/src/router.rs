@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use eepkit_router::link::{Connector, Layer, i2cp::I2cpRouter, sam::SamRouter};
+use eepkit_attach::{i2cp::I2cpRouter, sam::SamRouter};
+use eepkit_link::{Connector, Layer};
 
 use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, state::Stage};
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_router::link::{Direction, Event, LeaseId, LookupAnswer, PathId, Route};
+use eepkit_link::{Direction, Event, LeaseId, LookupAnswer, Route, TunnelId};
 use eepkit_streaming::Way as Pair;
 use eepkit_wire::Hash;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ pub(crate) struct Routes {
 
 #[derive(Debug)]
 struct Outbound {
-    path: PathId,
+    path: TunnelId,
     expires: Option<Instant>,
     /// Messages that it takes now; `None` while the link has set no limit.
     credit: Option<u32>,
@@ -39,7 +39,7 @@ struct Peer {
     /// With the end of each, in milliseconds since 1970.
     leases: Vec<(LeaseId, u64)>,
     /// What it was told of last: each pair with its name.
-    pairs: Vec<(Pair, PathId, LeaseId)>,
+    pairs: Vec<(Pair, TunnelId, LeaseId)>,
     /// The last name given.
     named: u64,
     /// By what changes `pairs` is made, of tunnels and of leases; `None` where it must be made anew.
@@ -48,7 +48,7 @@ struct Peer {
     turn: usize,
     /// The lease that was used last, and the pairs, the last one first.
     used_lease: Option<LeaseId>,
-    recent: VecDeque<(PathId, LeaseId)>,
+    recent: VecDeque<(TunnelId, LeaseId)>,
     /// The lease by which the way to it seemed dead, and when, until a look-up brings others.
     suspect: Option<(LeaseId, Instant)>,
     /// Whether a look-up is under way, and when the last one began.
@@ -77,12 +77,12 @@ impl Routes {
     /// Takes note of an event of the link.
     pub(crate) fn on_event(&mut self, event: &Event) {
         match *event {
-            Event::PathUp {
+            Event::TunnelUp {
                 path,
                 direction: Direction::Outbound,
                 expires,
                 ..
-            } if path != PathId::ANY && self.outbound.len() < MAX_TUNNELS => {
+            } if path != TunnelId::ANY && self.outbound.len() < MAX_TUNNELS => {
                 self.outbound.push(Outbound {
                     path,
                     expires,
@@ -90,7 +90,7 @@ impl Routes {
                 });
                 self.changes += 1;
             }
-            Event::PathDown { path, .. } => {
+            Event::TunnelDown { path, .. } => {
                 self.outbound.retain(|tunnel| tunnel.path != path);
                 self.changes += 1;
             }
@@ -318,7 +318,7 @@ impl Peer {
         lease: LeaseId,
         end: u64,
         now: Now,
-    ) -> (Pair, PathId, LeaseId) {
+    ) -> (Pair, TunnelId, LeaseId) {
         let old = self
             .pairs
             .iter()

@@ -14,8 +14,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use eepkit_router::link::{
-    self, Command, Connector, Layer, LookupAnswer, LostReason,
+use eepkit_link::{
+    self as link, Command, Connector, Layer, LookupAnswer, LostReason,
     streams::{Opener, RouterStream},
 };
 use eepkit_streaming::{CloseReason, Endpoint, Event, PingId, StreamId};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eepkit_router::link::streams::Duplex;
+use eepkit_link::streams::Duplex;
 use tokio::{
     io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf},
     runtime::Handle as Runtime,

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use eepkit_router::link;
+use eepkit_link as link;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},

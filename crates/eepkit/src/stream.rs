@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_router::link::streams::RouterStream;
+use eepkit_link::streams::RouterStream;
 use eepkit_streaming::{Read, StreamConfig, StreamId, StreamInfo};
 use eepkit_wire::Destination;
 use tokio::{

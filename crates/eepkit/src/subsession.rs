@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use eepkit_router::link::{BoxFuture, Connector, Link, OpenError, Setup};
+use eepkit_link::{BoxFuture, Connector, Link, OpenError, Setup};
 use tokio::time::Instant;
 
 use crate::{builder::SessionBuilder, router::Router, shared::Handle, state::Stage};

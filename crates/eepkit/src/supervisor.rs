@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_i2cp::LeaseSetMaker;
-use eepkit_router::{
-    clock,
-    link::{self, Connector, Layer, Link, LostReason, Setup},
-};
+use eepkit_link::{self as link, Connector, Layer, Link, LostReason, Setup, clock};
 use eepkit_streaming::Endpoint;
 use rand::{Rng as _, RngExt as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};

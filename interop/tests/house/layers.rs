@@ -4,44 +4,80 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. An arrow is never drawn
 /// upwards: a crate may only use crates above it in this table.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-wire"]),
     ("eepkit-datagram", &["eepkit-wire"]),
     ("eepkit-sam", &["eepkit-wire"]),
+    ("eepkit-naming", &["eepkit-wire"]),
+    ("eepkit-link", &["eepkit-i2cp", "eepkit-wire"]),
+    (
+        "eepkit-attach",
+        &["eepkit-i2cp", "eepkit-link", "eepkit-sam", "eepkit-wire"],
+    ),
+    ("eepkit-netem", &[]),
+    (
+        "eepkit-sim",
+        &[
+            "eepkit-attach",
+            "eepkit-i2cp",
+            "eepkit-link",
+            "eepkit-netem",
+            "eepkit-sam",
+            "eepkit-wire",
+        ],
+    ),
     (
         "eepkit-router",
-        &["eepkit-i2cp", "eepkit-sam", "eepkit-wire"],
-    ),
-    (
-        "eepkit",
         &[
-            "eepkit-datagram",
+            "eepkit-attach",
             "eepkit-i2cp",
-            "eepkit-router",
+            "eepkit-link",
+            "eepkit-naming",
             "eepkit-sam",
-            "eepkit-streaming",
             "eepkit-wire",
         ],
     ),
-    (
-        "eepkit-services",
-        &[
-            "eepkit",
-            "eepkit-datagram",
-            "eepkit-i2cp",
-            "eepkit-router",
-            "eepkit-sam",
-            "eepkit-streaming",
-            "eepkit-wire",
-        ],
-    ),
+    ("eepkit", BELOW_SERVICES),
+    ("eepkit-services", BELOW_CLI),
+];
+
+/// What the library may use: everything but what serves other programs.
+const BELOW_SERVICES: &[&str] = &[
+    "eepkit-attach",
+    "eepkit-datagram",
+    "eepkit-i2cp",
+    "eepkit-link",
+    "eepkit-naming",
+    "eepkit-netem",
+    "eepkit-router",
+    "eepkit-sam",
+    "eepkit-sim",
+    "eepkit-streaming",
+    "eepkit-wire",
+];
+
+/// What services may use: the library and everything below it.
+const BELOW_CLI: &[&str] = &[
+    "eepkit",
+    "eepkit-attach",
+    "eepkit-datagram",
+    "eepkit-i2cp",
+    "eepkit-link",
+    "eepkit-naming",
+    "eepkit-netem",
+    "eepkit-router",
+    "eepkit-sam",
+    "eepkit-sim",
+    "eepkit-streaming",
+    "eepkit-wire",
 ];
 
 /// Crates that are state machines: bytes and time come in, bytes, events and deadlines come out.
-const SANS_IO: [&str; 5] = [
+const SANS_IO: [&str; 6] = [
     "eepkit-wire",
+    "eepkit-netem",
     "eepkit-i2cp",
     "eepkit-streaming",
     "eepkit-datagram",
@@ -77,6 +113,17 @@ fn crates_use_only_the_layers_below_them() {
 }
 
 #[test]
+fn only_the_router_crate_knows_a_router_implementation() {
+    for (name, _) in LAYERS {
+        let used = direct_dependencies(name);
+        assert!(
+            name == "eepkit-router" || !used.contains("emissary-core"),
+            "{name} must not use emissary-core itself"
+        );
+    }
+}
+
+#[test]
 fn protocol_crates_have_no_runtime_no_sockets_and_no_system_randomness() {
     for name in SANS_IO {
         let used = dependencies(name);
@@ -104,6 +151,15 @@ fn no_crate_brings_a_second_tls_library_written_in_c() {
 
 /// Everything a crate is built with on this machine, itself included, tests left out.
 fn dependencies(name: &str) -> BTreeSet<String> {
+    tree(name, &[])
+}
+
+/// The crates that a crate names itself, tests left out.
+fn direct_dependencies(name: &str) -> BTreeSet<String> {
+    tree(name, &["--depth", "1"])
+}
+
+fn tree(name: &str, options: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
         .args([
             "tree",
@@ -115,6 +171,7 @@ fn dependencies(name: &str) -> BTreeSet<String> {
             "none",
         ])
         .args(["--package", name, "--format", "{p}"])
+        .args(options)
         .current_dir(super::tidy::root())
         .output()
         .expect("cargo runs where cargo test runs");

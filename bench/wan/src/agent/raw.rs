@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use eepkit::clock::unix_now;
 use eepkit_i2cp::{LeaseSetMaker, Options};
-use eepkit_router::link::{
+use eepkit_link::{
     Command, Connector, Event, Link, Outgoing, Payload, Route, SendOptions, Setup, Stage,
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};

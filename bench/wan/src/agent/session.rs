@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use eepkit::{ConnectOptions, Error, ErrorKind, Listener, Preset, Router};
+use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_interop::SamSession;
-use eepkit_router::link::i2cp::I2cpRouter;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,

@@ -6,7 +6,7 @@ use super::{
     testing::{Answer, Draft, SIGNER, host},
     *,
 };
-use crate::emissary::identity::Identity;
+use crate::backend::emissary::identity::Identity;
 
 fn router_info(network_id: u8) -> Vec<u8> {
     let identity = Identity::new(&mut rand::rng());

@@ -7,12 +7,9 @@ use std::{
     time::Duration,
 };
 
-use eepkit_router::{
-    devnet::{Devnet, StartError},
-    hosts::HostBook,
-    link::{LookupTarget, LostReason, OpenError},
-    readiness::RouterStage,
-};
+use eepkit_link::{LookupTarget, LostReason, OpenError, readiness::RouterStage};
+use eepkit_naming::HostBook;
+use eepkit_router::devnet::{Devnet, StartError};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -202,7 +199,7 @@ async fn dropping_the_network_ends_sessions_too() {
 }
 
 async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> OpenError {
-    use eepkit_router::link::{Connector, Setup};
+    use eepkit_link::{Connector, Setup};
     let keys =
         eepkit_wire::PrivateKeys::generate(eepkit_wire::SignatureType::ED25519, &mut rand::rng());
     let setup = Setup {

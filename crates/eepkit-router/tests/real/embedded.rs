@@ -2,11 +2,13 @@
 
 use std::{fs, net::TcpListener, path::Path, time::Duration};
 
+use eepkit_link::{
+    LostReason,
+    readiness::{NotReady, RouterStage},
+};
 use eepkit_router::{
     devnet::Devnet,
     embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, StartError, StateError},
-    link::LostReason,
-    readiness::{NotReady, RouterStage},
 };
 
 use crate::{

@@ -2,7 +2,6 @@
 //!
 //! These tests take real time, but wait for events, never for a while.
 
-#![cfg(feature = "embedded")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod devnet;

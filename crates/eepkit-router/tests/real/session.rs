@@ -5,12 +5,9 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit_i2cp::{LeaseSetMaker, Options};
-use eepkit_router::{
-    clock,
-    link::{
-        Command, Connector, Event, Link, LookupAnswer, LookupError, LookupTarget, LostReason,
-        Outgoing, Payload, Route, SendOptions, Setup, Stage,
-    },
+use eepkit_link::{
+    Command, Connector, Event, Link, LookupAnswer, LookupError, LookupTarget, LostReason, Outgoing,
+    Payload, Route, SendOptions, Setup, Stage, clock,
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng, rngs::StdRng};

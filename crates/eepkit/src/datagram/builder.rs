@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eepkit_datagram::{Dialect, Dialects, Format, Receiver};
-use eepkit_router::link::{Command, Layer};
+use eepkit_link::{Command, Layer};
 
 use super::{
     BindError, DatagramOptions, DatagramSocket, Inner,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use eepkit_datagram::{ClaimedSender, Datagram};
-use eepkit_router::link::Payload;
+use eepkit_link::Payload;
 use eepkit_wire::Destination;
 
 /// A datagram and where it came in; from [`DatagramSocket::recv_from`](crate::DatagramSocket).

@@ -9,7 +9,7 @@ use std::{
 };
 
 use eepkit_datagram::Format;
-use eepkit_router::link::{
+use eepkit_link::{
     Payload, SendOptions,
     streams::{DatagramFormat, IncomingDatagram, Sender},
 };

@@ -2,7 +2,7 @@
 
 use std::task::Context;
 
-use eepkit_router::link::{
+use eepkit_link::{
     Command, Layer, Outgoing, Payload, Route,
     streams::{IncomingDatagram, OutgoingDatagram},
 };

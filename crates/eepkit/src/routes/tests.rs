@@ -1,4 +1,4 @@
-use eepkit_router::link::PathDownReason;
+use eepkit_link::TunnelDownReason;
 use eepkit_wire::{Destination, Lease, Mapping, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
 
@@ -22,8 +22,8 @@ fn at(second: u64) -> Now {
 }
 
 fn up(path: u64, until: u64) -> Event {
-    Event::PathUp {
-        path: PathId(path),
+    Event::TunnelUp {
+        path: TunnelId(path),
         direction: Direction::Outbound,
         expires: Some(at(until).instant),
         hops: 1,
@@ -118,9 +118,9 @@ fn pairs_are_told_once_and_keep_their_names() {
 fn a_tunnel_that_went_down_is_replaced() {
     let (mut routes, _, hash) = known();
     let (path, _) = pinned(route(&mut routes, &hash, at(1)));
-    routes.on_event(&Event::PathDown {
-        path: PathId(path),
-        reason: PathDownReason::Failed,
+    routes.on_event(&Event::TunnelDown {
+        path: TunnelId(path),
+        reason: TunnelDownReason::Failed,
     });
     let (other, _) = pinned(route(&mut routes, &hash, at(1)));
     assert_ne!(other, path);
@@ -180,7 +180,7 @@ fn credit_holds_messages_back_until_there_is_more() {
     let (mut routes, _, hash) = known();
     for path in [1, 2] {
         routes.on_event(&Event::Credit {
-            path: PathId(path),
+            path: TunnelId(path),
             messages: 2,
         });
     }
@@ -188,7 +188,7 @@ fn credit_holds_messages_back_until_there_is_more() {
     assert_eq!(pinned(route(&mut routes, &hash, at(1))).0, first);
     assert_eq!(route(&mut routes, &hash, at(1)), Way::Wait);
     routes.on_event(&Event::Credit {
-        path: PathId(first),
+        path: TunnelId(first),
         messages: 1,
     });
     assert_eq!(pinned(route(&mut routes, &hash, at(1))).0, first);

@@ -13,7 +13,7 @@ use eepkit::{
     Session, SessionBuilder, Stream,
     sim::{Builder, Happening, SimNet, netem::Rate},
 };
-use eepkit_router::link::{Direction, PathId};
+use eepkit_link::{Direction, TunnelId};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     task::JoinHandle,
@@ -138,8 +138,8 @@ fn network() -> Builder {
 }
 
 /// The tunnel that carried most of what lately went through tunnels of this direction.
-fn in_use(net: &SimNet, direction: Direction) -> PathId {
-    let mut packets: HashMap<PathId, u32> = HashMap::new();
+fn in_use(net: &SimNet, direction: Direction) -> TunnelId {
+    let mut packets: HashMap<TunnelId, u32> = HashMap::new();
     for entry in net.take_log() {
         let (path, bytes) = match entry.what {
             Happening::Left {

@@ -1,0 +1,173 @@
+//! Addresses of routers as people write them: what those of all kinds have in common.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+#[cfg(feature = "tls")]
+use crate::transport::Trust;
+
+/// How addresses of one kind begin.
+pub(super) struct Scheme {
+    /// TCP.
+    pub(super) plain: &'static str,
+    /// TLS.
+    pub(super) secure: &'static str,
+    /// A Unix socket; its path follows.
+    pub(super) unix: &'static str,
+    pub(super) default_port: u16,
+}
+
+/// What an address says.
+pub(super) enum Parts<'a> {
+    #[cfg(unix)]
+    Unix(&'a str),
+    Socket(Socket<'a>),
+}
+
+/// `[USER:PASSWORD@]HOST[:PORT][/][?KEY=VALUE[&KEY=VALUE]...]`
+pub(super) struct Socket<'a> {
+    pub(super) at: SocketAddr,
+    /// Whom to trust, where TLS is to be spoken.
+    #[cfg(feature = "tls")]
+    pub(super) trust: Option<Trust>,
+    pub(super) login: Option<(&'a str, &'a str)>,
+    /// Everything but `certificate`. No value is empty.
+    pub(super) query: Vec<(&'a str, &'a str)>,
+}
+
+impl Scheme {
+    pub(super) fn parse<'a>(&self, text: &'a str) -> Result<Parts<'a>, AddressError> {
+        let text = text.trim();
+        if let Some(path) = text.strip_prefix(self.unix) {
+            return unix(path);
+        }
+        let (secure, rest) = match (
+            text.strip_prefix(self.plain),
+            text.strip_prefix(self.secure),
+        ) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Err(AddressError::Form),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (login, place) = match rest.rsplit_once('@') {
+            Some((login, place)) => (
+                Some(login.split_once(':').ok_or(AddressError::Form)?),
+                place,
+            ),
+            None => (None, rest),
+        };
+        let at = socket_address(place, self.default_port)?;
+        let mut certificate = None;
+        let mut others = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some((_, "")) | None => return Err(AddressError::Form),
+                Some(("certificate", file)) if secure => certificate = Some(file),
+                Some(pair) => others.push(pair),
+            }
+        }
+        let trust = match secure {
+            true => Some(trust(certificate)?),
+            false => None,
+        };
+        #[cfg(not(feature = "tls"))]
+        let _: Option<std::convert::Infallible> = trust;
+        Ok(Parts::Socket(Socket {
+            at,
+            #[cfg(feature = "tls")]
+            trust,
+            login,
+            query: others,
+        }))
+    }
+}
+
+#[cfg(unix)]
+fn unix(path: &str) -> Result<Parts<'_>, AddressError> {
+    match path {
+        "" => Err(AddressError::Form),
+        path => Ok(Parts::Unix(path)),
+    }
+}
+
+#[cfg(not(unix))]
+fn unix(_: &str) -> Result<Parts<'_>, AddressError> {
+    Err(AddressError::Unsupported("Unix sockets"))
+}
+
+#[cfg(feature = "tls")]
+fn trust(certificate: Option<&str>) -> Result<Trust, AddressError> {
+    match certificate {
+        None => Ok(Trust::OnLoopback),
+        Some(file) => Ok(Trust::from_file(file)?),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn trust(_: Option<&str>) -> Result<std::convert::Infallible, AddressError> {
+    Err(AddressError::Unsupported("TLS"))
+}
+
+/// Reads `HOST:PORT` or `HOST`, which has the default port then.
+fn socket_address(place: &str, default_port: u16) -> Result<SocketAddr, AddressError> {
+    if let Ok(at) = place.parse() {
+        return Ok(at);
+    }
+    if let Ok(ip) = place.trim_start_matches('[').trim_end_matches(']').parse() {
+        return Ok(SocketAddr::new(ip, default_port));
+    }
+    let (host, port) = place.rsplit_once(':').unwrap_or((place, ""));
+    let port = match port {
+        "" => default_port,
+        text => self::port(text)?,
+    };
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    }
+    Err(if host.is_empty() {
+        AddressError::Form
+    } else {
+        AddressError::Host(shown(host))
+    })
+}
+
+/// Reads a port.
+pub(super) fn port(text: &str) -> Result<u16, AddressError> {
+    text.parse().map_err(|_| AddressError::Port(shown(text)))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).collect()
+}
+
+/// Why a text is not the address of a router. Passwords are not repeated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It has another form.
+    #[error(
+        "an address is i2cp://HOST:PORT, i2cps://HOST:PORT, i2cp+unix:PATH, sam://HOST:PORT or \
+         sam+tls://HOST:PORT"
+    )]
+    Form,
+    /// The host is a name.
+    #[error(
+        "{0:?} is not an IP address: names are not looked up, because that tells others; use the \
+         number, or localhost"
+    )]
+    Host(String),
+    /// The port is no number.
+    #[error("{0:?} is not a port: it is a number from 0 to 65535")]
+    Port(String),
+    /// The certificate cannot be read.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Certificate(#[from] crate::transport::CertificateError),
+    /// This build or system cannot do it.
+    #[error("this build has no support for {0}")]
+    Unsupported(&'static str),
+}
+
+/// Chosen so that a message fits a line.
+const SHOWN_CHARS: usize = 60;

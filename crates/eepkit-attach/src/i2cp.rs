@@ -1,0 +1,306 @@
+//! The link to a router that speaks I2CP: one that runs elsewhere, or in this process behind a
+//! socket.
+//!
+//! Every session has a connection of its own, because i2pd and emissary take one session per
+//! connection; only subsessions share that of their session. The link shows no paths and gives no credits; see [`eepkit_link`].
+
+mod address;
+mod driver;
+mod introductions;
+mod ports;
+mod reports;
+mod subsession;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+use std::{
+    collections::HashSet,
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+#[cfg(unix)]
+use std::path::PathBuf;
+
+use eepkit_i2cp::{Config, Handle, Options, RouterKind, Session};
+use eepkit_link::{
+    BoxFuture, Command, Connector, Event, Link, LostReason, OpenError, Setup, clock,
+};
+use eepkit_wire::Hash;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::PollSender;
+use tracing::{Instrument, debug_span};
+
+use crate::transport::Transport;
+#[cfg(feature = "tls")]
+use crate::transport::Trust;
+use driver::Driver;
+use ports::Port;
+use subsession::Subsessions;
+
+/// A router that is reached over I2CP.
+///
+/// # Examples
+///
+/// ```
+/// use eepkit_attach::i2cp::I2cpRouter;
+///
+/// let router: I2cpRouter = "i2cp://127.0.0.1:7654".parse()?;
+/// let socket: I2cpRouter = "i2cp+unix:/run/i2p/i2cp.sock".parse()?;
+/// # Ok::<(), eepkit_attach::i2cp::AddressError>(())
+/// ```
+#[derive(Clone)]
+pub struct I2cpRouter {
+    transport: Transport,
+    name: String,
+    login: Option<(String, String)>,
+    kind: Option<RouterKind>,
+    open: OpenDestinations,
+}
+
+impl I2cpRouter {
+    /// The router that listens at this TCP address; 7654 is the port that routers choose.
+    ///
+    /// What goes over the connection, private encryption keys among it, is not encrypted.
+    pub fn tcp(at: SocketAddr) -> Self {
+        Self::new(Transport::Tcp(at), format!("i2cp://{at}"))
+    }
+
+    /// The router that listens at this Unix socket.
+    #[cfg(unix)]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let name = format!("i2cp+unix:{}", path.display());
+        Self::new(Transport::Unix(path), name)
+    }
+
+    /// The router that listens with TLS at this TCP address.
+    #[cfg(feature = "tls")]
+    pub fn tls(at: SocketAddr, trust: Trust) -> Self {
+        Self::new(Transport::Tls { at, trust }, format!("i2cps://{at}"))
+    }
+
+    /// A router in this process, to which `connect` makes connections. That it fails means that
+    /// the router has stopped.
+    pub fn in_process<F, Fut, S>(name: impl Into<String>, connect: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::new(Transport::in_process(connect), name.into())
+    }
+
+    fn new(transport: Transport, name: String) -> Self {
+        Self {
+            transport,
+            name,
+            login: None,
+            kind: None,
+            open: OpenDestinations::default(),
+        }
+    }
+
+    /// Logs in with this name and password, unless the options of a session say otherwise.
+    #[must_use]
+    pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.login = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Says which program the router is. Without this it is found out as far as it matters.
+    #[must_use]
+    pub fn kind(mut self, kind: RouterKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// The options of a session together with the login.
+    fn options(&self, setup: &Setup) -> Result<Options, OpenError> {
+        let mut options = setup.options.clone();
+        let Some((user, password)) = &self.login else {
+            return Ok(options);
+        };
+        for (key, value) in [("i2cp.username", user), ("i2cp.password", password)] {
+            if options.get(key).is_none() {
+                options
+                    .set(key, value)
+                    .map_err(|error| OpenError::BadOption {
+                        key: key.to_owned(),
+                        why: format!("allowed is {}", error.allowed),
+                    })?;
+            }
+        }
+        Ok(options)
+    }
+
+    async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, OpenError> {
+        let options = self.options(&setup)?;
+        let opened = self
+            .open
+            .insert(setup.keys.destination().hash())
+            .ok_or(OpenError::Duplicate)?;
+        let connection = self.transport.connect(&self.name).await?;
+        let config = Config {
+            keys: setup.keys,
+            options,
+            router: self.kind,
+            open_timeout: setup.timeout,
+        };
+        let session = Session::new(config, Instant::now().into_std(), clock::unix_now());
+        let mut driver = Driver::new(connection, session, self.transport.is_in_process());
+        driver.open(&self.name, setup.timeout).await?;
+
+        let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
+        let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let (subsessions, requests) = Subsessions::new(&self.name, self.open.clone());
+        let port = Port::new(Handle::PRIMARY, command_receiver, event_sender);
+        let span = debug_span!("i2cp", router = %self.name);
+        tokio::spawn(driver.run(port, requests).instrument(span));
+        Ok(Box::new(I2cpLink {
+            commands: PollSender::new(command_sender),
+            reserved: false,
+            events: event_receiver,
+            lost: false,
+            opened: Some(opened),
+            subsessions: Some(Arc::new(subsessions)),
+        }))
+    }
+}
+
+impl Connector for I2cpRouter {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+        let router = self.clone();
+        Box::pin(async move {
+            let limit = setup.timeout;
+            // The machine has the same limit; this one covers making the connection too.
+            match timeout(limit, router.open_session(setup)).await {
+                Ok(result) => result,
+                Err(_) => Err(OpenError::Timeout(limit)),
+            }
+        })
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl fmt::Debug for I2cpRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("I2cpRouter")
+            .field("name", &self.name)
+            .field("has_login", &self.login.is_some())
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One session over I2CP. A task of its own owns the connection; dropping the link ends the
+/// session on the router, after the commands that were submitted.
+struct I2cpLink {
+    commands: PollSender<Command>,
+    /// Whether there is room for the next command.
+    reserved: bool,
+    events: mpsc::Receiver<Event>,
+    lost: bool,
+    /// Until the session is lost or the link dropped.
+    opened: Option<OpenDestination>,
+    /// None for a subsession.
+    subsessions: Option<Arc<Subsessions>>,
+}
+
+impl Link for I2cpLink {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Once the task has ended commands are ignored, so there is nothing to wait for.
+        self.reserved = ready!(self.commands.poll_reserve(cx)).is_ok();
+        Poll::Ready(())
+    }
+
+    fn submit(&mut self, command: Command) {
+        if std::mem::take(&mut self.reserved) {
+            // Fails only if the task ended since, and then the command is void.
+            let _ = self.commands.send_item(command);
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.lost {
+            return Poll::Pending;
+        }
+        let event = ready!(self.events.poll_recv(cx));
+        // A task that ends without a word was dropped with its runtime.
+        let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
+        if matches!(event, Event::Lost(_)) {
+            self.lost = true;
+            self.opened = None;
+        }
+        Poll::Ready(event)
+    }
+
+    fn subsessions(&self) -> Option<Arc<dyn Connector>> {
+        let subsessions = self.subsessions.clone()?;
+        Some(subsessions)
+    }
+}
+
+impl fmt::Debug for I2cpLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("I2cpLink")
+            .field("lost", &self.lost)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The destinations that have a session through this connector or a clone of it.
+///
+/// Most routers refuse a second session for a destination; emissary opens it, and messages then
+/// reach one of the two.
+#[derive(Clone, Default)]
+struct OpenDestinations(Arc<Mutex<HashSet<Hash>>>);
+
+impl OpenDestinations {
+    /// Notes that a session is open until the returned value is dropped; `None` where there is one
+    /// already.
+    fn insert(&self, destination: Hash) -> Option<OpenDestination> {
+        let inserted = self.lock().insert(destination);
+        inserted.then(|| OpenDestination {
+            among: self.clone(),
+            destination,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Hash>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A destination that has a session, until this is dropped.
+struct OpenDestination {
+    among: OpenDestinations,
+    destination: Hash,
+}
+
+impl Drop for OpenDestination {
+    fn drop(&mut self) {
+        self.among.lock().remove(&self.destination);
+    }
+}
+
+/// Commands on their way to the task. Chosen so that the task always has some to fill the socket
+/// with; with packets of a stream this is about 100 KB.
+const COMMANDS: usize = 64;
+
+/// Events on their way to the application. Beyond this the task stops reading from the router, so
+/// that at most 4 MB of messages wait here.
+const EVENTS: usize = 64;

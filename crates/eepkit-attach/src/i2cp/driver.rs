@@ -1,0 +1,535 @@
+//! The task that owns a connection to a router.
+
+use std::{
+    collections::VecDeque,
+    future::{pending, poll_fn},
+    io,
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use eepkit_i2cp::{
+    CloseReason, Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
+};
+use eepkit_link::{self as link, DropReason, LostReason, OpenError, Stage, TunnelId};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, trace, warn};
+
+use super::{
+    introductions::Admission,
+    ports::{Port, Ports, Turn},
+    subsession::{Request, Requests},
+    translate,
+};
+use crate::transport::Connection;
+
+pub(super) struct Driver {
+    session: Session,
+    reader: ReadHalf<Connection>,
+    writer: WriteHalf<Connection>,
+    in_process: bool,
+    /// When the machine wants to be woken.
+    wake_at: Option<Instant>,
+    /// Bytes for the router, at most [`MAX_OUTGOING`] and what one command adds.
+    outgoing: BytesMut,
+    /// Whether what was written may still wait inside the connection, as TLS records do.
+    needs_flush: bool,
+    /// Events of the machine that were not delivered yet; no more is read until they are. Payloads
+    /// in it are still compressed, so it is bounded by the size of a read and by [`MAX_EVENTS`].
+    events: VecDeque<Event>,
+    read_buffer: Box<[u8]>,
+    /// What the system said when the connection broke.
+    broken: Option<io::Error>,
+}
+
+impl Driver {
+    pub(super) fn new(connection: Connection, session: Session, in_process: bool) -> Self {
+        let (reader, writer) = tokio::io::split(connection);
+        Self {
+            session,
+            reader,
+            writer,
+            in_process,
+            wake_at: None,
+            outgoing: BytesMut::new(),
+            needs_flush: false,
+            events: VecDeque::new(),
+            read_buffer: vec![0; READ_LEN].into(),
+            broken: None,
+        }
+    }
+
+    /// Goes on until the router has accepted the session.
+    ///
+    /// Cancel safe in that dropping the future closes the connection, with which the router ends
+    /// what was begun.
+    pub(super) async fn open(&mut self, name: &str, limit: Duration) -> Result<(), OpenError> {
+        let mut connected = false;
+        loop {
+            self.drain();
+            while let Some(event) = self.events.pop_front() {
+                match event {
+                    Event::Connected { version, router } => {
+                        connected = true;
+                        debug!(router = name, %version, kind = ?router, "connected");
+                    }
+                    Event::ClockOffset(offset) => note_clock(offset),
+                    Event::Opened(Handle::PRIMARY) => return Ok(()),
+                    Event::Closed(CloseReason::Eof) if self.in_process => {
+                        return Err(OpenError::Stopped);
+                    }
+                    Event::Closed(CloseReason::Eof) if !connected => {
+                        let at = name.to_owned();
+                        let why = self.how_it_ended();
+                        return Err(OpenError::NotARouter { at, why });
+                    }
+                    Event::Closed(CloseReason::Eof) => {
+                        return Err(OpenError::Refused(self.how_it_ended()));
+                    }
+                    Event::Closed(reason) => {
+                        return Err(translate::open_error(reason, name, limit));
+                    }
+                    _ => {}
+                }
+            }
+            self.exchange(true).await;
+        }
+    }
+
+    /// Goes on until the primary session ends, whose link has the port `primary`; opens subsessions
+    /// as they are asked for.
+    pub(super) async fn run(mut self, primary: Port, mut requests: Requests) {
+        let mut ports = Ports::new(primary);
+        loop {
+            self.take_commands(&mut ports);
+            self.drain();
+            if self.session.is_closed() {
+                break;
+            }
+            self.translate_next(&mut ports, &mut requests);
+            let may_read = !ports.have_events();
+            let may_command = self.may_command(&ports);
+            let overdue = ports.next_timeout();
+            tokio::select! {
+                biased;
+                turn = poll_fn(|cx| ports.poll(cx, may_command)) => match turn {
+                    Turn::Delivered => {}
+                    // The link was dropped; the end of the commands follows.
+                    Turn::Dropped(Handle::PRIMARY) => self.events.clear(),
+                    Turn::Dropped(_) => {}
+                    Turn::Command(session, command) => self.command(&mut ports, session, command),
+                },
+                () = self.exchange(may_read) => {}
+                () = until(overdue) => self.send_expired(&mut ports),
+                request = requests.next(), if may_command => self.open_subsession(&mut requests, request),
+            }
+        }
+        self.say_goodbye().await;
+        loop {
+            self.translate_next(&mut ports, &mut requests);
+            if !ports.have_events() {
+                return;
+            }
+            poll_fn(|cx| ports.poll(cx, false)).await;
+        }
+    }
+
+    /// Asks the router for a subsession.
+    fn open_subsession(&mut self, requests: &mut Requests, request: Request) {
+        let (keys, options) = (request.setup.keys.clone(), request.setup.options.clone());
+        let command = Command::OpenSubsession {
+            session: requests.ask(request),
+            keys,
+            options,
+        };
+        let now = Instant::now().into_std();
+        self.session.handle_input(now, Input::Command(command));
+    }
+
+    /// Takes what the machine wants.
+    fn drain(&mut self) {
+        loop {
+            match self.session.poll_output() {
+                Output::Transmit(bytes) => self.outgoing.extend_from_slice(&bytes),
+                Output::Event(event) => self.events.push_back(event),
+                Output::Timeout(at) => {
+                    self.wake_at = at.map(Instant::from_std);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for one thing to happen on the connection or the clock, and lets the machine know.
+    ///
+    /// Cancel safe: what was read has reached the machine, and what was written is taken off.
+    async fn exchange(&mut self, may_read: bool) {
+        let (reader, writer) = (&mut self.reader, &mut self.writer);
+        let (outgoing, needs_flush, wake_at) = (&self.outgoing, self.needs_flush, self.wake_at);
+        let write = async {
+            if !outgoing.is_empty() {
+                Happened::Wrote(writer.write(outgoing).await)
+            } else if needs_flush {
+                Happened::Flushed(writer.flush().await)
+            } else {
+                pending().await
+            }
+        };
+        let happened = tokio::select! {
+            biased;
+            happened = write => happened,
+            read = reader.read(&mut self.read_buffer), if may_read => Happened::Read(read),
+            () = until(wake_at) => Happened::Woke,
+        };
+        let now = Instant::now().into_std();
+        let input = match happened {
+            Happened::Wrote(Ok(0)) | Happened::Read(Ok(0)) => Input::Eof,
+            Happened::Wrote(Ok(len)) => {
+                self.outgoing.advance(len);
+                self.needs_flush = true;
+                return;
+            }
+            Happened::Flushed(Ok(())) => {
+                self.needs_flush = false;
+                return;
+            }
+            Happened::Read(Ok(len)) => Input::Receive(&self.read_buffer[..len]),
+            Happened::Woke => Input::Timeout,
+            Happened::Wrote(Err(error))
+            | Happened::Flushed(Err(error))
+            | Happened::Read(Err(error)) => {
+                self.broken = Some(error);
+                Input::Eof
+            }
+        };
+        self.session.handle_input(now, input);
+    }
+
+    /// Hands some of the commands that wait to the machine, without waiting for any.
+    ///
+    /// So neither a router that never stops sending nor an application that never stops asking can
+    /// hold up the other.
+    fn take_commands(&mut self, ports: &mut Ports) {
+        for _ in 0..COMMANDS_AT_A_TIME {
+            if !self.may_command(ports) || self.session.is_closed() {
+                return;
+            }
+            let Some((session, command)) = ports.try_command() else {
+                return;
+            };
+            self.command(ports, session, command);
+            self.drain();
+        }
+    }
+
+    /// Whether there is room for what a command leads to.
+    fn may_command(&self, ports: &Ports) -> bool {
+        self.outgoing.len() < MAX_OUTGOING
+            && self.events.len() + ports.events() < MAX_EVENTS
+            && !ports.are_full()
+    }
+
+    /// Obeys a command of a session's link; `None` stands for the end of the link.
+    fn command(&mut self, ports: &mut Ports, session: Handle, command: Option<link::Command>) {
+        let now = Instant::now();
+        let Some(port) = ports.of(session) else {
+            return;
+        };
+        let command = match command {
+            None => {
+                for outgoing in port.introductions.take_all() {
+                    self.send_now(now, port, outgoing);
+                }
+                if session != Handle::PRIMARY {
+                    ports.remove(session);
+                }
+                Command::Close(session)
+            }
+            Some(link::Command::Send(outgoing)) => return self.send(now, port, outgoing),
+            Some(link::Command::PublishLeaseSet(lease_set)) => {
+                Command::PublishLeaseSet { session, lease_set }
+            }
+            // Tunnels are the primary session's.
+            Some(link::Command::Quantity { .. }) if session != Handle::PRIMARY => return,
+            Some(link::Command::Quantity { inbound, outbound }) => {
+                let mut options = Options::new();
+                let set = options
+                    .set_inbound_quantity(inbound)
+                    .and_then(|()| options.set_outbound_quantity(outbound));
+                if let Err(error) = set {
+                    return debug!(%error, "ignored a number of tunnels");
+                }
+                Command::Reconfigure { session, options }
+            }
+            Some(link::Command::Lookup {
+                id,
+                target,
+                timeout,
+            }) => {
+                let target = translate::target(target);
+                Command::Lookup {
+                    id: ports.lookup(session, id),
+                    target,
+                    timeout,
+                }
+            }
+            // There are no paths to retire. What is of the layer of streams concerns other links.
+            Some(
+                link::Command::Retire(_)
+                | link::Command::Listen(_)
+                | link::Command::OpenDatagrams(_)
+                | link::Command::SendDatagram(_),
+            ) => return,
+        };
+        self.session
+            .handle_input(now.into_std(), Input::Command(command));
+    }
+
+    /// Sends a message, unless it has to wait for the first one to its peer.
+    fn send(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) {
+        if !self.session.introduces_peers() {
+            self.send_now(now, port, outgoing);
+            return;
+        }
+        match port.introductions.admit(now, outgoing) {
+            Admission::Go(outgoing) => {
+                self.send_now(now, port, outgoing);
+            }
+            Admission::First(outgoing) => {
+                let to = outgoing.to.hash();
+                if let Some(nonce) = self.send_now(now, port, outgoing) {
+                    port.introductions.begin(now, to, nonce);
+                }
+            }
+            Admission::Held => {}
+        }
+    }
+
+    /// Sends a message; the nonce that the router reports on it with, if it will.
+    fn send_now(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) -> Option<u32> {
+        if outgoing.deadline <= now {
+            port.push(link::Event::Dropped {
+                token: outgoing.token,
+                reason: DropReason::Expired,
+            });
+            return None;
+        }
+        let (nonce, due) = port.reports.next(now, outgoing.token, outgoing.to.hash());
+        let report = due && self.session.reports_messages();
+        let outgoing = Outgoing {
+            session: port.session(),
+            payload: translate::encode_payload(&outgoing.payload, outgoing.compress),
+            to: outgoing.to,
+            nonce,
+            report,
+            flags: translate::flags(&outgoing.options),
+            deadline: outgoing.deadline.into_std(),
+        };
+        let command = Input::Command(Command::Send(outgoing));
+        self.session.handle_input(now.into_std(), command);
+        report.then_some(nonce)
+    }
+
+    /// Tells a session what became of a message, and sends what waited for that.
+    fn report(&mut self, port: &mut Port, nonce: u32, status: DeliveryStatus) {
+        let held = port.introductions.reported(nonce);
+        let reason = translate::drop_reason(status);
+        report(port, nonce, status);
+        let now = Instant::now();
+        for outgoing in held {
+            // What has no lease set now has none for the next message either.
+            if reason == DropReason::NoLeaseSet && !status.is_success() {
+                let token = outgoing.token;
+                port.push(link::Event::Dropped { token, reason });
+            } else {
+                self.send_now(now, port, outgoing);
+            }
+        }
+        self.drain();
+    }
+
+    /// Sends what has waited long enough for a report that did not come.
+    fn send_expired(&mut self, ports: &mut Ports) {
+        let now = Instant::now();
+        while let Some((session, held)) = ports.expired(now) {
+            let Some(port) = ports.of(session) else {
+                return;
+            };
+            for outgoing in held {
+                self.send_now(now, port, outgoing);
+            }
+        }
+    }
+
+    /// Turns events of the machine into those of links, until one waits to be delivered. Only then
+    /// is the next payload inflated.
+    fn translate_next(&mut self, ports: &mut Ports, requests: &mut Requests) {
+        while !ports.have_events() {
+            let Some(event) = self.events.pop_front() else {
+                return;
+            };
+            self.translate_event(event, ports, requests);
+        }
+    }
+
+    fn translate_event(&mut self, event: Event, ports: &mut Ports, requests: &mut Requests) {
+        match event {
+            Event::LeaseSetWanted { session, leases } => {
+                if let Some(port) = ports.of(session) {
+                    port.push(link::Event::LeaseSetWanted(leases));
+                }
+            }
+            Event::LeaseSetSent(session) => {
+                if let Some(port) = ports.of(session)
+                    && port.got_lease_set()
+                {
+                    // I2CP says nothing about what becomes of the lease set, so the session counts
+                    // as ready.
+                    port.push(link::Event::Stage(Stage::LeaseSetHandedOver));
+                    port.push(link::Event::Stage(Stage::Ready));
+                }
+            }
+            Event::Received { session, payload } => {
+                if let Some(port) = ports.of(session)
+                    && let Some(payload) = translate::decode_payload(&payload)
+                {
+                    let path = TunnelId::ANY;
+                    port.push(link::Event::Received { payload, path });
+                }
+            }
+            Event::MessageStatus {
+                session,
+                nonce,
+                status,
+            } => {
+                if let Some(port) = ports.of(session) {
+                    self.report(port, nonce, status);
+                }
+            }
+            Event::LookupDone { id, result } => {
+                if let Some((port, id)) = ports.answered(id) {
+                    let result = translate::answer(result);
+                    port.push(link::Event::LookupDone { id, result });
+                }
+            }
+            Event::Opened(session) => match requests.opened(session) {
+                Some(port) => ports.add(port),
+                // Whoever wanted it has gone.
+                None => {
+                    let close = Input::Command(Command::Close(session));
+                    self.session.handle_input(Instant::now().into_std(), close);
+                    self.drain();
+                }
+            },
+            Event::SubsessionClosed { session, reason } => {
+                if let Some(reason) = requests.refused(session, reason)
+                    && let Some(port) = ports.of(session)
+                {
+                    port.push(link::Event::Lost(translate::lost_reason(reason)));
+                }
+            }
+            Event::Closed(reason) => {
+                debug!(%reason, broken = ?self.broken, "the session ended");
+                let lost = match reason {
+                    CloseReason::Eof if self.in_process => LostReason::Stopped,
+                    CloseReason::Eof => LostReason::Connection(self.how_it_ended()),
+                    reason => translate::lost_reason(reason),
+                };
+                ports.push_to_all(|| link::Event::Lost(lost.clone()));
+            }
+            Event::ClockOffset(offset) => note_clock(offset),
+            Event::Reconfigured { accepted, .. } => {
+                debug!(accepted, "asked for another number of tunnels");
+            }
+            other => trace!(?other, "not for the link"),
+        }
+    }
+
+    fn how_it_ended(&self) -> String {
+        match &self.broken {
+            Some(error) => error.to_string(),
+            None => "the router closed it".to_owned(),
+        }
+    }
+
+    /// Writes what is left and closes the connection, for as long as a goodbye may take.
+    async fn say_goodbye(&mut self) {
+        let goodbye = async {
+            self.writer.write_all(&self.outgoing).await?;
+            self.writer.flush().await?;
+            self.writer.shutdown().await
+        };
+        match timeout(GOODBYE_TIMEOUT, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => trace!(%error, "the connection had ended already"),
+            Err(_) => debug!("the router did not take the last messages"),
+        }
+    }
+}
+
+/// Tells a session what became of a message.
+fn report(port: &mut Port, nonce: u32, status: DeliveryStatus) {
+    let is_final = status != DeliveryStatus::ACCEPTED;
+    let Some(token) = port.reports.token(nonce, is_final) else {
+        return;
+    };
+    if is_final && status.is_success() {
+        port.push(link::Event::Sent { token });
+    } else if is_final {
+        let reason = translate::drop_reason(status);
+        port.push(link::Event::Dropped { token, reason });
+    }
+}
+
+enum Happened {
+    Wrote(io::Result<usize>),
+    Flushed(io::Result<()>),
+    Read(io::Result<usize>),
+    Woke,
+}
+
+/// Waits until an instant, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// Says so if the clocks differ by more than makes no difference.
+fn note_clock(offset_ms: i64) {
+    let offset = Duration::from_millis(offset_ms.unsigned_abs());
+    if offset > CLOCK_TOLERANCE {
+        let ahead_seconds = offset_ms / 1000;
+        warn!(
+            ahead_seconds,
+            "the router's clock differs from ours: one of them is wrong"
+        );
+    }
+}
+
+/// How far a clock may be off without a word. Routers refuse a session configuration whose date is
+/// off by 30 seconds (I2CP, "Session Config").
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+
+/// Bytes for the router beyond which no further command is taken. Chosen as four messages of the
+/// greatest length, or a window of ordinary ones.
+const MAX_OUTGOING: usize = 256 * 1024;
+
+/// Events beyond which no further command is taken. Chosen as more than a well-behaved application
+/// leaves undelivered, since it takes all events before it gives a command.
+const MAX_EVENTS: usize = 1024;
+
+/// Commands between two looks at the connection. Chosen as half of what the channel holds.
+const COMMANDS_AT_A_TIME: usize = 32;
+
+/// Bytes that are read at a time: one message of the greatest length.
+const READ_LEN: usize = 64 * 1024;
+
+/// How long the last messages may take to leave. Chosen so that a drop is never felt, on a
+/// connection that is local as a rule.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);

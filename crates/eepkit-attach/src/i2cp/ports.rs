@@ -1,0 +1,217 @@
+//! The sessions of a connection: where their commands come from and their events go.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    task::{Context, Poll},
+};
+
+use eepkit_i2cp::Handle;
+use eepkit_link::{Command, Event, Outgoing, Stage};
+use tokio::{
+    sync::mpsc::{self, error::TryRecvError},
+    time::Instant,
+};
+use tokio_util::sync::PollSender;
+
+use super::{introductions::Introductions, reports::Reports};
+
+/// The end of one session's link that the task of the connection holds.
+pub(super) struct Port {
+    session: Handle,
+    commands: mpsc::Receiver<Command>,
+    events: PollSender<Event>,
+    /// Events on their way to the link.
+    delivery: VecDeque<Event>,
+    pub(super) reports: Reports,
+    pub(super) introductions: Introductions,
+    has_lease_set: bool,
+}
+
+impl Port {
+    /// The port of a session that the router has just accepted.
+    pub(super) fn new(
+        session: Handle,
+        commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self {
+            session,
+            commands,
+            events: PollSender::new(events),
+            delivery: VecDeque::from([Event::Stage(Stage::BuildingTunnels)]),
+            reports: Reports::default(),
+            introductions: Introductions::default(),
+            has_lease_set: false,
+        }
+    }
+
+    pub(super) fn session(&self) -> Handle {
+        self.session
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.delivery.push_back(event);
+    }
+
+    /// Notes that a lease set was handed over; tells whether it is the first.
+    pub(super) fn got_lease_set(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_lease_set, true)
+    }
+}
+
+/// The ports of a connection. What waits for one of them holds up the others: nothing is read from
+/// the router meanwhile.
+pub(super) struct Ports {
+    /// The primary session's first; bounded by the machine's limit of subsessions.
+    ports: Vec<Port>,
+    /// Whose turn it is to give a command.
+    turn: usize,
+    /// Look-ups under way, by the number on the connection: who asked, and under which number.
+    /// Bounded by the machine, which answers those that are too many at once.
+    lookups: HashMap<u32, (Handle, u32)>,
+    next_lookup: u32,
+}
+
+/// What happened on a port.
+pub(super) enum Turn {
+    /// An event was delivered.
+    Delivered,
+    /// Nobody takes the events of this session any more; they are gone.
+    Dropped(Handle),
+    /// A command; `None` stands for the end of the link.
+    Command(Handle, Option<Command>),
+}
+
+impl Ports {
+    pub(super) fn new(primary: Port) -> Self {
+        Self {
+            ports: vec![primary],
+            turn: 0,
+            lookups: HashMap::new(),
+            next_lookup: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, port: Port) {
+        self.ports.push(port);
+    }
+
+    pub(super) fn remove(&mut self, session: Handle) {
+        self.ports.retain(|port| port.session != session);
+    }
+
+    pub(super) fn of(&mut self, session: Handle) -> Option<&mut Port> {
+        self.ports.iter_mut().find(|port| port.session == session)
+    }
+
+    /// Tells all sessions.
+    pub(super) fn push_to_all(&mut self, event: impl Fn() -> Event) {
+        for port in &mut self.ports {
+            port.push(event());
+        }
+    }
+
+    /// When messages have waited long enough for a first one to their peer.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let timeouts = self
+            .ports
+            .iter()
+            .map(|port| port.introductions.next_timeout());
+        timeouts.flatten().min()
+    }
+
+    /// Messages that have, of one session.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<(Handle, VecDeque<Outgoing>)> {
+        let port = self.ports.iter_mut().find(|port| {
+            let timeout = port.introductions.next_timeout();
+            timeout.is_some_and(|at| at <= now)
+        })?;
+        Some((port.session, port.introductions.expired(now)))
+    }
+
+    /// Whether as much as may waits for first messages to peers.
+    pub(super) fn are_full(&self) -> bool {
+        self.ports.iter().any(|port| port.introductions.is_full())
+    }
+
+    /// How many events wait to be delivered.
+    pub(super) fn events(&self) -> usize {
+        self.ports.iter().map(|port| port.delivery.len()).sum()
+    }
+
+    pub(super) fn have_events(&self) -> bool {
+        self.ports.iter().any(|port| !port.delivery.is_empty())
+    }
+
+    /// A number for a look-up of a session, which no other session uses.
+    pub(super) fn lookup(&mut self, session: Handle, id: u32) -> u32 {
+        self.next_lookup = self.next_lookup.wrapping_add(1);
+        self.lookups.insert(self.next_lookup, (session, id));
+        self.next_lookup
+    }
+
+    /// Who asked for a look-up, and under which number.
+    pub(super) fn answered(&mut self, number: u32) -> Option<(&mut Port, u32)> {
+        let (session, id) = self.lookups.remove(&number)?;
+        Some((self.of(session)?, id))
+    }
+
+    /// A command that is there already, of each session in turn.
+    pub(super) fn try_command(&mut self) -> Option<(Handle, Option<Command>)> {
+        self.in_turn(|port| match port.commands.try_recv() {
+            Ok(command) => Some(Some(command)),
+            Err(TryRecvError::Disconnected) => Some(None),
+            Err(TryRecvError::Empty) => None,
+        })
+    }
+
+    /// Delivers an event, or takes a command if that is allowed.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, may_command: bool) -> Poll<Turn> {
+        for port in self
+            .ports
+            .iter_mut()
+            .filter(|port| !port.delivery.is_empty())
+        {
+            match port.events.poll_reserve(cx) {
+                Poll::Ready(Ok(())) => {
+                    if let Some(event) = port.delivery.pop_front() {
+                        // Fails only if the link was dropped since.
+                        let _ = port.events.send_item(event);
+                    }
+                    return Poll::Ready(Turn::Delivered);
+                }
+                Poll::Ready(Err(_)) => {
+                    port.delivery.clear();
+                    return Poll::Ready(Turn::Dropped(port.session));
+                }
+                Poll::Pending => {}
+            }
+        }
+        if !may_command {
+            return Poll::Pending;
+        }
+        let command = self.in_turn(|port| match port.commands.poll_recv(cx) {
+            Poll::Ready(command) => Some(command),
+            Poll::Pending => None,
+        });
+        match command {
+            Some((session, command)) => Poll::Ready(Turn::Command(session, command)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The first thing that `take` finds, beginning with another session each time.
+    fn in_turn<T>(&mut self, mut take: impl FnMut(&mut Port) -> Option<T>) -> Option<(Handle, T)> {
+        let count = self.ports.len();
+        for step in 0..count {
+            let at = (self.turn + step) % count;
+            let port = &mut self.ports[at];
+            if let Some(taken) = take(port) {
+                let session = port.session;
+                self.turn = at + 1;
+                return Some((session, taken));
+            }
+        }
+        None
+    }
+}

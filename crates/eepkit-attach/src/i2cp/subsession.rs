@@ -1,0 +1,149 @@
+//! Subsessions: other destinations over the tunnels of a session.
+
+use std::{fmt, future::pending};
+
+use eepkit_i2cp::{CloseReason, Handle};
+use eepkit_link::{BoxFuture, Connector, Link, OpenError, Setup};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::PollSender;
+
+use super::{
+    COMMANDS, EVENTS, I2cpLink, OpenDestination, OpenDestinations, ports::Port, translate,
+};
+
+/// The router as the subsessions of one session reach it: through that session's connection.
+pub(super) struct Subsessions {
+    requests: mpsc::Sender<Request>,
+    open: OpenDestinations,
+    name: String,
+}
+
+/// Somebody wants a subsession.
+pub(super) struct Request {
+    pub(super) setup: Setup,
+    opened: OpenDestination,
+    reply: oneshot::Sender<Result<Box<dyn Link>, OpenError>>,
+}
+
+/// The requests of a connection, one after the other.
+pub(super) struct Requests {
+    receiver: mpsc::Receiver<Request>,
+    /// That which the router was asked for.
+    asked: Option<(Handle, Request)>,
+    last: Handle,
+}
+
+impl Subsessions {
+    /// The two ends: for those who want subsessions, and for the task of the connection.
+    pub(super) fn new(name: &str, open: OpenDestinations) -> (Self, Requests) {
+        let (sender, receiver) = mpsc::channel(REQUESTS);
+        let subsessions = Self {
+            requests: sender,
+            open,
+            name: format!("{name}, subsession"),
+        };
+        let requests = Requests {
+            receiver,
+            asked: None,
+            last: Handle::PRIMARY,
+        };
+        (subsessions, requests)
+    }
+}
+
+impl Connector for Subsessions {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+        let opened = self.open.insert(setup.keys.destination().hash());
+        let requests = self.requests.clone();
+        Box::pin(async move {
+            let limit = setup.timeout;
+            let (reply, answer) = oneshot::channel();
+            let request = Request {
+                setup,
+                opened: opened.ok_or(OpenError::Duplicate)?,
+                reply,
+            };
+            let asking = async {
+                let gone = || OpenError::Refused("the session it belongs to has ended".to_owned());
+                requests.send(request).await.map_err(|_| gone())?;
+                answer.await.unwrap_or_else(|_| Err(gone()))
+            };
+            timeout(limit, asking)
+                .await
+                .unwrap_or(Err(OpenError::Timeout(limit)))
+        })
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl fmt::Debug for Subsessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subsessions")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Requests {
+    /// The next request, once the router has answered the one before. Never ready when there is
+    /// nobody who could ask.
+    ///
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> Request {
+        if self.asked.is_some() {
+            return pending().await;
+        }
+        match self.receiver.recv().await {
+            Some(request) => request,
+            None => pending().await,
+        }
+    }
+
+    /// Notes that the router is asked, and gives the name of the subsession.
+    pub(super) fn ask(&mut self, request: Request) -> Handle {
+        // Four thousand million subsessions on one connection are not to be expected.
+        self.last = Handle(self.last.0.wrapping_add(1).max(1));
+        self.asked = Some((self.last, request));
+        self.last
+    }
+
+    /// The router opened it. None if nobody waits for it any more.
+    pub(super) fn opened(&mut self, session: Handle) -> Option<Port> {
+        let (_, request) = self.asked.take_if(|(asked, _)| *asked == session)?;
+        let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
+        let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let link = I2cpLink {
+            commands: PollSender::new(command_sender),
+            reserved: false,
+            events: event_receiver,
+            lost: false,
+            opened: Some(request.opened),
+            subsessions: None,
+        };
+        request.reply.send(Ok(Box::new(link))).ok()?;
+        Some(Port::new(session, command_receiver, event_sender))
+    }
+
+    /// The router did not open it. Gives the reason back if that was not asked for.
+    pub(super) fn refused(&mut self, session: Handle, reason: CloseReason) -> Option<CloseReason> {
+        let Some((_, request)) = self.asked.take_if(|(asked, _)| *asked == session) else {
+            return Some(reason);
+        };
+        let limit = request.setup.timeout;
+        // Whoever asked may have gone.
+        let _ = request
+            .reply
+            .send(Err(translate::open_error(reason, "", limit)));
+        None
+    }
+}
+
+/// Requests that wait for the one before. Chosen because each takes a round trip to the router;
+/// more wait in their futures.
+const REQUESTS: usize = 4;

@@ -1,0 +1,122 @@
+//! Words of the I2CP machine in words of the link.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use eepkit_i2cp::{CloseReason, DeliveryStatus, Found, LookupFailure, LookupTarget, SendFlags};
+use eepkit_wire::gzip;
+use tracing::debug;
+
+use eepkit_link::{
+    self as link, DropReason, LookupAnswer, LookupError, LostReason, OpenError, Payload,
+    SendOptions,
+};
+
+/// Frames a payload as I2CP carries it.
+pub(super) fn encode_payload(payload: &Payload, compress: bool) -> Bytes {
+    let header = gzip::Header {
+        protocol: payload.protocol,
+        from_port: payload.from_port,
+        to_port: payload.to_port,
+    };
+    gzip::encode(header, &payload.body, compress).into()
+}
+
+/// Takes a payload out of its frame; `None` where it is damaged, which only the peer can have
+/// caused.
+pub(super) fn decode_payload(framed: &[u8]) -> Option<Payload> {
+    match gzip::decode(framed, MAX_BODY_LEN) {
+        Ok((header, body)) => Some(Payload {
+            protocol: header.protocol,
+            from_port: header.from_port,
+            to_port: header.to_port,
+            body: body.into(),
+        }),
+        Err(error) => {
+            debug!(%error, "dropped a message that is not in gzip framing");
+            None
+        }
+    }
+}
+
+pub(super) fn flags(options: &SendOptions) -> SendFlags {
+    let mut flags = SendFlags::default().with_omit_lease_set(options.omit_lease_set);
+    if let Some(tags) = options.tag_threshold {
+        flags = flags.with_tag_threshold(tags);
+    }
+    if let Some(tags) = options.tags_to_send {
+        flags = flags.with_tags_to_send(tags);
+    }
+    flags
+}
+
+pub(super) fn target(target: link::LookupTarget) -> LookupTarget {
+    match target {
+        link::LookupTarget::Hash(hash) => LookupTarget::Hash(hash),
+        link::LookupTarget::Name(name) => LookupTarget::Name(name),
+        link::LookupTarget::LeaseSet(destination) => LookupTarget::LeaseSet(destination),
+    }
+}
+
+pub(super) fn answer(result: Result<Found, LookupFailure>) -> Result<LookupAnswer, LookupError> {
+    match result {
+        Ok(found) => Ok(LookupAnswer {
+            destination: found.destination,
+            leases: Vec::new(),
+            options: found.options,
+        }),
+        Err(LookupFailure::NameNotFound) => Err(LookupError::NameNotFound),
+        Err(LookupFailure::LeaseSetNotFound) => Err(LookupError::LeaseSetNotFound),
+        Err(LookupFailure::Locked) => Err(LookupError::Locked),
+        Err(LookupFailure::Unsupported) => Err(LookupError::Unsupported),
+        Err(LookupFailure::Closed) => Err(LookupError::SessionLost),
+        Err(_) => Err(LookupError::Timeout),
+    }
+}
+
+/// Why a message did not arrive.
+pub(super) fn drop_reason(status: DeliveryStatus) -> DropReason {
+    match status {
+        DeliveryStatus::EXPIRED => DropReason::Expired,
+        DeliveryStatus::NO_LEASE_SET
+        | DeliveryStatus::EXPIRED_LEASE_SET
+        | DeliveryStatus::BAD_LEASE_SET
+        | DeliveryStatus::META_LEASE_SET => DropReason::NoLeaseSet,
+        DeliveryStatus::NO_LOCAL_TUNNELS | DeliveryStatus::BAD_LOCAL_LEASE_SET => {
+            DropReason::NoTunnel
+        }
+        DeliveryStatus::OVERFLOW => DropReason::Overflow,
+        DeliveryStatus::UNSUPPORTED_ENCRYPTION => DropReason::UnsupportedEncryption,
+        _ => DropReason::Refused,
+    }
+}
+
+pub(super) fn open_error(reason: CloseReason, at: &str, limit: Duration) -> OpenError {
+    match reason {
+        CloseReason::NotI2cp(why) | CloseReason::Protocol(why) => OpenError::NotARouter {
+            at: at.to_owned(),
+            why,
+        },
+        CloseReason::LoginRefused(words) => OpenError::Denied(words),
+        CloseReason::Duplicate => OpenError::Duplicate,
+        CloseReason::BadOption { key, why } => OpenError::BadOption { key, why },
+        CloseReason::Timeout(_) => OpenError::Timeout(limit),
+        CloseReason::Unsupported(why) => OpenError::Unsupported(why),
+        CloseReason::Refused(words) | CloseReason::Disconnected(words) => OpenError::Refused(words),
+        other => OpenError::Refused(other.to_string()),
+    }
+}
+
+/// Why a session is over, unless it is because the connection ended.
+pub(super) fn lost_reason(reason: CloseReason) -> LostReason {
+    match reason {
+        CloseReason::Disconnected(words) => LostReason::Closed(words),
+        CloseReason::NotI2cp(why) | CloseReason::Protocol(why) => LostReason::Protocol(why),
+        CloseReason::Timeout(what) => LostReason::Closed(what.to_owned()),
+        other => LostReason::Closed(other.to_string()),
+    }
+}
+
+/// The longest body of a message, inflated. Chosen as the most that fits a message at all; what
+/// deflates better than that is not what peers of ours send.
+const MAX_BODY_LEN: usize = 64 * 1024;

@@ -1,0 +1,281 @@
+//! The link to a router that has only SAM.
+//!
+//! Streams and signatures are the router's business there, so the link is of the layer
+//! [`Layer::Streams`]: it carries streams and datagrams ([`eepkit_link::streams`]) instead of messages.
+//! **The router gets all keys of the destination**: SAM has no other way.
+//!
+//! A session is one connection, on which the bridge is asked for a PRIMARY session, so that streams
+//! and datagrams of every format share its destination. Where the bridge has none, the session is one
+//! of streams, and the formats of datagrams get sessions of their own with the same keys, which
+//! i2pd allows. Each stream, each look-up and each wait for a stream is a connection of its own.
+
+mod address;
+mod connection;
+mod datagrams;
+mod driver;
+mod options;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+#[cfg(unix)]
+use std::path::PathBuf;
+
+use eepkit_link::{
+    BoxFuture, Command, Connector, Event, Layer, Link, LostReason, OpenError, Setup, clock,
+    streams::{Duplex, Opener},
+};
+use eepkit_sam::client::Login;
+use eepkit_wire::{Hash, PrivateKeys};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::PollSender;
+use tracing::{Instrument as _, debug_span};
+
+use crate::transport::Transport;
+#[cfg(feature = "tls")]
+use crate::transport::Trust;
+use connection::Dialer;
+use driver::Driver;
+use streams::Streams;
+
+/// A router that is reached over SAM.
+///
+/// # Examples
+///
+/// ```
+/// use eepkit_attach::sam::SamRouter;
+///
+/// let router: SamRouter = "sam://127.0.0.1:7656".parse()?;
+/// # Ok::<(), eepkit_attach::i2cp::AddressError>(())
+/// ```
+#[derive(Clone)]
+pub struct SamRouter {
+    transport: Transport,
+    name: String,
+    login: Option<Login>,
+    udp: Option<SocketAddr>,
+}
+
+impl SamRouter {
+    /// The bridge that listens at this TCP address; 7656 is the port that routers choose.
+    ///
+    /// What goes over the connection, all keys of the destination among it, is not encrypted.
+    pub fn tcp(at: SocketAddr) -> Self {
+        Self::new(Transport::Tcp(at), format!("sam://{at}"))
+            .udp(SocketAddr::new(at.ip(), DEFAULT_UDP_PORT))
+    }
+
+    /// The bridge that listens at this Unix socket. It has no datagrams.
+    #[cfg(unix)]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let name = format!("sam+unix:{}", path.display());
+        Self::new(Transport::Unix(path), name)
+    }
+
+    /// The bridge that listens with TLS at this TCP address. Datagrams are not encrypted on the
+    /// way to it.
+    #[cfg(feature = "tls")]
+    pub fn tls(at: SocketAddr, trust: Trust) -> Self {
+        Self::new(Transport::Tls { at, trust }, format!("sam+tls://{at}"))
+            .udp(SocketAddr::new(at.ip(), DEFAULT_UDP_PORT))
+    }
+
+    /// A bridge in this process, to which `connect` makes connections. That it fails means that
+    /// the bridge has stopped.
+    pub fn in_process<F, Fut, S>(name: impl Into<String>, connect: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: Duplex,
+    {
+        Self::new(Transport::in_process(connect), name.into())
+    }
+
+    fn new(transport: Transport, name: String) -> Self {
+        Self {
+            transport,
+            name,
+            login: None,
+            udp: None,
+        }
+    }
+
+    /// Logs in with this name and password, which bridges since 3.2 may ask for.
+    #[must_use]
+    pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.login = Some(Login::new(user, password));
+        self
+    }
+
+    /// Where the bridge takes datagrams by UDP; port 7655 of its address by default.
+    #[must_use]
+    pub fn udp(mut self, at: SocketAddr) -> Self {
+        self.udp = Some(at);
+        self
+    }
+
+    async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, OpenError> {
+        let options = options::for_bridge(&setup.options)?;
+        let dialer = Dialer {
+            transport: self.transport,
+            name: self.name.as_str().into(),
+            login: self.login,
+            old: Arc::default(),
+        };
+        let control = dialer.dial().await?;
+        let streams = Streams::new(dialer.clone());
+        let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
+        let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let driver = Driver::new(
+            driver::Plan {
+                id: session_id(&setup.keys),
+                keys: setup.keys,
+                options,
+                udp: self.udp,
+                dialer,
+                streams: streams.clone(),
+            },
+            command_receiver,
+            event_sender,
+        );
+        let span = debug_span!("sam", bridge = %self.name);
+        tokio::spawn(driver.run(control).instrument(span));
+        Ok(Box::new(SamLink {
+            commands: PollSender::new(command_sender),
+            reserved: false,
+            events: event_receiver,
+            lost: false,
+            streams,
+        }))
+    }
+}
+
+impl Connector for SamRouter {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+        let router = self.clone();
+        Box::pin(async move {
+            let limit = setup.timeout;
+            match timeout(limit, router.open_session(setup)).await {
+                Ok(result) => result,
+                Err(_) => Err(OpenError::Timeout(limit)),
+            }
+        })
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn layer(&self) -> Layer {
+        Layer::Streams
+    }
+}
+
+impl fmt::Debug for SamRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SamRouter")
+            .field("name", &self.name)
+            .field("has_login", &self.login.is_some())
+            .field("udp", &self.udp)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One session over SAM. A task of its own owns the connection; dropping the link ends it.
+struct SamLink {
+    commands: PollSender<Command>,
+    /// Whether there is room for the next command.
+    reserved: bool,
+    events: mpsc::Receiver<Event>,
+    lost: bool,
+    streams: Streams,
+}
+
+impl Link for SamLink {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Once the task has ended commands are ignored, so there is nothing to wait for.
+        self.reserved = ready!(self.commands.poll_reserve(cx)).is_ok();
+        Poll::Ready(())
+    }
+
+    fn submit(&mut self, command: Command) {
+        if std::mem::take(&mut self.reserved) {
+            // Fails only if the task ended since, and then the command is void.
+            let _ = self.commands.send_item(command);
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.lost {
+            return Poll::Pending;
+        }
+        let event = ready!(self.events.poll_recv(cx));
+        // A task that ends without a word was dropped with its runtime.
+        let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
+        self.lost = matches!(event, Event::Lost(_) | Event::Refused(_));
+        Poll::Ready(event)
+    }
+
+    fn streams(&self) -> Option<Arc<dyn Opener>> {
+        Some(Arc::new(self.streams.clone()))
+    }
+}
+
+impl fmt::Debug for SamLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SamLink")
+            .field("lost", &self.lost)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An ID that nobody else has, and nobody can guess: whoever knows it can open streams from the
+/// session. Hexadecimal digits only, because of i2pd.
+fn session_id(keys: &PrivateKeys) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut seed = keys.to_bytes();
+    let unique = [
+        u128::from(NEXT.fetch_add(1, Ordering::Relaxed)),
+        u128::from(std::process::id()),
+        clock::unix_now().as_nanos(),
+        // Simulated time repeats; the place of a task in memory hardly does.
+        Instant::now().elapsed().as_nanos(),
+    ];
+    for number in unique {
+        seed.extend_from_slice(&number.to_be_bytes());
+    }
+    let hash = Hash::of(&seed);
+    hash.as_bytes()
+        .iter()
+        .take(ID_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Bytes of a session's ID. Chosen as what cannot be guessed.
+const ID_BYTES: usize = 16;
+
+/// Where bridges take datagrams by default (SAM V3, "SAM Repliable Datagrams").
+const DEFAULT_UDP_PORT: u16 = 7655;
+
+/// Commands on their way to the task; as many as of I2CP.
+const COMMANDS: usize = 64;
+
+/// Events on their way to the application. Beyond this the task stops reading from the bridge.
+const EVENTS: usize = 64;

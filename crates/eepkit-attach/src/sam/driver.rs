@@ -1,0 +1,551 @@
+//! The task of a session.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use eepkit_link::{
+    Command, DropReason, Event, LookupAnswer, LookupError, LookupTarget, LostReason, OpenError,
+    Stage,
+    streams::{DatagramFormat, OutgoingDatagram},
+};
+use eepkit_sam::{
+    Failure, ResultCode, Style, Version,
+    client::{
+        Answer, Closed, Create, Event as SamEvent, Keys, Lookup, Request, RequestError, RequestId,
+        SessionOptions, Subsession, quirks,
+    },
+};
+use eepkit_wire::{Mapping, PrivateKeys};
+use tokio::{
+    net::UdpSocket,
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{
+    connection::{Conn, Dialer},
+    datagrams::{self, CREATE_TIMEOUT, OwnEnd, OwnSession, Port, style},
+    streams::{ANSWER_TIMEOUT, Acceptor, Streams},
+};
+
+/// What a session is made from.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) id: String,
+    pub(super) keys: Arc<PrivateKeys>,
+    pub(super) options: SessionOptions,
+    pub(super) udp: Option<SocketAddr>,
+    pub(super) dialer: Dialer,
+    pub(super) streams: Streams,
+}
+
+pub(super) struct Driver {
+    plan: Plan,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    version: Version,
+    /// Whether the session is PRIMARY.
+    primary: bool,
+    /// Whether the bridge is emissary's ([`quirks::is_emissary`]).
+    emissary: bool,
+    /// The ID of the session that streams belong to.
+    stream_id: String,
+    /// Those who wait for streams.
+    acceptors: JoinSet<()>,
+    /// Look-ups, sockets and sessions of datagrams. Look-ups are bounded by the application and by
+    /// `lookups`, the rest by the number of formats.
+    tasks: JoinSet<Done>,
+    lookups: Arc<Semaphore>,
+    /// Look-ups for the session's own connection, from those tasks.
+    asking: mpsc::Sender<Ask>,
+    to_ask: mpsc::Receiver<Ask>,
+    /// Look-ups that the session's own connection was asked. Bounded by [`MAX_LOOKUPS`], and where
+    /// the application gave them up by what waits on a connection.
+    asked: HashMap<RequestId, oneshot::Sender<Result<Answer, RequestError>>>,
+    ports: HashMap<DatagramFormat, Port>,
+    /// The socket that all formats share on emissary, and how many do.
+    shared: Option<(Arc<UdpSocket>, u16)>,
+    /// Subsessions that the bridge was asked for.
+    adding: HashMap<RequestId, (DatagramFormat, Arc<UdpSocket>)>,
+}
+
+/// A look-up, and who waits for what comes of it.
+type Ask = (Lookup, oneshot::Sender<Result<Answer, RequestError>>);
+
+/// What a task has to say at its end.
+enum Done {
+    Nothing,
+    /// The session of a format is over, or never was.
+    Datagrams(DatagramFormat, OwnEnd),
+}
+
+/// How a session came to nothing or to an end.
+enum End {
+    Refused(OpenError),
+    Lost(LostReason),
+    /// The link was dropped.
+    Dropped,
+}
+
+impl Driver {
+    pub(super) fn new(
+        plan: Plan,
+        commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (asking, to_ask) = mpsc::channel(MAX_LOOKUPS);
+        Self {
+            stream_id: plan.id.clone(),
+            plan,
+            commands,
+            events,
+            version: Version::V3_0,
+            primary: false,
+            emissary: false,
+            acceptors: JoinSet::new(),
+            tasks: JoinSet::new(),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            asking,
+            to_ask,
+            asked: HashMap::new(),
+            ports: HashMap::new(),
+            shared: None,
+            adding: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, control: Conn) {
+        let last = match self.serve(control).await {
+            End::Refused(error) => Event::Refused(error),
+            End::Lost(reason) => Event::Lost(reason),
+            End::Dropped => return,
+        };
+        // Whoever asked may have gone.
+        let _ = self.events.send(last).await;
+    }
+
+    async fn serve(&mut self, control: Conn) -> End {
+        self.tell(Event::Stage(Stage::BuildingTunnels)).await;
+        let created = {
+            let closed = self.events.clone();
+            tokio::select! {
+                created = self.create(control) => created,
+                () = closed.closed() => return End::Dropped,
+            }
+        };
+        let mut control = match created {
+            Ok(control) => control,
+            Err(end) => return end,
+        };
+        self.version = control.version;
+        debug!(version = %self.version, primary = self.primary, "session");
+        self.plan.streams.begin(self.stream_id.clone());
+        self.tell(Event::Stage(Stage::Ready)).await;
+        let mut may_ping = probe(self.plan.dialer.clone(), self.version);
+        let mut probing = true;
+        loop {
+            tokio::select! {
+                event = control.next() => if let Some(end) = self.on_event(event).await {
+                    return end;
+                },
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(&mut control, command).await,
+                    None => return End::Dropped,
+                },
+                Some((lookup, waiting)) = self.to_ask.recv() => {
+                    let id = control.request(Request::Lookup(lookup), SEARCH_TIMEOUT);
+                    self.asked.insert(id, waiting);
+                },
+                Some(done) = self.tasks.join_next() => {
+                    match done {
+                        Ok(Done::Datagrams(format, OwnEnd::Refused(why))) => {
+                            self.refuse(format, why).await;
+                        }
+                        // The session comes back whole.
+                        Ok(Done::Datagrams(_, OwnEnd::Lost(why))) => {
+                            return End::Lost(LostReason::Connection(why));
+                        }
+                        _ => {}
+                    }
+                }
+                answered = &mut may_ping, if probing => {
+                    probing = false;
+                    if answered.is_ok() {
+                        control.set_keep_alive(KEEP_ALIVE);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the bridge make the session, as a PRIMARY one if it can.
+    async fn create(&mut self, mut control: Conn) -> Result<Conn, End> {
+        if quirks::may_have_primary(control.version) {
+            match self.ask_create(&mut control, Style::Primary).await {
+                Ok(()) => return self.add_streams(control).await,
+                Err(RequestError::Refused(failure)) if quirks::is_style_unknown(&failure) => {
+                    debug!(%failure, "no PRIMARY session");
+                }
+                Err(error) => return Err(refused(error)),
+            }
+            // i2pd closes the connection after a refusal.
+            drop(control);
+            control = self.plan.dialer.dial().await.map_err(End::Refused)?;
+        }
+        self.ask_create(&mut control, Style::Stream)
+            .await
+            .map_err(refused)?;
+        Ok(control)
+    }
+
+    async fn add_streams(&mut self, mut control: Conn) -> Result<Conn, End> {
+        self.primary = true;
+        self.emissary = quirks::is_emissary(control.version);
+        self.stream_id = format!("{}s", self.plan.id);
+        let add = Subsession::new(self.stream_id.clone(), Style::Stream);
+        control
+            .ask(Request::Add(add), ANSWER_TIMEOUT)
+            .await
+            .map_err(refused)?;
+        Ok(control)
+    }
+
+    async fn ask_create(&self, control: &mut Conn, style: Style) -> Result<(), RequestError> {
+        let keys = Keys::Given(Box::new((*self.plan.keys).clone()));
+        let mut create = Create::new(self.plan.id.clone(), style, keys);
+        create.options.clone_from(&self.plan.options);
+        match control.ask(Request::Create(create), CREATE_TIMEOUT).await? {
+            Answer::Created { .. } => Ok(()),
+            _ => Err(RequestError::Malformed("something else than a session")),
+        }
+    }
+
+    /// Hands an event to the application. It is gone when nobody takes it any more, which the
+    /// commands tell.
+    async fn tell(&self, event: Event) {
+        let _ = self.events.send(event).await;
+    }
+
+    async fn on_event(&mut self, event: SamEvent) -> Option<End> {
+        match event {
+            SamEvent::Answered { id, result } => {
+                if let Some((format, socket)) = self.adding.remove(&id) {
+                    self.on_added(format, socket, result).await;
+                } else if let Some(waiting) = self.asked.remove(&id) {
+                    // Nobody waits any more where it took too long.
+                    let _ = waiting.send(result);
+                }
+                None
+            }
+            SamEvent::Closed(why) => Some(End::Lost(match why {
+                Closed::ByBridge => LostReason::Connection(why.to_string()),
+                Closed::Refused(failure) => LostReason::Closed(failure.to_string()),
+                Closed::Timeout => LostReason::Connection(why.to_string()),
+                other => LostReason::Protocol(other.to_string()),
+            })),
+            _ => None,
+        }
+    }
+
+    async fn on_command(&mut self, control: &mut Conn, command: Command) {
+        match command {
+            Command::Listen(true) if self.acceptors.is_empty() => self.accept(),
+            Command::Listen(false) => self.acceptors.shutdown().await,
+            Command::Lookup {
+                id,
+                target,
+                timeout: limit,
+            } => self.look_up(id, target, limit),
+            Command::OpenDatagrams(format) => self.open_datagrams(control, format).await,
+            Command::SendDatagram(datagram) => self.send(datagram).await,
+            // Tunnels and lease sets are the router's, and so are messages.
+            _ => {}
+        }
+    }
+
+    fn accept(&mut self) {
+        let only_one = Arc::new(AtomicBool::new(false));
+        for index in 0..Acceptor::count(self.version) {
+            let acceptor = Acceptor {
+                dialer: self.plan.dialer.clone(),
+                id: self.stream_id.clone(),
+                index,
+                only_one: only_one.clone(),
+                events: self.events.clone(),
+            };
+            self.acceptors.spawn(acceptor.run());
+        }
+    }
+
+    fn look_up(&mut self, id: u32, target: LookupTarget, limit: Duration) {
+        let dialer = self.plan.dialer.clone();
+        let events = self.events.clone();
+        let permits = self.lookups.clone();
+        let session = self.emissary.then(|| self.asking.clone());
+        self.tasks.spawn(async move {
+            let search = async {
+                // The semaphore is never closed.
+                let _permit = permits.acquire().await;
+                look_up(&dialer, session, &target, limit).await
+            };
+            let result = timeout(limit, search)
+                .await
+                .unwrap_or(Err(LookupError::Timeout));
+            let _ = events.send(Event::LookupDone { id, result }).await;
+            Done::Nothing
+        });
+    }
+
+    async fn open_datagrams(&mut self, control: &mut Conn, format: DatagramFormat) {
+        if self.ports.contains_key(&format) {
+            return;
+        }
+        self.ports.insert(format, Port::opening());
+        if !self.primary {
+            return self.open_own(format);
+        }
+        let Some(bridge) = self.plan.udp else {
+            let why = "the bridge is not reached by TCP, so there is no UDP".to_owned();
+            return self.refuse(format, why).await;
+        };
+        let style = style(format);
+        if self.emissary && !quirks::emissary_has(style) {
+            let why = format!("emissary takes no {style} datagrams for its sessions");
+            return self.refuse(format, why).await;
+        }
+        let (socket, from_port) = match &self.shared {
+            Some((socket, sharing)) => (socket.clone(), *sharing),
+            None => match bind(bridge).await {
+                Ok(socket) => (Arc::new(socket), 0),
+                Err(error) => return self.refuse(format, error.to_string()).await,
+            },
+        };
+        if self.emissary {
+            self.shared = Some((socket.clone(), from_port + 1));
+        }
+        let mut add = Subsession::new(self.id_of(format), style);
+        add.from_port = from_port;
+        add.forward_port = socket.local_addr().ok().map(|addr| addr.port());
+        // Everything that comes, whatever its port.
+        add.listen_port = Some(0);
+        if format == DatagramFormat::Raw {
+            add.listen_protocol = Some(0);
+            add.header = !self.emissary;
+        }
+        let asked = control.request(Request::Add(add), ANSWER_TIMEOUT);
+        self.adding.insert(asked, (format, socket));
+    }
+
+    /// Opens a session of its own for a format.
+    fn open_own(&mut self, format: DatagramFormat) {
+        let (sender, outgoing) = mpsc::channel(datagrams::OUTGOING);
+        let session = OwnSession {
+            dialer: self.plan.dialer.clone(),
+            id: self.id_of(format),
+            format,
+            keys: self.plan.keys.clone(),
+            options: self.plan.options.clone(),
+            events: self.events.clone(),
+            outgoing,
+        };
+        self.ports.insert(format, Port::Own(sender));
+        self.tasks
+            .spawn(async move { Done::Datagrams(format, session.run().await) });
+    }
+
+    async fn on_added(
+        &mut self,
+        format: DatagramFormat,
+        socket: Arc<UdpSocket>,
+        result: Result<Answer, RequestError>,
+    ) {
+        let bridge = match (result, self.plan.udp) {
+            (Ok(_), Some(bridge)) => bridge,
+            (Err(error), _) => return self.refuse(format, datagrams::why(&error)).await,
+            _ => return,
+        };
+        let is_shared = |port: &Port| matches!(port, Port::Udp { .. });
+        if !self.emissary || !self.ports.values().any(is_shared) {
+            let format = (!self.emissary).then_some(format);
+            let receiving = datagrams::receive(socket.clone(), bridge, format, self.events.clone());
+            self.tasks.spawn(async move {
+                receiving.await;
+                Done::Nothing
+            });
+        }
+        let mut port = Port::Udp {
+            id: self.id_of(format),
+            socket,
+            bridge,
+            version: self.version,
+        };
+        if let Some(Port::Opening(waiting)) = self.ports.remove(&format) {
+            for datagram in waiting {
+                port.send(datagram);
+            }
+        }
+        self.ports.insert(format, port);
+    }
+
+    async fn send(&mut self, datagram: OutgoingDatagram) {
+        let token = datagram.token;
+        let sent = self
+            .ports
+            .get_mut(&datagram.format)
+            .is_some_and(|port| port.send(datagram));
+        if !sent {
+            let reason = DropReason::Refused;
+            self.tell(Event::Dropped { token, reason }).await;
+        }
+    }
+
+    async fn refuse(&mut self, format: DatagramFormat, why: String) {
+        debug!(?format, why, "no datagrams");
+        self.ports.insert(format, Port::Refused);
+        self.tell(Event::NoDatagrams { format, why }).await;
+    }
+
+    fn id_of(&self, format: DatagramFormat) -> String {
+        let letter = match format {
+            DatagramFormat::Raw => 'r',
+            DatagramFormat::Datagram1 => 'd',
+            DatagramFormat::Datagram2 => 'e',
+            DatagramFormat::Datagram3 => 'f',
+        };
+        format!("{}{letter}", self.plan.id)
+    }
+}
+
+/// Why there is no session.
+fn refused(error: RequestError) -> End {
+    let refused = |failure: Failure| match failure.result {
+        ResultCode::DuplicatedDest => OpenError::Duplicate,
+        _ => OpenError::Refused(failure.to_string()),
+    };
+    match error {
+        RequestError::Refused(failure) => End::Refused(refused(failure)),
+        RequestError::Timeout => End::Refused(OpenError::Timeout(CREATE_TIMEOUT)),
+        RequestError::Invalid(why) => End::Refused(OpenError::Unsupported(why)),
+        RequestError::Over => End::Lost(LostReason::Connection(error.to_string())),
+        other => End::Refused(OpenError::Refused(other.to_string())),
+    }
+}
+
+/// A socket that packets of the bridge can come to.
+async fn bind(bridge: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = match bridge.ip() {
+        // What stays on this computer comes from this computer only.
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    // Until tokio has seen that it can be written to, it says that nothing more goes out.
+    socket.writable().await?;
+    Ok(socket)
+}
+
+/// Finds out whether sessions can be kept alive with PINGs, on a connection that nobody misses. The
+/// answer comes if they can.
+fn probe(dialer: Dialer, version: Version) -> oneshot::Receiver<()> {
+    let (sender, receiver) = oneshot::channel();
+    if version >= Version::V3_2 {
+        tokio::spawn(async move {
+            let Ok(mut conn) = dialer.dial().await else {
+                return;
+            };
+            for number in 0..quirks::PING_PROBES {
+                let ping = Request::Ping(number.to_string());
+                if conn.ask(ping, PROBE_TIMEOUT).await.is_err() {
+                    return;
+                }
+            }
+            // Nobody listens any more if the session is gone already.
+            let _ = sender.send(());
+        });
+    }
+    receiver
+}
+
+/// Looks something up over a connection of its own, and what is not found there over that of the
+/// session, where that makes a difference.
+async fn look_up(
+    dialer: &Dialer,
+    session: Option<mpsc::Sender<Ask>>,
+    target: &LookupTarget,
+    limit: Duration,
+) -> Result<LookupAnswer, LookupError> {
+    let (name, options, missing) = match target {
+        LookupTarget::Hash(hash) => (hash.to_b32(), false, LookupError::LeaseSetNotFound),
+        LookupTarget::Name(name) => (name.clone(), false, LookupError::NameNotFound),
+        LookupTarget::LeaseSet(to) => (to.to_base64(), true, LookupError::LeaseSetNotFound),
+    };
+    let mut conn = dialer.dial().await.map_err(|error| match error {
+        OpenError::Timeout(_) => LookupError::Timeout,
+        _ => LookupError::SessionLost,
+    })?;
+    let lookup = Lookup { name, options };
+    let mut answered = conn.ask(Request::Lookup(lookup.clone()), limit).await;
+    let unknown = |error: &RequestError| matches!(error, RequestError::Refused(failure) if quirks::is_name_unknown(failure));
+    if let (Err(error), Some(session)) = (&answered, session)
+        && unknown(error)
+    {
+        let (sender, receiver) = oneshot::channel();
+        if session.send((lookup, sender)).await.is_err() {
+            return Err(LookupError::SessionLost);
+        }
+        answered = receiver.await.unwrap_or(Err(RequestError::Over));
+    }
+    match answered {
+        Ok(Answer::Found {
+            destination,
+            options,
+        }) => Ok(LookupAnswer {
+            destination,
+            leases: Vec::new(),
+            options: mapping(&options),
+        }),
+        Err(RequestError::Timeout) => Err(LookupError::Timeout),
+        Err(RequestError::Refused(failure)) if quirks::is_name_unknown(&failure) => Err(missing),
+        Err(RequestError::Refused(failure)) if failure.result == ResultCode::LeaseSetNotFound => {
+            Err(LookupError::LeaseSetNotFound)
+        }
+        Err(RequestError::Refused(failure)) if failure.result == ResultCode::Timeout => {
+            Err(LookupError::Timeout)
+        }
+        Err(RequestError::Invalid(_)) => Err(LookupError::Unsupported),
+        _ => Err(LookupError::SessionLost),
+    }
+}
+
+/// The options that a mapping can hold; a bridge may write anything.
+fn mapping(options: &[(String, String)]) -> Mapping {
+    let mut mapping = Mapping::default();
+    for (key, value) in options {
+        if mapping.insert(key, value).is_err() {
+            debug!("an option that no lease set has");
+        }
+    }
+    mapping
+}
+
+/// Look-ups at a time, each over a connection of its own. Chosen because bridges answer names at
+/// once and search the network for some tens of hashes at a time.
+const MAX_LOOKUPS: usize = 16;
+
+/// How long a bridge may take to answer what it was asked on the session's own connection, until it
+/// counts as lost. Chosen above what any search takes; whoever waits has a limit of its own.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// After how long without a word the bridge is asked for one. Chosen because Java I2P asks after
+/// three minutes, and a bridge that is gone should be noticed before its users notice.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long a bridge may take to answer a PING.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,225 @@
+//! The host names that an embedded router knows.
+//!
+//! A small address book: names and destinations in memory, filled by the application or from a
+//! `hosts.txt`. The router asks it when a client looks a name up, and answers look-ups by hash only
+//! if it has one, empty or not.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use eepkit_wire::Destination;
+
+/// Most names in a book. Chosen because the largest public lists have some ten thousand; each
+/// takes about half a kilobyte.
+const MAX_HOSTS: usize = 100_000;
+
+/// Largest `hosts.txt`, bytes: [`MAX_HOSTS`] lines of the longest usual kind.
+const MAX_FILE: u64 = 100 * 1024 * 1024;
+
+/// Longest host name, characters (naming specification, "Names": 67).
+const MAX_NAME: usize = 67;
+
+/// Host names and their destinations. Clones share their content.
+#[derive(Clone, Default)]
+pub struct HostBook {
+    hosts: Arc<RwLock<BTreeMap<String, Destination>>>,
+}
+
+/// Why a name or a file was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// It cannot be a host name.
+    #[error("not a host name in .i2p: {0:?}")]
+    BadName(String),
+    /// The book is full.
+    #[error("the address book is full ({MAX_HOSTS} names)")]
+    Full,
+    /// The file cannot be read.
+    #[error("cannot read the address book {path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl fmt::Debug for HostBook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBook")
+            .field("names", &self.len())
+            .finish()
+    }
+}
+
+impl HostBook {
+    /// A book without names.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the names of a `hosts.txt`: lines of `name=destination`, the destination in base64,
+    /// optionally followed by `#` and properties, which are ignored, as are comment lines.
+    ///
+    /// Returns how many names were added or changed. A line that cannot be read is passed over
+    /// with a warning, since public lists contain such lines.
+    pub fn load(&self, path: &Path) -> Result<usize, HostError> {
+        let file = |source| HostError::File {
+            path: path.display().to_string(),
+            source,
+        };
+        let length = std::fs::metadata(path).map_err(file)?.len();
+        if length > MAX_FILE {
+            let why = format!("{length} bytes are more than {MAX_FILE}");
+            return Err(file(io::Error::new(io::ErrorKind::FileTooLarge, why)));
+        }
+        let text = std::fs::read_to_string(path).map_err(file)?;
+        let mut added = 0;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let entry = line.split_once('=').and_then(|(name, destination)| {
+                Some((name, Destination::from_base64(destination.trim()).ok()?))
+            });
+            match entry.map(|(name, destination)| self.insert(name.trim(), destination)) {
+                Some(Ok(())) => added += 1,
+                Some(Err(error @ HostError::Full)) => return Err(error),
+                Some(Err(_)) | None => {
+                    tracing::warn!(
+                        line = number + 1,
+                        "the address book has a line that is no entry"
+                    );
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    /// Adds a name, or gives it another destination. Names are not case sensitive.
+    pub fn insert(&self, name: &str, destination: Destination) -> Result<(), HostError> {
+        let name = normal(name).ok_or_else(|| HostError::BadName(name.to_owned()))?;
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(&name) {
+            return Err(HostError::Full);
+        }
+        hosts.insert(name, destination);
+        Ok(())
+    }
+
+    /// Removes a name and returns what it stood for.
+    pub fn remove(&self, name: &str) -> Option<Destination> {
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        hosts.remove(&normal(name)?)
+    }
+
+    /// What a name stands for.
+    pub fn get(&self, name: &str) -> Option<Destination> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(&normal(name)?).cloned()
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.hosts
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Whether there are no names.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The form in which a name is kept; `None` if it cannot be a host name.
+fn normal(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    let label = name.strip_suffix(".i2p")?;
+    let sound = name.len() <= MAX_NAME
+        && !label.is_empty()
+        && !label.starts_with(['.', '-'])
+        && !label.ends_with(['.', '-'])
+        && !label.contains("..")
+        && label
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
+    // `b32.i2p` and what is below it are hashes, not names.
+    let reserved = label == "b32" || label.ends_with(".b32");
+    (sound && !reserved).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use eepkit_wire::{PrivateKeys, SignatureType};
+
+    use super::*;
+
+    fn destination() -> Destination {
+        let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng());
+        keys.unwrap().destination().clone()
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_forgotten_when_removed() {
+        let book = HostBook::new();
+        let destination = destination();
+        book.insert("Forum.I2P", destination.clone()).unwrap();
+
+        let other = book.clone();
+        assert_eq!(other.get("forum.i2p"), Some(destination.clone()));
+        assert_eq!(other.remove("FORUM.i2p"), Some(destination));
+        assert!(book.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_name_is_refused() {
+        let book = HostBook::new();
+        let long = format!("{}.i2p", "x".repeat(64));
+        for name in [
+            "",
+            ".i2p",
+            "i2p",
+            "forum.com",
+            "-a.i2p",
+            "a-.i2p",
+            "a..b.i2p",
+            "a b.i2p",
+            "b32.i2p",
+            "abc.b32.i2p",
+            "\u{e9}.i2p",
+            &long,
+        ] {
+            let error = book.insert(name, destination()).unwrap_err();
+            assert!(matches!(error, HostError::BadName(_)), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_hosts_file_is_read_past_its_comments_and_damaged_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts.txt");
+        let (a, b) = (destination(), destination());
+        let text = format!(
+            "# a list\n\na.i2p={}\r\nb.i2p = {}#!sig=x\nc.i2p=nonsense\nno line\nd.com={}\n",
+            a.to_base64(),
+            b.to_base64(),
+            a.to_base64(),
+        );
+        std::fs::write(&path, text).unwrap();
+        let book = HostBook::new();
+
+        assert_eq!(book.load(&path).unwrap(), 2);
+        assert_eq!(book.get("a.i2p"), Some(a));
+        assert_eq!(book.get("b.i2p"), Some(b));
+        assert!(book.load(&dir.path().join("none")).is_err());
+    }
+}

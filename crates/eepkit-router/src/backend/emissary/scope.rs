@@ -1,0 +1,428 @@
+//! The extent of one router in the process: its tasks, its meters, what it may reach.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use eepkit_link::readiness::Activity;
+use socket2::Socket;
+use tokio::{
+    sync::watch,
+    task::futures::TaskLocalFuture,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::tunnels::{Pool, Tunnels};
+
+tokio::task_local! {
+    static CURRENT: Place;
+}
+
+/// Where the running task belongs.
+#[derive(Debug)]
+struct Place {
+    scope: Arc<Scope>,
+    /// Shared by the tasks that this one spawns. A tunnel pool is a task of emissary-core, and
+    /// waits for its tunnels in tasks of its own; nothing else tells to which pool a wait belongs.
+    own: Arc<Pool>,
+    /// Of the task that spawned this one.
+    spawner: Arc<Pool>,
+}
+
+impl Place {
+    fn new(scope: &Arc<Scope>) -> Self {
+        let spawner = CURRENT.try_with(|task| Arc::clone(&task.own));
+        Self {
+            scope: Arc::clone(scope),
+            own: Arc::default(),
+            spawner: spawner.unwrap_or_default(),
+        }
+    }
+}
+
+/// What a router may reach.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// Everything.
+    World,
+    /// Loopback: sockets are bound there whatever the router asks for, and connections to anywhere
+    /// else fail.
+    Loopback {
+        /// The dials of the routers of the same private network.
+        dials: Arc<Dials>,
+        /// Where this router takes connections of other routers.
+        own: SocketAddr,
+    },
+}
+
+/// One router's tasks and sockets.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    reach: Reach,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+    /// Read while a task of the router is polled; true once no task may be polled any more.
+    frozen: RwLock<bool>,
+    activity: watch::Sender<Activity>,
+    /// Backups asked for, and how often the task that makes them has been ready for one.
+    backups_requested: watch::Sender<u64>,
+    backups_awaited: watch::Sender<u64>,
+    bind_error: Mutex<Option<(SocketAddr, io::Error)>>,
+    tunnels: Tunnels,
+    /// Whether the router may build tunnels.
+    tunnels_allowed: watch::Sender<bool>,
+    /// A listening address that was bound before the router started, for it to take.
+    reserved: Mutex<Option<(SocketAddr, Socket)>>,
+}
+
+impl Scope {
+    /// A scope without tasks.
+    pub(crate) fn new(reach: Reach) -> Arc<Self> {
+        Arc::new(Self {
+            tunnels: Tunnels::new(matches!(reach, Reach::Loopback { .. })),
+            reach,
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            frozen: RwLock::new(false),
+            activity: watch::Sender::new(Activity::default()),
+            backups_requested: watch::Sender::new(0),
+            backups_awaited: watch::Sender::new(0),
+            bind_error: Mutex::new(None),
+            tunnels_allowed: watch::Sender::new(true),
+            reserved: Mutex::new(None),
+        })
+    }
+
+    /// The scope of the running task; `None` outside any router.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(|task| Arc::clone(&task.scope)).ok()
+    }
+
+    /// Runs `future` as a part of this router.
+    pub(crate) async fn enter<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
+        CURRENT.scope(Place::new(self), future).await
+    }
+
+    /// Spawns a task that ends with [`Scope::cancel`].
+    pub(crate) fn spawn<F>(self: &Arc<Self>, future: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send,
+    {
+        let cancel = self.cancel.clone();
+        let future = self.part(future);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled_owned() => {}
+                _ = future => {}
+            }
+        });
+    }
+
+    /// Makes a future, which the caller spawns, a task of this router. After [`Scope::cancel`] it
+    /// is not polled any more; it is for the caller to drop it.
+    pub(crate) fn track<F: Future>(
+        self: &Arc<Self>,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        self.tasks.track_future(self.part(future))
+    }
+
+    fn part<F: Future>(self: &Arc<Self>, future: F) -> Part<F> {
+        Part {
+            scope: Arc::clone(self),
+            future: CURRENT.scope(Place::new(self), future),
+        }
+    }
+
+    /// Ends every task of the router.
+    ///
+    /// First no task is polled any more, then all of them are dropped: the router's tasks panic
+    /// when they find that others, which they talk to, have gone before them.
+    pub(crate) fn cancel(self: &Arc<Self>) {
+        let inside = Self::current().is_some_and(|current| Arc::ptr_eq(&current, self));
+        if !inside {
+            *self.frozen.write().unwrap_or_else(PoisonError::into_inner) = true;
+        }
+        self.cancel.cancel();
+        self.tasks.close();
+    }
+
+    /// Resolves when no task is left: every socket is closed. Cancel safe.
+    pub(crate) async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Tasks that have not ended.
+    #[cfg(test)]
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Follows the router's meters.
+    pub(crate) fn activity(&self) -> watch::Receiver<Activity> {
+        self.activity.subscribe()
+    }
+
+    /// Changes the router's meters.
+    pub(crate) fn record(&self, change: impl FnOnce(&mut Activity)) {
+        self.activity.send_modify(change);
+    }
+
+    /// Has the router hand its router infos and profiles to its storage, and waits until it has,
+    /// at most for `deadline`.
+    pub(crate) async fn back_up(&self, deadline: Duration) {
+        let mut awaited = self.backups_awaited.subscribe();
+        let before = *awaited.borrow_and_update();
+        if before == 0 {
+            // The router has no storage, or has not got that far.
+            return;
+        }
+        self.backups_requested.send_modify(|count| *count += 1);
+        // Ready for the next backup means done with this one.
+        let done = timeout(deadline, awaited.wait_for(|count| *count > before)).await;
+        if done.is_err() {
+            tracing::debug!("the router did not hand over its router infos in time");
+        }
+    }
+
+    /// Resolves at the next [`Scope::back_up`]; for the task that makes backups.
+    pub(crate) async fn backup_requested(&self) {
+        let mut requested = self.backups_requested.subscribe();
+        self.backups_awaited.send_modify(|count| *count += 1);
+        // The sender is a field of this scope.
+        let _ = requested.changed().await;
+    }
+
+    /// What the router's waiting for tunnels has taught.
+    pub(crate) fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
+    /// Resolves when the router shall replace the tunnels that it has now. Cancel safe.
+    pub(crate) fn tunnels_given_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let given_up = self.tunnels.given_up();
+        let mut lost = match &self.reach {
+            Reach::World => None,
+            Reach::Loopback { dials, .. } => Some(dials.lost.subscribe()),
+        };
+        async move {
+            let lost = async {
+                let changed = match &mut lost {
+                    Some(lost) => lost.changed().await.is_ok(),
+                    None => false,
+                };
+                if !changed {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = given_up => {}
+                () = lost => {}
+            }
+        }
+    }
+
+    /// The tunnel pool that the running task works for: the task that spawned it.
+    pub(crate) fn current_pool() -> Option<Arc<Pool>> {
+        CURRENT.try_with(|task| Arc::clone(&task.spawner)).ok()
+    }
+
+    /// Makes the router wait with its first tunnels, or lets it build them. At first it is let.
+    pub(crate) fn allow_tunnels(&self, allowed: bool) {
+        self.tunnels_allowed.send_replace(allowed);
+    }
+
+    /// Resolves once the router may build tunnels. Cancel safe.
+    pub(crate) fn tunnels_allowed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut allowed = self.tunnels_allowed.subscribe();
+        async move {
+            // The scope is kept by the task that polls this.
+            let _ = allowed.wait_for(|allowed| *allowed).await;
+        }
+    }
+
+    /// Lets the router have a socket when it binds the address that the socket is bound to.
+    pub(crate) fn reserve(&self, address: SocketAddr, socket: Socket) {
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, socket));
+    }
+
+    /// Takes the socket that was reserved for `address`.
+    pub(crate) fn take_reserved(&self, address: SocketAddr) -> Option<Socket> {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        reserved
+            .take_if(|(at, _)| *at == address)
+            .map(|(_, socket)| socket)
+    }
+
+    /// The address to bind instead of `asked`.
+    pub(crate) fn confine(&self, asked: SocketAddr) -> SocketAddr {
+        if matches!(self.reach, Reach::World) {
+            return asked;
+        }
+        let ip = match asked.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        };
+        SocketAddr::new(ip, asked.port())
+    }
+
+    /// Whether the router may send to `target`.
+    pub(crate) fn may_reach(&self, target: SocketAddr) -> bool {
+        matches!(self.reach, Reach::World) || target.ip().is_loopback()
+    }
+
+    /// Asks leave to dial the router at `target`; `None` if it must not be dialed now.
+    pub(crate) async fn dial(&self, target: SocketAddr) -> Option<Option<Dial>> {
+        match &self.reach {
+            Reach::World => Some(None),
+            Reach::Loopback { .. } if !target.ip().is_loopback() => {
+                tracing::debug!("a connection out of the private network was refused");
+                None
+            }
+            Reach::Loopback { dials, own } => {
+                let dial = dials.begin(*own, target)?;
+                sleep(DIAL_PAUSE).await;
+                Some(Some(dial))
+            }
+        }
+    }
+
+    /// Keeps why an address could not be bound: the router itself only says that it could not.
+    pub(crate) fn bind_failed(&self, address: SocketAddr, error: io::Error) {
+        *self
+            .bind_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((address, error));
+    }
+
+    /// Takes what [`Scope::bind_failed`] kept.
+    pub(crate) fn take_bind_error(&self) -> Option<(SocketAddr, io::Error)> {
+        self.bind_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// The connections that routers of one private network have opened to each other.
+///
+/// When two of emissary-core's routers dial each other at the same time, each rejects the other's
+/// connection because its own is under way, and then finds its own rejected. Both connections and
+/// what was sent over them are lost, which is found out by time-outs of eight seconds. Between
+/// routers on the Internet that is rare; in a network whose routers all start at once it is the
+/// rule. Here the second dial of a pair fails at once, and the first connection stands.
+#[derive(Debug, Default)]
+pub(crate) struct Dials {
+    open: Mutex<HashMap<(SocketAddr, SocketAddr), usize>>,
+    /// Says that a router went away.
+    lost: watch::Sender<()>,
+}
+
+/// How long a dial waits after it was announced, so that the other router has dropped its own
+/// attempt when the connection arrives. Chosen because that takes well below a millisecond.
+const DIAL_PAUSE: Duration = Duration::from_millis(3);
+
+impl Dials {
+    /// A router of the network went away: all others replace their tunnels. They would find out
+    /// by themselves (see [`Tunnels`]), but in a small network, where many tunnels lead through
+    /// every router, that takes most of a minute.
+    pub(crate) fn router_lost(&self) {
+        self.lost.send_replace(());
+    }
+
+    fn begin(self: &Arc<Self>, from: SocketAddr, to: SocketAddr) -> Option<Dial> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.contains_key(&(to, from)) {
+            return None;
+        }
+        *open.entry((from, to)).or_default() += 1;
+        Some(Dial {
+            dials: Arc::clone(self),
+            pair: (from, to),
+        })
+    }
+}
+
+/// A connection between two routers of a private network, from the dial until it is closed.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    dials: Arc<Dials>,
+    pair: (SocketAddr, SocketAddr),
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        let mut open = self
+            .dials
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = open.entry(self.pair) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A future that is a part of a router.
+    struct Part<F> {
+        scope: Arc<Scope>,
+        #[pin]
+        future: TaskLocalFuture<Place, F>,
+    }
+}
+
+impl<F: Future> Future for Part<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let frozen = this
+            .scope
+            .frozen
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *frozen {
+            return Poll::Pending;
+        }
+        this.future.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_of_two_dials_between_routers_fails_while_the_first_stands() {
+        let dials = Arc::new(Dials::default());
+        let router = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let scope = |port| {
+            Scope::new(Reach::Loopback {
+                dials: Arc::clone(&dials),
+                own: router(port),
+            })
+        };
+        let (first, second) = (scope(1), scope(2));
+
+        let dial = first.dial(router(2)).await.unwrap();
+        assert!(second.dial(router(1)).await.is_none());
+        assert!(second.dial(router(3)).await.is_some());
+        drop(dial);
+        assert!(second.dial(router(1)).await.is_some());
+    }
+}

@@ -1,0 +1,355 @@
+//! How a simulated network is made: the builder and its presets.
+
+use eepkit_netem::{LinkModel, Loss, Rate};
+use tokio::time::Duration;
+
+use super::SimNet;
+
+/// The character of a network: a set of values for [`Builder`] to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Profile {
+    /// No delay, no loss, no limit; tunnels are there at once. For tests of what an application
+    /// does, not of how it bears the network. The default.
+    #[default]
+    Ideal,
+    /// A small private network of routers on one machine: 1 ms one way, tunnels built in 50 ms.
+    Local,
+    /// A good day on the live network: 200 to 400 ms one way, 40 ms of jitter, 1 % of loss in
+    /// short bursts, a little reordering, 256 KiB/s per pair of tunnels, tunnels built in 3 s.
+    /// Chosen to lie within what i2pd and Java routers report of their tunnels.
+    Live,
+    /// A bad day: 300 ms to 1.5 s one way, 5 % of loss in bursts, reordering, duplicates, 48 KiB/s
+    /// per pair of tunnels, and tunnels that fail, one in three of them without notice.
+    Harsh,
+}
+
+/// Makes a [`SimNet`]. Every value has a default, that of [`Profile::Ideal`].
+///
+/// A value that is set after [`Builder::profile`] replaces the profile's.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::time::Duration;
+/// use eepkit_sim::{Profile, SimNet};
+///
+/// let net = SimNet::builder()
+///     .profile(Profile::Live)
+///     .seed(7)
+///     .loss(0.05)
+///     .tunnel_lifetime(Duration::from_secs(30))
+///     .start();
+/// # net.stop();
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a network exists once it is started"]
+pub struct Builder {
+    pub(super) config: Config,
+}
+
+/// The values of a network.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) seed: u64,
+    pub(super) link: LinkModel,
+    pub(super) hop_delay: Duration,
+    pub(super) uplink: Option<Rate>,
+    pub(super) downlink: Option<Rate>,
+    pub(super) downlink_queue: Duration,
+    pub(super) spray: bool,
+    pub(super) credits: u32,
+    pub(super) tunnel_lifetime: Duration,
+    pub(super) tunnel_overlap: Option<Duration>,
+    pub(super) build_time: Duration,
+    pub(super) publish_time: Duration,
+    pub(super) lookup_time: Duration,
+    pub(super) failures: Option<Duration>,
+    pub(super) failure_notice: Duration,
+    pub(super) blackholes: Option<Duration>,
+    pub(super) log: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            link: LinkModel::default(),
+            hop_delay: Duration::ZERO,
+            uplink: None,
+            downlink: None,
+            downlink_queue: HOST_QUEUE,
+            spray: false,
+            credits: CREDITS,
+            tunnel_lifetime: TUNNEL_LIFETIME,
+            tunnel_overlap: None,
+            build_time: Duration::ZERO,
+            publish_time: Duration::ZERO,
+            lookup_time: Duration::ZERO,
+            failures: None,
+            failure_notice: Duration::ZERO,
+            blackholes: None,
+            log: 0,
+        }
+    }
+}
+
+impl Config {
+    /// How long before a tunnel's end its replacement is started.
+    pub(super) fn overlap(&self) -> Duration {
+        self.tunnel_overlap
+            .unwrap_or_else(|| LONGEST_OVERLAP.min(self.tunnel_lifetime / 4))
+            .saturating_add(self.build_time)
+            // A replacement that is started at once would be replaced at once, too.
+            .min(self.tunnel_lifetime * 3 / 4)
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// A network of [`Profile::Ideal`] with seed 0.
+    pub fn new() -> Self {
+        Self {
+            config: Config::default(),
+        }
+    }
+
+    /// Starts the network. Its one task lives on the current tokio runtime until
+    /// [`SimNet::stop`], or until the last handle, router and session of the network is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its clock enabled.
+    pub fn start(self) -> SimNet {
+        SimNet::start(self.config)
+    }
+
+    /// Takes the values of a profile over; the seed and the log stay.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        let Config { seed, log, .. } = self.config;
+        self.config = Config {
+            seed,
+            log,
+            ..Config::default()
+        };
+        match profile {
+            Profile::Ideal => self,
+            Profile::Local => self
+                .delay(Duration::from_millis(1))
+                .build_time(Duration::from_millis(50))
+                .lookup_time(Duration::from_millis(2))
+                .publish_time(Duration::from_millis(2)),
+            Profile::Live => self
+                .delay(Duration::from_millis(300))
+                .spread(Duration::from_millis(100))
+                .jitter(Duration::from_millis(40))
+                .loss(Loss::bursts(0.01, 2.0))
+                .reorder(0.01, Duration::from_millis(30))
+                .rate(Rate::kib_per_second(256))
+                .build_time(Duration::from_secs(3))
+                .lookup_time(Duration::from_millis(800))
+                .publish_time(Duration::from_secs(1)),
+            Profile::Harsh => self
+                .delay(Duration::from_millis(900))
+                .spread(Duration::from_millis(600))
+                .jitter(Duration::from_millis(200))
+                .loss(Loss::bursts(0.05, 4.0))
+                .reorder(0.05, Duration::from_millis(150))
+                .duplicate(0.01)
+                .rate(Rate::kib_per_second(48))
+                .build_time(Duration::from_secs(8))
+                .lookup_time(Duration::from_secs(3))
+                .publish_time(Duration::from_secs(4))
+                .tunnel_failures(Duration::from_secs(900))
+                .failure_notice(Duration::from_secs(20))
+                .tunnel_blackholes(Duration::from_secs(1800)),
+        }
+    }
+
+    /// What the network's randomness starts from. Default: 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// The whole [`LinkModel`] at once. It holds for each pair of an outbound tunnel and a lease,
+    /// and each pair has a state of its own.
+    pub fn link(mut self, model: LinkModel) -> Self {
+        self.config.link = model;
+        self
+    }
+
+    /// [`LinkModel::delay`].
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.config.link = self.config.link.delay(delay);
+        self
+    }
+
+    /// [`LinkModel::spread`].
+    pub fn spread(mut self, spread: Duration) -> Self {
+        self.config.link = self.config.link.spread(spread);
+        self
+    }
+
+    /// [`LinkModel::jitter`].
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.config.link = self.config.link.jitter(jitter);
+        self
+    }
+
+    /// [`LinkModel::loss`]; a number is a probability of random loss.
+    pub fn loss(mut self, loss: impl Into<Loss>) -> Self {
+        self.config.link = self.config.link.loss(loss.into());
+        self
+    }
+
+    /// [`LinkModel::rate`]: the bottleneck of each pair of tunnels, somewhere in the network. The
+    /// sender does not see its queue. For one that it sees, see [`Builder::host_rate`].
+    pub fn rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.config.link = self.config.link.rate(rate);
+        self
+    }
+
+    /// [`LinkModel::queue`].
+    pub fn queue(mut self, longest: Duration) -> Self {
+        self.config.link = self.config.link.queue(longest);
+        self
+    }
+
+    /// [`LinkModel::reorder`].
+    pub fn reorder(mut self, probability: f64, by: Duration) -> Self {
+        self.config.link = self.config.link.reorder(probability, by);
+        self
+    }
+
+    /// [`LinkModel::duplicate`].
+    pub fn duplicate(mut self, probability: f64) -> Self {
+        self.config.link = self.config.link.duplicate(probability);
+        self
+    }
+
+    /// Delay that each hop of both tunnels of a way adds to the link's, so that the lengths that a
+    /// session asks for count. Default: nothing.
+    pub fn hop_delay(mut self, delay: Duration) -> Self {
+        self.config.hop_delay = delay.min(LONGEST);
+        self
+    }
+
+    /// The connection of each destination to the network, both ways, shared by all its tunnels.
+    /// Default: no limit.
+    ///
+    /// What a session sends waits in its own router, where the session sees it: credits come back
+    /// and [`Event::Sent`](eepkit_link::Event::Sent) comes as messages leave. What it receives
+    /// waits in the network for up to 500 ms, and is dropped beyond that.
+    pub fn host_rate(mut self, up: impl Into<Option<Rate>>, down: impl Into<Option<Rate>>) -> Self {
+        self.config.uplink = up.into();
+        self.config.downlink = down.into();
+        self
+    }
+
+    /// How routers send messages for which the session did not choose a way
+    /// ([`Route::Auto`](eepkit_link::Route::Auto), and all of I2CP): by a random tunnel and lease
+    /// for each message, as emissary does, or by one pair of them for up to two minutes, as i2pd
+    /// does. Default: false, as i2pd.
+    pub fn spray(mut self, spray: bool) -> Self {
+        self.config.spray = spray;
+        self
+    }
+
+    /// Messages that a session may have waiting for each outbound tunnel by routes it chose
+    /// ([`Event::Credit`](eepkit_link::Event::Credit)); at least 1. Default: 64.
+    pub fn credits(mut self, messages: u32) -> Self {
+        self.config.credits = messages.max(1);
+        self
+    }
+
+    /// How long a tunnel lives, 4 s to a day. Default: ten minutes, as in I2P. A short life is how
+    /// to have tunnels replaced every few seconds.
+    pub fn tunnel_lifetime(mut self, lifetime: Duration) -> Self {
+        self.config.tunnel_lifetime = lifetime.clamp(SHORTEST_LIFETIME, LONGEST);
+        self
+    }
+
+    /// How long before a tunnel's end its replacement is there, at most three quarters of its
+    /// life with the [build time](Self::build_time) included. Default: a quarter of its life, at
+    /// most one minute.
+    pub fn tunnel_overlap(mut self, overlap: Duration) -> Self {
+        self.config.tunnel_overlap = Some(overlap.min(LONGEST));
+        self
+    }
+
+    /// How long it takes to build a tunnel. Default: nothing.
+    pub fn build_time(mut self, time: Duration) -> Self {
+        self.config.build_time = time.min(LONGEST);
+        self
+    }
+
+    /// How long it takes from a session handing its lease set over until others find it. Default:
+    /// nothing.
+    pub fn publish_time(mut self, time: Duration) -> Self {
+        self.config.publish_time = time.min(LONGEST);
+        self
+    }
+
+    /// How long it takes to look a destination or a lease set up, whether it is found or not; the
+    /// first message to a destination waits for it, too. Names are answered at once. Default:
+    /// nothing.
+    pub fn lookup_time(mut self, time: Duration) -> Self {
+        self.config.lookup_time = time.min(LONGEST);
+        self
+    }
+
+    /// Lets tunnels fail at random, on average after `mean` (at least 1 s): messages in them are
+    /// lost, and after [`Builder::failure_notice`] their owner is told. Default: never.
+    pub fn tunnel_failures(mut self, mean: impl Into<Option<Duration>>) -> Self {
+        self.config.failures = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
+        self
+    }
+
+    /// How long a failed tunnel goes unnoticed, for random failures and [`SimNet::kill_tunnel`].
+    /// Default: nothing.
+    pub fn failure_notice(mut self, time: Duration) -> Self {
+        self.config.failure_notice = time.min(LONGEST);
+        self
+    }
+
+    /// Lets tunnels turn into black holes at random, on average after `mean` (at least 1 s):
+    /// messages in them are lost, and nobody is told. Default: never.
+    pub fn tunnel_blackholes(mut self, mean: impl Into<Option<Duration>>) -> Self {
+        self.config.blackholes = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
+        self
+    }
+
+    /// Keeps the latest `entries` of what happens, for [`SimNet::take_log`]. Default: 0, no log.
+    pub fn log(mut self, entries: usize) -> Self {
+        self.config.log = entries;
+        self
+    }
+}
+
+/// Tunnels live ten minutes ("Tunnel Implementation", tunnel lifetime).
+const TUNNEL_LIFETIME: Duration = Duration::from_secs(600);
+
+/// Chosen because dates in lease sets are whole seconds: of a shorter life rounding leaves nothing.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(4);
+
+/// Chosen as a rate of failures at which some tunnels of the shortest life still live it out.
+const SHORTEST_MEAN: Duration = Duration::from_secs(1);
+
+/// Routers start on a replacement one to two minutes before a tunnel ends.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(60);
+
+/// No time in a network is longer than this, so that adding times up cannot overflow.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// Chosen between the 333 ms of Java's transit queues and the seconds of a home router's.
+const HOST_QUEUE: Duration = Duration::from_millis(500);
+
+/// Chosen as half the largest window of Java's streaming library: enough to keep a way busy while
+/// the session's task is not running, small enough that what waits stays young.
+const CREDITS: u32 = 64;

@@ -1,0 +1,220 @@
+//! Faults at run time, and what else can be done to a network while it runs.
+
+use eepkit_link::{Direction, LeaseId, LostReason, TunnelId};
+use eepkit_netem::{LinkModel, Loss, Rate};
+use eepkit_wire::Destination;
+use tokio::time::{Duration, Instant};
+
+use super::{SimNet, session::SessionId, tunnel::TunnelId};
+
+/// A tunnel of a session, from [`SimNet::tunnels`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TunnelInfo {
+    /// Its name; unique on the network.
+    pub path: TunnelId,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// When it ends.
+    pub expires: Instant,
+    /// Its length.
+    pub hops: u8,
+    /// The lease by which peers know an inbound tunnel.
+    pub lease: Option<LeaseId>,
+    /// Whether it has failed, with or without notice.
+    pub broken: bool,
+    /// Whether its replacement was started, because its end is near.
+    pub replaced: bool,
+}
+
+impl SimNet {
+    /// Enters a name into the address book that all routers of this network share, replacing what
+    /// it stood for. Case does not matter.
+    pub fn add_name(&self, name: &str, destination: &Destination) {
+        let name = name.to_ascii_lowercase();
+        self.shared.with(|world, _| {
+            world.names.insert(name, destination.clone());
+        });
+    }
+
+    /// Removes a name from the address book.
+    pub fn remove_name(&self, name: &str) {
+        let name = name.to_ascii_lowercase();
+        self.shared.with(|world, _| {
+            world.names.remove(&name);
+        });
+    }
+
+    /// The tunnels of a destination's session that are up, oldest first.
+    pub fn tunnels(&self, of: &Destination) -> Vec<TunnelInfo> {
+        self.shared.with(|world, _| {
+            let session = world
+                .session_of(of)
+                .and_then(|session| world.sessions.get(&session));
+            session
+                .into_iter()
+                .flat_map(|session| session.tunnels.values())
+                .filter_map(|tunnel| {
+                    Some(TunnelInfo {
+                        path: tunnel.id,
+                        direction: tunnel.direction,
+                        expires: tunnel.expires()?,
+                        hops: tunnel.hops,
+                        lease: tunnel.lease.as_ref().map(LeaseId::of),
+                        broken: tunnel.broken,
+                        replaced: tunnel.replaced,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// Lets a tunnel fail: messages in it are lost, and its owner is told after
+    /// [`Builder::failure_notice`](super::Builder::failure_notice) and builds another. False if
+    /// there is no such tunnel.
+    pub fn kill_tunnel(&self, path: TunnelId) -> bool {
+        self.break_tunnel(path, true)
+    }
+
+    /// Turns a tunnel into a black hole: messages in it are lost, and nobody is told. Only its end,
+    /// or its owner retiring it, removes it. False if there is no such tunnel.
+    pub fn blackhole(&self, path: TunnelId) -> bool {
+        self.break_tunnel(path, false)
+    }
+
+    fn break_tunnel(&self, path: TunnelId, noticed: bool) -> bool {
+        self.shared.with(|world, now| {
+            let owner = world
+                .sessions
+                .values()
+                .find(|session| {
+                    session
+                        .tunnels
+                        .get(&path)
+                        .is_some_and(super::tunnel::Tunnel::is_up)
+                })
+                .map(|session| session.id);
+            if let Some(owner) = owner {
+                world.break_tunnel(now, owner, path, noticed);
+            }
+            owner.is_some()
+        })
+    }
+
+    /// Parts two destinations: no message passes between them, either way, until
+    /// [`SimNet::heal`]. Messages on their way are lost when they arrive.
+    pub fn partition(&self, a: &Destination, b: &Destination) {
+        self.shared.with(|world, _| {
+            if let (Ok(a), Ok(b)) = (world.host_id(a), world.host_id(b)) {
+                world.partitions.insert((a.min(b), a.max(b)));
+            }
+        });
+    }
+
+    /// Ends a [`SimNet::partition`].
+    pub fn heal(&self, a: &Destination, b: &Destination) {
+        self.shared.with(|world, _| {
+            if let (Ok(a), Ok(b)) = (world.host_id(a), world.host_id(b)) {
+                world.partitions.remove(&(a.min(b), a.max(b)));
+            }
+        });
+    }
+
+    /// Lets a destination's host vanish: no message goes to or comes from it and its look-ups
+    /// time out, until [`SimNet::reconnect`]. Its session is not told, and neither are its peers;
+    /// its lease set can be found until it expires.
+    pub fn cut_off(&self, host: &Destination) {
+        self.set_cut_off(host, true);
+    }
+
+    /// Ends a [`SimNet::cut_off`].
+    pub fn reconnect(&self, host: &Destination) {
+        self.set_cut_off(host, false);
+    }
+
+    fn set_cut_off(&self, host: &Destination, cut_off: bool) {
+        self.shared.with(|world, _| {
+            let host = world.host_id(host).ok();
+            if let Some(host) = host.and_then(|host| world.host_mut(host)) {
+                host.cut_off = cut_off;
+            }
+        });
+    }
+
+    /// Stops a destination's host for a while, as a suspended computer does: what it sends and
+    /// what is sent to it waits until then. Its tunnels and their ends do not wait.
+    pub fn pause(&self, host: &Destination, duration: Duration) {
+        self.shared.with(|world, now| {
+            let host = world.host_id(host).ok();
+            if let Some(host) = host.and_then(|host| world.host_mut(host)) {
+                host.paused_until = now.checked_add(duration);
+            }
+        });
+    }
+
+    /// Removes a destination's lease set from the network database, as if it had expired. Those
+    /// who know it already can use it to its end; the session's next one is found again.
+    pub fn forget_lease_set(&self, of: &Destination) {
+        self.shared.with(|world, _| {
+            world.netdb.remove(&of.hash());
+        });
+    }
+
+    /// Breaks a session: it is lost as if the connection to its router broke. False if the
+    /// destination has none.
+    pub fn lose_session(&self, of: &Destination) -> bool {
+        self.shared.with(|world, now| {
+            let session: Option<SessionId> = world.session_of(of);
+            if let Some(session) = session {
+                let reason = LostReason::Connection("the simulated network broke it".to_owned());
+                world.lose(now, session, reason);
+            }
+            session.is_some()
+        })
+    }
+
+    /// The link model of all ways that have none of their own.
+    pub fn link(&self) -> LinkModel {
+        self.shared.with(|world, _| world.config.link)
+    }
+
+    /// Changes the link model of all ways that have none of their own. Messages that have left
+    /// are not affected.
+    pub fn set_link(&self, model: LinkModel) {
+        self.shared.with(|world, _| world.config.link = model);
+    }
+
+    /// Changes the loss in the link model; see [`SimNet::set_link`].
+    pub fn set_loss(&self, loss: impl Into<Loss>) {
+        self.set_link(self.link().loss(loss.into()));
+    }
+
+    /// Changes the delay in the link model; see [`SimNet::set_link`].
+    pub fn set_delay(&self, delay: Duration) {
+        self.set_link(self.link().delay(delay));
+    }
+
+    /// Changes the rate in the link model; see [`SimNet::set_link`].
+    pub fn set_rate(&self, rate: impl Into<Option<Rate>>) {
+        self.set_link(self.link().rate(rate));
+    }
+
+    /// Gives all ways from one destination to another a link model of their own, or with `None`
+    /// the network's again. The other direction is not affected.
+    pub fn set_link_between(
+        &self,
+        from: &Destination,
+        to: &Destination,
+        model: impl Into<Option<LinkModel>>,
+    ) {
+        let model = model.into();
+        self.shared.with(|world, _| {
+            if let (Ok(from), Ok(to)) = (world.host_id(from), world.host_id(to)) {
+                match model {
+                    Some(model) => world.links.insert((from, to), model),
+                    None => world.links.remove(&(from, to)),
+                };
+            }
+        });
+    }
+}

@@ -1,0 +1,320 @@
+//! A simulated network, to test applications on.
+//!
+//! [`SimNet`] joins destinations directly, inside this process, with a model of how I2P behaves
+//! between them: delay, jitter, loss at random and in bursts, limited rates and queues,
+//! reordering, duplicates; tunnels that are built, replaced and fail, with and without notice;
+//! lease sets that expire; partitions and hosts that vanish. Nothing is encrypted and nothing
+//! leaves the process, but the sessions are real: they sign their lease sets, which are checked,
+//! look each other up, and lose messages when their tunnels die.
+//!
+//! It is deterministic. All randomness comes from one seed, and time is tokio's: in a runtime
+//! whose time is paused, an hour of traffic takes the seconds of processor time that its messages
+//! take, and two runs do the same.
+//!
+//! ```
+//! # use std::{future::poll_fn, sync::Arc, time::Duration};
+//! # use eepkit_i2cp::{LeaseSetMaker, Options};
+//! # use eepkit_wire::{PrivateKeys, SignatureType};
+//! use eepkit_router::{
+//!     clock,
+//!     link::{Command, Connector, Event, Setup, Stage},
+//!     sim::SimNet,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), eepkit_link::OpenError> {
+//! let net = SimNet::builder()
+//!     .seed(7)
+//!     .delay(Duration::from_millis(20))
+//!     .loss(0.01)
+//!     .start();
+//!
+//! // A router for each party. (The crate `eepkit` takes it from here with sessions and streams;
+//! // this is what it does below.)
+//! let router = net.router();
+//! # let keys = Arc::new(PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng()).unwrap());
+//! # let options = Options::new();
+//! # let mut maker = LeaseSetMaker::new(Arc::clone(&keys), &options, &mut rand::rng()).unwrap();
+//! let mut link = router
+//!     .open(Setup { keys, options, timeout: Duration::from_secs(10) })
+//!     .await?;
+//! loop {
+//!     match poll_fn(|cx| link.poll_event(cx)).await {
+//!         Event::LeaseSetWanted(leases) => {
+//!             let signed = maker.make(&leases, clock::unix_now()).unwrap();
+//!             link.submit(Command::PublishLeaseSet(signed));
+//!         }
+//!         Event::Stage(Stage::Ready) => break,
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(net.stats().sessions, 1);
+//! # Ok(()) }
+//! ```
+//!
+//! # In tests
+//!
+//! With paused time (`#[tokio::test(start_paused = true)]`, tokio's feature `test-util`) nothing is
+//! waited for: whenever every task is idle, the clock jumps to what is due next. Faults are caused
+//! while the test runs, and [`Stats`] and the [log](SimNet::take_log) say what they did:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use eepkit_sim::{Profile, SimNet};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let (client, server) = (some_destination(), some_destination());
+//! let net = SimNet::new(Profile::Live);
+//! // ... the client talks to the server, then ...
+//! net.partition(&client, &server);
+//! tokio::time::sleep(Duration::from_secs(90)).await;
+//! net.heal(&client, &server);
+//! net.set_loss(0.1);
+//! for tunnel in net.tunnels(&server) {
+//!     net.blackhole(tunnel.path);
+//! }
+//! // ... and the test says what the application must have done.
+//! assert_eq!(net.stats().dropped.inbox_full, 0);
+//! # }
+//! # fn some_destination() -> eepkit_wire::Destination {
+//! #     use eepkit_wire::{PrivateKeys, SignatureType};
+//! #     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng());
+//! #     keys.unwrap().destination().clone()
+//! # }
+//! ```
+//!
+//! # What is simulated, and how far
+//!
+//! Each destination is a host with a router of its own. Its session has as many inbound and
+//! outbound tunnels as its options ask for (`inbound.quantity`, `outbound.length`, ...). A message
+//! leaves by one outbound tunnel and arrives by one lease of the peer; each such pair is a way with
+//! its own [`LinkModel`](eepkit_netem::LinkModel) state and its own draw of the delay. What a session's
+//! router knows of a peer is what it looked up or what came with the peer's messages, so it
+//! may know leases whose tunnels are gone, as in reality.
+//!
+//! Not simulated: the routers in between, encryption, padding and fragmentation (a
+//! [`Rate`](eepkit_netem::Rate) counts bytes of application data), congestion that ways share inside the
+//! network (only a [host's connection](Builder::host_rate) is shared), encrypted lease sets.
+//!
+//! # Interfaces
+//!
+//! - [`SimNet::router`]: the direct link, which shows tunnels as paths.
+//! - [`SimNet::i2cp_router`]: the same sessions over I2CP in memory, as a router in another
+//!   process shows them.
+//! - [`SimNet::i2cp_listen`]: I2CP over TCP, for clients that are not this library.
+
+mod config;
+mod faults;
+mod i2cp;
+mod link;
+mod log;
+mod lookup;
+mod netdb;
+mod schedule;
+mod session;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod tunnel;
+mod world;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use config::Config;
+use eepkit_link::{BoxFuture, Connector, Link, OpenError, Setup, clock};
+use world::World;
+
+pub use config::{Builder, Profile};
+/// The link emulator of the network.
+#[doc(no_inline)]
+pub use eepkit_netem as netem;
+pub use faults::TunnelInfo;
+pub use link::{SimLink, SimRouter};
+pub use log::{Happening, HostId, LogEntry};
+pub use stats::{Cause, Drops, Stats};
+
+/// A simulated network. Cheap to clone; all clones are the same network.
+///
+/// See the [module documentation](self). Faults are caused with the methods below; destinations
+/// are named by their [`Destination`](eepkit_wire::Destination), whether they have a session now
+/// or not.
+#[derive(Clone)]
+pub struct SimNet {
+    shared: Arc<Shared>,
+}
+
+impl SimNet {
+    /// Starts a network with a profile's values and seed 0.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its clock enabled.
+    pub fn new(profile: Profile) -> Self {
+        Builder::new().profile(profile).start()
+    }
+
+    /// A network to be: see [`Builder`] for what can be set.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn start(config: Config) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                world: World::new(config, Instant::now(), clock::unix_now()),
+                armed: None,
+            }),
+            changed: Arc::new(Notify::new()),
+            stop: watch::Sender::new(false),
+        });
+        tokio::spawn(drive(Arc::downgrade(&shared), Arc::clone(&shared.changed)));
+        Self { shared }
+    }
+
+    /// A router on this network, to open sessions on. There may be any number; they do not differ,
+    /// because every destination has a host of its own wherever its session was opened.
+    pub fn router(&self) -> SimRouter {
+        SimRouter::new(Arc::clone(&self.shared))
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.with(|world, _| world.stats)
+    }
+
+    /// Takes the log out: what has happened since it was last taken, as far as
+    /// [`Builder::log`] lets the network remember.
+    pub fn take_log(&self) -> Vec<LogEntry> {
+        self.shared.with(|world, _| world.log.take())
+    }
+
+    /// Ends the network: every session is lost with
+    /// [`LostReason::Stopped`](eepkit_link::LostReason::Stopped), no new one is let in, and
+    /// listeners close.
+    pub fn stop(&self) {
+        self.shared.with(|world, now| world.stop(now));
+        self.shared.changed.notify_one();
+        self.shared.stop.send_replace(true);
+    }
+}
+
+/// As [`SimNet::router`]: a network can be given wherever a router is wanted.
+impl Connector for SimNet {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+        self.router().open(setup)
+    }
+
+    fn name(&self) -> String {
+        self.router().name()
+    }
+}
+
+impl fmt::Debug for SimNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimNet").finish_non_exhaustive()
+    }
+}
+
+/// What the handles, the sessions and the task of a network share.
+struct Shared {
+    state: Mutex<State>,
+    changed: Arc<Notify>,
+    /// Whether the network has stopped, for listeners.
+    stop: watch::Sender<bool>,
+}
+
+struct State {
+    world: World,
+    /// When the task wakes by itself.
+    armed: Option<Instant>,
+}
+
+impl Shared {
+    /// Does something to the world as it is now, and lets its consequences happen.
+    fn with<R>(&self, act: impl FnOnce(&mut World, Instant) -> R) -> R {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.world.advance(now);
+        let result = act(&mut state.world, now);
+        state.world.advance(now);
+        let next = state.world.next_due();
+        let sooner = match (next, state.armed) {
+            (Some(next), Some(armed)) => next < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if sooner {
+            // The task sets it again; until then it need not be told twice.
+            state.armed = next;
+        }
+        let wakers = state.world.take_wakers();
+        drop(state);
+        if sooner {
+            self.changed.notify_one();
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+        result
+    }
+
+    /// One turn of the task: when it wants the next, or `None` if the network has stopped.
+    fn turn(&self) -> Option<Option<Instant>> {
+        let mut state = self.lock();
+        state.world.advance(Instant::now());
+        let next = state.world.next_due();
+        state.armed = next;
+        let stopped = state.world.is_stopped();
+        let wakers = state.world.take_wakers();
+        drop(state);
+        for waker in wakers {
+            waker.wake();
+        }
+        (!stopped).then_some(next)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No invariant spans two steps of the world, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimNet")
+    }
+}
+
+/// The task of a network: wakes when something is due. Ends when the network is stopped or nobody
+/// has a handle to it any more.
+async fn drive(shared: Weak<Shared>, changed: Arc<Notify>) {
+    loop {
+        let Some(next) = shared.upgrade().and_then(|shared| shared.turn()) else {
+            return;
+        };
+        // In a fixed order, for two runs to be alike.
+        match next {
+            Some(next) => tokio::select! {
+                biased;
+                () = changed.notified() => {}
+                () = tokio::time::sleep_until(next) => {}
+            },
+            None => changed.notified().await,
+        }
+    }
+}

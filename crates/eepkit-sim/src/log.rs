@@ -1,0 +1,148 @@
+//! The log of a simulated network: what happened, in order, in words that do not depend on keys.
+
+use std::{collections::VecDeque, fmt};
+
+use eepkit_link::{Direction, TunnelDownReason, TunnelId};
+use tokio::time::Duration;
+
+use super::stats::Cause;
+
+/// A destination of a simulated network, numbered in the order in which they first opened a
+/// session, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostId(pub(super) u32);
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host {}", self.0)
+    }
+}
+
+/// One line of the log.
+///
+/// Two runs of one program with one seed have equal logs: hosts are named by number, and times
+/// count from the start of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Time since the network was started.
+    pub at: Duration,
+    /// What happened.
+    pub what: Happening,
+}
+
+impl fmt::Display for LogEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>12.6} {}", self.at.as_secs_f64(), self.what)
+    }
+}
+
+/// What can happen on a simulated network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are named after what they are")]
+pub enum Happening {
+    /// A session was opened.
+    Opened { host: HostId },
+    /// A session ended.
+    Closed { host: HostId },
+    /// A tunnel was built.
+    TunnelUp {
+        host: HostId,
+        path: TunnelId,
+        direction: Direction,
+    },
+    /// A tunnel stopped working; its owner may not know yet.
+    TunnelBroken { host: HostId, path: TunnelId },
+    /// A tunnel is gone, and its owner was told.
+    TunnelDown {
+        host: HostId,
+        path: TunnelId,
+        reason: TunnelDownReason,
+    },
+    /// Others can find this host's new lease set.
+    Published { host: HostId, leases: usize },
+    /// A message left its sender.
+    Left {
+        host: HostId,
+        outbound: TunnelId,
+        bytes: usize,
+    },
+    /// A message reached its receiver.
+    Delivered {
+        from: HostId,
+        to: HostId,
+        inbound: TunnelId,
+        bytes: usize,
+    },
+    /// A message was dropped.
+    Dropped {
+        from: HostId,
+        cause: Cause,
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opened { host } => write!(f, "{host}: session opened"),
+            Self::Closed { host } => write!(f, "{host}: session closed"),
+            Self::TunnelUp {
+                host,
+                path,
+                direction,
+            } => write!(f, "{host}: {direction:?} tunnel {} up", path.0),
+            Self::TunnelBroken { host, path } => write!(f, "{host}: tunnel {} broke", path.0),
+            Self::TunnelDown { host, path, reason } => {
+                write!(f, "{host}: tunnel {} down ({reason:?})", path.0)
+            }
+            Self::Published { host, leases } => {
+                write!(f, "{host}: lease set with {leases} leases published")
+            }
+            Self::Left {
+                host,
+                outbound,
+                bytes,
+            } => write!(f, "{host}: {bytes} bytes left by tunnel {}", outbound.0),
+            Self::Delivered {
+                from,
+                to,
+                inbound,
+                bytes,
+            } => write!(f, "{to}: {bytes} bytes of {from} by tunnel {}", inbound.0),
+            Self::Dropped { from, cause, bytes } => {
+                write!(f, "{from}: {bytes} bytes dropped ({cause:?})")
+            }
+        }
+    }
+}
+
+/// The latest entries, as many as were asked for; older ones make room.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    entries: VecDeque<LogEntry>,
+    capacity: usize,
+}
+
+impl Log {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            capacity,
+        }
+    }
+
+    pub(super) fn write(&mut self, at: Duration, what: Happening) {
+        if self.capacity == 0 {
+            return;
+        }
+        if self.entries.len() >= self.capacity {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(LogEntry { at, what });
+    }
+
+    pub(super) fn take(&mut self) -> Vec<LogEntry> {
+        std::mem::take(&mut self.entries).into()
+    }
+}

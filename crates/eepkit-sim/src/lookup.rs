@@ -1,0 +1,184 @@
+//! Look-ups of names, hashes and lease sets.
+
+use std::sync::Arc;
+
+use eepkit_link::{Event, LookupAnswer, LookupError, LookupTarget};
+use eepkit_wire::{Hash, Mapping};
+use tokio::time::{Duration, Instant};
+
+use super::{
+    netdb::Record,
+    session::{MAX_LOOKUPS, SessionId},
+    world::{Due, World},
+};
+
+/// A look-up under way.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    id: u32,
+    target: LookupTarget,
+    /// The answer takes longer than the caller waits.
+    too_slow: bool,
+}
+
+impl World {
+    /// Starts a look-up; its answer comes as an event.
+    pub(super) fn lookup(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        id: u32,
+        target: LookupTarget,
+        timeout: Duration,
+    ) {
+        let Some(caller) = self
+            .sessions
+            .get_mut(&session)
+            .filter(|caller| !caller.over)
+        else {
+            return;
+        };
+        if caller.lookups >= MAX_LOOKUPS {
+            let result = Err(LookupError::Timeout);
+            self.tell(session, Event::LookupDone { id, result });
+            return;
+        }
+        caller.lookups += 1;
+        let unreachable = self
+            .sessions
+            .get(&session)
+            .and_then(|session| self.host(session.host))
+            .is_some_and(|host| host.cut_off);
+        let takes = match &target {
+            // The address book is the router's own.
+            LookupTarget::Name(name) if hash_of_name(name).is_none() => Duration::ZERO,
+            _ if unreachable => Duration::MAX,
+            _ => self.config.lookup_time,
+        };
+        let too_slow = takes > timeout;
+        let lookup = Lookup {
+            id,
+            target,
+            too_slow,
+        };
+        match takes.min(timeout) {
+            Duration::ZERO => self.lookup_done(now, session, lookup),
+            takes => {
+                let due = Due::Lookup(session, lookup);
+                self.schedule.add(now + takes.min(LONGEST_WAIT), due);
+            }
+        }
+    }
+
+    pub(super) fn lookup_done(&mut self, now: Instant, session: SessionId, lookup: Lookup) {
+        let id = lookup.id;
+        let result = match lookup.too_slow {
+            true => Err(LookupError::Timeout),
+            false => self.answer(now, session, lookup.target),
+        };
+        self.stats.lookups += 1;
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.lookups = session.lookups.saturating_sub(1);
+        }
+        self.tell(session, Event::LookupDone { id, result });
+        self.wake_if_ready(session);
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        target: LookupTarget,
+    ) -> Result<LookupAnswer, LookupError> {
+        let hash = match self.hash_or_named(target) {
+            Ok(hash) => hash,
+            Err(named) => return named,
+        };
+        let record = self
+            .find(now, id, hash)
+            .ok_or(LookupError::LeaseSetNotFound)?;
+        let unix_ms = self.unix_ms(now);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.peers.entry(hash).learn(&record, unix_ms);
+        }
+        Ok(record.to_answer(unix_ms))
+    }
+
+    /// What the network answers at once to those who have no session.
+    pub(super) fn answer_anyone(
+        &self,
+        now: Instant,
+        target: LookupTarget,
+    ) -> Result<LookupAnswer, LookupError> {
+        let hash = match self.hash_or_named(target) {
+            Ok(hash) => hash,
+            Err(named) => return named,
+        };
+        let unix_ms = self.unix_ms(now);
+        self.netdb
+            .get(&hash)
+            .filter(|record| record.is_current(unix_ms))
+            .map(|record| record.to_answer(unix_ms))
+            .ok_or(LookupError::LeaseSetNotFound)
+    }
+
+    /// Whose lease set is to be found; for a name of the address book the whole answer.
+    fn hash_or_named(
+        &self,
+        target: LookupTarget,
+    ) -> Result<Hash, Result<LookupAnswer, LookupError>> {
+        match target {
+            LookupTarget::Hash(hash) => Ok(hash),
+            LookupTarget::LeaseSet(destination) => Ok(destination.hash()),
+            LookupTarget::Name(name) => hash_of_name(&name).ok_or_else(|| {
+                let destination = self.names.get(&name.to_ascii_lowercase()).cloned();
+                destination
+                    .map(|destination| LookupAnswer {
+                        destination,
+                        leases: Vec::new(),
+                        options: Mapping::new(),
+                    })
+                    .ok_or(LookupError::NameNotFound)
+            }),
+        }
+    }
+
+    /// The lease set of a destination, as the network database and the session's own router have
+    /// it now.
+    pub(super) fn find(&self, now: Instant, id: SessionId, hash: Hash) -> Option<Arc<Record>> {
+        let session = self.sessions.get(&id)?;
+        let host = self.host(session.host)?;
+        let unix_ms = self.unix_ms(now);
+        let record = if host.destination.hash() == hash {
+            session.record.as_ref()
+        } else if host.cut_off {
+            None
+        } else {
+            self.netdb.get(&hash)
+        };
+        record.filter(|record| record.is_current(unix_ms)).cloned()
+    }
+}
+
+impl Record {
+    fn to_answer(&self, unix_ms: u64) -> LookupAnswer {
+        let leases = self.leases.iter().filter(|lease| lease.end > unix_ms);
+        LookupAnswer {
+            destination: self.destination.clone(),
+            leases: leases.copied().collect(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+/// The hash that a `.b32.i2p` name spells.
+fn hash_of_name(name: &str) -> Option<Hash> {
+    let lower = name.to_ascii_lowercase();
+    lower
+        .ends_with(".b32.i2p")
+        .then(|| Hash::from_b32(&lower).ok())
+        .flatten()
+}
+
+/// A look-up that nobody answers waits no longer than this, whatever its timeout.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);

@@ -1,0 +1,193 @@
+//! Counters of a simulated network.
+
+use std::ops::AddAssign;
+
+use eepkit_link::DropReason;
+
+use eepkit_netem::LinkDrop;
+
+/// What has happened on a simulated network since it was started.
+///
+/// Every message handed over is, in the end, delivered or dropped once, and every duplicate that
+/// the network made likewise: `sent + duplicated == delivered + dropped.total() + in_flight`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages that sessions handed over.
+    pub sent: u64,
+    /// Bytes in them (bodies only, as sessions hand them over).
+    pub sent_bytes: u64,
+    /// Messages that sessions were given, duplicates included.
+    pub delivered: u64,
+    /// Bytes in them.
+    pub delivered_bytes: u64,
+    /// Messages that the network made a second copy of.
+    pub duplicated: u64,
+    /// Messages that the network held back for others to overtake them.
+    pub reordered: u64,
+    /// Messages that were dropped, by cause.
+    pub dropped: Drops,
+    /// Messages handed over and not yet delivered or dropped.
+    pub in_flight: u64,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// Tunnels that came up.
+    pub tunnels_built: u64,
+    /// Tunnels that failed, with or without notice.
+    pub tunnels_failed: u64,
+    /// Lease sets that were accepted.
+    pub lease_sets: u64,
+    /// Look-ups that were answered, those of the network's own for messages included.
+    pub lookups: u64,
+}
+
+/// Messages that were dropped, by cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Drops {
+    /// Lost by the link model, at random or in a burst.
+    pub loss: u64,
+    /// Did not fit into the queue of a bottleneck in the network.
+    pub queue: u64,
+    /// Went into, or to, a tunnel that had failed and whose owner did not know yet.
+    pub dead_tunnel: u64,
+    /// Sent to a lease that had ended or whose tunnel was gone.
+    pub dead_lease: u64,
+    /// Sender and receiver were parted, or one of them was cut off.
+    pub partition: u64,
+    /// The receiver had no session any more.
+    pub no_session: u64,
+    /// The receiver did not read, and its queue was full.
+    pub inbox_full: u64,
+    /// The receiver could not take the message apart.
+    pub malformed: u64,
+    /// No lease set of the receiver was to be had; the sender was told.
+    pub no_lease_set: u64,
+    /// The sender had no way to send it; the sender was told.
+    pub no_path: u64,
+    /// The deadline passed before the message left; the sender was told.
+    pub expired: u64,
+    /// Handed over faster than the sender's router takes messages; the sender was told.
+    pub overflow: u64,
+    /// Sender and receiver have no encryption type in common; the sender was told.
+    pub unsupported_encryption: u64,
+    /// Too large; the sender was told.
+    pub refused: u64,
+    /// The sender's session ended while the message waited to leave.
+    pub session_ended: u64,
+}
+
+impl Drops {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self {
+            loss,
+            queue,
+            dead_tunnel,
+            dead_lease,
+            partition,
+            no_session,
+            inbox_full,
+            malformed,
+            no_lease_set,
+            no_path,
+            expired,
+            overflow,
+            unsupported_encryption,
+            refused,
+            session_ended,
+        } = self;
+        loss + queue
+            + dead_tunnel
+            + dead_lease
+            + partition
+            + no_session
+            + inbox_full
+            + malformed
+            + no_lease_set
+            + no_path
+            + expired
+            + overflow
+            + unsupported_encryption
+            + refused
+            + session_ended
+    }
+
+    pub(super) fn count(&mut self, cause: Cause) {
+        let counter = match cause {
+            Cause::Loss => &mut self.loss,
+            Cause::Queue => &mut self.queue,
+            Cause::DeadTunnel => &mut self.dead_tunnel,
+            Cause::DeadLease => &mut self.dead_lease,
+            Cause::Partition => &mut self.partition,
+            Cause::NoSession => &mut self.no_session,
+            Cause::InboxFull => &mut self.inbox_full,
+            Cause::Malformed => &mut self.malformed,
+            Cause::NoLeaseSet => &mut self.no_lease_set,
+            Cause::NoPath => &mut self.no_path,
+            Cause::Expired => &mut self.expired,
+            Cause::Overflow => &mut self.overflow,
+            Cause::UnsupportedEncryption => &mut self.unsupported_encryption,
+            Cause::Refused => &mut self.refused,
+            Cause::SessionEnded => &mut self.session_ended,
+        };
+        counter.add_assign(1);
+    }
+}
+
+/// Why a message was dropped; each is a counter of [`Drops`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(
+    missing_docs,
+    reason = "each is explained at the counter of its name in `Drops`"
+)]
+pub enum Cause {
+    Loss,
+    Queue,
+    DeadTunnel,
+    DeadLease,
+    Partition,
+    NoSession,
+    InboxFull,
+    Malformed,
+    NoLeaseSet,
+    NoPath,
+    Expired,
+    Overflow,
+    UnsupportedEncryption,
+    Refused,
+    SessionEnded,
+}
+
+impl Cause {
+    /// What the sender is told; `None` where its router cannot know.
+    pub(super) fn told(self) -> Option<DropReason> {
+        match self {
+            Self::NoLeaseSet => Some(DropReason::NoLeaseSet),
+            Self::NoPath => Some(DropReason::NoTunnel),
+            Self::Expired => Some(DropReason::Expired),
+            Self::Overflow => Some(DropReason::Overflow),
+            Self::UnsupportedEncryption => Some(DropReason::UnsupportedEncryption),
+            Self::Refused => Some(DropReason::Refused),
+            Self::Loss
+            | Self::Queue
+            | Self::DeadTunnel
+            | Self::DeadLease
+            | Self::Partition
+            | Self::NoSession
+            | Self::InboxFull
+            | Self::Malformed
+            | Self::SessionEnded => None,
+        }
+    }
+}
+
+impl From<LinkDrop> for Cause {
+    fn from(cause: LinkDrop) -> Self {
+        match cause {
+            LinkDrop::Loss => Self::Loss,
+            LinkDrop::Queue => Self::Queue,
+        }
+    }
+}

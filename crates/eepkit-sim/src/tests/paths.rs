@@ -1,0 +1,273 @@
+//! Tunnels as paths: they come with a lease and an end, are replaced, retired, counted.
+
+use eepkit_link::{Command, LeaseId, Route, TunnelDownReason, TunnelId};
+
+use super::*;
+
+fn paths(party: &Party, direction: Direction) -> Vec<(TunnelId, Option<LeaseId>, Option<Instant>)> {
+    let mut found = Vec::new();
+    for event in &party.ups {
+        if let Event::TunnelUp {
+            path,
+            direction: way,
+            expires,
+            lease,
+            ..
+        } = event
+            && *way == direction
+        {
+            found.push((*path, *lease, *expires));
+        }
+    }
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn paths_tell_their_lease_and_their_end() {
+    let net = SimNet::new(Profile::Ideal);
+    let start = Instant::now();
+    let (mut alice, bob) = Party::pair(&net).await;
+
+    let inbound = paths(&bob, Direction::Inbound);
+    assert_eq!(inbound.len(), 2);
+    let ends = Some(start + Duration::from_secs(600));
+    assert!(inbound.iter().all(|(_, _, expires)| *expires == ends));
+    let mut told: Vec<_> = inbound.iter().filter_map(|(_, lease, _)| *lease).collect();
+    let mut found: Vec<_> = alice
+        .leases_of(&bob.destination)
+        .await
+        .iter()
+        .map(LeaseId::of)
+        .collect();
+    told.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(told, found);
+    assert!(
+        paths(&bob, Direction::Outbound)
+            .iter()
+            .all(|(_, lease, _)| lease.is_none())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_message_takes_the_way_it_is_told() {
+    let net = SimNet::new(Profile::Ideal);
+    let (mut alice, mut bob) = Party::pair(&net).await;
+    let outbound = paths(&alice, Direction::Outbound)[1].0;
+    alice.leases_of(&bob.destination).await;
+
+    for (inbound, lease, _) in paths(&bob, Direction::Inbound) {
+        let lease = lease.expect("inbound");
+        for _ in 0..10 {
+            alice.send_by(
+                &bob.destination,
+                b"this way",
+                Route::Pinned { outbound, lease },
+            );
+            assert_eq!(bob.receive().await.1, inbound);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_pinned_to_what_is_not_there_is_dropped() {
+    let net = SimNet::new(Profile::Ideal);
+    let (mut alice, bob) = Party::pair(&net).await;
+    let outbound = paths(&alice, Direction::Outbound)[0].0;
+    let lease = LeaseId::of(&alice.leases_of(&bob.destination).await[0]);
+    let strange = LeaseId {
+        tunnel: lease.tunnel ^ 1,
+        ..lease
+    };
+
+    for route in [
+        Route::Pinned {
+            outbound: TunnelId(999),
+            lease,
+        },
+        Route::Pinned {
+            outbound,
+            lease: strange,
+        },
+    ] {
+        let token = alice.send_by(&bob.destination, b"?", route);
+        assert_eq!(
+            alice.fate(token).await,
+            Err(DropReason::NoTunnel),
+            "{route:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_are_replaced_before_they_end_and_traffic_goes_on() {
+    let net = SimNet::builder()
+        .delay(50 * MS)
+        .build_time(SECOND)
+        .tunnel_lifetime(8 * SECOND)
+        .start();
+    let (mut alice, mut bob) = Party::pair(&net).await;
+
+    for _ in 0..600 {
+        alice.send(&bob.destination, b"are you there?");
+        tokio::join!(alice.listen(100 * MS), bob.listen(100 * MS));
+    }
+
+    assert_eq!(bob.received.len(), 600, "{:#?}", net.stats());
+    let gone = bob
+        .downs
+        .iter()
+        .filter(|(_, reason)| *reason == TunnelDownReason::Expired);
+    assert!(gone.count() >= 4 * 6, "{:?}", bob.downs);
+    assert!(bob.lease_sets > 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_set_names_the_newest_tunnels_only() {
+    let net = SimNet::builder().tunnel_lifetime(40 * SECOND).start();
+    let (mut alice, mut bob) = Party::pair(&net).await;
+
+    // Ten seconds before the end both generations are up.
+    bob.listen(31 * SECOND).await;
+    assert_eq!(paths(&bob, Direction::Inbound).len(), 4);
+    let leases: Vec<_> = alice
+        .leases_of(&bob.destination)
+        .await
+        .iter()
+        .map(LeaseId::of)
+        .collect();
+    let newest: Vec<_> = paths(&bob, Direction::Inbound)[2..]
+        .iter()
+        .filter_map(|path| path.1)
+        .collect();
+    assert_eq!(leases.len(), 2);
+    assert!(leases.iter().all(|lease| newest.contains(lease)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_of_an_older_set_serves_to_its_end() {
+    let net = SimNet::builder().tunnel_lifetime(40 * SECOND).start();
+    let (mut alice, mut bob) = Party::pair(&net).await;
+    let old = LeaseId::of(&alice.leases_of(&bob.destination).await[0]);
+
+    tokio::join!(alice.listen(35 * SECOND), bob.listen(35 * SECOND));
+    alice.leases_of(&bob.destination).await;
+    let outbound = *alice.credits.keys().last().expect("a path");
+    let route = Route::Pinned {
+        outbound,
+        lease: old,
+    };
+    let token = alice.send_by(&bob.destination, b"still", route);
+    assert_eq!(alice.fate(token).await, Ok(()));
+    bob.receive().await;
+
+    tokio::join!(alice.listen(10 * SECOND), bob.listen(10 * SECOND));
+    let outbound = *alice.credits.keys().last().expect("a path");
+    let route = Route::Pinned {
+        outbound,
+        lease: old,
+    };
+    let token = alice.send_by(&bob.destination, b"no more", route);
+    assert_eq!(alice.fate(token).await, Err(DropReason::NoTunnel));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_tunnel_is_replaced_and_leaves_the_lease_set() {
+    let net = SimNet::builder().build_time(SECOND).start();
+    let (mut alice, mut bob) = Party::pair(&net).await;
+    let (path, lease, _) = paths(&bob, Direction::Inbound)[0];
+
+    bob.submit(Command::Retire(path));
+    bob.listen(2 * SECOND).await;
+
+    assert_eq!(bob.downs, [(path, TunnelDownReason::Retired)]);
+    let leases: Vec<_> = alice
+        .leases_of(&bob.destination)
+        .await
+        .iter()
+        .map(LeaseId::of)
+        .collect();
+    assert_eq!(leases.len(), 2);
+    assert!(!leases.contains(&lease.expect("inbound")));
+    assert_eq!(
+        bob.lease_sets, 3,
+        "the first, without the retired, with the new one"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_tunnels_can_be_changed() {
+    let net = SimNet::new(Profile::Ideal);
+    let mut party = Party::open(&net, 1).await.ready().await;
+    let destination = party.destination.clone();
+    let count = |direction| {
+        let tunnels = net.tunnels(&destination);
+        tunnels
+            .iter()
+            .filter(|tunnel| tunnel.direction == direction)
+            .count()
+    };
+
+    for (inbound, outbound) in [(5, 3), (1, 1), (16, 16)] {
+        party.submit(Command::Quantity { inbound, outbound });
+        assert_eq!(count(Direction::Inbound), usize::from(inbound));
+        assert_eq!(count(Direction::Outbound), usize::from(outbound));
+    }
+    party.listen(SECOND).await;
+    let record = net.shared.with(|world, _| {
+        world
+            .netdb
+            .values()
+            .next()
+            .map(|record| record.leases.len())
+    });
+    assert_eq!(record, Some(16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_outbound_tunnels_cannot_send() {
+    let net = SimNet::builder().build_time(5 * SECOND).start();
+    let bob = Party::open(&net, 2).await.ready().await;
+    let mut alice = Party::open(&net, 1).await;
+
+    let token = alice.send(&bob.destination, b"too early");
+
+    assert_eq!(alice.fate(token).await, Err(DropReason::NoTunnel));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
+    let net = SimNet::builder()
+        .tunnel_lifetime(20 * SECOND)
+        .tunnel_overlap(Duration::ZERO)
+        .start();
+    let (mut alice, mut bob) = Party::pair(&net).await;
+    tokio::join!(alice.listen(19 * SECOND), bob.listen(19 * SECOND));
+    let dying = paths(&bob, Direction::Inbound)[0].0;
+
+    assert!(net.kill_tunnel(dying));
+    bob.listen(MS).await;
+
+    // The replacement is told, but not the other one, which has a second left.
+    let newest = paths(&bob, Direction::Inbound)[2].1.expect("inbound");
+    let leases = alice.leases_of(&bob.destination).await;
+    let leases: Vec<_> = leases.iter().map(LeaseId::of).collect();
+    assert_eq!(leases, [newest]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_sets_are_asked_for_no_more_than_once_a_second() {
+    let net = SimNet::new(Profile::Ideal);
+    let mut party = Party::open(&net, 1).await.ready().await;
+
+    for i in 0..100 {
+        let inbound = 1 + i % 16;
+        party.submit(Command::Quantity {
+            inbound,
+            outbound: 1,
+        });
+        party.listen(100 * MS).await;
+    }
+
+    assert_eq!(party.lease_sets, 11);
+}

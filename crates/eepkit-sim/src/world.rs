@@ -1,0 +1,407 @@
+//! The network as a machine: commands and time go in, events come out.
+//!
+//! No task, no clock, no socket: whoever holds the world tells it the time with every call, and
+//! first lets it catch up with [`World::advance`]. Time must not run backwards.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use eepkit_i2cp::Options;
+use eepkit_link::{Direction, Event, LeaseId, LostReason, OpenError, Stage};
+use eepkit_netem::{Bottleneck, LinkModel, Rng};
+use eepkit_wire::{Destination, Hash};
+use tokio::time::{Duration, Instant};
+
+use super::{
+    config::Config,
+    log::{Happening, HostId, Log},
+    lookup::Lookup,
+    netdb::Record,
+    schedule::Schedule,
+    session::{Inbox, Interface, Notice, Peers, Session, SessionId, Wanted},
+    stats::{Cause, Stats},
+    traffic::Flight,
+    tunnel::{Gateway, TunnelId},
+};
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) config: Config,
+    start: Instant,
+    start_unix: Duration,
+    /// By number, which is one more than the index.
+    hosts: Vec<Host>,
+    by_hash: HashMap<Hash, HostId>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    /// Inbound tunnels by what peers know of them.
+    pub(super) gateways: HashMap<LeaseId, Gateway>,
+    pub(super) netdb: HashMap<Hash, Arc<Record>>,
+    pub(super) names: BTreeMap<String, Destination>,
+    /// Pairs of hosts that cannot reach each other, the smaller first.
+    pub(super) partitions: HashSet<(HostId, HostId)>,
+    /// Link models for one way between two hosts, instead of the network's.
+    pub(super) links: HashMap<(HostId, HostId), LinkModel>,
+    pub(super) schedule: Schedule<Due>,
+    pub(super) stats: Stats,
+    pub(super) in_flight_bytes: usize,
+    pub(super) log: Log,
+    next_session: u64,
+    pub(super) next_path: u64,
+    wakers: Vec<Waker>,
+    stopped: bool,
+}
+
+/// A destination that has, or had, a session on this network.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) destination: Destination,
+    pub(super) session: Option<SessionId>,
+    pub(super) uplink: Bottleneck,
+    pub(super) downlink: Bottleneck,
+    pub(super) cut_off: bool,
+    pub(super) paused_until: Option<Instant>,
+    pub(super) tunnels_built: u64,
+    /// For the tunnels and routes of this host.
+    pub(super) rng: Rng,
+}
+
+/// What is due at some time.
+#[derive(Debug)]
+pub(super) enum Due {
+    Tunnel(SessionId, TunnelId, TunnelDue),
+    /// A look at the leases, once everything else of this instant has happened.
+    LeaseSet(SessionId),
+    Published(SessionId, Arc<Record>),
+    /// A lease set that messages wait for was, or was not, found.
+    Fetched(SessionId, Destination),
+    Lookup(SessionId, Lookup),
+    /// A message has passed its sender's uplink.
+    Leave(Box<Flight>),
+    /// The deadline of a message passes while it waits for the uplink.
+    TooLate(Box<Flight>),
+    Arrive(Box<Flight>),
+    /// A message has passed its receiver's downlink.
+    Deliver(Box<Flight>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TunnelDue {
+    Built,
+    Replace,
+    Expire,
+    Break { noticed: bool },
+    Notice,
+}
+
+impl World {
+    pub(super) fn new(config: Config, now: Instant, unix: Duration) -> Self {
+        Self {
+            log: Log::new(config.log),
+            config,
+            start: now,
+            // Leases end at whole milliseconds; see `Session::offered`.
+            start_unix: Duration::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)),
+            hosts: Vec::new(),
+            by_hash: HashMap::new(),
+            sessions: BTreeMap::new(),
+            gateways: HashMap::new(),
+            netdb: HashMap::new(),
+            names: BTreeMap::new(),
+            partitions: HashSet::new(),
+            links: HashMap::new(),
+            schedule: Schedule::new(),
+            stats: Stats::default(),
+            in_flight_bytes: 0,
+            next_session: 0,
+            next_path: 0,
+            wakers: Vec::new(),
+            stopped: false,
+        }
+    }
+
+    /// Lets everything happen that is due by `now`.
+    pub(super) fn advance(&mut self, now: Instant) {
+        while let Some((at, due)) = self.schedule.take_due(now) {
+            match due {
+                Due::Tunnel(session, tunnel, due) => self.tunnel_due(at, session, tunnel, due),
+                Due::LeaseSet(session) => self.ask_for_lease_set(at, session),
+                Due::Published(session, record) => self.published(at, session, record),
+                Due::Fetched(session, destination) => self.fetched(at, session, &destination),
+                Due::Lookup(session, lookup) => self.lookup_done(at, session, lookup),
+                Due::Leave(flight) => self.leave(at, flight),
+                Due::TooLate(flight) => self.too_late(flight, at),
+                Due::Arrive(flight) => self.arrive(at, flight),
+                Due::Deliver(flight) => self.deliver(at, flight),
+            }
+        }
+    }
+
+    /// When [`World::advance`] is to be called next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.schedule.next()
+    }
+
+    /// Tasks that wait for something that has happened. Wake them once the world is let go of.
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakers)
+    }
+
+    pub(super) fn unix(&self, now: Instant) -> Duration {
+        self.start_unix
+            .saturating_add(now.saturating_duration_since(self.start))
+    }
+
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+        u64::try_from(self.unix(now).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn write_log(&mut self, now: Instant, what: Happening) {
+        let at = now.saturating_duration_since(self.start);
+        self.log.write(at, what);
+    }
+
+    /// The number of a destination, which it gets when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many destinations on this network.
+    pub(super) fn host_id(&mut self, destination: &Destination) -> Result<HostId, OpenError> {
+        let hash = destination.hash();
+        if let Some(known) = self.by_hash.get(&hash) {
+            return Ok(*known);
+        }
+        if self.hosts.len() >= MAX_HOSTS {
+            return Err(OpenError::Refused(format!(
+                "a simulated network has at most {MAX_HOSTS} destinations"
+            )));
+        }
+        // MAX_HOSTS is far below what a u32 holds.
+        let number = u32::try_from(self.hosts.len() + 1).unwrap_or(u32::MAX);
+        let rng = Rng::new(self.config.seed, &[u64::from(number)]);
+        self.hosts.push(Host {
+            rng,
+            destination: destination.clone(),
+            session: None,
+            uplink: Bottleneck::default(),
+            downlink: Bottleneck::default(),
+            cut_off: false,
+            paused_until: None,
+            tunnels_built: 0,
+        });
+        let id = HostId(number);
+        self.by_hash.insert(hash, id);
+        Ok(id)
+    }
+
+    pub(super) fn known_host(&self, hash: &Hash) -> Option<HostId> {
+        self.by_hash.get(hash).copied()
+    }
+
+    pub(super) fn host(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(usize::try_from(id.0).ok()?.checked_sub(1)?)
+    }
+
+    pub(super) fn host_mut(&mut self, id: HostId) -> Option<&mut Host> {
+        self.hosts
+            .get_mut(usize::try_from(id.0).ok()?.checked_sub(1)?)
+    }
+
+    /// The session that a destination has now.
+    pub(super) fn session_of(&self, destination: &Destination) -> Option<SessionId> {
+        self.host(self.known_host(&destination.hash())?)?.session
+    }
+
+    /// Whether no message passes between two hosts.
+    pub(super) fn parted(&self, a: HostId, b: HostId) -> bool {
+        let cut_off = |id| self.host(id).is_some_and(|host| host.cut_off);
+        cut_off(a) || cut_off(b) || self.partitions.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Opens a session and starts on its tunnels.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        destination: &Destination,
+        options: Options,
+        interface: Interface,
+    ) -> Result<SessionId, OpenError> {
+        if self.stopped {
+            return Err(OpenError::Stopped);
+        }
+        let host = self.host_id(destination)?;
+        let id = SessionId(self.next_session);
+        match self.host_mut(host) {
+            Some(host) if host.session.is_none() => host.session = Some(id),
+            _ => return Err(OpenError::Duplicate),
+        }
+        self.next_session += 1;
+        self.stats.sessions += 1;
+        self.write_log(now, Happening::Opened { host });
+
+        let wanted = Wanted {
+            inbound: usize::from(options.inbound_quantity()),
+            outbound: usize::from(options.outbound_quantity()),
+        };
+        self.sessions.insert(
+            id,
+            Session {
+                id,
+                host,
+                interface,
+                options,
+                wanted,
+                stage: Stage::BuildingTunnels,
+                tunnels: BTreeMap::new(),
+                asked_for: Vec::new(),
+                asked_at: None,
+                offered: VecDeque::new(),
+                lease_set_due: false,
+                record: None,
+                peers: Peers::default(),
+                inbox: Inbox::default(),
+                waiting: 0,
+                lookups: 0,
+                ready_waker: None,
+                over: false,
+            },
+        );
+        self.tell(id, Event::Stage(Stage::BuildingTunnels));
+        self.fill(now, id, Direction::Inbound);
+        self.fill(now, id, Direction::Outbound);
+        Ok(id)
+    }
+
+    /// Ends a session that nobody reads any more.
+    pub(super) fn close(&mut self, now: Instant, id: SessionId) {
+        self.end(now, id);
+        self.sessions.remove(&id);
+    }
+
+    /// Ends a session and tells it; what it has not read stays.
+    pub(super) fn lose(&mut self, now: Instant, id: SessionId, reason: LostReason) {
+        if self.sessions.get(&id).is_some_and(|session| !session.over) {
+            self.tell(id, Event::Lost(reason));
+            self.end(now, id);
+        }
+    }
+
+    /// Ends every session and lets no new one in.
+    pub(super) fn stop(&mut self, now: Instant) {
+        self.stopped = true;
+        let sessions: Vec<_> = self.sessions.keys().copied().collect();
+        for id in sessions {
+            self.lose(now, id, LostReason::Stopped);
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn end(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else {
+            return;
+        };
+        session.over = true;
+        session.waiting = 0;
+        let host = session.host;
+        let tunnels: Vec<_> = session.tunnels.keys().copied().collect();
+        let waiting: Vec<_> = session.peers.drain_waiting().collect();
+        session.peers = Peers::default();
+        self.wakers.extend(session.ready_waker.take());
+        for path in tunnels {
+            self.remove_tunnel(id, path);
+        }
+        for message in waiting {
+            self.drop_message(
+                now,
+                host,
+                None,
+                None,
+                message.content.len(),
+                Cause::SessionEnded,
+            );
+        }
+        if let Some(host) = self.host_mut(host)
+            && host.session == Some(id)
+        {
+            host.session = None;
+        }
+        self.write_log(now, Happening::Closed { host });
+    }
+
+    /// Puts an event where the session reads it.
+    pub(super) fn tell(&mut self, id: SessionId, event: Event) {
+        self.notify(id, Notice::Event(event));
+    }
+
+    pub(super) fn notify(&mut self, id: SessionId, notice: Notice) {
+        if let Some(session) = self
+            .sessions
+            .get_mut(&id)
+            .filter(|session| session.listens())
+        {
+            session.inbox.push(notice);
+            self.wakers.extend(session.inbox.waker.take());
+        }
+    }
+
+    pub(super) fn grant(&mut self, id: SessionId, path: eepkit_link::TunnelId, messages: u32) {
+        if let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) {
+            session.inbox.grant(path, messages);
+            self.wakers.extend(session.inbox.waker.take());
+        }
+    }
+
+    /// Wakes whoever waits for a session to take commands, if it does.
+    pub(super) fn wake_if_ready(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.is_ready()
+        {
+            self.wakers.extend(session.ready_waker.take());
+        }
+    }
+
+    pub(super) fn poll_ready(&mut self, id: SessionId, cx: &Context<'_>) -> Poll<()> {
+        match self.sessions.get_mut(&id) {
+            Some(session) if !session.is_ready() => {
+                session.ready_waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
+    pub(super) fn poll_notice(&mut self, id: SessionId, cx: &Context<'_>) -> Poll<Notice> {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Poll::Pending;
+        };
+        match session.inbox.pop() {
+            Some(notice) => {
+                self.wake_if_ready(id);
+                Poll::Ready(notice)
+            }
+            None => {
+                session.inbox.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Raises the stage; stages never go down.
+    pub(super) fn reach(&mut self, id: SessionId, stage: Stage) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.stage < stage
+        {
+            session.stage = stage;
+            self.tell(id, Event::Stage(stage));
+        }
+    }
+}
+
+/// Destinations that a network remembers. Chosen to be beyond any test and to bound what I2CP
+/// clients can make it hold (about 200 bytes each).
+const MAX_HOSTS: usize = 65_536;
