@@ -213,6 +213,12 @@ pub struct Reporter {
     states: watch::Sender<Progress>,
 }
 
+impl Default for Reporter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Reporter {
     /// A router that begins to start.
     pub fn new() -> Self {

@@ -5,6 +5,15 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 const MESSAGES: usize = 20_000;
 
+/// A moment to count from; nothing here depends on which.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant can be had in no other way"
+)]
+fn some_instant() -> Instant {
+    Instant::now()
+}
+
 /// When each of `count` messages of `bytes` bytes arrives, offered `gap` apart; `None` if lost.
 fn run(
     model: &LinkModel,
@@ -13,7 +22,7 @@ fn run(
     gap: Duration,
     bytes: usize,
 ) -> Vec<Option<Duration>> {
-    let start = Instant::now();
+    let start = some_instant();
     let mut way = Netem::new(seed);
     (0..count)
         .map(|i| {
@@ -166,7 +175,7 @@ fn the_rate_is_kept_to_the_byte() {
     let model = LinkModel::default()
         .rate(Rate::bytes_per_second(100_000))
         .queue(Duration::from_secs(100));
-    let start = Instant::now();
+    let start = some_instant();
     let mut way = Netem::new(1);
 
     // A thousand messages at once, 1 kB each: the last has left after ten seconds.
@@ -195,7 +204,7 @@ fn what_would_wait_for_longer_than_the_queue_is_dropped() {
     let model = LinkModel::default()
         .rate(Rate::bytes_per_second(100_000))
         .queue(100 * MS);
-    let start = Instant::now();
+    let start = some_instant();
     let mut way = Netem::new(1);
 
     let fates: Vec<_> = (0..20).map(|_| way.offer(&model, start, 1000)).collect();
@@ -229,7 +238,7 @@ fn offered_twice_the_rate_half_is_dropped() {
 #[test]
 fn reordered_messages_are_overtaken_and_the_others_keep_their_order() {
     let model = LinkModel::default().delay(50 * MS).reorder(0.1, 5 * MS);
-    let start = Instant::now();
+    let start = some_instant();
     let mut way = Netem::new(4);
     let mut held = 0;
     for i in 0..10_000 {
@@ -252,7 +261,7 @@ fn reordered_messages_are_overtaken_and_the_others_keep_their_order() {
 #[test]
 fn duplicates_have_the_share_asked_for() {
     let model = LinkModel::default().duplicate(0.2);
-    let start = Instant::now();
+    let start = some_instant();
     let mut way = Netem::new(4);
 
     let twice = (0..10_000)
@@ -269,7 +278,7 @@ fn duplicates_have_the_share_asked_for() {
 
 #[test]
 fn a_change_of_the_model_holds_from_the_next_message_on() {
-    let start = Instant::now();
+    let start = some_instant();
     let mut way = Netem::new(1);
     let slow = LinkModel::default().delay(500 * MS);
     let lossy = LinkModel::default().loss(1.0.into());
@@ -293,7 +302,7 @@ fn absurd_sizes_and_rates_do_not_overflow() {
     let mut way = Netem::new(1);
 
     assert!(matches!(
-        way.offer(&model, Instant::now(), 1 << 20),
+        way.offer(&model, some_instant(), 1 << 20),
         Fate::Arrives { .. }
     ));
     assert_eq!(

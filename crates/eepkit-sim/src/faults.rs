@@ -5,7 +5,7 @@ use eepkit_netem::{LinkModel, Loss, Rate};
 use eepkit_wire::Destination;
 use tokio::time::{Duration, Instant};
 
-use super::{SimNet, session::SessionId, tunnel::TunnelId};
+use super::{SimNet, session::SessionId};
 
 /// A tunnel of a session, from [`SimNet::tunnels`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

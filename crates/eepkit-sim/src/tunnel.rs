@@ -15,9 +15,6 @@ use super::{
     world::{Due, TunnelDue, World},
 };
 
-/// Tunnels are named towards sessions as they are named here.
-pub(super) type TunnelId = TunnelId;
-
 #[derive(Debug)]
 pub(super) struct Tunnel {
     pub(super) id: TunnelId,

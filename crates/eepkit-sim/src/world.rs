@@ -10,7 +10,7 @@ use std::{
 };
 
 use eepkit_i2cp::Options;
-use eepkit_link::{Direction, Event, LeaseId, LostReason, OpenError, Stage};
+use eepkit_link::{Direction, Event, LeaseId, LostReason, OpenError, Stage, TunnelId};
 use eepkit_netem::{Bottleneck, LinkModel, Rng};
 use eepkit_wire::{Destination, Hash};
 use tokio::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use super::{
     session::{Inbox, Interface, Notice, Peers, Session, SessionId, Wanted},
     stats::{Cause, Stats},
     traffic::Flight,
-    tunnel::{Gateway, TunnelId},
+    tunnel::Gateway,
 };
 
 #[derive(Debug)]
@@ -349,7 +349,7 @@ impl World {
         }
     }
 
-    pub(super) fn grant(&mut self, id: SessionId, path: eepkit_link::TunnelId, messages: u32) {
+    pub(super) fn grant(&mut self, id: SessionId, path: TunnelId, messages: u32) {
         if let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) {
             session.inbox.grant(path, messages);
             self.wakers.extend(session.inbox.waker.take());
