@@ -2,9 +2,9 @@
 //!
 //! A [`Connector`] is a router that sessions can be opened on; a [`Link`] is one session on it. A
 //! link that shows its paths (a router in the same process, today the simulated network) reports
-//! [`Event::TunnelUp`], [`Event::TunnelDown`] and [`Event::Credit`], and obeys [`Route::Pinned`]. A
+//! [`Event::TunnelUp`], [`Event::TunnelDown`] and [`Event::Credit`], and obeys [`PathChoice::Pinned`]. A
 //! link that does not (I2CP) reports a single anonymous path ([`TunnelId::ANY`]), gives no credits,
-//! and treats every route as [`Route::Auto`]. A router that keeps streams and datagrams to itself
+//! and treats every route as [`PathChoice::Auto`]. A router that keeps streams and datagrams to itself
 //! (SAM) has links of another [`Layer`]: they carry no messages, but what is in [`streams`].
 //! Nothing above this module knows which router it talks to.
 
@@ -120,7 +120,7 @@ pub enum Direction {
 
 /// The way a message takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Route {
+pub enum PathChoice {
     /// The router chooses.
     Auto,
     /// Out through this tunnel of ours, in through this lease of the peer. Where one of the two is
@@ -173,7 +173,7 @@ pub struct Outgoing {
     /// Who it is for.
     pub to: Destination,
     /// The way it takes.
-    pub route: Route,
+    pub path: PathChoice,
     /// What it carries.
     pub payload: Payload,
     /// Whether deflating `payload.body` may pay off; already dense or encrypted bytes are framed
@@ -261,7 +261,7 @@ pub enum Event {
     /// A tunnel can be used.
     TunnelUp {
         /// Its name until [`Event::TunnelDown`].
-        path: TunnelId,
+        tunnel: TunnelId,
         /// Which way it goes.
         direction: Direction,
         /// When it ends if nothing else ends it earlier; `None` where the router does not tell.
@@ -274,7 +274,7 @@ pub enum Event {
     /// A tunnel is gone.
     TunnelDown {
         /// The tunnel.
-        path: TunnelId,
+        tunnel: TunnelId,
         /// Why.
         reason: TunnelDownReason,
     },
@@ -282,7 +282,7 @@ pub enum Event {
     /// limit but [`Link::poll_ready`].
     Credit {
         /// The outbound tunnel.
-        path: TunnelId,
+        tunnel: TunnelId,
         /// Messages, in addition to what was granted before.
         messages: u32,
     },
@@ -303,7 +303,7 @@ pub enum Event {
         /// What it carries.
         payload: Payload,
         /// The inbound tunnel it came through, or [`TunnelId::ANY`].
-        path: TunnelId,
+        tunnel: TunnelId,
     },
     /// The answer to [`Command::Lookup`].
     LookupDone {

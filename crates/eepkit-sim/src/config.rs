@@ -253,7 +253,7 @@ impl Builder {
     }
 
     /// How routers send messages for which the session did not choose a way
-    /// ([`Route::Auto`](eepkit_link::Route::Auto), and all of I2CP): by a random tunnel and lease
+    /// ([`PathChoice::Auto`](eepkit_link::PathChoice::Auto), and all of I2CP): by a random tunnel and lease
     /// for each message, as emissary does, or by one pair of them for up to two minutes, as i2pd
     /// does. Default: false, as i2pd.
     pub fn spray(mut self, spray: bool) -> Self {

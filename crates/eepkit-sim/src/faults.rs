@@ -12,7 +12,7 @@ use super::{SimNet, session::SessionId};
 #[non_exhaustive]
 pub struct TunnelInfo {
     /// Its name; unique on the network.
-    pub path: TunnelId,
+    pub id: TunnelId,
     /// Which way it goes.
     pub direction: Direction,
     /// When it ends.
@@ -56,7 +56,7 @@ impl SimNet {
                 .flat_map(|session| session.tunnels.values())
                 .filter_map(|tunnel| {
                     Some(TunnelInfo {
-                        path: tunnel.id,
+                        id: tunnel.id,
                         direction: tunnel.direction,
                         expires: tunnel.expires()?,
                         hops: tunnel.hops,
@@ -72,17 +72,17 @@ impl SimNet {
     /// Lets a tunnel fail: messages in it are lost, and its owner is told after
     /// [`Builder::failure_notice`](super::Builder::failure_notice) and builds another. False if
     /// there is no such tunnel.
-    pub fn kill_tunnel(&self, path: TunnelId) -> bool {
-        self.break_tunnel(path, true)
+    pub fn kill_tunnel(&self, tunnel: TunnelId) -> bool {
+        self.break_tunnel(tunnel, true)
     }
 
     /// Turns a tunnel into a black hole: messages in it are lost, and nobody is told. Only its end,
     /// or its owner retiring it, removes it. False if there is no such tunnel.
-    pub fn blackhole(&self, path: TunnelId) -> bool {
-        self.break_tunnel(path, false)
+    pub fn blackhole(&self, tunnel: TunnelId) -> bool {
+        self.break_tunnel(tunnel, false)
     }
 
-    fn break_tunnel(&self, path: TunnelId, noticed: bool) -> bool {
+    fn break_tunnel(&self, tunnel: TunnelId, noticed: bool) -> bool {
         self.shared.with(|world, now| {
             let owner = world
                 .sessions
@@ -90,12 +90,12 @@ impl SimNet {
                 .find(|session| {
                     session
                         .tunnels
-                        .get(&path)
+                        .get(&tunnel)
                         .is_some_and(super::tunnel::Tunnel::is_up)
                 })
                 .map(|session| session.id);
             if let Some(owner) = owner {
-                world.break_tunnel(now, owner, path, noticed);
+                world.break_tunnel(now, owner, tunnel, noticed);
             }
             owner.is_some()
         })

@@ -71,7 +71,7 @@
 //! net.heal(&client, &server);
 //! net.set_loss(0.1);
 //! for tunnel in net.tunnels(&server) {
-//!     net.blackhole(tunnel.path);
+//!     net.blackhole(tunnel.id);
 //! }
 //! // ... and the test says what the application must have done.
 //! assert_eq!(net.stats().dropped.inbox_full, 0);

@@ -24,7 +24,7 @@ use super::{
 ///
 /// Its sessions show their paths: each tunnel comes as [`Event::TunnelUp`] and goes as
 /// [`Event::TunnelDown`], and messages may choose theirs
-/// ([`Route::Pinned`](eepkit_link::Route::Pinned)). A session is accepted at once.
+/// ([`PathChoice::Pinned`](eepkit_link::PathChoice::Pinned)). A session is accepted at once.
 #[derive(Debug, Clone)]
 pub struct SimRouter {
     shared: Arc<Shared>,
@@ -67,7 +67,7 @@ impl Link for SimLink {
             Command::Send(outgoing) => port.send(Message {
                 token: Some(outgoing.token),
                 to: outgoing.to,
-                route: outgoing.route,
+                path: outgoing.path,
                 content: Content::Plain(outgoing.payload),
                 deadline: Some(outgoing.deadline),
                 bundle: !outgoing.options.omit_lease_set,
@@ -75,7 +75,7 @@ impl Link for SimLink {
             Command::PublishLeaseSet(signed) => {
                 port.publish(signed.store_type.code(), &signed.bytes);
             }
-            Command::Retire(path) => port.retire(path),
+            Command::Retire(tunnel) => port.retire(tunnel),
             Command::Quantity { inbound, outbound } => port.quantity(inbound, outbound),
             Command::Lookup {
                 id,
@@ -93,8 +93,8 @@ impl Link for SimLink {
                 Notice::Event(event) => return Poll::Ready(event),
                 Notice::Received {
                     content: Content::Plain(payload),
-                    path,
-                } => return Poll::Ready(Event::Received { payload, path }),
+                    tunnel,
+                } => return Poll::Ready(Event::Received { payload, tunnel }),
                 // Messages for this interface are taken apart when they are delivered.
                 Notice::Received {
                     content: Content::Framed(_),
@@ -161,9 +161,9 @@ impl Port {
             .with(|world, now| world.publish(now, self.id, kind, bytes));
     }
 
-    fn retire(&self, path: TunnelId) {
+    fn retire(&self, tunnel: TunnelId) {
         self.shared.with(|world, now| {
-            world.take_down(now, self.id, path, TunnelDownReason::Retired);
+            world.take_down(now, self.id, tunnel, TunnelDownReason::Retired);
         });
     }
 

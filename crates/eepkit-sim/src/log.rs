@@ -48,15 +48,15 @@ pub enum Happening {
     /// A tunnel was built.
     TunnelUp {
         host: HostId,
-        path: TunnelId,
+        tunnel: TunnelId,
         direction: Direction,
     },
     /// A tunnel stopped working; its owner may not know yet.
-    TunnelBroken { host: HostId, path: TunnelId },
+    TunnelBroken { host: HostId, tunnel: TunnelId },
     /// A tunnel is gone, and its owner was told.
     TunnelDown {
         host: HostId,
-        path: TunnelId,
+        tunnel: TunnelId,
         reason: TunnelDownReason,
     },
     /// Others can find this host's new lease set.
@@ -89,12 +89,16 @@ impl fmt::Display for Happening {
             Self::Closed { host } => write!(f, "{host}: session closed"),
             Self::TunnelUp {
                 host,
-                path,
+                tunnel,
                 direction,
-            } => write!(f, "{host}: {direction:?} tunnel {} up", path.0),
-            Self::TunnelBroken { host, path } => write!(f, "{host}: tunnel {} broke", path.0),
-            Self::TunnelDown { host, path, reason } => {
-                write!(f, "{host}: tunnel {} down ({reason:?})", path.0)
+            } => write!(f, "{host}: {direction:?} tunnel {} up", tunnel.0),
+            Self::TunnelBroken { host, tunnel } => write!(f, "{host}: tunnel {} broke", tunnel.0),
+            Self::TunnelDown {
+                host,
+                tunnel,
+                reason,
+            } => {
+                write!(f, "{host}: tunnel {} down ({reason:?})", tunnel.0)
             }
             Self::Published { host, leases } => {
                 write!(f, "{host}: lease set with {leases} leases published")

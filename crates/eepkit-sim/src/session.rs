@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use eepkit_i2cp::Options;
-use eepkit_link::{Direction, Event, LeaseId, Payload, Route, Stage, TunnelId};
+use eepkit_link::{Direction, Event, LeaseId, PathChoice, Payload, Stage, TunnelId};
 use eepkit_wire::{Destination, EncryptionType, Hash, Lease};
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ pub(super) struct Message {
     /// `None` if its sender does not want to know its fate.
     pub(super) token: Option<u64>,
     pub(super) to: Destination,
-    pub(super) route: Route,
+    pub(super) path: PathChoice,
     pub(super) content: Content,
     pub(super) deadline: Option<Instant>,
     /// Whether the sender's lease set travels along.
@@ -55,7 +55,7 @@ pub(super) struct Message {
 #[derive(Debug)]
 pub(super) enum Notice {
     Event(Event),
-    Received { content: Content, path: TunnelId },
+    Received { content: Content, tunnel: TunnelId },
 }
 
 /// Which form of messages a session reads.
@@ -188,13 +188,13 @@ impl Inbox {
         self.queue.push_back(notice);
     }
 
-    pub(super) fn grant(&mut self, path: TunnelId, messages: u32) {
-        *self.credits.entry(path).or_default() += messages;
+    pub(super) fn grant(&mut self, tunnel: TunnelId, messages: u32) {
+        *self.credits.entry(tunnel).or_default() += messages;
     }
 
     /// Forgets credits of a tunnel that is gone.
-    pub(super) fn forget(&mut self, path: TunnelId) {
-        self.credits.remove(&path);
+    pub(super) fn forget(&mut self, tunnel: TunnelId) {
+        self.credits.remove(&tunnel);
     }
 
     /// The next event; credits come last, so that those of many messages come at once.
@@ -205,8 +205,8 @@ impl Inbox {
             }
             return Some(notice);
         }
-        let (path, messages) = self.credits.pop_first()?;
-        Some(Notice::Event(Event::Credit { path, messages }))
+        let (tunnel, messages) = self.credits.pop_first()?;
+        Some(Notice::Event(Event::Credit { tunnel, messages }))
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod faults;
 pub(super) mod party;
-mod paths;
 mod traffic;
+mod tunnels;
 
 use std::time::Duration;
 

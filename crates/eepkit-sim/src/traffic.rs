@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eepkit_link::{Direction, Event, LeaseId, Payload, Route, TunnelId};
+use eepkit_link::{Direction, Event, LeaseId, PathChoice, Payload, TunnelId};
 use eepkit_netem::{Fate, Netem, Rng};
 use eepkit_wire::{Destination, gzip};
 use tokio::time::{Duration, Instant};
@@ -159,7 +159,7 @@ impl World {
             .collect();
         let is_up = |id| up.iter().any(|(tunnel, _)| *tunnel == id);
 
-        if let Route::Pinned { outbound, lease } = message.route {
+        if let PathChoice::Pinned { outbound, lease } = message.path {
             return match is_up(outbound) && peer.knows(lease, unix_ms) {
                 true => Ok((outbound, lease)),
                 false => Err(Cause::NoPath),
@@ -205,7 +205,7 @@ impl World {
         lease: LeaseId,
     ) {
         let bytes = message.content.len();
-        let pinned = matches!(message.route, Route::Pinned { .. });
+        let pinned = matches!(message.path, PathChoice::Pinned { .. });
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -454,7 +454,7 @@ impl World {
         );
         let notice = Notice::Received {
             content,
-            path: gateway.tunnel,
+            tunnel: gateway.tunnel,
         };
         self.notify(gateway.session, notice);
     }

@@ -100,7 +100,7 @@ impl World {
         host.tunnels_built += 1;
         let ordinal = host.tunnels_built;
         self.next_path += 1;
-        // Number 0 is the one path of links that do not show theirs.
+        // Number 0 is the one tunnel of links that do not show theirs.
         let tunnel_id = TunnelId(self.next_path);
         let built = now + self.config.build_time;
         let due = Due::Tunnel(id, tunnel_id, TunnelDue::Built);
@@ -196,14 +196,14 @@ impl World {
             now,
             Happening::TunnelUp {
                 host,
-                path: tunnel_id,
+                tunnel: tunnel_id,
                 direction,
             },
         );
         self.tell(
             id,
             Event::TunnelUp {
-                path: tunnel_id,
+                tunnel: tunnel_id,
                 direction,
                 expires: Some(expires),
                 hops,
@@ -288,7 +288,7 @@ impl World {
                 now,
                 Happening::TunnelBroken {
                     host,
-                    path: tunnel_id,
+                    tunnel: tunnel_id,
                 },
             );
         }
@@ -325,18 +325,12 @@ impl World {
                     now,
                     Happening::TunnelDown {
                         host,
-                        path: tunnel,
+                        tunnel,
                         reason,
                     },
                 );
             }
-            self.tell(
-                id,
-                Event::TunnelDown {
-                    path: tunnel,
-                    reason,
-                },
-            );
+            self.tell(id, Event::TunnelDown { tunnel, reason });
             if gone.direction == Direction::Inbound {
                 self.look_at_leases(now, id);
             }

@@ -312,8 +312,8 @@ impl World {
         let waiting: Vec<_> = session.peers.drain_waiting().collect();
         session.peers = Peers::default();
         self.wakers.extend(session.ready_waker.take());
-        for path in tunnels {
-            self.remove_tunnel(id, path);
+        for tunnel in tunnels {
+            self.remove_tunnel(id, tunnel);
         }
         for message in waiting {
             self.drop_message(
@@ -349,9 +349,9 @@ impl World {
         }
     }
 
-    pub(super) fn grant(&mut self, id: SessionId, path: TunnelId, messages: u32) {
+    pub(super) fn grant(&mut self, id: SessionId, tunnel: TunnelId, messages: u32) {
         if let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) {
-            session.inbox.grant(path, messages);
+            session.inbox.grant(tunnel, messages);
             self.wakers.extend(session.inbox.waker.take());
         }
     }

@@ -15,8 +15,8 @@ use std::{
 
 use eepkit_i2cp::LeaseSetMaker;
 use eepkit_link::{
-    self as link, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, Payload,
-    Route, SendOptions, TunnelId, clock,
+    self as link, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, PathChoice,
+    Payload, SendOptions, TunnelId, clock,
 };
 use eepkit_streaming::{Output, Received, Transmit};
 use eepkit_wire::{Destination, Hash, Lease};
@@ -156,7 +156,7 @@ impl<'a> Driver<'a> {
         match event {
             Event::Stage(stage) => self.on_stage(stage.into()),
             Event::LeaseSetWanted(leases) => self.publish(core, &leases)?,
-            Event::Received { payload, path } => self.on_received(core, payload, path),
+            Event::Received { payload, tunnel } => self.on_received(core, payload, tunnel),
             Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
             Event::Sent { token } => {
                 self.fate(token);
@@ -196,7 +196,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn on_received(&self, core: &mut Core, payload: Payload, path: TunnelId) {
+    fn on_received(&self, core: &mut Core, payload: Payload, tunnel: TunnelId) {
         if !self
             .shared
             .config
@@ -212,7 +212,7 @@ impl<'a> Driver<'a> {
                     from_port: payload.from_port,
                     to_port: payload.to_port,
                     packet: payload.body,
-                    path: path.0,
+                    path: tunnel.0,
                 },
             );
         }
@@ -407,7 +407,7 @@ impl<'a> Driver<'a> {
         };
         self.next_token += 1;
         let token = self.next_token;
-        if held.first || route != Route::Auto {
+        if held.first || route != PathChoice::Auto {
             if self.fates.len() == MAX_FATES {
                 self.fates.pop_front();
             }
@@ -421,7 +421,7 @@ impl<'a> Driver<'a> {
         self.link.submit(Command::Send(Outgoing {
             token,
             to: held.to,
-            route,
+            path: route,
             payload: Payload {
                 protocol: STREAMING,
                 from_port: held.from_port,

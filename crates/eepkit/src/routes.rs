@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_link::{Direction, Event, LeaseId, LookupAnswer, Route, TunnelId};
+use eepkit_link::{Direction, Event, LeaseId, LookupAnswer, PathChoice, TunnelId};
 use eepkit_streaming::Way as Pair;
 use eepkit_wire::Hash;
 use tokio::time::Instant;
@@ -68,7 +68,7 @@ pub(crate) struct Now {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// Send it so.
-    Take(Route),
+    Take(PathChoice),
     /// Hold it back: its tunnel takes no message at the moment.
     Wait,
 }
@@ -78,7 +78,7 @@ impl Routes {
     pub(crate) fn on_event(&mut self, event: &Event) {
         match *event {
             Event::TunnelUp {
-                path,
+                tunnel: path,
                 direction: Direction::Outbound,
                 expires,
                 ..
@@ -90,11 +90,14 @@ impl Routes {
                 });
                 self.changes += 1;
             }
-            Event::TunnelDown { path, .. } => {
+            Event::TunnelDown { tunnel: path, .. } => {
                 self.outbound.retain(|tunnel| tunnel.path != path);
                 self.changes += 1;
             }
-            Event::Credit { path, messages } => {
+            Event::Credit {
+                tunnel: path,
+                messages,
+            } => {
                 if let Some(tunnel) = self.outbound.iter_mut().find(|one| one.path == path) {
                     tunnel.credit = Some(tunnel.credit.unwrap_or(0).saturating_add(messages));
                 }
@@ -107,23 +110,23 @@ impl Routes {
     /// Counts it against the credit of its tunnel.
     pub(crate) fn route(&mut self, to: &Hash, name: u64, now: Now) -> Way {
         if self.outbound.is_empty() {
-            return Way::Take(Route::Auto);
+            return Way::Take(PathChoice::Auto);
         }
         if self.outbound.iter().all(|tunnel| tunnel.credit == Some(0)) {
             return Way::Wait;
         }
         let Some(peer) = self.peers.get_mut(to) else {
-            return Way::Take(Route::Auto);
+            return Way::Take(PathChoice::Auto);
         };
         peer.used = now.instant;
         let pair = peer.pairs.iter().find(|(pair, _, _)| pair.id == name);
         let Some((outbound, lease)) = pair.map(|(_, outbound, lease)| (*outbound, *lease)) else {
-            return Way::Take(Route::Auto);
+            return Way::Take(PathChoice::Auto);
         };
         let alive = peer.alive(now).any(|(alive, _)| alive == lease);
         let tunnel = self.outbound.iter_mut().find(|one| one.path == outbound);
         let Some(tunnel) = tunnel.filter(|_| alive) else {
-            return Way::Take(Route::Auto);
+            return Way::Take(PathChoice::Auto);
         };
         if let Some(credit) = &mut tunnel.credit {
             match credit.checked_sub(1) {
@@ -137,7 +140,7 @@ impl Routes {
             peer.recent.push_front((outbound, lease));
             peer.recent.truncate(MAX_RECENT);
         }
-        Way::Take(Route::Pinned { outbound, lease })
+        Way::Take(PathChoice::Pinned { outbound, lease })
     }
 
     /// The pairs to a peer, the best first, if they are others than when last asked. Tunnels that last

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use eepkit::clock::unix_now;
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::{
-    Command, Connector, Event, Link, Outgoing, Payload, Route, SendOptions, Setup, Stage,
+    Command, Connector, Event, Link, Outgoing, PathChoice, Payload, SendOptions, Setup, Stage,
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::rngs::StdRng;
@@ -305,7 +305,7 @@ impl From<Datagram> for Outgoing {
         Self {
             token: 0,
             to: datagram.to,
-            route: Route::Auto,
+            path: PathChoice::Auto,
             payload: Payload {
                 protocol: PROTOCOL,
                 from_port: 0,

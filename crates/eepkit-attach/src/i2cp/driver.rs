@@ -397,8 +397,8 @@ impl Driver {
                 if let Some(port) = ports.of(session)
                     && let Some(payload) = translate::decode_payload(&payload)
                 {
-                    let path = TunnelId::ANY;
-                    port.push(link::Event::Received { payload, path });
+                    let tunnel = TunnelId::ANY;
+                    port.push(link::Event::Received { payload, tunnel });
                 }
             }
             Event::MessageStatus {

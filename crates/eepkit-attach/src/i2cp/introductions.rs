@@ -152,7 +152,7 @@ mod tests {
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
     use super::*;
-    use eepkit_link::{Payload, Route, SendOptions};
+    use eepkit_link::{PathChoice, Payload, SendOptions};
 
     fn destination(seed: u64) -> Destination {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
@@ -164,7 +164,7 @@ mod tests {
         Outgoing {
             token,
             to: to.clone(),
-            route: Route::Auto,
+            path: PathChoice::Auto,
             payload: Payload {
                 protocol: 6,
                 from_port: 0,

@@ -14,7 +14,7 @@ use eepkit_i2cp::{
     SessionId, SessionStatus, SetDate, Text,
 };
 use eepkit_link::{
-    Command, Connector, Event, Link, OpenError, Outgoing, Payload, Route, SendOptions, Setup,
+    Command, Connector, Event, Link, OpenError, Outgoing, PathChoice, Payload, SendOptions, Setup,
     Stage, clock,
 };
 use eepkit_wire::{Destination, Hash, Lease, PrivateKeys, SignatureType};
@@ -71,7 +71,7 @@ fn send(token: u64, body: &[u8]) -> Command {
     Command::Send(Outgoing {
         token,
         to: peer(),
-        route: Route::Auto,
+        path: PathChoice::Auto,
         payload: payload(body),
         compress: false,
         deadline: Instant::now() + Duration::from_secs(20),

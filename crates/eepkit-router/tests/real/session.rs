@@ -7,7 +7,7 @@ use bytes::Bytes;
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::{
     Command, Connector, Event, Link, LookupAnswer, LookupError, LookupTarget, LostReason, Outgoing,
-    Payload, Route, SendOptions, Setup, Stage, clock,
+    PathChoice, Payload, SendOptions, Setup, Stage, clock,
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng, rngs::StdRng};
@@ -85,7 +85,7 @@ impl TestSession {
         let outgoing = Outgoing {
             token: 0,
             to: to.clone(),
-            route: Route::Auto,
+            path: PathChoice::Auto,
             payload,
             compress: false,
             deadline: Instant::now() + DEADLINE,

@@ -15,7 +15,8 @@ use eepkit_i2cp::{
     SendMessage, SessionConfig, SessionId, SessionStatus, SetDate, Text,
 };
 use eepkit_link::{
-    DropReason, Event, LookupAnswer, LookupError, LookupTarget, LostReason, OpenError, Route, clock,
+    DropReason, Event, LookupAnswer, LookupError, LookupTarget, LostReason, OpenError, PathChoice,
+    clock,
 };
 use eepkit_wire::{Destination, Hash, StoreType};
 use tokio::{
@@ -334,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         session.port.send(NetMessage {
             token: (nonce != 0).then_some(nonce.into()),
             to: message.to,
-            route: Route::Auto,
+            path: PathChoice::Auto,
             content: Content::Framed(message.payload),
             deadline,
             bundle,

@@ -40,13 +40,13 @@ async fn sessions_over_i2cp_and_direct_ones_talk() {
     let mut bob = Party::open(&net, 2).await.ready().await;
 
     alice.send(&bob.destination, b"hello");
-    let (body, path) = bob.receive().await;
+    let (body, tunnel) = bob.receive().await;
     assert_eq!(&body[..], b"hello");
-    assert_ne!(path, TunnelId::ANY);
+    assert_ne!(tunnel, TunnelId::ANY);
     bob.send(&alice.destination, b"welcome");
-    let (body, path) = alice.receive().await;
+    let (body, tunnel) = alice.receive().await;
     assert_eq!(&body[..], b"welcome");
-    assert_eq!(path, TunnelId::ANY);
+    assert_eq!(tunnel, TunnelId::ANY);
 }
 
 #[tokio::test(start_paused = true)]

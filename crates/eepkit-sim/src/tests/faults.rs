@@ -1,6 +1,6 @@
 //! Faults: what breaks, who notices, and how it heals.
 
-use eepkit_link::{LeaseId, Route, TunnelDownReason};
+use eepkit_link::{LeaseId, PathChoice, TunnelDownReason};
 
 use super::*;
 
@@ -20,13 +20,17 @@ async fn a_killed_tunnel_loses_messages_until_its_owner_notices() {
         .tunnels(&alice.destination)
         .into_iter()
         .find(|tunnel| tunnel.lease.is_none());
-    let outbound = outbound.expect("outbound").path;
+    let outbound = outbound.expect("outbound").id;
     let start = Instant::now();
     alice.leases_of(&bob.destination).await;
     let lease = inbound.lease.expect("inbound");
 
-    assert!(net.kill_tunnel(inbound.path));
-    let token = alice.send_by(&bob.destination, b"lost", Route::Pinned { outbound, lease });
+    assert!(net.kill_tunnel(inbound.id));
+    let token = alice.send_by(
+        &bob.destination,
+        b"lost",
+        PathChoice::Pinned { outbound, lease },
+    );
     // Her router sends it off; it cannot know.
     assert_eq!(alice.fate(token).await, Ok(()));
     assert_eq!(net.stats().dropped.dead_tunnel, 1);
@@ -34,7 +38,7 @@ async fn a_killed_tunnel_loses_messages_until_its_owner_notices() {
     while bob.downs.is_empty() {
         bob.event().await;
     }
-    assert_eq!(bob.downs, [(inbound.path, TunnelDownReason::Failed)]);
+    assert_eq!(bob.downs, [(inbound.id, TunnelDownReason::Failed)]);
     assert_eq!(start.elapsed(), 4 * SECOND);
     bob.listen(2 * SECOND).await;
     let leases: Vec<_> = alice
@@ -45,7 +49,7 @@ async fn a_killed_tunnel_loses_messages_until_its_owner_notices() {
         .collect();
     assert_eq!(leases.len(), 2);
     assert!(!leases.contains(&lease));
-    assert!(!net.kill_tunnel(inbound.path), "it is gone");
+    assert!(!net.kill_tunnel(inbound.id), "it is gone");
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +62,7 @@ async fn a_black_hole_is_noticed_by_nobody() {
         .find(|tunnel| tunnel.lease.is_none())
         .expect("outbound");
 
-    assert!(net.blackhole(outbound.path));
+    assert!(net.blackhole(outbound.id));
     for _ in 0..100 {
         alice.send(&bob.destination, b"hello?");
     }

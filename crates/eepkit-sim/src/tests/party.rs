@@ -13,7 +13,8 @@ use bytes::Bytes;
 use eepkit_i2cp::{LeaseSetMaker, Options, SignedLeaseSet};
 use eepkit_link::{
     Command, Connector, DropReason, Event, Link, LookupAnswer, LookupError, LookupTarget,
-    LostReason, OpenError, Outgoing, Payload, Route, SendOptions, Setup, Stage, TunnelId, clock,
+    LostReason, OpenError, Outgoing, PathChoice, Payload, SendOptions, Setup, Stage, TunnelId,
+    clock,
 };
 use eepkit_wire::{Destination, Lease, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -33,7 +34,7 @@ pub(crate) struct Party {
     fates: BTreeMap<u64, Result<(), DropReason>>,
     lookups: BTreeMap<u32, Result<LookupAnswer, LookupError>>,
     lost: Option<LostReason>,
-    /// Credits of each outbound path.
+    /// Credits of each outbound tunnel.
     pub(crate) credits: BTreeMap<TunnelId, u32>,
     /// Paths that came, and those that went, with the reason.
     pub(crate) ups: Vec<Event>,
@@ -139,8 +140,8 @@ impl Party {
                     self.submit(Command::PublishLeaseSet(signed.expect("time is left")));
                 }
             }
-            Event::Received { payload, path } => {
-                self.received.push_back((payload.body.clone(), *path))
+            Event::Received { payload, tunnel } => {
+                self.received.push_back((payload.body.clone(), *tunnel))
             }
             Event::Sent { token } => {
                 self.fates.insert(*token, Ok(()));
@@ -152,23 +153,25 @@ impl Party {
                 self.lookups.insert(*id, result.clone());
             }
             Event::Lost(reason) => self.lost = Some(reason.clone()),
-            Event::Credit { path, messages } => *self.credits.entry(*path).or_default() += messages,
+            Event::Credit { tunnel, messages } => {
+                *self.credits.entry(*tunnel).or_default() += messages
+            }
             Event::TunnelUp {
-                path,
+                tunnel,
                 direction,
                 expires,
                 hops,
                 lease,
             } => self.ups.push(Event::TunnelUp {
-                path: *path,
+                tunnel: *tunnel,
                 direction: *direction,
                 expires: *expires,
                 hops: *hops,
                 lease: *lease,
             }),
-            Event::TunnelDown { path, reason } => {
-                self.credits.remove(path);
-                self.downs.push((*path, *reason));
+            Event::TunnelDown { tunnel, reason } => {
+                self.credits.remove(tunnel);
+                self.downs.push((*tunnel, *reason));
             }
             // Links of another layer tell these.
             Event::Incoming(_)
@@ -201,26 +204,26 @@ impl Party {
     }
 
     pub(crate) fn send(&mut self, to: &Destination, body: &[u8]) -> u64 {
-        self.send_by(to, body, Route::Auto)
+        self.send_by(to, body, PathChoice::Auto)
     }
 
-    pub(crate) fn send_by(&mut self, to: &Destination, body: &[u8], route: Route) -> u64 {
+    pub(crate) fn send_by(&mut self, to: &Destination, body: &[u8], choice: PathChoice) -> u64 {
         let deadline = Instant::now() + Duration::from_secs(60);
-        self.send_until(to, body, route, deadline)
+        self.send_until(to, body, choice, deadline)
     }
 
     pub(crate) fn send_until(
         &mut self,
         to: &Destination,
         body: &[u8],
-        route: Route,
+        choice: PathChoice,
         deadline: Instant,
     ) -> u64 {
         self.tokens += 1;
         self.submit(Command::Send(Outgoing {
             token: self.tokens,
             to: to.clone(),
-            route,
+            path: choice,
             payload: Payload {
                 protocol: 6,
                 from_port: 1,

@@ -1,6 +1,6 @@
 //! Rates, queues, backpressure, loss on the way, and that a seed decides everything.
 
-use eepkit_link::{LeaseId, Route, TunnelId};
+use eepkit_link::{LeaseId, PathChoice, TunnelId};
 use proptest::prelude::*;
 
 use super::*;
@@ -139,12 +139,12 @@ async fn credits_are_granted_used_and_come_back_as_messages_leave() {
     let (mut alice, bob) = Party::pair(&net).await;
     alice.listen(MS).await;
     assert_eq!(alice.credits.values().copied().collect::<Vec<_>>(), [5, 5]);
-    let outbound = *alice.credits.keys().next().expect("a path");
+    let outbound = *alice.credits.keys().next().expect("a tunnel");
     let lease = LeaseId::of(&alice.leases_of(&bob.destination).await[0]);
-    let route = Route::Pinned { outbound, lease };
+    let choice = PathChoice::Pinned { outbound, lease };
 
     let tokens: Vec<_> = (0..6)
-        .map(|_| alice.send_by(&bob.destination, &[7; 1000], route))
+        .map(|_| alice.send_by(&bob.destination, &[7; 1000], choice))
         .collect();
     assert_eq!(alice.fate(tokens[5]).await, Err(DropReason::Overflow));
     alice.credits.clear();
@@ -165,7 +165,12 @@ async fn a_message_that_cannot_leave_by_its_deadline_is_dropped_then() {
     alice.send(&bob.destination, &[7; 5000]);
     let start = Instant::now();
 
-    let token = alice.send_until(&bob.destination, &[7; 100], Route::Auto, start + SECOND);
+    let token = alice.send_until(
+        &bob.destination,
+        &[7; 100],
+        PathChoice::Auto,
+        start + SECOND,
+    );
 
     assert_eq!(alice.fate(token).await, Err(DropReason::Expired));
     assert_eq!(start.elapsed(), SECOND);
@@ -177,7 +182,7 @@ async fn a_message_waits_for_a_lease_set_until_its_deadline() {
     let (mut alice, bob) = Party::pair(&net).await;
 
     let deadline = Instant::now() + SECOND;
-    let token = alice.send_until(&bob.destination, b"quick", Route::Auto, deadline);
+    let token = alice.send_until(&bob.destination, b"quick", PathChoice::Auto, deadline);
 
     assert_eq!(alice.fate(token).await, Err(DropReason::Expired));
 }
@@ -221,8 +226,12 @@ async fn one_pair_of_tunnels_carries_a_conversation_unless_messages_are_sprayed(
         let mut inbound: Vec<TunnelId> = Vec::new();
         for entry in net.take_log() {
             match entry.what {
-                Happening::Left { outbound: path, .. } => outbound.push(path),
-                Happening::Delivered { inbound: path, .. } => inbound.push(path),
+                Happening::Left {
+                    outbound: tunnel, ..
+                } => outbound.push(tunnel),
+                Happening::Delivered {
+                    inbound: tunnel, ..
+                } => inbound.push(tunnel),
                 _ => {}
             }
         }
@@ -248,7 +257,7 @@ async fn ways_between_two_parties_differ_in_delay() {
             alice.send_by(
                 &bob.destination,
                 b"hello",
-                Route::Pinned { outbound, lease },
+                PathChoice::Pinned { outbound, lease },
             );
             bob.receive().await;
             delays.push(start.elapsed());

@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use eepkit_link::{
-    Command, Layer, Outgoing, Payload, Route,
+    Command, Layer, Outgoing, PathChoice, Payload,
     streams::{IncomingDatagram, OutgoingDatagram},
 };
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ impl Driver<'_> {
             self.link.submit(Command::Send(Outgoing {
                 token: self.next_token,
                 to: next.to,
-                route: Route::Auto,
+                path: PathChoice::Auto,
                 payload: next.payload,
                 compress: next.compress,
                 deadline: next.deadline,

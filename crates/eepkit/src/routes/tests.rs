@@ -23,7 +23,7 @@ fn at(second: u64) -> Now {
 
 fn up(path: u64, until: u64) -> Event {
     Event::TunnelUp {
-        path: TunnelId(path),
+        tunnel: TunnelId(path),
         direction: Direction::Outbound,
         expires: Some(at(until).instant),
         hops: 1,
@@ -59,7 +59,7 @@ fn route(routes: &mut Routes, to: &Hash, now: Now) -> Way {
 
 fn pinned(way: Way) -> (u64, u32) {
     match way {
-        Way::Take(Route::Pinned { outbound, lease }) => (outbound.0, lease.tunnel),
+        Way::Take(PathChoice::Pinned { outbound, lease }) => (outbound.0, lease.tunnel),
         other => panic!("not pinned: {other:?}"),
     }
 }
@@ -84,7 +84,10 @@ fn a_link_without_paths_gets_auto_and_no_searches() {
     let mut routes = Routes::default();
     let hash = peer().hash();
     assert!(!routes.wants_search(&hash, at(0)));
-    assert_eq!(route(&mut routes, &hash, at(0)), Way::Take(Route::Auto));
+    assert_eq!(
+        route(&mut routes, &hash, at(0)),
+        Way::Take(PathChoice::Auto)
+    );
 }
 
 #[test]
@@ -94,7 +97,10 @@ fn an_unknown_peer_gets_auto_until_its_leases_are_known() {
     routes.on_event(&up(1, 600));
     assert!(routes.wants_search(&hash, at(0)));
     assert!(!routes.wants_search(&hash, at(0)), "one at a time");
-    assert_eq!(route(&mut routes, &hash, at(0)), Way::Take(Route::Auto));
+    assert_eq!(
+        route(&mut routes, &hash, at(0)),
+        Way::Take(PathChoice::Auto)
+    );
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn a_tunnel_that_went_down_is_replaced() {
     let (mut routes, _, hash) = known();
     let (path, _) = pinned(route(&mut routes, &hash, at(1)));
     routes.on_event(&Event::TunnelDown {
-        path: TunnelId(path),
+        tunnel: TunnelId(path),
         reason: TunnelDownReason::Failed,
     });
     let (other, _) = pinned(route(&mut routes, &hash, at(1)));
@@ -144,7 +150,7 @@ fn a_search_that_fails_is_repeated_while_the_way_is_suspect() {
     routes.suspect(&hash, at(1));
     assert_eq!(
         route(&mut routes, &hash, at(1)),
-        Way::Take(Route::Auto),
+        Way::Take(PathChoice::Auto),
         "the only lease is suspect"
     );
     assert!(routes.wants_search(&hash, at(1)));
@@ -172,7 +178,10 @@ fn leases_are_searched_before_the_last_one_ends() {
 fn without_a_living_lease_the_router_chooses() {
     let (mut routes, _, hash) = known();
     route(&mut routes, &hash, at(1));
-    assert_eq!(route(&mut routes, &hash, at(600)), Way::Take(Route::Auto));
+    assert_eq!(
+        route(&mut routes, &hash, at(600)),
+        Way::Take(PathChoice::Auto)
+    );
 }
 
 #[test]
@@ -180,7 +189,7 @@ fn credit_holds_messages_back_until_there_is_more() {
     let (mut routes, _, hash) = known();
     for path in [1, 2] {
         routes.on_event(&Event::Credit {
-            path: TunnelId(path),
+            tunnel: TunnelId(path),
             messages: 2,
         });
     }
@@ -188,7 +197,7 @@ fn credit_holds_messages_back_until_there_is_more() {
     assert_eq!(pinned(route(&mut routes, &hash, at(1))).0, first);
     assert_eq!(route(&mut routes, &hash, at(1)), Way::Wait);
     routes.on_event(&Event::Credit {
-        path: TunnelId(first),
+        tunnel: TunnelId(first),
         messages: 1,
     });
     assert_eq!(pinned(route(&mut routes, &hash, at(1))).0, first);

@@ -80,9 +80,12 @@ async fn messages_go_both_ways() {
 
     far.send(&received(1, b"hello yourself")).await;
     match next(&mut *link).await {
-        Event::Received { payload: got, path } => {
+        Event::Received {
+            payload: got,
+            tunnel,
+        } => {
             assert_eq!(got, payload(b"hello yourself"));
-            assert_eq!(path, TunnelId::ANY);
+            assert_eq!(tunnel, TunnelId::ANY);
         }
         other => panic!("{other:?}"),
     }

@@ -1,14 +1,17 @@
-//! Tunnels as paths: they come with a lease and an end, are replaced, retired, counted.
+//! Tunnels: they come with a lease and an end, are replaced, retired, counted.
 
-use eepkit_link::{Command, LeaseId, Route, TunnelDownReason, TunnelId};
+use eepkit_link::{Command, LeaseId, PathChoice, TunnelDownReason, TunnelId};
 
 use super::*;
 
-fn paths(party: &Party, direction: Direction) -> Vec<(TunnelId, Option<LeaseId>, Option<Instant>)> {
+fn tunnels(
+    party: &Party,
+    direction: Direction,
+) -> Vec<(TunnelId, Option<LeaseId>, Option<Instant>)> {
     let mut found = Vec::new();
     for event in &party.ups {
         if let Event::TunnelUp {
-            path,
+            tunnel,
             direction: way,
             expires,
             lease,
@@ -16,19 +19,19 @@ fn paths(party: &Party, direction: Direction) -> Vec<(TunnelId, Option<LeaseId>,
         } = event
             && *way == direction
         {
-            found.push((*path, *lease, *expires));
+            found.push((*tunnel, *lease, *expires));
         }
     }
     found
 }
 
 #[tokio::test(start_paused = true)]
-async fn paths_tell_their_lease_and_their_end() {
+async fn tunnels_come_with_their_lease_and_their_end() {
     let net = SimNet::new(Profile::Ideal);
     let start = Instant::now();
     let (mut alice, bob) = Party::pair(&net).await;
 
-    let inbound = paths(&bob, Direction::Inbound);
+    let inbound = tunnels(&bob, Direction::Inbound);
     assert_eq!(inbound.len(), 2);
     let ends = Some(start + Duration::from_secs(600));
     assert!(inbound.iter().all(|(_, _, expires)| *expires == ends));
@@ -43,7 +46,7 @@ async fn paths_tell_their_lease_and_their_end() {
     found.sort_unstable();
     assert_eq!(told, found);
     assert!(
-        paths(&bob, Direction::Outbound)
+        tunnels(&bob, Direction::Outbound)
             .iter()
             .all(|(_, lease, _)| lease.is_none())
     );
@@ -53,16 +56,16 @@ async fn paths_tell_their_lease_and_their_end() {
 async fn a_pinned_message_takes_the_way_it_is_told() {
     let net = SimNet::new(Profile::Ideal);
     let (mut alice, mut bob) = Party::pair(&net).await;
-    let outbound = paths(&alice, Direction::Outbound)[1].0;
+    let outbound = tunnels(&alice, Direction::Outbound)[1].0;
     alice.leases_of(&bob.destination).await;
 
-    for (inbound, lease, _) in paths(&bob, Direction::Inbound) {
+    for (inbound, lease, _) in tunnels(&bob, Direction::Inbound) {
         let lease = lease.expect("inbound");
         for _ in 0..10 {
             alice.send_by(
                 &bob.destination,
                 b"this way",
-                Route::Pinned { outbound, lease },
+                PathChoice::Pinned { outbound, lease },
             );
             assert_eq!(bob.receive().await.1, inbound);
         }
@@ -73,28 +76,28 @@ async fn a_pinned_message_takes_the_way_it_is_told() {
 async fn a_message_pinned_to_what_is_not_there_is_dropped() {
     let net = SimNet::new(Profile::Ideal);
     let (mut alice, bob) = Party::pair(&net).await;
-    let outbound = paths(&alice, Direction::Outbound)[0].0;
+    let outbound = tunnels(&alice, Direction::Outbound)[0].0;
     let lease = LeaseId::of(&alice.leases_of(&bob.destination).await[0]);
     let strange = LeaseId {
         tunnel: lease.tunnel ^ 1,
         ..lease
     };
 
-    for route in [
-        Route::Pinned {
+    for choice in [
+        PathChoice::Pinned {
             outbound: TunnelId(999),
             lease,
         },
-        Route::Pinned {
+        PathChoice::Pinned {
             outbound,
             lease: strange,
         },
     ] {
-        let token = alice.send_by(&bob.destination, b"?", route);
+        let token = alice.send_by(&bob.destination, b"?", choice);
         assert_eq!(
             alice.fate(token).await,
             Err(DropReason::NoTunnel),
-            "{route:?}"
+            "{choice:?}"
         );
     }
 }
@@ -129,16 +132,16 @@ async fn a_lease_set_names_the_newest_tunnels_only() {
 
     // Ten seconds before the end both generations are up.
     bob.listen(31 * SECOND).await;
-    assert_eq!(paths(&bob, Direction::Inbound).len(), 4);
+    assert_eq!(tunnels(&bob, Direction::Inbound).len(), 4);
     let leases: Vec<_> = alice
         .leases_of(&bob.destination)
         .await
         .iter()
         .map(LeaseId::of)
         .collect();
-    let newest: Vec<_> = paths(&bob, Direction::Inbound)[2..]
+    let newest: Vec<_> = tunnels(&bob, Direction::Inbound)[2..]
         .iter()
-        .filter_map(|path| path.1)
+        .filter_map(|tunnel| tunnel.1)
         .collect();
     assert_eq!(leases.len(), 2);
     assert!(leases.iter().all(|lease| newest.contains(lease)));
@@ -152,22 +155,22 @@ async fn a_lease_of_an_older_set_serves_to_its_end() {
 
     tokio::join!(alice.listen(35 * SECOND), bob.listen(35 * SECOND));
     alice.leases_of(&bob.destination).await;
-    let outbound = *alice.credits.keys().last().expect("a path");
-    let route = Route::Pinned {
+    let outbound = *alice.credits.keys().last().expect("a tunnel");
+    let choice = PathChoice::Pinned {
         outbound,
         lease: old,
     };
-    let token = alice.send_by(&bob.destination, b"still", route);
+    let token = alice.send_by(&bob.destination, b"still", choice);
     assert_eq!(alice.fate(token).await, Ok(()));
     bob.receive().await;
 
     tokio::join!(alice.listen(10 * SECOND), bob.listen(10 * SECOND));
-    let outbound = *alice.credits.keys().last().expect("a path");
-    let route = Route::Pinned {
+    let outbound = *alice.credits.keys().last().expect("a tunnel");
+    let choice = PathChoice::Pinned {
         outbound,
         lease: old,
     };
-    let token = alice.send_by(&bob.destination, b"no more", route);
+    let token = alice.send_by(&bob.destination, b"no more", choice);
     assert_eq!(alice.fate(token).await, Err(DropReason::NoTunnel));
 }
 
@@ -175,12 +178,12 @@ async fn a_lease_of_an_older_set_serves_to_its_end() {
 async fn a_retired_tunnel_is_replaced_and_leaves_the_lease_set() {
     let net = SimNet::builder().build_time(SECOND).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
-    let (path, lease, _) = paths(&bob, Direction::Inbound)[0];
+    let (tunnel, lease, _) = tunnels(&bob, Direction::Inbound)[0];
 
-    bob.submit(Command::Retire(path));
+    bob.submit(Command::Retire(tunnel));
     bob.listen(2 * SECOND).await;
 
-    assert_eq!(bob.downs, [(path, TunnelDownReason::Retired)]);
+    assert_eq!(bob.downs, [(tunnel, TunnelDownReason::Retired)]);
     let leases: Vec<_> = alice
         .leases_of(&bob.destination)
         .await
@@ -243,13 +246,13 @@ async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
         .start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     tokio::join!(alice.listen(19 * SECOND), bob.listen(19 * SECOND));
-    let dying = paths(&bob, Direction::Inbound)[0].0;
+    let dying = tunnels(&bob, Direction::Inbound)[0].0;
 
     assert!(net.kill_tunnel(dying));
     bob.listen(MS).await;
 
     // The replacement is told, but not the other one, which has a second left.
-    let newest = paths(&bob, Direction::Inbound)[2].1.expect("inbound");
+    let newest = tunnels(&bob, Direction::Inbound)[2].1.expect("inbound");
     let leases = alice.leases_of(&bob.destination).await;
     let leases: Vec<_> = leases.iter().map(LeaseId::of).collect();
     assert_eq!(leases, [newest]);
