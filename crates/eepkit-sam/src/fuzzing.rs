@@ -179,7 +179,7 @@ pub fn bridge(data: &[u8]) {
         ping_after: Some(Duration::from_secs(180)),
         ..Config::default()
     });
-    let mut directory = Directory::new();
+    let mut directory = Directory::<()>::new();
     let fresh = |number: u8, now| Connection::new(config.clone(), None, [number; 32], now);
     let mut sockets = [fresh(0, now), fresh(1, now)];
     let mut rest = data;

@@ -14,7 +14,12 @@ use crate::{
 };
 
 impl Connection {
-    pub(super) fn hello(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+    pub(super) fn hello<A>(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory<A>,
+        message: &Message,
+    ) {
         if !message.is("HELLO", "VERSION") {
             let failure = Failure::error("the first line must be HELLO VERSION");
             self.fail(now, "HELLO REPLY", &failure);
@@ -58,7 +63,12 @@ impl Connection {
         });
     }
 
-    pub(super) fn command(&mut self, now: Instant, directory: &mut Directory, message: Message) {
+    pub(super) fn command<A>(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory<A>,
+        message: Message,
+    ) {
         match (message.verb.as_str(), message.action.as_str()) {
             ("SESSION", "CREATE") => {
                 self.understood();

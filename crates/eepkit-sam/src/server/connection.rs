@@ -132,7 +132,7 @@ impl Connection {
     }
 
     /// Takes what the client sent.
-    pub fn handle_bytes(&mut self, now: Instant, directory: &mut Directory, bytes: &[u8]) {
+    pub fn handle_bytes<A>(&mut self, now: Instant, directory: &mut Directory<A>, bytes: &[u8]) {
         if matches!(self.phase, Phase::Done) {
             return;
         }
@@ -144,7 +144,7 @@ impl Connection {
     /// Takes what came of a request, or happened by itself.
     ///
     /// An answer to nothing that was asked is ignored.
-    pub fn handle_answer(&mut self, now: Instant, directory: &mut Directory, answer: Answer) {
+    pub fn handle_answer<A>(&mut self, now: Instant, directory: &mut Directory<A>, answer: Answer) {
         match answer {
             Answer::Opened(result) => self.opened(now, directory, result),
             Answer::Added(result) => self.added(now, directory, result),
@@ -165,7 +165,7 @@ impl Connection {
     }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Instant, directory: &mut Directory) {
+    pub fn handle_timeout<A>(&mut self, now: Instant, directory: &mut Directory<A>) {
         if self.speak_by.is_some_and(|at| at <= now) {
             self.speak_by = None;
             let words = match self.version {
@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// The socket is gone, or the driver gives it up: what belonged to it ends.
-    pub fn handle_end(&mut self, directory: &mut Directory) {
+    pub fn handle_end<A>(&mut self, directory: &mut Directory<A>) {
         self.release(directory);
         self.phase = Phase::Done;
     }
@@ -257,7 +257,7 @@ impl Connection {
     }
 
     /// Goes through what arrived, as far as it can be dealt with now.
-    pub(super) fn work(&mut self, now: Instant, directory: &mut Directory) {
+    pub(super) fn work<A>(&mut self, now: Instant, directory: &mut Directory<A>) {
         loop {
             let line = match &self.phase {
                 Phase::Hello | Phase::Idle => self.lines.next_line(),
@@ -295,7 +295,7 @@ impl Connection {
         }
     }
 
-    fn line(&mut self, now: Instant, directory: &mut Directory, line: &str) {
+    fn line<A>(&mut self, now: Instant, directory: &mut Directory<A>, line: &str) {
         if line.trim_matches([' ', '\t']).is_empty() {
             return;
         }
@@ -326,7 +326,7 @@ impl Connection {
         }
     }
 
-    fn bad_line(&mut self, now: Instant, directory: &mut Directory, error: LineError) {
+    fn bad_line<A>(&mut self, now: Instant, directory: &mut Directory<A>, error: LineError) {
         let words = match self.version {
             None => "HELLO REPLY",
             Some(_) => "SESSION STATUS",
@@ -336,10 +336,10 @@ impl Connection {
     }
 
     /// A command cannot be understood. One may be a mistake; many in a row are no client.
-    pub(super) fn misunderstood(
+    pub(super) fn misunderstood<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         words: &str,
         failure: &Failure,
     ) {
@@ -408,14 +408,14 @@ impl Connection {
     }
 
     /// Ends the connection and what belongs to it.
-    pub(super) fn close(&mut self, directory: &mut Directory) {
+    pub(super) fn close<A>(&mut self, directory: &mut Directory<A>) {
         self.release(directory);
         self.phase = Phase::Done;
         self.outputs.push_back(Output::Close);
     }
 
     /// Gives up what belongs to the connection.
-    fn release(&mut self, directory: &mut Directory) {
+    fn release<A>(&mut self, directory: &mut Directory<A>) {
         match self.phase {
             Phase::Accepting { session, .. } => {
                 if let Some(entry) = directory.entry_mut(session) {
@@ -435,7 +435,7 @@ impl Connection {
         }
     }
 
-    fn session_ended(&mut self, now: Instant, directory: &mut Directory, failure: &Failure) {
+    fn session_ended<A>(&mut self, now: Instant, directory: &mut Directory<A>, failure: &Failure) {
         match self.phase {
             Phase::Accepting { silent: true, .. } | Phase::Connecting { silent: true } => {}
             Phase::Accepting { .. } | Phase::Forwarding { .. } | Phase::Connecting { .. } => {

@@ -13,10 +13,10 @@ use crate::{
 
 impl Connection {
     /// DATAGRAM SEND and RAW SEND, up to the payload.
-    pub(super) fn send_datagram(
+    pub(super) fn send_datagram<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         message: &Message,
         verb: &'static str,
     ) {
@@ -36,7 +36,7 @@ impl Connection {
     }
 
     /// Takes the payload once it is there. Says whether the phase is over.
-    pub(super) fn payload(&mut self, now: Instant, directory: &Directory) -> bool {
+    pub(super) fn payload<A>(&mut self, now: Instant, directory: &Directory<A>) -> bool {
         let Phase::Payload { size, .. } = self.phase else {
             return false;
         };
@@ -59,9 +59,9 @@ impl Connection {
         true
     }
 
-    fn try_send(
+    fn try_send<A>(
         &self,
-        directory: &Directory,
+        directory: &Directory<A>,
         message: &Message,
         verb: &str,
     ) -> Result<(SessionKey, String, SendOptions), Failure> {

@@ -1,9 +1,6 @@
 //! The sessions of a bridge.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::{collections::HashMap, fmt};
 
 use bytes::Bytes;
 use eepkit_wire::{Destination, Hash};
@@ -20,31 +17,57 @@ use crate::{
     style::{RESERVED_PROTOCOLS, Style},
 };
 
-/// The sessions of all connections of a bridge, by ID: what the connections' machines have in
-/// common.
-#[derive(Default)]
-pub struct Directory {
-    entries: HashMap<SessionKey, Entry>,
+/// The one table of the sessions of a bridge, shared by the machines of all its connections and
+/// by the driver.
+///
+/// A session is in one of three states: it is being opened, it is open, or it is closing. With each
+/// session the driver can keep a value of its own, the attachment ([`Directory::attach`]). A session
+/// that was closed loses its ID and its claim on its destination at once. If it has an attachment,
+/// it stays in the table as closing until the driver calls [`Directory::closed`].
+pub struct Directory<A = ()> {
+    entries: HashMap<SessionKey, Entry<A>>,
+    /// Sessions and subsessions that are not closing, by ID.
     ids: HashMap<String, SessionKey>,
-    /// Destinations of sessions, also of those that are not online yet.
-    destinations: HashSet<Hash>,
+    /// Sessions that are not closing, by destination.
+    destinations: HashMap<Hash, SessionKey>,
     auth_required: bool,
     next_key: u64,
 }
 
-pub(super) struct Entry {
+pub(super) struct Entry<A> {
     pub(super) params: SessionParams,
     pub(super) destination: Destination,
-    /// Whether the router has said yes.
-    pub(super) is_open: bool,
+    pub(super) state: SessionState,
     pub(super) primary: Option<SessionKey>,
     pub(super) subsessions: Vec<SessionKey>,
     /// Sockets that wait for a stream.
     pub(super) accepts: usize,
     pub(super) forwarding: bool,
+    attachment: Option<A>,
 }
 
-impl Directory {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionState {
+    /// The driver was asked to open it.
+    Opening,
+    Open,
+    /// Its connection is gone. The driver has not finished closing it.
+    Closing,
+}
+
+impl<A> Default for Directory<A> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            ids: HashMap::new(),
+            destinations: HashMap::new(),
+            auth_required: false,
+            next_key: 0,
+        }
+    }
+}
+
+impl<A> Directory<A> {
     /// No sessions, and everybody may open some.
     pub fn new() -> Self {
         Self::default()
@@ -67,13 +90,64 @@ impl Directory {
 
     /// How many subsessions there are.
     pub fn subsessions(&self) -> usize {
-        self.entries.len() - self.destinations.len()
+        self.ids.len() - self.destinations.len()
+    }
+
+    /// Keeps a value of the driver with a session or subsession, usually the handle of the session
+    /// that it opened. Returns the value if the session is not in the table any more.
+    ///
+    /// # Errors
+    ///
+    /// The attachment, if there is no such session or it is closing.
+    pub fn attach(&mut self, session: SessionKey, attachment: A) -> Result<(), A> {
+        match self.entries.get_mut(&session) {
+            Some(entry) if entry.state != SessionState::Closing => {
+                entry.attachment = Some(attachment);
+                Ok(())
+            }
+            _ => Err(attachment),
+        }
+    }
+
+    /// The attachment of a session or subsession that is not closing.
+    pub fn attachment(&self, session: SessionKey) -> Option<&A> {
+        let entry = self.entries.get(&session)?;
+        match entry.state {
+            SessionState::Closing => None,
+            SessionState::Opening | SessionState::Open => entry.attachment.as_ref(),
+        }
+    }
+
+    /// The attachment of a session or subsession that is closing.
+    pub fn closing(&self, session: SessionKey) -> Option<&A> {
+        let entry = self.entries.get(&session)?;
+        match entry.state {
+            SessionState::Closing => entry.attachment.as_ref(),
+            SessionState::Opening | SessionState::Open => None,
+        }
+    }
+
+    /// The attachment of the session of this destination that is closing, if there is one.
+    pub fn closing_at(&self, destination: &Hash) -> Option<&A> {
+        let entry = self.entries.values().find(|entry| {
+            entry.state == SessionState::Closing
+                && entry.primary.is_none()
+                && entry.destination.hash() == *destination
+        })?;
+        entry.attachment.as_ref()
+    }
+
+    /// Removes a session or subsession that was closing, and returns its attachment.
+    pub fn closed(&mut self, session: SessionKey) -> Option<A> {
+        self.closing(session)?;
+        self.entries.remove(&session)?.attachment
     }
 
     /// The session of an ID, once it is online.
     pub fn find(&self, id: &str) -> Option<SessionKey> {
         let key = self.ids.get(id)?;
-        self.entries.get(key)?.is_open.then_some(*key)
+        let entry = self.entries.get(key)?;
+        (entry.state == SessionState::Open).then_some(*key)
     }
 
     /// Makes of a packet to the UDP port what is to be sent, or says why it cannot be. There is
@@ -129,16 +203,16 @@ impl Directory {
         })
     }
 
-    pub(super) fn entry(&self, session: SessionKey) -> Option<&Entry> {
+    pub(super) fn entry(&self, session: SessionKey) -> Option<&Entry<A>> {
         self.entries.get(&session)
     }
 
-    pub(super) fn entry_mut(&mut self, session: SessionKey) -> Option<&mut Entry> {
+    pub(super) fn entry_mut(&mut self, session: SessionKey) -> Option<&mut Entry<A>> {
         self.entries.get_mut(&session)
     }
 
     /// The session of an ID for streams.
-    pub(super) fn streams(&mut self, id: &str) -> Result<(SessionKey, &mut Entry), Failure> {
+    pub(super) fn streams(&mut self, id: &str) -> Result<(SessionKey, &mut Entry<A>), Failure> {
         let unknown = || Failure::new(ResultCode::InvalidId, "no session has this ID");
         let key = self.find(id).ok_or_else(unknown)?;
         let entry = self.entries.get_mut(&key).ok_or_else(unknown)?;
@@ -164,7 +238,7 @@ impl Directory {
         if self.ids.contains_key(&params.id) {
             return Err(Failure::new(ResultCode::DuplicatedId, ""));
         }
-        if self.destinations.contains(&destination.hash()) {
+        if self.destinations.contains_key(&destination.hash()) {
             return Err(Failure::new(ResultCode::DuplicatedDest, ""));
         }
         if self.sessions() >= config.max_sessions {
@@ -173,8 +247,10 @@ impl Directory {
                 config.max_sessions
             )));
         }
-        self.destinations.insert(destination.hash());
-        Ok(self.add(params, destination, None))
+        let hash = destination.hash();
+        let key = self.add(params, destination, None);
+        self.destinations.insert(hash, key);
+        Ok(key)
     }
 
     /// Registers a subsession of an open primary session.
@@ -228,33 +304,41 @@ impl Directory {
         let entry = Entry {
             params,
             destination,
-            is_open: false,
+            state: SessionState::Opening,
             primary,
             subsessions: Vec::new(),
             accepts: 0,
             forwarding: false,
+            attachment: None,
         };
         self.entries.insert(key, entry);
         key
     }
 
-    /// Forgets a session with its subsessions, or a subsession.
+    /// Frees the IDs of a session and its subsessions, or of a subsession. What has an attachment
+    /// is closing from now on. The driver is asked to close the session, not its subsessions.
     pub(super) fn remove(&mut self, session: SessionKey) {
-        let Some(entry) = self.entries.remove(&session) else {
+        let Some(entry) = self.entries.get_mut(&session) else {
             return;
         };
-        self.ids.remove(&entry.params.id);
-        match entry.primary {
-            None => {
-                self.destinations.remove(&entry.destination.hash());
-            }
-            Some(primary) => {
-                if let Some(primary) = self.entries.get_mut(&primary) {
-                    primary.subsessions.retain(|key| *key != session);
-                }
-            }
+        if entry.state == SessionState::Closing {
+            return;
         }
-        for subsession in entry.subsessions {
+        entry.state = SessionState::Closing;
+        let is_attached = entry.attachment.is_some();
+        let primary = entry.primary;
+        let subsessions = std::mem::take(&mut entry.subsessions);
+        self.ids.remove(&entry.params.id);
+        if primary.is_none() {
+            self.destinations.remove(&entry.destination.hash());
+        }
+        if let Some(primary) = primary.and_then(|primary| self.entries.get_mut(&primary)) {
+            primary.subsessions.retain(|key| *key != session);
+        }
+        if !is_attached {
+            self.entries.remove(&session);
+        }
+        for subsession in subsessions {
             if let Some(entry) = self.entries.remove(&subsession) {
                 self.ids.remove(&entry.params.id);
             }
@@ -262,7 +346,7 @@ impl Directory {
     }
 }
 
-impl fmt::Debug for Directory {
+impl<A> fmt::Debug for Directory<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Directory")
             .field("sessions", &self.sessions())
@@ -298,4 +382,72 @@ pub enum DatagramError {
         /// The greatest length in bytes.
         limit: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use eepkit_wire::{PrivateKeys, SignatureType};
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+    use super::*;
+    use crate::{
+        message::{Message, Syntax},
+        version::Version,
+    };
+
+    fn params(id: &str) -> SessionParams {
+        let line = format!("SESSION CREATE STYLE=PRIMARY ID={id} DESTINATION=TRANSIENT");
+        let message = Message::parse(&line, Syntax::CURRENT).expect("a line");
+        let (params, _) = SessionParams::create(&message.params, Version::V3_3).expect("valid");
+        params
+    }
+
+    fn destination() -> Destination {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).expect("can be made");
+        keys.destination().clone()
+    }
+
+    #[test]
+    fn a_closing_session_leaves_its_id_and_destination_to_others_until_it_is_closed() {
+        let config = Config::default();
+        let hash = destination().hash();
+        let mut directory = Directory::default();
+        let first = directory
+            .insert(params("a"), destination(), &config)
+            .expect("new");
+        let sub = directory
+            .insert_subsession(first, params("sub"), &config)
+            .expect("new");
+        assert_eq!(directory.attach(first, "first"), Ok(()));
+        assert_eq!(directory.attach(sub, "sub"), Ok(()));
+        assert_eq!((directory.sessions(), directory.subsessions()), (1, 1));
+
+        directory.remove(first);
+        assert_eq!((directory.sessions(), directory.subsessions()), (0, 0));
+        assert_eq!(directory.attachment(first), None);
+        assert_eq!(directory.closing(first), Some(&"first"));
+        assert_eq!(directory.closing_at(&hash), Some(&"first"));
+        assert_eq!(directory.closing(sub), None);
+        assert_eq!(directory.attach(first, "late"), Err("late"));
+
+        let second = directory
+            .insert(params("a"), destination(), &config)
+            .expect("free again");
+        assert_eq!(directory.closed(second), None, "it is not closing");
+        assert_eq!(directory.closed(first), Some("first"));
+        assert_eq!(directory.closing_at(&hash), None);
+        assert_eq!(directory.sessions(), 1);
+    }
+
+    #[test]
+    fn a_session_that_never_had_an_attachment_leaves_nothing_behind() {
+        let mut directory = Directory::<()>::default();
+        let key = directory
+            .insert(params("a"), destination(), &Config::default())
+            .expect("new");
+        directory.remove(key);
+        assert!(directory.entries.is_empty());
+        assert_eq!(directory.closing(key), None);
+    }
 }

@@ -6,7 +6,7 @@ use eepkit_wire::{PrivateKeys, Zeroizing};
 
 use super::{
     connection::{Connection, GRACE, Phase},
-    directory::Directory,
+    directory::{Directory, SessionState},
     exchange::{OpenSession, Request},
 };
 use crate::{
@@ -19,10 +19,10 @@ use crate::{
 
 impl Connection {
     /// SESSION CREATE. `patient` says whether a session in the way may get the time to go.
-    pub(super) fn create(
+    pub(super) fn create<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         message: Message,
         patient: bool,
     ) {
@@ -50,7 +50,7 @@ impl Connection {
     }
 
     /// SESSION ADD.
-    pub(super) fn add(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+    pub(super) fn add<A>(&mut self, now: Instant, directory: &mut Directory<A>, message: &Message) {
         self.understood();
         let version = self.spoken();
         let added = self.primary(directory).and_then(|primary| {
@@ -77,7 +77,12 @@ impl Connection {
     }
 
     /// SESSION REMOVE.
-    pub(super) fn remove(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+    pub(super) fn remove<A>(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory<A>,
+        message: &Message,
+    ) {
         self.understood();
         let found = self.primary(directory).and_then(|primary| {
             let id = message.params.required("ID").map_err(invalid)?;
@@ -101,10 +106,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn opened(
+    pub(super) fn opened<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         result: Result<(), Failure>,
     ) {
         let Phase::Opening { session, ref text } = self.phase else {
@@ -113,7 +118,7 @@ impl Connection {
         match result {
             Ok(()) => {
                 if let Some(entry) = directory.entry_mut(session) {
-                    entry.is_open = true;
+                    entry.state = SessionState::Open;
                 }
                 let line = LineBuilder::new("SESSION STATUS")
                     .pair("RESULT", ResultCode::Ok)
@@ -131,10 +136,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn added(
+    pub(super) fn added<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         result: Result<(), Failure>,
     ) {
         let Phase::Adding { session, ref id } = self.phase else {
@@ -145,7 +150,7 @@ impl Connection {
         match result {
             Ok(()) => {
                 if let Some(entry) = directory.entry_mut(session) {
-                    entry.is_open = true;
+                    entry.state = SessionState::Open;
                 }
                 self.subsession_changed(now, "ADD", &id);
             }
@@ -157,9 +162,9 @@ impl Connection {
         }
     }
 
-    fn try_create(
+    fn try_create<A>(
         &mut self,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         message: &Message,
     ) -> Result<(OpenSession, Zeroizing<String>), Failure> {
         if self.session.is_some() {
@@ -244,7 +249,7 @@ impl Connection {
     }
 
     /// The primary session of this socket, for subsessions.
-    fn primary(&self, directory: &Directory) -> Result<super::SessionKey, Failure> {
+    fn primary<A>(&self, directory: &Directory<A>) -> Result<super::SessionKey, Failure> {
         let session = self
             .session
             .ok_or_else(|| Failure::error("this socket has no session"))?;

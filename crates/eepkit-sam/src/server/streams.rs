@@ -17,7 +17,12 @@ use crate::{
 
 impl Connection {
     /// STREAM CONNECT.
-    pub(super) fn connect(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+    pub(super) fn connect<A>(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory<A>,
+        message: &Message,
+    ) {
         self.understood();
         let silent = message.params.flag("SILENT", false).unwrap_or(false);
         match self.try_connect(directory, message) {
@@ -30,7 +35,12 @@ impl Connection {
     }
 
     /// STREAM ACCEPT.
-    pub(super) fn accept(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+    pub(super) fn accept<A>(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory<A>,
+        message: &Message,
+    ) {
         self.understood();
         let silent = message.params.flag("SILENT", false).unwrap_or(false);
         match self.try_accept(directory, message) {
@@ -46,7 +56,12 @@ impl Connection {
     }
 
     /// STREAM FORWARD.
-    pub(super) fn forward(&mut self, now: Instant, directory: &mut Directory, message: &Message) {
+    pub(super) fn forward<A>(
+        &mut self,
+        now: Instant,
+        directory: &mut Directory<A>,
+        message: &Message,
+    ) {
         self.understood();
         match self.try_forward(directory, message) {
             Ok(request) => {
@@ -79,10 +94,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn accepted(
+    pub(super) fn accepted<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         result: Result<Peer, Failure>,
     ) {
         let Phase::Accepting { session, silent } = self.phase else {
@@ -126,10 +141,10 @@ impl Connection {
         self.join(now + self.pause());
     }
 
-    pub(super) fn forwarding(
+    pub(super) fn forwarding<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         result: Result<(), Failure>,
     ) {
         let Phase::Preparing { session } = self.phase else {
@@ -144,9 +159,9 @@ impl Connection {
         }
     }
 
-    fn try_connect(
+    fn try_connect<A>(
         &self,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         message: &Message,
     ) -> Result<ConnectStream, Failure> {
         self.check_socket()?;
@@ -167,9 +182,9 @@ impl Connection {
         })
     }
 
-    fn try_accept(
+    fn try_accept<A>(
         &self,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         message: &Message,
     ) -> Result<SessionKey, Failure> {
         self.check_socket()?;
@@ -200,9 +215,9 @@ impl Connection {
         Ok(session)
     }
 
-    fn try_forward(
+    fn try_forward<A>(
         &self,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         message: &Message,
     ) -> Result<ForwardStreams, Failure> {
         self.check_socket()?;
@@ -250,10 +265,10 @@ impl Connection {
     }
 
     /// Says what failed, and closes the socket unless it is the one of a session.
-    fn stream_failed(
+    fn stream_failed<A>(
         &mut self,
         now: Instant,
-        directory: &mut Directory,
+        directory: &mut Directory<A>,
         failure: &Failure,
         silent: bool,
     ) {

@@ -18,7 +18,7 @@ use crate::{
 
 impl Connection {
     /// NAMING LOOKUP.
-    pub(super) fn look_up(&mut self, now: Instant, directory: &Directory, message: &Message) {
+    pub(super) fn look_up<A>(&mut self, now: Instant, directory: &Directory<A>, message: &Message) {
         self.understood();
         let name = message.params.value("NAME").unwrap_or_default().to_owned();
         match self.try_look_up(directory, message, &name) {
@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// QUIT, STOP and EXIT.
-    pub(super) fn quit(&mut self, now: Instant, directory: &mut Directory, verb: &str) {
+    pub(super) fn quit<A>(&mut self, now: Instant, directory: &mut Directory<A>, verb: &str) {
         let line = LineBuilder::new(&format!("{verb} STATUS"))
             .pair("RESULT", ResultCode::Ok)
             .message("bye");
@@ -124,9 +124,9 @@ impl Connection {
         }
     }
 
-    fn try_look_up(
+    fn try_look_up<A>(
         &self,
-        directory: &Directory,
+        directory: &Directory<A>,
         message: &Message,
         name: &str,
     ) -> Result<Wanted, Failure> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, StateWatch, Stream};
 use eepkit_sam::{
     Failure, Style,
-    server::{Answer, Connection, Directory, Output, Request},
+    server::{Answer, Connection, Output, Request},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -194,26 +194,26 @@ impl Driver {
             }
             let happened = self.wait(socket).await;
             let now = Instant::now().into_std();
-            let mut directory = self.shared.directory();
+            let directory = &mut *self.shared.directory();
             let machine = &mut self.machine;
             match happened {
                 Happened::Bytes(0) => return End::Gone,
                 Happened::Bytes(count) => {
                     let bytes = self.buffer.get(..count).unwrap_or_default();
-                    machine.handle_bytes(now, &mut directory, bytes);
+                    machine.handle_bytes(now, directory, bytes);
                 }
                 Happened::Done(done) => {
                     self.work = None;
                     self.stream = done.stream;
                     self.mailbox = done.mailbox.or_else(|| self.mailbox.take());
                     self.watch = done.watch.or_else(|| self.watch.take());
-                    machine.handle_answer(now, &mut directory, done.answer);
+                    machine.handle_answer(now, directory, done.answer);
                 }
                 Happened::Datagram(Ok(datagram)) => {
                     if let Some((style, _)) = self.mailbox {
                         let datagram = udp::received(&datagram);
                         let answer = Answer::Received { style, datagram };
-                        machine.handle_answer(now, &mut directory, answer);
+                        machine.handle_answer(now, directory, answer);
                     }
                 }
                 // The watch tells why.
@@ -222,11 +222,11 @@ impl Driver {
                     self.watch = None;
                     self.token = None;
                     let answer = Answer::SessionEnded(failure);
-                    machine.handle_answer(now, &mut directory, answer);
+                    machine.handle_answer(now, directory, answer);
                 }
                 Happened::Nothing => {}
                 Happened::Read => machine.handle_read(now),
-                Happened::Deadline => machine.handle_timeout(now, &mut directory),
+                Happened::Deadline => machine.handle_timeout(now, directory),
             }
         }
     }
@@ -306,9 +306,7 @@ impl Driver {
         self.work = None;
         self.forwarding = None;
         self.mailbox = None;
-        let mut directory: std::sync::MutexGuard<'_, Directory> = self.shared.directory();
-        self.machine.handle_end(&mut directory);
-        drop(directory);
+        self.machine.handle_end(&mut self.shared.directory());
         while let Some(output) = self.machine.poll_output() {
             if let Output::Request(Request::Close(session)) = output {
                 sessions::close(&self.shared, session);

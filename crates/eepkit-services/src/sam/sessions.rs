@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection::{Done, LAST_WORDS},
+    connection::{Done, LAST_WORDS, SESSION_OVER},
     options,
-    shared::{Live, Shared, lock},
+    shared::{Live, Shared},
     udp,
 };
 use crate::errors::{Attempt, sam_failure};
@@ -40,9 +40,12 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     let hash = keys.destination().hash();
     let began = Instant::now();
     // The last session of the same destination may be on its way out.
-    let closing = lock(&shared.closing).get(&hash).cloned();
-    if let Some(closing) = closing {
-        let _ = timeout(CLOSE_LIMIT, closing.cancelled()).await;
+    let closing = shared
+        .directory()
+        .closing_at(&hash)
+        .map(|live| live.gone.clone());
+    if let Some(gone) = closing {
+        let _ = timeout(CLOSE_LIMIT, gone.cancelled()).await;
     }
     let mut amended: Vec<(&'static str, &'static str)> = Vec::new();
     let session = loop {
@@ -69,8 +72,7 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     if let (Some(socket), None) = (&live.datagrams, &live.params.forward) {
         done.mailbox = Some((live.params.style, socket.clone()));
     }
-    udp::start_forwarding(shared, &live);
-    shared.insert_live(key, live);
+    online(shared, key, live)?;
     Ok(done)
 }
 
@@ -92,34 +94,39 @@ pub(super) fn add(
         streams,
         ..attach(&primary.session, params, version, token)?
     };
+    online(shared, key, live)
+}
+
+/// Keeps a session with its entry in the directory.
+fn online(shared: &Arc<Shared>, key: SessionKey, live: Live) -> Result<(), Failure> {
     udp::start_forwarding(shared, &live);
-    shared.insert_live(key, live);
-    Ok(())
+    let attached = shared.directory().attach(key, live);
+    attached.map_err(|live| {
+        // The client closed its socket meanwhile.
+        live.token.cancel();
+        Failure::error(SESSION_OVER)
+    })
 }
 
 /// Ends a session or subsession and everything that belongs to it.
 pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
-    let Some(live) = shared.remove_live(key) else {
+    let Some(live) = shared.directory().closing(key).cloned() else {
         return;
     };
     live.token.cancel();
     if live.is_subsession {
+        shared.directory().closed(key);
         return;
     }
-    shared.sweep_live();
-    let hash = live.session.destination().hash();
-    let gone = CancellationToken::new();
-    lock(&shared.closing).insert(hash, gone.clone());
     let bridge = shared.clone();
     shared.tasks.spawn(async move {
-        let session = live.session.clone();
-        drop(live);
+        let Live { session, gone, .. } = live;
         // Of this session or of another: to wait in vain costs little.
         if bridge.counters.streams.load(Ordering::Relaxed) > 0 {
             sleep(LAST_WORDS).await;
         }
         session.close().await;
-        lock(&bridge.closing).remove(&hash);
+        bridge.directory().closed(key);
         gone.cancel();
     });
 }
@@ -149,6 +156,7 @@ fn attach(
         listener,
         datagrams,
         token,
+        gone: CancellationToken::new(),
     })
 }
 

@@ -1,7 +1,6 @@
 //! What all connections of a bridge share.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -9,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{DatagramSocket, Hash, Listener, Router, Session, StreamConfig};
+use eepkit::{DatagramSocket, Listener, Router, Session, StreamConfig};
 use eepkit_sam::{
     SessionParams, Version,
     server::{Config, Directory, SessionKey},
@@ -24,10 +23,7 @@ pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     pub(super) settings: Settings,
     pub(super) router: Router,
-    directory: Mutex<Directory>,
-    live: Mutex<HashMap<SessionKey, Live>>,
-    /// Destinations whose sessions are being closed; the token ends when they are gone.
-    pub(super) closing: Mutex<HashMap<Hash, CancellationToken>>,
+    directory: Mutex<Directory<Live>>,
     pub(super) users: Mutex<Users>,
     pub(super) lookups: Lookups,
     pub(super) udp: UdpSockets,
@@ -66,6 +62,8 @@ pub(super) struct Live {
     pub(super) datagrams: Option<DatagramSocket>,
     /// Ends with the session, and with it everything that belongs to it.
     pub(super) token: CancellationToken,
+    /// Cancelled once the session has been closed.
+    pub(super) gone: CancellationToken,
 }
 
 #[derive(Default)]
@@ -100,15 +98,13 @@ impl Shared {
         users: Users,
         udp: UdpSockets,
     ) -> Self {
-        let mut directory = Directory::new();
+        let mut directory = Directory::default();
         directory.set_auth_required(users.is_required());
         Self {
             config: Arc::new(config),
             settings,
             router,
             directory: Mutex::new(directory),
-            live: Mutex::default(),
-            closing: Mutex::default(),
             users: Mutex::new(users),
             lookups: Lookups::default(),
             udp,
@@ -120,25 +116,12 @@ impl Shared {
         }
     }
 
-    pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
+    pub(super) fn directory(&self) -> MutexGuard<'_, Directory<Live>> {
         lock(&self.directory)
     }
 
     pub(super) fn live(&self, session: SessionKey) -> Option<Live> {
-        lock(&self.live).get(&session).cloned()
-    }
-
-    pub(super) fn insert_live(&self, session: SessionKey, live: Live) {
-        lock(&self.live).insert(session, live);
-    }
-
-    pub(super) fn remove_live(&self, session: SessionKey) -> Option<Live> {
-        lock(&self.live).remove(&session)
-    }
-
-    /// Takes out those whose token has ended: the subsessions of a session that was closed.
-    pub(super) fn sweep_live(&self) {
-        lock(&self.live).retain(|_, live| !live.token.is_cancelled());
+        self.directory().attachment(session).cloned()
     }
 
     pub(super) fn drop_datagram(&self, why: &dyn std::fmt::Display) {
