@@ -18,9 +18,9 @@ use crate::{
     ack::AckState,
     clues::Clues,
     config::{InactivityAction, Profile},
-    endpoint::Stats,
+    endpoint::{Stats, Verified},
     kind::PeerKind,
-    packet::Identity,
+    packet::{Identity, Packet, VerifyError},
     peer::Peer,
     reassembly::Reassembly,
     rtt::Rtt,
@@ -41,9 +41,22 @@ pub(crate) struct Cx<'a> {
     pub(crate) unix_now: u32,
     pub(crate) keys: &'a PrivateKeys,
     pub(crate) stats: &'a mut Stats,
+    /// The packet in hand, where its signature was checked before.
+    pub(crate) verified: Option<&'a Verified>,
     /// Memory that received data of all streams may still take.
     pub(crate) receive_memory: usize,
     pub(crate) dampening: f64,
+}
+
+impl Cx<'_> {
+    /// Checks that `peer` signed `packet`, unless that was done before.
+    fn verify(&self, packet: &Packet<'_>, peer: &Identity) -> Result<Identity, VerifyError> {
+        let before = self.verified;
+        match before.and_then(|verified| verified.result(packet, Some(peer))) {
+            Some(result) => result.clone(),
+            None => packet.verify(Some(peer), self.unix_now),
+        }
+    }
 }
 
 /// How far a stream has come.

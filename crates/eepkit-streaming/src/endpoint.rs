@@ -28,12 +28,14 @@ mod meeting;
 mod ping;
 mod slots;
 mod types;
+mod verification;
 
 pub(crate) use self::meeting::Meeting;
 pub use self::types::{
     Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo, Transmit,
     Way,
 };
+pub use self::verification::{Verification, Verified};
 use self::{
     ended::Ended,
     incoming::{EarlyPackets, Listener},
@@ -95,6 +97,8 @@ pub struct Endpoint {
     /// Memory that received data takes.
     receive_cost: usize,
     stats: Stats,
+    /// The packet in hand, where its signature was checked before.
+    verified: Option<Verified>,
     closing: bool,
 }
 
@@ -145,6 +149,7 @@ impl Endpoint {
             transmits: VecDeque::new(),
             receive_cost: 0,
             stats: Stats::default(),
+            verified: None,
             closing: false,
         }
     }
@@ -193,10 +198,12 @@ impl Endpoint {
 
     // Handling.
 
-    /// Takes a packet from the network.
+    /// Handles a packet from the network. [`Endpoint::receive`] does the same in two steps, so that
+    /// its signature can be checked elsewhere.
     pub fn handle_packet(&mut self, now: Instant, received: Received) {
-        let now = self.advance(now);
-        self.dispatch(now, &received);
+        if let Some(check) = self.receive(now, received) {
+            self.receive_verified(now, check.check());
+        }
     }
 
     /// Acts on what is due at `now`.
@@ -419,6 +426,7 @@ impl Endpoint {
             unix_now,
             keys: &self.keys,
             stats: &mut self.stats,
+            verified: self.verified.as_ref(),
             receive_memory: self.config.receive_memory.saturating_sub(self.receive_cost),
             dampening: self.config.window_dampening,
         };

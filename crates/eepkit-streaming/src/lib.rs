@@ -42,7 +42,7 @@ pub use config::{
 };
 pub use endpoint::{
     Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo,
-    Transmit, Way,
+    Transmit, Verification, Verified, Way,
 };
 pub use error::{CloseReason, ConnectError, ListenError, OptionError, StreamError};
 pub use kind::PeerKind;

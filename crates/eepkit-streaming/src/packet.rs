@@ -257,6 +257,16 @@ impl<'a> Packet<'a> {
         self.payload
     }
 
+    /// Whether the packet has a signature.
+    pub const fn is_signed(&self) -> bool {
+        self.flags.contains(Flags::SIGNATURE)
+    }
+
+    /// Whether this is the packet in `bytes`, and no copy of it.
+    pub(crate) fn is_of(&self, bytes: &[u8]) -> bool {
+        std::ptr::eq(self.bytes, bytes)
+    }
+
     /// Checks the signature and returns who made it.
     ///
     /// `known` is the peer of the stream once that is established; a destination in the packet must

@@ -72,10 +72,29 @@ impl Connection {
         }
     }
 
+    /// Whether [`Connection::on_packet`] checks the signature of this packet.
+    pub(crate) fn checks_signature(&self, packet: &Packet<'_>) -> bool {
+        let flags = packet.flags();
+        if flags.is_reset() {
+            return !self.is_foreign_reset(packet);
+        }
+        match self.phase {
+            Phase::Opening => flags.is_syn() && is_answer(packet),
+            Phase::Offered | Phase::Open => {
+                let ours = packet.recv_id() == self.remote_id;
+                ours && flags.is_close() && packet.seq() >= self.recv.next()
+            }
+            Phase::Done(_) => false,
+        }
+    }
+
+    /// Whether a reset concerns another stream.
+    fn is_foreign_reset(&self, packet: &Packet<'_>) -> bool {
+        packet.recv_id() != 0 && self.remote_id != 0 && packet.recv_id() != self.remote_id
+    }
+
     fn on_reset(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>) {
-        let foreign =
-            packet.recv_id() != 0 && self.remote_id != 0 && packet.recv_id() != self.remote_id;
-        if foreign || packet.verify(Some(&self.identity), cx.unix_now).is_err() {
+        if self.is_foreign_reset(packet) || cx.verify(packet, &self.identity).is_err() {
             cx.stats.bad_signatures += 1;
             return;
         }
@@ -92,11 +111,11 @@ impl Connection {
     }
 
     fn on_syn_ack(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>, bytes: &Bytes) {
-        if packet.recv_id() == 0 || packet.seq() != 0 || packet.from().is_none() {
+        if !is_answer(packet) {
             cx.stats.malformed += 1;
             return;
         }
-        match packet.verify(Some(&self.identity), cx.unix_now) {
+        match cx.verify(packet, &self.identity) {
             Ok(identity) => self.identity = identity,
             Err(_) => {
                 cx.stats.bad_signatures += 1;
@@ -163,7 +182,7 @@ impl Connection {
         let flags = packet.flags();
         if flags.is_close()
             && packet.seq() >= self.recv.next()
-            && packet.verify(Some(&self.identity), cx.unix_now).is_err()
+            && cx.verify(packet, &self.identity).is_err()
         {
             cx.stats.bad_signatures += 1;
             return;
@@ -566,6 +585,11 @@ impl Connection {
     pub(crate) fn received_through(&self) -> u32 {
         self.recv.acknowledge_in_order().unwrap_or(0)
     }
+}
+
+/// Whether a packet with SYN has all that the answer to ours has to have.
+fn is_answer(packet: &Packet<'_>) -> bool {
+    packet.recv_id() != 0 && packet.seq() == 0 && packet.from().is_some()
 }
 
 /// Share of tunnel messages. Above it, what three or four in a packet save is lost again.

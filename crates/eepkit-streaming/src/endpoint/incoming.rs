@@ -183,16 +183,26 @@ impl Endpoint {
         !self.config.blacklist.contains(peer) && self.config.access.admits(peer)
     }
 
+    /// Whether a first packet was made for another destination.
+    fn is_replay(&self, packet: &Packet<'_>) -> bool {
+        packet
+            .replay_guard()
+            .is_some_and(|guard| guard != self.keys.destination().hash())
+    }
+
+    /// Whether a first packet gets as far as its signature.
+    pub(super) fn admits_syn(&self, packet: &Packet<'_>) -> bool {
+        let from = packet.from().filter(|_| packet.seq() == 0);
+        from.is_some_and(|from| !self.is_replay(packet) && self.admits(&from.hash()))
+    }
+
     /// The first packet of an incoming stream.
     fn on_syn(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
         let Some(from) = packet.from().filter(|_| packet.seq() == 0) else {
             self.stats.malformed += 1;
             return;
         };
-        if packet
-            .replay_guard()
-            .is_some_and(|guard| guard != self.keys.destination().hash())
-        {
+        if self.is_replay(packet) {
             self.stats.replays += 1;
             return;
         }
@@ -200,7 +210,7 @@ impl Endpoint {
             self.stats.denied += 1;
             return;
         }
-        let Ok(identity) = packet.verify(None, self.unix_now(now)) else {
+        let Ok(identity) = self.verify(now, packet) else {
             self.stats.bad_signatures += 1;
             return;
         };

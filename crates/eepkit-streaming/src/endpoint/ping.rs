@@ -119,6 +119,13 @@ impl Endpoint {
         });
     }
 
+    /// Whether a ping gets as far as its signature; counts it against the limit of answers if so.
+    pub(super) fn admits_ping(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
+        let welcome = |from: &Destination| self.admits(&from.hash());
+        let wanted = self.config.answer_pings && !self.closing;
+        wanted && packet.from().is_some_and(welcome) && self.answers.take(now)
+    }
+
     fn on_ping(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
         let Some(from) = packet.from() else {
             self.stats.malformed += 1;
@@ -131,10 +138,11 @@ impl Endpoint {
             self.stats.denied += 1;
             return;
         }
-        if !self.answers.take(now) {
+        // Where the signature was checked before, the limit was observed then.
+        if !self.is_verified(packet) && !self.answers.take(now) {
             return;
         }
-        if packet.verify(None, self.unix_now(now)).is_err() {
+        if self.verify(now, packet).is_err() {
             self.stats.bad_signatures += 1;
             return;
         }

@@ -9,6 +9,7 @@ mod limits;
 mod meetings;
 mod pings;
 mod transfers;
+mod verification;
 
 use std::time::Duration;
 
