@@ -12,6 +12,8 @@ pub mod clock;
 pub mod readiness;
 pub mod streams;
 
+pub use eepkit_wire::LeaseId;
+
 use std::{
     fmt,
     future::Future,
@@ -131,25 +133,6 @@ pub enum PathChoice {
         /// A lease of the peer, from [`LookupAnswer::leases`].
         lease: LeaseId,
     },
-}
-
-/// Names a lease of a peer: the gateway router and the tunnel there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LeaseId {
-    /// Hash of the gateway's router identity.
-    pub gateway: Hash,
-    /// Tunnel number at the gateway.
-    pub tunnel: u32,
-}
-
-impl LeaseId {
-    /// The name of `lease`.
-    pub fn of(lease: &Lease) -> Self {
-        Self {
-            gateway: lease.gateway,
-            tunnel: lease.tunnel,
-        }
-    }
 }
 
 /// Application data with its addressing, before or after the framing of the router's protocol.

@@ -183,20 +183,21 @@ pub struct EndpointConfig {
     /// Share of what was learned about a peer that is still believed when streams to it start again
     /// after a pause, 0 to 1. Default 0.75.
     pub window_dampening: f64,
-    /// Over how many ways the packets of a new peer go at once, 1 to 4, where the router shows ways; see
-    /// [`crate::Endpoint::set_ways`]. Default 1.
+    /// Number of paths that carry the packets of a peer at once, 1 to 4, on a link that exposes its
+    /// tunnels. Applies to peers that are contacted later. Default 1.
     ///
-    /// With more, tunnels that are the narrowest part of the path add up: each is filled as far as it
-    /// bears. The price: packets arrive out of order, which peers with little room for that bear badly;
-    /// as many shares are taken of whatever the ways have in common; and the hops of several tunnels
-    /// see the transfer, so that whoever runs hops of two of them can tell by times and amounts that they
-    /// belong together.
-    pub ways: u8,
-    /// Bytes of streaming packets per second that are sent to all peers together. Data waits for it;
-    /// acknowledgements and what opens or ends a stream does not, but is counted. Default `None`.
+    /// With several paths, the throughput of tunnels that are the bottleneck adds up. There are three
+    /// drawbacks. Packets arrive out of order, which some peers have little buffer for. A bottleneck that
+    /// the paths share gives this session several shares of its capacity. The transfer is visible to the
+    /// hops of several tunnels: whoever runs hops of two of them can correlate the tunnels by time and
+    /// volume.
+    pub max_paths: u8,
+    /// Bytes of streaming packets per second that are sent to all peers together. Data waits for this
+    /// limit. Acknowledgements and packets that open or end a stream do not wait, but are counted.
+    /// Default `None`.
     ///
-    /// Each peer is sent to as fast as the way to it bears. Where many ways begin with the same first
-    /// hops or a slow line, this keeps all of them together from filling it.
+    /// Congestion control works per peer. If many paths begin with the same first hops or a slow line,
+    /// this limit keeps them from filling it together.
     pub max_send_rate: Option<u64>,
     /// Whether the driver should stay quiet about refused streams. Default false.
     pub disable_reject_logging: bool,
@@ -217,7 +218,7 @@ impl Default for EndpointConfig {
             accept_timeout: Duration::from_secs(10),
             receive_memory: 256 << 20,
             window_dampening: 0.75,
-            ways: 1,
+            max_paths: 1,
             max_send_rate: None,
             disable_reject_logging: false,
         }

@@ -16,15 +16,16 @@ use eepkit_wire::PrivateKeys;
 use crate::{
     CloseReason, StreamConfig, StreamError,
     ack::AckState,
-    clues::Clues,
     config::{InactivityAction, Profile},
-    endpoint::{Stats, Verified},
+    endpoint::Verified,
+    fingerprint::Fingerprint,
     kind::PeerKind,
     packet::{Identity, Packet, VerifyError},
     peer::Peer,
     reassembly::Reassembly,
     rtt::Rtt,
     send_buffer::{SendBuffer, State},
+    stats::Stats,
     timer::{Timer, TimerTable},
 };
 
@@ -122,7 +123,7 @@ pub(crate) struct Connection {
     recv: Reassembly,
     ack: AckState,
     /// While the peer claims to be Java.
-    clues: Option<Box<Clues>>,
+    fingerprint: Option<Box<Fingerprint>>,
     pub(crate) timers: TimerTable,
     pub(crate) notices: Notices,
     /// Payload of our packets in bytes, and the most that it may be, after negotiation.
@@ -232,7 +233,7 @@ impl Connection {
             config,
             identity: opening.identity,
             ack: AckState::default(),
-            clues: None,
+            fingerprint: None,
             timers: TimerTable::default(),
             notices: Notices::default(),
             mtu,
@@ -303,12 +304,12 @@ impl Connection {
     }
 
     /// What was seen of a peer that claims to be Java; nothing is kept of others.
-    fn clues(&mut self, peer: &Peer) -> Option<&mut Clues> {
+    fn fingerprint(&mut self, peer: &Peer) -> Option<&mut Fingerprint> {
         if peer.kind != PeerKind::Java {
-            self.clues = None;
+            self.fingerprint = None;
             return None;
         }
-        Some(self.clues.get_or_insert_default())
+        Some(self.fingerprint.get_or_insert_default())
     }
 
     // Application side.
@@ -440,8 +441,8 @@ impl Connection {
 
     /// The peer sent its first packet again: our answer was lost, or is late.
     pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &Peer) {
-        if let Some(clues) = self.clues(peer) {
-            clues.on_syn(now);
+        if let Some(fingerprint) = self.fingerprint(peer) {
+            fingerprint.on_syn(now);
         }
         let recent = now.saturating_duration_since(self.last_activity) < MIN_REPEAT_SPACING;
         if self.phase == Phase::Open && self.packets_sent > 0 && !recent {
@@ -592,7 +593,7 @@ impl Connection {
         // Behind too many missing packets new data could not be acknowledged; and where another way is
         // tried, the oldest packet lets the reader go on.
         let span = self.send.span();
-        if lost.is_none() && span > 0 && (span > MAX_PROBE_SPAN || peer.path() != 0) {
+        if lost.is_none() && span > 0 && (span > MAX_PROBE_SPAN || !peer.path().is_any()) {
             self.probe_due = Some(self.send.oldest());
             return;
         }
@@ -685,8 +686,8 @@ impl Connection {
         let oldest = self.send.segment(self.send.oldest());
         let since = oldest
             .filter(|segment| self.attempts == 0 && segment.state == State::InFlight)
-            .and_then(|segment| segment.stamp)
-            .map_or(now, |stamp| stamp.sent);
+            .and_then(|segment| segment.sent)
+            .map_or(now, |sent| sent.sent_at);
         self.wait_for_probe(now, (since + wait).max(now + wait / 4));
     }
 
@@ -698,7 +699,7 @@ impl Connection {
     }
 
     /// Takes what left over a way that was found dead for lost.
-    pub(super) fn check_ways(&mut self, now: Instant, peer: &mut Peer) {
+    pub(super) fn check_failed_paths(&mut self, now: Instant, peer: &mut Peer) {
         let (failures, dead) = peer.failures();
         if failures == self.failures_seen {
             return;
@@ -706,11 +707,11 @@ impl Connection {
         self.failures_seen = failures;
         let mut batch = peer.begin();
         for seq in self.send.oldest()..self.send.oldest() + self.send.span() {
-            let stamp = self.send.segment(seq).and_then(|segment| segment.stamp);
-            if let Some(stamp) = stamp.filter(|stamp| stamp.path == dead)
+            let sent = self.send.segment(seq).and_then(|segment| segment.sent);
+            if let Some(sent) = sent.filter(|sent| sent.path == dead)
                 && self.send.mark_lost(seq)
             {
-                peer.lost(&mut batch, &stamp);
+                peer.lost(&mut batch, &sent);
             }
         }
         peer.finish(now, &batch);

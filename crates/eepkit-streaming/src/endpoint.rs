@@ -16,24 +16,24 @@ use rand_chacha::{
 use crate::{
     EndpointConfig, StreamConfig, StreamError,
     connection::{Built, Connection, Cx, Notices, Opening, Phase, Turn},
-    pacing::Cap,
-    peer::{Gate, Peer},
+    path_state::CanSend,
+    peer::Peer,
+    rate_limiter::RateLimiter,
+    stats::Stats,
 };
 
 mod application;
 mod ended;
+mod first_contact;
 mod incoming;
 mod limits;
-mod meeting;
 mod ping;
 mod slots;
 mod types;
 mod verification;
 
-pub(crate) use self::meeting::Meeting;
 pub use self::types::{
-    Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo, Transmit,
-    Way,
+    Event, Incoming, Output, PingId, Ports, Read, Received, StreamId, StreamInfo, Transmit,
 };
 pub use self::verification::{Verification, Verified};
 use self::{
@@ -93,7 +93,7 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     /// What may be sent to all peers together.
-    cap: Cap,
+    rate_limiter: RateLimiter,
     /// Memory that received data takes.
     receive_cost: usize,
     stats: Stats,
@@ -124,7 +124,7 @@ impl Endpoint {
         Self {
             keys,
             stream_config: Arc::new(config.stream.clone()),
-            cap: Cap::new(now, config.max_send_rate),
+            rate_limiter: RateLimiter::new(now, config.max_send_rate),
             config,
             rng: ChaCha8Rng::from_seed(seed),
             start: now,
@@ -168,7 +168,7 @@ impl Endpoint {
     /// theirs, see [`Endpoint::set_stream_config`].
     pub fn set_config(&mut self, config: EndpointConfig) {
         self.stream_config = Arc::new(config.stream.clone());
-        self.cap.set(config.max_send_rate);
+        self.rate_limiter.set(config.max_send_rate);
         self.config = config;
     }
 
@@ -283,10 +283,13 @@ impl Endpoint {
 
     fn next_timeout(&self) -> Option<Instant> {
         let timers = self.timers.first().map(|(at, _)| *at);
-        let capped = self.cap.wait(self.now).filter(|_| !self.active.is_empty());
+        let limited = self
+            .rate_limiter
+            .wait(self.now)
+            .filter(|_| !self.active.is_empty());
         [
             timers,
-            capped,
+            limited,
             self.pings.next(),
             self.early.next(),
             self.ended.next(),
@@ -322,7 +325,7 @@ impl Endpoint {
 
     fn poll_control(&mut self, now: Instant) -> Option<Transmit> {
         while let Some(slot) = self.control.front().copied() {
-            if self.waits_to_meet(now, slot) {
+            if self.is_gated(now, slot) {
                 self.control.pop_front();
                 if let Some((_, connection)) = self.streams.entry_mut(slot) {
                     connection.listed_control = false;
@@ -351,13 +354,13 @@ impl Endpoint {
                 self.active.pop_front();
                 continue;
             };
-            let gate = peer.gate(now);
-            if gate == Gate::Open && peer.has_ready() && self.cap.wait(now).is_some() {
+            let gate = peer.can_send(now);
+            if gate == CanSend::Now && peer.has_ready() && self.rate_limiter.wait(now).is_some() {
                 // What is sent now says nothing about the network.
                 peer.on_app_limited();
                 return None;
             }
-            if gate == Gate::Open
+            if gate == CanSend::Now
                 && let Some(stream) = peer.pop_ready()
             {
                 self.active.rotate_left(1);
@@ -369,15 +372,15 @@ impl Endpoint {
             peer.listed = false;
             self.active.pop_front();
             match gate {
-                Gate::Open => peer.on_app_limited(),
-                Gate::At(at) => {
+                CanSend::Now => peer.on_app_limited(),
+                CanSend::At(at) => {
                     let wake = Wake::Peer { slot, generation };
                     if let Some(earlier) = peer.wake.replace(at) {
                         self.timers.remove(&(earlier, wake));
                     }
                     self.timers.insert((at, wake));
                 }
-                Gate::Full => {}
+                CanSend::CwndFull => {}
             }
         }
         None
@@ -395,8 +398,8 @@ impl Endpoint {
     fn address(&mut self, now: Instant, slot: u32, built: Built) -> Option<Transmit> {
         let (_, connection) = self.streams.entry(slot)?;
         let (_, peer) = self.peers.entry_mut(connection.peer)?;
-        self.cap.on_sent(now, built.packet.len());
-        peer.cap.on_sent(now, built.packet.len());
+        self.rate_limiter.on_sent(now, built.packet.len());
+        peer.rate_limiter.on_sent(now, built.packet.len());
         Some(Transmit {
             to: peer.destination.clone(),
             from_port: connection.local_port,
@@ -487,7 +490,7 @@ impl Endpoint {
                 self.list_peer(peer_slot);
             }
         }
-        self.end_meeting(slot, generation);
+        self.release_gated(slot, generation);
         self.dispose(slot);
     }
 
@@ -539,15 +542,17 @@ impl Endpoint {
     /// The slot of the path to `destination`.
     fn peer_slot(&mut self, now: Instant, destination: &Destination, config: &StreamConfig) -> u32 {
         let hash = destination.hash();
-        let lanes = usize::from(self.config.ways);
+        let max_active = usize::from(self.config.max_paths);
         if let Some(slot) = self.by_hash.get(&hash).copied()
             && let Some(peer) = self.peers.at_mut(slot)
         {
             let stale =
                 peer.streams == 0 && now.saturating_duration_since(peer.idle_since) > PEER_MEMORY;
             if stale {
-                let old =
-                    std::mem::replace(peer, Peer::new(now, destination.clone(), config, lanes));
+                let old = std::mem::replace(
+                    peer,
+                    Peer::new(now, destination.clone(), config, max_active),
+                );
                 peer.inherit(old);
             }
             return slot;
@@ -568,7 +573,7 @@ impl Endpoint {
         }
         let slot = self
             .peers
-            .insert(Peer::new(now, destination.clone(), config, lanes))
+            .insert(Peer::new(now, destination.clone(), config, max_active))
             .0;
         self.by_hash.insert(hash, slot);
         slot

@@ -73,7 +73,6 @@ pub fn endpoint(data: &[u8]) {
                     from_port: 0,
                     to_port: 0,
                     packet: packet.into(),
-                    path: 0,
                 };
                 pair.b.endpoint.handle_packet(now, received);
             }

@@ -13,22 +13,27 @@ pub mod congestion;
 pub mod packet;
 
 mod ack;
-mod clues;
 mod config;
 mod connection;
 mod endpoint;
 mod error;
+mod fingerprint;
+mod first_contact;
 mod kind;
-mod lane;
 mod loss;
 mod pacing;
+mod path;
+mod path_state;
+mod path_table;
 mod peer;
+mod rate_limiter;
 mod reassembly;
 mod rtt;
 mod send_buffer;
+mod sent_packet;
 mod seq;
+mod stats;
 mod timer;
-mod ways;
 
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
@@ -41,8 +46,10 @@ pub use config::{
     RateLimits, StreamConfig,
 };
 pub use endpoint::{
-    Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, Stats, StreamId, StreamInfo,
-    Transmit, Verification, Verified, Way,
+    Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, StreamId, StreamInfo,
+    Transmit, Verification, Verified,
 };
 pub use error::{CloseReason, ConnectError, ListenError, OptionError, StreamError};
 pub use kind::PeerKind;
+pub use path::{Path, PathId, TunnelId};
+pub use stats::Stats;

@@ -6,26 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What is remembered about one transmission of a packet until its fate is known.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamp {
-    /// When it left.
-    pub(crate) sent: Instant,
-    /// Position among all transmissions to this peer.
-    pub(crate) order: u64,
-    /// Packets the peer had acknowledged by then.
-    pub(crate) delivered: u64,
-    /// When the last of those was acknowledged.
-    pub(crate) delivered_at: Instant,
-    /// When the oldest packet of the flight it belongs to left.
-    pub(crate) first_sent: Instant,
-    /// The way it took; packets of different ways say nothing about each other.
-    pub(crate) path: u64,
-    /// The lane it is counted in.
-    pub(crate) lane: u8,
-    /// Whether the application, not the network, set the pace then.
-    pub(crate) app_limited: bool,
-}
+use crate::{path::PathId, sent_packet::SentPacket};
 
 /// What is known about a packet that the peer reports missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +23,9 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone)]
 pub(crate) struct LossDetector {
     /// The acknowledged transmission over the way in use that was sent last.
-    newest: Option<Stamp>,
+    newest: Option<SentPacket>,
     /// The way in use.
-    path: u64,
+    path: PathId,
     /// Round-trip time of `newest`.
     newest_rtt: Duration,
     /// How much later a packet must have been sent to prove an earlier one lost.
@@ -59,7 +40,7 @@ impl LossDetector {
     pub(crate) const fn new() -> Self {
         Self {
             newest: None,
-            path: 0,
+            path: PathId::ANY,
             newest_rtt: Duration::ZERO,
             window: None,
             quiet_rounds: 0,
@@ -71,15 +52,15 @@ impl LossDetector {
     pub(crate) fn on_acked(
         &mut self,
         now: Instant,
-        stamp: &Stamp,
+        sent: &SentPacket,
         next_order: u64,
         smoothed: Duration,
     ) {
-        if stamp.path == self.path && self.newest.is_none_or(|newest| stamp.order > newest.order) {
-            self.newest = Some(*stamp);
-            self.newest_rtt = now.saturating_duration_since(stamp.sent);
+        if sent.path == self.path && self.newest.is_none_or(|newest| sent.order > newest.order) {
+            self.newest = Some(*sent);
+            self.newest_rtt = now.saturating_duration_since(sent.sent_at);
         }
-        if stamp.order >= self.round_end {
+        if sent.order >= self.round_end {
             self.round_end = next_order;
             self.quiet_rounds += 1;
             if self.quiet_rounds >= QUIET_ROUNDS {
@@ -108,8 +89,8 @@ impl LossDetector {
     }
 
     /// Whether a transmission over the way in use arrived that was made later.
-    pub(crate) fn knows_later(&self, stamp: &Stamp) -> bool {
-        self.newest.is_some_and(|newest| newest.order > stamp.order)
+    pub(crate) fn knows_later(&self, sent: &SentPacket) -> bool {
+        self.newest.is_some_and(|newest| newest.order > sent.order)
     }
 
     /// What became of a transmission that the peer reports missing. `acked_end` is one past the position
@@ -117,25 +98,25 @@ impl LossDetector {
     pub(crate) fn judge(
         &self,
         now: Instant,
-        stamp: &Stamp,
+        sent: &SentPacket,
         smoothed: Duration,
         acked_end: u64,
     ) -> Verdict {
         let window = self.window(smoothed);
-        if stamp.path != self.path {
+        if sent.path != self.path {
             // Of another way only time tells, and that something sent later has arrived.
-            let deadline = stamp.sent + smoothed + smoothed / 4 + window;
-            return match stamp.order < acked_end {
+            let deadline = sent.sent_at + smoothed + smoothed / 4 + window;
+            return match sent.order < acked_end {
                 false => Verdict::Unknown,
                 true if now >= deadline => Verdict::Lost,
                 true => Verdict::Wait(deadline),
             };
         }
-        let Some(newest) = self.newest.filter(|newest| newest.order > stamp.order) else {
+        let Some(newest) = self.newest.filter(|newest| newest.order > sent.order) else {
             return Verdict::Unknown;
         };
-        let deadline = stamp.sent + self.newest_rtt.max(smoothed) + window;
-        if newest.sent.saturating_duration_since(stamp.sent) >= window || now >= deadline {
+        let deadline = sent.sent_at + self.newest_rtt.max(smoothed) + window;
+        if newest.sent_at.saturating_duration_since(sent.sent_at) >= window || now >= deadline {
             Verdict::Lost
         } else {
             Verdict::Wait(deadline)
@@ -143,7 +124,7 @@ impl LossDetector {
     }
 
     /// The path changed: what arrived over the old one proves nothing about the new one.
-    pub(crate) fn on_path_change(&mut self, path: u64) {
+    pub(crate) fn on_path_change(&mut self, path: PathId) {
         self.path = path;
         self.newest = None;
         self.window = None;
@@ -166,15 +147,15 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
     const RTT: Duration = Duration::from_millis(800);
 
-    fn stamp(start: Instant, order: u64, at: u64) -> Stamp {
-        Stamp {
-            sent: start + MS(at),
+    fn sent(start: Instant, order: u64, at: u64) -> SentPacket {
+        SentPacket {
+            sent_at: start + MS(at),
             order,
             delivered: 0,
             delivered_at: start,
-            first_sent: start,
-            path: 0,
-            lane: 0,
+            first_sent_at: start,
+            path: PathId::ANY,
+            state: 0,
             app_limited: false,
         }
     }
@@ -183,16 +164,16 @@ mod tests {
     fn a_missing_packet_is_lost_once_a_much_later_one_arrived() {
         let start = Instant::now();
         let mut loss = LossDetector::new();
-        let missing = stamp(start, 0, 0);
+        let missing = sent(start, 0, 0);
         let now = start + MS(900);
         assert_eq!(loss.judge(now, &missing, RTT, 0), Verdict::Unknown);
         // RTT / 16 = 50 ms.
-        loss.on_acked(now, &stamp(start, 1, 49), 2, RTT);
+        loss.on_acked(now, &sent(start, 1, 49), 2, RTT);
         assert_eq!(
             loss.judge(start + MS(849), &missing, RTT, 10),
             Verdict::Wait(start + MS(901))
         );
-        loss.on_acked(now, &stamp(start, 2, 50), 3, RTT);
+        loss.on_acked(now, &sent(start, 2, 50), 3, RTT);
         assert_eq!(loss.judge(now, &missing, RTT, 10), Verdict::Lost);
     }
 
@@ -200,8 +181,8 @@ mod tests {
     fn a_missing_packet_is_lost_once_it_is_late_enough() {
         let start = Instant::now();
         let mut loss = LossDetector::new();
-        loss.on_acked(start + MS(810), &stamp(start, 1, 10), 2, RTT);
-        let missing = stamp(start, 0, 0);
+        loss.on_acked(start + MS(810), &sent(start, 1, 10), 2, RTT);
+        let missing = sent(start, 0, 0);
         assert_eq!(
             loss.judge(start + MS(849), &missing, RTT, 10),
             Verdict::Wait(start + MS(850))
@@ -216,9 +197,9 @@ mod tests {
     fn packets_sent_earlier_prove_nothing() {
         let start = Instant::now();
         let mut loss = LossDetector::new();
-        loss.on_acked(start + MS(810), &stamp(start, 1, 10), 2, RTT);
+        loss.on_acked(start + MS(810), &sent(start, 1, 10), 2, RTT);
         assert_eq!(
-            loss.judge(start + MS(5000), &stamp(start, 7, 500), RTT, 2),
+            loss.judge(start + MS(5000), &sent(start, 7, 500), RTT, 2),
             Verdict::Unknown
         );
     }
@@ -227,15 +208,15 @@ mod tests {
     fn packets_of_another_path_are_lost_by_time_alone() {
         let start = Instant::now();
         let mut loss = LossDetector::new();
-        let missing = Stamp {
-            path: 1,
-            ..stamp(start, 0, 0)
+        let missing = SentPacket {
+            path: PathId(1),
+            ..sent(start, 0, 0)
         };
         assert_eq!(
             loss.judge(start + MS(900), &missing, RTT, 0),
             Verdict::Unknown
         );
-        loss.on_acked(start + MS(900), &stamp(start, 9, 300), 10, RTT);
+        loss.on_acked(start + MS(900), &sent(start, 9, 300), 10, RTT);
         let deadline = start + MS(800 + 200 + 50);
         assert_eq!(
             loss.judge(start + MS(900), &missing, RTT, 10),
@@ -253,7 +234,7 @@ mod tests {
         loss.on_spurious(RTT);
         assert_eq!(loss.window(RTT), MS(150));
         for round in 0..16 {
-            loss.on_acked(start, &stamp(start, round, 0), round + 1, RTT);
+            loss.on_acked(start, &sent(start, round, 0), round + 1, RTT);
         }
         assert!(loss.window(RTT) < MS(150));
         for _ in 0..100 {

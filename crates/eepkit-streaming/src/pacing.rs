@@ -45,64 +45,13 @@ impl Pacer {
     }
 }
 
-/// A limit that the application sets, in bytes per second.
-///
-/// Only data waits for it. What cannot wait, such as acknowledgements, is counted all the same, so that
-/// data makes room for it.
-#[derive(Debug, Clone)]
-pub(crate) struct Cap {
-    /// When data may leave again.
-    next: Instant,
-    /// Bytes per second.
-    rate: Option<f64>,
-}
-
-impl Cap {
-    pub(crate) fn new(now: Instant, bytes_per_second: Option<u64>) -> Self {
-        let mut cap = Self {
-            next: now,
-            rate: None,
-        };
-        cap.set(bytes_per_second);
-        cap
-    }
-
-    /// Sets the limit.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "speeds are far below 2^52 bytes per second"
-    )]
-    pub(crate) fn set(&mut self, bytes_per_second: Option<u64>) {
-        self.rate = bytes_per_second.map(|rate| rate.max(1) as f64);
-    }
-
-    /// When data may leave, if that is after `now`.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
-        (self.rate.is_some() && self.next > now).then_some(self.next)
-    }
-
-    /// Accounts for a packet of `bytes`.
-    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize) {
-        let Some(rate) = self.rate else { return };
-        let time = |bytes: f64| Duration::from_secs_f64((bytes / rate).min(MAX_DEBT.as_secs_f64()));
-        let burst = f64::from(BURST - 1) * PACKET_BYTES;
-        let earliest = now.checked_sub(QUANTUM.max(time(burst))).unwrap_or(now);
-        let bytes = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
-        self.next = (self.next.max(earliest) + time(bytes)).min(now + MAX_DEBT);
-    }
-}
-
 /// How much unused time may be caught up at once. Chosen because timers of a busy process are a few
 /// milliseconds late, and 10 ms of the fastest path measured are about 50 packets, far below what
 /// makes a first hop drop.
-const QUANTUM: Duration = Duration::from_millis(10);
+pub(crate) const QUANTUM: Duration = Duration::from_millis(10);
 /// Packets that may leave at once after a pause, however slow the rate: a small request or answer
 /// should not be spread over the round trip.
-const BURST: u32 = 4;
-/// A full packet.
-const PACKET_BYTES: f64 = 1836.0;
-/// The longest that data waits on account of what could not wait, or of one packet.
-const MAX_DEBT: Duration = Duration::from_secs(10);
+pub(crate) const BURST: u32 = 4;
 /// Keeps the divisions finite: one packet in 100 seconds, and a million per second.
 const MIN_RATE: f64 = 0.01;
 const MAX_RATE: f64 = 1_000_000.0;
@@ -177,35 +126,5 @@ mod tests {
             now += Duration::from_millis(5);
         }
         assert!((990..=1014).contains(&sent), "{sent}");
-    }
-
-    #[test]
-    fn data_makes_room_for_what_cannot_wait() {
-        let start = Instant::now();
-        let mut cap = Cap::new(start, Some(100_000));
-        let (mut now, mut data, mut rest) = (start, 0, 0);
-        for tick in 0..10_000_u32 {
-            now = start + Duration::from_millis(u64::from(tick));
-            if tick % 10 == 0 {
-                cap.on_sent(now, 200);
-                rest += 200;
-            }
-            if cap.wait(now).is_none() {
-                cap.on_sent(now, 1000);
-                data += 1000;
-            }
-        }
-        let most = now.saturating_duration_since(start).as_secs_f64() * 100_000.0 + 6_000.0;
-        let sent = f64::from(data + rest);
-        assert!(sent <= most && sent > 0.98 * most, "{sent} of {most}");
-        assert_eq!(rest, 200_000);
-    }
-
-    #[test]
-    fn without_a_limit_nothing_is_capped() {
-        let now = Instant::now();
-        let mut cap = Cap::new(now, None);
-        cap.on_sent(now, 1_000_000);
-        assert_eq!(cap.wait(now), None);
     }
 }

@@ -16,14 +16,15 @@ use eepkit_wire::Destination;
 
 use crate::{
     config::StreamConfig,
-    endpoint::{Meeting, Way},
+    first_contact::FirstContact,
     kind::PeerKind,
-    lane::Lane,
-    loss::{Stamp, Verdict},
-    pacing::Cap,
+    loss::Verdict,
+    path::{Path, PathId},
+    path_state::{CanSend, PathState},
+    path_table::{InUse, MAX_ACTIVE_PATHS, Migration, PathTable},
+    rate_limiter::RateLimiter,
     rtt::Rtt,
-    send_buffer::AckedPacket,
-    ways::{MAX_LANES, Switched, Taken, Ways},
+    sent_packet::{AckedPacket, PerPath, SentPacket},
 };
 
 /// The path to one remote destination.
@@ -32,25 +33,25 @@ pub(crate) struct Peer {
     pub(crate) destination: Destination,
     pub(crate) kind: PeerKind,
     /// It showed that it is Java indeed.
-    is_java: bool,
+    java_confirmed: bool,
     /// Over all lanes.
     pub(crate) rtt: Rtt,
     /// At least one.
-    lanes: Vec<Lane>,
+    states: Vec<PathState>,
     /// The lane of what must not overtake anything: first packets and acknowledgements.
     lead: usize,
     /// How many lanes there may be.
-    max_lanes: usize,
+    max_active: usize,
     /// What further lanes are made with.
     config: StreamConfig,
     next_order: u64,
     /// One past the position of the last transmission that arrived.
     acked_end: u64,
-    ways: Ways,
+    paths: PathTable,
     /// When lanes were last dealt ways.
     dealt: Instant,
     /// What the application lets be sent (`i2p.streaming.maxOutboundSpeed`).
-    pub(crate) cap: Cap,
+    pub(crate) rate_limiter: RateLimiter,
     last_loss: Option<Instant>,
     /// Share of packets that are lost, over the last some hundred.
     loss_share: f64,
@@ -61,7 +62,7 @@ pub(crate) struct Peer {
     /// When something last came from it.
     pub(crate) heard: Option<Instant>,
     /// First contact, while it is under way.
-    pub(crate) meeting: Meeting,
+    pub(crate) first_contact: FirstContact,
     /// When the last stream ended.
     pub(crate) idle_since: Instant,
     ready: Ready,
@@ -70,9 +71,6 @@ pub(crate) struct Peer {
     /// The entry for this peer in the endpoint's timers, if there is one.
     pub(crate) wake: Option<Instant>,
 }
-
-/// Packets of a stream, by the lane that they are counted in.
-pub(crate) type PerLane = [u32; MAX_LANES];
 
 /// Slots of streams with something to send.
 ///
@@ -108,16 +106,6 @@ impl Ready {
     }
 }
 
-/// Whether a packet may be sent to a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
-    Open,
-    /// Not before this instant.
-    At(Instant),
-    /// Not before something is acknowledged or lost.
-    Full,
-}
-
 /// What one incoming packet tells, gathered before the controllers hear of it.
 #[derive(Debug, Default)]
 pub(crate) struct AckBatch {
@@ -143,29 +131,29 @@ impl Peer {
         now: Instant,
         destination: Destination,
         config: &StreamConfig,
-        max_lanes: usize,
+        max_active: usize,
     ) -> Self {
         Self {
             destination,
             kind: PeerKind::Unknown,
-            is_java: false,
+            java_confirmed: false,
             rtt: Rtt::new(config.initial_rto),
-            lanes: vec![Lane::new(now, config)],
+            states: vec![PathState::new(now, config)],
             lead: 0,
-            max_lanes: max_lanes.clamp(1, MAX_LANES),
+            max_active: max_active.clamp(1, MAX_ACTIVE_PATHS),
             config: config.clone(),
             next_order: 0,
             acked_end: 0,
-            ways: Ways::default(),
+            paths: PathTable::default(),
             dealt: now,
-            cap: Cap::new(now, config.max_outbound_speed),
+            rate_limiter: RateLimiter::new(now, config.max_outbound_speed),
             last_loss: None,
             loss_share: 0.0,
             last_timeout: None,
             last_stall: None,
             streams: 0,
             heard: None,
-            meeting: Meeting::default(),
+            first_contact: FirstContact::default(),
             idle_since: now,
             ready: Ready::default(),
             listed: false,
@@ -178,12 +166,12 @@ impl Peer {
         self.wake = old.wake;
         self.heard = old.heard;
         self.kind = old.kind;
-        if let (Some(lane), Some(lead)) = (self.lanes.first_mut(), old.lanes.get(old.lead)) {
-            lane.cursor = lead.cursor;
-            lane.loss = lead.loss.clone();
-            lane.loss.on_path_change(lane.cursor.active());
+        if let (Some(state), Some(lead)) = (self.states.first_mut(), old.states.get(old.lead)) {
+            state.active = lead.active;
+            state.loss = lead.loss.clone();
+            state.loss.on_path_change(state.active.id());
         }
-        self.ways = old.ways;
+        self.paths = old.paths;
     }
 
     /// Takes note of what the peer says it is.
@@ -197,44 +185,47 @@ impl Peer {
 
     /// The peer did what only our own kind does among those that claim to be Java.
     pub(crate) fn recognise(&mut self) {
-        if self.kind == PeerKind::Java && !self.is_java {
+        if self.kind == PeerKind::Java && !self.java_confirmed {
             self.kind = PeerKind::Eepkit;
         }
     }
 
     /// The peer did what only Java does.
-    pub(crate) fn is_java(&mut self) {
+    pub(crate) fn confirm_java(&mut self) {
         if self.kind == PeerKind::Eepkit {
             self.kind = PeerKind::Java;
         }
-        self.is_java = true;
+        self.java_confirmed = true;
     }
 
     /// Takes the settings of a stream that were changed.
     pub(crate) fn configure(&mut self, config: &StreamConfig) {
         self.rtt.set_initial_rto(config.initial_rto);
-        for lane in &mut self.lanes {
-            lane.rtt.set_initial_rto(config.initial_rto);
+        for state in &mut self.states {
+            state.rtt.set_initial_rto(config.initial_rto);
         }
-        self.cap.set(config.max_outbound_speed);
+        self.rate_limiter.set(config.max_outbound_speed);
     }
 
     /// Whether there is only one lane, as there ordinarily is.
     fn alone(&self) -> bool {
-        self.lanes.len() == 1
+        self.states.len() == 1
     }
 
     /// Whether a lane may be used: it has a way, or none has one.
     fn is_usable(&self, index: usize) -> bool {
-        let has_way = |lane: &Lane| lane.cursor.active() != 0;
-        self.lanes.get(index).is_some_and(has_way)
-            || (index == self.lead && !self.lanes.iter().any(has_way))
+        let has_path = |state: &PathState| !state.active.id().is_any();
+        self.states.get(index).is_some_and(has_path)
+            || (index == self.lead && !self.states.iter().any(has_path))
     }
 
-    pub(crate) fn gate(&self, now: Instant) -> Gate {
+    pub(crate) fn can_send(&self, now: Instant) -> CanSend {
         match self.choose(now) {
             Err(gate) => gate,
-            Ok(_) => self.cap.wait(now).map_or(Gate::Open, Gate::At),
+            Ok(_) => self
+                .rate_limiter
+                .wait(now)
+                .map_or(CanSend::Now, CanSend::At),
         }
     }
 
@@ -244,26 +235,26 @@ impl Peer {
     ///
     /// A lane so much longer than the others that too many packets would overtake those on it carries one
     /// at a time, by which it stays known.
-    fn choose(&self, now: Instant) -> Result<usize, Gate> {
+    fn choose(&self, now: Instant) -> Result<usize, CanSend> {
         if self.alone() || self.rtt.smoothed().is_none() {
-            return match self.lanes.get(self.lead).map(|lane| lane.gate(now)) {
-                Some(Gate::Open) => Ok(self.lead),
+            return match self.states.get(self.lead).map(|state| state.can_send(now)) {
+                Some(CanSend::Now) => Ok(self.lead),
                 Some(gate) => Err(gate),
-                None => Err(Gate::Full),
+                None => Err(CanSend::CwndFull),
             };
         }
         let most = f64::from(self.kind.max_overtaken());
-        let length = |index: usize| self.lanes[index].rtt.estimate();
-        let mut best = Err(Gate::Full);
-        for index in (0..self.lanes.len()).filter(|index| self.is_usable(*index)) {
-            if self.lanes[index].in_flight() > 0 && self.overtaken(length(index)) > most {
+        let length = |index: usize| self.states[index].rtt.estimate();
+        let mut best = Err(CanSend::CwndFull);
+        for index in (0..self.states.len()).filter(|index| self.is_usable(*index)) {
+            if self.states[index].in_flight() > 0 && self.overtaken(length(index)) > most {
                 continue;
             }
-            best = match (self.lanes[index].gate(now), best) {
-                (Gate::Open, Ok(other)) if length(other) <= length(index) => Ok(other),
-                (Gate::Open, _) => Ok(index),
-                (Gate::At(at), Err(Gate::Full)) => Err(Gate::At(at)),
-                (Gate::At(at), Err(Gate::At(sooner))) => Err(Gate::At(at.min(sooner))),
+            best = match (self.states[index].can_send(now), best) {
+                (CanSend::Now, Ok(other)) if length(other) <= length(index) => Ok(other),
+                (CanSend::Now, _) => Ok(index),
+                (CanSend::At(at), Err(CanSend::CwndFull)) => Err(CanSend::At(at)),
+                (CanSend::At(at), Err(CanSend::At(sooner))) => Err(CanSend::At(at.min(sooner))),
                 (_, best) => best,
             };
         }
@@ -272,35 +263,44 @@ impl Peer {
 
     /// How many packets overtake one whose round trip takes `length`.
     fn overtaken(&self, length: Duration) -> f64 {
-        self.in_use()
-            .map(|lane| {
-                let longer = length.saturating_sub(lane.rtt.estimate());
-                longer.as_secs_f64() * lane.pacing_rate().unwrap_or(0.0)
+        self.usable()
+            .map(|state| {
+                let longer = length.saturating_sub(state.rtt.estimate());
+                longer.as_secs_f64() * state.pacing_rate().unwrap_or(0.0)
             })
             .sum()
     }
 
     /// Accounts for a transmission of a packet that was not in flight.
-    pub(crate) fn on_sent(&mut self, now: Instant, dampening: f64) -> Stamp {
+    pub(crate) fn on_sent(&mut self, now: Instant, dampening: f64) -> SentPacket {
         let index = self.choose(now).unwrap_or(self.lead);
-        self.lanes[index].resume(now, dampening);
-        self.lanes[index].add(now);
-        let taken = self.taken(index);
-        let switched = self.ways.renew(now, &mut self.lanes[index].cursor, &taken);
-        self.on_switch(now, index, switched);
-        let path = self.ways.next(now, &mut self.lanes[index].cursor, &taken);
-        if self.max_lanes > 1 && now.saturating_duration_since(self.dealt) >= DEAL_SPACING {
+        self.states[index].resume(now, dampening);
+        self.states[index].add(now);
+        let in_use = self.in_use_except(index);
+        let migration = self
+            .paths
+            .renew(now, &mut self.states[index].active, &in_use);
+        self.on_migration(now, index, migration);
+        let path = self
+            .paths
+            .next(now, &mut self.states[index].active, &in_use);
+        if self.max_active > 1 && now.saturating_duration_since(self.dealt) >= DEAL_SPACING {
             self.deal(now);
         }
-        self.stamp(now, index, path)
+        self.record(now, index, path)
     }
 
     /// Accounts for a tail probe, the `attempt`th, of a packet that may be in flight already since
     /// `before`.
-    pub(crate) fn on_probe(&mut self, now: Instant, attempt: u32, before: Option<&Stamp>) -> Stamp {
-        let asked = before.map_or(self.lead, |stamp| self.lane_of(stamp));
-        let others = (1..self.lanes.len())
-            .map(|step| (asked + step) % self.lanes.len())
+    pub(crate) fn on_probe(
+        &mut self,
+        now: Instant,
+        attempt: u32,
+        before: Option<&SentPacket>,
+    ) -> SentPacket {
+        let asked = before.map_or(self.lead, |sent| self.state_of(sent));
+        let others = (1..self.states.len())
+            .map(|step| (asked + step) % self.states.len())
             .filter(|index| self.is_usable(*index));
         let turn = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0);
         let count = others.clone().count();
@@ -309,91 +309,92 @@ impl Peer {
         match before {
             Some(_) if index == asked => {}
             Some(_) => {
-                self.lanes[asked].forget(1);
-                self.lanes[index].add(now);
+                self.states[asked].forget(1);
+                self.states[index].add(now);
             }
-            None => self.lanes[index].add(now),
+            None => self.states[index].add(now),
         }
         let path = if index == asked {
-            self.ways.probe(now, &mut self.lanes[index].cursor, attempt)
+            self.paths
+                .probe(now, &mut self.states[index].active, attempt)
         } else {
-            self.lanes[asked].cursor.suspect(now);
-            self.lanes[index].cursor.active()
+            self.states[asked].active.suspect(now);
+            self.states[index].active.id()
         };
-        self.stamp(now, index, path)
+        self.record(now, index, path)
     }
 
     /// Accounts for a transmission of a packet that is in flight already since `before`.
-    pub(crate) fn on_resent(&mut self, now: Instant, before: Option<&Stamp>) -> Stamp {
-        let index = before.map_or(self.lead, |stamp| self.lane_of(stamp));
-        let path = self.lanes[index].cursor.active();
-        self.stamp(now, index, path)
+    pub(crate) fn on_resent(&mut self, now: Instant, before: Option<&SentPacket>) -> SentPacket {
+        let index = before.map_or(self.lead, |sent| self.state_of(sent));
+        let path = self.states[index].active.id();
+        self.record(now, index, path)
     }
 
-    fn stamp(&mut self, now: Instant, index: usize, path: u64) -> Stamp {
+    fn record(&mut self, now: Instant, index: usize, path: PathId) -> SentPacket {
         let order = self.next_order;
         self.next_order += 1;
-        let lane = u8::try_from(index).unwrap_or(0);
-        self.lanes[index].stamp(now, order, lane, path)
+        let state = u8::try_from(index).unwrap_or(0);
+        self.states[index].record(now, order, state, path)
     }
 
     /// The lane in which a packet is counted.
-    fn lane_of(&self, stamp: &Stamp) -> usize {
-        usize::from(stamp.lane).min(self.lanes.len() - 1)
+    fn state_of(&self, sent: &SentPacket) -> usize {
+        usize::from(sent.state).min(self.states.len() - 1)
     }
 
     pub(crate) fn begin(&mut self) -> AckBatch {
-        for lane in &mut self.lanes {
-            lane.begin();
+        for state in &mut self.states {
+            state.begin();
         }
         AckBatch::default()
     }
 
     pub(crate) fn acked(&mut self, batch: &mut AckBatch, now: Instant, packet: &AckedPacket) {
-        let stamp = packet.stamp;
-        let index = self.lane_of(&stamp);
-        self.acked_end = self.acked_end.max(stamp.order + 1);
+        let sent = packet.sent;
+        let index = self.state_of(&sent);
+        self.acked_end = self.acked_end.max(sent.order + 1);
         let once = packet.transmissions == 1;
-        let sample = once.then(|| now.saturating_duration_since(stamp.sent));
-        let lane = &mut self.lanes[index];
-        let switched = self
-            .ways
-            .on_ack(now, &mut lane.cursor, stamp.path, stamp.sent, sample);
-        self.on_switch(now, index, switched);
-        let lane = &mut self.lanes[index];
-        lane.acked(now, packet, self.next_order);
+        let sample = once.then(|| now.saturating_duration_since(sent.sent_at));
+        let state = &mut self.states[index];
+        let migration = self
+            .paths
+            .on_ack(now, &mut state.active, sent.path, sent.sent_at, sample);
+        self.on_migration(now, index, migration);
+        let state = &mut self.states[index];
+        state.acked(now, packet, self.next_order);
         batch.acked += 1;
-        batch.newest = batch.newest.max(Some(stamp.order));
+        batch.newest = batch.newest.max(Some(sent.order));
         if once
-            && stamp.path == lane.cursor.active()
+            && sent.path == state.active.id()
             && batch
                 .newest_once
-                .is_none_or(|(order, _)| stamp.order > order)
+                .is_none_or(|(order, _)| sent.order > order)
         {
-            batch.newest_once = Some((stamp.order, stamp.sent));
+            batch.newest_once = Some((sent.order, sent.sent_at));
         }
         if !self.alone() {
-            self.check_probed(now, index, stamp.sent);
+            self.check_probed(now, index, sent.sent_at);
         }
     }
 
     /// What became of a packet that is reported missing.
-    pub(crate) fn judge(&self, now: Instant, stamp: &Stamp) -> Verdict {
-        let lane = &self.lanes[self.lane_of(stamp)];
-        lane.judge(now, stamp, self.acked_end, self.alone())
+    pub(crate) fn judge(&self, now: Instant, sent: &SentPacket) -> Verdict {
+        let state = &self.states[self.state_of(sent)];
+        state.judge(now, sent, self.acked_end, self.alone())
     }
 
-    /// Whether what was acknowledged in this batch was sent so much later than `stamp` that this one
+    /// Whether what was acknowledged in this batch was sent so much later than `sent` that this one
     /// should have arrived before it.
-    pub(crate) fn proves_lost(&self, now: Instant, stamp: &Stamp) -> bool {
-        let lane = &self.lanes[self.lane_of(stamp)];
-        lane.proves_lost(stamp)
-            || (!self.alone() && lane.judge(now, stamp, self.acked_end, false) == Verdict::Lost)
+    pub(crate) fn proves_lost(&self, now: Instant, sent: &SentPacket) -> bool {
+        let state = &self.states[self.state_of(sent)];
+        state.proves_lost(sent)
+            || (!self.alone() && state.judge(now, sent, self.acked_end, false) == Verdict::Lost)
     }
 
-    /// Whether nothing sent after `stamp` has arrived.
-    pub(crate) const fn is_newest(&self, stamp: &Stamp) -> bool {
-        stamp.order >= self.acked_end
+    /// Whether nothing sent after `sent` has arrived.
+    pub(crate) const fn is_newest(&self, sent: &SentPacket) -> bool {
+        sent.order >= self.acked_end
     }
 
     /// Whether packets that left in order tell of each other's fate.
@@ -401,9 +402,9 @@ impl Peer {
         self.alone()
     }
 
-    pub(crate) fn lost(&mut self, batch: &mut AckBatch, stamp: &Stamp) {
-        let index = self.lane_of(stamp);
-        self.lanes[index].lost(stamp);
+    pub(crate) fn lost(&mut self, batch: &mut AckBatch, sent: &SentPacket) {
+        let index = self.state_of(sent);
+        self.states[index].lost(sent);
         batch.lost += 1;
     }
 
@@ -415,19 +416,19 @@ impl Peer {
         if batch.lost > 0 {
             self.last_loss = Some(now);
         }
-        for index in 0..self.lanes.len() {
-            let lane = &mut self.lanes[index];
-            if let Some(rtt) = lane.finish(now, self.next_order) {
+        for index in 0..self.states.len() {
+            let state = &mut self.states[index];
+            if let Some(rtt) = state.finish(now, self.next_order) {
                 self.rtt.sample(now, rtt);
             }
-            if lane.is_dead() && !self.alone() {
+            if state.is_dead() && !self.alone() {
                 self.abandon(now, index);
             }
         }
     }
 
     /// Everything a stream had in flight was given up for lost.
-    pub(crate) fn on_timeout(&mut self, now: Instant, packets: &PerLane) {
+    pub(crate) fn on_timeout(&mut self, now: Instant, packets: &PerPath) {
         self.last_loss = Some(now);
         // All streams of the peer time out together; that is one event of the path.
         let recent = self
@@ -439,24 +440,24 @@ impl Peer {
         }
         self.last_timeout = Some(now);
         let alone = self.alone();
-        for (lane, packets) in self.lanes.iter_mut().zip(packets) {
+        for (state, packets) in self.states.iter_mut().zip(packets) {
             if alone || *packets > 0 {
-                lane.on_timeout(now);
+                state.on_timeout(now);
             }
         }
     }
 
     /// A stream ended with these packets in flight.
-    pub(crate) fn on_abandoned(&mut self, packets: &PerLane) {
-        for (lane, packets) in self.lanes.iter_mut().zip(packets) {
-            lane.forget(*packets);
+    pub(crate) fn on_abandoned(&mut self, packets: &PerPath) {
+        for (state, packets) in self.states.iter_mut().zip(packets) {
+            state.forget(*packets);
         }
     }
 
     /// There was room to send and nothing to send.
     pub(crate) fn on_app_limited(&mut self) {
-        for lane in &mut self.lanes {
-            lane.on_app_limited();
+        for state in &mut self.states {
+            state.on_app_limited();
         }
     }
 
@@ -504,50 +505,52 @@ impl Peer {
     }
 
     /// Takes the ways that there are now.
-    pub(crate) fn set_ways(&mut self, now: Instant, ways: &[Way]) {
-        self.ways.set(ways);
-        for index in 0..self.lanes.len() {
-            let taken = self.taken(index);
-            let switched = self.ways.follow(now, &mut self.lanes[index].cursor, &taken);
-            self.on_switch(now, index, switched);
+    pub(crate) fn set_paths(&mut self, now: Instant, paths: &[Path]) {
+        self.paths.set(paths);
+        for index in 0..self.states.len() {
+            let in_use = self.in_use_except(index);
+            let migration = self
+                .paths
+                .replace_gone(now, &mut self.states[index].active, &in_use);
+            self.on_migration(now, index, migration);
         }
         self.deal(now);
     }
 
     /// What the lanes but `except`, which may not exist yet, use.
-    fn taken(&self, except: usize) -> Taken {
+    fn in_use_except(&self, except: usize) -> InUse {
         if self.alone() && except == 0 {
-            return Taken::default();
+            return InUse::default();
         }
-        let others = self.lanes.iter().enumerate();
+        let others = self.states.iter().enumerate();
         let others = others.filter(|(index, _)| *index != except);
-        self.ways.taken(others.map(|(_, lane)| &lane.cursor))
+        self.paths.in_use(others.map(|(_, state)| &state.active))
     }
 
     /// Gives a way to lanes that have none, and adds lanes while there are ways that share no tunnel
     /// with those in use.
     fn deal(&mut self, now: Instant) {
-        if self.max_lanes == 1 {
+        if self.max_active == 1 {
             return;
         }
         self.dealt = now;
-        for index in 0..self.max_lanes {
-            let taken = self.taken(index);
-            if let Some(lane) = self.lanes.get_mut(index) {
-                if lane.cursor.active() == 0 {
-                    let switched = self.ways.begin(now, &mut lane.cursor, &taken);
-                    self.on_switch(now, index, switched);
+        for index in 0..self.max_active {
+            let in_use = self.in_use_except(index);
+            if let Some(state) = self.states.get_mut(index) {
+                if state.active.id().is_any() {
+                    let migration = self.paths.assign(now, &mut state.active, &in_use);
+                    self.on_migration(now, index, migration);
                 }
                 continue;
             }
-            let mut lane = Lane::new(now, &self.config);
-            let Some(switched) = self.ways.begin(now, &mut lane.cursor, &taken) else {
+            let mut state = PathState::new(now, &self.config);
+            let Some(migration) = self.paths.assign(now, &mut state.active, &in_use) else {
                 return;
             };
             // A guess, until there is a sample.
-            lane.rtt = self.rtt.clone();
-            self.lanes.push(lane);
-            self.on_switch(now, index, Some(switched));
+            state.rtt = self.rtt.clone();
+            self.states.push(state);
+            self.on_migration(now, index, Some(migration));
         }
         self.lead_on();
     }
@@ -555,8 +558,8 @@ impl Peer {
     /// Something that left over the lane `index` at `sent` has arrived: lanes that probes asked about
     /// meanwhile in vain are dead.
     fn check_probed(&mut self, now: Instant, index: usize, sent: Instant) {
-        for other in 0..self.lanes.len() {
-            if other != index && self.lanes[other].is_outlived(now, sent) {
+        for other in 0..self.states.len() {
+            if other != index && self.states[other].is_outlived(now, sent) {
                 self.abandon(now, other);
             }
         }
@@ -564,76 +567,76 @@ impl Peer {
 
     /// The way of a lane is dead: it takes one that is free, or waits for one.
     fn abandon(&mut self, now: Instant, index: usize) {
-        let taken = self.taken(index);
-        let lane = &mut self.lanes[index];
-        let switched = self.ways.abandon(now, &mut lane.cursor, &taken);
-        if lane.cursor.active() == 0 {
-            lane.on_timeout(now);
+        let in_use = self.in_use_except(index);
+        let state = &mut self.states[index];
+        let migration = self.paths.abandon(now, &mut state.active, &in_use);
+        if state.active.id().is_any() {
+            state.on_timeout(now);
         }
-        self.on_switch(now, index, switched);
+        self.on_migration(now, index, migration);
         self.lead_on();
     }
 
     /// Puts another lane in the lead if the one that was cannot be used.
     fn lead_on(&mut self) {
         if !self.is_usable(self.lead)
-            && let Some(index) = (0..self.lanes.len()).find(|index| self.is_usable(*index))
+            && let Some(index) = (0..self.states.len()).find(|index| self.is_usable(*index))
         {
             self.lead = index;
         }
     }
 
     /// The way of our acknowledgements seems dead; the next one is taken if there is another.
-    pub(crate) fn give_way_up(&mut self, now: Instant) {
-        let count = self.lanes.len();
+    pub(crate) fn give_up_path(&mut self, now: Instant) {
+        let count = self.states.len();
         let others = (1..count).map(|step| (self.lead + step) % count);
         if let Some(next) = others.clone().find(|index| self.is_usable(*index)) {
             self.lead = next;
             return;
         }
-        let taken = self.taken(self.lead);
-        let cursor = &mut self.lanes[self.lead].cursor;
-        let switched = self.ways.give_up(now, cursor, &taken);
-        self.on_switch(now, self.lead, switched);
+        let in_use = self.in_use_except(self.lead);
+        let active = &mut self.states[self.lead].active;
+        let migration = self.paths.give_up(now, active, &in_use);
+        self.on_migration(now, self.lead, migration);
     }
 
-    fn on_switch(&mut self, now: Instant, index: usize, switched: Option<Switched>) {
-        let Some(switched) = switched else { return };
+    fn on_migration(&mut self, now: Instant, index: usize, migration: Option<Migration>) {
+        let Some(migration) = migration else { return };
         let alone = self.alone();
-        if let Some(rtt) = switched.rtt.filter(|_| alone) {
+        if let Some(rtt) = migration.rtt.filter(|_| alone) {
             self.rtt.on_path_change(rtt);
         }
-        self.lanes[index].on_switch(now, switched, alone);
+        self.states[index].on_migration(now, migration, alone);
     }
 
     /// How often a way was left because it was dead, and which one it was the last time.
-    pub(crate) const fn failures(&self) -> (u32, u64) {
-        (self.ways.failures, self.ways.dead)
+    pub(crate) const fn failures(&self) -> (u32, PathId) {
+        (self.paths.failures, self.paths.last_failed)
     }
 
     /// The way of what is not data.
-    pub(crate) fn path(&self) -> u64 {
-        self.lanes[self.lead].cursor.active()
+    pub(crate) fn path(&self) -> PathId {
+        self.states[self.lead].active.id()
     }
 
-    pub(crate) fn window(&self) -> u32 {
-        self.in_use().map(Lane::window).sum()
+    pub(crate) fn cwnd(&self) -> u32 {
+        self.usable().map(PathState::cwnd).sum()
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        self.lanes.iter().map(Lane::in_flight).sum()
+        self.states.iter().map(PathState::in_flight).sum()
     }
 
     pub(crate) fn pacing_rate(&self) -> Option<f64> {
-        self.in_use()
-            .filter_map(Lane::pacing_rate)
+        self.usable()
+            .filter_map(PathState::pacing_rate)
             .reduce(|sum, rate| sum + rate)
     }
 
-    fn in_use(&self) -> impl Iterator<Item = &Lane> {
-        let usable = self.lanes.iter().enumerate();
+    fn usable(&self) -> impl Iterator<Item = &PathState> {
+        let usable = self.states.iter().enumerate();
         let usable = usable.filter(|(index, _)| self.is_usable(*index));
-        usable.map(|(_, lane)| lane)
+        usable.map(|(_, state)| state)
     }
 }
 

@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    loss::Stamp,
-    peer::PerLane,
+    sent_packet::{AckedPacket, PerPath, SentPacket},
     seq::{LAST_SEQ, SeqRing},
 };
 
@@ -45,7 +44,7 @@ pub(crate) struct Segment {
     data: Data,
     pub(crate) state: State,
     /// The last transmission. Present when the state is not [`State::Unsent`].
-    pub(crate) stamp: Option<Stamp>,
+    pub(crate) sent: Option<SentPacket>,
     /// How often it was sent.
     pub(crate) transmissions: u8,
     pub(crate) syn: bool,
@@ -76,7 +75,7 @@ impl Segment {
         Self {
             data: Data::Gone,
             state: State::Unsent,
-            stamp: None,
+            sent: None,
             transmissions: 0,
             syn: false,
             close: false,
@@ -139,15 +138,6 @@ pub(crate) struct Acked {
     pub(crate) packets: u32,
     /// The oldest packet in flight was among them.
     pub(crate) advanced: bool,
-}
-
-/// A packet that is no longer needed, as told to the caller of [`SendBuffer::on_ack`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AckedPacket {
-    pub(crate) stamp: Stamp,
-    pub(crate) transmissions: u8,
-    /// It was taken for lost and not sent again: it had only been late.
-    pub(crate) was_lost: bool,
 }
 
 impl SendBuffer {
@@ -303,11 +293,11 @@ impl SendBuffer {
     }
 
     /// Takes note that `seq` was sent, again or for the first time.
-    pub(crate) fn on_sent(&mut self, seq: u32, stamp: Stamp) {
+    pub(crate) fn on_sent(&mut self, seq: u32, sent: SentPacket) {
         let Some(segment) = self.ring.get_mut(seq) else {
             return;
         };
-        segment.stamp = Some(stamp);
+        segment.sent = Some(sent);
         segment.transmissions = segment.transmissions.saturating_add(1);
         match segment.state {
             State::Unsent => {
@@ -403,9 +393,9 @@ impl SendBuffer {
         segment.state = State::Acked;
         segment.data = Data::Gone;
         let transmissions = segment.transmissions;
-        if let Some(stamp) = segment.stamp.take() {
+        if let Some(sent) = segment.sent.take() {
             acked(AckedPacket {
-                stamp,
+                sent,
                 transmissions,
                 was_lost,
             });
@@ -448,7 +438,7 @@ impl SendBuffer {
     }
 
     /// Takes everything in flight for lost; returns how many packets.
-    pub(crate) fn mark_all_lost(&mut self) -> PerLane {
+    pub(crate) fn mark_all_lost(&mut self) -> PerPath {
         let counts = self.in_flight_by_lane();
         for seq in self.ring.first()..self.next {
             self.mark_lost(seq);
@@ -456,14 +446,14 @@ impl SendBuffer {
         counts
     }
 
-    fn in_flight_by_lane(&self) -> PerLane {
-        let mut counts = PerLane::default();
+    fn in_flight_by_lane(&self) -> PerPath {
+        let mut counts = PerPath::default();
         for seq in self.ring.first()..self.next {
             let segment = self.ring.get(seq);
-            let stamp = segment
+            let sent = segment
                 .filter(|segment| segment.state == State::InFlight)
-                .and_then(|segment| segment.stamp);
-            if let Some(count) = stamp.and_then(|stamp| counts.get_mut(usize::from(stamp.lane))) {
+                .and_then(|segment| segment.sent);
+            if let Some(count) = sent.and_then(|sent| counts.get_mut(usize::from(sent.state))) {
                 *count += 1;
             }
         }
@@ -528,7 +518,7 @@ impl SendBuffer {
     }
 
     /// Drops everything; returns how many packets were in flight.
-    pub(crate) fn clear(&mut self) -> PerLane {
+    pub(crate) fn clear(&mut self) -> PerPath {
         let counts = self.in_flight_by_lane();
         self.ring.clear();
         self.next = self.ring.end();

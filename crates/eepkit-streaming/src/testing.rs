@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use eepkit_wire::{Destination, Hash, LeaseId, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use crate::{
-    Endpoint, EndpointConfig, Event, Incoming, Output, Ports, Read, Received, StreamConfig,
-    StreamId, Transmit, packet::Packet,
+    Endpoint, EndpointConfig, Event, Incoming, Output, Path, PathId, Ports, Read, Received,
+    StreamConfig, StreamId, Transmit, TunnelId, packet::Packet,
 };
 
 pub mod foreign;
@@ -325,13 +325,25 @@ fn pass(link: &mut Link<Transmit>, filter: &mut Option<Filter>, now: Instant, tr
     link.send(now, transmit);
 }
 
+/// The path `number`, over the tunnel of the same number and a lease of the peer.
+pub fn tunnel_path(number: u64, lease: u64, expires: Option<Instant>) -> Path {
+    Path {
+        id: PathId(number),
+        tunnel: TunnelId(number),
+        lease: LeaseId {
+            gateway: Hash::new([0; 32]),
+            tunnel: u32::try_from(lease).unwrap_or(u32::MAX),
+        },
+        expires,
+    }
+}
+
 /// What the receiver of a packet gets.
 pub fn arrive(transmit: Transmit) -> Received {
     Received {
         from_port: transmit.from_port,
         to_port: transmit.to_port,
         packet: transmit.packet,
-        path: transmit.path,
     }
 }
 

@@ -20,6 +20,25 @@ pub struct Lease {
     pub end: u64,
 }
 
+/// Names a lease: the gateway router and the tunnel there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaseId {
+    /// Hash of the gateway's router identity.
+    pub gateway: Hash,
+    /// Tunnel number at the gateway.
+    pub tunnel: u32,
+}
+
+impl LeaseId {
+    /// The name of `lease`.
+    pub const fn of(lease: &Lease) -> Self {
+        Self {
+            gateway: lease.gateway,
+            tunnel: lease.tunnel,
+        }
+    }
+}
+
 impl Lease {
     /// Most leases in a lease set: common structures specification, sections "LeaseSet" and
     /// "LeaseSet2".

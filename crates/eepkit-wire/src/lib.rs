@@ -62,7 +62,7 @@ pub use self::{
         ParseEncryptionTypeError,
     },
     hash::Hash,
-    lease::Lease,
+    lease::{Lease, LeaseId},
     lease_set::{LeaseSet, LeaseSetError},
     lease_set2::{LeaseSet2, LeaseSet2Builder, LeaseSetFlags},
     mapping::Mapping,

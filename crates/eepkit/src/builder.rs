@@ -160,13 +160,13 @@ impl SessionBuilder {
         self
     }
 
-    /// Sends to each peer over up to so many ways at once, 1 to 4, where the router shows its paths;
-    /// 1 by default. See [`EndpointConfig::ways`] for what it brings and what it costs in anonymity.
+    /// Sends to each peer over up to `paths` paths at once, 1 to 4, on a router that exposes its tunnels;
+    /// 1 by default. [`EndpointConfig::max_paths`] describes the gain, and the cost in anonymity.
     ///
-    /// Each way is a pair of a tunnel of this session and one of the peer; no two ways share either, so
-    /// there are at most as many as both have tunnels.
-    pub fn multipath(self, ways: u8) -> Self {
-        self.streaming(move |config| config.ways = ways)
+    /// A path is a tunnel of this session with a tunnel of the peer. No two active paths share either, so
+    /// there are at most as many as each side has tunnels.
+    pub fn multipath(self, paths: u8) -> Self {
+        self.streaming(move |config| config.max_paths = paths)
     }
 
     /// Bytes per second that the session sends to all peers together; no limit by default. See

@@ -16,7 +16,7 @@ use std::{
 use eepkit_i2cp::LeaseSetMaker;
 use eepkit_link::{
     self as link, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, PathChoice,
-    Payload, SendOptions, TunnelId, clock,
+    Payload, SendOptions, clock,
 };
 use eepkit_streaming::{Output, Received, Transmit};
 use eepkit_wire::{Destination, Hash, Lease};
@@ -25,7 +25,7 @@ use tracing::debug;
 
 use crate::{
     error::OpenError,
-    routes::{Now, Routes, Way},
+    routes::{Decision, Now, Routes},
     shared::{Core, Ending, Shared},
     state::Stage,
 };
@@ -156,7 +156,7 @@ impl<'a> Driver<'a> {
         match event {
             Event::Stage(stage) => self.on_stage(stage.into()),
             Event::LeaseSetWanted(leases) => self.publish(core, &leases)?,
-            Event::Received { payload, tunnel } => self.on_received(core, payload, tunnel),
+            Event::Received { payload, .. } => self.on_received(core, payload),
             Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
             Event::Sent { token } => {
                 self.fate(token);
@@ -196,7 +196,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn on_received(&self, core: &mut Core, payload: Payload, tunnel: TunnelId) {
+    fn on_received(&self, core: &mut Core, payload: Payload) {
         if !self
             .shared
             .config
@@ -212,7 +212,6 @@ impl<'a> Driver<'a> {
                     from_port: payload.from_port,
                     to_port: payload.to_port,
                     packet: payload.body,
-                    path: tunnel.0,
                 },
             );
         }
@@ -383,7 +382,6 @@ impl<'a> Driver<'a> {
                 from_port: held.from_port,
                 to_port: held.to_port,
                 packet: held.packet,
-                path: TunnelId::ANY.0,
             });
             return true;
         }
@@ -399,8 +397,8 @@ impl<'a> Driver<'a> {
         self.search(core, &held.to, now);
         self.tell_ways(core, &held.to, now);
         let route = match self.routes.route(&hash, held.path, now) {
-            Way::Take(route) => route,
-            Way::Wait => {
+            Decision::Take(route) => route,
+            Decision::Wait => {
                 self.held = Some(held);
                 return false;
             }
@@ -441,7 +439,7 @@ impl<'a> Driver<'a> {
         if let Some(pairs) = self.routes.pairs(&hash, now)
             && let Some(endpoint) = &mut core.endpoint
         {
-            let known = endpoint.set_ways(now.instant.into_std(), to, &pairs);
+            let known = endpoint.set_paths(now.instant.into_std(), to, &pairs);
             if !known {
                 self.routes.tell_again(&hash);
             }

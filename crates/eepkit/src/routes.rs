@@ -11,7 +11,7 @@ use std::{
 };
 
 use eepkit_link::{Direction, Event, LeaseId, LookupAnswer, PathChoice, TunnelId};
-use eepkit_streaming::Way as Pair;
+use eepkit_streaming::{self as streaming, Path, PathId};
 use eepkit_wire::Hash;
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ struct Peer {
     /// With the end of each, in milliseconds since 1970.
     leases: Vec<(LeaseId, u64)>,
     /// What it was told of last: each pair with its name.
-    pairs: Vec<(Pair, TunnelId, LeaseId)>,
+    pairs: Vec<(Path, TunnelId, LeaseId)>,
     /// The last name given.
     named: u64,
     /// By what changes `pairs` is made, of tunnels and of leases; `None` where it must be made anew.
@@ -66,7 +66,7 @@ pub(crate) struct Now {
 
 /// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Decision {
     /// Send it so.
     Take(PathChoice),
     /// Hold it back: its tunnel takes no message at the moment.
@@ -108,30 +108,30 @@ impl Routes {
 
     /// The way of the next message to the peer, for which the machine chose the pair of this name.
     /// Counts it against the credit of its tunnel.
-    pub(crate) fn route(&mut self, to: &Hash, name: u64, now: Now) -> Way {
+    pub(crate) fn route(&mut self, to: &Hash, name: PathId, now: Now) -> Decision {
         if self.outbound.is_empty() {
-            return Way::Take(PathChoice::Auto);
+            return Decision::Take(PathChoice::Auto);
         }
         if self.outbound.iter().all(|tunnel| tunnel.credit == Some(0)) {
-            return Way::Wait;
+            return Decision::Wait;
         }
         let Some(peer) = self.peers.get_mut(to) else {
-            return Way::Take(PathChoice::Auto);
+            return Decision::Take(PathChoice::Auto);
         };
         peer.used = now.instant;
         let pair = peer.pairs.iter().find(|(pair, _, _)| pair.id == name);
         let Some((outbound, lease)) = pair.map(|(_, outbound, lease)| (*outbound, *lease)) else {
-            return Way::Take(PathChoice::Auto);
+            return Decision::Take(PathChoice::Auto);
         };
         let alive = peer.alive(now).any(|(alive, _)| alive == lease);
         let tunnel = self.outbound.iter_mut().find(|one| one.path == outbound);
         let Some(tunnel) = tunnel.filter(|_| alive) else {
-            return Way::Take(PathChoice::Auto);
+            return Decision::Take(PathChoice::Auto);
         };
         if let Some(credit) = &mut tunnel.credit {
             match credit.checked_sub(1) {
                 Some(left) => *credit = left,
-                None => return Way::Wait,
+                None => return Decision::Wait,
             }
         }
         peer.used_lease = Some(lease);
@@ -140,12 +140,12 @@ impl Routes {
             peer.recent.push_front((outbound, lease));
             peer.recent.truncate(MAX_RECENT);
         }
-        Way::Take(PathChoice::Pinned { outbound, lease })
+        Decision::Take(PathChoice::Pinned { outbound, lease })
     }
 
     /// The pairs to a peer, the best first, if they are others than when last asked. Tunnels that last
     /// longest come first, beginning with another one for each peer.
-    pub(crate) fn pairs(&mut self, to: &Hash, now: Now) -> Option<Vec<Pair>> {
+    pub(crate) fn pairs(&mut self, to: &Hash, now: Now) -> Option<Vec<Path>> {
         let peer = self.peers.get_mut(to)?;
         if peer.made_by == Some(self.changes) {
             return None;
@@ -321,7 +321,7 @@ impl Peer {
         lease: LeaseId,
         end: u64,
         now: Now,
-    ) -> (Pair, TunnelId, LeaseId) {
+    ) -> (Path, TunnelId, LeaseId) {
         let old = self
             .pairs
             .iter()
@@ -329,18 +329,17 @@ impl Peer {
         let id = old.map_or_else(
             || {
                 self.named += 1;
-                self.named
+                PathId(self.named)
             },
             |(pair, _, _)| pair.id,
         );
         let left = Duration::from_millis(end.saturating_sub(now.unix_ms));
         let lease_ends = now.instant + left;
         let expires = tunnel.expires.map_or(lease_ends, |end| end.min(lease_ends));
-        let at = self.leases.iter().position(|(id, _)| *id == lease);
-        let pair = Pair {
+        let pair = Path {
             id,
-            outbound: tunnel.path.0,
-            lease: at.map_or(0, |at| at as u64),
+            tunnel: streaming::TunnelId(tunnel.path.0),
+            lease,
             expires: Some(expires.into_std()),
         };
         (pair, tunnel.path, lease)

@@ -141,7 +141,7 @@ fn sample(stream: &Outgoing, samples: &Mutex<Vec<Sample>>) {
             at: unix_now(),
             rtt_ms: info.rtt.map(ms),
             rto_ms: ms(info.rto),
-            window: info.window,
+            window: info.cwnd,
             in_flight: info.in_flight,
             pacing: info.pacing_rate,
             mtu: info.mtu,

@@ -8,8 +8,8 @@ use super::{Connection, Cx, MIN_PERSIST, Notices, Phase, transmit::CHOKE};
 use crate::{
     CloseReason,
     ack::Arrival,
-    clues::Clues,
     config::{MIN_MTU, Profile, TWO_MESSAGES, fitting, tunnel_messages},
+    fingerprint::Fingerprint,
     kind::{JAVA_CHOKE, PeerKind},
     loss::Verdict,
     packet::{Identity, Packet},
@@ -30,8 +30,8 @@ impl Connection {
     ) {
         self.packets_received += 1;
         self.learn_from_syn(peer, packet);
-        if let Some(clues) = self.clues(peer) {
-            clues.on_syn(cx.now);
+        if let Some(fingerprint) = self.fingerprint(peer) {
+            fingerprint.on_syn(cx.now);
         }
         self.insert(cx, peer, packet, bytes);
     }
@@ -212,7 +212,7 @@ impl Connection {
     fn on_delay(&mut self, now: Instant, peer: &mut Peer, delay: Option<u16>) -> bool {
         let Some(delay) = delay else { return false };
         if delay == JAVA_CHOKE {
-            peer.is_java();
+            peer.confirm_java();
         } else if delay == CHOKE {
             peer.recognise();
         }
@@ -237,11 +237,11 @@ impl Connection {
         let rtt = peer.rtt.minimum().unwrap_or_else(|| peer.rtt.estimate());
         let mut batch = peer.begin();
         for seq in self.send.oldest()..self.send.oldest() + self.send.span() {
-            let Some(stamp) = self.send.segment(seq).and_then(|segment| segment.stamp) else {
+            let Some(sent) = self.send.segment(seq).and_then(|segment| segment.sent) else {
                 continue;
             };
-            if now.saturating_duration_since(stamp.sent) >= rtt && self.send.mark_lost(seq) {
-                peer.lost(&mut batch, &stamp);
+            if now.saturating_duration_since(sent.sent_at) >= rtt && self.send.mark_lost(seq) {
+                peer.lost(&mut batch, &sent);
             }
         }
         peer.finish(now, &batch);
@@ -333,7 +333,7 @@ impl Connection {
             self.detect_lost_tail(now, peer, &mut batch, through);
         }
         peer.finish(now, &batch);
-        self.check_ways(now, peer);
+        self.check_failed_paths(now, peer);
         if self.full_mtu > TWO_MESSAGES {
             self.fit_mtu(peer);
         }
@@ -344,11 +344,11 @@ impl Connection {
             (through - first).saturating_sub(u32::try_from(nacks.len()).unwrap_or(0))
         });
         let sent = batch.newest_once().filter(|_| tells_all);
-        let quick = match (self.clues(peer), sent) {
-            (Some(clues), Some(sent)) => clues.on_ack(now, sent, peer.rtt.estimate()),
+        let quick = match (self.fingerprint(peer), sent) {
+            (Some(fingerprint), Some(sent)) => fingerprint.on_ack(now, sent, peer.rtt.estimate()),
             _ => false,
         };
-        if quick || Clues::on_held(held) {
+        if quick || Fingerprint::on_held(held) {
             peer.recognise();
         }
         self.attempts = 0;
@@ -392,15 +392,15 @@ impl Connection {
             let Some(seq) = self.send.hole(index) else {
                 break;
             };
-            let stamp = match self.send.segment(seq) {
-                Some(segment) if segment.state == State::InFlight => segment.stamp,
+            let sent = match self.send.segment(seq) {
+                Some(segment) if segment.state == State::InFlight => segment.sent,
                 _ => None,
             };
-            let Some(stamp) = stamp else { continue };
-            match peer.judge(now, &stamp) {
+            let Some(sent) = sent else { continue };
+            match peer.judge(now, &sent) {
                 Verdict::Lost => {
                     if self.send.mark_lost(seq) {
-                        peer.lost(batch, &stamp);
+                        peer.lost(batch, &sent);
                     }
                 }
                 Verdict::Wait(at) => next = Some(next.map_or(at, |next: Instant| next.min(at))),
@@ -424,21 +424,21 @@ impl Connection {
     ) {
         let end = self.send.oldest() + self.send.span();
         for seq in through.saturating_add(1)..end {
-            let stamp = match self.send.segment(seq) {
-                Some(segment) if segment.state == State::InFlight => segment.stamp,
+            let sent = match self.send.segment(seq) {
+                Some(segment) if segment.state == State::InFlight => segment.sent,
                 _ => None,
             };
-            let Some(stamp) = stamp else { continue };
-            if !peer.proves_lost(now, &stamp) {
+            let Some(sent) = sent else { continue };
+            if !peer.proves_lost(now, &sent) {
                 // In the order of sending, so that the first that is too young ends it, nearly always at
                 // once.
-                if peer.keeps_order() || peer.is_newest(&stamp) {
+                if peer.keeps_order() || peer.is_newest(&sent) {
                     return;
                 }
                 continue;
             }
             if self.send.mark_lost(seq) {
-                peer.lost(batch, &stamp);
+                peer.lost(batch, &sent);
             }
         }
     }
@@ -486,7 +486,7 @@ impl Connection {
                 if self.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
                     self.repeats = 0;
                     self.notices.add(Notices::STALLED);
-                    peer.give_way_up(cx.now);
+                    peer.give_up_path(cx.now);
                 }
             }
             Inserted::InOrder { .. } | Inserted::Early { .. } => {
@@ -501,8 +501,8 @@ impl Connection {
         }
         let initiator = self.initiator;
         let rtt = peer.rtt.smoothed();
-        if let Some(clues) = self.clues(peer)
-            && clues.on_packet(cx.now, packet.seq(), rtt, initiator)
+        if let Some(fingerprint) = self.fingerprint(peer)
+            && fingerprint.on_packet(cx.now, packet.seq(), rtt, initiator)
         {
             peer.recognise();
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{Connection, Cx, Notices, Phase};
 use crate::{
     packet::{DataHeader, Flags, Repr, replay_guard},
+    path::PathId,
     peer::Peer,
     send_buffer::State,
     timer::Timer,
@@ -23,7 +24,7 @@ pub(crate) struct Built {
     /// How long it is of use.
     pub(crate) lifetime: Duration,
     /// The way it takes.
-    pub(crate) path: u64,
+    pub(crate) path: PathId,
 }
 
 impl Connection {
@@ -124,8 +125,8 @@ impl Connection {
         if state == State::Acked {
             return None;
         }
-        let before = segment.stamp.filter(|_| state == State::InFlight);
-        let stamp = match state {
+        let before = segment.sent.filter(|_| state == State::InFlight);
+        let sent = match state {
             _ if attempt > 0 => peer.on_probe(cx.now, attempt, before.as_ref()),
             State::InFlight => peer.on_resent(cx.now, before.as_ref()),
             _ => peer.on_sent(cx.now, cx.dampening),
@@ -135,7 +136,7 @@ impl Connection {
         } else {
             self.build_plain(cx, peer, seq, resent)?
         };
-        self.send.on_sent(seq, stamp);
+        self.send.on_sent(seq, sent);
         self.packets_sent += 1;
         self.packets_resent += u64::from(resent);
         self.last_activity = cx.now;
@@ -161,7 +162,7 @@ impl Connection {
             first: syn,
             compress: syn || self.config.compress,
             lifetime: (peer.rtt.rto() * 2).max(MIN_LIFETIME),
-            path: stamp.path,
+            path: sent.path,
         })
     }
 
@@ -175,8 +176,8 @@ impl Connection {
             self.ack_due = false;
             self.timers.stop(Timer::Ack);
             self.ack.on_sent(cx.now);
-            if let Some(clues) = self.clues(peer) {
-                clues.on_ack_sent(cx.now);
+            if let Some(fingerprint) = self.fingerprint(peer) {
+                fingerprint.on_ack_sent(cx.now);
             }
         }
         self.recv.acknowledge_in_order()
@@ -200,7 +201,7 @@ impl Connection {
     /// sent again, and often enough that Java does not wait half a second.
     fn asks_for_ack(&self, now: Instant, peer: &Peer, seq: u32, resent: bool) -> bool {
         let last = self.send.segment(seq + 1).is_none();
-        let full = peer.in_flight() >= peer.window() || !self.has_room_for_new(now, peer);
+        let full = peer.in_flight() >= peer.cwnd() || !self.has_room_for_new(now, peer);
         let due = self
             .last_request
             .is_none_or(|asked| now.saturating_duration_since(asked) >= peer.rtt.estimate() / 8);
@@ -280,8 +281,8 @@ impl Connection {
         repr.encode(&mut packet);
         self.timers.stop(Timer::Ack);
         self.ack.on_sent(cx.now);
-        if let Some(clues) = self.clues(peer) {
-            clues.on_ack_sent(cx.now);
+        if let Some(fingerprint) = self.fingerprint(peer) {
+            fingerprint.on_ack_sent(cx.now);
         }
         Built {
             packet: packet.into(),

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Instant};
 
 use eepkit_wire::{Destination, Hash};
 
-use super::{
-    Endpoint, Incoming, Ports, Read, Stats, StreamId, StreamInfo, Way, incoming::Listener,
-};
+use super::{Endpoint, Incoming, Ports, Read, StreamId, StreamInfo, incoming::Listener};
 use crate::{
     CloseReason, ConnectError, ListenError, StreamConfig, StreamError,
     connection::{Connection, Cx, Opening, Phase},
     packet::Identity,
+    path::Path,
     peer::Peer,
+    stats::Stats,
 };
 #[cfg(doc)]
 use crate::{EndpointConfig, Event, Transmit};
@@ -222,7 +222,7 @@ impl Endpoint {
             },
             rtt: peer.rtt.smoothed(),
             rto: peer.rtt.rto(),
-            window: peer.window(),
+            cwnd: peer.cwnd(),
             pacing_rate: peer.pacing_rate(),
             in_flight: connection.in_flight(),
             mtu: connection.mtu(),
@@ -248,17 +248,17 @@ impl Endpoint {
     }
 
     /// Tells all the ways to `to` that there are now, the best first, where the router shows them. One
-    /// of them is used as long as it works, or as many as [`EndpointConfig::ways`] says, of which no two
+    /// of them is used as long as it works, or as many as [`EndpointConfig::max_paths`] says, of which no two
     /// share a tunnel or a lease; [`Transmit::path`] says which. Round-trip time and window are kept when
     /// that changes. Returns `false`, and forgets them, where there was no stream to `to` so
     /// far.
-    pub fn set_ways(&mut self, now: Instant, to: &Destination, ways: &[Way]) -> bool {
+    pub fn set_paths(&mut self, now: Instant, to: &Destination, paths: &[Path]) -> bool {
         let now = self.advance(now);
         let slot = self.by_hash.get(&to.hash());
         let Some(peer) = slot.and_then(|slot| self.peers.at_mut(*slot)) else {
             return false;
         };
-        peer.set_ways(now, ways);
+        peer.set_paths(now, paths);
         true
     }
 

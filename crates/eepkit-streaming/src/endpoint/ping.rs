@@ -179,7 +179,7 @@ impl Endpoint {
                 packet,
                 compress: true,
                 first: true,
-                path: 0,
+                path: crate::path::PathId::ANY,
                 deadline: now + ANSWER_LIFETIME,
             });
         }

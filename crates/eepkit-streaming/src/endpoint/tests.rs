@@ -3,10 +3,10 @@
 mod close;
 mod dialects;
 mod faults;
+mod first_contact;
 mod flow;
 mod handshake;
 mod limits;
-mod meetings;
 mod pings;
 mod transfers;
 mod verification;
@@ -59,7 +59,6 @@ fn inject_b(pair: &mut Pair, packet: Vec<u8>) {
         from_port: 0,
         to_port: 0,
         packet: packet.into(),
-        path: 0,
     };
     pair.b.endpoint.handle_packet(pair.now, received);
     pair.drain();

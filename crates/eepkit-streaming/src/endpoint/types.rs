@@ -10,7 +10,7 @@ use eepkit_wire::Destination;
 
 #[cfg(doc)]
 use super::Endpoint;
-use crate::{CloseReason, PeerKind};
+use crate::{CloseReason, PeerKind, path::PathId};
 
 /// Names a stream of an [`Endpoint`]; never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,20 +38,6 @@ pub struct Ports {
     pub remote: u16,
 }
 
-/// A way to a peer, where the router shows them: out through one of our tunnels, in through one of the
-/// peer's leases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
-    /// Names the pair; not 0.
-    pub id: u64,
-    /// Names the tunnel.
-    pub outbound: u64,
-    /// Names the lease.
-    pub lease: u64,
-    /// When the first of the two ends, if known.
-    pub expires: Option<Instant>,
-}
-
 /// A packet from the network.
 #[derive(Debug, Clone)]
 pub struct Received {
@@ -62,8 +48,6 @@ pub struct Received {
     /// The packet. Payloads are handed on without copying, so it should not be part of a much larger
     /// buffer.
     pub packet: Bytes,
-    /// The way it came; 0 where the router does not tell.
-    pub path: u64,
 }
 
 /// A packet for the network.
@@ -82,8 +66,8 @@ pub struct Transmit {
     pub compress: bool,
     /// It opens or answers a stream: our lease set should travel along.
     pub first: bool,
-    /// The way to take, as given to [`Endpoint::set_ways`]; 0 leaves it to the router.
-    pub path: u64,
+    /// The path to take, as given to [`Endpoint::set_paths`].
+    pub path: PathId,
     /// It is of no use after this instant.
     pub deadline: Instant,
 }
@@ -187,7 +171,7 @@ pub struct StreamInfo {
     /// Retransmission timeout.
     pub rto: Duration,
     /// Packets that may be on their way to the peer, of all its streams.
-    pub window: u32,
+    pub cwnd: u32,
     /// Packets per second that leave at most, once known.
     pub pacing_rate: Option<f64>,
     /// Packets of this stream on their way.
@@ -210,30 +194,4 @@ pub struct StreamInfo {
     pub packets_resent: u64,
     /// Packets received.
     pub packets_received: u64,
-}
-
-/// Counters of what was dropped or refused, for people and for tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Packets that are not streaming packets, or make no sense.
-    pub malformed: u64,
-    /// Missing or wrong signatures where one is required.
-    pub bad_signatures: u64,
-    /// First packets that were made for another destination.
-    pub replays: u64,
-    /// Packets of no stream.
-    pub unknown_stream: u64,
-    /// Acknowledgements of packets never sent.
-    pub bad_acks: u64,
-    /// Packets that had arrived before.
-    pub duplicates: u64,
-    /// Packets dropped because the reader was too slow.
-    pub no_room: u64,
-    /// Incoming streams of peers that may not connect.
-    pub denied: u64,
-    /// Incoming streams beyond a limit.
-    pub limited: u64,
-    /// Incoming streams to ports where nobody listens, or with a full queue.
-    pub refused: u64,
 }

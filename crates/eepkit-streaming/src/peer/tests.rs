@@ -7,6 +7,7 @@ use eepkit_wire::{PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use super::*;
+use crate::testing::tunnel_path;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -15,52 +16,56 @@ fn peer(now: Instant) -> Peer {
     peer_with(now, 1)
 }
 
-fn peer_with(now: Instant, lanes: usize) -> Peer {
+fn peer_with(now: Instant, states: usize) -> Peer {
     let keys =
         PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([1; 32])).unwrap();
     let to = keys.destination().clone();
-    Peer::new(now, to, &StreamConfig::default(), lanes)
+    Peer::new(now, to, &StreamConfig::default(), states)
 }
 
-fn way(id: u64) -> Way {
-    Way {
-        id,
-        outbound: id,
-        lease: id,
-        expires: None,
-    }
+fn path(number: u64) -> Path {
+    tunnel_path(number, number, None)
 }
 
 /// A peer with a lane on each of two ways, of half a second and of `longer`, and nothing on its way.
-fn two_lanes(start: Instant, longer: Duration) -> (Peer, Instant) {
+fn two_paths(start: Instant, longer: Duration) -> (Peer, Instant) {
     let mut peer = peer_with(start, 4);
-    peer.set_ways(start, &[way(1), way(2)]);
+    peer.set_paths(start, &[path(1), path(2)]);
     let first = peer.on_sent(start, 1.0);
-    assert_eq!((first.lane, first.path), (0, 1), "before anything is known");
+    assert_eq!(
+        (first.state, first.path),
+        (0, PathId(1)),
+        "before anything is known"
+    );
     let mut now = start + MS(500);
     acknowledge(&mut peer, now, first, 1, false);
     // The way that is full leaves it to the other.
     for _ in 0..3 {
-        let mut stamps = Vec::new();
-        while peer.gate(now) != Gate::Full {
-            match peer.gate(now) {
-                Gate::At(at) => now = at,
-                _ => stamps.push(peer.on_sent(now, 1.0)),
+        let mut packets = Vec::new();
+        while peer.can_send(now) != CanSend::CwndFull {
+            match peer.can_send(now) {
+                CanSend::At(at) => now = at,
+                _ => packets.push(peer.on_sent(now, 1.0)),
             }
         }
-        for stamp in stamps {
-            let arrives = stamp.sent + if stamp.path == 1 { MS(500) } else { longer };
+        for sent in packets {
+            let arrives = sent.sent_at
+                + if sent.path == PathId(1) {
+                    MS(500)
+                } else {
+                    longer
+                };
             now = now.max(arrives);
-            acknowledge(&mut peer, arrives, stamp, 1, false);
+            acknowledge(&mut peer, arrives, sent, 1, false);
         }
     }
     (peer, now + SECONDS(1))
 }
 
-fn acknowledge(peer: &mut Peer, now: Instant, stamp: Stamp, transmissions: u8, was_lost: bool) {
+fn acknowledge(peer: &mut Peer, now: Instant, sent: SentPacket, transmissions: u8, was_lost: bool) {
     let mut batch = peer.begin();
     let packet = AckedPacket {
-        stamp,
+        sent,
         transmissions,
         was_lost,
     };
@@ -72,11 +77,11 @@ fn acknowledge(peer: &mut Peer, now: Instant, stamp: Stamp, transmissions: u8, w
 fn the_initial_window_closes_the_gate_and_an_acknowledgement_opens_it() {
     let now = Instant::now();
     let mut peer = peer(now);
-    let stamps: Vec<_> = (0..16).map(|_| peer.on_sent(now, 1.0)).collect();
-    assert_eq!(peer.gate(now), Gate::Full);
-    acknowledge(&mut peer, now + MS(400), stamps[0], 1, false);
+    let packets: Vec<_> = (0..16).map(|_| peer.on_sent(now, 1.0)).collect();
+    assert_eq!(peer.can_send(now), CanSend::CwndFull);
+    acknowledge(&mut peer, now + MS(400), packets[0], 1, false);
     assert_eq!(peer.in_flight(), 15);
-    assert_ne!(peer.gate(now + MS(400)), Gate::Full);
+    assert_ne!(peer.can_send(now + MS(400)), CanSend::CwndFull);
     assert_eq!(peer.rtt.smoothed(), Some(MS(400)));
 }
 
@@ -84,8 +89,8 @@ fn the_initial_window_closes_the_gate_and_an_acknowledgement_opens_it() {
 fn retransmitted_packets_give_no_round_trip_time() {
     let now = Instant::now();
     let mut peer = peer(now);
-    let stamp = peer.on_sent(now, 1.0);
-    acknowledge(&mut peer, now + MS(400), stamp, 2, false);
+    let sent = peer.on_sent(now, 1.0);
+    acknowledge(&mut peer, now + MS(400), sent, 2, false);
     assert_eq!(peer.rtt.smoothed(), None);
 }
 
@@ -94,26 +99,26 @@ fn a_packet_that_was_only_late_widens_the_reordering_window() {
     let now = Instant::now();
     let mut peer = peer(now);
     let first = peer.on_sent(now, 1.0);
-    let stamp = peer.on_sent(now, 1.0);
+    let sent = peer.on_sent(now, 1.0);
     acknowledge(&mut peer, now + MS(400), first, 1, false);
-    let before = peer.lanes[0].loss.window(peer.rtt.estimate());
+    let before = peer.states[0].loss.window(peer.rtt.estimate());
     let mut batch = peer.begin();
-    peer.lost(&mut batch, &stamp);
+    peer.lost(&mut batch, &sent);
     peer.finish(now + MS(400), &batch);
     assert_eq!(peer.in_flight(), 0);
-    acknowledge(&mut peer, now + MS(420), stamp, 1, true);
+    acknowledge(&mut peer, now + MS(420), sent, 1, true);
     assert_eq!(peer.in_flight(), 0);
-    assert!(peer.lanes[0].loss.window(peer.rtt.estimate()) > before);
+    assert!(peer.states[0].loss.window(peer.rtt.estimate()) > before);
 }
 
 #[test]
 fn loss_is_remembered_for_a_minute() {
     let now = Instant::now();
     let mut peer = peer(now);
-    let stamp = peer.on_sent(now, 1.0);
+    let sent = peer.on_sent(now, 1.0);
     assert!(!peer.is_lossy(now));
     let mut batch = peer.begin();
-    peer.lost(&mut batch, &stamp);
+    peer.lost(&mut batch, &sent);
     peer.finish(now, &batch);
     assert!(peer.is_lossy(now + MS(59_000)));
     assert!(!peer.is_lossy(now + MS(61_000)));
@@ -136,81 +141,88 @@ fn streams_that_time_out_together_are_one_event() {
         peer.on_sent(now, 1.0);
     }
     peer.on_timeout(now + MS(9000), &[3, 0, 0, 0]);
-    let window = peer.window();
+    let cwnd = peer.cwnd();
     peer.on_timeout(now + MS(9001), &[3, 0, 0, 0]);
-    assert_eq!(peer.window(), window);
+    assert_eq!(peer.cwnd(), cwnd);
     assert_eq!(peer.in_flight(), 0);
 }
 
 #[test]
 fn a_packet_takes_the_shortest_way_that_has_room() {
-    let (mut peer, mut now) = two_lanes(Instant::now(), MS(600));
-    assert_eq!(peer.on_sent(now, 1.0).path, 1);
+    let (mut peer, mut now) = two_paths(Instant::now(), MS(600));
+    assert_eq!(peer.on_sent(now, 1.0).path, PathId(1));
     let mut paths = Vec::new();
-    while peer.gate(now) != Gate::Full {
-        match peer.gate(now) {
-            Gate::At(at) => now = at,
+    while peer.can_send(now) != CanSend::CwndFull {
+        match peer.can_send(now) {
+            CanSend::At(at) => now = at,
             _ => paths.push(peer.on_sent(now, 1.0).path),
         }
     }
-    assert!(paths.contains(&1) && paths.contains(&2), "{paths:?}");
-    assert_eq!(peer.in_flight(), peer.window());
+    assert!(
+        paths.contains(&PathId(1)) && paths.contains(&PathId(2)),
+        "{paths:?}"
+    );
+    assert_eq!(peer.in_flight(), peer.cwnd());
 }
 
 #[test]
 fn a_way_on_which_too_much_would_be_overtaken_carries_one_packet_at_a_time() {
-    let (mut peer, mut now) = two_lanes(Instant::now(), SECONDS(20));
+    let (mut peer, mut now) = two_paths(Instant::now(), SECONDS(20));
     let mut paths = Vec::new();
     for _ in 0..100 {
-        match peer.gate(now) {
-            Gate::At(at) => now = at,
-            Gate::Open => paths.push(peer.on_sent(now, 1.0).path),
-            Gate::Full => break,
+        match peer.can_send(now) {
+            CanSend::At(at) => now = at,
+            CanSend::Now => paths.push(peer.on_sent(now, 1.0).path),
+            CanSend::CwndFull => break,
         }
     }
-    let few = paths.iter().filter(|path| **path == 2).count();
+    let few = paths.iter().filter(|path| **path == PathId(2)).count();
     assert!(paths.len() > 20 && few <= 1, "{paths:?}");
 }
 
 #[test]
 fn packets_of_a_silent_lane_are_lost_by_time_and_the_lane_is_left_after_three() {
-    let (mut peer, mut now) = two_lanes(Instant::now(), MS(600));
-    let mut stamps = Vec::new();
-    while peer.gate(now) != Gate::Full {
-        match peer.gate(now) {
-            Gate::At(at) => now = at,
-            _ => stamps.push(peer.on_sent(now, 1.0)),
+    let (mut peer, mut now) = two_paths(Instant::now(), MS(600));
+    let mut packets = Vec::new();
+    while peer.can_send(now) != CanSend::CwndFull {
+        match peer.can_send(now) {
+            CanSend::At(at) => now = at,
+            _ => packets.push(peer.on_sent(now, 1.0)),
         }
     }
-    let (heard, silent): (Vec<Stamp>, Vec<Stamp>) =
-        stamps.into_iter().partition(|stamp| stamp.path == 1);
+    let (heard, silent): (Vec<SentPacket>, Vec<SentPacket>) =
+        packets.into_iter().partition(|sent| sent.path == PathId(1));
     assert!(silent.len() > 3);
     let last = heard.last().copied().unwrap();
-    acknowledge(&mut peer, last.sent + MS(500), last, 1, false);
+    acknowledge(&mut peer, last.sent_at + MS(500), last, 1, false);
     let missing = silent[0];
-    let Verdict::Wait(at) = peer.judge(missing.sent + MS(600), &missing) else {
+    let Verdict::Wait(at) = peer.judge(missing.sent_at + MS(600), &missing) else {
         panic!("it may still come");
     };
-    assert!(at < missing.sent + SECONDS(2), "{:?}", at - missing.sent);
+    assert!(
+        at < missing.sent_at + SECONDS(2),
+        "{:?}",
+        at - missing.sent_at
+    );
     assert_eq!(peer.judge(at, &missing), Verdict::Lost);
     let mut batch = peer.begin();
-    for stamp in &silent[..3] {
-        peer.lost(&mut batch, stamp);
+    for sent in &silent[..3] {
+        peer.lost(&mut batch, sent);
     }
     let before = peer.failures().0;
     peer.finish(at, &batch);
-    assert_eq!(peer.failures(), (before + 1, 2));
+    assert_eq!(peer.failures(), (before + 1, PathId(2)));
     let mut batch = peer.begin();
-    for stamp in &silent[3..] {
-        peer.lost(&mut batch, stamp);
+    for sent in &silent[3..] {
+        peer.lost(&mut batch, sent);
     }
     peer.finish(at, &batch);
     // There is no other way, so the first one carries everything; a minute later the second is tried.
-    assert_eq!(peer.on_sent(at, 1.0).path, 1);
+    assert_eq!(peer.on_sent(at, 1.0).path, PathId(1));
     let later = at + SECONDS(61);
     peer.on_sent(later, 1.0);
     let tried = (0..40)
-        .filter(|_| peer.on_sent(later, 1.0).path == 2)
+        .filter(|_| peer.on_sent(later, 1.0).path == PathId(2))
         .count();
     assert_eq!(tried, 2, "carefully");
 }

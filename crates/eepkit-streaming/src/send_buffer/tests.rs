@@ -3,20 +3,21 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::*;
+use crate::path::PathId;
 
 const MTU: usize = 10;
 
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant")]
-fn stamp() -> Stamp {
+fn transmission() -> SentPacket {
     let now = Instant::now();
-    Stamp {
-        sent: now,
+    SentPacket {
+        sent_at: now,
         order: 0,
         delivered: 0,
         delivered_at: now,
-        first_sent: now,
-        path: 0,
-        lane: 0,
+        first_sent_at: now,
+        path: PathId::ANY,
+        state: 0,
         app_limited: false,
     }
 }
@@ -28,7 +29,7 @@ fn buffer() -> SendBuffer {
 /// A buffer whose SYN is out of the way.
 fn established() -> SendBuffer {
     let mut buffer = buffer();
-    buffer.on_sent(0, stamp());
+    buffer.on_sent(0, transmission());
     ack(&mut buffer, 0, &[]);
     buffer
 }
@@ -36,7 +37,7 @@ fn established() -> SendBuffer {
 fn send_all(buffer: &mut SendBuffer) -> Vec<u32> {
     let mut sent = Vec::new();
     while let Some(seq) = buffer.next_to_send() {
-        buffer.on_sent(seq, stamp());
+        buffer.on_sent(seq, transmission());
         sent.push(seq);
     }
     sent
@@ -65,7 +66,7 @@ fn writing_stops_at_the_limit_of_unsent_bytes() {
     let mut buffer = SendBuffer::new(MTU, 25);
     assert_eq!(buffer.write(&[1; 40]), 25);
     assert_eq!(buffer.write(&[1; 40]), 0);
-    buffer.on_sent(0, stamp());
+    buffer.on_sent(0, transmission());
     assert_eq!(buffer.room(), 10);
     assert_eq!(buffer.write(&[1; 40]), 10);
 }
@@ -135,7 +136,7 @@ fn acknowledged_packets_are_forgotten_and_missing_ones_kept() {
 fn what_was_never_sent_cannot_be_acknowledged() {
     let mut buffer = established();
     buffer.write(&[7; 30]);
-    buffer.on_sent(1, stamp());
+    buffer.on_sent(1, transmission());
     assert_eq!(ack(&mut buffer, 2, &[]), None);
     assert_eq!(ack(&mut buffer, u32::MAX, &[1]), None);
     assert_eq!(buffer.in_flight(), 1);
@@ -157,7 +158,7 @@ fn lost_packets_go_before_new_ones_in_order() {
     let mut buffer = established();
     buffer.write(&[7; 50]);
     for seq in 1..=4 {
-        buffer.on_sent(seq, stamp());
+        buffer.on_sent(seq, transmission());
     }
     ack(&mut buffer, 4, &[1, 3]);
     assert!(buffer.mark_lost(3));
@@ -185,7 +186,7 @@ fn a_lost_packet_that_arrived_after_all_is_not_sent_again() {
 fn a_smaller_mtu_cuts_what_is_unsent_anew() {
     let mut buffer = established();
     buffer.write(&(0..25).collect::<Vec<u8>>());
-    buffer.on_sent(1, stamp());
+    buffer.on_sent(1, transmission());
     buffer.close();
     buffer.set_mtu(4);
     assert_eq!(send_all(&mut buffer), [2, 3, 4, 5]);
@@ -220,7 +221,7 @@ proptest! {
     #[test]
     fn every_byte_is_in_exactly_one_packet(writes in proptest::collection::vec(1..40_usize, 1..40), mtu in 1..30_usize) {
         let mut buffer = SendBuffer::new(mtu, usize::MAX);
-        buffer.on_sent(0, stamp());
+        buffer.on_sent(0, transmission());
         let mut written = Vec::new();
         for (index, length) in writes.iter().enumerate() {
             let bytes: Vec<u8> = (0..*length).map(|byte| (byte + index) as u8).collect();
@@ -242,7 +243,7 @@ proptest! {
         buffer.write(&[1; 500]);
         for (through, mut nacks, lost) in acks {
             if let Some(seq) = buffer.next_to_send() {
-                buffer.on_sent(seq, stamp());
+                buffer.on_sent(seq, transmission());
             }
             nacks.sort_unstable();
             ack(&mut buffer, through, &nacks);

@@ -47,19 +47,19 @@ fn answer(destination: &Destination, tunnels: &[(u32, u64)]) -> LookupAnswer {
 }
 
 /// The way of a message that takes the best pair.
-fn route(routes: &mut Routes, to: &Hash, now: Now) -> Way {
+fn route(routes: &mut Routes, to: &Hash, now: Now) -> Decision {
     routes.pairs(to, now);
     let best = routes
         .peers
         .get(to)
         .and_then(|peer| peer.pairs.first())
-        .map_or(0, |(pair, _, _)| pair.id);
+        .map_or(PathId::ANY, |(pair, _, _)| pair.id);
     routes.route(to, best, now)
 }
 
-fn pinned(way: Way) -> (u64, u32) {
-    match way {
-        Way::Take(PathChoice::Pinned { outbound, lease }) => (outbound.0, lease.tunnel),
+fn pinned(decision: Decision) -> (u64, u32) {
+    match decision {
+        Decision::Take(PathChoice::Pinned { outbound, lease }) => (outbound.0, lease.tunnel),
         other => panic!("not pinned: {other:?}"),
     }
 }
@@ -86,7 +86,7 @@ fn a_link_without_paths_gets_auto_and_no_searches() {
     assert!(!routes.wants_search(&hash, at(0)));
     assert_eq!(
         route(&mut routes, &hash, at(0)),
-        Way::Take(PathChoice::Auto)
+        Decision::Take(PathChoice::Auto)
     );
 }
 
@@ -99,7 +99,7 @@ fn an_unknown_peer_gets_auto_until_its_leases_are_known() {
     assert!(!routes.wants_search(&hash, at(0)), "one at a time");
     assert_eq!(
         route(&mut routes, &hash, at(0)),
-        Way::Take(PathChoice::Auto)
+        Decision::Take(PathChoice::Auto)
     );
 }
 
@@ -108,7 +108,7 @@ fn pairs_are_told_once_and_keep_their_names() {
     let (mut routes, _, hash) = known();
     let pairs = routes.pairs(&hash, at(1)).expect("known");
     assert_eq!(pairs.len(), 4);
-    assert_ne!(pairs[0].outbound, pairs[1].outbound);
+    assert_ne!(pairs[0].tunnel, pairs[1].tunnel);
     assert_ne!(pairs[0].lease, pairs[1].lease);
     assert_eq!(pairs[0].expires, Some(at(600).instant.into_std()));
     assert_eq!(routes.pairs(&hash, at(2)), None);
@@ -150,7 +150,7 @@ fn a_search_that_fails_is_repeated_while_the_way_is_suspect() {
     routes.suspect(&hash, at(1));
     assert_eq!(
         route(&mut routes, &hash, at(1)),
-        Way::Take(PathChoice::Auto),
+        Decision::Take(PathChoice::Auto),
         "the only lease is suspect"
     );
     assert!(routes.wants_search(&hash, at(1)));
@@ -180,7 +180,7 @@ fn without_a_living_lease_the_router_chooses() {
     route(&mut routes, &hash, at(1));
     assert_eq!(
         route(&mut routes, &hash, at(600)),
-        Way::Take(PathChoice::Auto)
+        Decision::Take(PathChoice::Auto)
     );
 }
 
@@ -195,7 +195,7 @@ fn credit_holds_messages_back_until_there_is_more() {
     }
     let first = pinned(route(&mut routes, &hash, at(1))).0;
     assert_eq!(pinned(route(&mut routes, &hash, at(1))).0, first);
-    assert_eq!(route(&mut routes, &hash, at(1)), Way::Wait);
+    assert_eq!(route(&mut routes, &hash, at(1)), Decision::Wait);
     routes.on_event(&Event::Credit {
         tunnel: TunnelId(first),
         messages: 1,

@@ -100,7 +100,7 @@ async fn write(mut to: Stream, progress: Arc<Mutex<Progress>>, over: Arc<AtomicB
         let chunk: Vec<u8> = (at..at + CHUNK).map(pattern).collect();
         to.write_all(&chunk).await.expect("sends");
         at += CHUNK;
-        let window = to.info().map_or(0, |info| info.window);
+        let window = to.info().map_or(0, |info| info.cwnd);
         let mut progress = progress.lock().expect("no panic");
         progress.window = progress.window.min(window);
     }

@@ -80,7 +80,6 @@ impl Foreign {
             from_port: 0,
             to_port: 0,
             packet: packet.into(),
-            path: 0,
         };
         self.pair.a.endpoint.handle_packet(self.pair.now, received);
     }

@@ -139,7 +139,7 @@ proptest! {
             packet.extend([0, 0]);
             packet.extend(flags.to_be_bytes());
             packet.extend(rest);
-            pair.b.endpoint.handle_packet(pair.now, Received { from_port: 0, to_port: 0, packet: packet.into(), path: 0 });
+            pair.b.endpoint.handle_packet(pair.now, Received { from_port: 0, to_port: 0, packet: packet.into() });
             pair.run(MS(100));
         }
         let _ = pair.b.endpoint.read(pair.now, b, 10);
@@ -169,7 +169,6 @@ fn acknowledgements_of_what_was_never_sent_are_ignored() {
             from_port: 0,
             to_port: 0,
             packet: ack.into(),
-            path: 0,
         };
         pair.a.endpoint.handle_packet(pair.now, received);
     }

@@ -305,7 +305,6 @@ fn a_refusal_that_is_not_signed_by_the_peer_is_ignored() {
             from_port: 0,
             to_port: 0,
             packet: forged.into(),
-            path: 0,
         };
         pair.a.endpoint.handle_packet(pair.now, received);
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{EndpointConfig, Way};
+use crate::EndpointConfig;
 
 #[test]
 fn a_long_fat_path_is_filled() {
@@ -229,13 +229,9 @@ fn a_change_of_path_is_not_taken_for_loss() {
         transfer.read(&mut pair.b.endpoint, pair.now, b);
         path += 1;
         if path % 40 == 0 {
-            let way = Way {
-                id: path,
-                outbound: path,
-                lease: path,
-                expires: None,
-            };
-            pair.a.endpoint.set_ways(pair.now, &to, &[way]);
+            pair.a
+                .endpoint
+                .set_paths(pair.now, &to, &[tunnel_path(path, path, None)]);
         }
     }
     assert_eq!(pair.a.endpoint.info(a).unwrap().packets_resent, 0);

@@ -9,7 +9,6 @@ fn received(packet: impl Into<bytes::Bytes>) -> Received {
         from_port: 0,
         to_port: 0,
         packet: packet.into(),
-        path: 0,
     }
 }
 

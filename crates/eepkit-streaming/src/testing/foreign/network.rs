@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    super::{Link, LinkConfig, Side, Waits, keys, run, scenario::messages, start},
+    super::{Link, LinkConfig, Side, Waits, keys, run, scenario::messages, start, tunnel_path},
     Foreign, Software,
 };
 use crate::{
-    EndpointConfig, Event, PeerKind, Ports, Read, Received, StreamId, StreamInfo, Way,
-    packet::Packet,
+    EndpointConfig, Event, PeerKind, Ports, Read, Received, StreamId, StreamInfo, packet::Packet,
 };
 
 /// Whose software stands at one end of a flow.
@@ -197,7 +196,6 @@ impl End {
                     from_port: 0,
                     to_port: 0,
                     packet,
-                    path: 0,
                 },
             ),
             Self::Theirs(foreign) => foreign.handle_packet(now - start, &packet),
@@ -217,14 +215,14 @@ impl End {
     fn drain(&mut self, now: Instant, mut send: impl FnMut(Bytes, u64)) -> bool {
         match self {
             Self::Ours { side, stream } => {
-                side.drain(now, |transmit| send(transmit.packet, transmit.path));
+                side.drain(now, |transmit| send(transmit.packet, transmit.path.0));
                 let incoming = side
                     .events
                     .drain(..)
                     .any(|event| matches!(event, Event::Incoming { .. }));
                 if incoming && stream.is_none() {
                     *stream = side.endpoint.accept(now, 0).map(|incoming| incoming.id);
-                    side.drain(now, |transmit| send(transmit.packet, transmit.path));
+                    side.drain(now, |transmit| send(transmit.packet, transmit.path.0));
                     return stream.is_some();
                 }
                 false
@@ -524,13 +522,8 @@ impl Flow {
                     .connect(now, &to, Ports::default(), &config.stream);
                 *stream = opened.ok();
                 if two_ways {
-                    let ways = [1, BESIDE].map(|id| Way {
-                        id,
-                        outbound: id,
-                        lease: id,
-                        expires: None,
-                    });
-                    side.endpoint.set_ways(now, &to, &ways);
+                    let paths = [1, BESIDE].map(|number| tunnel_path(number, number, None));
+                    side.endpoint.set_paths(now, &to, &paths);
                 }
             }
             End::Theirs(foreign) => foreign.open(now - start, &to),

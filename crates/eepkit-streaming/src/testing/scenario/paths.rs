@@ -7,16 +7,14 @@ use super::{
     bulk::{LONG, Path, cost, limit},
     world::{Flow, World},
 };
-use crate::{EndpointConfig, StreamConfig, Way, testing::Loss};
+use crate::{
+    EndpointConfig, StreamConfig,
+    testing::{Loss, tunnel_path},
+};
 
-/// The way of a number: every second one over another lease, each over a tunnel of its own.
-const fn way(number: u64, expires: Option<Instant>) -> Way {
-    Way {
-        id: number,
-        outbound: number,
-        lease: number / 2,
-        expires,
-    }
+/// The path of a number: every second one over another lease, each over a tunnel of its own.
+fn numbered(number: u64, expires: Option<Instant>) -> crate::Path {
+    tunnel_path(number, number / 2, expires)
 }
 
 /// Two endpoints and a link for each of the ways 1 to 4 between them, counted from 0 in the world.
@@ -42,8 +40,8 @@ fn blackhole(seed: u8) -> Measured {
     let began = world.now;
     let mut flow = Flow::open(&mut world, (a, b), u64::MAX, &StreamConfig::default());
     let to = world.sides[b].endpoint.destination().clone();
-    let ways = [1, 2, 3, 4].map(|number| way(number, None));
-    world.sides[a].endpoint.set_ways(world.now, &to, &ways);
+    let paths = [1, 2, 3, 4].map(|number| numbered(number, None));
+    world.sides[a].endpoint.set_paths(world.now, &to, &paths);
     world.run(began + Duration::from_secs(20), |world, side| {
         flow.advance(world, side)
     });
@@ -69,12 +67,12 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
     let to = world.sides[b].endpoint.destination().clone();
     let ends = [span * 4 / 10, span * 8 / 10, span * 2].map(|after| Some(began + after));
     let told = |world: &mut World, from: u64| {
-        let ways: Vec<Way> = (from..4)
+        let paths: Vec<_> = (from..4)
             .zip(&ends[usize::try_from(from - 1).unwrap_or(0)..])
             .take(2)
-            .map(|(number, end)| way(number, end.filter(|_| roll)))
+            .map(|(number, end)| numbered(number, end.filter(|_| roll)))
             .collect();
-        world.sides[a].endpoint.set_ways(world.now, &to, &ways);
+        world.sides[a].endpoint.set_paths(world.now, &to, &paths);
     };
     told(&mut world, 1);
     for (number, end) in ends.iter().take(2).enumerate() {
@@ -92,10 +90,10 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
 
 /// Narrow tunnels that share neither end nor beginning, each of them longer than the last by `step_ms`;
 /// `ways` of them are used at once. The way back is the last link.
-fn narrow(tunnels: u64, ways: u8, step_ms: u64, seed: u8) -> (World, Flow) {
+fn narrow(tunnels: u64, max_paths: u8, step_ms: u64, seed: u8) -> (World, Flow) {
     let mut world = World::new(seed);
     let a = world.side(EndpointConfig {
-        ways,
+        max_paths,
         ..EndpointConfig::default()
     });
     let b = world.side(EndpointConfig::default());
@@ -111,23 +109,18 @@ fn narrow(tunnels: u64, ways: u8, step_ms: u64, seed: u8) -> (World, Flow) {
     world.route(b, 0, back);
     let flow = Flow::open(&mut world, (a, b), u64::MAX, &StreamConfig::default());
     let to = world.sides[b].endpoint.destination().clone();
-    let all: Vec<Way> = (1..=tunnels)
-        .map(|number| Way {
-            id: number,
-            outbound: number,
-            lease: number,
-            expires: None,
-        })
+    let all: Vec<_> = (1..=tunnels)
+        .map(|number| tunnel_path(number, number, None))
         .collect();
-    world.sides[a].endpoint.set_ways(world.now, &to, &all);
+    world.sides[a].endpoint.set_paths(world.now, &to, &all);
     (world, flow)
 }
 
 /// Payload that arrives in order over several tunnels.
-fn together(tunnels: u64, ways: u8, step_ms: u64, effort: Effort) -> Measured {
+fn together(tunnels: u64, max_paths: u8, step_ms: u64, effort: Effort) -> Measured {
     effort.mean(|seed| {
         let span = effort.length(MINUTES);
-        let (mut world, mut flow) = narrow(tunnels, ways, step_ms, seed);
+        let (mut world, mut flow) = narrow(tunnels, max_paths, step_ms, seed);
         let began = world.now;
         world.run(began + span, |world, side| flow.advance(world, side));
         let received = flow.transfer.received;

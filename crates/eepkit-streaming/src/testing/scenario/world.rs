@@ -89,7 +89,7 @@ impl World {
         *turns += 1;
         sides[side].drain(*now, |transmit| {
             let link = routes
-                .get(&(side, transmit.path))
+                .get(&(side, transmit.path.0))
                 .or_else(|| routes.get(&(side, 0)));
             let to = addresses.get(&transmit.to.hash());
             if let (Some(link), Some(to)) = (link, to) {

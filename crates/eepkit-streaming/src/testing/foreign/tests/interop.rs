@@ -369,9 +369,9 @@ fn two_ways_at_once_carry_twice_as_much_to_who_holds_enough_and_not_less_to_java
         .rate(1e6 / 3.0 / 2056.0, 250)
         .loss(0.005);
     for software in Software::ALL {
-        let received = [1, 2].map(|ways| {
+        let received = [1, 2].map(|max_paths| {
             let config = EndpointConfig {
-                ways,
+                max_paths,
                 ..EndpointConfig::default()
             };
             let plan = Plan::new(Party::Ours(Box::new(config)), software);

@@ -3,8 +3,8 @@
 
 use super::super::world::{Flow, World};
 use crate::{
-    EndpointConfig, StreamConfig, Way,
-    testing::{LinkConfig, Loss},
+    EndpointConfig, StreamConfig,
+    testing::{LinkConfig, Loss, tunnel_path},
 };
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ struct Soak {
 }
 
 impl Soak {
-    fn new(ways: u8) -> Self {
+    fn new(max_paths: u8) -> Self {
         let mut world = World::new(7);
         let config = EndpointConfig {
-            ways,
+            max_paths,
             ..EndpointConfig::default()
         };
         let a = world.side(config.clone());
@@ -70,15 +70,11 @@ impl Soak {
     /// Announces the tunnels `first` and the next, which end after ten and twenty minutes.
     fn announce(&mut self, first: u64) {
         let now = self.world.now;
-        let ways = [(first, 600), (first + 1, 1200)].map(|(number, end)| Way {
-            id: number,
-            outbound: number,
-            lease: number,
-            expires: Some(now + SECONDS(end)),
-        });
+        let paths = [(first, 600), (first + 1, 1200)]
+            .map(|(number, end)| tunnel_path(number, number, Some(now + SECONDS(end))));
         for (from, to) in [(self.a, self.b), (self.b, self.a)] {
             let to = self.world.sides[to].endpoint.destination().clone();
-            let known = self.world.sides[from].endpoint.set_ways(now, &to, &ways);
+            let known = self.world.sides[from].endpoint.set_paths(now, &to, &paths);
             assert!(known);
             self.world.drain(from);
         }
@@ -121,8 +117,8 @@ fn an_hour_of_trouble_over_two_ways_at_once_ends_nothing_either() {
     an_hour_of_trouble(2);
 }
 
-fn an_hour_of_trouble(ways: u8) {
-    let mut soak = Soak::new(ways);
+fn an_hour_of_trouble(max_paths: u8) {
+    let mut soak = Soak::new(max_paths);
     soak.run(5);
     for tenth in 0..6 {
         let before = soak.received();

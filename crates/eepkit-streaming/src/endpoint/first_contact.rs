@@ -13,19 +13,9 @@ use crate::{
     peer::Peer,
 };
 
-/// A stream that opens before its peer was heard of, and those that wait for it.
-#[derive(Debug, Default)]
-pub(crate) struct Meeting {
-    first: Option<StreamKey>,
-    waiting: Vec<StreamKey>,
-}
-
-/// Slot and generation.
-type StreamKey = (u32, u32);
-
 impl Endpoint {
     /// Whether the first packet of a stream has to wait for the answer to another's.
-    pub(super) fn waits_to_meet(&mut self, now: Instant, slot: u32) -> bool {
+    pub(super) fn is_gated(&mut self, now: Instant, slot: u32) -> bool {
         let Some((generation, connection)) = self.streams.entry_mut(slot) else {
             return false;
         };
@@ -38,16 +28,16 @@ impl Endpoint {
         if is_met(now, peer) {
             return false;
         }
-        match peer.meeting.first {
+        match peer.first_contact.first {
             None => {
-                peer.meeting.first = Some((slot, generation));
+                peer.first_contact.first = Some((slot, generation));
                 false
             }
             Some(first) if first == (slot, generation) => false,
             Some(_) => {
                 if connection.turn != Turn::Waits {
                     connection.turn = Turn::Waits;
-                    peer.meeting.waiting.push((slot, generation));
+                    peer.first_contact.waiting.push((slot, generation));
                 }
                 true
             }
@@ -55,7 +45,7 @@ impl Endpoint {
     }
 
     /// Lets go what waited for a stream, if that is answered, over, or has waited for too long.
-    pub(super) fn end_meeting(&mut self, slot: u32, generation: u32) {
+    pub(super) fn release_gated(&mut self, slot: u32, generation: u32) {
         let Some((_, connection)) = self.streams.entry_mut(slot) else {
             return;
         };
@@ -65,10 +55,10 @@ impl Endpoint {
         let Some(peer) = self.peers.at_mut(connection.peer) else {
             return;
         };
-        if peer.meeting.first != Some((slot, generation)) {
+        if peer.first_contact.first != Some((slot, generation)) {
             return;
         }
-        for (slot, generation) in std::mem::take(&mut peer.meeting).waiting {
+        for (slot, generation) in std::mem::take(&mut peer.first_contact).waiting {
             if let Some(connection) = self.streams.get_mut(slot, generation) {
                 connection.turn = Turn::Came;
                 self.list_control(slot);

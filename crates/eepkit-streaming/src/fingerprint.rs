@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What one stream has seen of its peer.
 #[derive(Debug, Default)]
-pub(crate) struct Clues {
+pub(crate) struct Fingerprint {
     /// When the newest packet left that the last plain acknowledgement covers, and when that came.
     last: Option<(Instant, Instant)>,
     /// Plain acknowledgements of new packets, and those among them that came sooner one after the other
@@ -26,7 +26,7 @@ pub(crate) struct Clues {
     repeated: bool,
 }
 
-impl Clues {
+impl Fingerprint {
     /// A plain acknowledgement covers new packets, the newest of which left, once, at `sent`. Returns
     /// whether our own kind is certain.
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
@@ -132,10 +132,10 @@ mod tests {
 
     fn certain_after(spacing: Duration) -> Option<u32> {
         let start = Instant::now();
-        let mut clues = Clues::default();
+        let mut fingerprint = Fingerprint::default();
         (0..30).find(|count| {
             let sent = start + spacing * *count;
-            clues.on_ack(sent + RTT, sent, RTT)
+            fingerprint.on_ack(sent + RTT, sent, RTT)
         })
     }
 
@@ -158,12 +158,15 @@ mod tests {
             (9000, false),
         ];
         for (after, expected) in table {
-            let mut clues = Clues::default();
-            clues.on_syn(start);
-            clues.on_syn(start + MS(after));
+            let mut fingerprint = Fingerprint::default();
+            fingerprint.on_syn(start);
+            fingerprint.on_syn(start + MS(after));
             let later = start + MS(30_000);
-            assert!(!clues.on_packet(later, SHOWN, None, false), "too soon");
-            let certain = clues.on_packet(later, SHOWN + 1, None, false);
+            assert!(
+                !fingerprint.on_packet(later, SHOWN, None, false),
+                "too soon"
+            );
+            let certain = fingerprint.on_packet(later, SHOWN + 1, None, false);
             assert_eq!(certain, expected, "{after}");
         }
     }
@@ -171,30 +174,30 @@ mod tests {
     #[test]
     fn who_begins_with_many_packets_is_of_our_kind() {
         let start = Instant::now();
-        let mut clues = Clues::default();
+        let mut fingerprint = Fingerprint::default();
         assert!(
-            !clues.on_packet(start, 40, Some(RTT), true),
+            !fingerprint.on_packet(start, 40, Some(RTT), true),
             "nothing is known"
         );
-        clues.on_ack_sent(start);
-        assert!(!clues.on_packet(start + MS(700), 12, Some(RTT), true));
-        assert!(clues.on_packet(start + MS(700), 13, Some(RTT), true));
+        fingerprint.on_ack_sent(start);
+        assert!(!fingerprint.on_packet(start + MS(700), 12, Some(RTT), true));
+        assert!(fingerprint.on_packet(start + MS(700), 13, Some(RTT), true));
         assert!(
-            !clues.on_packet(start + MS(730), 13, Some(RTT), true),
+            !fingerprint.on_packet(start + MS(730), 13, Some(RTT), true),
             "too late"
         );
-        assert!(!clues.on_packet(start + MS(1400), 15, Some(RTT), false));
-        assert!(clues.on_packet(start + MS(1400), 16, Some(RTT), false));
+        assert!(!fingerprint.on_packet(start + MS(1400), 15, Some(RTT), false));
+        assert!(fingerprint.on_packet(start + MS(1400), 16, Some(RTT), false));
     }
 
     #[test]
     fn who_sends_more_than_128_packets_in_a_round_trip_is_of_our_kind() {
         let start = Instant::now();
-        let mut clues = Clues::default();
-        assert!(!clues.on_packet(start, 1000, Some(RTT), false));
-        assert!(!clues.on_packet(start + MS(700), 1160, Some(RTT), false));
-        assert!(clues.on_packet(start + MS(700), 1161, Some(RTT), false));
-        assert!(!clues.on_packet(start + MS(800), 1170, Some(RTT), false));
-        assert!(!clues.on_packet(start + MS(900), 1300, Some(RTT), false));
+        let mut fingerprint = Fingerprint::default();
+        assert!(!fingerprint.on_packet(start, 1000, Some(RTT), false));
+        assert!(!fingerprint.on_packet(start + MS(700), 1160, Some(RTT), false));
+        assert!(fingerprint.on_packet(start + MS(700), 1161, Some(RTT), false));
+        assert!(!fingerprint.on_packet(start + MS(800), 1170, Some(RTT), false));
+        assert!(!fingerprint.on_packet(start + MS(900), 1300, Some(RTT), false));
     }
 }

@@ -12,19 +12,29 @@ use std::{
 use crate::{
     config::StreamConfig,
     congestion::{AckSample, Controller, LossEvent, RateSample},
-    loss::{LossDetector, Stamp, Verdict},
+    loss::{LossDetector, Verdict},
     pacing::Pacer,
-    peer::Gate,
+    path::PathId,
+    path_table::{ActivePath, Migration},
     rtt::{GRANULARITY, Rtt},
-    send_buffer::AckedPacket,
-    ways::{Cursor, Switched},
+    sent_packet::{AckedPacket, SentPacket},
 };
+
+/// Whether a packet of data may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CanSend {
+    Now,
+    /// Not before this instant.
+    At(Instant),
+    /// Not before a packet is acknowledged or declared lost: as many as cwnd are in flight.
+    CwndFull,
+}
 
 /// One way to a peer and the packets on it.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct PathState {
     /// The way.
-    pub(crate) cursor: Cursor,
+    pub(crate) active: ActivePath,
     pub(crate) rtt: Rtt,
     pub(crate) loss: LossDetector,
     controller: Box<dyn Controller>,
@@ -51,18 +61,18 @@ struct Tally {
     acked: u32,
     lost: u32,
     prior_in_flight: u32,
-    newest: Option<Stamp>,
-    newest_once: Option<Stamp>,
+    newest: Option<SentPacket>,
+    newest_once: Option<SentPacket>,
     /// The newest of those of which it is certain which transmission arrived.
-    proof: Option<Stamp>,
+    proof: Option<SentPacket>,
     newest_lost: Option<u64>,
     spurious: bool,
 }
 
-impl Lane {
+impl PathState {
     pub(crate) fn new(now: Instant, config: &StreamConfig) -> Self {
         Self {
-            cursor: Cursor::default(),
+            active: ActivePath::default(),
             rtt: Rtt::new(config.initial_rto),
             loss: LossDetector::new(),
             controller: Arc::clone(&config.congestion).build(now, config.window_limits()),
@@ -81,13 +91,13 @@ impl Lane {
     }
 
     /// Whether another packet may leave.
-    pub(crate) fn gate(&self, now: Instant) -> Gate {
+    pub(crate) fn can_send(&self, now: Instant) -> CanSend {
         if self.in_flight >= self.controller.window()
             || (self.trial && self.in_flight >= TRIAL_PACKETS)
         {
-            return Gate::Full;
+            return CanSend::CwndFull;
         }
-        self.pacer.wait(now).map_or(Gate::Open, Gate::At)
+        self.pacer.wait(now).map_or(CanSend::Now, CanSend::At)
     }
 
     /// Accounts for a packet that was not in flight.
@@ -115,17 +125,23 @@ impl Lane {
     }
 
     /// Marks a transmission, the `order`th to the peer.
-    pub(crate) fn stamp(&mut self, now: Instant, order: u64, lane: u8, path: u64) -> Stamp {
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        order: u64,
+        state: u8,
+        path: PathId,
+    ) -> SentPacket {
         self.pacer.on_sent(now);
         self.last_sent = Some(now);
-        Stamp {
-            sent: now,
+        SentPacket {
+            sent_at: now,
             order,
             delivered: self.delivered,
             delivered_at: self.delivered_at,
-            first_sent: self.first_sent,
+            first_sent_at: self.first_sent,
             path,
-            lane,
+            state,
             app_limited: self.app_limited_until > self.delivered,
         }
     }
@@ -142,7 +158,7 @@ impl Lane {
         if !packet.was_lost {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
-        let stamp = packet.stamp;
+        let sent = packet.sent;
         let smoothed = self.rtt.estimate();
         let tally = &mut self.tally;
         tally.acked += 1;
@@ -152,26 +168,26 @@ impl Lane {
         // then (RFC 8985, 6.2).
         let least = self.rtt.minimum().unwrap_or(smoothed);
         let too_soon =
-            packet.transmissions > 1 && now.saturating_duration_since(stamp.sent) < least * 4 / 5;
+            packet.transmissions > 1 && now.saturating_duration_since(sent.sent_at) < least * 4 / 5;
         if !too_soon {
-            self.loss.on_acked(now, &stamp, next_order, smoothed);
-            if tally.proof.is_none_or(|proof| stamp.order > proof.order) {
-                tally.proof = Some(stamp);
+            self.loss.on_acked(now, &sent, next_order, smoothed);
+            if tally.proof.is_none_or(|proof| sent.order > proof.order) {
+                tally.proof = Some(sent);
             }
         }
-        if tally.newest.is_none_or(|newest| stamp.order > newest.order) {
-            tally.newest = Some(stamp);
+        if tally.newest.is_none_or(|newest| sent.order > newest.order) {
+            tally.newest = Some(sent);
         }
         // What is measured on a way that is only tried says nothing about the one in use.
-        if stamp.path == self.cursor.active() {
+        if sent.path == self.active.id() {
             self.silent = 0;
             self.trial = false;
             if packet.transmissions == 1
                 && tally
                     .newest_once
-                    .is_none_or(|newest| stamp.order > newest.order)
+                    .is_none_or(|newest| sent.order > newest.order)
             {
-                tally.newest_once = Some(stamp);
+                tally.newest_once = Some(sent);
             }
         }
         // Taken for lost, and the original arrived: either before it was sent again, or sooner after
@@ -186,16 +202,16 @@ impl Lane {
     pub(crate) fn judge(
         &self,
         now: Instant,
-        stamp: &Stamp,
+        sent: &SentPacket,
         acked_end: u64,
         alone: bool,
     ) -> Verdict {
-        let verdict = self.loss.judge(now, stamp, self.rtt.estimate(), acked_end);
-        if alone || verdict != Verdict::Unknown || stamp.order >= acked_end {
+        let verdict = self.loss.judge(now, sent, self.rtt.estimate(), acked_end);
+        if alone || verdict != Verdict::Unknown || sent.order >= acked_end {
             return verdict;
         }
         // Other ways work while nothing has come of this one: then time tells.
-        let deadline = stamp.sent + self.patience();
+        let deadline = sent.sent_at + self.patience();
         if now >= deadline {
             Verdict::Lost
         } else {
@@ -208,25 +224,25 @@ impl Lane {
         self.rtt.probe_timeout(Duration::ZERO) + self.loss.window(self.rtt.estimate())
     }
 
-    /// Whether a packet that arrived just now was sent so much later than that of `stamp`, and the
+    /// Whether a packet that arrived just now was sent so much later than that of `sent`, and the
     /// same way, that this one should have arrived before it.
-    pub(crate) fn proves_lost(&self, stamp: &Stamp) -> bool {
+    pub(crate) fn proves_lost(&self, sent: &SentPacket) -> bool {
         self.tally.proof.is_some_and(|newest| {
-            newest.path == stamp.path
-                && newest.order > stamp.order
-                && newest.sent.saturating_duration_since(stamp.sent)
+            newest.path == sent.path
+                && newest.order > sent.order
+                && newest.sent_at.saturating_duration_since(sent.sent_at)
                     >= self.loss.window(self.rtt.estimate())
         })
     }
 
-    pub(crate) fn lost(&mut self, stamp: &Stamp) {
+    pub(crate) fn lost(&mut self, sent: &SentPacket) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if stamp.path == self.cursor.active() && !self.loss.knows_later(stamp) {
+        if sent.path == self.active.id() && !self.loss.knows_later(sent) {
             self.silent += 1;
         }
         self.tally.lost += 1;
         let newest = &mut self.tally.newest_lost;
-        *newest = Some(newest.map_or(stamp.order, |newest| newest.max(stamp.order)));
+        *newest = Some(newest.map_or(sent.order, |newest| newest.max(sent.order)));
     }
 
     /// Tells the controller what was gathered. Returns the round-trip time, if there is a new sample.
@@ -237,28 +253,28 @@ impl Lane {
         let tally = std::mem::take(&mut self.tally);
         let rtt = tally
             .newest_once
-            .map(|stamp| now.saturating_duration_since(stamp.sent));
+            .map(|sent| now.saturating_duration_since(sent.sent_at));
         if let Some(rtt) = rtt {
             self.rtt.sample(now, rtt);
             self.blind = false;
         }
-        if let Some(stamp) = tally.newest {
-            self.first_sent = stamp.sent;
+        if let Some(sent) = tally.newest {
+            self.first_sent = sent.sent_at;
         }
         let smoothed = self.rtt.estimate();
         if tally.spurious {
             self.loss.on_spurious(smoothed);
             self.controller.on_spurious_loss(now);
         }
-        let rate = tally.newest.map(|stamp| {
-            let acked_over = now.saturating_duration_since(stamp.delivered_at);
-            let sent_over = stamp.sent.saturating_duration_since(stamp.first_sent);
+        let rate = tally.newest.map(|sent| {
+            let acked_over = now.saturating_duration_since(sent.delivered_at);
+            let sent_over = sent.sent_at.saturating_duration_since(sent.first_sent_at);
             let interval = acked_over.max(sent_over).max(GRANULARITY);
-            let packets = u32::try_from(self.delivered - stamp.delivered).unwrap_or(u32::MAX);
+            let packets = u32::try_from(self.delivered - sent.delivered).unwrap_or(u32::MAX);
             RateSample {
                 packets_per_second: f64::from(packets) / interval.as_secs_f64(),
-                prior_delivered: stamp.delivered,
-                app_limited: stamp.app_limited,
+                prior_delivered: sent.delivered,
+                app_limited: sent.app_limited,
             }
         });
         if let Some(newest_lost) = tally.newest_lost {
@@ -280,14 +296,14 @@ impl Lane {
             min_rtt: self.rtt.minimum().unwrap_or(smoothed),
             delivered: self.delivered,
             rate,
-            newest_order: tally.newest.map_or(0, |stamp| stamp.order),
+            newest_order: tally.newest.map_or(0, |sent| sent.order),
             next_order,
             // A writer that keeps up is often a moment late: that much in flight was limited by the window
             // all the same. What arrives over the way that was left says nothing about a larger window on
             // the new one.
             window_limited: !self.blind
                 && (self.app_limited_until <= self.delivered
-                    || u64::from(tally.prior_in_flight) * 4 >= u64::from(self.window()) * 3),
+                    || u64::from(tally.prior_in_flight) * 4 >= u64::from(self.cwnd()) * 3),
         });
         self.pacer.set_rate(self.controller.pacing_rate());
         rtt
@@ -305,15 +321,15 @@ impl Lane {
     }
 
     /// It takes another way; `alone` says that there is no other lane.
-    pub(crate) fn on_switch(&mut self, now: Instant, switched: Switched, alone: bool) {
-        self.loss.on_path_change(self.cursor.active());
+    pub(crate) fn on_migration(&mut self, now: Instant, migration: Migration, alone: bool) {
+        self.loss.on_path_change(self.active.id());
         self.silent = 0;
-        self.trial = switched.failed && !alone;
-        self.blind = switched.rtt.is_none();
-        if let Some(rtt) = switched.rtt {
+        self.trial = migration.failed && !alone;
+        self.blind = migration.rtt.is_none();
+        if let Some(rtt) = migration.rtt {
             self.rtt.on_path_change(rtt);
         }
-        self.controller.on_path_change(now, switched.rtt);
+        self.controller.on_path_change(now, migration.rtt);
         self.pacer.set_rate(self.controller.pacing_rate());
     }
 
@@ -330,12 +346,12 @@ impl Lane {
     /// Whether a probe that left at `sent` over another lane was answered while this one, about which it
     /// asked, had time to answer and did not.
     pub(crate) fn is_outlived(&self, now: Instant, sent: Instant) -> bool {
-        self.cursor
+        self.active
             .probed()
             .is_some_and(|probed| sent >= probed && now >= probed + self.patience())
     }
 
-    pub(crate) fn window(&self) -> u32 {
+    pub(crate) fn cwnd(&self) -> u32 {
         self.controller.window()
     }
 
