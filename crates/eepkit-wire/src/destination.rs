@@ -4,10 +4,10 @@ use std::{cmp, fmt, hash, str::FromStr, sync::Arc};
 
 use crate::{
     base64,
-    certificate::{Certificate, ENCRYPTION_FIELD, KeyCertificate, SIGNING_FIELD},
+    certificate::Certificate,
     codec::{Codec, DecodeError, Reader},
-    encryption::EncryptionType,
     hash::Hash,
+    keys_and_cert::KeysAndCert,
     signature::SigningPublicKey,
     signature_type::SignatureType,
 };
@@ -21,18 +21,11 @@ use crate::{
 /// A destination with an unknown signature type is a value like any other; it can be stored,
 /// looked up and passed on, but signatures by it cannot be verified.
 #[derive(Clone)]
-pub struct Destination(Arc<Inner>);
-
-struct Inner {
-    bytes: Box<[u8]>,
-    hash: Hash,
-    signing_key: SigningPublicKey,
-    certificate: Certificate,
-}
+pub struct Destination(Arc<KeysAndCert>);
 
 impl Destination {
     /// The shortest encoding in bytes: two key fields and an empty certificate.
-    pub const MIN_LENGTH: usize = ENCRYPTION_FIELD + SIGNING_FIELD + 3;
+    pub const MIN_LENGTH: usize = KeysAndCert::MIN_LENGTH;
 
     /// The destination of a signing key, with `padding` repeated over the unused bytes.
     ///
@@ -44,29 +37,7 @@ impl Destination {
     ///
     /// [`DecodeError::UnsupportedType`] when the layout of the key's type is not known.
     pub fn new(signing_key: &SigningPublicKey, padding: &[u8; 32]) -> Result<Self, DecodeError> {
-        let kind = signing_key.signature_type();
-        kind.require_public_len()?;
-        let key = signing_key.as_bytes();
-        let (in_field, excess) = key.split_at(key.len().min(SIGNING_FIELD));
-        let certificate = if kind == SignatureType::DSA_SHA1 {
-            Certificate::Null
-        } else {
-            Certificate::Key(KeyCertificate {
-                signature_type: kind,
-                encryption_type: EncryptionType::ELGAMAL,
-                excess: excess.into(),
-            })
-        };
-        let unused = ENCRYPTION_FIELD + SIGNING_FIELD - in_field.len();
-        let mut bytes = Vec::with_capacity(Self::MIN_LENGTH + 4 + excess.len());
-        bytes.extend(padding.iter().cycle().take(unused));
-        bytes.extend_from_slice(in_field);
-        certificate.encode(&mut bytes);
-        Ok(Self::from_parts(
-            bytes.into(),
-            certificate,
-            signing_key.clone(),
-        ))
+        KeysAndCert::new(None, signing_key, padding).map(|keys| Self(Arc::new(keys)))
     }
 
     /// The destination in I2P's base64, as SAM, address books and helper links write it.
@@ -81,69 +52,47 @@ impl Destination {
 
     /// The SHA-256 hash of the encoding; computed once.
     pub fn hash(&self) -> Hash {
-        self.0.hash
+        self.0.hash()
     }
 
     /// The encoding.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0.bytes
+        self.0.bytes()
     }
 
     /// In I2P's base64; 524 characters with the default key type.
     pub fn to_base64(&self) -> String {
-        base64::encode(&self.0.bytes)
+        base64::encode(self.0.bytes())
     }
 
     /// The address `<52 characters>.b32.i2p`.
     pub fn to_b32(&self) -> String {
-        self.0.hash.to_b32()
+        self.0.hash().to_b32()
     }
 
     /// The key that verifies what this destination signs, unless it signs with an offline key.
     pub fn signing_key(&self) -> &SigningPublicKey {
-        &self.0.signing_key
+        self.0.signing_key()
     }
 
     /// The type of [`Destination::signing_key`].
     pub fn signature_type(&self) -> SignatureType {
-        self.0.signing_key.signature_type()
+        self.0.signing_key().signature_type()
     }
 
     /// The certificate.
     pub fn certificate(&self) -> &Certificate {
-        &self.0.certificate
-    }
-
-    fn from_parts(
-        bytes: Box<[u8]>,
-        certificate: Certificate,
-        signing_key: SigningPublicKey,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            hash: Hash::of(&bytes),
-            bytes,
-            signing_key,
-            certificate,
-        }))
+        self.0.certificate()
     }
 }
 
 impl Codec for Destination {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0.bytes);
+        out.extend_from_slice(self.0.bytes());
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let start = r.position();
-        r.take(ENCRYPTION_FIELD, "destination")?;
-        let field = r.take(SIGNING_FIELD, "destination")?;
-        let certificate = Certificate::read(r)?;
-        let signing_key = signing_key(field, &certificate)?;
-        Ok(Self::from_parts(
-            r.taken_since(start).into(),
-            certificate,
-            signing_key,
-        ))
+        KeysAndCert::read(r, "destination").map(|keys| Self(Arc::new(keys)))
     }
 }
 
@@ -158,13 +107,13 @@ impl FromStr for Destination {
 
 impl AsRef<[u8]> for Destination {
     fn as_ref(&self) -> &[u8] {
-        &self.0.bytes
+        self.0.bytes()
     }
 }
 
 impl PartialEq for Destination {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.bytes == other.0.bytes
+        Arc::ptr_eq(&self.0, &other.0) || self.0.bytes() == other.0.bytes()
     }
 }
 
@@ -172,7 +121,7 @@ impl Eq for Destination {}
 
 impl hash::Hash for Destination {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        self.0.hash.hash(state);
+        self.0.hash().hash(state);
     }
 }
 
@@ -184,43 +133,19 @@ impl PartialOrd for Destination {
 
 impl Ord for Destination {
     fn cmp(&self, other: &Self) -> cmp::Ordering {
-        self.0.bytes.cmp(&other.0.bytes)
+        self.0.bytes().cmp(other.0.bytes())
     }
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hash.fmt(f)
+        self.0.hash().fmt(f)
     }
 }
 
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Destination({})", self.0.hash)
-    }
-}
-
-/// The signing key, from the end of its field and the end of the certificate.
-fn signing_key(field: &[u8], certificate: &Certificate) -> Result<SigningPublicKey, DecodeError> {
-    let kind = certificate.signature_type();
-    let excess = match certificate {
-        Certificate::Key(key) => &*key.excess,
-        Certificate::Null | Certificate::Other { .. } => &[],
-    };
-    match kind.public_len() {
-        Some(length) if length <= SIGNING_FIELD => {
-            SigningPublicKey::new(kind, &field[SIGNING_FIELD - length..])
-        }
-        Some(length) => {
-            let from_excess = length - SIGNING_FIELD;
-            let skipped = excess
-                .len()
-                .checked_sub(from_excess)
-                .ok_or(DecodeError::MissingData("key certificate"))?;
-            SigningPublicKey::new(kind, &[field, &excess[skipped..]].concat())
-        }
-        // Where the key lies is not known. Everything that may be part of it is kept.
-        None => SigningPublicKey::new(kind, &[field, excess].concat()),
+        write!(f, "Destination({})", self.0.hash())
     }
 }
 

@@ -68,6 +68,14 @@ impl EncryptionType {
         )
     }
 
+    /// The length of a public key, or the error for a key whose layout is not known.
+    pub(crate) fn require_public_len(self) -> Result<usize, DecodeError> {
+        self.public_len().ok_or(DecodeError::UnsupportedType {
+            what: "encryption type",
+            code: self.0,
+        })
+    }
+
     fn row(self) -> Option<&'static (Self, usize, usize, &'static str)> {
         ROWS.iter().find(|row| row.0 == self)
     }

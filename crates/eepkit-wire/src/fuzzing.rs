@@ -3,14 +3,15 @@
 
 use crate::{
     Address, BlindedAddress, Certificate, Codec, ConfigFile, DecodeError, Destination,
-    EncryptionPublicKey, LeaseSet, LeaseSet2, Mapping, PrivateKeys, base32, base64, gzip,
+    EncryptionPublicKey, LeaseSet, LeaseSet2, Mapping, PrivateKeys, RouterAddress, RouterIdentity,
+    RouterInfo, base32, base64, gzip,
 };
 
 /// What a fuzz target does with its input.
 pub type Target = fn(&[u8]);
 
 /// Every parser, by the name of its fuzz target.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("wire_address", address),
     ("wire_base64", base64_text),
     ("wire_config_file", config_file),
@@ -19,6 +20,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("wire_key_file", key_file),
     ("wire_lease_set", lease_set),
     ("wire_mapping", mapping),
+    ("wire_router_info", router_info),
 ];
 
 /// An address that parses is written in a way that parses to it.
@@ -121,6 +123,21 @@ pub fn mapping(data: &[u8]) {
         let bytes = mapping.to_bytes();
         assert_eq!(bytes.len(), data.len());
         assert_eq!(Mapping::from_bytes(&bytes), Ok(mapping));
+    }
+}
+
+/// Router infos and identities keep their bytes and can be verified; an address is the same after
+/// writing and reading it.
+pub fn router_info(data: &[u8]) {
+    keeps_its_bytes::<RouterIdentity>(data);
+    keeps_its_bytes::<RouterInfo>(data);
+    if let Ok(info) = RouterInfo::from_bytes(data) {
+        let _ = info.verify();
+        let _ = (info.network_id(), info.capabilities());
+    }
+    if let Ok(address) = RouterAddress::from_bytes(data) {
+        let _ = (address.host(), address.port(), address.static_key());
+        assert_eq!(RouterAddress::from_bytes(&address.to_bytes()), Ok(address));
     }
 }
 

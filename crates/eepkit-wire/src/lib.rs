@@ -37,12 +37,16 @@ mod encryption;
 pub mod fuzzing;
 pub mod gzip;
 mod hash;
+mod keys_and_cert;
 mod lease;
 mod lease_set;
 mod lease_set2;
 mod mapping;
 mod offline;
 mod private_keys;
+mod router_address;
+mod router_identity;
+mod router_info;
 mod signature;
 mod signature_type;
 mod signing_key;
@@ -68,6 +72,9 @@ pub use self::{
     mapping::Mapping,
     offline::OfflineSignature,
     private_keys::{KeyError, KeyFileError, PrivateKeys},
+    router_address::RouterAddress,
+    router_identity::RouterIdentity,
+    router_info::{RouterInfo, RouterInfoBuilder, RouterInfoError},
     signature::{Signature, SignatureError, SigningPublicKey},
     signature_type::{ParseSignatureTypeError, SignatureType},
     signing_key::SigningPrivateKey,

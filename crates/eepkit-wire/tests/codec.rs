@@ -9,8 +9,8 @@
 use eepkit_wire::{
     Certificate, Codec, DecodeError, Destination, EncryptionPrivateKey, EncryptionPublicKey,
     EncryptionType, Hash, KeyCertificate, Lease, LeaseSet, LeaseSet2, LeaseSet2Builder, Mapping,
-    OfflineSignature, PrivateKeys, Reader, Signature, SignatureType, SigningPublicKey, StoreType,
-    gzip,
+    OfflineSignature, PrivateKeys, Reader, RouterAddress, RouterIdentity, RouterInfo,
+    RouterInfoBuilder, Signature, SignatureType, SigningPublicKey, StoreType, gzip,
 };
 use hex_literal::hex;
 use proptest::{collection::vec, prelude::*};
@@ -388,6 +388,56 @@ codec_tests!(
 );
 
 codec_tests!(
+    router_identity: RouterIdentity,
+    sample: router_identity(),
+    // encryption key, padding, signing key, certificate
+    bytes: [
+        &[9; 32][..],
+        &[0xcc; 320],
+        keys().signing_key().public_key().as_bytes(),
+        &hex!("05 0004 0007 0004"),
+    ]
+    .concat(),
+    any: any_router_identity(),
+);
+
+codec_tests!(
+    old_router_identity: RouterIdentity,
+    sample: RouterIdentity::new(&elgamal(), &key(0, 128), &[0xcc; 32]).unwrap(),
+    bytes: [&[8; 256][..], &[0; 128], &hex!("00 0000")].concat(),
+    any: any_router_identity(),
+);
+
+codec_tests!(
+    router_address: RouterAddress,
+    sample: router_address(),
+    // cost, expiration, transport, options
+    bytes: hex!("03 0000000000000000 05 4e54435032 000a 04 706f7274 3d 02 3939 3b").to_vec(),
+    any: any_router_address(),
+);
+
+codec_tests!(
+    router_info: RouterInfo,
+    sample: router_info(0x0102_0304_0506_0708, vec![router_address()], mapping(&[("netId", "2")])),
+    // identity, published, number of addresses, addresses, number of peers, options, signature
+    bytes: {
+        let signed = [
+            router_identity().as_bytes(),
+            &hex!("0102030405060708"),
+            &[1],
+            &router_address().to_bytes(),
+            &[0],
+            &hex!("000a 05 6e65744964 3d 01 32 3b"),
+        ]
+        .concat();
+        let signature = keys().signing_key().sign(&signed);
+        [&signed, signature.as_bytes()].concat()
+    },
+    any: (any::<u64>(), vec(any_router_address(), 0..4), any_mapping())
+        .prop_map(|(published, addresses, options)| router_info(published, addresses, options)),
+);
+
+codec_tests!(
     gzip_frame,
     sample: (gzip::Header { protocol: 6, from_port: 0x0102, to_port: 0x0304 }, b"hello".to_vec()),
     // magic, method, flags; ports; extra flags, protocol; last stored block, length, complement;
@@ -471,6 +521,26 @@ fn lease_set2(keys: PrivateKeys) -> LeaseSet2 {
     builder.sign(&keys).unwrap()
 }
 
+fn router_identity() -> RouterIdentity {
+    let x25519 = EncryptionPublicKey::new(EncryptionType::X25519, &[9; 32]).unwrap();
+    RouterIdentity::new(&x25519, keys().signing_key().public_key(), &[0xcc; 32]).unwrap()
+}
+
+fn router_address() -> RouterAddress {
+    RouterAddress::new("NTCP2", 3, mapping(&[("port", "99")])).unwrap()
+}
+
+fn router_info(published: u64, addresses: Vec<RouterAddress>, options: Mapping) -> RouterInfo {
+    let builder = RouterInfoBuilder {
+        published,
+        addresses,
+        options,
+    };
+    builder
+        .sign(&router_identity(), keys().signing_key())
+        .unwrap()
+}
+
 fn mapping(pairs: &[(&str, &str)]) -> Mapping {
     let mut mapping = Mapping::new();
     for (key, value) in pairs {
@@ -485,6 +555,22 @@ fn any_destination() -> impl Strategy<Value = Destination> {
         let kind = SignatureType(kind);
         let bytes = vec![byte; kind.public_len().unwrap()];
         Destination::new(&SigningPublicKey::new(kind, &bytes).unwrap(), &padding).unwrap()
+    })
+}
+
+fn any_router_identity() -> impl Strategy<Value = RouterIdentity> {
+    (0..12u16, 0..8u16, any::<[u8; 32]>()).prop_map(|(signature, encryption, padding)| {
+        let encryption = EncryptionType(encryption);
+        let bytes = vec![1; encryption.public_len().unwrap()];
+        let encryption = EncryptionPublicKey::new(encryption, &bytes).unwrap();
+        let length = SignatureType(signature).public_len().unwrap();
+        RouterIdentity::new(&encryption, &key(signature, length), &padding).unwrap()
+    })
+}
+
+fn any_router_address() -> impl Strategy<Value = RouterAddress> {
+    (".{0,40}", any::<u8>(), any_mapping()).prop_map(|(transport, cost, options)| {
+        RouterAddress::new(transport, cost, options).unwrap()
     })
 }
 

@@ -7,7 +7,8 @@
 
 use eepkit_wire::{
     Codec, DecodeError, Destination, EncryptionType, Hash, KeyError, LeaseSet2, PrivateKeys,
-    Reader, Signature, SignatureError, SignatureType, SigningPrivateKey, SigningPublicKey,
+    Reader, RouterInfo, Signature, SignatureError, SignatureType, SigningPrivateKey,
+    SigningPublicKey,
 };
 
 const MESSAGE: &[u8] = b"The quick brown fox jumps over the lazy dog";
@@ -142,12 +143,13 @@ fn router_keys_by_i2pd_are_read_and_its_router_info_verifies() {
     assert_eq!(keys.encryption_private_key().len(), 32);
     assert_eq!(keys.to_bytes().as_slice(), file);
 
-    let info = data!("i2pd/router.info");
-    let identity = Destination::read(&mut Reader::new(info)).unwrap();
-    assert_eq!(identity, *keys.destination());
-    let (signed, signature) = info.split_at(info.len() - 64);
-    let signature = Signature::new(SignatureType::ED25519, signature).unwrap();
-    assert_eq!(identity.signing_key().verify(signed, &signature), Ok(()));
+    let info = RouterInfo::from_bytes(data!("i2pd/router.info")).unwrap();
+    assert_eq!(info.identity().as_bytes(), keys.destination().as_bytes());
+    assert_eq!(info.verify(), Ok(()));
+    assert_eq!(
+        info.identity().encryption_key().encryption_type(),
+        EncryptionType::X25519
+    );
 }
 
 #[test]

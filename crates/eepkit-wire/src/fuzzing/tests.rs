@@ -4,7 +4,10 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{EncryptionKeyPair, EncryptionType, Hash, Lease, LeaseSet2Builder, SignatureType};
+use crate::{
+    EncryptionKeyPair, EncryptionType, Hash, Lease, LeaseSet2Builder, RouterInfoBuilder,
+    SignatureType,
+};
 
 /// Valid input for every parser.
 fn examples() -> Vec<Vec<u8>> {
@@ -26,7 +29,26 @@ fn examples() -> Vec<Vec<u8>> {
         keys.destination().signing_key().clone(),
         SignatureType::REDDSA,
     );
+    let mut address = Mapping::new();
+    address.insert("host", "192.0.2.1").unwrap();
+    address.insert("port", "9111").unwrap();
+    let address = RouterAddress::new("NTCP2", 3, address).unwrap();
+    let router = RouterIdentity::new(
+        encryption.public_key(),
+        keys.signing_key().public_key(),
+        &[7; 32],
+    )
+    .unwrap();
+    let mut info = RouterInfoBuilder {
+        addresses: vec![address.clone()],
+        ..RouterInfoBuilder::default()
+    };
+    info.options.insert("netId", "2").unwrap();
+    let info = info.sign(&router, keys.signing_key()).unwrap();
     vec![
+        address.to_bytes(),
+        router.to_bytes(),
+        info.to_bytes(),
         keys.destination().to_bytes(),
         keys.destination().to_base64().into_bytes(),
         keys.destination().to_b32().into_bytes(),
