@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use eepkit_link::clock;
-use emissary_core::primitives::RouterInfo;
+use eepkit_wire::{Codec, Hash, RouterInfo};
 use rand::seq::SliceRandom;
 use tokio::{
     task::JoinSet,
@@ -35,7 +35,6 @@ use tokio_rustls::rustls::{
 };
 
 pub use self::{https::FetchError, signers::SignerError, su3::Su3Error};
-use crate::backend::emissary::runtime::Runtime;
 use signers::Signers;
 
 /// The public reseed hosts, as Java I2P and i2pd list them, of those whose certificate a browser
@@ -264,19 +263,20 @@ async fn read_list(
     }
 }
 
-/// The usable router infos of a list, by hash.
+/// The valid router infos of this network in a list, by the hash of the router.
 fn open(
     file: &[u8],
     signers: &Signers,
     network_id: u8,
-) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ListError> {
+) -> Result<BTreeMap<Hash, Vec<u8>>, ListError> {
     let bundle = su3::open(file, signers)?;
     let routers: BTreeMap<_, _> = bundle
         .routers
         .into_iter()
         .filter_map(|bytes| {
-            let info = RouterInfo::parse::<Runtime>(&bytes).ok()?;
-            (info.net_id() == network_id).then(|| (info.identity.id().to_vec(), bytes))
+            let info = RouterInfo::from_bytes(&bytes).ok()?;
+            let is_usable = info.network_id() == Some(network_id) && info.verify().is_ok();
+            is_usable.then(|| (info.hash(), bytes))
         })
         .collect();
     if routers.is_empty() {

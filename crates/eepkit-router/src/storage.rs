@@ -22,17 +22,13 @@ use std::{
 };
 
 use eepkit_link::clock;
-use emissary_core::{
-    Profile,
-    crypto::{base64_decode, base64_encode},
-    primitives::RouterInfo,
-    runtime::Storage,
-};
+use eepkit_wire::{Codec, Hash, RouterInfo};
+use emissary_core::{Profile, runtime::Storage};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::emissary::{identity::Identity, runtime::Runtime};
+use crate::backend::emissary::identity::Identity;
 
 /// What `router.keys` begins with; the last digit is the version of the format.
 const KEYS_MAGIC: &[u8; 8] = b"eepkitR1";
@@ -222,7 +218,7 @@ impl StateDir {
         stored
             .into_iter()
             // The router takes for granted that the names are hashes in base64.
-            .filter(|(name, _)| base64_decode(name).is_some_and(|hash| hash.len() == 32))
+            .filter(|(name, _)| Hash::from_base64(name).is_ok())
             .map(|(name, profile)| (name, profile.into()))
             .collect()
     }
@@ -286,16 +282,20 @@ impl StateDir {
 
 /// Whether a stored router info is worth giving to the router.
 fn is_usable(info: &[u8], network_id: u8, now: Duration) -> bool {
-    RouterInfo::parse::<Runtime>(info).is_ok_and(|info| {
-        let published = Duration::from_millis(*info.published.date());
-        info.net_id() == network_id && now.saturating_sub(published) < MAX_AGE
+    RouterInfo::from_bytes(info).is_ok_and(|info| {
+        let published = Duration::from_millis(info.published());
+        info.network_id() == Some(network_id)
+            && now.saturating_sub(published) < MAX_AGE
+            && info.verify().is_ok()
     })
 }
 
-/// The base64 hash of the router that an info describes; `None` if it is no router info.
+/// The hash of the router that an info describes, in base64; `None` for anything but a valid router
+/// info.
 fn name_of(info: &[u8]) -> Option<String> {
-    let info = RouterInfo::parse::<Runtime>(info).ok()?;
-    Some(base64_encode(info.identity.id().to_vec()))
+    let info = RouterInfo::from_bytes(info).ok()?;
+    info.verify().ok()?;
+    Some(info.hash().to_base64())
 }
 
 fn remove(path: &Path) {

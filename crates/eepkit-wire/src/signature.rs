@@ -169,6 +169,32 @@ impl SigningPublicKey {
         parts: &[&[u8]],
         signature: &Signature,
     ) -> Result<(), SignatureError> {
+        self.check(rsa::Content::DigestInfo, parts, signature)
+    }
+
+    /// Checks the signature of a signed update file (SU3), such as a list of routers.
+    ///
+    /// As [`SigningPublicKey::verify`], except that an RSA signature covers the padded hash without
+    /// the identifier of the hash algorithm that PKCS#1 prescribes: software updates specification,
+    /// section "SU3 File Specification".
+    ///
+    /// # Errors
+    ///
+    /// As [`SigningPublicKey::verify`].
+    pub fn verify_update_file(
+        &self,
+        signed: &[u8],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
+        self.check(rsa::Content::Hash, &[signed], signature)
+    }
+
+    fn check(
+        &self,
+        content: rsa::Content,
+        parts: &[&[u8]],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
         if signature.kind != self.kind {
             return Err(SignatureError::OtherType {
                 key: self.kind,
@@ -176,14 +202,15 @@ impl SigningPublicKey {
             });
         }
         let (key, bytes) = (&*self.bytes, &*signature.bytes);
+        let rsa = |variant| rsa::verify(variant, content, key, parts, bytes);
         match self.kind {
             SignatureType::DSA_SHA1 => dsa::verify(key, parts, bytes),
             SignatureType::ECDSA_SHA256_P256 => ecdsa::p256_sha256::verify(key, parts, bytes),
             SignatureType::ECDSA_SHA384_P384 => ecdsa::p384_sha384::verify(key, parts, bytes),
             SignatureType::ECDSA_SHA512_P521 => ecdsa::p521_sha512::verify(key, parts, bytes),
-            SignatureType::RSA_SHA256_2048 => rsa::verify(rsa::Variant::Sha256, key, parts, bytes),
-            SignatureType::RSA_SHA384_3072 => rsa::verify(rsa::Variant::Sha384, key, parts, bytes),
-            SignatureType::RSA_SHA512_4096 => rsa::verify(rsa::Variant::Sha512, key, parts, bytes),
+            SignatureType::RSA_SHA256_2048 => rsa(rsa::Variant::Sha256),
+            SignatureType::RSA_SHA384_3072 => rsa(rsa::Variant::Sha384),
+            SignatureType::RSA_SHA512_4096 => rsa(rsa::Variant::Sha512),
             SignatureType::ED25519 | SignatureType::REDDSA => eddsa::verify(key, parts, bytes),
             SignatureType::ED25519PH => eddsa::verify_prehashed(key, parts, bytes),
             other => Err(SignatureError::UnsupportedType(other)),

@@ -122,10 +122,21 @@ impl SigningPrivateKey {
             Signer::P256(signer) => signer.sign(parts),
             Signer::P384(signer) => signer.sign(parts),
             Signer::P521(signer) => signer.sign(parts),
-            Signer::Rsa(signer) => signer.sign(parts),
+            Signer::Rsa(signer) => signer.sign(rsa::Content::DigestInfo, parts),
             Signer::EdDsa(signer) => signer.sign(parts),
         };
         Signature::from_signer(self.kind, bytes)
+    }
+
+    /// Signs an update file, as [`SigningPublicKey::verify_update_file`] verifies it.
+    pub fn sign_update_file(&self, message: &[u8]) -> Signature {
+        match &self.signer {
+            Signer::Rsa(signer) => {
+                let bytes = signer.sign(rsa::Content::Hash, &[message]);
+                Signature::from_signer(self.kind, bytes)
+            }
+            _ => self.sign(message),
+        }
     }
 
     /// Signs `message` with 80 random bytes in the nonce where the algorithm is RedDSA, and as

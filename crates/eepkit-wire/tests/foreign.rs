@@ -49,6 +49,41 @@ fn signatures_by_openssl_verify() {
 }
 
 #[test]
+fn an_update_file_signed_by_openssl_verifies_only_as_such() {
+    let text = std::str::from_utf8(data!("update_file.txt")).unwrap();
+    let (modulus, signature) = text.lines().last().unwrap().split_once(' ').unwrap();
+    let kind = SignatureType::RSA_SHA512_4096;
+    let key = SigningPublicKey::new(kind, &unhex(modulus)).unwrap();
+    let signature = Signature::new(kind, &unhex(signature)).unwrap();
+    assert_eq!(key.verify_update_file(MESSAGE, &signature), Ok(()));
+    assert_eq!(
+        key.verify_update_file(b"another", &signature),
+        Err(SignatureError::Wrong)
+    );
+    assert_eq!(key.verify(MESSAGE, &signature), Err(SignatureError::Wrong));
+}
+
+#[test]
+fn update_files_are_signed_with_every_type() {
+    for (kind, public, private, _) in signatures() {
+        let key = SigningPrivateKey::new(kind, &private).unwrap();
+        let signature = key.sign_update_file(MESSAGE);
+        let public = SigningPublicKey::new(kind, &public).unwrap();
+        assert_eq!(
+            public.verify_update_file(MESSAGE, &signature),
+            Ok(()),
+            "{kind}"
+        );
+        let is_rsa = matches!(kind.0, 4..=6);
+        assert_eq!(
+            public.verify(MESSAGE, &signature).is_err(),
+            is_rsa,
+            "{kind}"
+        );
+    }
+}
+
+#[test]
 fn no_flipped_bit_goes_unnoticed_in_a_signature() {
     for (kind, public, _, signature) in signatures() {
         let key = SigningPublicKey::new(kind, &public).unwrap();

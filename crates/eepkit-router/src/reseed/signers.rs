@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use eepkit_wire::SigningPublicKey;
 use x509_parser::{pem::parse_x509_pem, public_key::PublicKey};
 
-use super::su3::RSA_LENGTH;
+use super::su3::SIGNATURE_TYPE;
 
 /// The signers that Java I2P and i2pd trust too, by their certificates in i2pd's
 /// `contrib/certificates/reseed`, which are public data.
@@ -35,7 +36,7 @@ impl SignerError {
 /// The public keys of signers by name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Signers {
-    keys: BTreeMap<String, Box<[u8; RSA_LENGTH]>>,
+    keys: BTreeMap<String, SigningPublicKey>,
 }
 
 impl Signers {
@@ -80,15 +81,14 @@ impl Signers {
             [0, modulus @ ..] => modulus,
             modulus => modulus,
         };
-        let modulus = <[u8; RSA_LENGTH]>::try_from(modulus)
+        let key = SigningPublicKey::new(SIGNATURE_TYPE, modulus)
             .map_err(|_| SignerError("its key has not 4096 bits"))?;
-        self.keys.insert(name, Box::new(modulus));
+        self.keys.insert(name, key);
         Ok(())
     }
 
-    /// The modulus of a signer's key.
-    pub(super) fn key(&self, name: &str) -> Option<&[u8; RSA_LENGTH]> {
-        self.keys.get(name).map(|key| &**key)
+    pub(super) fn key(&self, name: &str) -> Option<&SigningPublicKey> {
+        self.keys.get(name)
     }
 
     #[cfg(test)]

@@ -1,73 +1,64 @@
 //! Signed update files, as far as reseeding needs them.
 //!
-//! An SU3 file is a header, a content and a signature over both (specification "Software
-//! updates", "SU3 File Specification"). Reseed hosts sign with RSA of 4096 bits over SHA-512, the
-//! hash padded as in PKCS#1 v1.5 but without the algorithm identifier.
+//! An SU3 file is a header, a content and a signature over both (software updates specification,
+//! section "SU3 File Specification"). Reseed hosts sign with RSA of 4096 bits over SHA-512.
 
 use std::io::{Cursor, Read};
 
-use crypto_bigint::{
-    BoxedUint, Odd,
-    modular::{BoxedMontyForm, BoxedMontyParams},
-};
-use sha2::{Digest, Sha512};
+use eepkit_wire::{DecodeError, Reader, Signature, SignatureType};
 use zip::ZipArchive;
 
 use super::signers::Signers;
 
-/// Largest file that is taken, bytes. Real ones have 50 to 150 thousand.
+/// The signature type of reseed hosts.
+pub(super) const SIGNATURE_TYPE: SignatureType = SignatureType::RSA_SHA512_4096;
+
+/// The largest file that is accepted, in bytes. Real ones have 50,000 to 150,000.
 pub(super) const MAX_FILE: usize = 1024 * 1024;
 
-/// Most router infos that are taken out of one file. Real ones have 75 to 100.
+/// The most router infos in one file. Real files have 75 to 100.
 const MAX_ENTRIES: usize = 500;
 
-/// Largest router info, bytes. Real ones have one to three thousand.
+/// The largest router info, in bytes. Real ones have 1,000 to 3,000.
 const MAX_ROUTER_INFO: u64 = 16 * 1024;
 
 const MAGIC: &[u8; 6] = b"I2Psu3";
-/// Signature type RSA-SHA512-4096, and the length of its keys and signatures.
-const RSA_SHA512_4096: u16 = 6;
-pub(super) const RSA_LENGTH: usize = 512;
 const FILE_TYPE_ZIP: u8 = 0;
 const CONTENT_TYPE_RESEED: u8 = 3;
-/// The header up to the version string.
-const HEADER: usize = 40;
-/// The public exponent of every signer.
-const EXPONENT: u32 = 65_537;
 
-/// Why a file was refused.
+/// Why a reseed file was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Su3Error {
-    /// It is no SU3 file.
+    /// The file is not an SU3 file.
     #[error("it is not an SU3 file")]
     NotSu3,
-    /// It ends too early, or something follows its end.
+    /// The file ends too early, or data follows its signature.
     #[error("its length does not agree with its header")]
     Length,
-    /// It is something else than a list of routers.
+    /// The content is not a list of routers.
     #[error("it holds no router infos (file type {file_type}, content type {content_type})")]
     Content {
         /// The kind of file: 0 is a zip archive.
         file_type: u8,
-        /// What the file is for: 3 is reseeding.
+        /// The purpose of the file: 3 is reseeding.
         content_type: u8,
     },
-    /// Its signature is of another type than reseed hosts use.
+    /// The signature is of another type than reseed hosts use.
     #[error("its signature is of type {0}, not 6 (RSA-SHA512-4096)")]
     SignatureType(u16),
-    /// Nobody here knows who signed it.
+    /// The signer is not among those that are trusted.
     #[error("{0} is not a known signer of router lists")]
     UnknownSigner(String),
     /// The signature is wrong: the file was tampered with or damaged.
     #[error("the signature of {0} is wrong")]
     BadSignature(String),
-    /// The archive in it cannot be read, or is out of all proportion.
+    /// The archive in the file cannot be read, or exceeds a limit.
     #[error("its archive cannot be used: {0}")]
     Archive(String),
 }
 
-/// A file whose signature was checked.
+/// The content of a file whose signature was verified.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bundle {
     pub(super) signer: String,
@@ -75,7 +66,7 @@ pub(super) struct Bundle {
     pub(super) routers: Vec<Vec<u8>>,
 }
 
-/// Opens a file: first the signature is checked, then the archive is unpacked.
+/// Opens a file. The signature is verified before the archive is unpacked.
 pub(super) fn open(file: &[u8], signers: &Signers) -> Result<Bundle, Su3Error> {
     let parts = Parts::split(file)?;
     if (parts.file_type, parts.content_type) != (FILE_TYPE_ZIP, CONTENT_TYPE_RESEED) {
@@ -84,22 +75,25 @@ pub(super) fn open(file: &[u8], signers: &Signers) -> Result<Bundle, Su3Error> {
             content_type: parts.content_type,
         });
     }
-    if parts.signature_type != RSA_SHA512_4096 {
-        return Err(Su3Error::SignatureType(parts.signature_type));
+    if parts.signature_type != SIGNATURE_TYPE {
+        return Err(Su3Error::SignatureType(parts.signature_type.0));
     }
     let signer = String::from_utf8_lossy(parts.signer).into_owned();
     let Some(key) = signers.key(&signer) else {
         return Err(Su3Error::UnknownSigner(signer));
     };
-    if !verify(key, parts.signed, parts.signature) {
+    let verified = Signature::new(SIGNATURE_TYPE, parts.signature)
+        .is_ok_and(|signature| key.verify_update_file(parts.signed, &signature).is_ok());
+    if !verified {
         return Err(Su3Error::BadSignature(signer));
     }
     let routers = unpack(parts.content)?;
     Ok(Bundle { signer, routers })
 }
 
+/// The fields of a file, without judging them.
 struct Parts<'a> {
-    signature_type: u16,
+    signature_type: SignatureType,
     file_type: u8,
     content_type: u8,
     signer: &'a [u8],
@@ -113,71 +107,38 @@ impl<'a> Parts<'a> {
         if !file.starts_with(MAGIC) {
             return Err(Su3Error::NotSu3);
         }
-        let (header, rest) = file.split_first_chunk::<HEADER>().ok_or(Su3Error::Length)?;
-        let version_length = usize::from(header[13]);
-        let signer_length = usize::from(header[15]);
-        let signature_length = usize::from(u16::from_be_bytes([header[10], header[11]]));
-        let mut content_length = [0; 8];
-        content_length.copy_from_slice(&header[16..24]);
-        let content_length =
-            usize::try_from(u64::from_be_bytes(content_length)).map_err(|_| Su3Error::Length)?;
+        // What is missing or left over is a question of the length alone.
+        Self::read(&mut Reader::new(file)).map_err(|_| Su3Error::Length)
+    }
 
-        let (_version, rest) = rest
-            .split_at_checked(version_length)
-            .ok_or(Su3Error::Length)?;
-        let (signer, rest) = rest
-            .split_at_checked(signer_length)
-            .ok_or(Su3Error::Length)?;
-        let (content, signature) = rest
-            .split_at_checked(content_length)
-            .ok_or(Su3Error::Length)?;
-        if signature.len() != signature_length {
-            return Err(Su3Error::Length);
-        }
+    fn read(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = r.position();
+        r.take(MAGIC.len(), "magic")?;
+        r.u16("unused byte and file format version")?;
+        let signature_type = SignatureType(r.u16("signature type")?);
+        let signature_length = usize::from(r.u16("signature length")?);
+        let [_, version_length, _, signer_length] = r.array("lengths")?;
+        let content_length = r.u64("content length")?;
+        let [_, file_type, _, content_type] = r.array("file and content type")?;
+        r.take(12, "unused bytes")?;
+        r.take(usize::from(version_length), "version")?;
+        let signer = r.take(usize::from(signer_length), "signer")?;
+        // A length that does not fit is longer than any file.
+        let content_length = usize::try_from(content_length).unwrap_or(usize::MAX);
+        let content = r.take(content_length, "content")?;
+        let signed = r.taken_since(start);
+        let signature = r.take(signature_length, "signature")?;
+        r.finish("update file")?;
         Ok(Self {
-            signature_type: u16::from_be_bytes([header[8], header[9]]),
-            file_type: header[25],
-            content_type: header[27],
+            signature_type,
+            file_type,
+            content_type,
             signer,
             content,
-            signed: &file[..file.len() - signature_length],
+            signed,
             signature,
         })
     }
-}
-
-/// Compares the whole padded hash, rather than parsing it, so that nothing can hide in it.
-fn verify(modulus: &[u8; RSA_LENGTH], signed: &[u8], signature: &[u8]) -> bool {
-    let Ok(signature) = <&[u8; RSA_LENGTH]>::try_from(signature) else {
-        return false;
-    };
-    let modulus = BoxedUint::from_be_slice_vartime(modulus);
-    let signature = BoxedUint::from_be_slice_vartime(signature);
-    if signature >= modulus {
-        return false;
-    }
-    let Some(modulus) = Option::<Odd<BoxedUint>>::from(Odd::new(modulus)) else {
-        return false;
-    };
-    let params = BoxedMontyParams::new_vartime(modulus);
-    let message = BoxedMontyForm::new(signature, &params)
-        .pow_bounded_exp(
-            &BoxedUint::from(EXPONENT),
-            u32::BITS - EXPONENT.leading_zeros(),
-        )
-        .retrieve()
-        .to_be_bytes();
-    *message == *padded(signed)
-}
-
-/// The hash of `signed` as it is signed: RFC 8017, section 9.2, but for the `DigestInfo`.
-fn padded(signed: &[u8]) -> Vec<u8> {
-    let hash = Sha512::digest(signed);
-    let mut message = vec![0x00, 0x01];
-    message.resize(RSA_LENGTH - hash.len() - 1, 0xff);
-    message.push(0x00);
-    message.extend_from_slice(&hash);
-    message
 }
 
 fn unpack(archive: &[u8]) -> Result<Vec<Vec<u8>>, Su3Error> {
@@ -192,7 +153,7 @@ fn unpack(archive: &[u8]) -> Result<Vec<Vec<u8>>, Su3Error> {
         if !entry.is_file() {
             continue;
         }
-        // The size in the directory of the archive is a claim; this limit is kept.
+        // The size in the archive's directory may be a lie, so it is not relied upon.
         let mut info = Vec::new();
         entry
             .take(MAX_ROUTER_INFO + 1)

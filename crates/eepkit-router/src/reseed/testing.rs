@@ -2,12 +2,8 @@
 
 use std::{io::Write, sync::Arc};
 
-use crypto_bigint::{
-    BoxedUint, Odd,
-    modular::{BoxedMontyForm, BoxedMontyParams},
-};
+use eepkit_wire::{SignatureType, SigningPrivateKey};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use sha2::{Digest, Sha512};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -28,16 +24,9 @@ const MODULUS: &[u8] = include_bytes!("../../tests/data/reseed/test_at_mail.i2p.
 const EXPONENT: &[u8] = include_bytes!("../../tests/data/reseed/test_at_mail.i2p.exponent");
 
 fn sign(signed: &[u8]) -> Vec<u8> {
-    let hash = Sha512::digest(signed);
-    let mut message = vec![0xff; 512];
-    message[..2].copy_from_slice(&[0, 1]);
-    message[447] = 0;
-    message[448..].copy_from_slice(&hash);
-    let modulus = Odd::new(BoxedUint::from_be_slice_vartime(MODULUS)).unwrap();
-    let params = BoxedMontyParams::new_vartime(modulus);
-    let message = BoxedMontyForm::new(BoxedUint::from_be_slice_vartime(&message), &params);
-    let signature = message.pow(&BoxedUint::from_be_slice_vartime(EXPONENT));
-    signature.retrieve().to_be_bytes().to_vec()
+    let private = [MODULUS, EXPONENT].concat();
+    let key = SigningPrivateKey::new(SignatureType::RSA_SHA512_4096, &private).unwrap();
+    key.sign_update_file(signed).as_bytes().to_vec()
 }
 
 fn zip(files: &[Vec<u8>]) -> Vec<u8> {

@@ -134,7 +134,7 @@ async fn what_the_router_hands_over_is_there_at_the_next_start() {
 
     keeper.save_to_disk(vec![
         (name.clone(), Some(info.clone()), profile(7)),
-        (base64_encode([1; 32]), None, profile(1)),
+        (Hash::new([1; 32]).to_base64(), None, profile(1)),
     ]);
     keeper.flush().await;
 
@@ -150,11 +150,11 @@ fn profiles_with_names_that_are_no_hashes_are_passed_over() {
     let state = StateDir::open(dir.path()).unwrap();
     let text = format!(
         r#"{{"!!": {{}}, "AAAA": {{}}, "{}": {{"accepted": 3}}}}"#,
-        base64_encode([1; 32])
+        Hash::new([1; 32]).to_base64()
     );
     fs::write(dir.path().join("profiles.json"), text).unwrap();
 
     let profiles = state.known(2).unwrap().profiles;
 
-    assert_eq!(profiles, [(base64_encode([1; 32]), profile(3))]);
+    assert_eq!(profiles, [(Hash::new([1; 32]).to_base64(), profile(3))]);
 }

@@ -52,22 +52,35 @@ impl Variant {
     }
 
     /// The padded message: RFC 8017, section 9.2 (EMSA-PKCS1-v1_5).
-    fn padded(self, parts: &[&[u8]], length: usize) -> Vec<u8> {
+    fn padded(self, content: Content, parts: &[&[u8]], length: usize) -> Vec<u8> {
         let prefix = self.prefix();
+        let prefix = match content {
+            Content::DigestInfo => &prefix[..],
+            Content::Hash => &[],
+        };
         let hash = self.hash(parts);
         let mut out = vec![0x00, 0x01];
         // The shortest modulus has 256 bytes, the longest prefix and hash together 83.
         out.resize(length - prefix.len() - hash.len() - 1, 0xff);
         out.push(0x00);
-        out.extend_from_slice(&prefix);
+        out.extend_from_slice(prefix);
         out.extend_from_slice(&hash);
         out
     }
 }
 
+/// What is padded: PKCS#1 prescribes a `DigestInfo`, signed update files omit the identifier of the
+/// hash algorithm.
+#[derive(Clone, Copy)]
+pub(crate) enum Content {
+    DigestInfo,
+    Hash,
+}
+
 /// Compares the whole padded message, rather than parsing it, so that nothing can hide in it.
 pub(crate) fn verify(
     variant: Variant,
+    content: Content,
     key: &[u8],
     parts: &[&[u8]],
     signature: &[u8],
@@ -85,7 +98,7 @@ pub(crate) fn verify(
         )
         .retrieve()
         .to_be_bytes();
-    if *message == *variant.padded(parts, key.len()) {
+    if *message == *variant.padded(content, parts, key.len()) {
         Ok(())
     } else {
         Err(SignatureError::Wrong)
@@ -118,11 +131,11 @@ impl Signer {
     }
 
     /// The power is computed in constant time and without the prime factors, so that neither
-    /// timing nor a computing fault tells the key.
-    pub(crate) fn sign(&self, parts: &[&[u8]]) -> Vec<u8> {
+    /// timing nor a computation fault reveals the key.
+    pub(crate) fn sign(&self, content: Content, parts: &[&[u8]]) -> Vec<u8> {
         let modulus = modulus(&self.modulus).expect("checked when the signer was made");
         let params = BoxedMontyParams::new(modulus);
-        let message = number(&self.variant.padded(parts, self.modulus.len()));
+        let message = number(&self.variant.padded(content, parts, self.modulus.len()));
         BoxedMontyForm::new(message, &params)
             .pow(&number(&self.exponent))
             .retrieve()
