@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| eepkit_streaming::fuzzing::endpoint(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| eepkit_testbed::fuzzing::endpoint(data));

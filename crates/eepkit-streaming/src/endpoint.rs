@@ -608,10 +608,15 @@ impl Endpoint {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "_testing")]
 impl Endpoint {
     /// Checks what must hold between any two calls.
-    pub(crate) fn assert_consistent(&self) {
+    ///
+    /// # Panics
+    ///
+    /// Something does not hold.
+    #[doc(hidden)]
+    pub fn assert_consistent(&self) {
         let mut in_flight = HashMap::new();
         let mut cost = 0;
         for (slot, generation, connection) in self.streams.iter() {
@@ -695,6 +700,3 @@ const MAX_IDLE_PEERS: usize = 1024;
 /// How long a path without streams is remembered: Java keeps its control blocks as long, and tunnels
 /// do not live longer.
 const PEER_MEMORY: Duration = Duration::from_secs(600);
-
-#[cfg(test)]
-mod tests;

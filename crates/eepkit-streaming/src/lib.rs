@@ -35,12 +35,6 @@ mod seq;
 mod stats;
 mod timer;
 
-#[cfg(any(test, feature = "_fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
-#[cfg(any(test, feature = "testing", feature = "_fuzzing"))]
-pub mod testing;
-
 pub use config::{
     Access, EndpointConfig, InactivityAction, LimitAction, OPTIONS, OptionInfo, Profile,
     RateLimits, StreamConfig,

@@ -510,8 +510,9 @@ impl DataHeader {
     }
 }
 
-/// The words that name `receiver` in the first packet of a stream.
-pub(crate) fn replay_guard(receiver: &Hash) -> [u32; 8] {
+/// The NACK words of a first packet (SYN), which hold the hash of its receiver instead of NACKs. A
+/// packet that was made for another destination is recognised by them.
+pub fn replay_guard(receiver: &Hash) -> [u32; 8] {
     let mut words = [0; 8];
     let (chunks, _) = receiver.as_bytes().as_chunks::<4>();
     for (word, chunk) in words.iter_mut().zip(chunks) {

@@ -3,11 +3,11 @@
     reason = "a test needs some instant to count from"
 )]
 
-use eepkit_wire::{PrivateKeys, SignatureType};
+use eepkit_wire::{Hash, LeaseId, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::testing::tunnel_path;
+use crate::path::TunnelId;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -24,7 +24,15 @@ fn peer_with(now: Instant, states: usize) -> Peer {
 }
 
 fn path(number: u64) -> Path {
-    tunnel_path(number, number, None)
+    Path {
+        id: PathId(number),
+        tunnel: TunnelId(number),
+        lease: LeaseId {
+            gateway: Hash::new([0; 32]),
+            tunnel: u32::try_from(number).unwrap(),
+        },
+        expires: None,
+    }
 }
 
 /// A peer with a lane on each of two ways, of half a second and of `longer`, and nothing on its way.

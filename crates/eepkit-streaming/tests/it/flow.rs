@@ -1,0 +1,297 @@
+use super::*;
+use eepkit_streaming::{EndpointConfig, InactivityAction, Profile};
+use eepkit_testbed::scenario::World;
+
+fn small_receiver(bytes: usize) -> EndpointConfig {
+    EndpointConfig {
+        stream: StreamConfig {
+            receive_buffer: bytes,
+            max_receive_buffer: bytes,
+            ..StreamConfig::default()
+        },
+        ..EndpointConfig::default()
+    }
+}
+
+#[test]
+fn a_reader_that_stops_chokes_the_sender_and_reading_on_revives_it() {
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(100)),
+        EndpointConfig::default(),
+        small_receiver(256 << 10),
+        1,
+    );
+    let (a, b) = pair.connect();
+    let mut transfer = Transfer::new(2 << 20);
+    pair.run_until(SECONDS(60), |pair| {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        pair.a.endpoint.info(a).unwrap().choked
+    });
+    assert!(pair.a.endpoint.info(a).unwrap().choked);
+    let unread = pair.b.endpoint.info(b).unwrap().unread;
+    assert!(unread <= 256 << 10, "{unread}");
+    // Minutes of silence do not end the stream.
+    pair.run(SECONDS(200));
+    assert_eq!(pair.a.endpoint.info(a).unwrap().closed, None);
+    assert!(pair.run_until(SECONDS(120), |pair| {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        transfer.read(&mut pair.b.endpoint, pair.now, b);
+        transfer.received == transfer.length
+    }));
+}
+
+#[test]
+fn lost_packets_that_end_the_choking_only_delay() {
+    let link = LinkConfig::delay(MS(100)).loss(0.3);
+    let mut pair = Pair::with_config(
+        link,
+        EndpointConfig::default(),
+        small_receiver(256 << 10),
+        3,
+    );
+    let (a, b) = pair.connect();
+    let mut transfer = Transfer::new(1 << 20);
+    for _ in 0..20 {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        pair.run(SECONDS(5));
+        transfer.read(&mut pair.b.endpoint, pair.now, b);
+    }
+    assert!(pair.run_until(SECONDS(2000), |pair| {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        transfer.read(&mut pair.b.endpoint, pair.now, b);
+        transfer.received == transfer.length
+    }));
+}
+
+#[test]
+fn a_slow_reader_gets_everything() {
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(50)).loss(0.02),
+        EndpointConfig::default(),
+        small_receiver(250 << 10),
+        1,
+    );
+    let (a, b) = pair.connect();
+    let mut transfer = Transfer::new(3 << 20);
+    while transfer.received < transfer.length {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        pair.run(MS(40));
+        for _ in 0..4 {
+            if let Ok(Read::Data(data)) = pair.b.endpoint.read(pair.now, b, 4096) {
+                for (byte, position) in data.iter().zip(transfer.received..) {
+                    assert_eq!(*byte, pattern(position));
+                }
+                transfer.received += data.len() as u64;
+            }
+        }
+        assert!(pair.b.endpoint.info(b).unwrap().unread <= 600 << 10);
+    }
+}
+
+#[test]
+fn memory_for_received_data_is_bounded_for_the_endpoint() {
+    let config = EndpointConfig {
+        receive_memory: 400 << 10,
+        ..EndpointConfig::default()
+    };
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(20)),
+        EndpointConfig::default(),
+        config,
+        1,
+    );
+    let ids: Vec<_> = (0..8).map(|_| pair.connect()).collect();
+    let mut transfers: Vec<_> = ids.iter().map(|_| Transfer::new(200_000)).collect();
+    for _ in 0..500 {
+        for (transfer, (a, _)) in transfers.iter_mut().zip(&ids) {
+            transfer.write(&mut pair.a.endpoint, pair.now, *a);
+        }
+        pair.run(MS(20));
+    }
+    let held: usize = ids
+        .iter()
+        .map(|(_, b)| pair.b.endpoint.info(*b).unwrap().unread)
+        .sum();
+    assert!(held <= (400 << 10) + 8 * 4096, "{held}");
+    assert!(pair.run_until(SECONDS(300), |pair| {
+        for (transfer, (a, b)) in transfers.iter_mut().zip(&ids) {
+            transfer.write(&mut pair.a.endpoint, pair.now, *a);
+            transfer.read(&mut pair.b.endpoint, pair.now, *b);
+        }
+        transfers
+            .iter()
+            .all(|transfer| transfer.received == transfer.length)
+    }));
+}
+
+#[test]
+fn writing_tells_when_there_is_room_again() {
+    let mut pair = pair();
+    let (a, b) = pair.connect();
+    let mut taken = 0;
+    loop {
+        let count = pair.a.endpoint.write(pair.now, a, &[1; 10_000]).unwrap();
+        taken += count;
+        if count < 10_000 {
+            break;
+        }
+    }
+    assert_eq!(taken, 65_536);
+    pair.a.events.clear();
+    assert!(pair.run_until(SECONDS(5), |pair| pair.a.saw(&Event::Writable(a))));
+    assert!(pair.a.endpoint.write(pair.now, a, &[1; 10_000]).unwrap() > 0);
+    assert!(!pair.a.endpoint.is_acked(a));
+    assert!(pair.run_until(SECONDS(30), |pair| {
+        read_all(&mut pair.b, pair.now, b);
+        pair.a.saw(&Event::Flushed(a))
+    }));
+    assert!(pair.a.endpoint.is_acked(a));
+}
+
+#[test]
+fn tiny_writes_share_packets_unless_flushed() {
+    for (flush, most) in [(false, 60), (true, 1100)] {
+        let mut pair = pair();
+        let (a, b) = pair.connect();
+        pair.run(SECONDS(2));
+        let before = pair.a.endpoint.info(a).unwrap().packets_sent;
+        let mut arrived = 0;
+        for _ in 0..1000 {
+            pair.a.endpoint.write(pair.now, a, b"x").unwrap();
+            if flush {
+                pair.a.endpoint.flush(pair.now, a);
+            }
+            pair.run(Duration::from_micros(200));
+            arrived += read_all(&mut pair.b, pair.now, b).0.len();
+        }
+        pair.run(SECONDS(20));
+        arrived += read_all(&mut pair.b, pair.now, b).0.len();
+        assert_eq!(arrived, 1000);
+        let sent = pair.a.endpoint.info(a).unwrap().packets_sent - before;
+        assert!(sent <= most, "{sent}");
+    }
+}
+
+#[test]
+fn the_interactive_profile_does_not_wait() {
+    let mut pair = pair();
+    let config = StreamConfig {
+        profile: Profile::Interactive,
+        ..StreamConfig::default()
+    };
+    let (a, _) = pair.connect_with(&config);
+    pair.run(SECONDS(2));
+    let before = pair.sent.0;
+    pair.a.endpoint.write(pair.now, a, b"x").unwrap();
+    pair.drain();
+    pair.a.endpoint.write(pair.now, a, b"y").unwrap();
+    pair.drain();
+    assert_eq!(pair.sent.0, before + 2);
+}
+
+#[test]
+fn an_idle_stream_is_kept_alive() {
+    let mut pair = pair();
+    let (a, b) = pair.connect();
+    pair.run(SECONDS(5));
+    let before = pair.sent;
+    pair.run(SECONDS(600));
+    let (from_a, from_b) = (pair.sent.0 - before.0, pair.sent.1 - before.1);
+    assert!((5..=14).contains(&(from_a + from_b)), "{from_a} {from_b}");
+    assert_eq!(pair.a.endpoint.info(a).unwrap().closed, None);
+    assert_eq!(pair.b.endpoint.info(b).unwrap().closed, None);
+}
+
+#[test]
+fn an_idle_stream_is_left_alone_or_ended_as_configured() {
+    for action in [InactivityAction::Nothing, InactivityAction::Disconnect] {
+        let stream = StreamConfig {
+            inactivity_action: action,
+            inactivity_timeout: SECONDS(30),
+            ..StreamConfig::default()
+        };
+        let quiet = EndpointConfig {
+            stream: StreamConfig {
+                inactivity_action: InactivityAction::Nothing,
+                ..StreamConfig::default()
+            },
+            ..EndpointConfig::default()
+        };
+        let mut pair = Pair::with_config(
+            LinkConfig::delay(MS(100)),
+            EndpointConfig::default(),
+            quiet,
+            1,
+        );
+        let (a, b) = pair.connect_with(&stream);
+        pair.run(SECONDS(5));
+        let before = pair.sent;
+        pair.run(SECONDS(100));
+        let ended = pair.a.saw(&closed(a, CloseReason::Inactive));
+        assert_eq!(ended, action == InactivityAction::Disconnect);
+        assert_eq!(ended, pair.b.saw(&closed(b, CloseReason::Reset)));
+        assert_eq!(pair.sent == before, action == InactivityAction::Nothing);
+    }
+}
+
+#[test]
+fn the_outbound_speed_is_kept() {
+    let mut pair = Pair::new(LinkConfig::delay(MS(50)));
+    let config = StreamConfig {
+        max_outbound_speed: Some(20_000),
+        ..StreamConfig::default()
+    };
+    let ids = pair.connect_with(&config);
+    let took = pair.transfer(ids, 200_000, SECONDS(60));
+    assert!(took >= SECONDS(9) && took <= SECONDS(13), "{took:?}");
+}
+
+#[test]
+fn the_send_rate_is_kept_over_all_peers_and_shared_between_them() {
+    let mut world = World::new(3);
+    let config = EndpointConfig {
+        max_send_rate: Some(100_000),
+        ..EndpointConfig::default()
+    };
+    let sender = world.side(config);
+    let there = world.link(LinkConfig::delay(MS(100)));
+    let back = world.link(LinkConfig::delay(MS(100)));
+    world.route(sender, 0, there);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let receiver = world.side(EndpointConfig::default());
+        world.route(receiver, 0, back);
+        world.sides[receiver].endpoint.listen(0, 1).unwrap();
+        let id = world.connect(sender, receiver, &StreamConfig::default());
+        streams.push((id, receiver, Transfer::new(u64::MAX), None));
+    }
+    let end = world.now + SECONDS(60);
+    world.drain(sender);
+    world.run(end, |world, side| {
+        for (id, receiver, transfer, accepted) in &mut streams {
+            let now = world.now;
+            if side == sender {
+                transfer.write(&mut world.sides[sender].endpoint, now, *id);
+                world.drain(sender);
+            } else if side == *receiver {
+                let endpoint = &mut world.sides[side].endpoint;
+                if let Some(incoming) = endpoint.accept(now, 0) {
+                    *accepted = Some(incoming.id);
+                }
+                if let Some(id) = *accepted {
+                    transfer.read(endpoint, now, id);
+                }
+                world.sides[side].events.clear();
+                world.drain(side);
+            }
+        }
+    });
+    let sent: Vec<u64> = streams
+        .iter()
+        .map(|(id, ..)| world.sides[sender].endpoint.info(*id).unwrap().packets_sent)
+        .collect();
+    let bytes: u64 = sent.iter().sum::<u64>() * (1812 + 24);
+    assert!((5_700_000..=6_100_000).contains(&bytes), "{bytes}");
+    let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
+    assert!(most - least < most / 10, "{sent:?}");
+}

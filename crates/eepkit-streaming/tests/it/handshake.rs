@@ -1,0 +1,401 @@
+use super::*;
+use eepkit_streaming::{EndpointConfig, packet::Flags};
+
+#[test]
+fn both_sides_know_each_other_after_one_round_trip() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(80, 10).unwrap();
+    let to = pair.address_b();
+    let ports = Ports {
+        local: 1234,
+        remote: 80,
+    };
+    let began = pair.now;
+    let a = pair
+        .a
+        .endpoint
+        .connect(pair.now, &to, ports, &StreamConfig::default())
+        .unwrap();
+    assert!(pair.run_until(SECONDS(1), |pair| pair.b.saw(&Event::Incoming { port: 80 })));
+    let incoming = pair.b.endpoint.accept(pair.now, 80).unwrap();
+    assert_eq!(incoming.peer, pair.address_a());
+    assert_eq!((incoming.local_port, incoming.remote_port), (80, 1234));
+    assert!(pair.run_until(SECONDS(1), |pair| pair.a.saw(&Event::Connected(a))));
+    assert!(pair.now - began <= MS(510), "{:?}", pair.now - began);
+    let info = pair.a.endpoint.info(a).unwrap();
+    assert_eq!(info.mtu, 1812);
+    // The first packet looks as most others do.
+    assert_eq!(info.peer_kind, eepkit_streaming::PeerKind::Java);
+    assert!(info.rtt.unwrap() >= MS(500) && info.rtt.unwrap() <= MS(510));
+}
+
+#[test]
+fn our_own_kind_is_recognised_by_what_it_does() {
+    for (loss, reorder) in [(0.0, 0.0), (0.02, 0.0), (0.01, 1.0)] {
+        let link = LinkConfig::delay(MS(400))
+            .jitter(MS(20))
+            .loss(loss)
+            .reorder(reorder, MS(100));
+        let mut pair = Pair::new(link);
+        let ids = pair.connect();
+        pair.transfer(ids, 2 << 20, SECONDS(60));
+        let kind = |side: &Side, id| side.endpoint.info(id).unwrap().peer_kind;
+        assert_eq!(
+            kind(&pair.a, ids.0),
+            eepkit_streaming::PeerKind::Eepkit,
+            "{loss}"
+        );
+        assert_eq!(
+            kind(&pair.b, ids.1),
+            eepkit_streaming::PeerKind::Eepkit,
+            "{loss}"
+        );
+    }
+}
+
+#[test]
+fn a_lost_first_packet_is_sent_again() {
+    let mut pair = pair();
+    let mut lost = 0;
+    pair.filter_ab = Some(Box::new(move |packet| {
+        lost += u32::from(packet.flags().is_syn());
+        !packet.flags().is_syn() || lost > 2
+    }));
+    let ids = pair.connect();
+    pair.transfer(ids, 10_000, SECONDS(60));
+}
+
+#[test]
+fn a_lost_answer_is_sent_again_and_makes_no_second_stream() {
+    let mut pair = pair();
+    let mut lost = 0;
+    pair.filter_ba = Some(Box::new(move |packet| {
+        lost += u32::from(packet.flags().is_syn());
+        !packet.flags().is_syn() || lost > 2
+    }));
+    let ids = pair.connect();
+    pair.transfer(ids, 10_000, SECONDS(60));
+    assert!(pair.accept().is_none());
+    assert_eq!(pair.b.endpoint.stream_count(), 1);
+}
+
+#[test]
+fn data_can_travel_with_the_first_packet_and_be_answered_with_the_second() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let config = StreamConfig {
+        connect_delay: SECONDS(1),
+        ..StreamConfig::default()
+    };
+    let a = open(&mut pair, &config);
+    assert_eq!(pair.sent.0, 0);
+    pair.a.endpoint.write(pair.now, a, b"request").unwrap();
+    pair.a.endpoint.shutdown(pair.now, a);
+    let mut b = None;
+    assert!(pair.run_until(MS(260), |pair| {
+        b = pair.accept();
+        b.is_some()
+    }));
+    let b = b.unwrap().id;
+    assert_eq!(
+        read_all(&mut pair.b, pair.now, b),
+        (b"request".to_vec(), true)
+    );
+    pair.b.endpoint.write(pair.now, b, b"response").unwrap();
+    pair.b.endpoint.shutdown(pair.now, b);
+    assert!(pair.run_until(MS(260), |pair| pair.a.saw(&Event::Readable(a))));
+    assert_eq!(
+        read_all(&mut pair.a, pair.now, a),
+        (b"response".to_vec(), true)
+    );
+    assert!(pair.a.saw(&closed(a, CloseReason::Finished)));
+    assert!(pair.run_until(MS(260), |pair| {
+        pair.b.saw(&closed(b, CloseReason::Finished))
+    }));
+    // One packet each way, and the last acknowledgement.
+    assert_eq!(pair.sent, (2, 1));
+}
+
+#[test]
+fn data_written_before_the_answer_leaves_before_it() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let a = open(&mut pair, &StreamConfig::default());
+    pair.a.endpoint.write(pair.now, a, &[7; 30_000]).unwrap();
+    pair.drain();
+    // The first packet and five more; what is known to be buffered everywhere.
+    assert_eq!(pair.sent.0, 6);
+    pair.run(MS(251));
+    let b = pair.accept().unwrap().id;
+    assert_eq!(read_all(&mut pair.b, pair.now, b).0.len(), 5 * 1730);
+}
+
+#[test]
+fn packets_that_overtake_the_first_one_are_kept() {
+    let mut pair = Pair::new(LinkConfig::delay(MS(250)).reorder(0.7, MS(200)));
+    pair.b.endpoint.listen(0, 10).unwrap();
+    for _ in 0..20 {
+        let a = open(&mut pair, &StreamConfig::default());
+        pair.a.endpoint.write(pair.now, a, &[7; 5000]).unwrap();
+        let mut b = None;
+        let mut read = 0;
+        assert!(pair.run_until(SECONDS(30), |pair| {
+            b = b.clone().or_else(|| pair.accept());
+            if let Some(b) = &b {
+                read += read_all(&mut pair.b, pair.now, b.id).0.len();
+            }
+            read == 5000
+        }));
+    }
+}
+
+#[test]
+fn a_smaller_maximum_size_of_either_side_holds_for_both() {
+    for (theirs, ours) in [(512, 1812), (1812, 512), (1730, 4000)] {
+        let config = |size| EndpointConfig {
+            stream: StreamConfig {
+                max_message_size: size,
+                ..StreamConfig::default()
+            },
+            ..EndpointConfig::default()
+        };
+        let mut pair =
+            Pair::with_config(LinkConfig::delay(MS(50)), config(ours), config(theirs), 1);
+        pair.filter_ab = Some(Box::new(move |packet| {
+            assert!(
+                packet.flags().is_syn() || packet.payload().len() <= usize::from(theirs.min(ours))
+            );
+            true
+        }));
+        let stream = config(ours).stream;
+        let ids = pair.connect_with(&stream);
+        pair.transfer(ids, 50_000, SECONDS(60));
+        for info in [pair.a.endpoint.info(ids.0), pair.b.endpoint.info(ids.1)] {
+            assert_eq!(info.unwrap().mtu, usize::from(theirs.min(ours)));
+        }
+    }
+}
+
+#[test]
+fn a_first_packet_that_was_made_for_somebody_else_is_dropped() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let somebody = keys(9);
+    let mut repr = Repr {
+        recv_id: 5,
+        flags: Flags::SYN.with(Flags::NO_ACK),
+        ..Repr::default()
+    };
+    let alice = keys(1);
+    repr.from = Some(alice.destination());
+    let guard = eepkit_streaming::packet::replay_guard(&somebody.destination().hash());
+    repr.nacks = &guard;
+    inject_b(&mut pair, sign(&repr, &alice));
+    assert_eq!(pair.b.endpoint.stats().replays, 1);
+    // Without the guard, as peers before 0.9.58 send it, it is taken.
+    repr.nacks = &[];
+    inject_b(&mut pair, sign(&repr, &alice));
+    assert!(pair.accept().is_some());
+}
+
+#[test]
+fn first_packets_without_or_with_a_wrong_signature_are_dropped() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let alice = keys(1);
+    let repr = Repr {
+        recv_id: 5,
+        flags: Flags::SYN.with(Flags::NO_ACK),
+        from: Some(alice.destination()),
+        ..Repr::default()
+    };
+    let mut unsigned = Vec::new();
+    repr.encode(&mut unsigned);
+    inject_b(&mut pair, unsigned);
+    inject_b(&mut pair, sign(&repr, &keys(9)));
+    let mut changed = sign(&repr, &alice);
+    changed[7] ^= 1;
+    inject_b(&mut pair, changed);
+    assert_eq!(pair.b.endpoint.stats().bad_signatures, 3);
+    assert_eq!(pair.b.endpoint.stream_count(), 0);
+    assert_eq!(pair.sent.1, 0);
+}
+
+#[test]
+fn the_same_first_packet_twice_makes_one_stream_even_after_its_end() {
+    let mut pair = pair();
+    let captured = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let copy = captured.clone();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let a = open(&mut pair, &StreamConfig::default());
+    if let Some(transmit) = pair.ab.in_flight().next() {
+        *copy.lock().unwrap() = Some(transmit.packet.to_vec());
+    }
+    pair.run(SECONDS(1));
+    let b = pair.accept().unwrap().id;
+    let syn = captured.lock().unwrap().clone().unwrap();
+    inject_b(&mut pair, syn.clone());
+    assert!(pair.accept().is_none());
+    pair.run(SECONDS(2));
+    pair.a.endpoint.release(pair.now, a);
+    pair.b.endpoint.release(pair.now, b);
+    pair.run(SECONDS(5));
+    assert_eq!(pair.b.endpoint.stream_count(), 0);
+    inject_b(&mut pair, syn);
+    assert!(pair.accept().is_none());
+    assert_eq!(pair.b.endpoint.stream_count(), 0);
+}
+
+#[test]
+fn connecting_to_nobody_ends_after_the_timeout() {
+    let mut pair = pair();
+    pair.filter_ab = Some(Box::new(|_| false));
+    let config = StreamConfig {
+        connect_timeout: Some(SECONDS(20)),
+        ..StreamConfig::default()
+    };
+    let a = open(&mut pair, &config);
+    let began = pair.now;
+    assert!(pair.run_until(SECONDS(60), |pair| {
+        pair.a.saw(&closed(a, CloseReason::ConnectTimeout))
+    }));
+    assert_eq!(pair.now - began, SECONDS(20));
+    let to = pair.address_b();
+    assert!(pair.a.saw(&Event::PeerStalled { to }));
+    assert!(pair.a.endpoint.write(pair.now, a, b"x").is_err());
+    assert!(pair.a.endpoint.read(pair.now, a, 1).is_err());
+}
+
+#[test]
+fn connecting_without_a_timeout_ends_with_the_resends() {
+    let mut pair = pair();
+    pair.filter_ab = Some(Box::new(|_| false));
+    let config = StreamConfig {
+        connect_timeout: None,
+        max_resends: 3,
+        ..StreamConfig::default()
+    };
+    let a = open(&mut pair, &config);
+    assert!(pair.run_until(SECONDS(600), |pair| {
+        pair.a.saw(&closed(a, CloseReason::ConnectTimeout))
+    }));
+    // Four first packets, and a reset in case one of them arrived.
+    assert_eq!(pair.sent.0, 5);
+}
+
+#[test]
+fn a_port_without_a_listener_refuses() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(80, 10).unwrap();
+    let a = open(&mut pair, &StreamConfig::default());
+    assert!(pair.run_until(SECONDS(2), |pair| {
+        pair.a.saw(&closed(a, CloseReason::Refused))
+    }));
+    assert_eq!(pair.b.endpoint.stats().refused, 1);
+}
+
+#[test]
+fn a_refusal_that_is_not_signed_by_the_peer_is_ignored() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let a = open(&mut pair, &StreamConfig::default());
+    let syn = pair.ab.in_flight().next().unwrap().packet.clone();
+    let id = eepkit_streaming::packet::Packet::parse(&syn)
+        .unwrap()
+        .recv_id();
+    let repr = Repr {
+        send_id: id,
+        flags: Flags::RESET,
+        ..Repr::default()
+    };
+    let mut bare = Vec::new();
+    repr.encode(&mut bare);
+    for forged in [bare, sign(&repr, &keys(9))] {
+        let received = eepkit_streaming::Received {
+            from_port: 0,
+            to_port: 0,
+            packet: forged.into(),
+        };
+        pair.a.endpoint.handle_packet(pair.now, received);
+    }
+    assert_eq!(pair.a.endpoint.stats().bad_signatures, 2);
+    pair.run(MS(260));
+    assert!(pair.accept().is_some());
+    assert!(pair.run_until(SECONDS(1), |pair| pair.a.saw(&Event::Connected(a))));
+}
+
+#[test]
+fn a_stream_that_nobody_accepts_is_refused_after_a_while() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let a = open(&mut pair, &StreamConfig::default());
+    assert!(pair.run_until(SECONDS(12), |pair| {
+        pair.a.saw(&closed(a, CloseReason::Refused))
+    }));
+    assert_eq!(pair.b.endpoint.stream_count(), 0);
+    assert!(pair.accept().is_none());
+}
+
+#[test]
+fn offline_keys_work_on_both_sides() {
+    let mut rng =
+        <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::from_seed([5; 32]);
+    let expires = u32::try_from(UNIX_START.as_secs()).unwrap() + 3600;
+    let mut pair = pair();
+    let now = pair.now;
+    let mut offline = |seed| {
+        let keys = keys(seed)
+            .with_transient(expires, eepkit_wire::SignatureType::ED25519, &mut rng)
+            .unwrap();
+        Side::new(
+            std::sync::Arc::new(keys),
+            EndpointConfig::default(),
+            seed,
+            now,
+        )
+    };
+    pair.a = offline(1);
+    pair.b = offline(2);
+    let ids = pair.connect();
+    pair.transfer(ids, 100_000, SECONDS(60));
+    pair.a.endpoint.shutdown(pair.now, ids.0);
+    pair.b.endpoint.shutdown(pair.now, ids.1);
+    assert!(pair.run_until(SECONDS(5), |pair| {
+        pair.a.saw(&closed(ids.0, CloseReason::Finished))
+    }));
+    // After the transient key has expired nothing new is taken.
+    pair.run(SECONDS(3700));
+    let a = open(&mut pair, &StreamConfig::default());
+    assert!(pair.run_until(SECONDS(100), |pair| {
+        pair.a.saw(&closed(a, CloseReason::ConnectTimeout))
+    }));
+    assert!(pair.b.endpoint.stats().bad_signatures > 0);
+}
+
+#[test]
+fn a_destination_can_connect_to_itself() {
+    let mut pair = pair();
+    let now = pair.now;
+    pair.b = Side::new(keys(1), EndpointConfig::default(), 1, now);
+    pair.a.endpoint.listen(0, 4).unwrap();
+    let to = pair.address_a();
+    // Everything that `a` sends is led back to it.
+    let id = pair
+        .a
+        .endpoint
+        .connect(pair.now, &to, Ports::default(), &StreamConfig::default())
+        .unwrap();
+    let mut accepted = None;
+    for _ in 0..100 {
+        pair.drain();
+        if let Some(transmit) = pair.ab.next().and_then(|at| pair.ab.receive(at)) {
+            pair.now += MS(1);
+            pair.a.endpoint.handle_packet(pair.now, arrive(transmit));
+        }
+        accepted = accepted.or_else(|| pair.a.endpoint.accept(pair.now, 0));
+        pair.now += MS(5);
+        pair.a.endpoint.handle_timeout(pair.now);
+    }
+    assert!(accepted.is_some());
+    assert!(pair.a.saw(&Event::Connected(id)));
+}

@@ -1,0 +1,115 @@
+use super::*;
+use eepkit_streaming::{Access, EndpointConfig, packet::Flags};
+
+#[test]
+fn a_ping_comes_back_with_its_payload() {
+    let mut pair = pair();
+    let to = pair.address_b();
+    let id = pair.a.endpoint.ping(
+        pair.now,
+        &to,
+        Ports::default(),
+        b"are you there?",
+        SECONDS(10),
+    );
+    pair.run(SECONDS(1));
+    let pong = Event::Pong {
+        id,
+        rtt: MS(500),
+        payload: "are you there?".into(),
+    };
+    assert!(pair.a.saw(&pong), "{:?}", pair.a.events);
+}
+
+#[test]
+fn at_most_32_bytes_come_back() {
+    let mut pair = pair();
+    let alice = keys(1);
+    let repr = Repr {
+        send_id: 5,
+        flags: Flags::ECHO,
+        from: Some(alice.destination()),
+        payload: &[7; 100],
+        ..Repr::default()
+    };
+    inject_b(&mut pair, sign(&repr, &alice));
+    let pong = pair.ba.in_flight().next().unwrap().packet.clone();
+    let pong = eepkit_streaming::packet::Packet::parse(&pong).unwrap();
+    assert_eq!(
+        (pong.send_id(), pong.recv_id(), pong.payload()),
+        (0, 5, &[7; 32][..])
+    );
+    assert!(pong.from().is_none());
+}
+
+#[test]
+fn an_unanswered_ping_times_out() {
+    let config = EndpointConfig {
+        answer_pings: false,
+        ..EndpointConfig::default()
+    };
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(50)),
+        EndpointConfig::default(),
+        config,
+        1,
+    );
+    let to = pair.address_b();
+    let id = pair
+        .a
+        .endpoint
+        .ping(pair.now, &to, Ports::default(), b"", SECONDS(3));
+    pair.run(MS(2990));
+    assert!(pair.a.events.is_empty());
+    pair.run(MS(20));
+    assert!(pair.a.saw(&Event::PingTimeout(id)));
+}
+
+#[test]
+fn pings_without_a_signature_or_from_the_denied_are_not_answered() {
+    let config = EndpointConfig {
+        access: Access::AllBut([keys(3).destination().hash()].into()),
+        ..EndpointConfig::default()
+    };
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(50)),
+        EndpointConfig::default(),
+        config,
+        1,
+    );
+    let alice = keys(1);
+    let repr = Repr {
+        send_id: 5,
+        flags: Flags::ECHO,
+        from: Some(alice.destination()),
+        ..Repr::default()
+    };
+    let mut unsigned = Vec::new();
+    repr.encode(&mut unsigned);
+    inject_b(&mut pair, unsigned);
+    inject_b(&mut pair, sign(&repr, &keys(9)));
+    let denied = keys(3);
+    let repr = Repr {
+        from: Some(denied.destination()),
+        ..repr
+    };
+    inject_b(&mut pair, sign(&repr, &denied));
+    assert_eq!(pair.sent.1, 0);
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_in_part() {
+    let mut pair = pair();
+    let alice = keys(1);
+    let repr = Repr {
+        send_id: 5,
+        flags: Flags::ECHO,
+        from: Some(alice.destination()),
+        ..Repr::default()
+    };
+    let packet = sign(&repr, &alice);
+    for _ in 0..500 {
+        inject_b(&mut pair, packet.clone());
+    }
+    assert_eq!(pair.sent.1, 100);
+}

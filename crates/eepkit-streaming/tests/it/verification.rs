@@ -1,0 +1,156 @@
+use super::*;
+use eepkit_streaming::{
+    Received,
+    packet::{Flags, Packet},
+};
+
+fn received(packet: impl Into<bytes::Bytes>) -> Received {
+    Received {
+        from_port: 0,
+        to_port: 0,
+        packet: packet.into(),
+    }
+}
+
+/// A packet that is on its way to `b` and has these flags.
+fn captured(pair: &Pair, flags: Flags) -> bytes::Bytes {
+    let mut packets = pair.ab.in_flight().map(|transmit| &transmit.packet);
+    let wanted = |packet: &&bytes::Bytes| Packet::parse(packet).unwrap().flags().contains(flags);
+    packets.find(wanted).unwrap().clone()
+}
+
+/// The first packet of a stream from `a`, on its way to `b`.
+fn syn(pair: &mut Pair) -> Received {
+    open(pair, &StreamConfig::default());
+    received(captured(pair, Flags::SYN))
+}
+
+#[test]
+fn a_syn_is_checked_apart_from_the_endpoint_and_opens_a_stream() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let syn = syn(&mut pair);
+    let check = pair.b.endpoint.receive(pair.now, syn).unwrap();
+    assert_eq!(pair.b.endpoint.stream_count(), 0);
+    pair.b.endpoint.receive_verified(pair.now, check.check());
+    assert!(pair.b.endpoint.accept(pair.now, 0).is_some());
+}
+
+#[test]
+fn a_forged_syn_is_dropped_and_counted() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let mut forged = syn(&mut pair).packet.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let check = pair.b.endpoint.receive(pair.now, received(forged)).unwrap();
+    pair.b.endpoint.receive_verified(pair.now, check.check());
+    assert_eq!(pair.b.endpoint.stats().bad_signatures, 1);
+    assert_eq!(pair.b.endpoint.stream_count(), 0);
+}
+
+#[test]
+fn what_fails_on_other_grounds_costs_no_check() {
+    let mut pair = pair();
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let (stranger, other) = (keys(9), keys(8));
+    let unknown_stream = Repr {
+        send_id: 77,
+        recv_id: 78,
+        flags: Flags::RESET,
+        from: Some(stranger.destination()),
+        ..Repr::default()
+    };
+    let guard = eepkit_streaming::packet::replay_guard(&other.destination().hash());
+    let for_another = Repr {
+        recv_id: 79,
+        flags: Flags::SYN.with(Flags::NO_ACK),
+        nacks: &guard,
+        from: Some(stranger.destination()),
+        ..Repr::default()
+    };
+    for repr in [unknown_stream, for_another] {
+        let packet = received(sign(&repr, &stranger));
+        assert!(pair.b.endpoint.receive(pair.now, packet).is_none());
+    }
+    assert_eq!(pair.b.endpoint.stats().unknown_stream, 1);
+    assert_eq!(pair.b.endpoint.stats().replays, 1);
+}
+
+#[test]
+fn data_costs_no_check_and_its_end_does() {
+    let mut pair = pair();
+    let (a, _) = pair.connect();
+    pair.a.endpoint.write(pair.now, a, b"text").unwrap();
+    pair.a.endpoint.flush(pair.now, a);
+    pair.drain();
+    let data = captured(&pair, Flags::DELAY);
+    assert!(pair.b.endpoint.receive(pair.now, received(data)).is_none());
+    pair.a.endpoint.shutdown(pair.now, a);
+    pair.drain();
+    let close = captured(&pair, Flags::CLOSE);
+    assert!(pair.b.endpoint.receive(pair.now, received(close)).is_some());
+}
+
+#[test]
+fn a_stream_that_ends_meanwhile_does_not_mind_the_result() {
+    let mut pair = pair();
+    let (a, b) = pair.connect();
+    pair.a.endpoint.reset(pair.now, a);
+    pair.drain();
+    let reset = captured(&pair, Flags::RESET);
+    let check = pair.b.endpoint.receive(pair.now, received(reset)).unwrap();
+    pair.b.endpoint.reset(pair.now, b);
+    pair.b.endpoint.release(pair.now, b);
+    pair.b.endpoint.receive_verified(pair.now, check.check());
+    pair.drain();
+    assert_eq!(pair.b.endpoint.stats().bad_signatures, 0);
+    assert!(!pair.b.saw(&closed(b, CloseReason::Reset)));
+}
+
+#[test]
+fn a_result_holds_for_its_packet_only() {
+    let mut pair = pair();
+    let (a, b) = pair.connect();
+    pair.a.endpoint.reset(pair.now, a);
+    pair.drain();
+    let genuine = captured(&pair, Flags::RESET);
+    let mut forged = genuine.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let check = pair
+        .b
+        .endpoint
+        .receive(pair.now, received(genuine))
+        .unwrap();
+    // Handled between the two steps of the genuine one.
+    pair.b.endpoint.handle_packet(pair.now, received(forged));
+    assert_eq!(pair.b.endpoint.stats().bad_signatures, 1);
+    pair.b.endpoint.receive_verified(pair.now, check.check());
+    pair.drain();
+    assert!(pair.b.saw(&closed(b, CloseReason::Reset)));
+}
+
+#[test]
+fn pings_beyond_the_limit_cost_no_check() {
+    let mut pair = pair();
+    let stranger = keys(9);
+    let ping = Repr {
+        send_id: 5,
+        flags: Flags::ECHO,
+        from: Some(stranger.destination()),
+        ..Repr::default()
+    };
+    let ping = bytes::Bytes::from(sign(&ping, &stranger));
+    let checks: Vec<_> = (0..300)
+        .filter_map(|_| pair.b.endpoint.receive(pair.now, received(ping.clone())))
+        .collect();
+    // The size of the bucket of answers.
+    assert_eq!(checks.len(), 100);
+    let mut answers = 0;
+    for check in checks {
+        pair.b.endpoint.receive_verified(pair.now, check.check());
+    }
+    while let eepkit_streaming::Output::Transmit(_) = pair.b.endpoint.poll_output(pair.now) {
+        answers += 1;
+    }
+    assert_eq!(answers, 100);
+}

@@ -1,0 +1,433 @@
+//! Peers that behave like other implementations, to run against this one in virtual time.
+//!
+//! Three models, each a sender and a receiver of one stream that speaks the real wire format: i2pd
+//! ([`Software::I2pd`], as of 2.58), Java I2P ([`Software::Java`], as of 2.8.0) and emissary
+//! ([`Software::Emissary`], 0.4.0). They follow what those programs do as far as it decides over speed,
+//! fairness and interoperation: how windows grow and shrink, when packets leave, when
+//! acknowledgements leave and what they say, what is sent again and when, what is dropped, what chokes
+//! and what that changes.
+//!
+//! What no model has:
+//!
+//! - Routers. There are no tunnels, leases or sessions below; a model that changes them counts that
+//!   ([`Counters::path_changes`]) and starts its window over where the original does.
+//! - The end of streams: nothing is closed, and CLOSE takes a sequence number like data.
+//! - Checks of signatures. What a model signs is signed properly, because this implementation checks.
+//! - Several streams between the same two destinations, and what such streams share.
+//! - Time that software takes.
+//!
+//! What each one has and lacks beyond that stands in its module. [`Network`] puts them and real
+//! [`Endpoint`]s on one bottleneck.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use eepkit_wire::{Destination, PrivateKeys};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+#[cfg(doc)]
+use eepkit_streaming::Endpoint;
+use eepkit_streaming::packet::{Flags, Packet, Repr, replay_guard};
+
+mod emissary;
+mod i2pd;
+mod java;
+mod network;
+pub mod rows;
+
+pub use network::{Flow, Network, Party, Plan};
+
+/// Whose behaviour a [`Foreign`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Software {
+    /// i2pd 2.58.
+    I2pd,
+    /// Java I2P 2.8.0.
+    Java,
+    /// emissary 0.4.0.
+    Emissary,
+}
+
+impl Software {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::I2pd, Self::Java, Self::Emissary];
+}
+
+impl fmt::Display for Software {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::I2pd => "i2pd",
+            Self::Java => "Java",
+            Self::Emissary => "emissary",
+        })
+    }
+}
+
+/// What happened to a stream of a [`Foreign`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Packets sent that have sequence numbers, those sent again included.
+    pub sent: u64,
+    /// Those sent again.
+    pub resent: u64,
+    /// Plain acknowledgements sent.
+    pub acks_sent: u64,
+    /// Packets with sequence numbers that arrived.
+    pub received: u64,
+    /// Among them those that had arrived before.
+    pub duplicates: u64,
+    /// Among them those for which there was no room.
+    pub dropped: u64,
+    /// Packets sent that choke.
+    pub chokes_sent: u64,
+    /// Packets received that choke, by the rules of the model.
+    pub chokes_received: u64,
+    /// How often it left its outbound tunnel or the peer's lease for another one.
+    pub path_changes: u64,
+    /// Acknowledgements that could not be written: Java counts missing packets in one byte without
+    /// limiting them.
+    pub malformed_acks: u64,
+}
+
+/// One stream as another implementation keeps it.
+///
+/// Times are since some common start.
+#[derive(Debug)]
+pub struct Foreign {
+    software: Software,
+    model: Box<dyn Model>,
+}
+
+impl Foreign {
+    /// A stream that is neither opened nor waited for yet: a packet opens it from outside,
+    /// [`Foreign::open`] from here. `seed` decides where the original rolls dice.
+    pub fn new(software: Software, keys: Arc<PrivateKeys>, seed: u64) -> Self {
+        let wire = Wire::new(keys, seed);
+        let model: Box<dyn Model> = match software {
+            Software::I2pd => Box::new(i2pd::I2pd::new(wire)),
+            Software::Java => Box::new(java::Java::new(wire)),
+            Software::Emissary => Box::new(emissary::Emissary::new(wire)),
+        };
+        Self { software, model }
+    }
+
+    /// Whose behaviour it has.
+    pub const fn software(&self) -> Software {
+        self.software
+    }
+
+    /// The destination.
+    pub fn destination(&self) -> &Destination {
+        self.model.wire().keys.destination()
+    }
+
+    /// Opens the stream.
+    pub fn open(&mut self, now: Duration, to: &Destination) {
+        self.model.wire_mut().peer = Some(to.clone());
+        self.model.open(now);
+    }
+
+    /// Takes a packet; what cannot be read is dropped.
+    pub fn handle_packet(&mut self, now: Duration, bytes: &[u8]) {
+        if self.is_dead() {
+            return;
+        }
+        if let Ok(packet) = Packet::parse(bytes) {
+            self.model.on_packet(now, &packet);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        if !self.is_dead() {
+            self.model.on_timers(now);
+        }
+    }
+
+    /// When [`Foreign::handle_timeout`] should be called.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        if self.is_dead() {
+            return None;
+        }
+        self.model.next_timer()
+    }
+
+    /// The next packet to send.
+    pub fn transmit(&mut self) -> Option<Bytes> {
+        self.model.wire_mut().out.pop_front()
+    }
+
+    /// Takes as much of `data` as its buffer of 64 KiB has room for; returns how much.
+    pub fn write(&mut self, now: Duration, data: &[u8]) -> usize {
+        let unsent = &mut self.model.wire_mut().unsent;
+        let room = SEND_BUFFER.saturating_sub(unsent.len());
+        let taken = data.len().min(room);
+        unsent.extend(&data[..taken]);
+        if taken > 0 && !self.is_dead() {
+            self.model.on_written(now);
+        }
+        taken
+    }
+
+    /// The next payload in order.
+    pub fn read(&mut self) -> Option<Bytes> {
+        self.model.wire_mut().inbox.ready.pop_front()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.model.wire().counters
+    }
+
+    /// Whether it knows both numbers of the stream.
+    pub fn is_open(&self) -> bool {
+        self.model.wire().remote_id != 0 && !self.is_dead()
+    }
+
+    /// Whether it gave the stream up.
+    pub fn is_dead(&self) -> bool {
+        self.model.wire().dead
+    }
+
+    /// How many packets it would have on their way, if it had no other limits.
+    pub fn window(&self) -> f64 {
+        self.model.window()
+    }
+
+    /// Makes the application slow to accept, where the original tells accepted streams from others.
+    pub fn accept_at(&mut self, at: Duration) {
+        self.model.accept_at(at);
+    }
+}
+
+/// What the stacks have in common for those who drive them.
+trait Model: fmt::Debug + Send {
+    fn wire(&self) -> &Wire;
+    fn wire_mut(&mut self) -> &mut Wire;
+    /// Sends the first packet.
+    fn open(&mut self, now: Duration);
+    fn on_packet(&mut self, now: Duration, packet: &Packet<'_>);
+    /// Does everything that is due at `now`.
+    fn on_timers(&mut self, now: Duration);
+    fn next_timer(&self) -> Option<Duration>;
+    /// The application wrote something.
+    fn on_written(&mut self, now: Duration);
+    fn window(&self) -> f64;
+    /// The application accepts an incoming stream then, not at once.
+    fn accept_at(&mut self, _at: Duration) {}
+}
+
+/// The parts that the models share: identity, numbers, buffers.
+#[derive(Debug)]
+struct Wire {
+    keys: Arc<PrivateKeys>,
+    /// Known from [`Foreign::open`], or from the SYN of the peer.
+    peer: Option<Destination>,
+    local_id: u32,
+    /// 0 until known.
+    remote_id: u32,
+    initiator: bool,
+    dead: bool,
+    out: VecDeque<Bytes>,
+    /// Written, in no packet yet.
+    unsent: VecDeque<u8>,
+    inbox: Inbox,
+    counters: Counters,
+    rng: ChaCha8Rng,
+}
+
+impl Wire {
+    fn new(keys: Arc<PrivateKeys>, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let local_id = rng.next_u32() | 1;
+        Self {
+            keys,
+            peer: None,
+            local_id,
+            remote_id: 0,
+            initiator: false,
+            dead: false,
+            out: VecDeque::new(),
+            unsent: VecDeque::new(),
+            inbox: Inbox::default(),
+            counters: Counters::default(),
+            rng,
+        }
+    }
+
+    /// A number below `limit`.
+    fn random(&mut self, limit: u32) -> u32 {
+        self.rng.next_u32() % limit.max(1)
+    }
+
+    /// Takes up to `max` bytes out of what was written.
+    fn take(&mut self, max: usize) -> Vec<u8> {
+        let count = self.unsent.len().min(max);
+        self.unsent.drain(..count).collect()
+    }
+
+    /// Fills in the numbers of the stream, writes the packet and returns it.
+    fn encode(&self, repr: Repr<'_>) -> Bytes {
+        let repr = Repr {
+            send_id: self.remote_id,
+            recv_id: self.local_id,
+            ..repr
+        };
+        let mut out = Vec::with_capacity(HEADER_ROOM + repr.nacks.len() * 4 + repr.payload.len());
+        repr.encode(&mut out);
+        out.into()
+    }
+
+    /// The first packet of the stream, or the answer to that of the peer.
+    fn encode_syn(&self, repr: Repr<'_>) -> Bytes {
+        let guard = self.peer.as_ref().map(|peer| replay_guard(&peer.hash()));
+        let guard = guard.filter(|_| self.initiator);
+        let repr = Repr {
+            send_id: self.remote_id,
+            recv_id: self.local_id,
+            flags: repr.flags.with(Flags::SYN),
+            nacks: guard.as_ref().map_or(repr.nacks, |guard| &guard[..]),
+            from: Some(self.keys.destination()),
+            ..repr
+        };
+        repr.sign(&self.keys).into()
+    }
+
+    /// Sends a packet that takes a sequence number.
+    fn send(&mut self, packet: Bytes, again: bool) {
+        self.counters.sent += 1;
+        self.counters.resent += u64::from(again);
+        self.out.push_back(packet);
+    }
+
+    /// Sends a plain acknowledgement.
+    fn send_ack(&mut self, repr: Repr<'_>) {
+        self.counters.acks_sent += 1;
+        let packet = self.encode(repr);
+        self.out.push_back(packet);
+    }
+
+    /// Learns from the first packet of the peer who it is.
+    fn meet(&mut self, packet: &Packet<'_>) {
+        if self.remote_id == 0 && packet.flags().is_syn() {
+            self.remote_id = packet.recv_id();
+            if self.peer.is_none() {
+                self.peer = packet.from().cloned();
+            }
+        }
+    }
+}
+
+/// Payloads by sequence number. What may be kept is the business of each model.
+#[derive(Debug, Default)]
+struct Inbox {
+    /// The sequence number expected next.
+    next: u32,
+    early: BTreeMap<u32, Bytes>,
+    ready: VecDeque<Bytes>,
+    /// Of the packets of `early`, those that asked for an acknowledgement at once.
+    asked: Vec<u32>,
+}
+
+/// What a packet was to an [`Inbox`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    InOrder,
+    Early,
+    Duplicate,
+}
+
+impl Inbox {
+    /// What a packet would be.
+    fn classify(&self, seq: u32) -> Arrival {
+        if seq < self.next || self.early.contains_key(&seq) {
+            Arrival::Duplicate
+        } else if seq == self.next {
+            Arrival::InOrder
+        } else {
+            Arrival::Early
+        }
+    }
+
+    fn put(&mut self, seq: u32, payload: &[u8]) -> Arrival {
+        let arrival = self.classify(seq);
+        match arrival {
+            Arrival::Duplicate => {}
+            Arrival::Early => {
+                self.early.insert(seq, Bytes::copy_from_slice(payload));
+            }
+            Arrival::InOrder => {
+                self.push(Bytes::copy_from_slice(payload));
+                self.next += 1;
+                while let Some(payload) = self.early.remove(&self.next) {
+                    self.push(payload);
+                    self.next += 1;
+                }
+            }
+        }
+        arrival
+    }
+
+    fn push(&mut self, payload: Bytes) {
+        if !payload.is_empty() {
+            self.ready.push_back(payload);
+        }
+    }
+
+    /// The highest packet that has arrived.
+    fn highest(&self) -> Option<u32> {
+        let early = self.early.last_key_value().map(|(seq, _)| *seq);
+        early.or_else(|| self.next.checked_sub(1))
+    }
+
+    /// How many packets are missing below the highest.
+    fn missing_count(&self) -> u32 {
+        let Some((highest, _)) = self.early.last_key_value() else {
+            return 0;
+        };
+        let arrived = u32::try_from(self.early.len()).unwrap_or(u32::MAX);
+        highest - self.next + 1 - arrived
+    }
+
+    /// The first `limit` packets that are missing below the highest.
+    fn missing(&self, limit: usize) -> Vec<u32> {
+        let mut missing = Vec::new();
+        let mut next = self.next;
+        for seq in self.early.keys() {
+            for gap in next..*seq {
+                if missing.len() >= limit {
+                    return missing;
+                }
+                missing.push(gap);
+            }
+            next = seq + 1;
+        }
+        missing
+    }
+}
+
+fn earliest(timers: &[Option<Duration>]) -> Option<Duration> {
+    timers.iter().flatten().min().copied()
+}
+
+/// Takes a timer that is due.
+fn due(timer: &mut Option<Duration>, now: Duration) -> bool {
+    timer.take_if(|at| *at <= now).is_some()
+}
+
+/// What SAM and tunnels of i2pd buffer, and one read of emissary; Java buffers one packet, and its
+/// writers refill it at once.
+const SEND_BUFFER: usize = 65_536;
+/// Header and delay option, in bytes.
+const HEADER_ROOM: usize = 24;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Scenarios of long fat networks, each run by the real machine over emulated links, as one table.
+//!
+//! A row names a path, what it allows at most, what other implementations reach there, and the aim;
+//! [`table`] runs the rows and prints them. `cargo bench -p eepkit-testbed --bench scenarios` runs all
+//! of them in full; a test runs them shorter and compares with a snapshot.
+//!
+//! The numbers of others come from models of them (a simulator of their state machines that agrees
+//! with what was measured between routers), not from runs here, unless the row's scenario says that
+//! the other side is played.
+//!
+//! A link is charged by tunnel message: 1028 bytes on the wire, two for a packet of 1812 bytes of
+//! payload, one for an acknowledgement. Its rate limit, where it has one, is in such bytes, so the most
+//! that a payload can get of it is 1812 of 2056, less the share that is lost.
+
+use std::{fmt, time::Duration};
+
+use crate::foreign;
+
+mod bulk;
+mod fairness;
+mod paths;
+mod short;
+mod streams;
+mod tunnels;
+mod world;
+
+pub use world::{World, messages};
+
+/// How thorough a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Share of the full length of rows that transfer for a fixed time, in per cent.
+    pub length_percent: u32,
+    /// Runs of each row that are averaged.
+    pub seeds: u8,
+}
+
+impl Effort {
+    /// As published.
+    pub const FULL: Self = Self {
+        length_percent: 100,
+        seeds: 8,
+    };
+    /// For the normal test run. One run is chance, so that it is not judged.
+    pub const QUICK: Self = Self {
+        length_percent: 100,
+        seeds: 1,
+    };
+
+    fn length(self, full: Duration) -> Duration {
+        full * self.length_percent / 100
+    }
+
+    /// The mean over all seeds.
+    fn mean(self, mut run: impl FnMut(u8) -> Measured) -> Measured {
+        let runs: Vec<Measured> = (1..=self.seeds)
+            .map(|seed| run(seed.wrapping_mul(16).wrapping_add(seed / 16)))
+            .collect();
+        Measured::mean(&runs)
+    }
+}
+
+/// What a row tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Payload in order at the receiver, MB/s; more is better.
+    Goodput,
+    /// Seconds; less is better.
+    Seconds,
+    /// Jain's index of fairness, 1 at best.
+    Jain,
+    /// Per cent lost; less is better.
+    Percent,
+    /// Per cent of what somebody gets without us; more is better.
+    Kept,
+}
+
+impl Unit {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Goodput => "MB/s",
+            Self::Seconds => "s",
+            Self::Jain => "Jain",
+            Self::Percent => "%",
+            Self::Kept => "% of",
+        }
+    }
+
+    const fn more_is_better(self) -> bool {
+        matches!(self, Self::Goodput | Self::Jain | Self::Kept)
+    }
+}
+
+/// What a run measured.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Measured {
+    /// In the row's unit.
+    pub value: f64,
+    /// Mean wait at the narrowest link after the first quarter, in milliseconds.
+    pub queue: Option<f64>,
+    /// What 95 % of those waits did not exceed, in milliseconds.
+    pub queue_p95: Option<f64>,
+    /// Share of packets with sequence numbers that were sent again, in per cent.
+    pub resent: Option<f64>,
+    /// Bytes on the wire, both ways, for each byte of payload delivered.
+    pub wire: Option<f64>,
+    /// What was delivered of the most that the path allows, in per cent.
+    pub share: Option<f64>,
+}
+
+impl Measured {
+    fn mean(runs: &[Self]) -> Self {
+        let of = |get: fn(&Self) -> Option<f64>| {
+            let values: Vec<f64> = runs.iter().filter_map(get).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        Self {
+            value: of(|run| Some(run.value)).unwrap_or_default(),
+            queue: of(|run| run.queue),
+            queue_p95: of(|run| run.queue_p95),
+            resent: of(|run| run.resent),
+            wire: of(|run| run.wire),
+            share: of(|run| run.share),
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// Its name; rows of one scenario have the same number.
+    pub number: &'static str,
+    /// Round-trip time, rate, loss and what else there is.
+    pub scenario: &'static str,
+    /// What the numbers mean.
+    pub unit: Unit,
+    /// What the path allows at best.
+    pub limit: Option<f64>,
+    /// What i2pd, Java and emissary reach, as published or simulated; empty where nobody knows.
+    pub others: [&'static str; 3],
+    /// What is aimed at.
+    pub target: f64,
+    /// Runs it.
+    pub run: fn(Effort) -> Measured,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.scenario)
+    }
+}
+
+/// All rows, in order.
+pub fn rows() -> Vec<Row> {
+    [
+        bulk::ROWS,
+        short::ROWS,
+        paths::ROWS,
+        fairness::ROWS,
+        foreign::rows::ROWS,
+        streams::ROWS,
+        tunnels::ROWS,
+    ]
+    .concat()
+}
+
+/// The head of the table.
+pub fn heading() -> String {
+    format!(
+        "{:<4} {:<42} {:<5} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5} {:>7} {:>7} {:>5}\n",
+        "row",
+        "scenario",
+        "unit",
+        "limit",
+        "i2pd",
+        "Java",
+        "emiss.",
+        "target",
+        "ours",
+        "share",
+        "met",
+        "queue",
+        "resent",
+        "wire"
+    )
+}
+
+/// Runs a row and prints it as a line of the table.
+pub fn line(row: &Row, effort: Effort) -> String {
+    let measured = (row.run)(effort);
+    let better = if row.unit.more_is_better() {
+        measured.value >= row.target
+    } else {
+        measured.value <= row.target
+    };
+    let met = match (effort.seeds, better) {
+        (..=1, _) => "-",
+        (_, true) => "yes",
+        (_, false) => "NO",
+    };
+    let share = measured.share.or_else(|| {
+        let limit = row.limit.filter(|_| row.unit == Unit::Goodput)?;
+        Some(100.0 * measured.value / limit)
+    });
+    let queue = match (measured.queue, measured.queue_p95) {
+        (Some(mean), Some(high)) => format!("{mean:.0}/{high:.0}"),
+        _ => String::from("-"),
+    };
+    let [i2pd, java, emissary] = row.others;
+    format!(
+        "{:<4} {:<42} {:<5} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5} {:>7} {:>7} {:>5}\n",
+        row.number,
+        row.scenario,
+        row.unit.name(),
+        row.limit.map_or_else(|| String::from("-"), short_number),
+        i2pd,
+        java,
+        emissary,
+        short_number(row.target),
+        short_number(measured.value),
+        share.map_or_else(|| String::from("-"), |share| format!("{share:.0} %")),
+        met,
+        queue,
+        measured
+            .resent
+            .map_or_else(|| String::from("-"), |resent| format!("{resent:.1} %")),
+        measured
+            .wire
+            .map_or_else(|| String::from("-"), |wire| format!("{wire:.2}")),
+    )
+}
+
+/// Runs all rows.
+pub fn table(effort: Effort) -> String {
+    let mut table = heading();
+    for row in rows() {
+        table.push_str(&line(&row, effort));
+    }
+    table
+}
+
+/// Three digits that matter.
+fn short_number(value: f64) -> String {
+    if value >= 10.0 {
+        format!("{value:.1}")
+    } else if value >= 1.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests;
