@@ -385,7 +385,7 @@ impl EmbeddedBuilder {
         let (path, network_id) = (self.state_dir.clone(), self.network_id);
         let (dir, identity, mut known) = blocking(move || {
             let dir = StateDir::open(&path)?;
-            let identity = dir.identity()?;
+            let identity = Identity::from_bytes(&dir.keys()?);
             let known = dir.known(network_id)?;
             Ok((Arc::new(dir), identity, known))
         })
@@ -536,7 +536,11 @@ impl EmbeddedBuilder {
                 ml_kem: None,
                 disable_pq: false,
             }),
-            profiles: known.profiles.clone(),
+            profiles: known
+                .profiles
+                .iter()
+                .map(|(name, profile)| (name.clone(), profile.clone().into()))
+                .collect(),
             router_info: Some(identity.serialized()),
             routers: known.routers.clone(),
             samv3_config: self.sam_port.map(|port| SamConfig {

@@ -1,9 +1,9 @@
-//! How a router learns of its first routers.
+//! Reseeding: how a router gets its first router infos.
 //!
-//! A router that knows nobody downloads a signed list of routers from a reseed host. It asks
-//! several hosts, run by different people, over HTTPS: the connection hides from others which
-//! routers it was told, and the signature ([`Su3Error`]) holds even against a host's provider.
-//! This is the one place where the library talks to names on the Internet.
+//! A router that knows no others downloads a signed list of router infos from a reseed host. It
+//! asks several hosts, run by different people, over HTTPS. TLS hides the list from observers, and
+//! the signature (see [`Su3Error`]) protects it even from the provider of the host. No other part of
+//! the library resolves names on the Internet.
 
 mod https;
 mod signers;
@@ -37,8 +37,8 @@ use tokio_rustls::rustls::{
 pub use self::{https::FetchError, signers::SignerError, su3::Su3Error};
 use signers::Signers;
 
-/// The public reseed hosts, as Java I2P and i2pd list them, of those whose certificate a browser
-/// would accept.
+/// The public reseed hosts that Java I2P and i2pd list and whose TLS certificate is signed by a
+/// public authority.
 pub const DEFAULT_HOSTS: &[&str] = &[
     "https://reseed2.i2p.net/",
     "https://reseed.diva.exchange/",
@@ -53,26 +53,26 @@ pub const DEFAULT_HOSTS: &[&str] = &[
     "https://i2p.novg.net/",
 ];
 
-/// How many hosts shall have answered. Two, so that no single one decides whom the router knows
-/// first.
+/// The number of lists after which the search ends. Two, so that no single host determines all
+/// routers that the router knows at first.
 const ENOUGH_HOSTS: usize = 2;
 
 /// Hosts that are asked at the same time. Chosen because one of three usually answers, and asking
-/// all would burden them without need.
+/// all would be needless load.
 const AT_ONCE: usize = 3;
 
-/// How long one host may take. Chosen because a list is a hundred kilobytes; a host that needs
-/// longer keeps the others waiting.
+/// How long one host may take. Chosen because a list has about 100 kB; a slower host would delay
+/// the others.
 const HOST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long all of it may take unless chosen otherwise. Chosen so that a program without a
-/// connection to the Internet says so while its user still looks on.
+/// The default deadline of the search. Chosen so that a program without a connection to the
+/// Internet reports that while its user still waits.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(25);
 
-/// Most hosts in a list. Chosen because the error message names each.
+/// The most hosts that are asked. Chosen because the error message names each of them.
 const MAX_HOSTS: usize = 50;
 
-/// Where a router gets its first routers from.
+/// The source of a router's first router infos.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Reseed {
@@ -97,18 +97,18 @@ impl Default for Reseed {
 }
 
 impl Reseed {
-    /// From these hosts, each an `https://` address under which `i2pseeds.su3` is found.
+    /// Reseeds from these hosts, each an `https://` URL below which `i2pseeds.su3` is found.
     pub fn hosts(hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self::new(Source::Hosts(hosts.into_iter().map(Into::into).collect()))
     }
 
-    /// From a file (`i2pseeds.su3`) that was obtained in another way. Its signature is checked
-    /// too.
+    /// Reseeds from a file (`i2pseeds.su3`) that was obtained in another way. Its signature is
+    /// verified too.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::new(Source::File(path.into()))
     }
 
-    /// From nowhere: the router must know others from earlier runs.
+    /// Never reseeds: the router must know others from earlier runs.
     pub fn never() -> Self {
         Self::new(Source::Nowhere)
     }
@@ -123,36 +123,38 @@ impl Reseed {
         }
     }
 
-    /// Also accepts hosts with certificates that this one (PEM) vouches for. Default: those that
-    /// Mozilla's list of authorities vouches for.
+    /// Also accepts hosts whose TLS certificates this authority (PEM) signed. Default: the
+    /// authorities in Mozilla's list.
     pub fn trust_root(mut self, pem: &str) -> Result<Self, SignerError> {
         let root = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| SignerError::PEM)?;
         self.roots.push(root);
         Ok(self)
     }
 
-    /// Also accepts lists of the signer with this certificate (PEM, RSA with 4096 bits), for a
-    /// network with reseed hosts of its own. Default: the signers that Java I2P and i2pd trust.
+    /// Also accepts lists signed with this certificate (PEM, RSA with 4096 bits), for a network with
+    /// its own reseed hosts. Default: the signers that Java I2P and i2pd trust.
     pub fn trust_signer(mut self, pem: &str) -> Result<Self, SignerError> {
         Signers::default().add(pem, clock::unix_now())?;
         self.signers.push(pem.to_owned());
         Ok(self)
     }
 
-    /// How long the search may take before it ends with what was found, or an error. Default 25 s.
+    /// How long the search may take. At the deadline it returns what was found, or an error.
+    /// Default: 25 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Gets router infos of the network with this identifier: valid ones, each router once.
+    /// Downloads router infos of the network with this identifier. The result has valid ones only,
+    /// and each router once.
     ///
-    /// Cancel safe: dropping it closes the connections.
+    /// Cancel safe: dropping the future closes the connections.
     pub async fn run(&self, network_id: u8) -> Result<Vec<Vec<u8>>, ReseedError> {
         let now = clock::unix_now();
         let mut signers = Signers::built_in(now);
         for signer in &self.signers {
-            // Checked when it was added; it may have expired since.
+            // The certificate was valid when it was added, and may have expired since.
             if let Err(error) = signers.add(signer, now) {
                 tracing::warn!(%error, "a reseed signer is not used");
             }
@@ -288,31 +290,31 @@ fn open(
     Ok(routers)
 }
 
-/// Why a list of routers is of no use.
+/// Why a list of routers cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
-    /// It was refused.
+    /// The file was refused.
     #[error(transparent)]
     Su3(#[from] Su3Error),
-    /// It has no router of this network.
+    /// The list has no router of this network.
     #[error("the list of {signer} has no router of network {network_id}")]
     Empty {
-        /// Who signed it.
+        /// The signer of the list.
         signer: String,
         /// The network's identifier.
         network_id: u8,
     },
 }
 
-/// Why one reseed host was of no use.
+/// Why one reseed host gave no routers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// Nothing was got from it.
+    /// The download failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// What was got from it is of no use.
+    /// The downloaded list cannot be used.
     #[error(transparent)]
     List(#[from] ListError),
 }
@@ -333,11 +335,11 @@ pub enum ReseedError {
     Unreadable {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The error that the system reported.
         #[source]
         source: io::Error,
     },
-    /// The file is of no use.
+    /// The file cannot be used.
     #[error("cannot use the reseed file {path}: {why}")]
     File {
         /// The file.
@@ -346,12 +348,12 @@ pub enum ReseedError {
         #[source]
         why: ListError,
     },
-    /// The router was told not to ask for routers, but knows none.
-    #[error("the router knows no other routers, and was told not to ask for any")]
+    /// Reseeding is switched off, but the router knows no others.
+    #[error("the router knows no other routers, and reseeding is switched off")]
     Never,
 }
 
-/// What went wrong at each reseed host.
+/// What failed at each reseed host.
 #[derive(Debug, Default)]
 pub struct HostFailures {
     hosts: Vec<(String, HostError)>,
@@ -367,7 +369,7 @@ impl HostFailures {
         }
     }
 
-    /// The hosts that were asked, and what went wrong with each.
+    /// The hosts that were asked, each with its error.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &HostError)> {
         self.hosts
             .iter()

@@ -4,13 +4,13 @@
 //! |---|---|
 //! | `lock` | locked while a process uses the directory |
 //! | `router.keys` | the router's private keys and identity |
-//! | `router.ports` | the ports that the system picked, to be asked for again |
+//! | `router.ports` | the ports that the system assigned, to be requested again |
 //! | `router.info` | the router's own router info, for other programs |
-//! | `netDb/routerInfo-<hash>.dat` | routers of the network, as Java I2P and i2pd name them |
-//! | `profiles.json` | what was learned about them |
+//! | `netDb/routerInfo-<hash>.dat` | router infos, named as Java I2P and i2pd name them |
+//! | `profiles.json` | the router's experience with each of them |
 //!
-//! The directory and its files are accessible to their owner only. Files are replaced atomically:
-//! a crash leaves the old or the new one.
+//! Only the owner can access the directory and its files. Files are replaced atomically: a crash
+//! leaves either the old or the new content.
 
 use std::{
     collections::BTreeMap,
@@ -23,40 +23,37 @@ use std::{
 
 use eepkit_link::clock;
 use eepkit_wire::{Codec, Hash, RouterInfo};
-use emissary_core::{Profile, runtime::Storage};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::emissary::identity::Identity;
-
-/// What `router.keys` begins with; the last digit is the version of the format.
+/// The first bytes of `router.keys`. The last digit is the version of the format.
 const KEYS_MAGIC: &[u8; 8] = b"eepkitR1";
 
-/// Most routers that are kept. Chosen because tunnels are built from a few hundred, and the router
-/// reads all of them when it starts.
+/// The most router infos that are stored. Chosen because tunnels use a few hundred routers, and the
+/// router reads all of them when it starts.
 const MAX_ROUTERS: usize = 2_000;
 
-/// Largest router info, bytes. Real ones have one to three thousand; the transport that carries
-/// them allows more.
+/// The largest router info, in bytes. Real ones have 1,000 to 3,000; transports allow more.
 const MAX_ROUTER_INFO: u64 = 16 * 1024;
 
-/// Largest `profiles.json`, bytes: [`MAX_ROUTERS`] entries have one megabyte.
+/// The largest `profiles.json`, in bytes. [`MAX_ROUTERS`] entries need about one megabyte.
 const MAX_PROFILES: u64 = 8 * 1024 * 1024;
 
-/// Age beyond which a router info is dropped. Chosen because most routers have another address,
-/// or are gone, after some weeks; within them it beats asking a reseed host again.
+/// The age beyond which a router info is deleted. Chosen because most routers have another address
+/// or are gone after some weeks. An older list is still better than asking a reseed host again.
 const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// How long the last writes may take when a router stops. Chosen because it is a few thousand
-/// small files at worst.
+/// How long the last writes may take when a router stops. Chosen because there are at most a few
+/// thousand small files.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Another router uses it.
+    /// Another router uses the directory.
     #[error("another router uses the state directory {0}; stop it or choose another directory")]
     InUse(String),
     /// A file or directory cannot be read or written.
@@ -64,11 +61,12 @@ pub enum StateError {
     Io {
         /// The file or directory.
         path: String,
-        /// What the system said.
+        /// The error that the system reported.
         #[source]
         source: io::Error,
     },
-    /// The key file is damaged. It is not replaced, since that would change the router's identity.
+    /// The key file is damaged. It is not replaced, because new keys would change the router's
+    /// identity.
     #[error("{path} does not hold router keys: {why}; restore it, or remove it to begin anew")]
     BadKeys {
         /// The file.
@@ -89,14 +87,14 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StateError + '_ {
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    /// Unlocks the directory when it is dropped.
+    /// Dropping it unlocks the directory.
     _lock: File,
 }
 
-/// What a router starts with.
+/// The routers that a router knows when it starts.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// Router infos: parsed once, of the right network, recent.
+    /// Router infos that are recent, of the right network and correctly signed.
     pub(crate) routers: Vec<Vec<u8>>,
     /// Profiles of those routers, by base64 hash.
     pub(crate) profiles: Vec<(String, Profile)>,
@@ -128,37 +126,36 @@ impl StateDir {
         }
     }
 
-    /// The router's keys; new ones are drawn and kept the first time.
-    pub(crate) fn identity(&self) -> Result<Identity, StateError> {
+    /// The router's keys, all of which are random bytes; they are drawn and stored the first time.
+    pub(crate) fn keys<const N: usize>(&self) -> Result<[u8; N], StateError> {
         let path = self.path.join("router.keys");
         let bad = |why| StateError::BadKeys {
             path: path.display().to_string(),
             why,
         };
-        let length = KEYS_MAGIC.len() + Identity::LENGTH;
-        match read_limited(&path, length as u64) {
+        match read_limited(&path, (KEYS_MAGIC.len() + N) as u64) {
             Ok(bytes) => {
                 let (magic, keys) = bytes
                     .split_first_chunk()
                     .ok_or_else(|| bad("it is too short"))?;
                 if magic != KEYS_MAGIC {
-                    return Err(bad("it begins with something else"));
+                    return Err(bad("its first bytes are not those of a key file"));
                 }
-                let keys = keys.try_into().map_err(|_| bad("it is too short"))?;
-                Ok(Identity::from_bytes(keys))
+                keys.try_into().map_err(|_| bad("it is too short"))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Identity::new(&mut rand::rng());
-                let bytes = [&KEYS_MAGIC[..], &identity.to_bytes()].concat();
+                let mut keys = [0; N];
+                rand::rng().fill_bytes(&mut keys);
+                let bytes = [&KEYS_MAGIC[..], &keys].concat();
                 write_private(&path, &bytes).map_err(io_error(&path))?;
-                Ok(identity)
+                Ok(keys)
             }
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(bad("it is too long")),
             Err(source) => Err(io_error(&path)(source)),
         }
     }
 
-    /// The ports of the last run; none where the file is missing or unreadable.
+    /// The ports of the last run; none when the file is missing or unreadable.
     pub(crate) fn ports(&self) -> Ports {
         let text = read_limited(&self.path.join("router.ports"), 1024).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -172,7 +169,7 @@ impl StateDir {
         }
     }
 
-    /// Keeps the ports for the next run.
+    /// Stores the ports for the next run.
     pub(crate) fn save_ports(&self, ports: Ports) -> Result<(), StateError> {
         let path = self.path.join("router.ports");
         let line = |name, port: Option<u16>| port.map(|port| format!("{name}={port}\n"));
@@ -187,8 +184,8 @@ impl StateDir {
         write_private(&path, router_info).map_err(io_error(&path))
     }
 
-    /// The routers known from earlier runs. Files that are no router infos of this network, or old
-    /// ones, are removed.
+    /// The routers known from earlier runs. All other files in `netDb` are deleted: router infos that
+    /// are too old or of another network, and files that are no router infos.
     pub(crate) fn known(&self, network_id: u8) -> Result<Known, StateError> {
         let netdb = self.path.join("netDb");
         let now = clock::unix_now();
@@ -212,18 +209,16 @@ impl StateDir {
         let Ok(text) = read_limited(&self.path.join("profiles.json"), MAX_PROFILES) else {
             return Vec::new();
         };
-        // Learned anew if it cannot be read.
-        let stored: BTreeMap<String, StoredProfile> =
-            serde_json::from_slice(&text).unwrap_or_default();
+        // A file that cannot be read is ignored: the router gathers the same facts again.
+        let stored: BTreeMap<String, Profile> = serde_json::from_slice(&text).unwrap_or_default();
         stored
             .into_iter()
-            // The router takes for granted that the names are hashes in base64.
+            // The router relies on the names being hashes in base64.
             .filter(|(name, _)| Hash::from_base64(name).is_ok())
-            .map(|(name, profile)| (name, profile.into()))
             .collect()
     }
 
-    /// Adds routers to those known.
+    /// Stores router infos; those that are not valid are skipped.
     pub(crate) fn add_routers(&self, routers: &[Vec<u8>]) -> Result<(), StateError> {
         for info in routers {
             if let Some(name) = name_of(info) {
@@ -251,7 +246,7 @@ impl StateDir {
                 self.write_router(&name, &info)?;
             }
             if profiles.len() < MAX_ROUTERS {
-                profiles.insert(name, StoredProfile::from(profile));
+                profiles.insert(name, profile);
             }
         }
         let path = self.path.join("profiles.json");
@@ -261,7 +256,7 @@ impl StateDir {
         self.forget_oldest()
     }
 
-    /// Keeps the newest [`MAX_ROUTERS`] router infos.
+    /// Deletes all router infos but the newest [`MAX_ROUTERS`].
     fn forget_oldest(&self) -> Result<(), StateError> {
         let netdb = self.path.join("netDb");
         let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&netdb)
@@ -280,7 +275,7 @@ impl StateDir {
     }
 }
 
-/// Whether a stored router info is worth giving to the router.
+/// Whether a stored router info is valid, recent and of this network.
 fn is_usable(info: &[u8], network_id: u8, now: Duration) -> bool {
     RouterInfo::from_bytes(info).is_ok_and(|info| {
         let published = Duration::from_millis(info.published());
@@ -304,7 +299,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Takes what the router wants to keep. Writes in the background, in order.
+/// Writes what a running router wants to store, in the background and in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Keeper {
     dir: Arc<StateDir>,
@@ -322,17 +317,8 @@ impl Keeper {
         }
     }
 
-    /// Waits until everything is written.
-    pub(crate) async fn flush(&self) {
-        self.writes.close();
-        if timeout(FLUSH_DEADLINE, self.writes.wait()).await.is_err() {
-            tracing::warn!("the router's state was not written in time");
-        }
-    }
-}
-
-impl Storage for Keeper {
-    fn save_to_disk(&self, routers: Vec<(String, Option<Vec<u8>>, Profile)>) {
+    /// Writes profiles of routers, by base64 hash, and their router infos where given.
+    pub(crate) fn save(&self, routers: Vec<(String, Option<Vec<u8>>, Profile)>) {
         let (dir, turn) = (Arc::clone(&self.dir), Arc::clone(&self.turn));
         self.writes.spawn_blocking(move || {
             let _turn = turn
@@ -343,71 +329,35 @@ impl Storage for Keeper {
             }
         });
     }
+
+    /// Waits until everything is written.
+    pub(crate) async fn flush(&self) {
+        self.writes.close();
+        if timeout(FLUSH_DEADLINE, self.writes.wait()).await.is_err() {
+            tracing::warn!("the router's state was not written in time");
+        }
+    }
 }
 
-/// A [`Profile`] as it is written.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What the router learned about another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct StoredProfile {
+pub(crate) struct Profile {
     /// Seconds since the Unix epoch, as are the other times.
-    last_activity: u64,
-    last_declined: Option<u64>,
-    last_dial_failure: Option<u64>,
-    accepted: usize,
-    connections: usize,
-    dial_failures: usize,
-    lookup_failures: usize,
-    lookup_no_responses: usize,
-    lookup_successes: usize,
-    rejected: usize,
-    selected: usize,
-    test_failures: usize,
-    test_successes: usize,
-    unanswered: usize,
-}
-
-impl From<Profile> for StoredProfile {
-    fn from(profile: Profile) -> Self {
-        Self {
-            last_activity: profile.last_activity.as_secs(),
-            last_declined: profile.last_declined.map(|time| time.as_secs()),
-            last_dial_failure: profile.last_dial_failure.map(|time| time.as_secs()),
-            accepted: profile.num_accepted,
-            connections: profile.num_connection,
-            dial_failures: profile.num_dial_failures,
-            lookup_failures: profile.num_lookup_failures,
-            lookup_no_responses: profile.num_lookup_no_responses,
-            lookup_successes: profile.num_lookup_successes,
-            rejected: profile.num_rejected,
-            selected: profile.num_selected,
-            test_failures: profile.num_test_failures,
-            test_successes: profile.num_test_successes,
-            unanswered: profile.num_unaswered,
-        }
-    }
-}
-
-impl From<StoredProfile> for Profile {
-    fn from(stored: StoredProfile) -> Self {
-        Self {
-            last_activity: Duration::from_secs(stored.last_activity),
-            last_declined: stored.last_declined.map(Duration::from_secs),
-            // emissary-core takes a router for unreachable for good once a dial failed more than
-            // three minutes ago; without the entry it tries again.
-            last_dial_failure: None,
-            num_accepted: stored.accepted,
-            num_connection: stored.connections,
-            num_dial_failures: stored.dial_failures,
-            num_lookup_failures: stored.lookup_failures,
-            num_lookup_no_responses: stored.lookup_no_responses,
-            num_lookup_successes: stored.lookup_successes,
-            num_rejected: stored.rejected,
-            num_selected: stored.selected,
-            num_test_failures: stored.test_failures,
-            num_test_successes: stored.test_successes,
-            num_unaswered: stored.unanswered,
-        }
-    }
+    pub(crate) last_activity: u64,
+    pub(crate) last_declined: Option<u64>,
+    pub(crate) last_dial_failure: Option<u64>,
+    pub(crate) accepted: usize,
+    pub(crate) connections: usize,
+    pub(crate) dial_failures: usize,
+    pub(crate) lookup_failures: usize,
+    pub(crate) lookup_no_responses: usize,
+    pub(crate) lookup_successes: usize,
+    pub(crate) rejected: usize,
+    pub(crate) selected: usize,
+    pub(crate) test_failures: usize,
+    pub(crate) test_successes: usize,
+    pub(crate) unanswered: usize,
 }
 
 fn create_private_dir(path: &Path) -> io::Result<()> {
@@ -418,7 +368,7 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     builder.create(path)?;
     #[cfg(unix)]
     {
-        // It may have been there already, open to others.
+        // The directory may have existed before, accessible to others.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(path, mode)?;
     }
@@ -433,7 +383,7 @@ fn private_file(path: &Path, keep: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Replaces a file by one that only its owner can access.
+/// Replaces a file by one that only its owner can access, atomically.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

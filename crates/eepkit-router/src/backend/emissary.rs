@@ -23,6 +23,7 @@ pub(crate) mod identity;
 pub(crate) mod instance;
 pub(crate) mod runtime;
 pub(crate) mod scope;
+mod storage;
 pub(crate) mod tunnels;
 
 /// A `tracing-subscriber` filter that shows what an application wants to see: our own events from

@@ -1,4 +1,4 @@
-//! One download over HTTPS.
+//! Downloads over HTTPS.
 
 use std::sync::Arc;
 
@@ -16,33 +16,34 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-/// What every router says it is, so that reseed hosts and those who watch the connection's
-/// metadata cannot tell them apart; hosts refuse others.
+/// The user agent that every router sends, so that neither reseed hosts nor observers can tell
+/// routers apart. Reseed hosts refuse other user agents.
 const AGENT: &str = "Wget/1.11.4";
 
-/// Why a host gave nothing.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// Its address is not an `https://` URL.
+    /// The address is not an `https://` URL.
     #[error("not an https:// address")]
     BadUrl,
-    /// It cannot be reached: no such name, no route, nothing listens.
+    /// The host cannot be reached: the name does not exist, there is no route, or the port is
+    /// closed.
     #[error("cannot connect: {0}")]
     Connect(#[source] std::io::Error),
-    /// Its certificate is not accepted, or it does not speak TLS.
+    /// The certificate is not trusted, or the host does not speak TLS.
     #[error("no secure connection: {0}")]
     Tls(#[source] std::io::Error),
-    /// It breaks HTTP.
+    /// The response violates HTTP.
     #[error("HTTP: {0}")]
     Http(#[source] hyper::Error),
-    /// It answers with an error.
+    /// The response has an error status.
     #[error("HTTP status {0}")]
     Status(u16),
-    /// It sends more than a list of routers can have.
+    /// The response is longer than a list of routers can be.
     #[error("the answer is too long or was cut off")]
     Body,
-    /// It takes too long.
+    /// The deadline passed.
     #[error("no answer in time")]
     Timeout,
 }
@@ -54,7 +55,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client that accepts the certificates that `roots` vouch for.
+    /// A client that accepts certificates signed by `roots`.
     pub(super) fn new(roots: RootCertStore) -> Result<Self, tokio_rustls::rustls::Error> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?

@@ -1,4 +1,4 @@
-//! Who may sign lists of routers.
+//! The signers of router lists that are trusted.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -24,7 +24,7 @@ const CERTIFICATES: &[&str] = &[
     include_str!("../../certificates/reseed/reseed_at_diva.exchange.crt"),
 ];
 
-/// A certificate that cannot be used for a signer of router lists.
+/// A certificate cannot be used for a signer of router lists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the certificate of a reseed signer: {0}")]
 pub struct SignerError(&'static str);
@@ -51,7 +51,7 @@ impl Signers {
         signers
     }
 
-    /// Trusts the signer of a certificate in PEM form, whose common name is the signer's name.
+    /// Trusts the owner of a certificate in PEM form. The common name is the name of the signer.
     pub(super) fn add(&mut self, pem: &str, unix_now: Duration) -> Result<(), SignerError> {
         let (_, pem) =
             parse_x509_pem(pem.as_bytes()).map_err(|_| SignerError("it is not in PEM form"))?;

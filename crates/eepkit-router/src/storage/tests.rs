@@ -1,5 +1,7 @@
-use super::*;
 use emissary_core::{Config, TransitConfig};
+
+use super::*;
+use crate::backend::emissary::identity::Identity;
 
 fn router_info(network_id: u8) -> Vec<u8> {
     let identity = Identity::new(&mut rand::rng());
@@ -13,19 +15,22 @@ fn router_info(network_id: u8) -> Vec<u8> {
 }
 
 fn profile(accepted: usize) -> Profile {
-    StoredProfile {
+    Profile {
         accepted,
-        ..StoredProfile::default()
+        ..Profile::default()
     }
-    .into()
+}
+
+fn keys(dir: &StateDir) -> Result<[u8; 40], StateError> {
+    dir.keys()
 }
 
 #[test]
-fn the_identity_is_drawn_once_and_kept() {
+fn keys_are_drawn_once_and_stored() {
     let dir = tempfile::tempdir().unwrap();
-    let first = StateDir::open(dir.path()).unwrap().identity().unwrap();
+    let first = keys(&StateDir::open(dir.path()).unwrap()).unwrap();
 
-    let second = StateDir::open(dir.path()).unwrap().identity().unwrap();
+    let second = keys(&StateDir::open(dir.path()).unwrap()).unwrap();
 
     assert_eq!(first, second);
 }
@@ -34,7 +39,7 @@ fn the_identity_is_drawn_once_and_kept() {
 fn a_damaged_key_file_is_reported_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
-    state.identity().unwrap();
+    keys(&state).unwrap();
     let path = dir.path().join("router.keys");
     let whole = fs::read(&path).unwrap();
 
@@ -45,7 +50,7 @@ fn a_damaged_key_file_is_reported_and_left_alone() {
         &whole[1..],
     ] {
         fs::write(&path, damaged).unwrap();
-        let error = state.identity().unwrap_err();
+        let error = keys(&state).unwrap_err();
         assert!(matches!(error, StateError::BadKeys { .. }), "{error}");
         assert_eq!(fs::read(&path).unwrap(), damaged);
     }
@@ -65,7 +70,7 @@ fn a_directory_in_use_is_refused_until_it_is_free() {
 
 #[cfg(unix)]
 #[test]
-fn directory_and_files_are_for_their_owner_only() {
+fn only_the_owner_can_access_directory_and_files() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("router");
@@ -73,7 +78,7 @@ fn directory_and_files_are_for_their_owner_only() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 
     let state = StateDir::open(&path).unwrap();
-    state.identity().unwrap();
+    keys(&state).unwrap();
     state.add_routers(&[router_info(2)]).unwrap();
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -89,7 +94,7 @@ fn directory_and_files_are_for_their_owner_only() {
 }
 
 #[test]
-fn ports_are_kept_and_nonsense_is_none() {
+fn ports_are_stored_and_invalid_ones_count_as_none() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
     assert_eq!(state.ports(), Ports::default());
@@ -110,7 +115,7 @@ fn ports_are_kept_and_nonsense_is_none() {
 }
 
 #[test]
-fn routers_are_kept_and_what_is_none_of_this_network_is_removed() {
+fn routers_are_stored_and_files_of_other_networks_are_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
     let ours = router_info(2);
@@ -126,13 +131,13 @@ fn routers_are_kept_and_what_is_none_of_this_network_is_removed() {
 }
 
 #[tokio::test]
-async fn what_the_router_hands_over_is_there_at_the_next_start() {
+async fn saved_routers_and_profiles_are_known_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let keeper = Keeper::new(Arc::new(StateDir::open(dir.path()).unwrap()));
     let info = router_info(2);
     let name = name_of(&info).unwrap();
 
-    keeper.save_to_disk(vec![
+    keeper.save(vec![
         (name.clone(), Some(info.clone()), profile(7)),
         (Hash::new([1; 32]).to_base64(), None, profile(1)),
     ]);
@@ -145,7 +150,7 @@ async fn what_the_router_hands_over_is_there_at_the_next_start() {
 }
 
 #[test]
-fn profiles_with_names_that_are_no_hashes_are_passed_over() {
+fn profiles_with_names_that_are_no_hashes_are_skipped() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
     let text = format!(

@@ -41,7 +41,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Length of [`Identity::to_bytes`].
+    /// The length of all keys together, in bytes.
     pub(crate) const LENGTH: usize = 5 * 32 + 16 + KEYS - 64;
 
     /// Draws new keys.
@@ -51,21 +51,7 @@ impl Identity {
         Self::from_bytes(&bytes)
     }
 
-    /// The keys as they are kept in a file.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        [
-            &self.static_key[..],
-            &self.signing_key,
-            &self.ntcp2_key,
-            &self.ntcp2_iv,
-            &self.ssu2_static_key,
-            &self.ssu2_intro_key,
-            &self.padding,
-        ]
-        .concat()
-    }
-
-    /// The keys from a file. Any bytes are keys.
+    /// The keys from the key file of a router. Any bytes are keys.
     pub(crate) fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
         fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
             let mut field = [0; N];
@@ -137,15 +123,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_and_identity_survive_their_file_form() {
-        let identity = Identity::new(&mut rand::rng());
+    fn the_same_bytes_are_the_same_identity() {
+        let bytes = std::array::from_fn(|i| i as u8);
 
-        let bytes = identity.to_bytes();
-        let read = Identity::from_bytes(bytes[..].try_into().unwrap());
+        let identity = Identity::from_bytes(&bytes);
 
-        assert_eq!(read, identity);
-        assert_eq!(read.serialized(), identity.serialized());
-        assert_eq!(read.serialized().len(), 391);
+        assert_eq!(identity, Identity::from_bytes(&bytes));
+        assert_ne!(identity, Identity::new(&mut rand::rng()));
+        assert_eq!(identity.serialized().len(), 391);
     }
 
     #[test]
