@@ -35,7 +35,7 @@ pub(super) struct Socket<'a> {
 }
 
 impl Scheme {
-    pub(super) fn parse<'a>(&self, text: &'a str) -> Result<Parts<'a>, AddressError> {
+    pub(super) fn parse<'a>(&self, text: &'a str) -> Result<Parts<'a>, RouterAddressError> {
         let text = text.trim();
         if let Some(path) = text.strip_prefix(self.unix) {
             return unix(path);
@@ -46,13 +46,13 @@ impl Scheme {
         ) {
             (Some(rest), _) => (false, rest),
             (_, Some(rest)) => (true, rest),
-            _ => return Err(AddressError::Form),
+            _ => return Err(RouterAddressError::Form),
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (login, place) = match rest.rsplit_once('@') {
             Some((login, place)) => (
-                Some(login.split_once(':').ok_or(AddressError::Form)?),
+                Some(login.split_once(':').ok_or(RouterAddressError::Form)?),
                 place,
             ),
             None => (None, rest),
@@ -62,7 +62,7 @@ impl Scheme {
         let mut others = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some((_, "")) | None => return Err(AddressError::Form),
+                Some((_, "")) | None => return Err(RouterAddressError::Form),
                 Some(("certificate", file)) if secure => certificate = Some(file),
                 Some(pair) => others.push(pair),
             }
@@ -84,20 +84,20 @@ impl Scheme {
 }
 
 #[cfg(unix)]
-fn unix(path: &str) -> Result<Parts<'_>, AddressError> {
+fn unix(path: &str) -> Result<Parts<'_>, RouterAddressError> {
     match path {
-        "" => Err(AddressError::Form),
+        "" => Err(RouterAddressError::Form),
         path => Ok(Parts::Unix(path)),
     }
 }
 
 #[cfg(not(unix))]
-fn unix(_: &str) -> Result<Parts<'_>, AddressError> {
-    Err(AddressError::Unsupported("Unix sockets"))
+fn unix(_: &str) -> Result<Parts<'_>, RouterAddressError> {
+    Err(RouterAddressError::Unsupported("Unix sockets"))
 }
 
 #[cfg(feature = "tls")]
-fn trust(certificate: Option<&str>) -> Result<Trust, AddressError> {
+fn trust(certificate: Option<&str>) -> Result<Trust, RouterAddressError> {
     match certificate {
         None => Ok(Trust::OnLoopback),
         Some(file) => Ok(Trust::from_file(file)?),
@@ -105,12 +105,12 @@ fn trust(certificate: Option<&str>) -> Result<Trust, AddressError> {
 }
 
 #[cfg(not(feature = "tls"))]
-fn trust(_: Option<&str>) -> Result<std::convert::Infallible, AddressError> {
-    Err(AddressError::Unsupported("TLS"))
+fn trust(_: Option<&str>) -> Result<std::convert::Infallible, RouterAddressError> {
+    Err(RouterAddressError::Unsupported("TLS"))
 }
 
 /// Reads `HOST:PORT` or `HOST`, which has the default port then.
-fn socket_address(place: &str, default_port: u16) -> Result<SocketAddr, AddressError> {
+fn socket_address(place: &str, default_port: u16) -> Result<SocketAddr, RouterAddressError> {
     if let Ok(at) = place.parse() {
         return Ok(at);
     }
@@ -126,15 +126,16 @@ fn socket_address(place: &str, default_port: u16) -> Result<SocketAddr, AddressE
         return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     }
     Err(if host.is_empty() {
-        AddressError::Form
+        RouterAddressError::Form
     } else {
-        AddressError::Host(shown(host))
+        RouterAddressError::Host(shown(host))
     })
 }
 
 /// Reads a port.
-pub(super) fn port(text: &str) -> Result<u16, AddressError> {
-    text.parse().map_err(|_| AddressError::Port(shown(text)))
+pub(super) fn port(text: &str) -> Result<u16, RouterAddressError> {
+    text.parse()
+        .map_err(|_| RouterAddressError::Port(shown(text)))
 }
 
 fn shown(text: &str) -> String {
@@ -144,7 +145,7 @@ fn shown(text: &str) -> String {
 /// Why a text is not the address of a router. Passwords are not repeated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AddressError {
+pub enum RouterAddressError {
     /// It has another form.
     #[error(
         "an address is i2cp://HOST:PORT, i2cps://HOST:PORT, i2cp+unix:PATH, sam://HOST:PORT or \

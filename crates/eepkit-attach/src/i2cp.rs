@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 use eepkit_i2cp::{Config, Handle, Options, RouterKind, Session};
 use eepkit_link::{
-    BoxFuture, Command, Connector, Event, Link, LostReason, OpenError, Setup, clock,
+    BoxFuture, Command, Connector, Event, Link, LinkError, LostReason, Setup, clock,
 };
 use eepkit_wire::Hash;
 use tokio::{
@@ -56,7 +56,7 @@ use subsession::Subsessions;
 ///
 /// let router: I2cpRouter = "i2cp://127.0.0.1:7654".parse()?;
 /// let socket: I2cpRouter = "i2cp+unix:/run/i2p/i2cp.sock".parse()?;
-/// # Ok::<(), eepkit_attach::i2cp::AddressError>(())
+/// # Ok::<(), eepkit_attach::i2cp::RouterAddressError>(())
 /// ```
 #[derive(Clone)]
 pub struct I2cpRouter {
@@ -125,7 +125,7 @@ impl I2cpRouter {
     }
 
     /// The options of a session together with the login.
-    fn options(&self, setup: &Setup) -> Result<Options, OpenError> {
+    fn options(&self, setup: &Setup) -> Result<Options, LinkError> {
         let mut options = setup.options.clone();
         let Some((user, password)) = &self.login else {
             return Ok(options);
@@ -134,7 +134,7 @@ impl I2cpRouter {
             if options.get(key).is_none() {
                 options
                     .set(key, value)
-                    .map_err(|error| OpenError::BadOption {
+                    .map_err(|error| LinkError::BadOption {
                         key: key.to_owned(),
                         why: format!("allowed is {}", error.allowed),
                     })?;
@@ -143,12 +143,12 @@ impl I2cpRouter {
         Ok(options)
     }
 
-    async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, OpenError> {
+    async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, LinkError> {
         let options = self.options(&setup)?;
         let opened = self
             .open
             .insert(setup.keys.destination().hash())
-            .ok_or(OpenError::Duplicate)?;
+            .ok_or(LinkError::Duplicate)?;
         let connection = self.transport.connect(&self.name).await?;
         let config = Config {
             keys: setup.keys,
@@ -178,14 +178,14 @@ impl I2cpRouter {
 }
 
 impl Connector for I2cpRouter {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         let router = self.clone();
         Box::pin(async move {
             let limit = setup.timeout;
             // The machine has the same limit; this one covers making the connection too.
             match timeout(limit, router.open_session(setup)).await {
                 Ok(result) => result,
-                Err(_) => Err(OpenError::Timeout(limit)),
+                Err(_) => Err(LinkError::Timeout(limit)),
             }
         })
     }

@@ -11,6 +11,6 @@ pub mod i2cp;
 pub mod sam;
 mod transport;
 
-pub use address::AddressError;
+pub use address::RouterAddressError;
 #[cfg(feature = "tls")]
 pub use transport::{CertificateError, Trust};

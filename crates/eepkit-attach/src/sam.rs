@@ -34,7 +34,7 @@ use std::{
 use std::path::PathBuf;
 
 use eepkit_link::{
-    BoxFuture, Command, Connector, Event, Layer, Link, LostReason, OpenError, Setup, clock,
+    BoxFuture, Command, Connector, Event, Layer, Link, LinkError, LostReason, Setup, clock,
     streams::{Duplex, Opener},
 };
 use eepkit_sam::client::Login;
@@ -61,7 +61,7 @@ use streams::Streams;
 /// use eepkit_attach::sam::SamRouter;
 ///
 /// let router: SamRouter = "sam://127.0.0.1:7656".parse()?;
-/// # Ok::<(), eepkit_attach::i2cp::AddressError>(())
+/// # Ok::<(), eepkit_attach::i2cp::RouterAddressError>(())
 /// ```
 #[derive(Clone)]
 pub struct SamRouter {
@@ -130,7 +130,7 @@ impl SamRouter {
         self
     }
 
-    async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, OpenError> {
+    async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, LinkError> {
         let options = options::for_bridge(&setup.options)?;
         let dialer = Dialer {
             transport: self.transport,
@@ -167,13 +167,13 @@ impl SamRouter {
 }
 
 impl Connector for SamRouter {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         let router = self.clone();
         Box::pin(async move {
             let limit = setup.timeout;
             match timeout(limit, router.open_session(setup)).await {
                 Ok(result) => result,
-                Err(_) => Err(OpenError::Timeout(limit)),
+                Err(_) => Err(LinkError::Timeout(limit)),
             }
         })
     }

@@ -8,7 +8,7 @@ mod tls;
 use std::path::PathBuf;
 use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc};
 
-use eepkit_link::{BoxFuture, OpenError, streams::Duplex};
+use eepkit_link::{BoxFuture, LinkError, streams::Duplex};
 use tokio::net::TcpStream;
 
 use prompt::PromptTcp;
@@ -49,8 +49,8 @@ impl Transport {
     }
 
     /// Makes a connection. Nothing is looked up: addresses are numbers.
-    pub(crate) async fn connect(&self, name: &str) -> Result<Connection, OpenError> {
-        let unreachable = |source| OpenError::Unreachable {
+    pub(crate) async fn connect(&self, name: &str) -> Result<Connection, LinkError> {
+        let unreachable = |source| LinkError::Unreachable {
             at: name.to_owned(),
             source,
         };
@@ -66,13 +66,13 @@ impl Transport {
                 let stream = tcp(*at).await.map_err(unreachable)?;
                 match tls::handshake(*at, trust, stream).await {
                     Ok(stream) => Ok(Box::new(stream)),
-                    Err(error) => Err(OpenError::NotARouter {
+                    Err(error) => Err(LinkError::NotARouter {
                         at: name.to_owned(),
                         why: format!("the TLS handshake failed: {error}"),
                     }),
                 }
             }
-            Self::InProcess(connect) => connect().await.map_err(|_| OpenError::Stopped),
+            Self::InProcess(connect) => connect().await.map_err(|_| LinkError::Stopped),
         }
     }
 }

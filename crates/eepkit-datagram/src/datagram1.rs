@@ -7,7 +7,7 @@ use eepkit_wire::{
 };
 
 use crate::{
-    Authenticated, Dialect, Format, OpenError, SealError, receiver::check_length,
+    Authenticated, Dialect, Format, SealError, UnsealError, receiver::check_length,
     sender::check_room,
 };
 
@@ -70,8 +70,8 @@ impl Datagram1 {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Signature`] when it is not right.
-    pub fn verify(self) -> Result<Authenticated, OpenError> {
+    /// [`UnsealError::Signature`] when it is not right.
+    pub fn verify(self) -> Result<Authenticated, UnsealError> {
         let key = self.from.signing_key();
         match is_hashed(&self.from) {
             true => key.verify(Hash::of(&self.payload).as_bytes(), &self.signature)?,

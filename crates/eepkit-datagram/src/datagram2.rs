@@ -9,7 +9,7 @@ use eepkit_wire::{
 };
 
 use crate::{
-    Authenticated, Format, OpenError, SealError,
+    Authenticated, Format, SealError, UnsealError,
     header::{Flags, encode_options, options_len, wrong_version},
     receiver::check_length,
     sender::check_room,
@@ -180,14 +180,14 @@ impl Datagram2 {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Signature`] when it is not right, an offline signature is not or has expired;
-    /// [`OpenError::Dialect`] when it is right in a dialect that is not taken.
+    /// [`UnsealError::Signature`] when it is not right, an offline signature is not or has expired;
+    /// [`UnsealError::Dialect`] when it is right in a dialect that is not taken.
     pub fn verify(
         self,
         receiver: &Hash,
         now: u32,
         dialects: Dialects,
-    ) -> Result<Authenticated, OpenError> {
+    ) -> Result<Authenticated, UnsealError> {
         if let Some(offline) = &self.offline {
             offline.verify(&self.from, now)?;
         }
@@ -207,7 +207,7 @@ impl Datagram2 {
             Dialect::Emissary => dialects.emissary,
         };
         if !taken {
-            return Err(OpenError::Dialect(dialect));
+            return Err(UnsealError::Dialect(dialect));
         }
         Ok(Authenticated {
             from: self.from,

@@ -29,7 +29,7 @@ pub enum SealError {
 /// Why a packet is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum UnsealError {
     /// It is not of this format.
     #[error("not a datagram of this format: {0}")]
     Decode(#[from] DecodeError),

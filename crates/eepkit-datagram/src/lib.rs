@@ -61,7 +61,7 @@ pub use self::{
     datagram1::Datagram1,
     datagram2::{Datagram2, Dialect, Dialects},
     datagram3::Datagram3,
-    error::{OpenError, SealError},
+    error::{SealError, UnsealError},
     format::Format,
     received::{Anonymous, Authenticated, Claimed, ClaimedSender, Datagram},
     receiver::Receiver,

@@ -5,7 +5,7 @@ use eepkit_wire::{DecodeError, Hash};
 
 use crate::{
     Anonymous, Datagram, Datagram1, Datagram2, Datagram3, Dialects, Format, MAX_RECEIVED_LEN,
-    OpenError,
+    UnsealError,
 };
 
 /// A destination that reads packets.
@@ -37,8 +37,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: what a receiver does with such a packet is to drop it.
-    pub fn open(&self, format: Format, packet: &Bytes, now: u32) -> Result<Datagram, OpenError> {
+    /// [`UnsealError`]: what a receiver does with such a packet is to drop it.
+    pub fn open(&self, format: Format, packet: &Bytes, now: u32) -> Result<Datagram, UnsealError> {
         Ok(match format {
             Format::Raw => {
                 check_length(packet)?;

@@ -6,7 +6,7 @@
 )]
 
 use bytes::Bytes;
-use eepkit_datagram::{Datagram, Dialect, Dialects, Format, OpenError, Receiver, Sender};
+use eepkit_datagram::{Datagram, Dialect, Dialects, Format, Receiver, Sender, UnsealError};
 use eepkit_wire::{Hash, PrivateKeys};
 
 macro_rules! data {
@@ -22,7 +22,7 @@ fn receiver() -> PrivateKeys {
     PrivateKeys::from_base64(include_str!("data/receiver.b64").trim()).unwrap()
 }
 
-fn open(format: Format, packet: &Bytes, dialects: Dialects) -> Result<Datagram, OpenError> {
+fn open(format: Format, packet: &Bytes, dialects: Dialects) -> Result<Datagram, UnsealError> {
     let receiver = Receiver::new(receiver().destination().hash()).with_dialects(dialects);
     receiver.open(format, packet, THEN)
 }
@@ -84,7 +84,7 @@ fn datagram2_of_others_is_in_their_dialects() {
     ] {
         assert_eq!(
             open(Format::Datagram2, &packet, Dialects::NONE),
-            Err(OpenError::Dialect(dialect))
+            Err(UnsealError::Dialect(dialect))
         );
         let Datagram::Authenticated(datagram) = open(Format::Datagram2, &packet, dialects).unwrap()
         else {

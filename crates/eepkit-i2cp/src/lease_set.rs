@@ -17,7 +17,7 @@ use eepkit_wire::{
     rand_core::CryptoRng,
 };
 
-use crate::{OptionError, Options};
+use crate::{Options, SessionOptionError};
 
 /// A lease set as it goes to the router, with the private keys that the router decrypts with.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl LeaseSetMaker {
         keys: Arc<PrivateKeys>,
         options: &Options,
         rng: &mut R,
-    ) -> Result<Self, OptionError> {
+    ) -> Result<Self, SessionOptionError> {
         let store_type = store_type(&keys, options)?;
         let given = given_keys(options)?;
         let mut encryption = Vec::new();
@@ -79,14 +79,14 @@ impl LeaseSetMaker {
         let mut entries = Mapping::new();
         for (key, value) in options.lease_set_options() {
             if store_type == StoreType::LeaseSet {
-                return Err(OptionError::new(
+                return Err(SessionOptionError::new(
                     LEASE_SET_TYPE,
                     "1",
                     "3, with i2cp.leaseSetOption",
                 ));
             }
             entries.insert(key, value).map_err(|error| {
-                OptionError::new(
+                SessionOptionError::new(
                     "i2cp.leaseSetOption",
                     key,
                     format_args!("what fits: {error}"),
@@ -224,9 +224,15 @@ pub enum MakeError {
 }
 
 /// The kind of lease set that the options ask for, if the keys and the other options allow it.
-fn store_type(keys: &PrivateKeys, options: &Options) -> Result<StoreType, OptionError> {
+fn store_type(keys: &PrivateKeys, options: &Options) -> Result<StoreType, SessionOptionError> {
     let code = options.lease_set_type();
-    let refused = |allowed: &str| Err(OptionError::new(LEASE_SET_TYPE, &code.to_string(), allowed));
+    let refused = |allowed: &str| {
+        Err(SessionOptionError::new(
+            LEASE_SET_TYPE,
+            &code.to_string(),
+            allowed,
+        ))
+    };
     match StoreType::from_code(code) {
         Some(StoreType::LeaseSet2) => Ok(StoreType::LeaseSet2),
         Some(StoreType::LeaseSet) if keys.offline().is_some() => refused("3, with offline keys"),
@@ -240,20 +246,24 @@ fn store_type(keys: &PrivateKeys, options: &Options) -> Result<StoreType, Option
 }
 
 /// The keys of `i2cp.leaseSetPrivateKey`.
-fn given_keys(options: &Options) -> Result<Vec<EncryptionPrivateKey>, OptionError> {
+fn given_keys(options: &Options) -> Result<Vec<EncryptionPrivateKey>, SessionOptionError> {
     let Some(text) = options.get(PRIVATE_KEY) else {
         return Ok(Vec::new());
     };
     text.split(',')
         .map(|key| {
             key.trim().parse().map_err(|error| {
-                OptionError::new(PRIVATE_KEY, "", format_args!("[type:]base64, but: {error}"))
+                SessionOptionError::new(
+                    PRIVATE_KEY,
+                    "",
+                    format_args!("[type:]base64, but: {error}"),
+                )
             })
         })
         .collect()
 }
 
-fn key_pair(key: EncryptionPrivateKey) -> Result<EncryptionKeyPair, OptionError> {
+fn key_pair(key: EncryptionPrivateKey) -> Result<EncryptionKeyPair, SessionOptionError> {
     let kind = key.encryption_type();
     let pair = match kind {
         EncryptionType::ELGAMAL => elgamal::from_private(key),
@@ -265,7 +275,7 @@ fn key_pair(key: EncryptionPrivateKey) -> Result<EncryptionKeyPair, OptionError>
 fn generate<R: CryptoRng + ?Sized>(
     kind: EncryptionType,
     rng: &mut R,
-) -> Result<EncryptionKeyPair, OptionError> {
+) -> Result<EncryptionKeyPair, SessionOptionError> {
     let pair = match kind {
         EncryptionType::ELGAMAL => elgamal::generate(rng),
         _ => EncryptionKeyPair::generate(kind, rng),
@@ -273,9 +283,9 @@ fn generate<R: CryptoRng + ?Sized>(
     pair.map_err(|_| unsupported(kind))
 }
 
-fn unsupported(kind: EncryptionType) -> OptionError {
+fn unsupported(kind: EncryptionType) -> SessionOptionError {
     let allowed = "4 (X25519), 5 to 7 (with ML-KEM) or 0 (ElGamal)";
-    OptionError::new("i2cp.leaseSetEncType", &kind.0.to_string(), allowed)
+    SessionOptionError::new("i2cp.leaseSetEncType", &kind.0.to_string(), allowed)
 }
 
 const LEASE_SET_TYPE: &str = "i2cp.leaseSetType";

@@ -39,7 +39,7 @@ pub use message::{
     MessageType, ReportAbuse, RequestLeaseSet, SendFlags, SendMessage, SendMessageExpires,
     SessionConfig, SessionId, SessionStatus, SetDate, Text,
 };
-pub use options::{Allowed, Iter, OPTIONS, OptionError, OptionSpec, Options, Sent, spec};
+pub use options::{Allowed, Iter, OPTIONS, OptionSpec, Options, Sent, SessionOptionError, spec};
 pub use quirks::RouterKind;
 pub use session::{
     CloseReason, Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget,

@@ -34,7 +34,7 @@ pub use table::{Allowed, OPTIONS, OptionSpec, Sent, spec};
 ///     options.set("inbound.length", "9").unwrap_err().to_string(),
 ///     "option inbound.length cannot be \"9\": allowed is 0 to 7",
 /// );
-/// # Ok::<(), eepkit_i2cp::OptionError>(())
+/// # Ok::<(), eepkit_i2cp::SessionOptionError>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options {
@@ -47,7 +47,7 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("option {key} cannot be {value}: allowed is {allowed}")]
 #[non_exhaustive]
-pub struct OptionError {
+pub struct SessionOptionError {
     /// The key.
     pub key: String,
     /// The value in quotes, or a word for it where it is a secret.
@@ -56,7 +56,7 @@ pub struct OptionError {
     pub allowed: String,
 }
 
-impl OptionError {
+impl SessionOptionError {
     pub(crate) fn new(key: &str, value: &str, allowed: impl fmt::Display) -> Self {
         let hidden = spec(key).is_some_and(|spec| spec.secret);
         // A value that came over a socket may be of any length; the head shows what is wrong.
@@ -85,17 +85,21 @@ impl Options {
     ///
     /// If a documented option cannot have the value, the key is empty, key or value are too long
     /// for the wire (255 bytes each), or there are [`Options::MAX`] options already.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), OptionError> {
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), SessionOptionError> {
         let spec = spec(key);
         let kept = match spec {
             Some(spec) => spec
                 .allowed
                 .canonical(value)
-                .ok_or_else(|| OptionError::new(key, value, spec.allowed))?,
+                .ok_or_else(|| SessionOptionError::new(key, value, spec.allowed))?,
             None => value.to_owned(),
         };
         if key.is_empty() || key.len() > MAX_TEXT_LEN {
-            return Err(OptionError::new(key, value, "a key of 1 to 255 bytes"));
+            return Err(SessionOptionError::new(
+                key,
+                value,
+                "a key of 1 to 255 bytes",
+            ));
         }
         let max_len = match spec {
             Some(OptionSpec {
@@ -104,14 +108,14 @@ impl Options {
             _ => MAX_TEXT_LEN,
         };
         if kept.len() > max_len {
-            return Err(OptionError::new(
+            return Err(SessionOptionError::new(
                 key,
                 value,
                 format_args!("at most {max_len} bytes"),
             ));
         }
         if self.entries.len() >= Self::MAX && !self.entries.contains_key(key) {
-            return Err(OptionError::new(
+            return Err(SessionOptionError::new(
                 key,
                 value,
                 format_args!("at most {} options", Self::MAX),
@@ -238,7 +242,7 @@ macro_rules! accessors {
                 /// # Errors
                 ///
                 /// If the value is out of range; see [`OPTIONS`].
-                pub fn $set(&mut self, value: $ty) -> Result<(), OptionError> {
+                pub fn $set(&mut self, value: $ty) -> Result<(), SessionOptionError> {
                     self.set($key, &value.to_string())
                 }
             )*

@@ -9,7 +9,8 @@
 //! Nothing above this module knows which router it talks to.
 
 pub mod clock;
-pub mod readiness;
+mod router_stage;
+pub mod status;
 pub mod streams;
 
 pub use eepkit_wire::LeaseId;
@@ -28,6 +29,10 @@ use eepkit_i2cp::{Options, SignedLeaseSet};
 use eepkit_wire::{Destination, Hash, Lease, Mapping, PrivateKeys};
 use tokio::time::Instant;
 
+pub use router_stage::{
+    RouterActivity, RouterFailure, RouterNotReady, RouterStage, RouterStatus, RouterWatch,
+};
+
 /// A router that sessions can be opened on.
 ///
 /// Cheap to share: the library keeps one behind an [`Arc`] and opens every session of an
@@ -36,9 +41,9 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Opens a session for the destination of `setup`.
     ///
     /// The future is ready when the router has accepted the session; tunnels and lease set follow
-    /// as events. It ends with [`OpenError::Timeout`] rather than waiting for longer than
+    /// as events. It ends with [`LinkError::Timeout`] rather than waiting for longer than
     /// `setup.timeout`. Dropping it gives the attempt up and leaves nothing behind.
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>>;
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>>;
 
     /// A short name for logs and progress lines, such as `i2cp://127.0.0.1:7654`.
     fn name(&self) -> String;
@@ -201,7 +206,7 @@ pub enum Command {
         id: u32,
         /// What to look up.
         target: LookupTarget,
-        /// The link answers with [`LookupError::Timeout`] after this.
+        /// The link answers with [`LinkLookupError::Timeout`] after this.
         timeout: Duration,
     },
     /// Take streams that come from now on, or no longer. At the layer [`Layer::Streams`] only.
@@ -237,8 +242,8 @@ pub struct LookupAnswer {
 /// What a router tells its session.
 #[derive(Debug)]
 pub enum Event {
-    /// The session got further; see [`Stage`].
-    Stage(Stage),
+    /// The session got further; see [`LinkStage`].
+    Stage(LinkStage),
     /// The router has inbound tunnels and wants a lease set signed for them.
     LeaseSetWanted(Vec<Lease>),
     /// A tunnel can be used.
@@ -293,7 +298,7 @@ pub enum Event {
         /// The id of the command.
         id: u32,
         /// What was found.
-        result: Result<LookupAnswer, LookupError>,
+        result: Result<LookupAnswer, LinkLookupError>,
     },
     /// Somebody opened a stream to this session. At the layer [`Layer::Streams`] only.
     Incoming(streams::RouterStream),
@@ -307,14 +312,14 @@ pub enum Event {
         why: String,
     },
     /// The router does not open the session, and said so only now; nothing follows.
-    Refused(OpenError),
+    Refused(LinkError),
     /// The session is over; nothing follows.
     Lost(LostReason),
 }
 
 /// How far a session has come. Stages only go up until the session is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum LinkStage {
     /// The router accepted the session and builds its tunnels.
     BuildingTunnels,
     /// There are tunnels; the lease set was handed to the router to publish.
@@ -355,7 +360,7 @@ pub enum DropReason {
 /// Why a session could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum LinkError {
     /// Nothing answers at the router's address.
     #[error("cannot reach the router at {at}")]
     Unreachable {
@@ -404,7 +409,7 @@ pub enum OpenError {
 /// Why a look-up found nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum LookupError {
+pub enum LinkLookupError {
     /// No such name in the router's address book.
     #[error("the name is not in the router's address book")]
     NameNotFound,

@@ -31,8 +31,8 @@ use std::{
 };
 
 use eepkit_link::{
-    BoxFuture, Connector, Link, OpenError, Setup,
-    readiness::{NotReady, ReadinessWatch, Reporter},
+    BoxFuture, Connector, Link, LinkError, RouterNotReady, RouterStage, RouterWatch, Setup,
+    status::Reporter,
 };
 use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
@@ -142,13 +142,13 @@ impl Devnet {
 
     /// Waits until all routers that are not stopped are ready, at most for `deadline` altogether.
     /// Cancel safe.
-    pub async fn wait_ready(&self, deadline: Duration) -> Result<(), NotReady> {
+    pub async fn ready(&self, deadline: Duration) -> Result<(), RouterNotReady> {
         let end = Instant::now() + deadline;
         for router in &self.routers {
             if router.is_running() {
                 let left = end.saturating_duration_since(Instant::now());
-                let ready = router.readiness().wait_ready(left).await;
-                ready.map_err(|error| error.waited_since(deadline))?;
+                let ready = router.watch().ready(left).await;
+                ready.map_err(|error| error.waited_for(deadline))?;
             }
         }
         Ok(())
@@ -320,7 +320,7 @@ impl DevnetBuilder {
         let turns = tokio::spawn(take_turns(net.routers.clone()));
         net.turns = Some(turns.abort_handle());
         if let Some(deadline) = self.deadline {
-            net.wait_ready(deadline).await?;
+            net.ready(deadline).await?;
         }
         Ok(net)
     }
@@ -375,7 +375,7 @@ async fn take_turns(routers: Vec<DevnetRouter>) {
     for router in routers {
         router.node.allow_tunnels();
         // Whatever keeps a router from its tunnels, its turn ends.
-        let _ = router.readiness().wait_ready(TURN).await;
+        let _ = router.watch().ready(TURN).await;
     }
 }
 
@@ -474,7 +474,7 @@ impl fmt::Debug for DevnetRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DevnetRouter")
             .field("index", &self.node.index)
-            .field("stage", &self.readiness().stage())
+            .field("stage", &self.watch().stage())
             .finish_non_exhaustive()
     }
 }
@@ -526,7 +526,7 @@ impl DevnetRouter {
     }
 
     /// Follows how far it is.
-    pub fn readiness(&self) -> ReadinessWatch {
+    pub fn watch(&self) -> RouterWatch {
         self.node.reporter.watch()
     }
 
@@ -551,7 +551,7 @@ impl DevnetRouter {
     }
 
     /// Brings a killed router back, with the same identity and the same addresses, and returns
-    /// when it runs; [`ReadinessWatch::wait_ready`] tells when it has tunnels again.
+    /// when it runs; [`RouterWatch::ready`] tells when it has tunnels again.
     ///
     /// Does nothing to a router that runs. Fails with [`StartError::Stopped`] when the network
     /// was stopped, and with [`StartError::Bind`] should another program have taken one of its
@@ -563,7 +563,7 @@ impl DevnetRouter {
 
 impl Connector for DevnetRouter {
     /// Opens a session; see [`DevnetBuilder::tunnel_length`] for the length of its tunnels.
-    fn open(&self, mut setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, mut setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         for key in ["inbound.length", "outbound.length"] {
             // A length that the builder has checked is in the option's range.
             if setup.options.get(key).is_none() {
@@ -588,7 +588,7 @@ struct Node {
     infos: Arc<[Vec<u8>]>,
     dials: Arc<Dials>,
     hosts: HostBook,
-    reporter: Arc<Reporter>,
+    reporter: Arc<Reporter<RouterStage>>,
     state: Mutex<State>,
     /// Held while the router is started or stopped.
     start: tokio::sync::Mutex<()>,

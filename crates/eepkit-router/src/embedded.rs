@@ -7,9 +7,9 @@
 //! use eepkit_router::embedded::EmbeddedRouter;
 //!
 //! let builder = EmbeddedRouter::builder("/home/me/.local/share/my-program/router");
-//! let readiness = builder.readiness();
+//! let watch = builder.watch();
 //! let router = builder.start().await?;
-//! readiness.wait_ready(Duration::from_secs(300)).await?;
+//! watch.ready(Duration::from_secs(300)).await?;
 //! println!("I2CP at {}", router.i2cp_addr());
 //! router.stop().await;
 //! # Ok(())
@@ -34,8 +34,7 @@ use std::{
 };
 
 use eepkit_link::{
-    BoxFuture, Connector, Link, OpenError, Setup,
-    readiness::{ReadinessWatch, Reporter, RouterStage},
+    BoxFuture, Connector, Link, LinkError, RouterStage, RouterWatch, Setup, status::Reporter,
 };
 use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
@@ -92,7 +91,7 @@ struct Inner {
     addresses: Addresses,
     id: Hash,
     router_info: Vec<u8>,
-    readiness: ReadinessWatch,
+    watch: RouterWatch,
     stopped: CancellationToken,
     running: Mutex<Option<Running>>,
 }
@@ -108,7 +107,7 @@ impl fmt::Debug for EmbeddedRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbeddedRouter")
             .field("id", &self.inner.id)
-            .field("stage", &self.inner.readiness.stage())
+            .field("stage", &self.inner.watch.stage())
             .finish_non_exhaustive()
     }
 }
@@ -179,8 +178,8 @@ impl EmbeddedRouter {
     }
 
     /// Follows how far it is.
-    pub fn readiness(&self) -> ReadinessWatch {
-        self.inner.readiness.clone()
+    pub fn watch(&self) -> RouterWatch {
+        self.inner.watch.clone()
     }
 
     /// Stops the router: sessions end, what it knows is written, port mappings are removed. When
@@ -219,7 +218,7 @@ impl Drop for Inner {
 }
 
 impl Connector for EmbeddedRouter {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         connect::open(self.i2cp_addr(), setup, self.inner.stopped.clone())
     }
 
@@ -250,7 +249,7 @@ pub struct EmbeddedBuilder {
     /// The router infos to know from the start, in a private network.
     private: Option<Vec<Vec<u8>>>,
     port_mapping: bool,
-    reporter: Arc<Reporter>,
+    reporter: Arc<Reporter<RouterStage>>,
 }
 
 impl EmbeddedBuilder {
@@ -364,11 +363,11 @@ impl EmbeddedBuilder {
 
     /// Follows the start from its beginning: [`EmbeddedBuilder::start`] returns only after the
     /// router was reseeded, if it needs that.
-    pub fn readiness(&self) -> ReadinessWatch {
+    pub fn watch(&self) -> RouterWatch {
         self.reporter.watch()
     }
 
-    /// Starts the router and returns when it runs; [`ReadinessWatch::wait_ready`] tells when it
+    /// Starts the router and returns when it runs; [`RouterWatch::wait_ready`] tells when it
     /// has tunnels.
     ///
     /// A router that knows too few others reseeds first. Where that fails and it knows none at
@@ -427,7 +426,7 @@ impl EmbeddedBuilder {
             addresses,
             id: instance.id(),
             router_info,
-            readiness: self.reporter.watch(),
+            watch: self.reporter.watch(),
             stopped: CancellationToken::new(),
             running: Mutex::new(Some(Running {
                 instance,
@@ -465,7 +464,7 @@ impl EmbeddedBuilder {
 
     /// Reseeds, and adds what was found to what is known and to the directory.
     async fn add_reseeded(&self, dir: &Arc<StateDir>, known: &mut Known) -> Result<(), StartError> {
-        self.reporter.reach(RouterStage::Reseeding);
+        self.reporter.enter(RouterStage::Reseeding);
         let found = match self.reseed.run(self.network_id).await {
             Ok(found) => found,
             Err(error) if known.routers.is_empty() => return Err(error.into()),

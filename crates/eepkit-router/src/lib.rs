@@ -5,7 +5,7 @@
 //! * [`devnet`]: a private network of several routers on loopback.
 //!
 //! Both implement [`eepkit_link::Connector`] and report their progress through
-//! [`eepkit_link::readiness`]. Only [`backend`] knows which implementation runs.
+//! [`eepkit_link::status`]. Only [`backend`] knows which implementation runs.
 
 pub mod backend;
 pub mod devnet;

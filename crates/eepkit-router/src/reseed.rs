@@ -226,14 +226,14 @@ async fn download(
     client: https::Client,
     host: String,
     network_id: u8,
-) -> (String, Result<Bytes, HostError>) {
+) -> (String, Result<Bytes, ReseedHostError>) {
     let url = format!(
         "{}/i2pseeds.su3?netid={network_id}",
         host.trim_end_matches('/')
     );
     let answer = timeout(HOST_DEADLINE, client.get(&url, su3::MAX_FILE)).await;
     let answer = answer.unwrap_or(Err(FetchError::Timeout));
-    (host, answer.map_err(HostError::Fetch))
+    (host, answer.map_err(ReseedHostError::Fetch))
 }
 
 async fn read_list(
@@ -310,7 +310,7 @@ pub enum ListError {
 /// Why one reseed host gave no routers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum HostError {
+pub enum ReseedHostError {
     /// The download failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -356,7 +356,7 @@ pub enum ReseedError {
 /// What failed at each reseed host.
 #[derive(Debug, Default)]
 pub struct HostFailures {
-    hosts: Vec<(String, HostError)>,
+    hosts: Vec<(String, ReseedHostError)>,
     overall: Option<Duration>,
     general: Option<String>,
 }
@@ -370,7 +370,7 @@ impl HostFailures {
     }
 
     /// The hosts that were asked, each with its error.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &HostError)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ReseedHostError)> {
         self.hosts
             .iter()
             .map(|(host, error)| (host.as_str(), error))

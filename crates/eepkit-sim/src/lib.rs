@@ -17,12 +17,12 @@
 //! # use eepkit_wire::{PrivateKeys, SignatureType};
 //! use eepkit_router::{
 //!     clock,
-//!     link::{Command, Connector, Event, Setup, Stage},
+//!     link::{Command, Connector, Event, Setup, LinkStage},
 //!     sim::SimNet,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), eepkit_link::OpenError> {
+//! # async fn main() -> Result<(), eepkit_link::LinkError> {
 //! let net = SimNet::builder()
 //!     .seed(7)
 //!     .delay(Duration::from_millis(20))
@@ -44,7 +44,7 @@
 //!             let signed = maker.make(&leases, clock::unix_now()).unwrap();
 //!             link.submit(Command::PublishLeaseSet(signed));
 //!         }
-//!         Event::Stage(Stage::Ready) => break,
+//!         Event::Stage(LinkStage::Ready) => break,
 //!         _ => {}
 //!     }
 //! }
@@ -130,7 +130,7 @@ use tokio::{
 };
 
 use config::Config;
-use eepkit_link::{BoxFuture, Connector, Link, OpenError, Setup, clock};
+use eepkit_link::{BoxFuture, Connector, Link, LinkError, Setup, clock};
 use world::World;
 
 pub use config::{Builder, Profile};
@@ -209,7 +209,7 @@ impl SimNet {
 
 /// As [`SimNet::router`]: a network can be given wherever a router is wanted.
 impl Connector for SimNet {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         self.router().open(setup)
     }
 

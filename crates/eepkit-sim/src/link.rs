@@ -8,7 +8,7 @@ use std::{
 
 use eepkit_i2cp::Options;
 use eepkit_link::{
-    BoxFuture, Command, Connector, Direction, Event, Link, LookupTarget, OpenError, Setup,
+    BoxFuture, Command, Connector, Direction, Event, Link, LinkError, LookupTarget, Setup,
     TunnelDownReason, TunnelId,
 };
 use eepkit_wire::Destination;
@@ -37,7 +37,7 @@ impl SimRouter {
 }
 
 impl Connector for SimRouter {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let destination = setup.keys.destination();
@@ -126,7 +126,7 @@ impl Port {
         destination: &Destination,
         options: Options,
         interface: Interface,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, LinkError> {
         let id = shared.with(|world, now| world.open(now, destination, options, interface))?;
         Ok(Self { shared, id })
     }

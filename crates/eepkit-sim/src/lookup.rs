@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eepkit_link::{Event, LookupAnswer, LookupError, LookupTarget};
+use eepkit_link::{Event, LinkLookupError, LookupAnswer, LookupTarget};
 use eepkit_wire::{Hash, Mapping};
 use tokio::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ impl World {
             return;
         };
         if caller.lookups >= MAX_LOOKUPS {
-            let result = Err(LookupError::Timeout);
+            let result = Err(LinkLookupError::Timeout);
             self.tell(session, Event::LookupDone { id, result });
             return;
         }
@@ -73,7 +73,7 @@ impl World {
     pub(super) fn lookup_done(&mut self, now: Instant, session: SessionId, lookup: Lookup) {
         let id = lookup.id;
         let result = match lookup.too_slow {
-            true => Err(LookupError::Timeout),
+            true => Err(LinkLookupError::Timeout),
             false => self.answer(now, session, lookup.target),
         };
         self.stats.lookups += 1;
@@ -89,14 +89,14 @@ impl World {
         now: Instant,
         id: SessionId,
         target: LookupTarget,
-    ) -> Result<LookupAnswer, LookupError> {
+    ) -> Result<LookupAnswer, LinkLookupError> {
         let hash = match self.hash_or_named(target) {
             Ok(hash) => hash,
             Err(named) => return named,
         };
         let record = self
             .find(now, id, hash)
-            .ok_or(LookupError::LeaseSetNotFound)?;
+            .ok_or(LinkLookupError::LeaseSetNotFound)?;
         let unix_ms = self.unix_ms(now);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.peers.entry(hash).learn(&record, unix_ms);
@@ -109,7 +109,7 @@ impl World {
         &self,
         now: Instant,
         target: LookupTarget,
-    ) -> Result<LookupAnswer, LookupError> {
+    ) -> Result<LookupAnswer, LinkLookupError> {
         let hash = match self.hash_or_named(target) {
             Ok(hash) => hash,
             Err(named) => return named,
@@ -119,14 +119,14 @@ impl World {
             .get(&hash)
             .filter(|record| record.is_current(unix_ms))
             .map(|record| record.to_answer(unix_ms))
-            .ok_or(LookupError::LeaseSetNotFound)
+            .ok_or(LinkLookupError::LeaseSetNotFound)
     }
 
     /// Whose lease set is to be found; for a name of the address book the whole answer.
     fn hash_or_named(
         &self,
         target: LookupTarget,
-    ) -> Result<Hash, Result<LookupAnswer, LookupError>> {
+    ) -> Result<Hash, Result<LookupAnswer, LinkLookupError>> {
         match target {
             LookupTarget::Hash(hash) => Ok(hash),
             LookupTarget::LeaseSet(destination) => Ok(destination.hash()),
@@ -138,7 +138,7 @@ impl World {
                         leases: Vec::new(),
                         options: Mapping::new(),
                     })
-                    .ok_or(LookupError::NameNotFound)
+                    .ok_or(LinkLookupError::NameNotFound)
             }),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eepkit_link::{Direction, Event, LeaseId, LostReason, Stage};
+use eepkit_link::{Direction, Event, LeaseId, LinkStage, LostReason};
 use eepkit_wire::{
     Codec, Destination, EncryptionType, Hash, Lease, LeaseSet, LeaseSet2, Mapping, StoreType,
 };
@@ -181,7 +181,7 @@ impl World {
             session.record = Some(Arc::clone(&record));
         }
         self.stats.lease_sets += 1;
-        self.reach(id, Stage::LeaseSetHandedOver);
+        self.reach(id, LinkStage::LeaseSetHandedOver);
         if self.config.publish_time.is_zero() {
             self.published(now, id, record);
         } else {
@@ -209,7 +209,7 @@ impl World {
             let leases = record.leases.len();
             self.write_log(now, Happening::Published { host, leases });
         }
-        self.reach(id, Stage::Ready);
+        self.reach(id, LinkStage::Ready);
     }
 }
 

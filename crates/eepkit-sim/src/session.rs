@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use eepkit_i2cp::Options;
-use eepkit_link::{Direction, Event, LeaseId, PathChoice, Payload, Stage, TunnelId};
+use eepkit_link::{Direction, Event, LeaseId, LinkStage, PathChoice, Payload, TunnelId};
 use eepkit_wire::{Destination, EncryptionType, Hash, Lease};
 use tokio::time::Instant;
 
@@ -88,7 +88,7 @@ pub(super) struct Session {
     pub(super) interface: Interface,
     pub(super) options: Options,
     pub(super) wanted: Wanted,
-    pub(super) stage: Stage,
+    pub(super) stage: LinkStage,
     pub(super) tunnels: BTreeMap<TunnelId, Tunnel>,
     /// The leases that the session was last asked to sign.
     pub(super) asked_for: Vec<LeaseId>,

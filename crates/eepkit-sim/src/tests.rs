@@ -8,7 +8,7 @@ mod tunnels;
 use std::time::Duration;
 
 use eepkit_link::{
-    Direction, DropReason, Event, LookupError, LookupTarget, LostReason, OpenError, Stage,
+    Direction, DropReason, Event, LinkError, LinkLookupError, LinkStage, LookupTarget, LostReason,
 };
 use tokio::time::Instant;
 
@@ -27,11 +27,11 @@ async fn a_session_gets_ready_in_the_time_that_tunnels_and_publishing_take() {
     let start = Instant::now();
     let mut party = Party::open(&net, 1).await;
 
-    assert_eq!(party.stage().await, Stage::BuildingTunnels);
+    assert_eq!(party.stage().await, LinkStage::BuildingTunnels);
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(party.stage().await, Stage::LeaseSetHandedOver);
+    assert_eq!(party.stage().await, LinkStage::LeaseSetHandedOver);
     assert_eq!(start.elapsed(), 3 * SECOND);
-    assert_eq!(party.stage().await, Stage::Ready);
+    assert_eq!(party.stage().await, LinkStage::Ready);
     assert_eq!(start.elapsed(), 5 * SECOND);
 }
 
@@ -140,7 +140,7 @@ async fn a_destination_has_one_session_at_a_time() {
     let first = Party::open(&net, 1).await;
 
     let second = Party::try_open(&net.router(), 1, &[]).await;
-    assert!(matches!(second, Err(OpenError::Duplicate)));
+    assert!(matches!(second, Err(LinkError::Duplicate)));
 
     drop(first);
     Party::open(&net, 1).await.ready().await;
@@ -155,7 +155,7 @@ async fn a_stopped_network_ends_its_sessions_and_lets_nobody_in() {
 
     assert_eq!(alice.lost().await, LostReason::Stopped);
     let late = Party::try_open(&net.router(), 2, &[]).await;
-    assert!(matches!(late, Err(OpenError::Stopped)));
+    assert!(matches!(late, Err(LinkError::Stopped)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,16 +209,16 @@ async fn look_ups_of_what_is_not_there_fail_each_in_its_way() {
     let name = alice
         .lookup(LookupTarget::Name("nobody.i2p".to_owned()))
         .await;
-    assert_eq!(name, Err(LookupError::NameNotFound));
+    assert_eq!(name, Err(LinkLookupError::NameNotFound));
     let hash = alice.lookup(LookupTarget::Hash(stranger.hash())).await;
-    assert_eq!(hash, Err(LookupError::LeaseSetNotFound));
+    assert_eq!(hash, Err(LinkLookupError::LeaseSetNotFound));
 
     let start = Instant::now();
     let target = LookupTarget::LeaseSet(stranger);
     let impatient = alice.lookup_within(target, SECOND).await;
     assert_eq!(
         (impatient, start.elapsed()),
-        (Err(LookupError::Timeout), SECOND)
+        (Err(LinkLookupError::Timeout), SECOND)
     );
 }
 
@@ -330,7 +330,7 @@ async fn events_of_a_profile_come_in_the_agreed_order() {
     let net = SimNet::new(Profile::Live);
     let mut party = Party::open(&net, 1).await;
     let mut seen = Vec::new();
-    while party.stage != Some(Stage::Ready) {
+    while party.stage != Some(LinkStage::Ready) {
         match party.event().await {
             Event::Stage(stage) => seen.push(format!("{stage:?}")),
             Event::TunnelUp { direction, .. } => seen.push(format!("{direction:?}")),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use eepkit_i2cp::Options;
-use eepkit_link::{Direction, Event, LeaseId, LostReason, OpenError, Stage, TunnelId};
+use eepkit_link::{Direction, Event, LeaseId, LinkError, LinkStage, LostReason, TunnelId};
 use eepkit_netem::{Bottleneck, LinkModel, Rng};
 use eepkit_wire::{Destination, Hash};
 use tokio::time::{Duration, Instant};
@@ -168,13 +168,13 @@ impl World {
     /// # Errors
     ///
     /// If there are too many destinations on this network.
-    pub(super) fn host_id(&mut self, destination: &Destination) -> Result<HostId, OpenError> {
+    pub(super) fn host_id(&mut self, destination: &Destination) -> Result<HostId, LinkError> {
         let hash = destination.hash();
         if let Some(known) = self.by_hash.get(&hash) {
             return Ok(*known);
         }
         if self.hosts.len() >= MAX_HOSTS {
-            return Err(OpenError::Refused(format!(
+            return Err(LinkError::Refused(format!(
                 "a simulated network has at most {MAX_HOSTS} destinations"
             )));
         }
@@ -227,15 +227,15 @@ impl World {
         destination: &Destination,
         options: Options,
         interface: Interface,
-    ) -> Result<SessionId, OpenError> {
+    ) -> Result<SessionId, LinkError> {
         if self.stopped {
-            return Err(OpenError::Stopped);
+            return Err(LinkError::Stopped);
         }
         let host = self.host_id(destination)?;
         let id = SessionId(self.next_session);
         match self.host_mut(host) {
             Some(host) if host.session.is_none() => host.session = Some(id),
-            _ => return Err(OpenError::Duplicate),
+            _ => return Err(LinkError::Duplicate),
         }
         self.next_session += 1;
         self.stats.sessions += 1;
@@ -253,7 +253,7 @@ impl World {
                 interface,
                 options,
                 wanted,
-                stage: Stage::BuildingTunnels,
+                stage: LinkStage::BuildingTunnels,
                 tunnels: BTreeMap::new(),
                 asked_for: Vec::new(),
                 asked_at: None,
@@ -268,7 +268,7 @@ impl World {
                 over: false,
             },
         );
-        self.tell(id, Event::Stage(Stage::BuildingTunnels));
+        self.tell(id, Event::Stage(LinkStage::BuildingTunnels));
         self.fill(now, id, Direction::Inbound);
         self.fill(now, id, Direction::Outbound);
         Ok(id)
@@ -392,7 +392,7 @@ impl World {
     }
 
     /// Raises the stage; stages never go down.
-    pub(super) fn reach(&mut self, id: SessionId, stage: Stage) {
+    pub(super) fn reach(&mut self, id: SessionId, stage: LinkStage) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.stage < stage
         {

@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use eepkit_wire::Hash;
 
 use crate::{
-    OptionError,
+    StreamOptionError,
     congestion::{BandwidthConfig, ControllerFactory, WindowLimits},
     kind::OUR_RESEND_DELAY,
 };
@@ -232,7 +232,7 @@ impl EndpointConfig {
     ///
     /// The value is not of the right kind or range, the option is refused here (for which the error
     /// gives the reason), or there is none of this name.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), OptionError> {
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), StreamOptionError> {
         options::set(self, key, value)
     }
 
@@ -243,14 +243,14 @@ impl EndpointConfig {
     /// As [`EndpointConfig::set`], for the first option that fails.
     pub fn from_options<'a>(
         options: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, OptionError> {
+    ) -> Result<Self, StreamOptionError> {
         let mut config = Self::default();
         // The access list means nothing before it is known whether it allows or denies.
         let mut options: Vec<_> = options.into_iter().collect();
         options.sort_by_key(|(key, _)| *key != "i2cp.accessList");
         for (key, value) in options {
             match config.set(key, value) {
-                Err(OptionError::Unknown(_)) if !key.starts_with("i2p.streaming.") => {}
+                Err(StreamOptionError::Unknown(_)) if !key.starts_with("i2p.streaming.") => {}
                 outcome => outcome?,
             }
         }

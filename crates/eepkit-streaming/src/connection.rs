@@ -14,7 +14,7 @@ use bytes::Bytes;
 use eepkit_wire::PrivateKeys;
 
 use crate::{
-    CloseReason, StreamConfig, StreamError,
+    CloseReason, ConnectionError, StreamConfig,
     ack::AckState,
     config::{InactivityAction, Profile},
     endpoint::Verified,
@@ -319,7 +319,7 @@ impl Connection {
         now: Instant,
         max: usize,
         rtt: &Rtt,
-    ) -> Result<Option<Bytes>, StreamError> {
+    ) -> Result<Option<Bytes>, ConnectionError> {
         if let Some(data) = self.recv.read(max.max(1)) {
             self.bytes_read += data.len() as u64;
             self.fit_receive_buffer(now, data.len(), rtt.estimate());
@@ -348,16 +348,16 @@ impl Connection {
         }
     }
 
-    pub(crate) fn write(&mut self, now: Instant, data: &[u8]) -> Result<usize, StreamError> {
+    pub(crate) fn write(&mut self, now: Instant, data: &[u8]) -> Result<usize, ConnectionError> {
         if let Phase::Done(reason) = self.phase {
             return Err(reason.into());
         }
         if self.send.is_closing() {
-            return Err(StreamError::WriteShutDown);
+            return Err(ConnectionError::WriteShutDown);
         }
         let taken = self.send.write(data);
         if taken == 0 && !data.is_empty() && self.send.is_exhausted() {
-            return Err(StreamError::Exhausted);
+            return Err(ConnectionError::Exhausted);
         }
         self.writer_waits = taken < data.len();
         if taken > 0 {

@@ -14,7 +14,7 @@ use rand_chacha::{
 };
 
 use crate::{
-    EndpointConfig, StreamConfig, StreamError,
+    ConnectionError, EndpointConfig, StreamConfig,
     connection::{Built, Connection, Cx, Notices, Opening, Phase, Turn},
     path_state::CanSend,
     peer::Peer,
@@ -177,16 +177,16 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`StreamError::Unknown`].
+    /// [`ConnectionError::Unknown`].
     pub fn set_stream_config(
         &mut self,
         id: StreamId,
         config: StreamConfig,
-    ) -> Result<(), StreamError> {
+    ) -> Result<(), ConnectionError> {
         let connection = self
             .streams
             .get_mut(id.slot, id.generation)
-            .ok_or(StreamError::Unknown)?;
+            .ok_or(ConnectionError::Unknown)?;
         let peer = connection.peer;
         connection.reconfigure(Arc::new(config));
         let config = Arc::clone(&connection.config);

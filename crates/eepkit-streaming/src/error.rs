@@ -39,7 +39,7 @@ pub enum CloseReason {
 /// Why an operation on a stream failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum StreamError {
+pub enum ConnectionError {
     /// There is no such stream, or not any more.
     #[error("no such stream")]
     Unknown,
@@ -57,7 +57,7 @@ pub enum StreamError {
 /// Why a stream could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConnectError {
+pub enum DialError {
     /// As many streams are open as the configuration allows.
     #[error("as many streams are open as the limit of {limit} allows")]
     TooManyStreams {
@@ -75,7 +75,7 @@ pub enum ConnectError {
 /// Why listening could not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum ListenError {
+pub enum PortError {
     /// Somebody listens on this port already.
     #[error("port {0} is taken")]
     PortTaken(u16),
@@ -90,7 +90,7 @@ pub enum ListenError {
 /// Why an option was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum OptionError {
+pub enum StreamOptionError {
     /// The value cannot be read as what the option wants.
     #[error("{key}: `{value}` is not {expected}")]
     Invalid {

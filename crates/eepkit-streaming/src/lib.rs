@@ -43,7 +43,7 @@ pub use endpoint::{
     Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, StreamId, StreamInfo,
     Transmit, Verification, Verified,
 };
-pub use error::{CloseReason, ConnectError, ListenError, OptionError, StreamError};
+pub use error::{CloseReason, ConnectionError, DialError, PortError, StreamOptionError};
 pub use kind::PeerKind;
 pub use path::{Path, PathId, TunnelId};
 pub use stats::Stats;

@@ -4,10 +4,9 @@ use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::Layer;
-use eepkit_streaming::{EndpointConfig, OptionError as StreamOptionError, StreamConfig};
+use eepkit_streaming::{EndpointConfig, StreamConfig, StreamOptionError};
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
-use tokio::time::Instant;
 
 use crate::{
     error::OpenError,
@@ -257,7 +256,7 @@ impl SessionBuilder {
 
     /// Starts the session without waiting for anything; it keeps trying until a router answers.
     ///
-    /// [`Session::watch`] and [`Session::wait_ready`] tell how it gets on. Ports can be listened
+    /// [`Session::watch`] reports its status. Ports can be listened
     /// on at once.
     ///
     /// # Errors
@@ -338,8 +337,7 @@ impl SessionBuilder {
             lookup_timeout: self.lookup_timeout,
             linger: self.linger,
         };
-        let now = Instant::now();
-        let shared = Arc::new(Shared::new(keys, secret, config, layer, now));
+        let shared = Arc::new(Shared::new(keys, secret, config, layer));
         self.router.remember(&shared);
         supervisor::spawn(connector, shared.clone(), maker, rng);
         Ok((Session::new(shared.clone()), shared))
@@ -380,7 +378,7 @@ fn generate(kind: SignatureType, rng: &mut StdRng) -> Result<Arc<PrivateKeys>, O
         })
 }
 
-fn option_error(error: eepkit_i2cp::OptionError) -> OpenError {
+fn option_error(error: eepkit_i2cp::SessionOptionError) -> OpenError {
     OpenError::Option {
         why: error.to_string(),
         key: error.key,

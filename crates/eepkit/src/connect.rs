@@ -336,7 +336,7 @@ impl Opening {
         while searches < NOT_FOUND_TWICE {
             let target = LookupTarget::LeaseSet(self.stream.peer().clone());
             match lookup::ask(&self.registered.shared, target, SEARCH_TIMEOUT).await {
-                Err(link::LookupError::LeaseSetNotFound) => searches += 1,
+                Err(link::LinkLookupError::LeaseSetNotFound) => searches += 1,
                 // Found, or nobody can tell: the peer's answer decides.
                 _ => return std::future::pending().await,
             }

@@ -9,7 +9,7 @@ mod table;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use eepkit_datagram::{Datagram, Dialect, Format, OpenError as PacketError, Receiver, Sender};
+use eepkit_datagram::{Datagram, Dialect, Format, Receiver, Sender, UnsealError};
 use eepkit_link::{Layer, Payload, SendOptions, clock, streams};
 use eepkit_wire::Destination;
 use tokio::time::{Instant, timeout_at};
@@ -281,7 +281,7 @@ impl DatagramSocket {
             Ok(datagram) => Some(Ok(ReceivedDatagram::new(datagram, &payload))),
             Err(error) => {
                 trace!(%error, port = payload.to_port, "dropped a datagram");
-                let dialect = matches!(error, PacketError::Dialect(_));
+                let dialect = matches!(error, UnsealError::Dialect(_));
                 inner.mailbox.count_refused(dialect);
                 None
             }

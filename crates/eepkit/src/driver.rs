@@ -27,7 +27,7 @@ use crate::{
     error::OpenError,
     routes::{Decision, Now, Routes},
     shared::{Core, Ending, Shared},
-    state::Stage,
+    stage::SessionStage,
 };
 
 /// Drives one link until it breaks or the session ends.
@@ -71,7 +71,7 @@ pub(crate) enum End {
     /// The link broke.
     Lost(LostReason),
     /// The router does not open the session, and said so only on the link.
-    Refused(link::OpenError),
+    Refused(link::LinkError),
     /// No link can serve this session.
     Unusable(OpenError),
 }
@@ -173,12 +173,11 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn on_stage(&mut self, stage: Stage) {
+    fn on_stage(&mut self, stage: SessionStage) {
         if self.shared.stage() != stage {
             debug!(%stage, "session");
-            self.became_ready |= stage == Stage::Ready;
-            self.shared
-                .change_state(|state, now| state.enter(stage, now));
+            self.became_ready |= stage == SessionStage::Ready;
+            self.shared.status.enter(stage);
         }
     }
 
@@ -256,7 +255,7 @@ impl<'a> Driver<'a> {
         &mut self,
         core: &mut Core,
         id: u32,
-        result: Result<link::LookupAnswer, link::LookupError>,
+        result: Result<link::LookupAnswer, link::LinkLookupError>,
     ) {
         if let Some(hash) = self.searches.remove(&id) {
             let now = now_of(Instant::now());

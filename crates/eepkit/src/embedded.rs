@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_i2cp::Options;
-use eepkit_link::{self as link, Connector as _, Setup, readiness::ReadinessWatch};
+use eepkit_link::{self as link, Connector as _, RouterWatch, Setup};
 use eepkit_router::embedded::{EmbeddedBuilder, EmbeddedRouter, StartError};
 use eepkit_wire::{PrivateKeys, SignatureType};
 
@@ -55,7 +55,7 @@ impl Router {
         let there: I2cpRouter = address.parse().map_err(AttachError::from)?;
         match probe(&there).await {
             Ok(()) => Ok(Self::new(there)),
-            Err(link::OpenError::Unreachable { .. } | link::OpenError::Timeout(_)) => {
+            Err(link::LinkError::Unreachable { .. } | link::LinkError::Timeout(_)) => {
                 Ok(Self::from(own.start().await?))
             }
             Err(error) => Err(OpenError::from(error).into()),
@@ -64,8 +64,8 @@ impl Router {
 
     /// Follows how far the router itself has come, where it runs in this process; `None` for one
     /// that runs elsewhere, of which only sessions tell.
-    pub fn readiness(&self) -> Option<ReadinessWatch> {
-        self.owned().map(EmbeddedRouter::readiness)
+    pub fn watch(&self) -> Option<RouterWatch> {
+        self.owned().map(EmbeddedRouter::watch)
     }
 }
 
@@ -77,10 +77,10 @@ impl From<EmbeddedRouter> for Router {
 }
 
 /// Asks a router for a session and gives it back at once.
-async fn probe(router: &I2cpRouter) -> Result<(), link::OpenError> {
+async fn probe(router: &I2cpRouter) -> Result<(), link::LinkError> {
     let mut rng: rand::rngs::StdRng = rand::make_rng();
     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).map_err(|error| {
-        link::OpenError::BadOption {
+        link::LinkError::BadOption {
             key: "i2cp.destination.sigType".to_owned(),
             why: error.to_string(),
         }

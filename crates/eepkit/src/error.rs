@@ -6,13 +6,13 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use eepkit_link as link;
+use eepkit_link::{self as link, RouterNotReady, RouterStage};
 use eepkit_streaming::CloseReason;
 use eepkit_wire::SignatureType;
 
 use crate::{
     datagram::{BindError, ReceiveError, SendError},
-    state::Stage,
+    stage::SessionStage,
 };
 
 /// What went wrong, coarsely: enough to choose a reply code, a retry or a sentence for the user.
@@ -205,7 +205,10 @@ pub enum Error {
     /// A name or destination could not be looked up.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// A session could not be opened.
+    /// A router did not become ready.
+    #[error(transparent)]
+    NotReady(#[from] RouterNotReady),
+    /// A session could not be opened, or did not become ready.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A peer could not be pinged.
@@ -240,6 +243,11 @@ impl Error {
             Self::Connect(error) => error.kind(),
             Self::Listen(error) => error.kind(),
             Self::Lookup(error) => error.kind(),
+            Self::NotReady(error) => match error.status().stage() {
+                RouterStage::Failed => ErrorKind::RouterRefused,
+                RouterStage::Stopped => ErrorKind::Closed,
+                _ => ErrorKind::NoTunnels,
+            },
             Self::Open(error) => error.kind(),
             Self::Ping(error) => error.kind(),
             Self::Receive(error) => error.kind(),
@@ -318,14 +326,16 @@ impl AddressError {
 pub enum AttachError {
     /// The text is not the address of a router.
     #[error("this is not the address of a router")]
-    Address(#[from] eepkit_attach::AddressError),
+    Address(#[from] eepkit_attach::RouterAddressError),
 }
 
 impl AttachError {
     /// The coarse kind of the error.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Address(eepkit_attach::AddressError::Unsupported(_)) => ErrorKind::Unsupported,
+            Self::Address(eepkit_attach::RouterAddressError::Unsupported(_)) => {
+                ErrorKind::Unsupported
+            }
             Self::Address(_) => ErrorKind::BadInput,
         }
     }
@@ -337,7 +347,7 @@ impl AttachError {
 pub enum OpenError {
     /// The router did not accept the session.
     #[error("the router did not open the session")]
-    Router(#[source] Arc<link::OpenError>),
+    Router(#[source] Arc<link::LinkError>),
     /// The key file cannot be used.
     #[error("cannot use the key file {path}")]
     KeyFile {
@@ -364,7 +374,7 @@ pub enum OpenError {
         /// How long was waited.
         after: Duration,
         /// How far it came.
-        reached: Stage,
+        reached: SessionStage,
     },
     /// The link to the router broke before the session was ready.
     #[error("the session was lost before it was ready")]
@@ -379,15 +389,15 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Router(error) => match **error {
-                link::OpenError::Unreachable { .. } | link::OpenError::Stopped => {
+                link::LinkError::Unreachable { .. } | link::LinkError::Stopped => {
                     ErrorKind::RouterUnreachable
                 }
-                link::OpenError::NotARouter { .. } => ErrorKind::Protocol,
-                link::OpenError::Denied(_) => ErrorKind::Denied,
-                link::OpenError::Duplicate => ErrorKind::AddressInUse,
-                link::OpenError::BadOption { .. } => ErrorKind::BadInput,
-                link::OpenError::Timeout(_) => ErrorKind::Timeout,
-                link::OpenError::Unsupported(_) => ErrorKind::Unsupported,
+                link::LinkError::NotARouter { .. } => ErrorKind::Protocol,
+                link::LinkError::Denied(_) => ErrorKind::Denied,
+                link::LinkError::Duplicate => ErrorKind::AddressInUse,
+                link::LinkError::BadOption { .. } => ErrorKind::BadInput,
+                link::LinkError::Timeout(_) => ErrorKind::Timeout,
+                link::LinkError::Unsupported(_) => ErrorKind::Unsupported,
                 _ => ErrorKind::RouterRefused,
             },
             Self::KeyFile { .. } => ErrorKind::Io,
@@ -405,8 +415,8 @@ impl OpenError {
     }
 }
 
-impl From<link::OpenError> for OpenError {
-    fn from(error: link::OpenError) -> Self {
+impl From<link::LinkError> for OpenError {
+    fn from(error: link::LinkError) -> Self {
         Self::Router(Arc::new(error))
     }
 }
@@ -735,11 +745,11 @@ impl PingError {
     }
 }
 
-impl From<eepkit_streaming::StreamError> for StreamError {
-    fn from(error: eepkit_streaming::StreamError) -> Self {
+impl From<eepkit_streaming::ConnectionError> for StreamError {
+    fn from(error: eepkit_streaming::ConnectionError) -> Self {
         match error {
-            eepkit_streaming::StreamError::Closed(reason) => reason.into(),
-            eepkit_streaming::StreamError::Exhausted => Self::Exhausted,
+            eepkit_streaming::ConnectionError::Closed(reason) => reason.into(),
+            eepkit_streaming::ConnectionError::Exhausted => Self::Exhausted,
             // A stream that the endpoint has forgotten ended some time ago.
             _ => Self::Closed,
         }
@@ -761,13 +771,11 @@ impl From<CloseReason> for StreamError {
     }
 }
 
-impl From<eepkit_streaming::ConnectError> for ConnectError {
-    fn from(error: eepkit_streaming::ConnectError) -> Self {
+impl From<eepkit_streaming::DialError> for ConnectError {
+    fn from(error: eepkit_streaming::DialError) -> Self {
         match error {
-            eepkit_streaming::ConnectError::TooManyStreams { limit } => {
-                Self::TooManyStreams { limit }
-            }
-            eepkit_streaming::ConnectError::UnsupportedPeer(kind) => Self::UnsupportedPeer(kind),
+            eepkit_streaming::DialError::TooManyStreams { limit } => Self::TooManyStreams { limit },
+            eepkit_streaming::DialError::UnsupportedPeer(kind) => Self::UnsupportedPeer(kind),
             _ => Self::Closed,
         }
     }

@@ -81,7 +81,7 @@
 //!
 //! A [`Session`] is a destination that is online. [`SessionBuilder`] says with which keys and
 //! options; a [`Preset`] stands for many of them. A session is supervised: it comes back by itself
-//! when its router does. Its [`State`] can be watched, so that nobody has to guess what it waits
+//! when its router does. Its [`Status`] can be watched, so that nobody has to guess what it waits
 //! for.
 //!
 //! # Streams
@@ -153,7 +153,8 @@ mod routes;
 mod session;
 mod shared;
 mod socket;
-mod state;
+mod stage;
+mod status;
 mod stream;
 mod subsession;
 mod supervisor;
@@ -166,18 +167,19 @@ pub use datagram::{
     ReceivedDatagram, SendError,
 };
 #[doc(no_inline)]
-pub use eepkit_attach::{AddressError as RouterAddressError, i2cp::I2cpRouter, sam::SamRouter};
+pub use eepkit_attach::{RouterAddressError, i2cp::I2cpRouter, sam::SamRouter};
 #[doc(no_inline)]
 pub use eepkit_datagram::{
     Anonymous, Authenticated, Claimed, ClaimedSender, Datagram, Dialect, Format, MAX_PACKET_LEN,
     RECOMMENDED_PACKET_LEN, SealError,
 };
 #[doc(no_inline)]
-pub use eepkit_i2cp::{OptionError, Options, RouterKind};
+pub use eepkit_i2cp::{Options, RouterKind, SessionOptionError};
 #[doc(no_inline)]
 pub use eepkit_link::{
-    Connector, LostReason, OpenError as LinkOpenError, clock,
-    readiness::{Activity, NotReady, Progress, ReadinessWatch, RouterStage},
+    Connector, LinkError, LostReason, RouterActivity, RouterFailure, RouterNotReady, RouterStage,
+    RouterStatus, RouterWatch, clock,
+    status::{NotReady, Stage, Status, StatusStream, StatusWatch, Step},
 };
 #[doc(no_inline)]
 pub use eepkit_naming::{HostBook, HostError};
@@ -190,8 +192,8 @@ pub use eepkit_router::{
 };
 #[doc(no_inline)]
 pub use eepkit_streaming::{
-    Access, EndpointConfig, InactivityAction, LimitAction, OptionError as StreamingOptionError,
-    PeerKind, Profile, RateLimits, StreamConfig, StreamInfo,
+    Access, EndpointConfig, InactivityAction, LimitAction, PeerKind, Profile, RateLimits,
+    StreamConfig, StreamInfo, StreamOptionError,
 };
 #[doc(no_inline)]
 pub use eepkit_wire::{
@@ -205,7 +207,8 @@ pub use listener::Listener;
 pub use presets::{Preset, UnknownPreset};
 pub use router::Router;
 pub use session::Session;
-pub use state::{Problem, Stage, State, StateWatch};
+pub use stage::SessionStage;
+pub use status::{SessionNotReady, SessionProblem, SessionStatus, SessionWatch};
 pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};
 
 /// Simulated networks; from `eepkit-router`.

@@ -10,7 +10,7 @@ use crate::{
     address::Host,
     error::LookupError,
     shared::{Ending, Shared},
-    state::Stage,
+    stage::SessionStage,
 };
 
 /// Finds the destination of `host` within `limit`; see [`crate::Session::lookup`] for the order.
@@ -38,20 +38,20 @@ pub(crate) async fn resolve(
         search(shared, target, limit).await
     })
     .await
-    .unwrap_or(Err(link::LookupError::Timeout));
+    .unwrap_or(Err(link::LinkLookupError::Timeout));
     let found = answer.map_err(|error| {
         let over = !matches!(shared.lock().ending, Ending::No);
         match (error, host) {
-            (link::LookupError::SessionLost, _) if over => LookupError::Closed,
-            (link::LookupError::SessionLost, _) => LookupError::SessionLost,
-            (link::LookupError::NameNotFound, Host::Name(name)) => {
+            (link::LinkLookupError::SessionLost, _) if over => LookupError::Closed,
+            (link::LinkLookupError::SessionLost, _) => LookupError::SessionLost,
+            (link::LinkLookupError::NameNotFound, Host::Name(name)) => {
                 LookupError::NameNotFound(name.clone())
             }
-            (link::LookupError::NameNotFound | link::LookupError::LeaseSetNotFound, _) => {
+            (link::LinkLookupError::NameNotFound | link::LinkLookupError::LeaseSetNotFound, _) => {
                 LookupError::LeaseSetNotFound
             }
-            (link::LookupError::Locked, _) => LookupError::Locked,
-            (link::LookupError::Timeout, _) => LookupError::Timeout(limit),
+            (link::LinkLookupError::Locked, _) => LookupError::Locked,
+            (link::LinkLookupError::Timeout, _) => LookupError::Timeout(limit),
             _ => LookupError::Unsupported,
         }
     })?;
@@ -81,29 +81,32 @@ pub(crate) async fn lease_set_options(
         ask(shared, target, limit).await
     })
     .await
-    .unwrap_or(Err(link::LookupError::Timeout));
+    .unwrap_or(Err(link::LinkLookupError::Timeout));
     match answer {
         Ok(answer) => Ok(answer
             .options
             .iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect()),
-        Err(link::LookupError::NameNotFound | link::LookupError::LeaseSetNotFound) => {
+        Err(link::LinkLookupError::NameNotFound | link::LinkLookupError::LeaseSetNotFound) => {
             Err(LookupError::LeaseSetNotFound)
         }
-        Err(link::LookupError::Locked) => Err(LookupError::Locked),
-        Err(link::LookupError::Timeout) => Err(LookupError::Timeout(limit)),
-        Err(link::LookupError::SessionLost) => Err(LookupError::SessionLost),
+        Err(link::LinkLookupError::Locked) => Err(LookupError::Locked),
+        Err(link::LinkLookupError::Timeout) => Err(LookupError::Timeout(limit)),
+        Err(link::LinkLookupError::SessionLost) => Err(LookupError::SessionLost),
         Err(_) => Err(LookupError::Unsupported),
     }
 }
 
 /// Waits for the session to be connected to its router, which it may not be yet, or again.
-async fn wait_for_link(shared: &Shared, limit: Duration) -> Result<(), link::LookupError> {
-    let state = shared.watch().reached(Stage::BuildingTunnels, limit).await;
+async fn wait_for_link(shared: &Shared, limit: Duration) -> Result<(), link::LinkLookupError> {
+    let state = shared
+        .watch()
+        .reached(SessionStage::BuildingTunnels, limit)
+        .await;
     match state.stage().has_link() {
         true => Ok(()),
-        false => Err(link::LookupError::SessionLost),
+        false => Err(link::LinkLookupError::SessionLost),
     }
 }
 
@@ -114,7 +117,7 @@ async fn search(
     shared: &Shared,
     target: LookupTarget,
     limit: Duration,
-) -> Result<LookupAnswer, link::LookupError> {
+) -> Result<LookupAnswer, link::LinkLookupError> {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -122,7 +125,7 @@ async fn search(
         let left = limit.saturating_sub(began.elapsed());
         let answer = ask(shared, target.clone(), left).await;
         let again = matches!(target, LookupTarget::Hash(_))
-            && matches!(answer, Err(link::LookupError::LeaseSetNotFound))
+            && matches!(answer, Err(link::LinkLookupError::LeaseSetNotFound))
             && began.elapsed() + pause < PATIENCE.min(limit);
         if !again {
             return answer;
@@ -137,12 +140,14 @@ pub(crate) async fn ask(
     shared: &Shared,
     target: LookupTarget,
     limit: Duration,
-) -> Result<LookupAnswer, link::LookupError> {
+) -> Result<LookupAnswer, link::LinkLookupError> {
     let Ok(_permit) = shared.lookup_permits.acquire().await else {
-        return Err(link::LookupError::SessionLost);
+        return Err(link::LinkLookupError::SessionLost);
     };
     let answer = shared.lock().lookup(target, limit);
-    answer.await.unwrap_or(Err(link::LookupError::SessionLost))
+    answer
+        .await
+        .unwrap_or(Err(link::LinkLookupError::SessionLost))
 }
 
 /// Pause after the first search that found nothing, doubled after each.

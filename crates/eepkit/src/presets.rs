@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use eepkit_i2cp::{OptionError, Options};
+use eepkit_i2cp::{Options, SessionOptionError};
 use eepkit_streaming::{Profile, StreamConfig};
 
 /// Settings that go together for a purpose; for [`SessionBuilder::preset`].
@@ -83,7 +83,7 @@ impl Preset {
         }
     }
 
-    pub(crate) fn apply_to_options(self, options: &mut Options) -> Result<(), OptionError> {
+    pub(crate) fn apply_to_options(self, options: &mut Options) -> Result<(), SessionOptionError> {
         let (hops, inbound, outbound) = self.tunnels();
         options.set_inbound_length(hops)?;
         options.set_outbound_length(hops)?;

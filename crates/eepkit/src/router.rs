@@ -9,7 +9,7 @@ use std::{
 use eepkit_attach::{i2cp::I2cpRouter, sam::SamRouter};
 use eepkit_link::{Connector, Layer};
 
-use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, state::Stage};
+use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, stage::SessionStage};
 
 /// A router that sessions are opened on.
 ///
@@ -147,7 +147,7 @@ impl Router {
         let limit = tokio::time::Instant::now() + longest + Duration::from_secs(1);
         for session in &sessions {
             let left = limit.saturating_duration_since(tokio::time::Instant::now());
-            session.watch().reached(Stage::Closed, left).await;
+            session.watch().reached(SessionStage::Closed, left).await;
         }
         #[cfg(feature = "embedded")]
         if let Some(router) = &self.inner.owned {

@@ -12,13 +12,14 @@ use crate::{
     builder::SessionBuilder,
     connect::{self, ConnectOptions},
     datagram::DatagramBuilder,
-    error::{ConnectError, ListenError, LookupError, OpenError, PingError},
+    error::{ConnectError, ListenError, LookupError, PingError},
     listener::Listener,
     lookup, ping,
     shared::{Handle, Shared},
-    state::{Stage, State, StateWatch},
+    stage::SessionStage,
+    status::{SessionStatus, SessionWatch},
     stream::Stream,
-    subsession, supervisor,
+    subsession,
 };
 
 /// A destination that is online: it opens streams to others and accepts theirs.
@@ -26,7 +27,7 @@ use crate::{
 /// A session is a cheap handle; clones are the same session. It is supervised: when the link to
 /// the router breaks it comes back by itself with the same destination, after 1 s at first and at
 /// most 5 min between attempts. Listeners and datagram sockets survive that; open streams end with
-/// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::state`] tells how it
+/// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::status`] tells how it
 /// is doing.
 ///
 /// The session ends with [`Session::close`], or in the background once its last handle, listener,
@@ -87,27 +88,15 @@ impl Session {
         &self.shared().keys
     }
 
-    /// How far the session has come, now.
-    pub fn state(&self) -> State {
+    /// The status of the session now: how far it has come, since when, and what went wrong.
+    pub fn status(&self) -> SessionStatus {
         self.watch().current()
     }
 
-    /// Follows the state of the session.
-    pub fn watch(&self) -> StateWatch {
+    /// Follows the status of the session. [`SessionWatch::ready`] waits until peers can reach it, as
+    /// far as the router can tell.
+    pub fn watch(&self) -> SessionWatch {
         self.shared().watch()
-    }
-
-    /// Waits until the session is ready: peers can reach it, as far as the router can tell.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] when the session fails, is closed, or is not ready within `limit`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub async fn wait_ready(&self, limit: Duration) -> Result<(), OpenError> {
-        supervisor::wait_ready(self.shared(), limit).await
     }
 
     /// Asks the router for this many tunnels from now on, 1 to 16 each way. The next link after a
@@ -268,8 +257,8 @@ impl Session {
         let shared = self.shared();
         let linger = shared.config.linger;
         shared.begin_close(linger);
-        let mut watch = shared.watch();
-        watch.reached(Stage::Closed, linger + CLOSE_GRACE).await;
+        let limit = linger + CLOSE_GRACE;
+        shared.watch().reached(SessionStage::Closed, limit).await;
     }
 }
 

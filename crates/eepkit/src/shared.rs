@@ -16,12 +16,13 @@ use std::{
 use bytes::Bytes;
 use eepkit_link::{
     self as link, Command, Connector, Layer, LookupAnswer, LostReason,
+    status::Reporter,
     streams::{Opener, RouterStream},
 };
 use eepkit_streaming::{CloseReason, Endpoint, Event, PingId, StreamId};
 use eepkit_wire::{Hash, PrivateKeys, Zeroizing};
 use tokio::{
-    sync::{Notify, Semaphore, oneshot, watch},
+    sync::{Notify, Semaphore, oneshot},
     time::Instant,
 };
 
@@ -31,7 +32,8 @@ use crate::{
     names::Names,
     session::SessionConfig,
     socket::Socket,
-    state::{Stage, State, StateWatch},
+    stage::SessionStage,
+    status::{SessionProblem, SessionWatch},
 };
 
 /// Shared by the handles of a session, its supervisor and its driver.
@@ -46,7 +48,7 @@ pub(crate) struct Shared {
     /// Admits as many look-ups as may be under way at a time.
     pub(crate) lookup_permits: Semaphore,
     core: Mutex<Core>,
-    state: watch::Sender<State>,
+    pub(crate) status: Reporter<SessionStage>,
     /// Tells the supervisor, wherever it waits, that the session is to end.
     pub(crate) closing: Notify,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Core {
     pub(crate) listeners: HashMap<u16, Port>,
     pub(crate) datagrams: Datagrams,
     pub(crate) pings: HashMap<PingId, Ping>,
-    pub(crate) lookups: HashMap<u32, oneshot::Sender<Result<LookupAnswer, link::LookupError>>>,
+    pub(crate) lookups: HashMap<u32, oneshot::Sender<Result<LookupAnswer, link::LinkLookupError>>>,
     next_lookup: u32,
     /// Commands for the link besides packets. Bounded by [`Shared::lookup_permits`] and by what
     /// the driver itself adds for events of the link.
@@ -137,7 +139,6 @@ impl Shared {
         encryption_keys: Secret,
         config: SessionConfig,
         layer: Layer,
-        now: Instant,
     ) -> Self {
         Self {
             keys,
@@ -147,7 +148,7 @@ impl Shared {
             config,
             lookup_permits: Semaphore::new(MAX_LOOKUPS),
             core: Mutex::new(Core::new()),
-            state: watch::Sender::new(State::new(now)),
+            status: Reporter::new(),
             closing: Notify::new(),
         }
     }
@@ -162,19 +163,12 @@ impl Shared {
         self.keys.destination().hash()
     }
 
-    pub(crate) fn watch(&self) -> StateWatch {
-        StateWatch {
-            receiver: self.state.subscribe(),
-        }
+    pub(crate) fn watch(&self) -> SessionWatch {
+        self.status.watch()
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        self.state.borrow().stage()
-    }
-
-    pub(crate) fn change_state(&self, change: impl FnOnce(&mut State, Instant)) {
-        let now = Instant::now();
-        self.state.send_modify(|state| change(state, now));
+    pub(crate) fn stage(&self) -> SessionStage {
+        self.status.stage()
     }
 
     /// Starts the end of the session: new calls fail, what was written is sent for at most
@@ -202,17 +196,12 @@ impl Shared {
 
     /// Ends the session, for `failure` or because it was closed; everything that waits is woken.
     pub(crate) fn end(&self, failure: Option<Arc<OpenError>>) {
-        let stage = if failure.is_some() {
-            Stage::Failed
-        } else {
-            Stage::Closed
-        };
         let mut core = self.lock();
         core.datagrams.end(&match &failure {
             Some(failure) => ReceiveError::SessionFailed(failure.clone()),
             None => ReceiveError::Closed,
         });
-        core.ending = Ending::Over(failure);
+        core.ending = Ending::Over(failure.clone());
         core.endpoint = None;
         core.end_sockets(&StreamError::SessionClosed);
         core.subsessions = None;
@@ -221,7 +210,13 @@ impl Shared {
         core.notify_listeners();
         core.wake_everyone();
         drop(core);
-        self.change_state(|state, now| state.enter(stage, now));
+        match failure {
+            None => self.status.enter(SessionStage::Closed),
+            Some(failure) => {
+                let problem = SessionProblem::Failed(failure);
+                self.status.interrupt(SessionStage::Failed, problem, None);
+            }
+        }
     }
 }
 
@@ -402,7 +397,7 @@ impl Core {
         &mut self,
         target: link::LookupTarget,
         timeout: Duration,
-    ) -> oneshot::Receiver<Result<LookupAnswer, link::LookupError>> {
+    ) -> oneshot::Receiver<Result<LookupAnswer, link::LinkLookupError>> {
         let (sender, receiver) = oneshot::channel();
         if self.endpoint.is_some() {
             let id = self.next_lookup_id();

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use eepkit_link::{BoxFuture, Connector, Link, OpenError, Setup};
+use eepkit_link::{BoxFuture, Connector, Link, LinkError, Setup};
 use tokio::time::Instant;
 
-use crate::{builder::SessionBuilder, router::Router, shared::Handle, state::Stage};
+use crate::{builder::SessionBuilder, router::Router, shared::Handle, stage::SessionStage};
 
 /// Begins a subsession; see [`crate::Session::subsession`].
 pub(crate) fn begin(handle: &Arc<Handle>) -> SessionBuilder {
@@ -25,22 +25,22 @@ struct Subsessions {
 }
 
 impl Connector for Subsessions {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         let shared = self.handle.shared.clone();
         Box::pin(async move {
             let limit = setup.timeout;
             let deadline = Instant::now() + limit;
             // Routers take subsessions once the session itself is open.
-            let state = shared.watch().reached(Stage::Ready, limit).await;
-            match state.stage() {
-                Stage::Ready => {}
-                stage if stage.is_final() => return Err(OpenError::Stopped),
-                _ => return Err(OpenError::Timeout(limit)),
+            let status = shared.watch().reached(SessionStage::Ready, limit).await;
+            match status.stage() {
+                SessionStage::Ready => {}
+                stage if stage.is_over() => return Err(LinkError::Stopped),
+                _ => return Err(LinkError::Timeout(limit)),
             }
             let connector = shared.lock().subsessions.clone();
             let Some(connector) = connector else {
                 let why = "only routers over I2CP have subsessions";
-                return Err(OpenError::Unsupported(why));
+                return Err(LinkError::Unsupported(why));
             };
             let timeout = deadline.saturating_duration_since(Instant::now());
             connector.open(Setup { timeout, ..setup }).await

@@ -13,7 +13,8 @@ use crate::{
     driver::{Driver, End},
     error::OpenError,
     shared::{Ending, Shared},
-    state::{Problem, Stage, State},
+    stage::SessionStage,
+    status::SessionProblem,
 };
 
 /// Starts the task. It ends with the session; must be called within a tokio runtime.
@@ -34,55 +35,37 @@ pub(crate) fn spawn(
     tokio::spawn(supervisor.run().instrument(span));
 }
 
-/// Waits until the session is ready; see [`crate::Session::wait_ready`].
+/// Waits until the session is ready, for at most `limit`.
 pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
     // The usual case, without touching the watch.
-    if shared.stage() == Stage::Ready {
+    if shared.stage() == SessionStage::Ready {
         return Ok(());
     }
-    let state = shared.watch().reached(Stage::Ready, limit).await;
-    ready_or_why(shared, &state, limit)
+    shared.watch().ready(limit).await?;
+    Ok(())
 }
 
 /// Waits as [`wait_ready`] does, but gives up when the first attempt fails.
 pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
-    let mut watch = shared.watch();
-    let first_try = async {
-        let mut state = watch.current();
-        while !state.stage().is_final()
-            && state.stage() != Stage::Ready
-            && state.problem().is_none()
-        {
+    let watch = shared.watch();
+    let interrupted = async {
+        let mut watch = watch.clone();
+        let mut status = watch.current();
+        while status.problem().is_none() {
             match watch.changed().await {
-                Some(next) => state = next,
+                Some(next) => status = next,
                 None => break,
             }
         }
-        state
     };
-    let state = match tokio::time::timeout(limit, first_try).await {
-        Ok(state) => state,
-        Err(_) => shared.watch().current(),
+    let status = tokio::select! {
+        biased;
+        status = watch.ready(limit) => status,
+        // The status says why.
+        () = interrupted => watch.ready(Duration::ZERO).await,
     };
-    ready_or_why(shared, &state, limit)
-}
-
-fn ready_or_why(shared: &Shared, state: &State, limit: Duration) -> Result<(), OpenError> {
-    match (state.stage(), state.problem()) {
-        (Stage::Ready, _) => Ok(()),
-        (Stage::Closed, _) => Err(OpenError::Closed),
-        (Stage::Failed, _) => Err(match &shared.lock().ending {
-            Ending::Over(Some(failure)) => OpenError::clone(failure),
-            _ => OpenError::Closed,
-        }),
-        (_, Some(Problem::Open(error))) => Err(OpenError::Router(error.clone())),
-        (_, Some(Problem::Lost(reason))) => Err(OpenError::Lost(reason.clone())),
-        (Stage::BuildingTunnels, None) => Err(OpenError::NoTunnels(limit)),
-        (reached, None) => Err(OpenError::Timeout {
-            after: limit,
-            reached,
-        }),
-    }
+    status?;
+    Ok(())
 }
 
 struct Supervisor {
@@ -121,11 +104,11 @@ impl Supervisor {
                     End::Refused(error) if is_permanent(&error) => {
                         return Some(Arc::new(error.into()));
                     }
-                    End::Refused(error) => Problem::Open(Arc::new(error)),
-                    End::Lost(reason) => Problem::Lost(reason),
+                    End::Refused(error) => SessionProblem::Open(Arc::new(error)),
+                    End::Lost(reason) => SessionProblem::Lost(reason),
                 },
                 Err(error) if is_permanent(&error) => return Some(Arc::new(error.into())),
-                Err(error) => Problem::Open(Arc::new(error)),
+                Err(error) => SessionProblem::Open(Arc::new(error)),
             };
             if !matches!(self.shared.lock().ending, Ending::No) {
                 return None;
@@ -135,13 +118,14 @@ impl Supervisor {
             // Only here: what routers and systems say may hold addresses.
             debug!(router = self.connector.name(), %problem, "no link to the router");
             self.shared
-                .change_state(|state, now| state.lose(problem, pause, now));
+                .status
+                .interrupt(SessionStage::Lost, problem, Some(pause));
             tokio::select! {
                 biased;
                 () = self.shared.closing.notified() => return None,
                 () = sleep(pause) => {}
             }
-            self.shared.change_state(State::try_again);
+            self.shared.status.retry(SessionStage::Connecting);
         }
     }
 
@@ -178,8 +162,7 @@ impl Supervisor {
                 core.begin_receiving();
             }
         }
-        self.shared
-            .change_state(|state, now| state.enter(Stage::BuildingTunnels, now));
+        self.shared.status.enter(SessionStage::BuildingTunnels);
         let mut driver = Driver::new(self.shared.clone(), link, &mut self.maker);
         let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
         let became_ready = driver.became_ready();
@@ -201,13 +184,13 @@ impl Supervisor {
 }
 
 /// Whether another attempt would end the same way.
-fn is_permanent(error: &link::OpenError) -> bool {
+fn is_permanent(error: &link::LinkError) -> bool {
     // A router that stopped may be started again.
     matches!(
         error,
-        link::OpenError::BadOption { .. }
-            | link::OpenError::Denied(_)
-            | link::OpenError::Unsupported(_)
+        link::LinkError::BadOption { .. }
+            | link::LinkError::Denied(_)
+            | link::LinkError::Unsupported(_)
     )
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eepkit::{
     ConnectError, ConnectOptions, Devnet, Error, ErrorKind, Listener, LookupError, Preset, Router,
-    Session, Stage, Stream, StreamError,
+    Session, SessionStage, Stream, StreamError,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -22,7 +22,7 @@ async fn sessions_work_over_real_routers() {
     a_session_comes_back_with_its_router(&net, &client, server).await;
 
     client.close().await;
-    assert_eq!(client.state().stage(), Stage::Closed);
+    assert_eq!(client.status().stage(), SessionStage::Closed);
     net.stop().await;
 }
 
@@ -132,7 +132,7 @@ async fn a_session_comes_back_with_its_router(net: &Devnet, client: &Session, se
     let listener = server.listen(80).expect("free");
     let (_near, mut far) = join(client, &server, &listener).await;
 
-    let mut watch = server.watch();
+    let watch = server.watch();
     net.router(0).kill().await;
     let error = within(Duration::from_secs(10), far.read_u8())
         .await
@@ -141,16 +141,19 @@ async fn a_session_comes_back_with_its_router(net: &Devnet, client: &Session, se
         matches!(StreamError::of(&error), Some(StreamError::SessionLost(_))),
         "{error:?}"
     );
-    let lost = watch.reached(Stage::Lost, Duration::from_secs(10)).await;
+    let lost = watch
+        .reached(SessionStage::Lost, Duration::from_secs(10))
+        .await;
     assert!(lost.problem().is_some(), "{lost:?}");
 
     net.router(0).restart().await.expect("the router is back");
     server
-        .wait_ready(Duration::from_secs(60))
+        .watch()
+        .ready(Duration::from_secs(60))
         .await
         .expect("the session is back");
-    assert_eq!(server.state().attempt(), 1);
-    assert!(server.state().problem().is_none());
+    assert_eq!(server.status().attempt(), 1);
+    assert!(server.status().problem().is_none());
     server.close().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use eepkit::{Error, ErrorKind, Hash, Session, Stage, Stream, StreamError};
+use eepkit::{Error, ErrorKind, Hash, Session, SessionStage, Stream, StreamError};
 use eepkit_interop::Peer;
 use libtest_mimic::{Failed, Trial};
 use tokio::{
@@ -60,10 +60,16 @@ async fn death(_lab: Arc<Lab>, peer: Peer) -> Outcome {
     let session = net.session().await?;
     let mut stream = exchange(&net, &session).await?;
 
-    let mut watch = session.watch();
+    let watch = session.watch();
     net.kill_ours().await;
-    let state = watch.reached(Stage::Lost, Duration::from_secs(10)).await;
-    same("the session is lost", state.stage() >= Stage::Lost, true)?;
+    let state = watch
+        .reached(SessionStage::Lost, Duration::from_secs(10))
+        .await;
+    same(
+        "the session is lost",
+        state.stage() >= SessionStage::Lost,
+        true,
+    )?;
     let mut byte = [0];
     match timeout(Duration::from_secs(10), stream.read(&mut byte)).await? {
         Ok(_) => return Err("the stream survived its session".into()),
@@ -74,7 +80,7 @@ async fn death(_lab: Arc<Lab>, peer: Peer) -> Outcome {
     }
 
     net.restart_ours().await?;
-    session.wait_ready(PATIENCE).await?;
+    session.watch().ready(PATIENCE).await?;
     // Tunnels of the other routers that led through the killed one are dead without their knowing
     // it, and lease sets and questions are lost in them for a while.
     let mut result = exchange(&net, &session).await;

@@ -205,7 +205,7 @@ async fn signature_types(lab: Arc<Lab>, peer: Peer) -> Outcome {
     }
     let sam = net.sam().await?;
     for (kind, session) in types.into_iter().zip(&sessions) {
-        session.wait_ready(PATIENCE).await?;
+        session.watch().ready(PATIENCE).await?;
         if peer == Peer::I2pd {
             sleep(BETWEEN_NEW_PEERS).await;
         }

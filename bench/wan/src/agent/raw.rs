@@ -15,7 +15,7 @@ use bytes::Bytes;
 use eepkit::clock::unix_now;
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::{
-    Command, Connector, Event, Link, Outgoing, PathChoice, Payload, SendOptions, Setup, Stage,
+    Command, Connector, Event, Link, LinkStage, Outgoing, PathChoice, Payload, SendOptions, Setup,
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::rngs::StdRng;
@@ -273,7 +273,7 @@ impl Driver {
                         self.link.submit(Command::PublishLeaseSet(signed));
                     }
                 }
-                Step::Event(Event::Stage(Stage::Ready)) => {
+                Step::Event(Event::Stage(LinkStage::Ready)) => {
                     let _ = self.ready.try_send(());
                 }
                 Step::Event(Event::Lost(_)) => return,

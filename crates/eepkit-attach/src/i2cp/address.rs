@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use super::I2cpRouter;
-use crate::address::{AddressError, Parts, Scheme};
+use crate::address::{Parts, RouterAddressError, Scheme};
 
 impl FromStr for I2cpRouter {
-    type Err = AddressError;
+    type Err = RouterAddressError;
 
     /// Reads one of
     ///
@@ -18,14 +18,14 @@ impl FromStr for I2cpRouter {
     /// HOST is an IP address or `localhost`: every other name would have to be looked up, which
     /// tells others about it. In the first two, `USER:PASSWORD@` may stand before it. PORT is 7654
     /// where it is left out.
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, RouterAddressError> {
         let socket = match SCHEME.parse(text)? {
             #[cfg(unix)]
             Parts::Unix(path) => return Ok(Self::unix(path)),
             Parts::Socket(socket) => socket,
         };
         if !socket.query.is_empty() {
-            return Err(AddressError::Form);
+            return Err(RouterAddressError::Form);
         }
         #[cfg(feature = "tls")]
         let router = match socket.trust {

@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use eepkit_i2cp::{
     CloseReason, Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
 };
-use eepkit_link::{self as link, DropReason, LostReason, OpenError, Stage, TunnelId};
+use eepkit_link::{self as link, DropReason, LinkError, LinkStage, LostReason, TunnelId};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     time::{Instant, sleep_until, timeout},
@@ -66,7 +66,7 @@ impl Driver {
     ///
     /// Cancel safe in that dropping the future closes the connection, with which the router ends
     /// what was begun.
-    pub(super) async fn open(&mut self, name: &str, limit: Duration) -> Result<(), OpenError> {
+    pub(super) async fn open(&mut self, name: &str, limit: Duration) -> Result<(), LinkError> {
         let mut connected = false;
         loop {
             self.drain();
@@ -79,15 +79,15 @@ impl Driver {
                     Event::ClockOffset(offset) => note_clock(offset),
                     Event::Opened(Handle::PRIMARY) => return Ok(()),
                     Event::Closed(CloseReason::Eof) if self.in_process => {
-                        return Err(OpenError::Stopped);
+                        return Err(LinkError::Stopped);
                     }
                     Event::Closed(CloseReason::Eof) if !connected => {
                         let at = name.to_owned();
                         let why = self.how_it_ended();
-                        return Err(OpenError::NotARouter { at, why });
+                        return Err(LinkError::NotARouter { at, why });
                     }
                     Event::Closed(CloseReason::Eof) => {
-                        return Err(OpenError::Refused(self.how_it_ended()));
+                        return Err(LinkError::Refused(self.how_it_ended()));
                     }
                     Event::Closed(reason) => {
                         return Err(translate::open_error(reason, name, limit));
@@ -389,8 +389,8 @@ impl Driver {
                 {
                     // I2CP says nothing about what becomes of the lease set, so the session counts
                     // as ready.
-                    port.push(link::Event::Stage(Stage::LeaseSetHandedOver));
-                    port.push(link::Event::Stage(Stage::Ready));
+                    port.push(link::Event::Stage(LinkStage::LeaseSetHandedOver));
+                    port.push(link::Event::Stage(LinkStage::Ready));
                 }
             }
             Event::Received { session, payload } => {

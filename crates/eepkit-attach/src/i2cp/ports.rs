@@ -6,7 +6,7 @@ use std::{
 };
 
 use eepkit_i2cp::Handle;
-use eepkit_link::{Command, Event, Outgoing, Stage};
+use eepkit_link::{Command, Event, LinkStage, Outgoing};
 use tokio::{
     sync::mpsc::{self, error::TryRecvError},
     time::Instant,
@@ -38,7 +38,7 @@ impl Port {
             session,
             commands,
             events: PollSender::new(events),
-            delivery: VecDeque::from([Event::Stage(Stage::BuildingTunnels)]),
+            delivery: VecDeque::from([Event::Stage(LinkStage::BuildingTunnels)]),
             reports: Reports::default(),
             introductions: Introductions::default(),
             has_lease_set: false,

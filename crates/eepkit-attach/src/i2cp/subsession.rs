@@ -3,7 +3,7 @@
 use std::{fmt, future::pending};
 
 use eepkit_i2cp::{CloseReason, Handle};
-use eepkit_link::{BoxFuture, Connector, Link, OpenError, Setup};
+use eepkit_link::{BoxFuture, Connector, Link, LinkError, Setup};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -25,7 +25,7 @@ pub(super) struct Subsessions {
 pub(super) struct Request {
     pub(super) setup: Setup,
     opened: OpenDestination,
-    reply: oneshot::Sender<Result<Box<dyn Link>, OpenError>>,
+    reply: oneshot::Sender<Result<Box<dyn Link>, LinkError>>,
 }
 
 /// The requests of a connection, one after the other.
@@ -55,7 +55,7 @@ impl Subsessions {
 }
 
 impl Connector for Subsessions {
-    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+    fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         let opened = self.open.insert(setup.keys.destination().hash());
         let requests = self.requests.clone();
         Box::pin(async move {
@@ -63,17 +63,17 @@ impl Connector for Subsessions {
             let (reply, answer) = oneshot::channel();
             let request = Request {
                 setup,
-                opened: opened.ok_or(OpenError::Duplicate)?,
+                opened: opened.ok_or(LinkError::Duplicate)?,
                 reply,
             };
             let asking = async {
-                let gone = || OpenError::Refused("the session it belongs to has ended".to_owned());
+                let gone = || LinkError::Refused("the session it belongs to has ended".to_owned());
                 requests.send(request).await.map_err(|_| gone())?;
                 answer.await.unwrap_or_else(|_| Err(gone()))
             };
             timeout(limit, asking)
                 .await
-                .unwrap_or(Err(OpenError::Timeout(limit)))
+                .unwrap_or(Err(LinkError::Timeout(limit)))
         })
     }
 

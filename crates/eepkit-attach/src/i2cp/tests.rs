@@ -14,8 +14,8 @@ use eepkit_i2cp::{
     SessionId, SessionStatus, SetDate, Text,
 };
 use eepkit_link::{
-    Command, Connector, Event, Link, OpenError, Outgoing, PathChoice, Payload, SendOptions, Setup,
-    Stage, clock,
+    Command, Connector, Event, Link, LinkError, LinkStage, Outgoing, PathChoice, Payload,
+    SendOptions, Setup, clock,
 };
 use eepkit_wire::{Destination, Hash, Lease, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -169,7 +169,7 @@ async fn open(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     let mut link = link.expect("opened");
     assert!(matches!(
         next(&mut *link).await,
-        Event::Stage(Stage::BuildingTunnels)
+        Event::Stage(LinkStage::BuildingTunnels)
     ));
     (link, peer)
 }
@@ -192,9 +192,12 @@ async fn ready(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     submit(&mut *link, Command::PublishLeaseSet(lease_set.clone())).await;
     assert!(matches!(
         next(&mut *link).await,
-        Event::Stage(Stage::LeaseSetHandedOver)
+        Event::Stage(LinkStage::LeaseSetHandedOver)
     ));
-    assert!(matches!(next(&mut *link).await, Event::Stage(Stage::Ready)));
+    assert!(matches!(
+        next(&mut *link).await,
+        Event::Stage(LinkStage::Ready)
+    ));
     match peer.recv().await {
         Some(Message::CreateLeaseSet2(message)) => assert_eq!(message.lease_set, lease_set),
         other => panic!("{other:?}"),
@@ -209,6 +212,6 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
         .expect("within a minute")
 }
 
-async fn open_error(router: &I2cpRouter) -> OpenError {
+async fn open_error(router: &I2cpRouter) -> LinkError {
     soon(router.open(setup())).await.expect_err("not opened")
 }

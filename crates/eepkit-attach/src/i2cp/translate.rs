@@ -8,7 +8,7 @@ use eepkit_wire::gzip;
 use tracing::debug;
 
 use eepkit_link::{
-    self as link, DropReason, LookupAnswer, LookupError, LostReason, OpenError, Payload,
+    self as link, DropReason, LinkError, LinkLookupError, LookupAnswer, LostReason, Payload,
     SendOptions,
 };
 
@@ -58,19 +58,21 @@ pub(super) fn target(target: link::LookupTarget) -> LookupTarget {
     }
 }
 
-pub(super) fn answer(result: Result<Found, LookupFailure>) -> Result<LookupAnswer, LookupError> {
+pub(super) fn answer(
+    result: Result<Found, LookupFailure>,
+) -> Result<LookupAnswer, LinkLookupError> {
     match result {
         Ok(found) => Ok(LookupAnswer {
             destination: found.destination,
             leases: Vec::new(),
             options: found.options,
         }),
-        Err(LookupFailure::NameNotFound) => Err(LookupError::NameNotFound),
-        Err(LookupFailure::LeaseSetNotFound) => Err(LookupError::LeaseSetNotFound),
-        Err(LookupFailure::Locked) => Err(LookupError::Locked),
-        Err(LookupFailure::Unsupported) => Err(LookupError::Unsupported),
-        Err(LookupFailure::Closed) => Err(LookupError::SessionLost),
-        Err(_) => Err(LookupError::Timeout),
+        Err(LookupFailure::NameNotFound) => Err(LinkLookupError::NameNotFound),
+        Err(LookupFailure::LeaseSetNotFound) => Err(LinkLookupError::LeaseSetNotFound),
+        Err(LookupFailure::Locked) => Err(LinkLookupError::Locked),
+        Err(LookupFailure::Unsupported) => Err(LinkLookupError::Unsupported),
+        Err(LookupFailure::Closed) => Err(LinkLookupError::SessionLost),
+        Err(_) => Err(LinkLookupError::Timeout),
     }
 }
 
@@ -91,19 +93,19 @@ pub(super) fn drop_reason(status: DeliveryStatus) -> DropReason {
     }
 }
 
-pub(super) fn open_error(reason: CloseReason, at: &str, limit: Duration) -> OpenError {
+pub(super) fn open_error(reason: CloseReason, at: &str, limit: Duration) -> LinkError {
     match reason {
-        CloseReason::NotI2cp(why) | CloseReason::Protocol(why) => OpenError::NotARouter {
+        CloseReason::NotI2cp(why) | CloseReason::Protocol(why) => LinkError::NotARouter {
             at: at.to_owned(),
             why,
         },
-        CloseReason::LoginRefused(words) => OpenError::Denied(words),
-        CloseReason::Duplicate => OpenError::Duplicate,
-        CloseReason::BadOption { key, why } => OpenError::BadOption { key, why },
-        CloseReason::Timeout(_) => OpenError::Timeout(limit),
-        CloseReason::Unsupported(why) => OpenError::Unsupported(why),
-        CloseReason::Refused(words) | CloseReason::Disconnected(words) => OpenError::Refused(words),
-        other => OpenError::Refused(other.to_string()),
+        CloseReason::LoginRefused(words) => LinkError::Denied(words),
+        CloseReason::Duplicate => LinkError::Duplicate,
+        CloseReason::BadOption { key, why } => LinkError::BadOption { key, why },
+        CloseReason::Timeout(_) => LinkError::Timeout(limit),
+        CloseReason::Unsupported(why) => LinkError::Unsupported(why),
+        CloseReason::Refused(words) | CloseReason::Disconnected(words) => LinkError::Refused(words),
+        other => LinkError::Refused(other.to_string()),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, str::FromStr};
 
 use super::SamRouter;
-use crate::address::{self, AddressError, Parts, Scheme};
+use crate::address::{self, Parts, RouterAddressError, Scheme};
 
 impl FromStr for SamRouter {
-    type Err = AddressError;
+    type Err = RouterAddressError;
 
     /// Reads one of
     ///
@@ -18,7 +18,7 @@ impl FromStr for SamRouter {
     /// HOST is an IP address or `localhost`: every other name would have to be looked up, which
     /// tells others about it. In the first two, `USER:PASSWORD@` may stand before it. PORT is 7656
     /// where it is left out. `?udp=PORT` is the UDP port of the bridge, 7655 where it is left out.
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, RouterAddressError> {
         let socket = match SCHEME.parse(text)? {
             #[cfg(unix)]
             Parts::Unix(path) => return Ok(Self::unix(path)),
@@ -37,7 +37,7 @@ impl FromStr for SamRouter {
                     let port = address::port(value)?;
                     router = router.udp(SocketAddr::new(socket.at.ip(), port));
                 }
-                _ => return Err(AddressError::Form),
+                _ => return Err(RouterAddressError::Form),
             }
         }
         Ok(match socket.login {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use eepkit_link::OpenError;
+use eepkit_link::LinkError;
 use eepkit_sam::{
     Version,
     client::{
@@ -40,14 +40,14 @@ pub(super) struct Dialer {
 
 impl Dialer {
     /// Connects and agrees on a version, within [`DIAL_TIMEOUT`].
-    pub(super) async fn dial(&self) -> Result<Conn, OpenError> {
+    pub(super) async fn dial(&self) -> Result<Conn, LinkError> {
         match timeout(DIAL_TIMEOUT, self.dial_either()).await {
             Ok(result) => result,
-            Err(_) => Err(OpenError::Timeout(DIAL_TIMEOUT)),
+            Err(_) => Err(LinkError::Timeout(DIAL_TIMEOUT)),
         }
     }
 
-    async fn dial_either(&self) -> Result<Conn, OpenError> {
+    async fn dial_either(&self) -> Result<Conn, LinkError> {
         let old = self.old.load(Ordering::Relaxed);
         match self.dial_with(old).await {
             Err(Refusal::NoVersion) if !old => {
@@ -70,7 +70,7 @@ impl Dialer {
         let mut conn = Conn::new(socket, config);
         match conn.next().await {
             Event::Ready(version) if self.login.is_some() && version < Version::V3_2 => {
-                Err(OpenError::Unsupported("a SAM bridge before 3.2 knows no users").into())
+                Err(LinkError::Unsupported("a SAM bridge before 3.2 knows no users").into())
             }
             Event::Ready(version) => {
                 conn.version = version;
@@ -78,22 +78,22 @@ impl Dialer {
             }
             Event::Closed(Closed::NoVersion) => Err(Refusal::NoVersion),
             Event::Closed(Closed::Refused(failure)) => {
-                Err(OpenError::Denied(failure.to_string()).into())
+                Err(LinkError::Denied(failure.to_string()).into())
             }
             Event::Closed(why) => Err(self.not_a_router(&why).into()),
             _ => Err(self.not_a_router(&Closed::ByBridge).into()),
         }
     }
 
-    fn error(&self, refusal: Refusal) -> OpenError {
+    fn error(&self, refusal: Refusal) -> LinkError {
         match refusal {
             Refusal::NoVersion => self.not_a_router(&Closed::NoVersion),
             Refusal::Other(error) => error,
         }
     }
 
-    fn not_a_router(&self, why: &Closed) -> OpenError {
-        OpenError::NotARouter {
+    fn not_a_router(&self, why: &Closed) -> LinkError {
+        LinkError::NotARouter {
             at: self.name.to_string(),
             why: why.to_string(),
         }
@@ -111,11 +111,11 @@ impl fmt::Debug for Dialer {
 
 enum Refusal {
     NoVersion,
-    Other(OpenError),
+    Other(LinkError),
 }
 
-impl From<OpenError> for Refusal {
-    fn from(error: OpenError) -> Self {
+impl From<LinkError> for Refusal {
+    fn from(error: LinkError) -> Self {
         Self::Other(error)
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit_link::{
-    Event, OpenError,
+    Event, LinkError,
     streams::{DatagramFormat, IncomingDatagram, OutgoingDatagram, Sender},
 };
 use eepkit_sam::{
@@ -168,7 +168,7 @@ impl OwnSession {
     pub(super) async fn run(mut self) -> OwnEnd {
         let mut conn = match self.create().await {
             Ok(conn) => conn,
-            Err(OpenError::Refused(why)) => return OwnEnd::Refused(why),
+            Err(LinkError::Refused(why)) => return OwnEnd::Refused(why),
             Err(error) => return OwnEnd::Lost(error.to_string()),
         };
         loop {
@@ -197,7 +197,7 @@ impl OwnSession {
         }
     }
 
-    async fn create(&self) -> Result<Conn, OpenError> {
+    async fn create(&self) -> Result<Conn, LinkError> {
         let mut conn = self.dialer.dial().await?;
         let mut create = Create::new(
             self.id.clone(),
@@ -207,8 +207,8 @@ impl OwnSession {
         create.options.clone_from(&self.options);
         match conn.ask(Request::Create(create), CREATE_TIMEOUT).await {
             Ok(Answer::Created { .. }) => Ok(conn),
-            Ok(_) => Err(OpenError::Refused("a strange answer".to_owned())),
-            Err(error) => Err(OpenError::Refused(error.to_string())),
+            Ok(_) => Err(LinkError::Refused("a strange answer".to_owned())),
+            Err(error) => Err(LinkError::Refused(error.to_string())),
         }
     }
 

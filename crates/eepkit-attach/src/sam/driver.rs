@@ -8,8 +8,8 @@ use std::{
 };
 
 use eepkit_link::{
-    Command, DropReason, Event, LookupAnswer, LookupError, LookupTarget, LostReason, OpenError,
-    Stage,
+    Command, DropReason, Event, LinkError, LinkLookupError, LinkStage, LookupAnswer, LookupTarget,
+    LostReason,
     streams::{DatagramFormat, OutgoingDatagram},
 };
 use eepkit_sam::{
@@ -87,7 +87,7 @@ enum Done {
 
 /// How a session came to nothing or to an end.
 enum End {
-    Refused(OpenError),
+    Refused(LinkError),
     Lost(LostReason),
     /// The link was dropped.
     Dropped,
@@ -131,7 +131,7 @@ impl Driver {
     }
 
     async fn serve(&mut self, control: Conn) -> End {
-        self.tell(Event::Stage(Stage::BuildingTunnels)).await;
+        self.tell(Event::Stage(LinkStage::BuildingTunnels)).await;
         let created = {
             let closed = self.events.clone();
             tokio::select! {
@@ -146,7 +146,7 @@ impl Driver {
         self.version = control.version;
         debug!(version = %self.version, primary = self.primary, "session");
         self.plan.streams.begin(self.stream_id.clone());
-        self.tell(Event::Stage(Stage::Ready)).await;
+        self.tell(Event::Stage(LinkStage::Ready)).await;
         let mut may_ping = probe(self.plan.dialer.clone(), self.version);
         let mut probing = true;
         loop {
@@ -296,7 +296,7 @@ impl Driver {
             };
             let result = timeout(limit, search)
                 .await
-                .unwrap_or(Err(LookupError::Timeout));
+                .unwrap_or(Err(LinkLookupError::Timeout));
             let _ = events.send(Event::LookupDone { id, result }).await;
             Done::Nothing
         });
@@ -425,15 +425,15 @@ impl Driver {
 /// Why there is no session.
 fn refused(error: RequestError) -> End {
     let refused = |failure: Failure| match failure.result {
-        ResultCode::DuplicatedDest => OpenError::Duplicate,
-        _ => OpenError::Refused(failure.to_string()),
+        ResultCode::DuplicatedDest => LinkError::Duplicate,
+        _ => LinkError::Refused(failure.to_string()),
     };
     match error {
         RequestError::Refused(failure) => End::Refused(refused(failure)),
-        RequestError::Timeout => End::Refused(OpenError::Timeout(CREATE_TIMEOUT)),
-        RequestError::Invalid(why) => End::Refused(OpenError::Unsupported(why)),
+        RequestError::Timeout => End::Refused(LinkError::Timeout(CREATE_TIMEOUT)),
+        RequestError::Invalid(why) => End::Refused(LinkError::Unsupported(why)),
         RequestError::Over => End::Lost(LostReason::Connection(error.to_string())),
-        other => End::Refused(OpenError::Refused(other.to_string())),
+        other => End::Refused(LinkError::Refused(other.to_string())),
     }
 }
 
@@ -480,15 +480,15 @@ async fn look_up(
     session: Option<mpsc::Sender<Ask>>,
     target: &LookupTarget,
     limit: Duration,
-) -> Result<LookupAnswer, LookupError> {
+) -> Result<LookupAnswer, LinkLookupError> {
     let (name, options, missing) = match target {
-        LookupTarget::Hash(hash) => (hash.to_b32(), false, LookupError::LeaseSetNotFound),
-        LookupTarget::Name(name) => (name.clone(), false, LookupError::NameNotFound),
-        LookupTarget::LeaseSet(to) => (to.to_base64(), true, LookupError::LeaseSetNotFound),
+        LookupTarget::Hash(hash) => (hash.to_b32(), false, LinkLookupError::LeaseSetNotFound),
+        LookupTarget::Name(name) => (name.clone(), false, LinkLookupError::NameNotFound),
+        LookupTarget::LeaseSet(to) => (to.to_base64(), true, LinkLookupError::LeaseSetNotFound),
     };
     let mut conn = dialer.dial().await.map_err(|error| match error {
-        OpenError::Timeout(_) => LookupError::Timeout,
-        _ => LookupError::SessionLost,
+        LinkError::Timeout(_) => LinkLookupError::Timeout,
+        _ => LinkLookupError::SessionLost,
     })?;
     let lookup = Lookup { name, options };
     let mut answered = conn.ask(Request::Lookup(lookup.clone()), limit).await;
@@ -498,7 +498,7 @@ async fn look_up(
     {
         let (sender, receiver) = oneshot::channel();
         if session.send((lookup, sender)).await.is_err() {
-            return Err(LookupError::SessionLost);
+            return Err(LinkLookupError::SessionLost);
         }
         answered = receiver.await.unwrap_or(Err(RequestError::Over));
     }
@@ -511,16 +511,16 @@ async fn look_up(
             leases: Vec::new(),
             options: mapping(&options),
         }),
-        Err(RequestError::Timeout) => Err(LookupError::Timeout),
+        Err(RequestError::Timeout) => Err(LinkLookupError::Timeout),
         Err(RequestError::Refused(failure)) if quirks::is_name_unknown(&failure) => Err(missing),
         Err(RequestError::Refused(failure)) if failure.result == ResultCode::LeaseSetNotFound => {
-            Err(LookupError::LeaseSetNotFound)
+            Err(LinkLookupError::LeaseSetNotFound)
         }
         Err(RequestError::Refused(failure)) if failure.result == ResultCode::Timeout => {
-            Err(LookupError::Timeout)
+            Err(LinkLookupError::Timeout)
         }
-        Err(RequestError::Invalid(_)) => Err(LookupError::Unsupported),
-        _ => Err(LookupError::SessionLost),
+        Err(RequestError::Invalid(_)) => Err(LinkLookupError::Unsupported),
+        _ => Err(LinkLookupError::SessionLost),
     }
 }
 

@@ -3,12 +3,12 @@
 use eepkit_i2cp::Options;
 use eepkit_sam::client::SessionOptions;
 
-use eepkit_link::OpenError;
+use eepkit_link::LinkError;
 
 /// Everything that was set, and defaults of this library where routers have others. What cannot
 /// reach the router, or would mean something else, is refused.
-pub(super) fn for_bridge(options: &Options) -> Result<SessionOptions, OpenError> {
-    let bad = |key: &str, why: &str| OpenError::BadOption {
+pub(super) fn for_bridge(options: &Options) -> Result<SessionOptions, LinkError> {
+    let bad = |key: &str, why: &str| LinkError::BadOption {
         key: key.to_owned(),
         why: why.to_owned(),
     };

@@ -9,7 +9,7 @@ use std::{
 };
 
 use eepkit_link::{
-    BoxFuture, Event, OpenError,
+    BoxFuture, Event, LinkError,
     streams::{Opener, RouterStream, StreamOpenError, Target},
 };
 use eepkit_sam::{
@@ -78,9 +78,9 @@ impl Opener for Streams {
     }
 }
 
-fn no_connection(error: OpenError) -> StreamOpenError {
+fn no_connection(error: LinkError) -> StreamOpenError {
     match error {
-        OpenError::Timeout(_) => StreamOpenError::Timeout,
+        LinkError::Timeout(_) => StreamOpenError::Timeout,
         other => StreamOpenError::Connection(other.to_string()),
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use eepkit_i2cp::Options;
 use eepkit_link::{
-    Command, Connector as _, Event, Link, LookupError, LookupTarget, LostReason, OpenError,
-    SendOptions, Setup, Stage,
+    Command, Connector as _, Event, Link, LinkError, LinkLookupError, LinkStage, LookupTarget,
+    LostReason, SendOptions, Setup,
     streams::{DatagramFormat, OutgoingDatagram, Sender, StreamOpenError, Target},
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
@@ -145,7 +145,7 @@ async fn submit(link: &mut Box<dyn Link>, command: Command) {
 
 /// Waits until the session stands.
 async fn ready(link: &mut Box<dyn Link>) {
-    for stage in [Stage::BuildingTunnels, Stage::Ready] {
+    for stage in [LinkStage::BuildingTunnels, LinkStage::Ready] {
         let event = event(link).await;
         assert!(
             matches!(event, Event::Stage(at) if at == stage),
@@ -389,8 +389,8 @@ async fn look_ups_have_connections_of_their_own_and_end_in_time() {
     }
     results.sort_by_key(|(id, _)| *id);
     let expected = [
-        Err(LookupError::Timeout),
-        Err(LookupError::NameNotFound),
+        Err(LinkLookupError::Timeout),
+        Err(LinkLookupError::NameNotFound),
         Ok(peer()),
     ];
     let results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
@@ -410,7 +410,7 @@ async fn a_destination_in_use_is_told_when_the_bridge_says_so() {
     assert!(matches!(event(&mut link).await, Event::Stage(_)));
     let refused = event(&mut link).await;
     assert!(
-        matches!(refused, Event::Refused(OpenError::Duplicate)),
+        matches!(refused, Event::Refused(LinkError::Duplicate)),
         "{refused:?}"
     );
 }
@@ -425,7 +425,7 @@ async fn a_bridge_that_builds_no_tunnels_is_given_up() {
     assert!(matches!(event(&mut link).await, Event::Stage(_)));
     let refused = event(&mut link).await;
     assert!(
-        matches!(refused, Event::Refused(OpenError::Timeout(_))),
+        matches!(refused, Event::Refused(LinkError::Timeout(_))),
         "{refused:?}"
     );
 }
@@ -449,7 +449,7 @@ async fn a_password_for_a_bridge_without_users_is_an_error() {
         line => i2pd(line),
     });
     let opened = bridge.router().login("me", "sesame").open(setup()).await;
-    assert!(matches!(opened.err(), Some(OpenError::Unsupported(_))));
+    assert!(matches!(opened.err(), Some(LinkError::Unsupported(_))));
     assert_eq!(
         bridge.count("HELLO VERSION MIN=3.1 MAX=3.3 USER=me PASSWORD=sesame"),
         1
@@ -509,7 +509,7 @@ async fn emissary_is_asked_on_the_sessions_connection_for_what_others_do_not_hav
         };
         results.push(result.map(|answer| answer.destination));
     }
-    assert_eq!(results, [Ok(peer()), Err(LookupError::NameNotFound)]);
+    assert_eq!(results, [Ok(peer()), Err(LinkLookupError::NameNotFound)]);
     assert_eq!(bridge.count("NAMING LOOKUP"), 4, "each was asked twice");
 }
 

@@ -127,14 +127,14 @@ pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
             let ready = net
                 .routers()
                 .iter()
-                .filter(|router| router.readiness().stage() == RouterStage::Ready)
+                .filter(|router| router.watch().stage() == RouterStage::Ready)
                 .count();
             step.update(format!("{ready} of {} routers ready", plan.routers));
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
     tokio::select! {
-        result = net.wait_ready(plan.limit) => result.map_err(|error| {
+        result = net.ready(plan.limit) => result.map_err(|error| {
             Failure::from_error(Exit::NoRouter, CANNOT_START, &error)
                 .hint("the machine may be too slow for so many routers: start fewer, or give them more time")
         })?,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use eepkit::{
     Address, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router, Session,
-    SessionBuilder, Stage, StartError,
+    SessionBuilder, SessionStage, StartError,
 };
 
 use tokio::time::{Instant, timeout_at};
@@ -123,16 +123,16 @@ async fn start_embedded(
     if let Some(file) = &args.reseed_file {
         builder = builder.reseed(Reseed::file(file));
     }
-    let mut watch = builder.readiness();
+    let mut watch = builder.watch();
     let starting = async {
         let router = builder.start().await.map_err(no_router)?;
-        let ready = router.readiness().wait_ready(limit).await;
+        let ready = router.watch().ready(limit).await;
         ready.map_err(|error| Failure::from_error(Exit::NoRouter, "", &error).hint(FIRST_START))?;
         Ok(router)
     };
     let told = async {
-        while let Some(progress) = watch.changed().await {
-            step.update(format!("router in this process: {}", progress.stage));
+        while let Some(status) = watch.changed().await {
+            step.update(format!("router in this process: {}", status.stage()));
         }
         // What becomes of the router is for the other future to say.
         std::future::pending().await
@@ -173,9 +173,9 @@ pub(super) async fn start(
     let lost = async {
         loop {
             match watch.current().stage() {
-                Stage::BuildingTunnels => step.update("waiting for tunnels"),
-                Stage::LeaseSetHandedOver => step.update("publishing the lease set"),
-                Stage::Lost => return,
+                SessionStage::BuildingTunnels => step.update("waiting for tunnels"),
+                SessionStage::LeaseSetHandedOver => step.update("publishing the lease set"),
+                SessionStage::Lost => return,
                 _ => {}
             }
             if watch.changed().await.is_none() {
@@ -184,9 +184,9 @@ pub(super) async fn start(
         }
     };
     tokio::select! {
-        result = session.wait_ready(limit) => result?,
+        result = session.watch().ready(limit) => result.map(drop)?,
         // Why is told at once.
-        () = lost => session.wait_ready(Duration::ZERO).await?,
+        () = lost => session.watch().ready(Duration::ZERO).await.map(drop)?,
     }
     Ok(session)
 }

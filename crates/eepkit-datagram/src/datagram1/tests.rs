@@ -13,7 +13,7 @@ fn sealed(keys: &PrivateKeys, payload: &[u8]) -> Bytes {
     Datagram1::seal(keys, payload).unwrap().into()
 }
 
-fn open(packet: &Bytes) -> Result<Authenticated, OpenError> {
+fn open(packet: &Bytes) -> Result<Authenticated, UnsealError> {
     Datagram1::parse(packet)?.verify()
 }
 
@@ -125,7 +125,7 @@ proptest! {
         *at.get_mut(&mut packet[391..]) ^= change;
         prop_assert_eq!(
             open(&packet.into()),
-            Err(OpenError::Signature(SignatureError::Wrong))
+            Err(UnsealError::Signature(SignatureError::Wrong))
         );
     }
 }

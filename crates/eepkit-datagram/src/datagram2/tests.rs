@@ -34,7 +34,7 @@ fn sealed(keys: &PrivateKeys, options: &Mapping, payload: &[u8]) -> Bytes {
     packet.unwrap().into()
 }
 
-fn open(packet: &Bytes) -> Result<Authenticated, OpenError> {
+fn open(packet: &Bytes) -> Result<Authenticated, UnsealError> {
     Datagram2::parse(packet)?.verify(&receiver(), NOW, Dialects::NONE)
 }
 
@@ -125,7 +125,7 @@ fn an_offline_signature_that_has_expired_or_is_by_another_is_refused() {
     };
     assert_eq!(
         open(&sealed(&keys, &Mapping::new(), b"hello")),
-        Err(OpenError::Signature(expired))
+        Err(UnsealError::Signature(expired))
     );
 
     let keys = offline_keys(SignatureType::ED25519, SignatureType::ED25519, NOW + 1);
@@ -134,7 +134,7 @@ fn an_offline_signature_that_has_expired_or_is_by_another_is_refused() {
     let stolen = [other.unwrap().destination().as_bytes(), &packet[391..]].concat();
     assert_eq!(
         open(&stolen.into()),
-        Err(OpenError::Signature(SignatureError::Wrong))
+        Err(UnsealError::Signature(SignatureError::Wrong))
     );
 }
 
@@ -144,7 +144,7 @@ fn what_was_meant_for_another_receiver_is_refused() {
     let read = Datagram2::parse(&packet).unwrap();
     assert_eq!(
         read.verify(&Hash::of(b"another"), NOW, Dialects::ALL),
-        Err(OpenError::Signature(SignatureError::Wrong))
+        Err(UnsealError::Signature(SignatureError::Wrong))
     );
 }
 
@@ -173,7 +173,7 @@ fn dialects_are_told_and_taken_only_where_that_is_wanted() {
         let read = Datagram2::parse(&packet.unwrap().into()).unwrap();
         assert_eq!(
             read.clone().verify(&receiver(), NOW, Dialects::NONE),
-            Err(OpenError::Dialect(dialect))
+            Err(UnsealError::Dialect(dialect))
         );
         let datagram = read.verify(&receiver(), NOW, taken).unwrap();
         assert_eq!(datagram.dialect(), dialect);

@@ -247,7 +247,10 @@ async fn a_host_with_a_certificate_that_nobody_vouches_for_is_refused() {
         panic!("{error}")
     };
     let (_, why) = failures.iter().next().unwrap();
-    assert!(matches!(why, HostError::Fetch(FetchError::Tls(_))), "{why}");
+    assert!(
+        matches!(why, ReseedHostError::Fetch(FetchError::Tls(_))),
+        "{why}"
+    );
 }
 
 #[tokio::test]

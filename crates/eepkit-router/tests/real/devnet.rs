@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_link::{LookupTarget, LostReason, OpenError, readiness::RouterStage};
+use eepkit_link::{LinkError, LookupTarget, LostReason, RouterStage};
 use eepkit_naming::HostBook;
 use eepkit_router::devnet::{Devnet, StartError};
 use tokio::{
@@ -44,10 +44,10 @@ async fn routers_report_their_stages_and_where_they_listen() {
     for (index, router) in net.routers().iter().enumerate() {
         assert_eq!(router.index(), index);
         assert_eq!(router.is_floodfill(), index >= 2);
-        let progress = router.readiness().progress();
-        assert_eq!(progress.stage, RouterStage::Ready);
-        assert!(progress.time_of(RouterStage::Ready) > progress.time_of(RouterStage::Starting));
-        assert!(progress.activity.peers > 0, "{progress}");
+        let status = router.watch().current();
+        assert_eq!(status.stage(), RouterStage::Ready);
+        assert!(status.time_of(RouterStage::Ready) > status.time_of(RouterStage::Starting));
+        assert!(status.activity().peers > 0, "{status}");
         let sam = router.sam_addr().unwrap();
         for address in [router.i2cp_addr(), sam, router.ntcp2_addr()] {
             assert!(address.ip().is_loopback() && address.port() != 0);
@@ -145,14 +145,14 @@ async fn a_killed_router_loses_its_sessions_and_comes_back_at_its_addresses() {
 
     assert!(matches!(a.lost().await, LostReason::Connection(_)));
     assert!(!router.is_running());
-    assert_eq!(router.readiness().stage(), RouterStage::Stopped);
+    assert_eq!(router.watch().stage(), RouterStage::Stopped);
     assert!(
         TcpListener::bind(router.i2cp_addr()).is_ok(),
         "the port is still in use"
     );
 
     router.restart().await.unwrap();
-    router.readiness().wait_ready(DEADLINE).await.unwrap();
+    router.watch().ready(DEADLINE).await.unwrap();
     let after = (
         router.id(),
         router.i2cp_addr(),
@@ -185,7 +185,7 @@ async fn stopping_the_network_ends_sessions_and_frees_its_ports() {
     }
     assert!(matches!(router.restart().await, Err(StartError::Stopped)));
     let error = open_error(&router).await;
-    assert!(matches!(error, OpenError::Stopped), "{error}");
+    assert!(matches!(error, LinkError::Stopped), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,7 +198,7 @@ async fn dropping_the_network_ends_sessions_too() {
     assert_eq!(a.lost().await, LostReason::Stopped);
 }
 
-async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> OpenError {
+async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> LinkError {
     use eepkit_link::{Connector, Setup};
     let keys =
         eepkit_wire::PrivateKeys::generate(eepkit_wire::SignatureType::ED25519, &mut rand::rng());

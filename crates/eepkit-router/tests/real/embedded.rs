@@ -2,10 +2,7 @@
 
 use std::{fs, net::TcpListener, path::Path, time::Duration};
 
-use eepkit_link::{
-    LostReason,
-    readiness::{NotReady, RouterStage},
-};
+use eepkit_link::{LostReason, RouterStage};
 use eepkit_router::{
     devnet::Devnet,
     embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, StartError, StateError},
@@ -44,11 +41,11 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
     let first = builder(&net, dir.path())
         .sam_port(Some(0))
         .reseed(reseed_host(&net).await);
-    let readiness = first.readiness();
-    assert_eq!(readiness.stage(), RouterStage::Starting);
+    let watch = first.watch();
+    assert_eq!(watch.stage(), RouterStage::Starting);
     let router = first.start().await.unwrap();
-    let progress = readiness.wait_ready(DEADLINE).await.unwrap();
-    assert!(progress.time_of(RouterStage::Reseeding).is_some());
+    let status = watch.ready(DEADLINE).await.unwrap();
+    assert!(status.time_of(RouterStage::Reseeding).is_some());
     assert!(router.sam_addr().unwrap().ip().is_loopback());
 
     let mut here = TestSession::open(&router).await;
@@ -59,7 +56,7 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
     let before = (router.id(), router.ntcp2_port());
     router.stop().await;
     assert_eq!(here.lost().await, LostReason::Stopped);
-    assert_eq!(router.readiness().stage(), RouterStage::Stopped);
+    assert_eq!(router.watch().stage(), RouterStage::Stopped);
     TcpListener::bind(router.i2cp_addr()).unwrap();
     assert!(dir.path().join("profiles.json").exists());
 
@@ -69,7 +66,7 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
         .start()
         .await
         .unwrap();
-    again.readiness().wait_ready(DEADLINE).await.unwrap();
+    again.watch().ready(DEADLINE).await.unwrap();
     assert_eq!((again.id(), again.ntcp2_port()), before);
     assert_eq!(again.sam_addr(), None);
     again.stop().await;
@@ -102,7 +99,7 @@ async fn embedded_routers_that_are_introduced_to_each_other_form_a_private_netwo
         routers.push(start(index, infos.clone()).await);
     }
     for router in &routers {
-        router.readiness().wait_ready(DEADLINE).await.unwrap();
+        router.watch().ready(DEADLINE).await.unwrap();
     }
 
     let mut here = TestSession::open(&routers[3]).await;
@@ -124,7 +121,7 @@ async fn without_any_router_to_begin_with_the_error_says_what_to_do() {
     let builder = EmbeddedRouter::builder(dir.path())
         .port_mapping(false)
         .reseed(reseed);
-    let readiness = builder.readiness();
+    let watch = builder.watch();
 
     let error = tokio::time::timeout(DEADLINE, builder.start())
         .await
@@ -138,11 +135,8 @@ async fn without_any_router_to_begin_with_the_error_says_what_to_do() {
             .contains("Check the connection to the Internet"),
         "{error}"
     );
-    let waited = readiness
-        .wait_ready(Duration::from_secs(1))
-        .await
-        .unwrap_err();
-    assert!(matches!(waited, NotReady::Failed(_)), "{waited}");
+    let waited = watch.ready(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(waited.status().stage(), RouterStage::Failed, "{waited}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,10 +176,11 @@ async fn one_router_at_a_time_uses_a_directory_and_dropping_it_frees_its_port() 
     };
     assert_eq!(address, router.i2cp_addr());
 
-    let readiness = router.readiness();
+    let watch = router.watch();
     drop(router);
-    let stopped = readiness.wait_ready(DEADLINE).await;
-    assert!(matches!(stopped, Err(NotReady::Stopped)), "{stopped:?}");
+    let stopped = watch.ready(DEADLINE).await;
+    let stopped = stopped.unwrap_err();
+    assert_eq!(stopped.status().stage(), RouterStage::Stopped, "{stopped}");
     net.stop().await;
 }
 

@@ -6,8 +6,8 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 use bytes::Bytes;
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::{
-    Command, Connector, Event, Link, LookupAnswer, LookupError, LookupTarget, LostReason, Outgoing,
-    PathChoice, Payload, SendOptions, Setup, Stage, clock,
+    Command, Connector, Event, Link, LinkLookupError, LinkStage, LookupAnswer, LookupTarget,
+    LostReason, Outgoing, PathChoice, Payload, SendOptions, Setup, clock,
 };
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng, rngs::StdRng};
@@ -52,7 +52,7 @@ impl TestSession {
 
     async fn until_ready(&mut self) {
         loop {
-            if let Event::Stage(Stage::Ready) = self.event().await {
+            if let Event::Stage(LinkStage::Ready) = self.event().await {
                 return;
             }
         }
@@ -120,7 +120,7 @@ impl TestSession {
     pub(crate) async fn look_up(
         &mut self,
         target: LookupTarget,
-    ) -> Result<LookupAnswer, LookupError> {
+    ) -> Result<LookupAnswer, LinkLookupError> {
         self.submit(Command::Lookup {
             id: 7,
             target,

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, StateWatch, Stream};
+use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, SessionWatch, Stream};
 use eepkit_sam::{
     Failure, Style,
     server::{Answer, Connection, Output, Request},
@@ -121,7 +121,7 @@ pub(super) struct Done {
     pub(super) stream: Option<Stream>,
     /// Where datagrams for the control socket come in.
     pub(super) mailbox: Option<(Style, DatagramSocket)>,
-    pub(super) watch: Option<StateWatch>,
+    pub(super) watch: Option<SessionWatch>,
 }
 
 impl From<Answer> for Done {
@@ -152,7 +152,7 @@ struct Driver {
     /// Ends the forwarding that belongs to this socket.
     forwarding: Option<DropGuard>,
     mailbox: Option<(Style, DatagramSocket)>,
-    watch: Option<StateWatch>,
+    watch: Option<SessionWatch>,
     buffer: Box<[u8]>,
 }
 
@@ -342,12 +342,12 @@ async fn receive(
 }
 
 /// Waits for a change of the session's state; says whether and why it is over.
-async fn session_over(watch: &mut Option<StateWatch>) -> Option<Failure> {
+async fn session_over(watch: &mut Option<SessionWatch>) -> Option<Failure> {
     let Some(watch) = watch else {
         return std::future::pending().await;
     };
     match watch.changed().await {
-        Some(state) if !state.stage().is_final() => None,
+        Some(state) if !state.stage().is_over() => None,
         Some(state) => Some(Failure::error(match state.problem() {
             Some(problem) => format!("the session is over: {problem}"),
             None => SESSION_OVER.to_owned(),

@@ -71,7 +71,7 @@ async fn try_look_up(
 async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
     let mut current = shared.lookups.current.lock().await;
     if let Some((session, used)) = current.as_mut()
-        && !session.state().stage().is_final()
+        && !session.status().stage().is_over()
     {
         *used = Instant::now();
         return Ok(session.clone());

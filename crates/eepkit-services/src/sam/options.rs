@@ -1,6 +1,6 @@
 //! What becomes of the options that clients give their sessions.
 
-use eepkit::{EndpointConfig, LinkOpenError, OpenError, StreamConfig, StreamingOptionError};
+use eepkit::{EndpointConfig, LinkError, OpenError, StreamConfig, StreamOptionError};
 use eepkit_sam::{Failure, SessionParams, Style};
 use tracing::debug;
 
@@ -79,7 +79,7 @@ pub(super) fn amended(
     let OpenError::Router(error) = error else {
         return None;
     };
-    let LinkOpenError::BadOption { key: refused, .. } = &**error else {
+    let LinkError::BadOption { key: refused, .. } = &**error else {
         return None;
     };
     let (_, asked) = of_session(settings, params)
@@ -128,7 +128,7 @@ fn passed(key: &str, value: &str) -> Option<String> {
         _ if key.starts_with(STREAMING) => {
             let unknown = matches!(
                 EndpointConfig::default().set(key, value),
-                Err(StreamingOptionError::Unknown(_))
+                Err(StreamOptionError::Unknown(_))
             );
             (!unknown).then(|| value.to_owned())
         }
@@ -295,7 +295,7 @@ mod tests {
 
     /// What is asked for instead where a router refuses `key`.
     fn instead(key: &str, rest: &str) -> Option<(&'static str, &'static str)> {
-        let refused = LinkOpenError::BadOption {
+        let refused = LinkError::BadOption {
             key: key.to_owned(),
             why: "not here".to_owned(),
         };

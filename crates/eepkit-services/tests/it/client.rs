@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eepkit::{
     ConnectOptions, ErrorKind, Format, Preset, PrivateKeys, Router, SamRouter, Session,
-    SignatureType, Stage,
+    SessionStage, SignatureType,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -117,14 +117,17 @@ async fn a_session_comes_back_with_its_destination_when_its_bridge_does() {
     let listener = session.listen(0).expect("it is free");
     let destination = session.destination().clone();
     let at = lab.tcp();
-    let mut watch = session.watch();
+    let watch = session.watch();
     lab.bridge.stop().await;
-    let lost = watch.reached(Stage::Lost, Duration::from_secs(10)).await;
-    assert_eq!(lost.stage(), Stage::Lost);
+    let lost = watch
+        .reached(SessionStage::Lost, Duration::from_secs(10))
+        .await;
+    assert_eq!(lost.stage(), SessionStage::Lost);
 
     let again = Lab::with(|builder| builder.listen(at)).await;
     session
-        .wait_ready(Duration::from_secs(60))
+        .watch()
+        .ready(Duration::from_secs(60))
         .await
         .expect("it comes back");
     assert_eq!(*session.destination(), destination);

@@ -15,8 +15,8 @@ use eepkit_i2cp::{
     SendMessage, SessionConfig, SessionId, SessionStatus, SetDate, Text,
 };
 use eepkit_link::{
-    DropReason, Event, LookupAnswer, LookupError, LookupTarget, LostReason, OpenError, PathChoice,
-    clock,
+    DropReason, Event, LinkError, LinkLookupError, LookupAnswer, LookupTarget, LostReason,
+    PathChoice, clock,
 };
 use eepkit_wire::{Destination, Hash, StoreType};
 use tokio::{
@@ -296,8 +296,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 });
                 self.status(id, SessionStatus::CREATED);
             }
-            Err(OpenError::Duplicate) => self.status(SessionId::NONE, SessionStatus::INVALID),
-            Err(OpenError::Stopped) => self.disconnect("the network has stopped"),
+            Err(LinkError::Duplicate) => self.status(SessionId::NONE, SessionStatus::INVALID),
+            Err(LinkError::Stopped) => self.disconnect("the network has stopped"),
             Err(error) => {
                 tracing::debug!(%error, "I2CP session refused");
                 self.status(SessionId::NONE, SessionStatus::REFUSED);
@@ -408,7 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 LookupTarget::LeaseSet(destination.clone())
             }
             _ => {
-                self.answer(Asked::Host(lookup), Err(LookupError::Unsupported));
+                self.answer(Asked::Host(lookup), Err(LinkLookupError::Unsupported));
                 return;
             }
         };
@@ -426,12 +426,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let answer = match self.shared.upgrade() {
             Some(shared) => shared.with(|world, now| world.answer_anyone(now, target)),
-            None => Err(LookupError::SessionLost),
+            None => Err(LinkLookupError::SessionLost),
         };
         self.answer(asked, answer);
     }
 
-    fn answer(&mut self, asked: Asked, result: Result<LookupAnswer, LookupError>) {
+    fn answer(&mut self, asked: Asked, result: Result<LookupAnswer, LinkLookupError>) {
         let lookup = match asked {
             Asked::Dest(hash) => {
                 let reply = match result {
@@ -456,10 +456,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 options: wants_options(key).then_some(answer.options),
                 ..HostReply::found(session, request, answer.destination)
             },
-            (Err(LookupError::Unsupported), _) => {
+            (Err(LinkLookupError::Unsupported), _) => {
                 HostReply::failed(session, request, HostResult::TYPE_UNSUPPORTED)
             }
-            (Err(LookupError::LeaseSetNotFound), key) if wants_options(key) => HostReply {
+            (Err(LinkLookupError::LeaseSetNotFound), key) if wants_options(key) => HostReply {
                 destination: match key {
                     LookupKey::DestinationWithOptions(destination) => Some(destination.clone()),
                     _ => None,

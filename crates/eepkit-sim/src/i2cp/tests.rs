@@ -10,7 +10,7 @@ use eepkit_i2cp::{
     SessionStatus, Text,
 };
 use eepkit_link::{
-    DropReason, Event, LookupError, LookupTarget, LostReason, OpenError, TunnelId, clock,
+    DropReason, Event, LinkError, LinkLookupError, LookupTarget, LostReason, TunnelId, clock,
 };
 use eepkit_wire::{Destination, Mapping, PrivateKeys, SignatureType, gzip};
 use rand_chacha::{
@@ -96,7 +96,7 @@ async fn look_ups_work_over_i2cp() {
     let nobody = LookupTarget::Hash(party::destination(9).hash());
     assert!(matches!(
         alice.lookup(nobody).await,
-        Err(LookupError::LeaseSetNotFound)
+        Err(LinkLookupError::LeaseSetNotFound)
     ));
 }
 
@@ -108,7 +108,7 @@ async fn a_second_session_of_a_destination_is_refused_over_i2cp() {
     let second = Party::try_open(&net.i2cp_router(), 1, &[]).await;
 
     assert!(
-        matches!(second, Err(OpenError::Duplicate)),
+        matches!(second, Err(LinkError::Duplicate)),
         "{:?}",
         second.err()
     );
@@ -134,7 +134,7 @@ async fn a_session_over_i2cp_is_lost_with_the_connection_and_with_the_network() 
         "{reason:?}"
     );
     let late = Party::try_open(&net.i2cp_router(), 2, &[]).await;
-    assert!(matches!(late, Err(OpenError::Stopped)), "{:?}", late.err());
+    assert!(matches!(late, Err(LinkError::Stopped)), "{:?}", late.err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -137,7 +137,7 @@ async fn a_host_that_vanished_reaches_nobody_and_comes_back() {
     let start = Instant::now();
     assert_eq!(
         bob.lookup_within(target, 7 * SECOND).await,
-        Err(LookupError::Timeout)
+        Err(LinkLookupError::Timeout)
     );
     assert_eq!(start.elapsed(), 7 * SECOND);
 
@@ -207,7 +207,7 @@ async fn a_peer_whose_leases_all_ended_cannot_be_reached() {
     let target = LookupTarget::Hash(gone.hash());
     assert_eq!(
         alice.lookup(target).await,
-        Err(LookupError::LeaseSetNotFound)
+        Err(LinkLookupError::LeaseSetNotFound)
     );
 }
 
@@ -220,7 +220,7 @@ async fn a_forgotten_lease_set_is_not_found_until_the_next() {
     let target = || LookupTarget::LeaseSet(bob.destination.clone());
     assert_eq!(
         alice.lookup(target()).await,
-        Err(LookupError::LeaseSetNotFound)
+        Err(LinkLookupError::LeaseSetNotFound)
     );
     let target = target();
     tokio::join!(alice.listen(35 * SECOND), bob.listen(35 * SECOND));

@@ -12,9 +12,9 @@ use std::{
 use bytes::Bytes;
 use eepkit_i2cp::{LeaseSetMaker, Options, SignedLeaseSet};
 use eepkit_link::{
-    Command, Connector, DropReason, Event, Link, LookupAnswer, LookupError, LookupTarget,
-    LostReason, OpenError, Outgoing, PathChoice, Payload, SendOptions, Setup, Stage, TunnelId,
-    clock,
+    Command, Connector, DropReason, Event, Link, LinkError, LinkLookupError, LinkStage,
+    LookupAnswer, LookupTarget, LostReason, Outgoing, PathChoice, Payload, SendOptions, Setup,
+    TunnelId, clock,
 };
 use eepkit_wire::{Destination, Lease, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -28,11 +28,11 @@ pub(crate) struct Party {
     keys: Arc<PrivateKeys>,
     maker: LeaseSetMaker,
     tokens: u64,
-    pub(crate) stage: Option<Stage>,
-    stages: VecDeque<Stage>,
+    pub(crate) stage: Option<LinkStage>,
+    stages: VecDeque<LinkStage>,
     pub(crate) received: VecDeque<(Bytes, TunnelId)>,
     fates: BTreeMap<u64, Result<(), DropReason>>,
-    lookups: BTreeMap<u32, Result<LookupAnswer, LookupError>>,
+    lookups: BTreeMap<u32, Result<LookupAnswer, LinkLookupError>>,
     lost: Option<LostReason>,
     /// Credits of each outbound tunnel.
     pub(crate) credits: BTreeMap<TunnelId, u32>,
@@ -77,7 +77,7 @@ impl Party {
         router: &dyn Connector,
         number: u64,
         pairs: &[(&str, &str)],
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, LinkError> {
         let keys = keys(number);
         let mut options = Options::new();
         for (key, value) in pairs {
@@ -118,7 +118,7 @@ impl Party {
     }
 
     pub(crate) async fn ready(mut self) -> Self {
-        while self.stage != Some(Stage::Ready) {
+        while self.stage != Some(LinkStage::Ready) {
             self.event().await;
         }
         self.stages.clear();
@@ -196,7 +196,7 @@ impl Party {
         while tokio::time::timeout_at(until, self.event()).await.is_ok() {}
     }
 
-    pub(crate) async fn stage(&mut self) -> Stage {
+    pub(crate) async fn stage(&mut self) -> LinkStage {
         while self.stages.is_empty() {
             self.event().await;
         }
@@ -263,7 +263,7 @@ impl Party {
     pub(crate) async fn lookup(
         &mut self,
         target: LookupTarget,
-    ) -> Result<LookupAnswer, LookupError> {
+    ) -> Result<LookupAnswer, LinkLookupError> {
         self.lookup_within(target, Duration::from_secs(60)).await
     }
 
@@ -271,7 +271,7 @@ impl Party {
         &mut self,
         target: LookupTarget,
         timeout: Duration,
-    ) -> Result<LookupAnswer, LookupError> {
+    ) -> Result<LookupAnswer, LinkLookupError> {
         self.tokens += 1;
         let id = u32::try_from(self.tokens).expect("few");
         self.submit(Command::Lookup {

@@ -8,7 +8,7 @@ use super::{
     Access, EndpointConfig, InactivityAction, LimitAction, MAX_INITIAL_WINDOW, MAX_MTU, MAX_WINDOW,
     MIN_MTU, Profile,
 };
-use crate::OptionError;
+use crate::StreamOptionError;
 
 /// An option, for documentation and completion.
 #[derive(Debug, Clone, Copy)]
@@ -22,13 +22,17 @@ pub struct OptionInfo {
     apply: Apply,
 }
 
-type Apply = fn(&mut EndpointConfig, Given<'_>) -> Result<(), OptionError>;
+type Apply = fn(&mut EndpointConfig, Given<'_>) -> Result<(), StreamOptionError>;
 
-pub(super) fn set(config: &mut EndpointConfig, key: &str, value: &str) -> Result<(), OptionError> {
+pub(super) fn set(
+    config: &mut EndpointConfig,
+    key: &str,
+    value: &str,
+) -> Result<(), StreamOptionError> {
     let info = OPTIONS
         .iter()
         .find(|info| info.key == key)
-        .ok_or_else(|| OptionError::Unknown(key.to_owned()))?;
+        .ok_or_else(|| StreamOptionError::Unknown(key.to_owned()))?;
     (info.apply)(
         config,
         Given {
@@ -46,19 +50,19 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
-    fn invalid(self, expected: &'static str) -> OptionError {
-        OptionError::Invalid {
+    fn invalid(self, expected: &'static str) -> StreamOptionError {
+        StreamOptionError::Invalid {
             key: self.key,
             value: self.value.chars().take(MAX_ECHO).collect(),
             expected,
         }
     }
 
-    fn refused(self, why: &'static str) -> Result<(), OptionError> {
-        Err(OptionError::Refused { key: self.key, why })
+    fn refused(self, why: &'static str) -> Result<(), StreamOptionError> {
+        Err(StreamOptionError::Refused { key: self.key, why })
     }
 
-    fn bool(self) -> Result<bool, OptionError> {
+    fn bool(self) -> Result<bool, StreamOptionError> {
         match self.value.to_ascii_lowercase().as_str() {
             "true" | "yes" | "1" => Ok(true),
             "false" | "no" | "0" => Ok(false),
@@ -66,7 +70,7 @@ impl Given<'_> {
         }
     }
 
-    fn integer(self, min: i64, max: i64) -> Result<i64, OptionError> {
+    fn integer(self, min: i64, max: i64) -> Result<i64, StreamOptionError> {
         let value = self
             .value
             .parse::<i64>()
@@ -74,7 +78,7 @@ impl Given<'_> {
         if (min..=max).contains(&value) {
             Ok(value)
         } else {
-            Err(OptionError::OutOfRange {
+            Err(StreamOptionError::OutOfRange {
                 key: self.key,
                 value,
                 min,
@@ -83,42 +87,42 @@ impl Given<'_> {
         }
     }
 
-    fn count(self, min: u32, max: u32) -> Result<u32, OptionError> {
+    fn count(self, min: u32, max: u32) -> Result<u32, StreamOptionError> {
         self.integer(min.into(), max.into())
             .map(|value| u32::try_from(value).unwrap_or(max))
     }
 
     /// A limit: zero and negative numbers mean none.
-    fn limit(self) -> Result<u32, OptionError> {
+    fn limit(self) -> Result<u32, StreamOptionError> {
         self.integer(i64::MIN, u32::MAX.into())
             .map(|value| u32::try_from(value).unwrap_or(0))
     }
 
-    fn size(self, min: u32, max: u32) -> Result<usize, OptionError> {
+    fn size(self, min: u32, max: u32) -> Result<usize, StreamOptionError> {
         self.count(min, max)
             .map(|value| usize::try_from(value).unwrap_or(usize::MAX))
     }
 
-    fn factor(self, min: f64, max: f64) -> Result<f64, OptionError> {
+    fn factor(self, min: f64, max: f64) -> Result<f64, StreamOptionError> {
         match self.value.parse::<f64>() {
             Ok(value) if (min..=max).contains(&value) => Ok(value),
             _ => Err(self.invalid("a number in its range")),
         }
     }
 
-    fn millis(self, min: i64, max: i64) -> Result<Duration, OptionError> {
+    fn millis(self, min: i64, max: i64) -> Result<Duration, StreamOptionError> {
         self.integer(min, max)
             .map(|value| Duration::from_millis(value.unsigned_abs()))
     }
 
     /// Milliseconds; negative means for ever.
-    fn wait(self) -> Result<Option<Duration>, OptionError> {
+    fn wait(self) -> Result<Option<Duration>, StreamOptionError> {
         let value = self.integer(i64::MIN, DAY_MS)?;
         Ok(u64::try_from(value).ok().map(Duration::from_millis))
     }
 
     /// Hashes in base64, separated by commas or white space.
-    fn hashes(self) -> Result<HashSet<Hash>, OptionError> {
+    fn hashes(self) -> Result<HashSet<Hash>, StreamOptionError> {
         let mut hashes = HashSet::new();
         for text in self
             .value
@@ -562,7 +566,7 @@ const MAX_HASHES: usize = 65_536;
 mod tests {
     use super::*;
 
-    fn set(key: &str, value: &str) -> Result<EndpointConfig, OptionError> {
+    fn set(key: &str, value: &str) -> Result<EndpointConfig, StreamOptionError> {
         let mut config = EndpointConfig::default();
         config.set(key, value).map(|()| config)
     }
@@ -603,17 +607,17 @@ mod tests {
             ("i2p.streaming.inactivityAction", "3"),
         ] {
             assert!(
-                matches!(set(key, value), Err(OptionError::OutOfRange { .. })),
+                matches!(set(key, value), Err(StreamOptionError::OutOfRange { .. })),
                 "{key}={value}"
             );
         }
         assert!(matches!(
             set("i2p.streaming.answerPings", "perhaps"),
-            Err(OptionError::Invalid { .. })
+            Err(StreamOptionError::Invalid { .. })
         ));
         assert!(matches!(
             set("i2p.streaming.slowStartGrowthRateFactor", "NaN"),
-            Err(OptionError::Invalid { .. })
+            Err(StreamOptionError::Invalid { .. })
         ));
     }
 
@@ -710,13 +714,13 @@ mod tests {
             ("i2p.streaming.maxInboundSpeed", "9"),
         ] {
             assert!(
-                matches!(set(key, value), Err(OptionError::Refused { .. })),
+                matches!(set(key, value), Err(StreamOptionError::Refused { .. })),
                 "{key}"
             );
         }
         assert_eq!(
             set("i2p.streaming.nonsense", "1").unwrap_err(),
-            OptionError::Unknown("i2p.streaming.nonsense".into())
+            StreamOptionError::Unknown("i2p.streaming.nonsense".into())
         );
         assert!(EndpointConfig::from_options([("i2p.streaming.nonsense", "1")]).is_err());
     }

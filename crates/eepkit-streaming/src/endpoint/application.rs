@@ -6,7 +6,7 @@ use eepkit_wire::{Destination, Hash};
 
 use super::{Endpoint, Incoming, Ports, Read, StreamId, StreamInfo, incoming::Listener};
 use crate::{
-    CloseReason, ConnectError, ListenError, StreamConfig, StreamError,
+    CloseReason, ConnectionError, DialError, PortError, StreamConfig,
     connection::{Connection, Cx, Opening, Phase},
     packet::Identity,
     path::Path,
@@ -29,17 +29,17 @@ impl Endpoint {
         to: &Destination,
         ports: Ports,
         config: &StreamConfig,
-    ) -> Result<StreamId, ConnectError> {
+    ) -> Result<StreamId, DialError> {
         let now = self.advance(now);
         if self.closing {
-            return Err(ConnectError::EndpointClosed);
+            return Err(DialError::EndpointClosed);
         }
         if !to.signature_type().is_supported() {
-            return Err(ConnectError::UnsupportedPeer(to.signature_type()));
+            return Err(DialError::UnsupportedPeer(to.signature_type()));
         }
         let limit = self.config.stream_limit();
         if self.streams.len() >= limit {
-            return Err(ConnectError::TooManyStreams { limit });
+            return Err(DialError::TooManyStreams { limit });
         }
         let peer = self.peer_slot(now, to, config);
         let local_id = self.new_local_id();
@@ -66,15 +66,15 @@ impl Endpoint {
     /// # Errors
     ///
     /// The port is taken, there are too many listeners, or the endpoint was closed.
-    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), ListenError> {
+    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), PortError> {
         if self.closing {
-            return Err(ListenError::EndpointClosed);
+            return Err(PortError::EndpointClosed);
         }
         if self.listeners.contains_key(&port) {
-            return Err(ListenError::PortTaken(port));
+            return Err(PortError::PortTaken(port));
         }
         if self.listeners.len() >= MAX_LISTENERS {
-            return Err(ListenError::TooManyListeners(MAX_LISTENERS));
+            return Err(PortError::TooManyListeners(MAX_LISTENERS));
         }
         self.listeners.insert(port, Listener::new(backlog));
         Ok(())
@@ -118,7 +118,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// The stream is over and not by its regular end, which is [`Read::End`]; or unknown.
-    pub fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Result<Read, StreamError> {
+    pub fn read(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        max: usize,
+    ) -> Result<Read, ConnectionError> {
         self.on_stream(now, id, |connection, cx, peer| {
             connection.read(cx.now, max, &peer.rtt)
         })
@@ -137,7 +142,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// The stream is over, was shut down, has no sequence numbers left, or is unknown.
-    pub fn write(&mut self, now: Instant, id: StreamId, data: &[u8]) -> Result<usize, StreamError> {
+    pub fn write(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        data: &[u8],
+    ) -> Result<usize, ConnectionError> {
         self.on_stream(now, id, |connection, cx, _| connection.write(cx.now, data))?
     }
 
@@ -190,17 +200,17 @@ impl Endpoint {
         now: Instant,
         id: StreamId,
         work: impl FnOnce(&mut Connection, &mut Cx<'_>, &mut Peer) -> T,
-    ) -> Result<T, StreamError> {
+    ) -> Result<T, ConnectionError> {
         let now = self.advance(now);
         let known = self
             .streams
             .get(id.slot, id.generation)
             .is_some_and(|connection| !connection.released);
         if !known {
-            return Err(StreamError::Unknown);
+            return Err(ConnectionError::Unknown);
         }
         self.with_stream(now, id.slot, work)
-            .ok_or(StreamError::Unknown)
+            .ok_or(ConnectionError::Unknown)
     }
 
     /// The state of a stream.

@@ -1,5 +1,5 @@
 use super::*;
-use eepkit_streaming::{StreamError, packet::Flags};
+use eepkit_streaming::{ConnectionError, packet::Flags};
 
 #[test]
 fn a_half_closed_stream_still_carries_the_other_direction() {
@@ -14,7 +14,7 @@ fn a_half_closed_stream_still_carries_the_other_direction() {
     );
     assert_eq!(
         pair.a.endpoint.write(pair.now, a, b"more"),
-        Err(StreamError::WriteShutDown)
+        Err(ConnectionError::WriteShutDown)
     );
     let mut transfer = Transfer::new(300_000);
     assert!(pair.run_until(SECONDS(60), |pair| {
@@ -212,7 +212,7 @@ fn what_was_written_before_a_release_still_arrives() {
     pair.a.endpoint.release(pair.now, a);
     assert_eq!(
         pair.a.endpoint.write(pair.now, a, b"x"),
-        Err(StreamError::Unknown)
+        Err(ConnectionError::Unknown)
     );
     let mut arrived = Vec::new();
     assert!(pair.run_until(SECONDS(60), |pair| {
@@ -326,11 +326,11 @@ fn unknown_streams_are_errors_and_never_panic() {
     pair.drain();
     assert_eq!(
         pair.a.endpoint.read(pair.now, a, 1),
-        Err(StreamError::Unknown)
+        Err(ConnectionError::Unknown)
     );
     assert_eq!(
         pair.a.endpoint.write(pair.now, a, b"x"),
-        Err(StreamError::Unknown)
+        Err(ConnectionError::Unknown)
     );
     pair.a.endpoint.flush(pair.now, a);
     pair.a.endpoint.shutdown(pair.now, a);

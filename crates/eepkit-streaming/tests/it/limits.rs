@@ -1,8 +1,6 @@
 use std::collections::HashSet;
 
-use eepkit_streaming::{
-    Access, ConnectError, EndpointConfig, LimitAction, ListenError, RateLimits,
-};
+use eepkit_streaming::{Access, DialError, EndpointConfig, LimitAction, PortError, RateLimits};
 
 use super::*;
 
@@ -146,7 +144,7 @@ fn concurrent_streams_are_counted_in_both_directions() {
         .b
         .endpoint
         .connect(pair.now, &to, Ports::default(), &StreamConfig::default());
-    assert_eq!(error, Err(ConnectError::TooManyStreams { limit: 2 }));
+    assert_eq!(error, Err(DialError::TooManyStreams { limit: 2 }));
     pair.b.endpoint.release(pair.now, b);
     pair.drain();
     let id = open(&mut pair, &StreamConfig::default());
@@ -197,10 +195,7 @@ fn ports_are_listened_on_separately_with_one_for_all_the_rest() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 4).unwrap();
     pair.b.endpoint.listen(80, 4).unwrap();
-    assert_eq!(
-        pair.b.endpoint.listen(80, 4),
-        Err(ListenError::PortTaken(80))
-    );
+    assert_eq!(pair.b.endpoint.listen(80, 4), Err(PortError::PortTaken(80)));
     let to = pair.address_b();
     for remote in [80, 81] {
         let ports = Ports { local: 5, remote };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::Driver;
-use crate::{shared::Core, state::Stage};
+use crate::{shared::Core, stage::SessionStage};
 
 impl Driver<'_> {
     /// Gives a datagram that the router has checked to its socket.
@@ -31,7 +31,7 @@ impl Driver<'_> {
 
     /// Hands datagrams to the link, as far as it takes them. Tells whether more can follow at once.
     pub(super) fn send_datagrams(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
-        if core.datagrams.is_idle() || self.shared.stage() != Stage::Ready {
+        if core.datagrams.is_idle() || self.shared.stage() != SessionStage::Ready {
             return false;
         }
         for _ in 0..DATAGRAMS_PER_POLL {

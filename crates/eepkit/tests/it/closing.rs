@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eepkit::{ConnectError, Stage};
+use eepkit::{ConnectError, SessionStage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::{Lab, Link, over_both_links, receive, send, within};
@@ -29,7 +29,7 @@ async fn close_delivers_what_was_written(link: Link) {
     })
     .await;
     assert_eq!(received.expect("receives"), 60_000);
-    assert_eq!(ends.client.state().stage(), Stage::Closed);
+    assert_eq!(ends.client.status().stage(), SessionStage::Closed);
     near.write_all(b"x")
         .await
         .expect_err("the session is closed");
@@ -42,17 +42,19 @@ async fn close_ends_in_bounded_time_when_the_peer_is_dead(link: Link) {
     lab.net.cut_off(ends.server.destination());
     send(&mut ends.near, 10_000).await.expect("fits the buffer");
     within(Duration::from_secs(32), ends.client.close()).await;
-    assert_eq!(ends.client.state().stage(), Stage::Closed);
+    assert_eq!(ends.client.status().stage(), SessionStage::Closed);
 }
 
 async fn a_dropped_session_tells_the_router(link: Link) {
     let lab = Lab::new(link);
     let session = lab.session().await;
-    let mut watch = session.watch();
+    let watch = session.watch();
     let destination = session.destination().clone();
     assert!(!lab.net.tunnels(&destination).is_empty());
     drop(session);
-    watch.reached(Stage::Closed, Duration::from_secs(60)).await;
+    watch
+        .reached(SessionStage::Closed, Duration::from_secs(60))
+        .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(lab.net.tunnels(&destination).is_empty());
 }
@@ -99,6 +101,6 @@ async fn shutting_a_router_down_closes_its_sessions(link: Link) {
     let second = router.clone().session().open().await.expect("opens");
     within(Duration::from_secs(35), router.shutdown()).await;
     for session in [first, second] {
-        assert_eq!(session.state().stage(), Stage::Closed);
+        assert_eq!(session.status().stage(), SessionStage::Closed);
     }
 }

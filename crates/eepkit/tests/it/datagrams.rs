@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use eepkit::{
     BindError, Datagram, DatagramOptions, DatagramSocket, Dialect, ErrorKind, Format, Hash,
     Mapping, Preset, PrivateKeys, RECOMMENDED_PACKET_LEN, ReceiveError, ReceivedDatagram, Router,
-    SendError, Session, SignatureType, Stage, sim::SimNet,
+    SendError, Session, SessionStage, SignatureType, sim::SimNet,
 };
 use eepkit_datagram::Sender;
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -373,10 +373,13 @@ async fn sockets_survive_a_lost_session(link: Link) {
     );
     for round in 0..3_u8 {
         for lost in [&client, &server] {
-            let mut watch = lost.watch();
+            let watch = lost.watch();
             assert!(lab.net.lose_session(lost.destination()));
-            watch.reached(Stage::Lost, Duration::from_secs(5)).await;
-            lost.wait_ready(Duration::from_secs(30))
+            watch
+                .reached(SessionStage::Lost, Duration::from_secs(5))
+                .await;
+            lost.watch()
+                .ready(Duration::from_secs(30))
                 .await
                 .expect("comes back");
         }
@@ -395,9 +398,11 @@ async fn sending_waits_for_a_session_that_is_coming_back(link: Link) {
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Datagram1, 0);
     let far = bind(&server, Format::Datagram1, 1);
-    let mut watch = client.watch();
+    let watch = client.watch();
     assert!(lab.net.lose_session(client.destination()));
-    watch.reached(Stage::Lost, Duration::from_secs(5)).await;
+    watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
     let began = Instant::now();
     near.send_to(b"hello", (server.destination(), 1))
         .await
@@ -414,16 +419,19 @@ async fn a_datagram_that_waited_too_long_is_not_sent(link: Link) {
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Raw, 0);
     let far = bind(&server, Format::Raw, 1);
-    let mut watch = client.watch();
+    let watch = client.watch();
     assert!(lab.net.lose_session(client.destination()));
-    watch.reached(Stage::Lost, Duration::from_secs(5)).await;
+    watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
     for (text, expiry) in [("late", 10), ("in time", 60_000)] {
         let options = DatagramOptions::new().expiry(Duration::from_millis(expiry));
         near.send_now(text.as_bytes(), server.destination(), 1, &options)
             .expect("waits");
     }
     client
-        .wait_ready(Duration::from_secs(30))
+        .watch()
+        .ready(Duration::from_secs(30))
         .await
         .expect("comes back");
     assert_eq!(next(&far).await.payload().as_ref(), b"in time");
@@ -439,9 +447,11 @@ async fn the_newest_displace_the_oldest_that_wait(link: Link) {
         .queue(1000)
         .bind(1)
         .expect("free");
-    let mut watch = client.watch();
+    let watch = client.watch();
     assert!(lab.net.lose_session(client.destination()));
-    watch.reached(Stage::Lost, Duration::from_secs(5)).await;
+    watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
     let options = DatagramOptions::new();
     for number in 0..300_u16 {
         near.send_now(&number.to_be_bytes(), server.destination(), 1, &options)
@@ -449,7 +459,8 @@ async fn the_newest_displace_the_oldest_that_wait(link: Link) {
     }
     assert_eq!(near.stats().displaced, 44);
     client
-        .wait_ready(Duration::from_secs(30))
+        .watch()
+        .ready(Duration::from_secs(30))
         .await
         .expect("comes back");
     sleep(Duration::from_secs(2)).await;
@@ -464,9 +475,11 @@ async fn sending_gives_up_when_there_is_no_room_in_time(link: Link) {
     let near = bind(&client, Format::Raw, 0);
     let _far = bind(&server, Format::Raw, 1);
     let to = server.destination();
-    let mut watch = client.watch();
+    let watch = client.watch();
     assert!(lab.net.lose_session(client.destination()));
-    watch.reached(Stage::Lost, Duration::from_secs(5)).await;
+    watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
     // It has no tunnels then, which comes first.
     let options = DatagramOptions::new().timeout(Duration::from_millis(10));
     let error = near.send_with(b"x", (to, 1), &options).await;
@@ -476,7 +489,8 @@ async fn sending_gives_up_when_there_is_no_room_in_time(link: Link) {
         "{error:?}"
     );
     client
-        .wait_ready(Duration::from_secs(30))
+        .watch()
+        .ready(Duration::from_secs(30))
         .await
         .expect("comes back");
     // Sending more than fits waits for room, and loses nothing on the way.
@@ -729,7 +743,7 @@ async fn a_socket_keeps_its_session_open(link: Link) {
     assert_eq!(next(&far).await.payload().as_ref(), b"hello");
     drop(far);
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(watch.current().stage(), Stage::Closed);
+    assert_eq!(watch.current().stage(), SessionStage::Closed);
 }
 
 async fn a_flood_of_datagrams_leaves_streams_their_share(link: Link) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eepkit::{
-    ConnectOptions, ErrorKind, OpenError, Preset, Router, Stage, StreamError, sim::SimNet,
+    ConnectOptions, ErrorKind, OpenError, Preset, Router, SessionStage, StreamError, sim::SimNet,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -31,19 +31,20 @@ async fn stages_come_in_order_with_their_times(link: Link) {
     let session = lab.builder().start().expect("starts");
     let mut watch = session.watch();
     let mut seen = vec![watch.current().stage()];
-    while !seen.contains(&Stage::Ready) {
+    while !seen.contains(&SessionStage::Ready) {
         let state = within(Duration::from_secs(60), watch.changed())
             .await
             .expect("lives");
         seen.push(state.stage());
     }
     assert!(seen.is_sorted(), "{seen:?}");
-    assert!(seen.contains(&Stage::BuildingTunnels), "{seen:?}");
-    let state = session.state();
+    assert!(seen.contains(&SessionStage::BuildingTunnels), "{seen:?}");
+    let state = session.status();
     assert!(state.reached_after() >= Duration::from_secs(3), "{state:?}");
     assert_eq!(state.attempt(), 1);
     session
-        .wait_ready(Duration::ZERO)
+        .watch()
+        .ready(Duration::ZERO)
         .await
         .expect("ready already");
 }
@@ -54,13 +55,16 @@ async fn a_lost_session_comes_back_with_the_same_destination(link: Link) {
     let destination = server.destination().clone();
     let listener = server.listen(1).expect("free");
     for _ in 0..5 {
-        let mut watch = server.watch();
+        let watch = server.watch();
         assert!(lab.net.lose_session(&destination));
-        let lost = watch.reached(Stage::Lost, Duration::from_secs(5)).await;
-        assert_eq!(lost.stage(), Stage::Lost);
+        let lost = watch
+            .reached(SessionStage::Lost, Duration::from_secs(5))
+            .await;
+        assert_eq!(lost.stage(), SessionStage::Lost);
         assert!(lost.problem().is_some() && lost.retry_in().is_some());
         server
-            .wait_ready(Duration::from_secs(30))
+            .watch()
+            .ready(Duration::from_secs(30))
             .await
             .expect("comes back");
         // The listener survived.
@@ -89,7 +93,8 @@ async fn streams_in_flight_end_with_the_reason_when_the_link_breaks(link: Link) 
     assert!(ends.near.info().is_none());
     // A stream of the old link stays lost when the session is back.
     ends.client
-        .wait_ready(Duration::from_secs(30))
+        .watch()
+        .ready(Duration::from_secs(30))
         .await
         .expect("comes back");
     ends.near.write_all(b"x").await.expect_err("still lost");
@@ -99,10 +104,12 @@ async fn connecting_waits_for_a_session_that_is_coming_back(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let listener = server.listen(1).expect("free");
-    let mut watch = client.watch();
+    let watch = client.watch();
     assert!(lab.net.lose_session(client.destination()));
-    watch.reached(Stage::Lost, Duration::from_secs(5)).await;
-    assert_eq!(client.state().stage(), Stage::Lost);
+    watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
+    assert_eq!(client.status().stage(), SessionStage::Lost);
     // Which it does once the session is back.
     let joining = join(&client, (server.destination(), 1), &listener);
     within(Duration::from_secs(30), joining).await;
@@ -119,10 +126,11 @@ async fn a_router_that_is_gone_is_named_as_the_problem(link: Link) {
         matches!(StreamError::of(&error), Some(StreamError::SessionLost(_))),
         "{error:?}"
     );
-    let waiting = ends.server.wait_ready(Duration::from_secs(20));
+    let waiting = ends.server.watch().ready(Duration::from_secs(20));
     let error = within(Duration::from_secs(21), waiting)
         .await
         .expect_err("gone");
+    let error = OpenError::from(error);
     assert_eq!(error.kind(), ErrorKind::RouterUnreachable, "{error:?}");
     let options = ConnectOptions::new().timeout(Duration::from_secs(5));
     let connecting = ends

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eepkit::{ErrorKind, Format, Router, RouterKind, Session, SignatureType, Stage};
+use eepkit::{ErrorKind, Format, Router, RouterKind, Session, SessionStage, SignatureType};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::sleep,
@@ -128,21 +128,29 @@ async fn subsessions_are_lost_and_come_back_with_their_session() {
     let peer = lab.session().await;
     let session = session(&lab).await;
     let sub = subsession(&session, 100).await;
-    let (mut watch, mut sub_watch) = (session.watch(), sub.watch());
+    let (watch, sub_watch) = (session.watch(), sub.watch());
     assert!(lab.net.lose_session(session.destination()));
-    watch.reached(Stage::Lost, Duration::from_secs(5)).await;
-    sub_watch.reached(Stage::Lost, Duration::from_secs(5)).await;
+    watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
+    sub_watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
     for one in [&session, &sub] {
-        one.wait_ready(Duration::from_secs(60))
+        one.watch()
+            .ready(Duration::from_secs(60))
             .await
             .expect("comes back");
         talk(&peer, one).await;
     }
     // One that is lost alone comes back alone.
     assert!(lab.net.lose_session(sub.destination()));
-    sub_watch.reached(Stage::Lost, Duration::from_secs(5)).await;
-    assert_eq!(session.state().stage(), Stage::Ready);
-    sub.wait_ready(Duration::from_secs(60))
+    sub_watch
+        .reached(SessionStage::Lost, Duration::from_secs(5))
+        .await;
+    assert_eq!(session.status().stage(), SessionStage::Ready);
+    sub.watch()
+        .ready(Duration::from_secs(60))
         .await
         .expect("comes back");
     talk(&sub, &peer).await;
@@ -161,7 +169,7 @@ async fn a_subsession_keeps_its_session_open() {
     within(Duration::from_secs(60), sub.close()).await;
     drop(sub);
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(watch.current().stage(), Stage::Closed);
+    assert_eq!(watch.current().stage(), SessionStage::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 use eepkit_i2cp::{
     DeliveryStatus, HostReply, HostResult, LookupKey, MessagePayload, MessageStatus,
 };
-use eepkit_link::{DropReason, LookupError, LookupTarget, LostReason, TunnelId};
+use eepkit_link::{DropReason, LinkLookupError, LookupTarget, LostReason, TunnelId};
 use eepkit_wire::gzip;
 
 use super::*;
@@ -328,7 +328,7 @@ async fn look_ups_are_answered_or_time_out() {
         next(&mut *link).await,
         Event::LookupDone {
             id: 2,
-            result: Err(LookupError::NameNotFound)
+            result: Err(LinkLookupError::NameNotFound)
         }
     ));
     let asked = Instant::now();
@@ -336,7 +336,7 @@ async fn look_ups_are_answered_or_time_out() {
         next(&mut *link).await,
         Event::LookupDone {
             id: 3,
-            result: Err(LookupError::Timeout)
+            result: Err(LinkLookupError::Timeout)
         }
     ));
     assert_eq!(asked.elapsed(), Duration::from_secs(15));

@@ -1,7 +1,7 @@
 use super::*;
 
 /// Opens a session on a router that greets and then answers CreateSession with this.
-async fn refused_with(answer: Message) -> OpenError {
+async fn refused_with(answer: Message) -> LinkError {
     let (router, mut connections) = in_memory(4096);
     let refusing = async {
         let mut peer = connections.recv().await.expect("a connection");
@@ -52,7 +52,7 @@ async fn opening_ends_in_time() {
     let (router, mut connections) = in_memory(4096);
     let started = Instant::now();
     assert!(
-        matches!(open_error(&router).await, OpenError::Timeout(limit) if limit == setup().timeout)
+        matches!(open_error(&router).await, LinkError::Timeout(limit) if limit == setup().timeout)
     );
     assert_eq!(started.elapsed(), setup().timeout);
     let mut peer = connections.recv().await.expect("a connection");
@@ -66,7 +66,7 @@ async fn connecting_ends_in_time_too() {
         std::future::pending::<()>().await;
         Ok(tokio::io::empty())
     });
-    assert!(matches!(open_error(&router).await, OpenError::Timeout(_)));
+    assert!(matches!(open_error(&router).await, LinkError::Timeout(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,12 +83,12 @@ async fn dropping_the_attempt_closes_the_connection() {
 async fn a_router_that_has_stopped_says_so() {
     let (router, connections) = in_memory(4096);
     drop(connections);
-    assert!(matches!(open_error(&router).await, OpenError::Stopped));
+    assert!(matches!(open_error(&router).await, LinkError::Stopped));
 
     let (router, mut connections) = in_memory(4096);
     let stopping = async { drop(connections.recv().await) };
     let (error, ()) = tokio::join!(open_error(&router), stopping);
-    assert!(matches!(error, OpenError::Stopped), "{error:?}");
+    assert!(matches!(error, LinkError::Stopped), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,14 +98,14 @@ async fn refusals_have_their_own_errors() {
         status,
     };
     let error = refused_with(status(SessionStatus::INVALID)).await;
-    assert!(matches!(error, OpenError::Duplicate), "{error:?}");
+    assert!(matches!(error, LinkError::Duplicate), "{error:?}");
     let error = refused_with(status(SessionStatus::REFUSED)).await;
-    assert!(matches!(error, OpenError::Refused(_)), "{error:?}");
+    assert!(matches!(error, LinkError::Refused(_)), "{error:?}");
     let goodbye = |words| Message::Disconnect(Text::truncated(words));
     let error = refused_with(goodbye("Authorization failed")).await;
-    assert!(matches!(error, OpenError::Denied(_)), "{error:?}");
+    assert!(matches!(error, LinkError::Denied(_)), "{error:?}");
     let error = refused_with(goodbye("too many sessions")).await;
-    assert!(matches!(&error, OpenError::Refused(words) if words == "too many sessions"));
+    assert!(matches!(&error, LinkError::Refused(words) if words == "too many sessions"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn what_is_no_router_is_told_apart() {
         peer.recv().await;
     };
     let (error, ()) = tokio::join!(open_error(&router), other);
-    assert!(matches!(error, OpenError::NotARouter { .. }), "{error:?}");
+    assert!(matches!(error, LinkError::NotARouter { .. }), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +151,7 @@ async fn a_login_that_does_not_fit_is_a_bad_option() {
     let (router, _connections) = in_memory(4096);
     let router = router.login("x".repeat(20_000), "");
     let error = open_error(&router).await;
-    assert!(matches!(&error, OpenError::BadOption { key, .. } if key == "i2cp.username"));
+    assert!(matches!(&error, LinkError::BadOption { key, .. } if key == "i2cp.username"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ async fn a_destination_has_one_session_at_a_time() {
     let (link, peer) = tokio::join!(router.open(setup()), accept(&mut connections));
     let mut link = link.expect("opened");
     let again = router.clone();
-    assert!(matches!(open_error(&again).await, OpenError::Duplicate));
+    assert!(matches!(open_error(&again).await, LinkError::Duplicate));
 
     // A lost session makes room, before its link is dropped.
     drop(peer);
@@ -173,7 +173,7 @@ async fn a_destination_has_one_session_at_a_time() {
     let (second, _peer) = tokio::join!(again.open(setup()), accept(&mut connections));
     let second = second.expect("opened");
     drop(link);
-    assert!(matches!(open_error(&router).await, OpenError::Duplicate));
+    assert!(matches!(open_error(&router).await, LinkError::Duplicate));
 
     // So does a dropped link, and an attempt that was given up.
     drop(second);

@@ -24,7 +24,7 @@ async fn java() -> (Box<dyn Link>, Peer<DuplexStream>) {
     let mut link = link.expect("opened");
     assert!(matches!(
         next(&mut *link).await,
-        Event::Stage(Stage::BuildingTunnels)
+        Event::Stage(LinkStage::BuildingTunnels)
     ));
     (link, far)
 }
@@ -74,7 +74,7 @@ async fn subsession(
     let mut sub = sub.expect("opened");
     assert!(matches!(
         next(&mut *sub).await,
-        Event::Stage(Stage::BuildingTunnels)
+        Event::Stage(LinkStage::BuildingTunnels)
     ));
     sub
 }
@@ -143,13 +143,13 @@ async fn the_router_is_asked_for_one_subsession_after_the_other() {
     for one in opening {
         match soon(one).await.expect("no panic") {
             Ok(sub) => opened.push(sub),
-            Err(OpenError::Refused(_)) => {}
+            Err(LinkError::Refused(_)) => {}
             Err(other) => panic!("{other:?}"),
         }
     }
     assert_eq!(opened.len(), 2);
     let twice = soon(subsessions.open(setup())).await;
-    assert!(matches!(twice, Err(OpenError::Duplicate)), "{twice:?}");
+    assert!(matches!(twice, Err(LinkError::Duplicate)), "{twice:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +161,7 @@ async fn a_subsession_that_nobody_waits_for_any_more_is_ended() {
         ..setup_of(5)
     };
     let error = soon(subsessions.open(setup)).await.expect_err("no answer");
-    assert!(matches!(error, OpenError::Timeout(_)), "{error:?}");
+    assert!(matches!(error, LinkError::Timeout(_)), "{error:?}");
     assert!(matches!(far.recv().await, Some(Message::CreateSession(_))));
     far.send(&status(SUB, SessionStatus::CREATED)).await;
     assert_eq!(soon(far.recv()).await, Some(Message::DestroySession(SUB)));
@@ -185,5 +185,5 @@ async fn all_sessions_are_lost_with_the_connection_and_one_with_its_own_end() {
         assert!(matches!(soon(next(&mut **one)).await, Event::Lost(_)));
     }
     let late = link.subsessions().expect("over I2CP").open(setup_of(7));
-    assert!(matches!(soon(late).await, Err(OpenError::Refused(_))));
+    assert!(matches!(soon(late).await, Err(LinkError::Refused(_))));
 }

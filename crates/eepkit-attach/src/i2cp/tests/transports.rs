@@ -44,7 +44,7 @@ async fn an_address_where_nobody_listens_is_unreachable() {
     let at = listener.local_addr().expect("bound");
     drop(listener);
     match open_error(&I2cpRouter::tcp(at)).await {
-        OpenError::Unreachable { at: name, source } => {
+        LinkError::Unreachable { at: name, source } => {
             assert_eq!(name, format!("i2cp://{at}"));
             assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
         }
@@ -59,7 +59,7 @@ async fn a_port_that_closes_at_once_is_no_router() {
     let router = I2cpRouter::tcp(at);
     let closing = async { drop(listener.accept().await) };
     let (error, ()) = tokio::join!(open_error(&router), closing);
-    assert!(matches!(error, OpenError::NotARouter { .. }), "{error:?}");
+    assert!(matches!(error, LinkError::NotARouter { .. }), "{error:?}");
 }
 
 #[cfg(unix)]
@@ -169,7 +169,7 @@ mod tls {
         };
         let (error, ()) = tokio::join!(open_error(&router), serving);
         match error {
-            OpenError::NotARouter { why, .. } => assert!(why.contains("TLS"), "{why}"),
+            LinkError::NotARouter { why, .. } => assert!(why.contains("TLS"), "{why}"),
             other => panic!("{other:?}"),
         }
     }

@@ -13,18 +13,18 @@ use eepkit_i2cp::RouterKind;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use eepkit_attach::i2cp::I2cpRouter;
-use eepkit_link::{BoxFuture, Command, Connector, Event, Link, LostReason, OpenError, Setup};
+use eepkit_link::{BoxFuture, Command, Connector, Event, Link, LinkError, LostReason, Setup};
 
 /// Opens a session on the router that speaks I2CP at `address` until `stopped` is cancelled.
 pub(crate) fn open(
     address: SocketAddr,
     setup: Setup,
     stopped: CancellationToken,
-) -> BoxFuture<Result<Box<dyn Link>, OpenError>> {
+) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
     let router = I2cpRouter::tcp(address).kind(RouterKind::Emissary);
     Box::pin(async move {
         let opened = stopped.run_until_cancelled(router.open(setup)).await;
-        let link = opened.ok_or(OpenError::Stopped)??;
+        let link = opened.ok_or(LinkError::Stopped)??;
         let link: Box<dyn Link> = Box::new(OwnLink {
             link,
             stopped: Box::pin(stopped.cancelled_owned()),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use eepkit_link::readiness::{Reporter, RouterStage};
+use eepkit_link::{RouterNotReady, RouterStage, status::Reporter};
 use eepkit_wire::Hash;
 use emissary_core::{
     Config,
@@ -63,7 +63,7 @@ pub enum StartError {
     Reseed(#[from] crate::reseed::ReseedError),
     /// The routers did not become ready in time.
     #[error(transparent)]
-    NotReady(#[from] eepkit_link::readiness::NotReady),
+    NotReady(#[from] RouterNotReady),
     /// The router refused to start for a reason of its own.
     #[error("the router did not start: {0}")]
     Router(String),
@@ -90,7 +90,7 @@ pub(crate) struct Instance {
     id: Hash,
     router_info: Vec<u8>,
     external: mpsc::Sender<std::net::Ipv4Addr>,
-    reporter: Arc<Reporter>,
+    reporter: Arc<Reporter<RouterStage>>,
 }
 
 /// What a router is started with.
@@ -106,7 +106,7 @@ impl Instance {
     pub(crate) async fn start(
         scope: Arc<Scope>,
         parts: Parts,
-        reporter: Arc<Reporter>,
+        reporter: Arc<Reporter<RouterStage>>,
     ) -> Result<Self, StartError> {
         let Parts {
             mut config,
@@ -182,7 +182,7 @@ impl Instance {
     /// Stops the router: when this returns, its sockets are closed and its tasks have ended.
     pub(crate) async fn stop(&self) {
         self.scope.back_up(BACKUP_DEADLINE).await;
-        self.reporter.reach(RouterStage::Stopped);
+        self.reporter.enter(RouterStage::Stopped);
         self.scope.cancel();
         if timeout(STOP_DEADLINE, self.scope.finished()).await.is_err() {
             tracing::warn!("tasks of a stopped router are still running");
@@ -192,7 +192,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.reporter.reach(RouterStage::Stopped);
+        self.reporter.enter(RouterStage::Stopped);
         self.scope.cancel();
     }
 }
@@ -211,7 +211,7 @@ pub(crate) fn id_of(router_info: &[u8]) -> Result<Hash, StartError> {
 async fn run(
     mut router: Router<Runtime>,
     mut external_addresses: mpsc::Receiver<std::net::Ipv4Addr>,
-    reporter: Arc<Reporter>,
+    reporter: Arc<Reporter<RouterStage>>,
 ) {
     loop {
         tokio::select! {
@@ -223,11 +223,12 @@ async fn run(
 }
 
 /// Derives the router's stage from its meters.
-async fn follow(scope: Arc<Scope>, reporter: Arc<Reporter>) {
+async fn follow(scope: Arc<Scope>, reporter: Arc<Reporter<RouterStage>>) {
     let mut activity = scope.activity();
     drop(scope);
     loop {
-        reporter.count(*activity.borrow_and_update());
+        let counted = *activity.borrow_and_update();
+        reporter.count(counted, counted.stage());
         if activity.changed().await.is_err() {
             return;
         }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_link::{clock, readiness::Activity};
+use eepkit_link::{RouterActivity, clock};
 use emissary_core::runtime as core;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use futures_core::Stream;
@@ -465,7 +465,7 @@ impl<T: Send + 'static> Stream for Tasks<T> {
     }
 }
 
-/// The meters of one router. Of the dozens that emissary-core keeps, [`Activity`] holds those that
+/// The meters of one router. Of the dozens that emissary-core keeps, [`RouterActivity`] holds those that
 /// tell how the router is doing; the others go nowhere.
 #[derive(Debug, Clone)]
 pub(crate) struct Meters(Option<Arc<Scope>>);
@@ -474,8 +474,8 @@ pub(crate) struct Meters(Option<Arc<Scope>>);
 #[derive(Debug)]
 struct Meter(Option<(Arc<Scope>, Field)>);
 
-/// Picks a field of [`Activity`].
-type Field = fn(&mut Activity) -> &mut usize;
+/// Picks a field of [`RouterActivity`].
+type Field = fn(&mut RouterActivity) -> &mut usize;
 
 /// The field for a name of emissary-core's.
 fn field(name: &str) -> Option<Field> {

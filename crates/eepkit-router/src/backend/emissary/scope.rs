@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_link::readiness::Activity;
+use eepkit_link::RouterActivity;
 use socket2::Socket;
 use tokio::{
     sync::watch,
@@ -71,7 +71,7 @@ pub(crate) struct Scope {
     tasks: TaskTracker,
     /// Read while a task of the router is polled; true once no task may be polled any more.
     frozen: RwLock<bool>,
-    activity: watch::Sender<Activity>,
+    activity: watch::Sender<RouterActivity>,
     /// Backups asked for, and how often the task that makes them has been ready for one.
     backups_requested: watch::Sender<u64>,
     backups_awaited: watch::Sender<u64>,
@@ -92,7 +92,7 @@ impl Scope {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
             frozen: RwLock::new(false),
-            activity: watch::Sender::new(Activity::default()),
+            activity: watch::Sender::new(RouterActivity::default()),
             backups_requested: watch::Sender::new(0),
             backups_awaited: watch::Sender::new(0),
             bind_error: Mutex::new(None),
@@ -170,12 +170,12 @@ impl Scope {
     }
 
     /// Follows the router's meters.
-    pub(crate) fn activity(&self) -> watch::Receiver<Activity> {
+    pub(crate) fn activity(&self) -> watch::Receiver<RouterActivity> {
         self.activity.subscribe()
     }
 
     /// Changes the router's meters.
-    pub(crate) fn record(&self, change: impl FnOnce(&mut Activity)) {
+    pub(crate) fn record(&self, change: impl FnOnce(&mut RouterActivity)) {
         self.activity.send_modify(change);
     }
 

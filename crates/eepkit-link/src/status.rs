@@ -1,0 +1,447 @@
+//! The status of routers and sessions: how far they have come, since when, and what went wrong.
+//!
+//! A router and a session each pass through stages ([`RouterStage`](crate::RouterStage) and the
+//! session stages of the crate `eepkit`). Both report them as a [`Status`], which is followed
+//! through a [`StatusWatch`]. Stages are derived from observed events and counters, never from
+//! elapsed time.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    hash::Hash,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+/// The stages of something that starts, becomes ready, and ends.
+///
+/// The order of the values is the order in which the stages are usually reached. Stages after
+/// [`Stage::READY`] are interruptions and ends.
+pub trait Stage: Copy + Ord + Hash + fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// Why a stage was left or readiness was not reached.
+    type Problem: Clone + std::error::Error + Send + Sync + 'static;
+
+    /// Counters that accompany the stage.
+    type Activity: Clone + Default + PartialEq + fmt::Debug + Send + Sync + 'static;
+
+    /// The first stage.
+    const START: Self;
+
+    /// The stage in which everything works.
+    const READY: Self;
+
+    /// What passes through the stages, as a noun for messages: `router`, `session`.
+    const SUBJECT: &'static str;
+
+    /// The name of the stage in lower case with underscores, for machine-readable output.
+    fn as_str(self) -> &'static str;
+
+    /// Whether no other stage follows by itself.
+    fn is_final(self) -> bool;
+
+    /// Writes the counters for a progress line, with a leading space if there is anything to write.
+    ///
+    /// # Errors
+    ///
+    /// Those of the formatter.
+    fn write_activity(activity: &Self::Activity, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// The status of a router or a session at one moment.
+///
+/// The text form is one line for people: the stage, then the problem or the counters.
+#[derive(Debug, Clone)]
+pub struct Status<S: Stage> {
+    stage: S,
+    started: Instant,
+    since: Instant,
+    history: VecDeque<Step<S>>,
+    first: Vec<Step<S>>,
+    attempt: u32,
+    retry_in: Option<Duration>,
+    problem: Option<S::Problem>,
+    activity: S::Activity,
+}
+
+/// A stage that was reached, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step<S> {
+    /// The stage.
+    pub stage: S,
+    /// How long after the start the stage was reached.
+    pub after: Duration,
+}
+
+impl<S: Stage> Status<S> {
+    fn new(now: Instant) -> Self {
+        let mut status = Self {
+            stage: S::START,
+            started: now,
+            since: now,
+            history: VecDeque::new(),
+            first: Vec::new(),
+            attempt: 1,
+            retry_in: None,
+            problem: None,
+            activity: S::Activity::default(),
+        };
+        status.record(S::START, now);
+        status
+    }
+
+    /// The current stage.
+    pub const fn stage(&self) -> S {
+        self.stage
+    }
+
+    /// Whether the stage is [`Stage::READY`].
+    pub fn is_ready(&self) -> bool {
+        self.stage == S::READY
+    }
+
+    /// When the current stage was reached.
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// How long after the start the current stage was reached.
+    pub fn reached_after(&self) -> Duration {
+        self.since.saturating_duration_since(self.started)
+    }
+
+    /// How long after the start `stage` was reached for the first time; `None` if it never was.
+    pub fn time_of(&self, stage: S) -> Option<Duration> {
+        let step = self.first.iter().find(|step| step.stage == stage)?;
+        Some(step.after)
+    }
+
+    /// The stages since the start in the order of time, the current one last. The list holds the
+    /// most recent 32, including short ones that a [`StatusWatch`] did not return.
+    pub fn history(&self) -> impl DoubleEndedIterator<Item = Step<S>> + '_ {
+        self.history.iter().copied()
+    }
+
+    /// The number of the current attempt to become ready. It starts at 1, and again at 1 each time
+    /// readiness is reached.
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// How long after [`Status::since`] the next attempt begins; `None` when no attempt is scheduled.
+    pub const fn retry_in(&self) -> Option<Duration> {
+        self.retry_in
+    }
+
+    /// What prevented or interrupted readiness last; `None` once it is ready again.
+    pub const fn problem(&self) -> Option<&S::Problem> {
+        self.problem.as_ref()
+    }
+
+    /// The counters.
+    pub const fn activity(&self) -> &S::Activity {
+        &self.activity
+    }
+
+    fn enter(&mut self, stage: S, now: Instant) -> bool {
+        let moved = self.stage != stage;
+        if moved {
+            self.record(stage, now);
+        }
+        self.retry_in = None;
+        if stage == S::READY {
+            self.attempt = 1;
+            self.problem = None;
+        }
+        moved
+    }
+
+    fn record(&mut self, stage: S, now: Instant) {
+        self.stage = stage;
+        self.since = now;
+        let after = self.reached_after();
+        let step = Step { stage, after };
+        if self.history.len() == MAX_HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(step);
+        if self.time_of(stage).is_none() {
+            self.first.push(step);
+        }
+    }
+}
+
+impl<S: Stage> fmt::Display for Status<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.stage)?;
+        match &self.problem {
+            Some(problem) => write!(f, ": {problem}"),
+            None => S::write_activity(&self.activity, f),
+        }
+    }
+}
+
+/// Follows the status of one router or session. Cheap to clone; it keeps neither running.
+#[derive(Debug, Clone)]
+pub struct StatusWatch<S: Stage> {
+    statuses: watch::Receiver<Status<S>>,
+}
+
+impl<S: Stage> StatusWatch<S> {
+    /// The status now.
+    pub fn current(&self) -> Status<S> {
+        self.statuses.borrow().clone()
+    }
+
+    /// The stage now.
+    pub fn stage(&self) -> S {
+        self.statuses.borrow().stage
+    }
+
+    /// Waits until the status differs from the one last returned by this handle, and returns it;
+    /// `None` when no further change can come.
+    ///
+    /// Only the newest status is kept; [`Status::history`] lists stages that were passed meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a change that was not returned is returned by the next call.
+    pub async fn changed(&mut self) -> Option<Status<S>> {
+        self.statuses.changed().await.ok()?;
+        Some(self.statuses.borrow_and_update().clone())
+    }
+
+    /// Waits until the status is ready, for at most `limit`. Interruptions that are retried do not
+    /// end the wait.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`] with the last status when it reached a final stage or `limit` passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn ready(
+        &self,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Status<S>, NotReady<S>>> + Send + use<S> {
+        let reached = self.reached(S::READY, limit);
+        async move {
+            let status = reached.await;
+            if status.is_ready() {
+                return Ok(status);
+            }
+            Err(NotReady {
+                waited: limit,
+                status: Box::new(status),
+            })
+        }
+    }
+
+    /// Waits until the stage is `stage`, one between it and [`Stage::READY`], or a final one, for at
+    /// most `limit`; returns the status at that moment.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn reached(
+        &self,
+        stage: S,
+        limit: Duration,
+    ) -> impl Future<Output = Status<S>> + Send + use<S> {
+        let mut statuses = self.statuses.clone();
+        async move {
+            let there = |status: &Status<S>| {
+                let at = status.stage;
+                at == stage || at.is_final() || (at > stage && at <= S::READY)
+            };
+            if let Ok(Ok(status)) = timeout(limit, statuses.wait_for(there)).await {
+                return status.clone();
+            }
+            // The reporting side is gone, or the limit passed: the last status says what is missing.
+            statuses.borrow().clone()
+        }
+    }
+
+    /// The status now, then each change, as a stream. It ends when no further change can come.
+    pub fn into_stream(self) -> StatusStream<S> {
+        StatusStream {
+            next: Next::Current(self),
+        }
+    }
+}
+
+/// The statuses of a router or session as a stream; from [`StatusWatch::into_stream`].
+pub struct StatusStream<S: Stage> {
+    next: Next<S>,
+}
+
+enum Next<S: Stage> {
+    Current(StatusWatch<S>),
+    Changed(Changed<S>),
+    End,
+}
+
+type Changed<S> = Pin<Box<dyn Future<Output = (Option<Status<S>>, StatusWatch<S>)> + Send>>;
+
+impl<S: Stage> Stream for StatusStream<S> {
+    type Item = Status<S>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Status<S>>> {
+        let (status, watch) = match &mut self.next {
+            Next::End => return Poll::Ready(None),
+            Next::Current(watch) => {
+                let status = watch.statuses.borrow_and_update().clone();
+                (Some(status), watch.clone())
+            }
+            Next::Changed(changed) => std::task::ready!(changed.as_mut().poll(cx)),
+        };
+        self.next = match status {
+            None => Next::End,
+            Some(_) => Next::Changed(Box::pin(next_change(watch))),
+        };
+        Poll::Ready(status)
+    }
+}
+
+async fn next_change<S: Stage>(mut watch: StatusWatch<S>) -> (Option<Status<S>>, StatusWatch<S>) {
+    (watch.changed().await, watch)
+}
+
+impl<S: Stage> fmt::Debug for StatusStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusStream").finish_non_exhaustive()
+    }
+}
+
+/// Why [`StatusWatch::ready`] gave up: the status reached a final stage, or the time limit passed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct NotReady<S: Stage> {
+    waited: Duration,
+    status: Box<Status<S>>,
+}
+
+impl<S: Stage> NotReady<S> {
+    /// The time limit of the wait.
+    pub const fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// The status when the wait ended.
+    pub const fn status(&self) -> &Status<S> {
+        &self.status
+    }
+
+    /// Whether the time limit passed, as opposed to a final stage.
+    pub fn is_timeout(&self) -> bool {
+        !self.status.stage.is_final()
+    }
+
+    /// The same error with another time limit: for a wait that was part of a longer one.
+    #[must_use]
+    pub fn waited_for(self, limit: Duration) -> Self {
+        Self {
+            waited: limit,
+            ..self
+        }
+    }
+}
+
+impl<S: Stage> fmt::Display for NotReady<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (subject, status) = (S::SUBJECT, &self.status);
+        if self.is_timeout() {
+            let waited = self.waited;
+            return write!(f, "the {subject} is not ready after {waited:?}: {status}");
+        }
+        write!(f, "the {subject} {}", status.stage)?;
+        match &status.problem {
+            Some(problem) => write!(f, ": {problem}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The reporting side of a [`StatusWatch`].
+#[derive(Debug)]
+pub struct Reporter<S: Stage> {
+    statuses: watch::Sender<Status<S>>,
+}
+
+impl<S: Stage> Default for Reporter<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Stage> Reporter<S> {
+    /// Starts at [`Stage::START`], now.
+    pub fn new() -> Self {
+        Self {
+            statuses: watch::Sender::new(Status::new(Instant::now())),
+        }
+    }
+
+    /// A handle that follows the status.
+    pub fn watch(&self) -> StatusWatch<S> {
+        StatusWatch {
+            statuses: self.statuses.subscribe(),
+        }
+    }
+
+    /// The stage now.
+    pub fn stage(&self) -> S {
+        self.statuses.borrow().stage
+    }
+
+    /// Enters `stage`. Entering [`Stage::READY`] clears the problem and the count of attempts.
+    pub fn enter(&self, stage: S) {
+        self.statuses
+            .send_if_modified(|status| status.enter(stage, Instant::now()));
+    }
+
+    /// Enters `stage` because of `problem`. `retry_in` says when the next attempt begins, if one does.
+    pub fn interrupt(&self, stage: S, problem: S::Problem, retry_in: Option<Duration>) {
+        self.statuses.send_modify(|status| {
+            status.enter(stage, Instant::now());
+            status.problem = Some(problem);
+            status.retry_in = retry_in;
+        });
+    }
+
+    /// Begins the next attempt at `stage`.
+    pub fn retry(&self, stage: S) {
+        self.statuses.send_modify(|status| {
+            status.enter(stage, Instant::now());
+            status.attempt = status.attempt.saturating_add(1);
+        });
+    }
+
+    /// Starts anew: history, times, counters and problem are those of a new start.
+    pub fn restart(&self) {
+        self.statuses
+            .send_modify(|status| *status = Status::new(Instant::now()));
+    }
+
+    /// Updates the counters, and enters the stage that follows from them unless the current one is
+    /// final.
+    pub fn count(&self, activity: S::Activity, stage: S) {
+        self.statuses.send_if_modified(|status| {
+            let counted = status.activity != activity;
+            status.activity = activity;
+            let moved = !status.stage.is_final() && status.enter(stage, Instant::now());
+            counted || moved
+        });
+    }
+}
+
+/// Stages kept in a history. Chosen because it shows several interruptions and fits on a screen.
+const MAX_HISTORY: usize = 32;
