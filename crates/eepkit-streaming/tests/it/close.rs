@@ -1,5 +1,8 @@
-use super::*;
+//! Closing, resetting and releasing streams, and closing the endpoint.
+
 use eepkit_streaming::{ConnectionError, packet::Flags};
+
+use super::*;
 
 #[test]
 fn a_half_closed_stream_still_carries_the_other_direction() {

@@ -1,6 +1,7 @@
-use proptest::prelude::*;
+//! Arbitrary operations on a faulty link, and packets that no correct peer sends.
 
 use eepkit_streaming::{EndpointConfig, Received, packet::Flags};
+use proptest::prelude::*;
 
 use super::*;
 

@@ -1,3 +1,5 @@
+//! The first-contact gate: one stream to a new peer until it answers.
+
 use super::*;
 
 /// Opens some streams from `a` to `b` at once.

@@ -1,6 +1,9 @@
-use super::*;
+//! Flow control: slow readers, memory limits, profiles, idle streams and rate limits.
+
 use eepkit_streaming::{EndpointConfig, InactivityAction, Profile};
 use eepkit_testbed::scenario::World;
+
+use super::*;
 
 fn small_receiver(bytes: usize) -> EndpointConfig {
     EndpointConfig {

@@ -1,5 +1,8 @@
-use super::*;
+//! Opening streams: loss, reordering, replay, refusal, timeouts and offline keys.
+
 use eepkit_streaming::{EndpointConfig, packet::Flags};
+
+use super::*;
 
 #[test]
 fn both_sides_know_each_other_after_one_round_trip() {

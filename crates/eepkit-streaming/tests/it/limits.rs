@@ -1,3 +1,5 @@
+//! Limits on incoming streams, access rules, ports and accept queues.
+
 use std::collections::HashSet;
 
 use eepkit_streaming::{Access, DialError, EndpointConfig, LimitAction, PortError, RateLimits};

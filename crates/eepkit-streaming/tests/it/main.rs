@@ -1,4 +1,5 @@
-//! Stories: two endpoints on an emulated link, in virtual time.
+//! Two endpoints on an emulated link, in virtual time.
+
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod close;

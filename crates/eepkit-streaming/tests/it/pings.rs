@@ -1,5 +1,8 @@
-use super::*;
+//! Pings and their answers.
+
 use eepkit_streaming::{Access, EndpointConfig, packet::Flags};
+
+use super::*;
 
 #[test]
 fn a_ping_comes_back_with_its_payload() {

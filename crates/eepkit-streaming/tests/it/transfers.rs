@@ -1,5 +1,8 @@
-use super::*;
+//! Transfers over long, lossy and reordering paths.
+
 use eepkit_streaming::EndpointConfig;
+
+use super::*;
 
 #[test]
 fn a_long_fat_path_is_filled() {

@@ -1,8 +1,11 @@
-use super::*;
+//! Signature checks apart from the endpoint.
+
 use eepkit_streaming::{
     Received,
     packet::{Flags, Packet},
 };
+
+use super::*;
 
 fn received(packet: impl Into<bytes::Bytes>) -> Received {
     Received {
