@@ -1,8 +1,7 @@
-//! The host names that an embedded router knows.
+//! An address book in memory.
 //!
-//! A small address book: names and destinations in memory, filled by the application or from a
-//! `hosts.txt`. The router asks it when a client looks a name up, and answers look-ups by hash only
-//! if it has one, empty or not.
+//! The application fills it with names and destinations, or loads a `hosts.txt`. An embedded router
+//! uses it to resolve the names that its clients look up.
 
 use std::{
     collections::BTreeMap,
@@ -11,17 +10,14 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use eepkit_wire::Destination;
+use eepkit_wire::{Destination, Host};
 
-/// Most names in a book. Chosen because the largest public lists have some ten thousand; each
-/// takes about half a kilobyte.
+/// The most names in a book. Chosen because the largest public lists have about ten thousand. Each
+/// name takes about 500 bytes of memory.
 const MAX_HOSTS: usize = 100_000;
 
-/// Largest `hosts.txt`, bytes: [`MAX_HOSTS`] lines of the longest usual kind.
+/// The largest `hosts.txt`, in bytes: [`MAX_HOSTS`] lines of the longest usual kind.
 const MAX_FILE: u64 = 100 * 1024 * 1024;
-
-/// Longest host name, characters (naming specification, "Names": 67).
-const MAX_NAME: usize = 67;
 
 /// Host names and their destinations. Clones share their content.
 #[derive(Clone, Default)]
@@ -33,7 +29,7 @@ pub struct HostBook {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// It cannot be a host name.
+    /// The text is not a host name.
     #[error("not a host name in .i2p: {0:?}")]
     BadName(String),
     /// The book is full.
@@ -44,7 +40,7 @@ pub enum HostError {
     File {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The error that the system reported.
         #[source]
         source: io::Error,
     },
@@ -67,8 +63,8 @@ impl HostBook {
     /// Adds the names of a `hosts.txt`: lines of `name=destination`, the destination in base64,
     /// optionally followed by `#` and properties, which are ignored, as are comment lines.
     ///
-    /// Returns how many names were added or changed. A line that cannot be read is passed over
-    /// with a warning, since public lists contain such lines.
+    /// Returns the number of names that were added or changed. A line that cannot be parsed is
+    /// skipped with a warning, because public lists contain such lines.
     pub fn load(&self, path: &Path) -> Result<usize, HostError> {
         let file = |source| HostError::File {
             path: path.display().to_string(),
@@ -103,7 +99,7 @@ impl HostBook {
         Ok(added)
     }
 
-    /// Adds a name, or gives it another destination. Names are not case sensitive.
+    /// Adds a name, or changes its destination. Names are not case-sensitive.
     pub fn insert(&self, name: &str, destination: Destination) -> Result<(), HostError> {
         let name = normal(name).ok_or_else(|| HostError::BadName(name.to_owned()))?;
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
@@ -114,19 +110,19 @@ impl HostBook {
         Ok(())
     }
 
-    /// Removes a name and returns what it stood for.
+    /// Removes a name and returns its destination.
     pub fn remove(&self, name: &str) -> Option<Destination> {
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
         hosts.remove(&normal(name)?)
     }
 
-    /// What a name stands for.
+    /// The destination of a name.
     pub fn get(&self, name: &str) -> Option<Destination> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.get(&normal(name)?).cloned()
     }
 
-    /// How many names there are.
+    /// The number of names.
     pub fn len(&self) -> usize {
         self.hosts
             .read()
@@ -140,21 +136,13 @@ impl HostBook {
     }
 }
 
-/// The form in which a name is kept; `None` if it cannot be a host name.
+/// The form in which a name is stored; `None` if it is not a host name.
 fn normal(name: &str) -> Option<String> {
-    let name = name.to_ascii_lowercase();
-    let label = name.strip_suffix(".i2p")?;
-    let sound = name.len() <= MAX_NAME
-        && !label.is_empty()
-        && !label.starts_with(['.', '-'])
-        && !label.ends_with(['.', '-'])
-        && !label.contains("..")
-        && label
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
-    // `b32.i2p` and what is below it are hashes, not names.
-    let reserved = label == "b32" || label.ends_with(".b32");
-    (sound && !reserved).then_some(name)
+    match name.parse() {
+        // Everything below `b32.i2p` is a hash, so it is not a name either.
+        Ok(Host::Name(name)) if name != "b32.i2p" => Some(name),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_in_any_case_and_forgotten_when_removed() {
+    fn names_are_found_in_any_case_until_they_are_removed() {
         let book = HostBook::new();
         let destination = destination();
         book.insert("Forum.I2P", destination.clone()).unwrap();
@@ -181,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_host_name_is_refused() {
+    fn text_that_is_not_a_host_name_is_refused() {
         let book = HostBook::new();
         let long = format!("{}.i2p", "x".repeat(64));
         for name in [
@@ -204,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_file_is_read_past_its_comments_and_damaged_lines() {
+    fn comments_and_damaged_lines_of_a_hosts_file_are_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hosts.txt");
         let (a, b) = (destination(), destination());

@@ -1,7 +1,7 @@
-//! Host names of I2P, and the books that hold them.
+//! Host names of I2P and the address books that resolve them.
 //!
-//! A [`HostBook`] maps names in `.i2p` to destinations. It reads `hosts.txt` files and holds its
-//! content in memory. It knows nothing of routers, sessions or the network.
+//! A [`HostBook`] maps names that end in `.i2p` to destinations. It is kept in memory and can load
+//! `hosts.txt` files. This crate does not depend on routers, sessions or the network.
 
 mod hosts;
 

@@ -1,6 +1,6 @@
 //! Destinations and private keys as texts.
 
-use eepkit_wire::{Address, AddressError, Destination, KeyError, PrivateKeys, Zeroizing};
+use eepkit_wire::{AddressError, Destination, Host, KeyError, PrivateKeys, Zeroizing};
 
 /// Reads a private key as SAM writes it: base64 of destination and private keys.
 ///
@@ -21,15 +21,16 @@ pub fn parse_private_keys(text: &str) -> Result<PrivateKeys, KeyError> {
 /// # Errors
 ///
 /// [`AddressError`] when it is nothing of that.
-pub fn parse_target(text: &str) -> Result<Address, AddressError> {
-    if text.len() < Address::MIN_BASE64 {
-        return Address::parse(text);
+pub fn parse_target(text: &str) -> Result<Host, AddressError> {
+    if text.len() < Host::MIN_BASE64 {
+        return text.parse();
     }
     let text = padded(text);
-    Address::parse(&text).or_else(|error| match PrivateKeys::from_base64(&text) {
-        Ok(keys) => Ok(Address::Destination(keys.destination().clone())),
-        Err(_) => Err(error),
-    })
+    text.parse()
+        .or_else(|error| match PrivateKeys::from_base64(&text) {
+            Ok(keys) => Ok(Host::Destination(keys.destination().clone())),
+            Err(_) => Err(error),
+        })
 }
 
 /// Reads the line that tells an accepted stream's peer: a destination, and since 3.2 the ports.
@@ -174,16 +175,16 @@ mod tests {
     fn targets_are_destinations_addresses_and_names() {
         let destination = keys(SignatureType::ECDSA_SHA384_P384).destination().clone();
         let text = destination.to_base64();
-        let expected = Ok(Address::Destination(destination.clone()));
+        let expected = Ok(Host::Destination(destination.clone()));
         assert_eq!(parse_target(&text), expected);
         assert_eq!(parse_target(text.trim_end_matches('=')), expected);
         assert_eq!(
             parse_target(&destination.to_b32()),
-            Ok(Address::B32(destination.hash()))
+            Ok(Host::Hash(destination.hash()))
         );
         assert_eq!(
             parse_target("Example.i2p"),
-            Ok(Address::Name("example.i2p".to_owned()))
+            Ok(Host::Name("example.i2p".to_owned()))
         );
         assert!(parse_target("127.0.0.1").is_err());
     }
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn private_keys_stand_for_their_destination() {
         let keys = keys(SignatureType::ED25519);
-        let expected = Ok(Address::Destination(keys.destination().clone()));
+        let expected = Ok(Host::Destination(keys.destination().clone()));
         let text = keys.to_base64();
         assert_eq!(parse_target(&text), expected);
         assert_eq!(parse_target(text.trim_end_matches('=')), expected);

@@ -28,8 +28,8 @@ pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok(address) = Address::parse(text) {
-        assert_eq!(Address::parse(&address.to_string()), Ok(address));
+    if let Ok(address) = text.parse::<Address>() {
+        assert_eq!(address.to_string().parse(), Ok(address));
     }
     if let Ok(address) = BlindedAddress::from_b33(text) {
         assert_eq!(BlindedAddress::from_b33(&address.to_b33()), Ok(address));

@@ -27,6 +27,7 @@ mod address;
 mod algorithms;
 pub mod base32;
 pub mod base64;
+mod blinded_address;
 mod certificate;
 mod codec;
 pub mod config_file;
@@ -56,7 +57,8 @@ pub use rand_core;
 pub use zeroize::Zeroizing;
 
 pub use self::{
-    address::{Address, AddressError, BlindedAddress},
+    address::{Address, AddressError, Host},
+    blinded_address::{BlindedAddress, BlindedAddressError},
     certificate::{Certificate, KeyCertificate},
     codec::{Codec, DecodeError, Reader, encode_string},
     config_file::ConfigFile,

@@ -6,10 +6,10 @@ use eepkit_wire::{Destination, Hash};
 
 use crate::error::AddressError;
 
-/// Who to talk to: a host and a port.
+/// A host and a port.
 ///
-/// The text form is one of these, each with `:port` behind it if wanted; without a port it is 0,
-/// which reaches a peer that listens on all ports.
+/// The text form is one of these, optionally followed by `:port`. The default port is 0, which
+/// reaches a peer that listens on all ports.
 ///
 /// * a destination in I2P base64 (516 characters and more),
 /// * a base32 address: 52 characters and `.b32.i2p`,
@@ -63,18 +63,14 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
-        let (host, port) = match text.rsplit_once(':') {
-            None => (text, 0),
-            Some((host, port)) => (
-                host,
-                port.parse()
-                    .map_err(|_| AddressError::Port(abbreviated(port)))?,
-            ),
-        };
+        let address: eepkit_wire::Address = text.parse().map_err(|error| {
+            let text = text.trim();
+            let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+            refusal(error, host, port)
+        })?;
         Ok(Self {
-            host: host.parse()?,
-            port,
+            host: supported(address.host)?,
+            port: address.port,
         })
     }
 }
@@ -83,28 +79,8 @@ impl FromStr for Host {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if text.is_empty() {
-            return Err(AddressError::Empty);
-        }
-        let lower = text.to_ascii_lowercase();
-        if let Some(label) = lower.strip_suffix(".b32.i2p") {
-            // Longer labels carry key types besides the hash: spec Encrypted LeaseSet, "Base 32".
-            if label.len() >= B33_MIN_CHARS {
-                return Err(AddressError::EncryptedLeaseSet);
-            }
-            return Hash::from_b32(&lower)
-                .map(Self::Hash)
-                .map_err(|error| AddressError::Base32(error.to_string()));
-        }
-        if lower.ends_with(".i2p") {
-            return check_name(&lower).map(|()| Self::Name(lower));
-        }
-        if text.len() >= LOOKS_LIKE_BASE64_CHARS && !text.contains('.') {
-            return Destination::from_base64(text)
-                .map(Self::Destination)
-                .map_err(|error| AddressError::Destination(error.to_string()));
-        }
-        Err(AddressError::NotI2p(abbreviated(text)))
+        let host = text.parse().map_err(|error| refusal(error, text, ""))?;
+        supported(host)
     }
 }
 
@@ -213,31 +189,32 @@ impl<T: IntoAddress> IntoAddress for (T, u16) {
     }
 }
 
-/// Checks the rules for host names: naming specification, "Host Names".
-fn check_name(name: &str) -> Result<(), AddressError> {
-    let why = if name.len() > NAME_MAX_CHARS {
-        "longer than 67 characters"
-    } else if name.len() == ".i2p".len() {
-        "nothing before .i2p"
-    } else if name.starts_with(['.', '-']) || name.contains("..") {
-        "a label is empty or starts with a hyphen"
-    } else if name.contains(".-") || name.contains("-.") {
-        "a label starts or ends with a hyphen"
-    } else if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-')
-    {
-        "only letters, digits, dots and hyphens; other alphabets in their xn-- form"
-    } else {
-        return Ok(());
-    };
-    Err(AddressError::Name {
-        name: abbreviated(name),
-        why,
-    })
+fn supported(host: eepkit_wire::Host) -> Result<Host, AddressError> {
+    match host {
+        eepkit_wire::Host::Destination(destination) => Ok(Host::Destination(destination)),
+        eepkit_wire::Host::Hash(hash) => Ok(Host::Hash(hash)),
+        eepkit_wire::Host::Name(name) => Ok(Host::Name(name)),
+        _ => Err(AddressError::EncryptedLeaseSet),
+    }
 }
 
-/// As much of foreign text as an error message bears.
+/// The error with as much of the text as a message needs.
+fn refusal(error: eepkit_wire::AddressError, host: &str, port: &str) -> AddressError {
+    match error {
+        eepkit_wire::AddressError::Empty => AddressError::Empty,
+        eepkit_wire::AddressError::Port => AddressError::Port(abbreviated(port)),
+        eepkit_wire::AddressError::Base64(why) => AddressError::Destination(why.to_string()),
+        eepkit_wire::AddressError::Blinded(_) => AddressError::EncryptedLeaseSet,
+        eepkit_wire::AddressError::Name(why) => AddressError::Name {
+            name: abbreviated(&host.to_ascii_lowercase()),
+            why,
+        },
+        eepkit_wire::AddressError::NotI2p => AddressError::NotI2p(abbreviated(host)),
+        other => AddressError::Base32(other.to_string()),
+    }
+}
+
+/// Shortens text from outside for an error message.
 fn abbreviated(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         None => text.to_owned(),
@@ -245,13 +222,6 @@ fn abbreviated(text: &str) -> String {
     }
 }
 
-/// Naming specification, "Host Names": 67 characters with the `.i2p`.
-const NAME_MAX_CHARS: usize = 67;
-/// 35 bytes and more in base32: spec Encrypted LeaseSet, "Base 32".
-const B33_MIN_CHARS: usize = 56;
-/// Shorter text without a dot is a mistyped name rather than a cut destination. The shortest
-/// destination has 516 characters.
-const LOOKS_LIKE_BASE64_CHARS: usize = 100;
 /// Chosen so that a message fits a line.
 const SHOWN_CHARS: usize = 40;
 

@@ -617,7 +617,7 @@ impl fmt::Debug for Login {
 /// The destination that a text is.
 pub(super) fn read_destination(text: &str) -> Option<Destination> {
     match key::parse_target(text).ok()? {
-        eepkit_wire::Address::Destination(destination) => Some(destination),
+        eepkit_wire::Host::Destination(destination) => Some(destination),
         _ => None,
     }
 }

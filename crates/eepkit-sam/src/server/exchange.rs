@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use eepkit_wire::{Address, Destination, PrivateKeys, Zeroizing};
+use eepkit_wire::{Destination, Host, PrivateKeys, Zeroizing};
 
 use crate::{
     datagram::{Received, SendOptions},
@@ -72,7 +72,7 @@ pub enum Request {
         /// The session of this socket, if it has one: through its tunnels, then.
         session: Option<SessionKey>,
         /// What to look up.
-        target: Address,
+        target: Host,
         /// Whether the options of the lease set are wanted.
         options: bool,
     },
@@ -108,7 +108,7 @@ pub struct ConnectStream {
     /// From which session.
     pub session: SessionKey,
     /// To whom.
-    pub to: Address,
+    pub to: Host,
     /// The port on this side.
     pub from_port: u16,
     /// The port at the peer.
@@ -140,7 +140,7 @@ pub struct SendDatagram {
     /// In which format.
     pub style: Style,
     /// To whom.
-    pub to: Address,
+    pub to: Host,
     /// The port on this side.
     pub from_port: u16,
     /// The port at the peer.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use eepkit_wire::{Address, AddressError, PrivateKeys};
+use eepkit_wire::{AddressError, Host, PrivateKeys};
 
 use super::{
     connection::{Connection, Phase},
@@ -142,14 +142,17 @@ impl Connection {
                 Failure::new(ResultCode::KeyNotFound, "this socket has no session")
             })?;
             return Ok(Wanted::of(
-                Address::Destination(entry.destination.clone()),
+                Host::Destination(entry.destination.clone()),
                 options,
             ));
         }
         match key::parse_target(name) {
             Ok(target) => Ok(Wanted::of(target, options)),
-            // A name that no address book could hold is unknown, whatever is wrong with it.
-            Err(error @ AddressError::Name(_)) => {
+            // A name that no address book can hold is not found. What is as long as a destination
+            // is not a name.
+            Err(
+                error @ (AddressError::Name(_) | AddressError::NotI2p | AddressError::Base64(_)),
+            ) if name.len() < Host::MIN_BASE64 => {
                 Err(Failure::new(ResultCode::KeyNotFound, error.to_string()))
             }
             Err(error) => Err(Failure::new(ResultCode::InvalidKey, error.to_string())),
@@ -212,14 +215,14 @@ impl Connection {
 /// What a look-up wants.
 enum Wanted {
     Known(Found),
-    Unknown(Address, bool),
+    Unknown(Host, bool),
 }
 
 impl Wanted {
     /// A destination is its own answer, unless the options of its lease set are wanted.
-    fn of(target: Address, options: bool) -> Self {
+    fn of(target: Host, options: bool) -> Self {
         match target {
-            Address::Destination(destination) if !options => Self::Known(Found {
+            Host::Destination(destination) if !options => Self::Known(Found {
                 destination,
                 options: Vec::new(),
             }),

@@ -27,7 +27,7 @@ pub(super) struct Lookups {
 pub(super) async fn look_up(
     shared: Arc<Shared>,
     session: Option<SessionKey>,
-    target: eepkit_wire::Address,
+    target: eepkit_wire::Host,
     options: bool,
 ) -> Done {
     Done::from(Answer::Found(
@@ -38,7 +38,7 @@ pub(super) async fn look_up(
 async fn try_look_up(
     shared: &Arc<Shared>,
     session: Option<SessionKey>,
-    target: eepkit_wire::Address,
+    target: eepkit_wire::Host,
     options: bool,
 ) -> Result<Found, Failure> {
     let address =

@@ -202,11 +202,11 @@ fn peer(stream: &Stream) -> Peer {
 }
 
 /// A destination in any of its forms as the library takes it.
-pub(super) fn host(address: eepkit_wire::Address) -> Result<Host, Failure> {
-    match address {
-        eepkit_wire::Address::Destination(destination) => Ok(Host::Destination(destination)),
-        eepkit_wire::Address::B32(hash) => Ok(Host::Hash(hash)),
-        eepkit_wire::Address::Name(name) => Ok(Host::Name(name)),
+pub(super) fn host(host: eepkit_wire::Host) -> Result<Host, Failure> {
+    match host {
+        eepkit_wire::Host::Destination(destination) => Ok(Host::Destination(destination)),
+        eepkit_wire::Host::Hash(hash) => Ok(Host::Hash(hash)),
+        eepkit_wire::Host::Name(name) => Ok(Host::Name(name)),
         _ => Err(sam_failure(
             Attempt::Connect,
             eepkit::AddressError::EncryptedLeaseSet,

@@ -95,7 +95,7 @@ pub(super) fn send(shared: &Arc<Shared>, datagram: SendDatagram) {
         return shared.drop_datagram(&"its session is gone");
     };
     let options = options(&datagram);
-    if let eepkit_wire::Address::Destination(to) = &datagram.to {
+    if let eepkit_wire::Host::Destination(to) = &datagram.to {
         if let Err(error) = socket.send_now(&datagram.payload, to, datagram.to_port, &options) {
             shared.drop_datagram(&error);
         }

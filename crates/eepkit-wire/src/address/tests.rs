@@ -1,72 +1,25 @@
 use super::*;
-
-/// Keys of bytes 0 to 31, Ed25519 blinded to RedDSA, made with Python's zlib and base64 modules.
-const PLAIN: &str = "rj4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
-const SECRET: &str = "rb4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
-const BOTH: &str = "rr4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
-const TWO_BYTES: &str = "yb32qaalaaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypq";
+use crate::{SignatureType, SigningPublicKey};
 
 fn key() -> SigningPublicKey {
-    let bytes: [u8; 32] = std::array::from_fn(|i| i as u8);
-    SigningPublicKey::new(SignatureType::ED25519, &bytes).unwrap()
-}
-
-fn blinded() -> BlindedAddress {
-    BlindedAddress::new(key(), SignatureType::REDDSA).unwrap()
-}
-
-#[test]
-fn addresses_of_encrypted_lease_sets_are_written_and_read() {
-    for (text, address) in [
-        (PLAIN, blinded()),
-        (SECRET, blinded().with_secret_required(true)),
-        (
-            BOTH,
-            blinded()
-                .with_secret_required(true)
-                .with_client_key_required(true),
-        ),
-    ] {
-        let text = format!("{text}.b32.i2p");
-        assert_eq!(address.to_b33(), text);
-        assert_eq!(BlindedAddress::from_b33(&text), Ok(address.clone()));
-        assert_eq!(
-            Address::parse(&text.to_uppercase()),
-            Ok(Address::B33(address))
-        );
-    }
-}
-
-#[test]
-fn two_byte_types_are_read() {
-    assert_eq!(BlindedAddress::from_b33(TWO_BYTES), Ok(blinded()));
-}
-
-#[test]
-fn every_wrong_character_is_noticed() {
-    for at in 0..PLAIN.len() {
-        let mut text = PLAIN.to_owned();
-        let other = if &text[at..=at] == "a" { "b" } else { "a" };
-        text.replace_range(at..=at, other);
-        assert!(BlindedAddress::from_b33(&text).is_err(), "character {at}");
-    }
+    SigningPublicKey::new(SignatureType::ED25519, &[7; 32]).unwrap()
 }
 
 #[test]
 fn b32_addresses_of_other_lengths_are_errors_rather_than_names() {
     for length in [1, 51, 53, 54, 55] {
         let text = "a".repeat(length) + ".b32.i2p";
-        assert_eq!(Address::parse(&text), Err(AddressError::B32Length(length)));
+        assert_eq!(text.parse::<Host>(), Err(AddressError::B32Length(length)));
     }
     let text = "a".repeat(65) + ".B32.I2P";
-    assert!(Address::parse(&text).is_err());
+    assert!(text.parse::<Host>().is_err());
 }
 
 #[test]
 fn a_hash_is_read_in_either_case() {
     let hash = Hash::of(b"hello");
     for text in [hash.to_b32(), hash.to_b32().to_uppercase()] {
-        assert_eq!(Address::parse(&text), Ok(Address::B32(hash)));
+        assert_eq!(text.parse::<Host>(), Ok(Host::Hash(hash)));
     }
 }
 
@@ -74,55 +27,80 @@ fn a_hash_is_read_in_either_case() {
 fn a_destination_is_read_and_written() {
     let destination = Destination::new(&key(), &[1; 32]).unwrap();
     let text = destination.to_base64();
-    let address = Address::parse(&text).unwrap();
-    assert_eq!(address, Address::Destination(destination));
+    let address = text.parse::<Host>().unwrap();
+    assert_eq!(address, Host::Destination(destination));
     assert_eq!(address.to_string(), text);
-    assert!(Address::parse(&text[..520]).is_err());
+    assert!(matches!(
+        text[..520].parse::<Host>(),
+        Err(AddressError::Base64(_))
+    ));
 }
 
 #[test]
 fn names_are_put_into_lower_case() {
     assert_eq!(
-        Address::parse("WWW.Stats.i2p"),
-        Ok(Address::Name("www.stats.i2p".into()))
+        "WWW.Stats.i2p".parse::<Host>(),
+        Ok(Host::Name("www.stats.i2p".into()))
     );
 }
 
 #[test]
-fn what_is_no_host_name_of_i2p_is_refused() {
+fn names_that_break_a_rule_are_refused() {
     let long = "a".repeat(64) + ".i2p";
     for text in [
-        "",
-        "i2p",
-        ".i2p",
-        "example.com",
-        "127.0.0.1",
-        "a..i2p",
-        "-a.i2p",
-        "a-.i2p",
-        "a_b.i2p",
-        "a b.i2p",
-        "é.i2p",
-        "a.i2p\n",
-        &long,
+        ".i2p", "a..i2p", "-a.i2p", "a-.i2p", "a_b.i2p", "a b.i2p", "é.i2p", &long,
     ] {
-        assert!(
-            matches!(Address::parse(text), Err(AddressError::Name(_))),
-            "{text:?}"
-        );
+        let result = text.parse::<Host>();
+        assert!(matches!(result, Err(AddressError::Name(_))), "{text:?}");
     }
-    assert!(Address::parse(&long[1..]).is_ok());
+    assert!(long[1..].parse::<Host>().is_ok());
 }
 
 #[test]
-fn only_keys_that_can_be_blinded_have_such_an_address() {
-    let p256 = SigningPublicKey::new(SignatureType::ECDSA_SHA256_P256, &[1; 64]).unwrap();
-    assert_eq!(
-        BlindedAddress::new(p256, SignatureType::REDDSA),
-        Err(AddressError::B33Type(SignatureType::ECDSA_SHA256_P256))
+fn text_that_names_nothing_on_i2p_is_refused() {
+    for text in [
+        "i2p",
+        "example.com",
+        "127.0.0.1",
+        "a.i2p\n",
+        &"a".repeat(99),
+    ] {
+        assert_eq!(text.parse::<Host>(), Err(AddressError::NotI2p), "{text:?}");
+    }
+    assert_eq!("".parse::<Host>(), Err(AddressError::Empty));
+    let result = "a".repeat(100).parse::<Host>();
+    assert!(matches!(result, Err(AddressError::Base64(_))));
+}
+
+#[test]
+fn addresses_of_encrypted_lease_sets_are_read() {
+    let address = BlindedAddress::new(key(), SignatureType::REDDSA).unwrap();
+    let text = address.to_b33();
+    assert_eq!(text.to_uppercase().parse(), Ok(Host::Blinded(address)));
+    let wrong = format!("{}.b32.i2p", "a".repeat(56));
+    let result = wrong.parse::<Host>();
+    assert!(
+        matches!(result, Err(AddressError::Blinded(_))),
+        "{result:?}"
     );
-    assert_eq!(
-        BlindedAddress::new(key(), SignatureType::ED25519),
-        Err(AddressError::B33Type(SignatureType::ED25519))
-    );
+}
+
+#[test]
+fn a_port_follows_the_host() {
+    let address: Address = " Stats.i2p:80 ".parse().unwrap();
+    assert_eq!(address.host, Host::Name("stats.i2p".to_owned()));
+    assert_eq!(address.port, 80);
+    assert_eq!(address.to_string(), "stats.i2p:80");
+    let address: Address = "stats.i2p".parse().unwrap();
+    assert_eq!(address.port, 0);
+    assert_eq!(address.to_string(), "stats.i2p");
+    for (text, error) in [
+        ("a.i2p:http", AddressError::Port),
+        ("a.i2p:65536", AddressError::Port),
+        ("a.i2p:", AddressError::Port),
+        (":80", AddressError::Empty),
+        ("127.0.0.1:80", AddressError::NotI2p),
+    ] {
+        assert_eq!(text.parse::<Address>(), Err(error), "{text:?}");
+    }
 }
