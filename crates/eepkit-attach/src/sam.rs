@@ -28,6 +28,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 #[cfg(unix)]
@@ -130,14 +131,18 @@ impl SamRouter {
         self
     }
 
+    fn dialer(&self) -> Dialer {
+        Dialer {
+            transport: self.transport.clone(),
+            name: self.name.as_str().into(),
+            login: self.login.clone(),
+            old: Arc::default(),
+        }
+    }
+
     async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, LinkError> {
         let options = options::for_bridge(&setup.options)?;
-        let dialer = Dialer {
-            transport: self.transport,
-            name: self.name.as_str().into(),
-            login: self.login,
-            old: Arc::default(),
-        };
+        let dialer = self.dialer();
         let control = dialer.dial().await?;
         let streams = Streams::new(dialer.clone());
         let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
@@ -184,6 +189,16 @@ impl Connector for SamRouter {
 
     fn layer(&self) -> Layer {
         Layer::Streams
+    }
+
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<(), LinkError>>> {
+        let dialer = self.dialer();
+        Some(Box::pin(async move {
+            match timeout(limit, dialer.dial()).await {
+                Ok(result) => result.map(drop),
+                Err(_) => Err(LinkError::Timeout(limit)),
+            }
+        }))
     }
 }
 

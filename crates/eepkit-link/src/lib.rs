@@ -52,6 +52,29 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     fn layer(&self) -> Layer {
         Layer::Messages
     }
+
+    /// Whether links of this router report their tunnels ([`Event::TunnelUp`]), so that packets can be
+    /// sent over paths of the session's choice.
+    fn exposes_tunnels(&self) -> bool {
+        false
+    }
+
+    /// Follows the status of a router that runs in this process; `None` for one that runs elsewhere.
+    fn router_watch(&self) -> Option<RouterWatch> {
+        None
+    }
+
+    /// Stops the router where this connector owns it; otherwise does nothing.
+    fn stop_router(&self) -> BoxFuture<()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Asks whether a router answers, for at most `limit`, by a question of its protocol that opens no
+    /// session; `None` where the protocol has none.
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<(), LinkError>>> {
+        let _ = limit;
+        None
+    }
 }
 
 /// What a link carries.

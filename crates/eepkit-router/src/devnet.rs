@@ -576,6 +576,10 @@ impl Connector for DevnetRouter {
     fn name(&self) -> String {
         format!("devnet router {}", self.node.index)
     }
+
+    fn router_watch(&self) -> Option<RouterWatch> {
+        Some(self.watch())
+    }
 }
 
 /// One router's place in the network.

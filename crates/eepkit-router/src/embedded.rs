@@ -28,7 +28,7 @@ use std::{
     collections::HashSet,
     fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -225,6 +225,16 @@ impl Connector for EmbeddedRouter {
     fn name(&self) -> String {
         "embedded router".to_owned()
     }
+
+    fn router_watch(&self) -> Option<RouterWatch> {
+        Some(self.watch())
+    }
+
+    /// Stops the router, as [`EmbeddedRouter::stop`] does.
+    fn stop_router(&self) -> BoxFuture<()> {
+        let router = self.clone();
+        Box::pin(async move { router.stop().await })
+    }
 }
 
 /// Choices for an [`EmbeddedRouter`].
@@ -250,6 +260,34 @@ pub struct EmbeddedBuilder {
     private: Option<Vec<Vec<u8>>>,
     port_mapping: bool,
     reporter: Arc<Reporter<RouterStage>>,
+}
+
+/// A router with the default choices that keeps its state in this directory.
+impl From<&Path> for EmbeddedBuilder {
+    fn from(state_dir: &Path) -> Self {
+        EmbeddedRouter::builder(state_dir)
+    }
+}
+
+/// A router with the default choices that keeps its state in this directory.
+impl From<PathBuf> for EmbeddedBuilder {
+    fn from(state_dir: PathBuf) -> Self {
+        EmbeddedRouter::builder(state_dir)
+    }
+}
+
+/// A router with the default choices that keeps its state in this directory.
+impl From<&str> for EmbeddedBuilder {
+    fn from(state_dir: &str) -> Self {
+        EmbeddedRouter::builder(state_dir)
+    }
+}
+
+/// A router with the default choices that keeps its state in this directory.
+impl From<String> for EmbeddedBuilder {
+    fn from(state_dir: String) -> Self {
+        EmbeddedRouter::builder(state_dir)
+    }
 }
 
 impl EmbeddedBuilder {

@@ -216,6 +216,10 @@ impl Connector for SimNet {
     fn name(&self) -> String {
         self.router().name()
     }
+
+    fn exposes_tunnels(&self) -> bool {
+        self.router().exposes_tunnels()
+    }
 }
 
 impl fmt::Debug for SimNet {

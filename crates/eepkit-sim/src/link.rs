@@ -49,6 +49,10 @@ impl Connector for SimRouter {
     fn name(&self) -> String {
         "sim".to_owned()
     }
+
+    fn exposes_tunnels(&self) -> bool {
+        true
+    }
 }
 
 /// A session on a simulated network. Dropping it ends the session.

@@ -11,9 +11,7 @@ use tokio::time::{Instant, timeout};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let router = std::env::var("EEPKIT_ROUTER");
-    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
-    let session = router.session().open().await?;
+    let session = Router::from_env()?.session().open().await?;
     // Every router and library understands Datagram1.
     let datagrams = session.datagrams(Format::Datagram1);
     match std::env::args().nth(1) {

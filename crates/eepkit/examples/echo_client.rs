@@ -13,9 +13,7 @@ async fn main() -> Result<(), Error> {
     let mut destination = String::new();
     BufReader::new(stdin()).read_line(&mut destination).await?;
 
-    let router = std::env::var("EEPKIT_ROUTER");
-    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
-    let session = router.session().open().await?;
+    let session = Router::from_env()?.session().open().await?;
     let mut stream = BufReader::new(session.connect(&destination).await?);
 
     stream.write_all(b"Hello I2P!\n").await?;

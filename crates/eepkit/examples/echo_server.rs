@@ -9,9 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let router = std::env::var("EEPKIT_ROUTER");
-    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
-    let session = router.session().open().await?;
+    let session = Router::from_env()?.session().open().await?;
     // Clients need this. It is a new one each time; `key_file` would keep it.
     println!("{}", session.destination().to_base64());
 

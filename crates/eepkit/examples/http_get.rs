@@ -18,9 +18,7 @@ async fn main() -> Result<(), Error> {
         .unwrap_or_else(|| PROJECT.to_owned());
     let address: Address = host.parse()?;
 
-    let router = std::env::var("EEPKIT_ROUTER");
-    let router = Router::attach(router.as_deref().unwrap_or("i2cp://127.0.0.1:7654"))?;
-    let session = router.session().open().await?;
+    let session = Router::from_env()?.session().open().await?;
 
     let mut stream = session.connect(&address).await?;
     let request = format!("GET /en/ HTTP/1.0\r\nHost: {host}\r\n\r\n");

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::Layer;
-use eepkit_streaming::{EndpointConfig, StreamConfig, StreamOptionError};
+use eepkit_streaming::{EndpointConfig, StreamOptionError};
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
 
@@ -146,32 +146,31 @@ impl SessionBuilder {
         self
     }
 
-    /// Changes what holds for each stream, after preset and options. Not over SAM, where the router
-    /// makes the streams.
-    pub fn streams(self, change: impl FnOnce(&mut StreamConfig) + Send + 'static) -> Self {
-        self.streaming(|config| change(&mut config.stream))
-    }
-
     /// Changes the settings of the streaming protocol, after preset and options: limits, who may
-    /// connect, memory, and what holds for each stream.
+    /// connect, memory, and with [`EndpointConfig::stream`] what holds for each stream.
+    ///
+    /// Opening the session fails with [`OpenError::Unsupported`] where the router makes the streams
+    /// (over SAM), and where more than one path is asked for and the router does not report its
+    /// tunnels. Options by name ([`SessionBuilder::option`], `i2p.streaming...`) reach a router
+    /// over SAM.
+    ///
+    /// ```no_run
+    /// # async fn example(router: eepkit::Router) -> Result<(), eepkit::Error> {
+    /// let session = router
+    ///     .session()
+    ///     .streaming(|config| {
+    ///         config.max_concurrent_streams = 100;
+    ///         config.max_send_rate = Some(500_000);
+    ///         config.stream.send_buffer = 256 << 10;
+    ///     })
+    ///     .open()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn streaming(mut self, change: impl FnOnce(&mut EndpointConfig) + Send + 'static) -> Self {
         self.streaming.push(Box::new(change));
         self
-    }
-
-    /// Sends to each peer over up to `paths` paths at once, 1 to 4, on a router that exposes its tunnels;
-    /// 1 by default. [`EndpointConfig::max_paths`] describes the gain, and the cost in anonymity.
-    ///
-    /// A path is a tunnel of this session with a tunnel of the peer. No two active paths share either, so
-    /// there are at most as many as each side has tunnels.
-    pub fn multipath(self, paths: u8) -> Self {
-        self.streaming(move |config| config.max_paths = paths)
-    }
-
-    /// Bytes per second that the session sends to all peers together; no limit by default. See
-    /// [`EndpointConfig::max_send_rate`].
-    pub fn max_send_rate(self, bytes_per_second: u64) -> Self {
-        self.streaming(move |config| config.max_send_rate = Some(bytes_per_second))
     }
 
     /// A host name of this program's own; it comes before the router's address book. Names are
@@ -306,12 +305,17 @@ impl SessionBuilder {
         let connector = self.router.connector();
         let layer = connector.layer();
         if layer == Layer::Streams && !self.streaming.is_empty() {
-            return Err(OpenError::Option {
-                key: "i2p.streaming".to_owned(),
-                why: "over SAM the router makes the streams; set its options one by one".to_owned(),
-            });
+            return Err(OpenError::Unsupported(
+                "over SAM the router makes the streams: SessionBuilder::streaming has no effect there, \
+                 options by name reach the router",
+            ));
         }
         let endpoint = self.streaming_config(&options)?;
+        if endpoint.max_paths > 1 && !connector.exposes_tunnels() {
+            return Err(OpenError::Unsupported(
+                "it does not report its tunnels, so that packets cannot take more than one path",
+            ));
+        }
         let mut rng = self.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let keys = self.keys.load(&options, &mut rng)?;
         let maker = LeaseSetMaker::new(keys.clone(), &options, &mut rng).map_err(|error| {

@@ -1,6 +1,6 @@
 //! Opening streams.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use eepkit_link::{
@@ -24,13 +24,15 @@ use crate::{
 };
 
 /// How one stream is opened; the default takes everything from the session.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ConnectOptions {
     local_port: u16,
     timeout: Option<Duration>,
-    stream: Option<StreamConfig>,
+    streaming: Vec<StreamingChange>,
     early_data: Bytes,
 }
+
+type StreamingChange = Arc<dyn Fn(&mut StreamConfig) + Send + Sync>;
 
 impl ConnectOptions {
     /// The session's choices.
@@ -53,10 +55,14 @@ impl ConnectOptions {
         self
     }
 
-    /// Settings of the streaming protocol for this stream.
+    /// Changes the settings of the streaming protocol for this stream, which are those of the session
+    /// otherwise.
+    ///
+    /// Connecting fails with [`ConnectError::Unsupported`] where the router makes the streams (over
+    /// SAM).
     #[must_use]
-    pub fn stream(mut self, config: StreamConfig) -> Self {
-        self.stream = Some(config);
+    pub fn streaming(mut self, change: impl Fn(&mut StreamConfig) + Send + Sync + 'static) -> Self {
+        self.streaming.push(Arc::new(change));
         self
     }
 
@@ -69,6 +75,16 @@ impl ConnectOptions {
     pub fn early_data(mut self, data: impl Into<Bytes>) -> Self {
         self.early_data = data.into();
         self
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("local_port", &self.local_port)
+            .field("timeout", &self.timeout)
+            .field("early_data_len", &self.early_data.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,7 +151,7 @@ async fn through_router(
     limit: Duration,
     deadline: Instant,
 ) -> Result<Stream, ConnectError> {
-    if options.stream.is_some() {
+    if !options.streaming.is_empty() {
         return Err(ConnectError::Unsupported(
             "over SAM one stream has no settings of its own",
         ));
@@ -240,10 +256,10 @@ fn begin(
     limit: Duration,
 ) -> Result<Opening, ConnectError> {
     let shared = &handle.shared;
-    let mut config = options
-        .stream
-        .clone()
-        .unwrap_or_else(|| shared.config.stream.clone());
+    let mut config = shared.config.stream.clone();
+    for change in &options.streaming {
+        change(&mut config);
+    }
     // One limit for everything: this module's.
     config.connect_timeout = Some(limit);
     let ports = Ports {

@@ -1,30 +1,29 @@
 //! Routers inside the process.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_i2cp::Options;
-use eepkit_link::{self as link, Connector as _, RouterWatch, Setup};
-use eepkit_router::embedded::{EmbeddedBuilder, EmbeddedRouter, StartError};
+use eepkit_link::{Connector, LinkError, Setup};
+use eepkit_router::embedded::{EmbeddedBuilder, StartError};
 use eepkit_wire::{PrivateKeys, SignatureType};
 
 use crate::{
-    error::{AttachError, Error, ErrorKind, OpenError},
-    router::Router,
+    error::{Error, ErrorKind, OpenError},
+    router::{Router, connector_at},
 };
 
 impl Router {
-    /// A router of its own for this process, which keeps its keys and what it knows of the network
-    /// in `state_dir`. Of the directory there can be one router at a time.
+    /// Starts a router in this process and returns when it runs. It keeps its keys and what it knows
+    /// of the network in a directory, which is created if needed; one router at a time can use it.
     ///
-    /// [`EmbeddedBuilder::start`] starts it, and [`Router::from`] makes it a router for sessions:
+    /// `own` is the path of the directory, or an
+    /// [`EmbeddedRouter::builder`](crate::EmbeddedRouter::builder) with further choices.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), eepkit::Error> {
     /// use eepkit::Router;
     ///
-    /// let started = Router::embedded("/var/lib/my-program/router").start().await?;
-    /// let router = Router::from(started);
+    /// let router = Router::start("/var/lib/my-program/router").await?;
     /// let session = router.session().open().await?;
     /// // ...
     /// router.shutdown().await;
@@ -32,55 +31,60 @@ impl Router {
     /// # }
     /// ```
     ///
-    /// The first start on the live network takes minutes until there are tunnels. Programs that
-    /// run for seconds should attach to a router that stays: routers that come and go are a burden
-    /// to the network.
-    pub fn embedded(state_dir: impl Into<PathBuf>) -> EmbeddedBuilder {
-        EmbeddedRouter::builder(state_dir)
-    }
-
-    /// The router at `address` (see [`Router::attach`]) if one answers there within five seconds;
-    /// otherwise an embedded one.
+    /// The first start on the live network takes minutes until there are tunnels; opening a session
+    /// waits for them. [`Router::watch`] follows the status from here on;
+    /// [`EmbeddedBuilder::watch`] follows it from the beginning, through the download of a list of
+    /// routers. Programs that run for seconds should attach to a router that stays: routers that
+    /// come and go are a burden to the network.
     ///
     /// # Errors
     ///
-    /// [`Error::Attach`] when the address is none, [`Error::Open`] when something answers there
-    /// that does not let us in or is no router, [`Error::Start`] when the embedded router does not
-    /// start.
+    /// [`StartError`] when the directory cannot be used, a port is taken, or no other routers are
+    /// known and no list of them could be downloaded.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing running.
-    pub async fn attach_or_start(address: &str, own: EmbeddedBuilder) -> Result<Self, Error> {
-        let there: I2cpRouter = address.parse().map_err(AttachError::from)?;
-        match probe(&there).await {
-            Ok(()) => Ok(Self::new(there)),
-            Err(link::LinkError::Unreachable { .. } | link::LinkError::Timeout(_)) => {
-                Ok(Self::from(own.start().await?))
+    pub async fn start(own: impl Into<EmbeddedBuilder>) -> Result<Self, StartError> {
+        Ok(Self::new(own.into().start().await?))
+    }
+
+    /// The router at `address`, in any of the forms of [`Router::attach`], if one answers there within
+    /// five seconds; otherwise an embedded one, as by [`Router::start`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Attach`] when `address` is not the address of a router, [`Error::Open`] when something
+    /// answers there that refuses the login or is no router, [`Error::Start`] when the embedded
+    /// router does not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing running.
+    pub async fn attach_or_start(
+        address: &str,
+        own: impl Into<EmbeddedBuilder>,
+    ) -> Result<Self, Error> {
+        let there = connector_at(address)?;
+        match probe(&*there).await {
+            Ok(()) => Ok(Self::of(there)),
+            Err(LinkError::Unreachable { .. } | LinkError::Timeout(_)) => {
+                Ok(Self::start(own).await?)
             }
             Err(error) => Err(OpenError::from(error).into()),
         }
     }
-
-    /// Follows how far the router itself has come, where it runs in this process; `None` for one
-    /// that runs elsewhere, of which only sessions tell.
-    pub fn watch(&self) -> Option<RouterWatch> {
-        self.owned().map(EmbeddedRouter::watch)
-    }
 }
 
-impl From<EmbeddedRouter> for Router {
-    /// [`Router::shutdown`] stops the router, too.
-    fn from(router: EmbeddedRouter) -> Self {
-        Self::with_owned(Arc::new(router.clone()), Some(router))
+/// Whether a router answers. Where its protocol has no question of its own, it is asked for a session,
+/// which is given back at once.
+async fn probe(router: &dyn Connector) -> Result<(), LinkError> {
+    if let Some(probing) = router.probe(PROBE_TIMEOUT) {
+        return probing.await;
     }
-}
-
-/// Asks a router for a session and gives it back at once.
-async fn probe(router: &I2cpRouter) -> Result<(), link::LinkError> {
     let mut rng: rand::rngs::StdRng = rand::make_rng();
     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).map_err(|error| {
-        link::LinkError::BadOption {
+        LinkError::BadOption {
             key: "i2cp.destination.sigType".to_owned(),
             why: error.to_string(),
         }

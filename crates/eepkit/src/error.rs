@@ -227,6 +227,9 @@ pub enum Error {
     /// An open stream failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The number of tunnels was not changed.
+    #[error(transparent)]
+    TunnelQuantity(#[from] TunnelQuantityError),
     /// Reading or writing failed. An error of an eepkit stream inside keeps its kind.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -255,6 +258,7 @@ impl Error {
             #[cfg(feature = "embedded")]
             Self::Start(error) => crate::embedded::start_kind(error),
             Self::Stream(error) => error.kind(),
+            Self::TunnelQuantity(error) => error.kind(),
             Self::Io(error) => StreamError::of(error).map_or(ErrorKind::Io, StreamError::kind),
         }
     }
@@ -365,6 +369,9 @@ pub enum OpenError {
         /// What is wrong with its value.
         why: String,
     },
+    /// The router cannot do what an option asks for.
+    #[error("the router cannot do it: {0}")]
+    Unsupported(&'static str),
     /// The router accepted the session and had no tunnels for it in time.
     #[error("the router accepted the session and built no tunnels within {0:?}")]
     NoTunnels(Duration),
@@ -402,6 +409,7 @@ impl OpenError {
             },
             Self::KeyFile { .. } => ErrorKind::Io,
             Self::Option { .. } => ErrorKind::BadInput,
+            Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::NoTunnels(_) => ErrorKind::NoTunnels,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Lost(_) => ErrorKind::SessionLost,
@@ -472,6 +480,9 @@ pub enum ConnectError {
     /// The destination's signatures cannot be checked here.
     #[error("signatures of the destination's type {0} cannot be checked")]
     UnsupportedPeer(SignatureType),
+    /// A URI of another scheme than `http` was given to a connector that makes plain streams.
+    #[error("{0:?} is not http, and the stream would carry no TLS")]
+    Scheme(String),
     /// The router makes the streams, and refused.
     #[error("the router did not open the stream: {0}")]
     Router(String),
@@ -497,6 +508,7 @@ impl ConnectError {
             Self::Closed => ErrorKind::Closed,
             Self::TooManyStreams { .. } => ErrorKind::Limit,
             Self::Router(_) => ErrorKind::RouterRefused,
+            Self::Scheme(_) => ErrorKind::BadInput,
             Self::UnsupportedPeer(_) | Self::Unsupported(_) => ErrorKind::Unsupported,
         }
     }
@@ -741,6 +753,28 @@ impl PingError {
             Self::SessionLost(_) => ErrorKind::SessionLost,
             Self::Unsupported => ErrorKind::Unsupported,
             Self::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Why the number of a session's tunnels was not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TunnelQuantityError {
+    /// Not a possible number of tunnels.
+    #[error("{0} tunnels are outside 1 to 16")]
+    OutOfRange(u8),
+    /// A router that is reached over SAM does not change the tunnels of an open session.
+    #[error("a router that is reached over SAM does not change the tunnels of an open session")]
+    Unsupported,
+}
+
+impl TunnelQuantityError {
+    /// The coarse kind of the error.
+    pub const fn kind(self) -> ErrorKind {
+        match self {
+            Self::OutOfRange(_) => ErrorKind::BadInput,
+            Self::Unsupported => ErrorKind::Unsupported,
         }
     }
 }

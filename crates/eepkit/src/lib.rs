@@ -136,6 +136,8 @@
 //! destination; at `debug` and `trace` they may.
 
 mod address;
+#[cfg(feature = "axum")]
+mod axum;
 mod builder;
 mod connect;
 mod datagram;
@@ -143,6 +145,8 @@ mod driver;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+#[cfg(feature = "hyper")]
+mod http_connector;
 mod listener;
 mod lookup;
 mod names;
@@ -150,9 +154,11 @@ mod ping;
 mod presets;
 mod router;
 mod routes;
+mod serve;
 mod session;
 mod shared;
 mod socket;
+mod socket_addr;
 mod stage;
 mod status;
 mod stream;
@@ -201,12 +207,17 @@ pub use eepkit_wire::{
 };
 pub use error::{
     AcceptError, AddressError, AttachError, ConnectError, Error, ErrorKind, ListenError,
-    LookupError, OpenError, PingError, StreamError,
+    LookupError, OpenError, PingError, StreamError, TunnelQuantityError,
 };
+#[cfg(feature = "hyper")]
+pub use http_connector::HttpConnector;
 pub use listener::Listener;
+pub use ping::PingOptions;
 pub use presets::{Preset, UnknownPreset};
 pub use router::Router;
+pub use serve::{Drained, Handler, Serve, Server, ServerStats, serve};
 pub use session::Session;
+pub use socket_addr::I2pSocketAddr;
 pub use stage::SessionStage;
 pub use status::{SessionNotReady, SessionProblem, SessionStatus, SessionWatch};
 pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};

@@ -1,12 +1,23 @@
 //! Listeners: streams that peers open to this session.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    time::Instant,
+};
 
 use crate::{
     error::{AcceptError, ListenError},
     shared::{Ending, Handle, Port, Slot},
+    socket_addr::I2pSocketAddr,
     stream::Stream,
 };
 
@@ -22,11 +33,21 @@ use crate::{
 /// end. Bridges before 3.2 and i2pd do not tell the port: such streams go to the listener of port 0,
 /// or to the only one that there is.
 ///
-/// Several tasks may accept from one listener through a shared reference.
+/// Several tasks may accept from one listener through a shared reference. It is a
+/// [`Stream`](futures_core::Stream) of [`Stream`]s, too, which ends when the session is closed; and
+/// [`serve`](crate::serve()) is the accept loop with a handler for each stream.
 pub struct Listener {
     handle: Arc<Handle>,
     port: u16,
-    incoming: Arc<tokio::sync::Notify>,
+    incoming: Arc<Notify>,
+    next: Next,
+}
+
+/// Where the listener is as a stream of streams.
+enum Next {
+    Look,
+    Wait(Pin<Box<OwnedNotified>>),
+    End,
 }
 
 impl Listener {
@@ -50,7 +71,7 @@ impl Listener {
                 .listen(port, backlog)
                 .map_err(|_| ListenError::InUse(port))?;
         }
-        let incoming = Arc::new(tokio::sync::Notify::new());
+        let incoming = Arc::new(Notify::new());
         core.set_listening(&handle.shared, true);
         core.listeners.insert(
             port,
@@ -65,12 +86,19 @@ impl Listener {
             handle,
             port,
             incoming,
+            next: Next::Look,
         })
     }
 
     /// The port, 0 for all.
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The destination and the port that are listened on.
+    pub fn local_addr(&self) -> I2pSocketAddr {
+        let destination = self.handle.shared.keys.destination();
+        I2pSocketAddr::new(destination.clone(), self.port)
     }
 
     /// The next stream that a peer opened. [`Stream::peer`] tells who,
@@ -140,6 +168,44 @@ impl Listener {
             incoming.remote_port,
             &self.handle.shared.config.stream,
         )))
+    }
+}
+
+/// The streams that [`Listener::accept`] would return. After the session has failed there is one error;
+/// after it was closed, none.
+impl futures_core::Stream for Listener {
+    type Item = Result<Stream, AcceptError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let mut notified = match std::mem::replace(&mut self.next, Next::Look) {
+                Next::End => {
+                    self.next = Next::End;
+                    return Poll::Ready(None);
+                }
+                Next::Wait(mut notified) => {
+                    if notified.as_mut().poll(cx).is_pending() {
+                        self.next = Next::Wait(notified);
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                Next::Look => Box::pin(self.incoming.clone().notified_owned()),
+            };
+            // Registered before looking, so that a stream that comes in between is not missed.
+            notified.as_mut().enable();
+            match self.try_accept() {
+                Ok(Some(stream)) => return Poll::Ready(Some(Ok(stream))),
+                Ok(None) => self.next = Next::Wait(notified),
+                Err(error) => {
+                    self.next = Next::End;
+                    return Poll::Ready(match error {
+                        AcceptError::Closed => None,
+                        failed => Some(Err(failed)),
+                    });
+                }
+            }
+        }
     }
 }
 

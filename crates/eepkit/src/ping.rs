@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
+use bytes::Bytes;
 use eepkit_link::Layer;
 use eepkit_streaming::{PingId, Ports};
 use tokio::time::{Instant, timeout_at};
@@ -14,13 +15,51 @@ use crate::{
     supervisor,
 };
 
+/// How a peer is pinged; for [`Session::ping_with`](crate::Session::ping_with).
+#[derive(Debug, Clone)]
+pub struct PingOptions {
+    payload: Bytes,
+    timeout: Duration,
+}
+
+impl Default for PingOptions {
+    fn default() -> Self {
+        Self {
+            payload: Bytes::new(),
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+impl PingOptions {
+    /// No payload, and a time limit of 30 s.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes that come back with the answer and are checked, at most 32; none by default.
+    #[must_use]
+    pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
+        self.payload = payload.into();
+        self
+    }
+
+    /// Time limit for all of it: looking up, waiting for tunnels, waiting for the answer. 30 s by
+    /// default.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+}
+
 /// Pings `to`; see [`crate::Session::ping`].
 pub(crate) async fn ping(
     shared: &Arc<Shared>,
     to: Address,
-    payload: &[u8],
-    limit: Duration,
+    options: &PingOptions,
 ) -> Result<Duration, PingError> {
+    let (payload, limit) = (&options.payload[..], options.timeout);
     if payload.len() > MAX_PAYLOAD_LEN {
         return Err(PingError::TooLong {
             len: payload.len(),
@@ -114,6 +153,9 @@ impl Drop for Pending<'_> {
 
 /// Peers give back at most 32 bytes (streaming specification, ECHO flag, API 0.9.18).
 const MAX_PAYLOAD_LEN: usize = 32;
+
+/// See [`PingOptions::timeout`]. Chosen as a look-up (20 s) and a slow round trip.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pings under way at a time: as many as the endpoint keeps.
 const MAX_PINGS: usize = 256;

@@ -1,9 +1,10 @@
 //! Sessions: a destination that is online.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, future::Future, sync::Arc, time::Duration};
 
 use eepkit_datagram::Format;
 use eepkit_i2cp::Options;
+use eepkit_link::Layer;
 use eepkit_streaming::{EndpointConfig, StreamConfig};
 use eepkit_wire::{Destination, PrivateKeys};
 
@@ -12,9 +13,10 @@ use crate::{
     builder::SessionBuilder,
     connect::{self, ConnectOptions},
     datagram::DatagramBuilder,
-    error::{ConnectError, ListenError, LookupError, PingError},
+    error::{ConnectError, ListenError, LookupError, PingError, TunnelQuantityError},
     listener::Listener,
-    lookup, ping,
+    lookup,
+    ping::{self, PingOptions},
     shared::{Handle, Shared},
     stage::SessionStage,
     status::{SessionStatus, SessionWatch},
@@ -99,10 +101,48 @@ impl Session {
         self.shared().watch()
     }
 
+    /// Waits until the session is over: closed, or failed.
+    ///
+    /// The future borrows nothing and keeps the session open no longer than its other handles do, so it
+    /// can be given to a server as the signal to stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut watch = self.watch();
+        async move {
+            while !watch.stage().is_over() {
+                if watch.changed().await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Asks the router for this many tunnels from now on, 1 to 16 each way. The next link after a
     /// loss starts with those of the session's options again.
-    pub fn set_tunnel_quantity(&self, inbound: u8, outbound: u8) {
+    ///
+    /// # Errors
+    ///
+    /// [`TunnelQuantityError`] for other numbers, and over SAM, which cannot change them.
+    pub fn set_tunnel_quantity(
+        &self,
+        inbound: u8,
+        outbound: u8,
+    ) -> Result<(), TunnelQuantityError> {
+        let allowed = 1..=MAX_TUNNELS;
+        if let Some(wrong) = [inbound, outbound]
+            .into_iter()
+            .find(|n| !allowed.contains(n))
+        {
+            return Err(TunnelQuantityError::OutOfRange(wrong));
+        }
+        if self.shared().layer == Layer::Streams {
+            return Err(TunnelQuantityError::Unsupported);
+        }
         self.shared().lock().set_quantity(inbound, outbound);
+        Ok(())
     }
 
     /// Opens a stream to `to`: text, a destination or a hash, each with or without a port.
@@ -186,24 +226,36 @@ impl Session {
 
     /// Asks a peer for a sign of life and returns the round-trip time.
     ///
-    /// Peers answer without any stream or listener, unless they were told not to. `payload` comes
-    /// back with the answer and is checked; at most 32 bytes of it.
+    /// Peers answer without any stream or listener, unless they were configured not to. Looking the
+    /// address up, waiting for tunnels and waiting for the answer take at most 30 s.
     ///
     /// # Errors
     ///
-    /// [`PingError`]; [`PingError::Timeout`] when no answer came within `limit`, which also bounds
-    /// the look-up and the wait for tunnels.
+    /// [`PingError`]; [`PingError::Timeout`] when no answer came in time, and
+    /// [`PingError::Unsupported`] over SAM.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a late answer is ignored.
-    pub async fn ping(
+    pub async fn ping(&self, to: impl IntoAddress) -> Result<Duration, PingError> {
+        self.ping_with(to, &PingOptions::default()).await
+    }
+
+    /// Pings a peer as [`Session::ping`] does, with a payload or a time limit of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::ping`]; [`PingError::TooLong`] for a payload of more than 32 bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Session::ping`].
+    pub async fn ping_with(
         &self,
         to: impl IntoAddress,
-        payload: &[u8],
-        limit: Duration,
+        options: &PingOptions,
     ) -> Result<Duration, PingError> {
-        ping::ping(self.shared(), to.into_address()?, payload, limit).await
+        ping::ping(self.shared(), to.into_address()?, options).await
     }
 
     /// Finds the destination of a name, a base32 address or base64 text, in this order: the
@@ -270,6 +322,9 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+/// Tunnels each way (I2CP overview, `inbound.quantity`).
+const MAX_TUNNELS: u8 = 16;
 
 /// How much longer than the linger time closing may take: the supervisor has to get its turn.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);

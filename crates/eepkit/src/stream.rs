@@ -22,6 +22,7 @@ use crate::{
     error::StreamError,
     shared::{Core, Handle, Slot},
     socket::Socket,
+    socket_addr::I2pSocketAddr,
 };
 
 /// A stream between this session's destination and a peer's.
@@ -173,6 +174,16 @@ impl Stream {
         self.inner.local_port
     }
 
+    /// The peer's end of the stream: its destination and its port.
+    pub fn peer_addr(&self) -> I2pSocketAddr {
+        I2pSocketAddr::new(self.inner.peer.clone(), self.inner.peer_port)
+    }
+
+    /// This side's end of the stream: its destination and its port.
+    pub fn local_addr(&self) -> I2pSocketAddr {
+        I2pSocketAddr::new(self.inner.local.clone(), self.inner.local_port)
+    }
+
     /// Round-trip time, window and counters; `None` when the stream is over, and over SAM, where only
     /// the router knows them.
     pub fn info(&self) -> Option<StreamInfo> {
@@ -234,12 +245,32 @@ impl ReadHalf {
     pub fn peer(&self) -> &Destination {
         &self.inner.peer
     }
+
+    /// The peer's end of the stream; see [`Stream::peer_addr`].
+    pub fn peer_addr(&self) -> I2pSocketAddr {
+        I2pSocketAddr::new(self.inner.peer.clone(), self.inner.peer_port)
+    }
+
+    /// This side's end of the stream; see [`Stream::local_addr`].
+    pub fn local_addr(&self) -> I2pSocketAddr {
+        I2pSocketAddr::new(self.inner.local.clone(), self.inner.local_port)
+    }
 }
 
 impl WriteHalf {
     /// The destination of the peer.
     pub fn peer(&self) -> &Destination {
         &self.inner.peer
+    }
+
+    /// The peer's end of the stream; see [`Stream::peer_addr`].
+    pub fn peer_addr(&self) -> I2pSocketAddr {
+        I2pSocketAddr::new(self.inner.peer.clone(), self.inner.peer_port)
+    }
+
+    /// This side's end of the stream; see [`Stream::local_addr`].
+    pub fn local_addr(&self) -> I2pSocketAddr {
+        I2pSocketAddr::new(self.inner.local.clone(), self.inner.local_port)
     }
 
     /// Waits until the peer's end has acknowledged everything written so far; see

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use eepkit::{QUIET_FILTER, Router};
+use eepkit::{EmbeddedRouter, QUIET_FILTER};
 use tokio::{io::AsyncReadExt as _, process::Child};
 use tracing_subscriber::EnvFilter;
 
@@ -89,7 +89,7 @@ pub(crate) async fn run(options: RouterOptions) -> Result<(), String> {
             others.push(fs::read(file.path()).map_err(|error| error.to_string())?);
         }
     }
-    let router = Router::embedded(options.dir)
+    let router = EmbeddedRouter::builder(options.dir)
         .private_network(NETWORK, others)
         .host(options.host)
         .floodfill(options.floodfill)

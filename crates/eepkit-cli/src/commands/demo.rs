@@ -4,7 +4,7 @@ mod programs;
 
 use std::time::Duration;
 
-use eepkit::{ConnectOptions, Devnet, Preset, Router, Session, Stream};
+use eepkit::{ConnectOptions, Devnet, PingOptions, Preset, Router, Session, Stream};
 use serde::Serialize;
 use tokio::{io::AsyncWriteExt, time::Instant};
 
@@ -181,9 +181,10 @@ async fn connect(client: &Session, b32: &str, port: u16) -> Result<Stream, Failu
 async fn round_trip(client: &Session, b32: &str, ui: &Ui) -> Result<Duration, Failure> {
     let step = ui.step("measuring the round trip");
     let mut times = Vec::with_capacity(PINGS);
+    let options = PingOptions::new().timeout(PING_LIMIT);
     for _ in 0..PINGS {
         // A lost ping is one measurement less.
-        if let Ok(rtt) = client.ping(b32, b"demo", PING_LIMIT).await {
+        if let Ok(rtt) = client.ping_with(b32, &options).await {
             times.push(rtt);
         }
     }

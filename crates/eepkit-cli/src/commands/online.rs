@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use eepkit::{
-    Address, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router, Session,
-    SessionBuilder, SessionStage, StartError,
+    Address, EmbeddedRouter, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router,
+    Session, SessionBuilder, SessionStage, StartError,
 };
 
 use tokio::time::{Instant, timeout_at};
@@ -119,7 +119,7 @@ async fn start_embedded(
     step: &mut Step,
 ) -> Result<Router, Failure> {
     let end = Instant::now() + limit;
-    let mut builder = Router::embedded(state_dir(args)?);
+    let mut builder = EmbeddedRouter::builder(state_dir(args)?);
     if let Some(file) = &args.reseed_file {
         builder = builder.reseed(Reseed::file(file));
     }
@@ -145,7 +145,7 @@ async fn start_embedded(
         let why = format!("the router was not ready after {}", ui::duration(limit));
         Err(Failure::new(Exit::NoRouter, why).hint(FIRST_START))
     })?;
-    Ok(Router::from(started))
+    Ok(Router::new(started))
 }
 
 /// Where the embedded router keeps what it must not forget.

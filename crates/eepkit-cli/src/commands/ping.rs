@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eepkit::{Address, PingError};
+use eepkit::{Address, PingError, PingOptions};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
@@ -110,11 +110,10 @@ async fn ping(
         next = Instant::now() + args.interval.0;
         seq += 1;
         tally.sent += 1;
-        match online
-            .session
-            .ping(peer, &seq.to_be_bytes(), args.timeout.0)
-            .await
-        {
+        let options = PingOptions::new()
+            .payload(seq.to_be_bytes().to_vec())
+            .timeout(args.timeout.0);
+        match online.session.ping_with(peer, &options).await {
             Ok(rtt) => {
                 tally.answer(rtt);
                 if args.json {

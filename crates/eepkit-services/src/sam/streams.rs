@@ -41,7 +41,7 @@ pub(super) async fn connect(shared: Arc<Shared>, request: ConnectStream) -> Done
         if let Some(limit) = streams.connect_timeout {
             options = options.timeout(limit.min(CONNECT_LIMIT));
         }
-        options = options.stream(streams);
+        options = options.streaming(move |config| config.clone_from(&streams));
     }
     let connected = tokio::select! {
         connected = live.session.connect_with(to, &options) => connected,

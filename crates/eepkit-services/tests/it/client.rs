@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eepkit::{
     ConnectOptions, ErrorKind, Format, Preset, PrivateKeys, Router, SamRouter, Session,
-    SessionStage, SignatureType,
+    SessionStage, SignatureType, TunnelQuantityError,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -156,9 +156,15 @@ async fn a_destination_that_is_online_already_is_told() {
 #[tokio::test]
 async fn what_the_router_cannot_be_told_is_refused() {
     let lab = Lab::new().await;
-    let builder = router(&lab).session().multipath(2);
-    let kind = builder.open().await.expect_err("a way is no option").kind();
-    assert_eq!(kind, ErrorKind::BadInput);
+    let builder = router(&lab)
+        .session()
+        .streaming(|config| config.max_paths = 2);
+    let kind = builder
+        .open()
+        .await
+        .expect_err("the router's streams")
+        .kind();
+    assert_eq!(kind, ErrorKind::Unsupported);
     let builder = router(&lab).session().option("i2cp.username", "me");
     let kind = builder.open().await.expect_err("of I2CP").kind();
     assert_eq!(kind, ErrorKind::BadInput);
@@ -166,6 +172,8 @@ async fn what_the_router_cannot_be_told_is_refused() {
     let session = session(&lab).await;
     let socket = session.datagrams(Format::Datagram1).protocol(42).bind(0);
     assert_eq!(socket.expect_err("not raw").kind(), ErrorKind::Unsupported);
+    let quantity = session.set_tunnel_quantity(3, 3);
+    assert_eq!(quantity, Err(TunnelQuantityError::Unsupported));
     let sub = session.subsession().open().await;
     assert_eq!(sub.expect_err("not here").kind(), ErrorKind::Unsupported);
 }

@@ -83,10 +83,7 @@ async fn a_closed_session_does_nothing_more(link: Link) {
     .await
     .expect_err("closed");
     assert!(matches!(error, ConnectError::Closed), "{error:?}");
-    let error = client
-        .ping(server.destination(), b"", Duration::from_secs(5))
-        .await
-        .expect_err("closed");
+    let error = client.ping(server.destination()).await.expect_err("closed");
     assert_eq!(error.kind(), eepkit::ErrorKind::Closed);
     let error = client.lookup("name.i2p").await.expect_err("closed");
     assert_eq!(error, eepkit::LookupError::Closed);

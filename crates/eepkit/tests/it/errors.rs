@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eepkit::{
     Address, ConnectError, ConnectOptions, Error, ErrorKind, Hash, LookupError, OpenError,
-    PingError, Router,
+    PingError, PingOptions, Router,
 };
 use tokio::net::TcpListener;
 
@@ -110,20 +110,26 @@ async fn a_ping_without_answer_ends_at_its_limit(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     client
-        .ping(server.destination(), b"", Duration::from_secs(5))
+        .ping(server.destination())
         .await
         .expect("alive at first");
     lab.net.cut_off(server.destination());
     let begin = tokio::time::Instant::now();
     let limit = Duration::from_secs(7);
     let error = client
-        .ping(server.destination(), b"hello", limit)
+        .ping_with(
+            server.destination(),
+            &PingOptions::new().payload(&b"hello"[..]).timeout(limit),
+        )
         .await
         .expect_err("dead");
     assert!(matches!(error, PingError::Timeout(_)), "{error:?}");
     assert!(begin.elapsed() <= limit + Duration::from_millis(100));
     let error = client
-        .ping(server.destination(), &[0; 33], limit)
+        .ping_with(
+            server.destination(),
+            &PingOptions::new().payload(vec![0; 33]),
+        )
         .await
         .expect_err("too long");
     assert!(
@@ -136,10 +142,9 @@ async fn a_ping_tells_the_round_trip_time(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let rtt = client
-        .ping(
+        .ping_with(
             server.destination(),
-            b"0123456789abcdef",
-            Duration::from_secs(5),
+            &PingOptions::new().payload(&b"0123456789abcdef"[..]),
         )
         .await
         .expect("answers");

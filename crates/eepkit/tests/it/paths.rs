@@ -243,7 +243,12 @@ async fn several_ways_at_once_carry_what_each_of_them_bears() {
             Link::Direct,
             network().rate(Rate::bytes_per_second(100_000)),
         );
-        let bulk = Bulk::start(&lab, |session| session.tunnel_quantity(3).multipath(ways)).await;
+        let bulk = Bulk::start(&lab, move |session| {
+            session
+                .tunnel_quantity(3)
+                .streaming(move |config| config.max_paths = ways)
+        })
+        .await;
         bulk.run(Duration::from_secs(20)).await;
         let (_, speed) = bulk.run(Duration::from_secs(60)).await;
         speeds.push(speed);
@@ -261,7 +266,10 @@ async fn several_ways_at_once_carry_what_each_of_them_bears() {
 #[tokio::test(start_paused = true)]
 async fn a_session_sends_no_more_than_it_may() {
     let lab = Lab::of(Link::Direct, network());
-    let bulk = Bulk::start(&lab, |session| session.max_send_rate(50_000)).await;
+    let bulk = Bulk::start(&lab, |session| {
+        session.streaming(|config| config.max_send_rate = Some(50_000))
+    })
+    .await;
     bulk.run(Duration::from_secs(20)).await;
     let (_, speed) = bulk.run(Duration::from_secs(60)).await;
     assert!((45_000.0..50_000.0).contains(&speed), "{speed}");

@@ -185,7 +185,7 @@ async fn tunnels_come_and_go_as_asked(link: Link) {
         .await
         .expect("opens");
     assert_eq!(lab.net.tunnels(session.destination()).len(), 4);
-    session.set_tunnel_quantity(3, 4);
+    session.set_tunnel_quantity(3, 4).expect("it can");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(lab.net.tunnels(session.destination()).len(), 7);
 }
