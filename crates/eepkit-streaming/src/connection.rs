@@ -82,7 +82,6 @@ impl Notices {
     pub(crate) const READABLE: Self = Self(1 << 1);
     pub(crate) const WRITABLE: Self = Self(1 << 2);
     pub(crate) const FLUSHED: Self = Self(1 << 3);
-    pub(crate) const STALLED: Self = Self(1 << 4);
     pub(crate) const CLOSED: Self = Self(1 << 5);
     pub(crate) const OFFERED: Self = Self(1 << 6);
 
@@ -112,8 +111,6 @@ pub(crate) struct Connection {
     pub(crate) local_id: u32,
     /// The number that the peer chose, 0 until known.
     pub(crate) remote_id: u32,
-    /// Index of the peer in the endpoint.
-    pub(crate) peer: u32,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
     pub(crate) config: Arc<StreamConfig>,
@@ -181,17 +178,6 @@ pub(crate) struct Connection {
     pub(crate) packets_sent: u64,
     pub(crate) packets_resent: u64,
     pub(crate) packets_received: u64,
-
-    /// Whether the first packet waits for that of another stream.
-    pub(crate) turn: Turn,
-    /// Listed in the endpoint's queues.
-    pub(crate) listed_control: bool,
-    pub(crate) listed_ready: bool,
-    pub(crate) listed_notice: bool,
-    /// The earliest entry for this stream in the endpoint's timer queue.
-    pub(crate) scheduled: Option<Instant>,
-    /// Memory last reported to the endpoint.
-    pub(crate) reported_cost: usize,
 }
 
 /// How a stream comes about.
@@ -200,7 +186,6 @@ pub(crate) struct Opening {
     pub(crate) initiator: bool,
     pub(crate) local_id: u32,
     pub(crate) remote_id: u32,
-    pub(crate) peer: u32,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
     pub(crate) config: Arc<StreamConfig>,
@@ -225,7 +210,6 @@ impl Connection {
             initiator: opening.initiator,
             local_id: opening.local_id,
             remote_id: opening.remote_id,
-            peer: opening.peer,
             local_port: opening.local_port,
             remote_port: opening.remote_port,
             send: SendBuffer::new(mtu, config.send_buffer),
@@ -265,18 +249,22 @@ impl Connection {
             packets_sent: 0,
             packets_resent: 0,
             packets_received: 0,
-            turn: Turn::default(),
-            listed_control: false,
-            listed_ready: false,
-            listed_notice: false,
-            scheduled: None,
-            reported_cost: 0,
         }
     }
 
     /// Whether SYN was sent at most once, and not answered.
     pub(crate) fn is_opening_for_the_first_time(&self) -> bool {
         self.phase == Phase::Opening && self.attempts == 0
+    }
+
+    /// Whether its very first packet is next.
+    pub(crate) fn is_about_to_open(&self) -> bool {
+        self.is_opening_for_the_first_time() && self.packets_sent == 0
+    }
+
+    /// Whether the stream is over.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Done(_))
     }
 
     /// Starts connecting.
@@ -574,8 +562,8 @@ impl Connection {
         } else {
             STALL_ATTEMPTS
         };
-        if self.attempts >= patience && peer.report_stall(cx.now) {
-            self.notices.add(Notices::STALLED);
+        if self.attempts >= patience {
+            peer.report_stall(cx.now);
         }
         if self.phase == Phase::Opening {
             self.syn_due = true;
@@ -593,7 +581,7 @@ impl Connection {
         // Behind too many missing packets new data could not be acknowledged; and where another way is
         // tried, the oldest packet lets the reader go on.
         let span = self.send.span();
-        if lost.is_none() && span > 0 && (span > MAX_PROBE_SPAN || !peer.path().is_any()) {
+        if lost.is_none() && span > 0 && (span > MAX_PROBE_SPAN || !peer.lead_path().is_any()) {
             self.probe_due = Some(self.send.oldest());
             return;
         }
@@ -760,7 +748,6 @@ impl Connection {
             return;
         }
         self.phase = Phase::Done(reason);
-        self.turn = Turn::Came;
         self.timers.stop_all();
         peer.on_abandoned(&self.send.clear());
         self.syn_due = false;
@@ -771,16 +758,6 @@ impl Connection {
         }
         self.notices.add(Notices::CLOSED);
     }
-}
-
-/// Whether a stream's first packet waits for that of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Turn {
-    /// Nobody has asked yet.
-    #[default]
-    Unknown,
-    Waits,
-    Came,
 }
 
 /// Below the negotiated size until the session is established: keys and lease set travel along.

@@ -8,27 +8,27 @@ use std::{
 };
 
 use eepkit_wire::{Destination, Hash, PrivateKeys};
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use slotmap::SlotMap;
 
 use crate::{
     ConnectionError, EndpointConfig, StreamConfig,
-    connection::{Built, Connection, Cx, Notices, Opening, Phase, Turn},
+    connection::{Built, Connection, Notices, Phase},
     path_state::CanSend,
-    peer::Peer,
     rate_limiter::RateLimiter,
     stats::Stats,
+    tunnels::Tunnels,
 };
 
 mod application;
 mod ended;
+mod entries;
 mod first_contact;
 mod incoming;
 mod limits;
+mod paths;
 mod ping;
-mod slots;
+mod scheduling;
 mod types;
 mod verification;
 
@@ -38,10 +38,10 @@ pub use self::types::{
 pub use self::verification::{Verification, Verified};
 use self::{
     ended::Ended,
+    entries::{PeerEntry, PeerKey, StreamEntry, StreamKey, Wake},
     incoming::{EarlyPackets, Listener},
     limits::{Bucket, Limiter},
     ping::Pings,
-    slots::Slots,
 };
 
 /// All streams of one destination, incoming and outgoing.
@@ -69,12 +69,17 @@ pub struct Endpoint {
     unix_start: Duration,
     /// The latest time seen.
     now: Instant,
-    streams: Slots<Box<Connection>>,
-    by_local: HashMap<u32, u32>,
+    streams: SlotMap<StreamKey, StreamEntry>,
+    by_local: HashMap<u32, StreamKey>,
     /// Incoming streams by the id that their peer chose. Ids of different peers may be the same.
-    by_remote: HashMap<u32, Vec<u32>>,
-    peers: Slots<Peer>,
-    by_hash: HashMap<Hash, u32>,
+    by_remote: HashMap<u32, Vec<StreamKey>>,
+    peers: SlotMap<PeerKey, PeerEntry>,
+    by_hash: HashMap<Hash, PeerKey>,
+    tunnels: Tunnels,
+    /// Selects the tunnel of the next new peer's first path.
+    tunnel_offset: usize,
+    /// Peers whose lease sets are being looked up.
+    lookups: Vec<Hash>,
     listeners: HashMap<u16, Listener>,
     early: EarlyPackets,
     ended: Ended,
@@ -85,11 +90,11 @@ pub struct Endpoint {
     /// One entry for each stream that waits, and one for each peer whose pacing does.
     timers: BTreeSet<(Instant, Wake)>,
     /// Streams with something to send that does not wait for a window.
-    control: VecDeque<u32>,
+    control: VecDeque<StreamKey>,
     /// Streams with something to tell the application.
-    noticed: VecDeque<u32>,
+    noticed: VecDeque<StreamKey>,
     /// Peers with something to send and, as far as known, room for it.
-    active: VecDeque<u32>,
+    active: VecDeque<PeerKey>,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     /// What may be sent to all peers together.
@@ -100,13 +105,6 @@ pub struct Endpoint {
     /// The packet in hand, where its signature was checked before.
     verified: Option<Verified>,
     closing: bool,
-}
-
-/// Who wants to be woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wake {
-    Stream { slot: u32, generation: u32 },
-    Peer { slot: u32, generation: u32 },
 }
 
 impl Endpoint {
@@ -130,11 +128,14 @@ impl Endpoint {
             start: now,
             unix_start: unix_now,
             now,
-            streams: Slots::new(),
+            streams: SlotMap::with_key(),
             by_local: HashMap::new(),
             by_remote: HashMap::new(),
-            peers: Slots::new(),
+            peers: SlotMap::with_key(),
             by_hash: HashMap::new(),
+            tunnels: Tunnels::default(),
+            tunnel_offset: 0,
+            lookups: Vec::new(),
             listeners: HashMap::new(),
             early: EarlyPackets::default(),
             ended: Ended::default(),
@@ -183,15 +184,11 @@ impl Endpoint {
         id: StreamId,
         config: StreamConfig,
     ) -> Result<(), ConnectionError> {
-        let connection = self
-            .streams
-            .get_mut(id.slot, id.generation)
-            .ok_or(ConnectionError::Unknown)?;
-        let peer = connection.peer;
-        connection.reconfigure(Arc::new(config));
-        let config = Arc::clone(&connection.config);
-        if let Some(peer) = self.peers.at_mut(peer) {
-            peer.configure(&config);
+        let entry = self.streams.get_mut(id.0).ok_or(ConnectionError::Unknown)?;
+        let config = Arc::new(config);
+        entry.connection.reconfigure(Arc::clone(&config));
+        if let Some(entry) = self.peers.get_mut(entry.peer) {
+            entry.peer.configure(&config);
         }
         Ok(())
     }
@@ -215,11 +212,11 @@ impl Endpoint {
             }
             self.timers.pop_first();
             match wake {
-                Wake::Stream { slot, generation } => self.wake_stream(now, slot, generation),
-                Wake::Peer { slot, generation } => {
-                    if let Some(peer) = self.peers.get_mut(slot, generation) {
-                        peer.wake = None;
-                        self.list_peer(slot);
+                Wake::Stream(key) => self.wake_stream(now, key),
+                Wake::Peer(key) => {
+                    if let Some(entry) = self.peers.get_mut(key) {
+                        entry.wake = None;
+                        self.list_peer(key);
                     }
                 }
             }
@@ -232,10 +229,10 @@ impl Endpoint {
         self.ended.expire(now);
     }
 
-    fn wake_stream(&mut self, now: Instant, slot: u32, generation: u32) {
-        if let Some(connection) = self.streams.get_mut(slot, generation) {
-            connection.scheduled = None;
-            self.with_stream(now, slot, |connection, cx, peer| {
+    fn wake_stream(&mut self, now: Instant, key: StreamKey) {
+        if let Some(entry) = self.streams.get_mut(key) {
+            entry.wake = None;
+            self.with_stream(now, key, |connection, cx, peer| {
                 connection.handle_timeout(cx, peer)
             });
         }
@@ -306,62 +303,60 @@ impl Endpoint {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        while let Some(slot) = self.noticed.front().copied() {
-            if let Some((id, connection)) = self.streams.entry_mut(slot) {
-                let id = StreamId {
-                    slot,
-                    generation: id,
-                };
-                if let Some(event) = next_event(id, connection, &self.peers) {
+        while let Some(key) = self.noticed.front().copied() {
+            if let Some(entry) = self.streams.get_mut(key) {
+                if let Some(event) = next_event(StreamId(key), &mut entry.connection) {
                     return Some(event);
                 }
-                connection.listed_notice = false;
+                entry.in_noticed = false;
             }
             self.noticed.pop_front();
-            self.dispose(slot);
+            self.dispose(key);
         }
         None
     }
 
+    /// Sends what does not wait for cwnd.
     fn poll_control(&mut self, now: Instant) -> Option<Transmit> {
-        while let Some(slot) = self.control.front().copied() {
-            if self.is_gated(now, slot) {
-                self.control.pop_front();
-                if let Some((_, connection)) = self.streams.entry_mut(slot) {
-                    connection.listed_control = false;
-                }
+        while let Some(key) = self.control.front().copied() {
+            if self.waits_at_gate(now, key) {
+                self.unlist_control(key);
                 continue;
             }
-            let built = self.with_stream(now, slot, |connection, cx, peer| {
+            if let Some(entry) = self.streams.get(key) {
+                self.update_paths(now, entry.peer);
+            }
+            let built = self.with_stream(now, key, |connection, cx, peer| {
                 connection.poll_control(cx, peer)
             });
             if let Some(Some(built)) = built {
-                return self.address(now, slot, built);
+                return self.address(now, key, built);
             }
-            self.control.pop_front();
-            if let Some((_, connection)) = self.streams.entry_mut(slot) {
-                connection.listed_control = false;
-            }
-            self.dispose(slot);
+            self.unlist_control(key);
+            self.dispose(key);
         }
         None
     }
 
     /// Sends data, peer by peer and stream by stream in turn.
     fn poll_data(&mut self, now: Instant) -> Option<Transmit> {
-        while let Some(slot) = self.active.front().copied() {
-            let Some((generation, peer)) = self.peers.entry_mut(slot) else {
+        while let Some(key) = self.active.front().copied() {
+            self.update_paths(now, key);
+            let Some(PeerEntry { peer, ready, .. }) = self.peers.get_mut(key) else {
                 self.active.pop_front();
                 continue;
             };
-            let gate = peer.can_send(now);
-            if gate == CanSend::Now && peer.has_ready() && self.rate_limiter.wait(now).is_some() {
-                // What is sent now says nothing about the network.
+            let can_send = peer.can_send(now);
+            if can_send == CanSend::Now
+                && !ready.is_empty()
+                && self.rate_limiter.wait(now).is_some()
+            {
+                // A rate measured now would be that of the limiter, not of the network.
                 peer.on_app_limited();
                 return None;
             }
-            if gate == CanSend::Now
-                && let Some(stream) = peer.pop_ready()
+            if can_send == CanSend::Now
+                && let Some(stream) = ready.pop()
             {
                 self.active.rotate_left(1);
                 if let Some(transmit) = self.poll_stream(now, stream) {
@@ -369,282 +364,55 @@ impl Endpoint {
                 }
                 continue;
             }
-            peer.listed = false;
-            self.active.pop_front();
-            match gate {
-                CanSend::Now => peer.on_app_limited(),
-                CanSend::At(at) => {
-                    let wake = Wake::Peer { slot, generation };
-                    if let Some(earlier) = peer.wake.replace(at) {
-                        self.timers.remove(&(earlier, wake));
-                    }
-                    self.timers.insert((at, wake));
-                }
-                CanSend::CwndFull => {}
-            }
+            self.deactivate(key, can_send);
         }
         None
     }
 
-    fn poll_stream(&mut self, now: Instant, slot: u32) -> Option<Transmit> {
-        let (_, connection) = self.streams.entry_mut(slot)?;
-        connection.listed_ready = false;
-        let built = self.with_stream(now, slot, |connection, cx, peer| {
-            connection.poll_data(cx, peer)
-        })??;
-        self.address(now, slot, built)
+    /// The peer at the front of the queue cannot send now, or has nothing to send.
+    fn deactivate(&mut self, key: PeerKey, can_send: CanSend) {
+        self.active.pop_front();
+        let Some(entry) = self.peers.get_mut(key) else {
+            return;
+        };
+        entry.in_active = false;
+        match can_send {
+            CanSend::Now => entry.peer.on_app_limited(),
+            CanSend::At(at) => {
+                if let Some(earlier) = entry.wake.replace(at) {
+                    self.timers.remove(&(earlier, Wake::Peer(key)));
+                }
+                self.timers.insert((at, Wake::Peer(key)));
+            }
+            CanSend::CwndFull => {}
+        }
     }
 
-    fn address(&mut self, now: Instant, slot: u32, built: Built) -> Option<Transmit> {
-        let (_, connection) = self.streams.entry(slot)?;
-        let (_, peer) = self.peers.entry_mut(connection.peer)?;
+    fn poll_stream(&mut self, now: Instant, key: StreamKey) -> Option<Transmit> {
+        let entry = self.streams.get_mut(key)?;
+        entry.in_ready = false;
+        let built = self.with_stream(now, key, |connection, cx, peer| {
+            connection.poll_data(cx, peer)
+        })??;
+        self.address(now, key, built)
+    }
+
+    fn address(&mut self, now: Instant, key: StreamKey, built: Built) -> Option<Transmit> {
+        let entry = self.streams.get(key)?;
+        let peer = &mut self.peers.get_mut(entry.peer)?.peer;
         self.rate_limiter.on_sent(now, built.packet.len());
         peer.rate_limiter.on_sent(now, built.packet.len());
+        peer.on_path_used(built.path);
         Some(Transmit {
             to: peer.destination.clone(),
-            from_port: connection.local_port,
-            to_port: connection.remote_port,
+            from_port: entry.connection.local_port,
+            to_port: entry.connection.remote_port,
             packet: built.packet,
             compress: built.compress,
             first: built.first,
             path: built.path,
             deadline: now + built.lifetime,
         })
-    }
-
-    // Book-keeping.
-
-    /// Lets a stream work, and then lists it wherever it belongs.
-    fn with_stream<T>(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        work: impl FnOnce(&mut Connection, &mut Cx<'_>, &mut Peer) -> T,
-    ) -> Option<T> {
-        let unix_now = self.unix_now(now);
-        let (_, connection) = self.streams.entry_mut(slot)?;
-        let (_, peer) = self.peers.entry_mut(connection.peer)?;
-        let mut cx = Cx {
-            now,
-            unix_now,
-            keys: &self.keys,
-            stats: &mut self.stats,
-            verified: self.verified.as_ref(),
-            receive_memory: self.config.receive_memory.saturating_sub(self.receive_cost),
-            dampening: self.config.window_dampening,
-        };
-        let result = work(connection, &mut cx, peer);
-        self.update(now, slot);
-        Some(result)
-    }
-
-    /// Lists a stream in the queues in which it belongs.
-    fn update(&mut self, now: Instant, slot: u32) {
-        let Some((generation, connection)) = self.streams.entry_mut(slot) else {
-            return;
-        };
-        let cost = connection.cost();
-        self.receive_cost = (self.receive_cost + cost).saturating_sub(connection.reported_cost);
-        connection.reported_cost = cost;
-        if matches!(connection.phase, Phase::Done(_)) && !connection.accepted {
-            // It never had a handle that could be dropped.
-            connection.released = true;
-        }
-        if connection.released {
-            // Nobody listens to the stream any more, but a dead way concerns all streams to the peer.
-            let stalled = connection.notices.take(Notices::STALLED);
-            connection.notices = Notices::default();
-            if stalled {
-                connection.notices.add(Notices::STALLED);
-            }
-        }
-        if !connection.notices.is_empty() && !connection.listed_notice {
-            connection.listed_notice = true;
-            self.noticed.push_back(slot);
-        }
-        if connection.wants_control()
-            && !connection.listed_control
-            && connection.turn != Turn::Waits
-        {
-            connection.listed_control = true;
-            self.control.push_back(slot);
-        }
-        if let Some(at) = connection.timers.next()
-            && connection.scheduled.is_none_or(|scheduled| at < scheduled)
-        {
-            // A later one stays until it is due, and is then found to be early: acknowledgements move
-            // timers back all the time.
-            let wake = Wake::Stream { slot, generation };
-            if let Some(scheduled) = connection.scheduled.replace(at) {
-                self.timers.remove(&(scheduled, wake));
-            }
-            self.timers.insert((at, wake));
-        }
-        let peer_slot = connection.peer;
-        if let Some(peer) = self.peers.at_mut(peer_slot) {
-            if !connection.listed_ready && connection.wants_data(now, peer) {
-                connection.listed_ready = true;
-                peer.push_ready(slot, connection.unsent() <= SPARSE);
-            }
-            if peer.has_ready() {
-                self.list_peer(peer_slot);
-            }
-        }
-        self.release_gated(slot, generation);
-        self.dispose(slot);
-    }
-
-    fn list_peer(&mut self, slot: u32) {
-        if let Some(peer) = self.peers.at_mut(slot)
-            && !peer.listed
-            && peer.has_ready()
-        {
-            peer.listed = true;
-            self.active.push_back(slot);
-        }
-    }
-
-    /// Forgets a stream that is over, but for a short record.
-    fn dispose(&mut self, slot: u32) {
-        let Some((generation, connection)) = self.streams.entry(slot) else {
-            return;
-        };
-        if !connection.is_disposable() || connection.listed_control || connection.listed_notice {
-            return;
-        }
-        let Some(connection) = self.streams.remove(slot, generation) else {
-            return;
-        };
-        self.receive_cost = self.receive_cost.saturating_sub(connection.reported_cost);
-        if let Some(scheduled) = connection.scheduled {
-            self.timers
-                .remove(&(scheduled, Wake::Stream { slot, generation }));
-        }
-        self.by_local.remove(&connection.local_id);
-        if !connection.initiator
-            && let Some(slots) = self.by_remote.get_mut(&connection.remote_id)
-        {
-            slots.retain(|other| *other != slot);
-            if slots.is_empty() {
-                self.by_remote.remove(&connection.remote_id);
-            }
-        }
-        if let Some(peer) = self.peers.at_mut(connection.peer) {
-            if connection.listed_ready {
-                peer.drop_ready(slot);
-            }
-            peer.streams = peer.streams.saturating_sub(1);
-            peer.idle_since = self.now;
-            self.ended.insert(self.now, &connection);
-        }
-    }
-
-    /// The slot of the path to `destination`.
-    fn peer_slot(&mut self, now: Instant, destination: &Destination, config: &StreamConfig) -> u32 {
-        let hash = destination.hash();
-        let max_active = usize::from(self.config.max_paths);
-        if let Some(slot) = self.by_hash.get(&hash).copied()
-            && let Some(peer) = self.peers.at_mut(slot)
-        {
-            let stale =
-                peer.streams == 0 && now.saturating_duration_since(peer.idle_since) > PEER_MEMORY;
-            if stale {
-                let old = std::mem::replace(
-                    peer,
-                    Peer::new(now, destination.clone(), config, max_active),
-                );
-                peer.inherit(old);
-            }
-            return slot;
-        }
-        if self.peers.len() >= MAX_IDLE_PEERS
-            && let Some((slot, generation)) = self
-                .peers
-                .iter()
-                .filter(|(_, _, peer)| peer.streams == 0)
-                .min_by_key(|(_, _, peer)| peer.idle_since)
-                .map(|(s, g, _)| (s, g))
-            && let Some(peer) = self.peers.remove(slot, generation)
-        {
-            self.by_hash.remove(&peer.destination.hash());
-            if let Some(at) = peer.wake {
-                self.timers.remove(&(at, Wake::Peer { slot, generation }));
-            }
-        }
-        let slot = self
-            .peers
-            .insert(Peer::new(now, destination.clone(), config, max_active))
-            .0;
-        self.by_hash.insert(hash, slot);
-        slot
-    }
-
-    /// A stream id that is neither zero nor taken.
-    fn new_local_id(&mut self) -> u32 {
-        loop {
-            let id = self.rng.next_u32();
-            if id != 0 && !self.by_local.contains_key(&id) && self.ended.get(id).is_none() {
-                return id;
-            }
-        }
-    }
-
-    fn add_stream(&mut self, now: Instant, opening: Opening) -> StreamId {
-        let (local_id, remote_id, peer_slot, initiator) = (
-            opening.local_id,
-            opening.remote_id,
-            opening.peer,
-            opening.initiator,
-        );
-        let (slot, generation) = self.streams.insert(Box::new(Connection::new(now, opening)));
-        self.by_local.insert(local_id, slot);
-        if !initiator {
-            self.by_remote.entry(remote_id).or_default().push(slot);
-        }
-        if let Some(peer) = self.peers.at_mut(peer_slot) {
-            peer.streams += 1;
-        }
-        StreamId { slot, generation }
-    }
-}
-
-#[cfg(feature = "_testing")]
-impl Endpoint {
-    /// Checks what must hold between any two calls.
-    ///
-    /// # Panics
-    ///
-    /// Something does not hold.
-    #[doc(hidden)]
-    pub fn assert_consistent(&self) {
-        let mut in_flight = HashMap::new();
-        let mut cost = 0;
-        for (slot, generation, connection) in self.streams.iter() {
-            *in_flight.entry(connection.peer).or_insert(0) += connection.in_flight();
-            cost += connection.cost();
-            let next = connection.timers.next();
-            let scheduled = connection.scheduled;
-            assert!(
-                next.is_none() || scheduled.is_some_and(|at| Some(at) <= next),
-                "timer"
-            );
-            let entry = scheduled.map(|at| (at, Wake::Stream { slot, generation }));
-            assert!(
-                entry.is_none_or(|entry| self.timers.contains(&entry)),
-                "timer entry"
-            );
-            assert_eq!(self.by_local.get(&connection.local_id), Some(&slot));
-        }
-        for (slot, _, peer) in self.peers.iter() {
-            assert_eq!(
-                peer.in_flight(),
-                in_flight.get(&slot).copied().unwrap_or(0),
-                "in flight"
-            );
-        }
-        assert_eq!(cost, self.receive_cost, "memory");
-        assert_eq!(self.by_local.len(), self.streams.len());
-        assert!(self.timers.len() <= self.streams.len() + self.peers.len());
     }
 }
 
@@ -660,7 +428,7 @@ impl fmt::Debug for Endpoint {
 }
 
 /// The next thing that the application should hear of a stream.
-fn next_event(id: StreamId, connection: &mut Connection, peers: &Slots<Peer>) -> Option<Event> {
+fn next_event(id: StreamId, connection: &mut Connection) -> Option<Event> {
     let notices = &mut connection.notices;
     if notices.take(Notices::OFFERED) {
         return Some(Event::Incoming {
@@ -679,12 +447,6 @@ fn next_event(id: StreamId, connection: &mut Connection, peers: &Slots<Peer>) ->
     if notices.take(Notices::FLUSHED) {
         return Some(Event::Flushed(id));
     }
-    if notices.take(Notices::STALLED) {
-        let (_, peer) = peers.entry(connection.peer)?;
-        return Some(Event::PeerStalled {
-            to: peer.destination.clone(),
-        });
-    }
     if notices.take(Notices::CLOSED)
         && let Phase::Done(reason) = connection.phase
     {
@@ -692,11 +454,3 @@ fn next_event(id: StreamId, connection: &mut Connection, peers: &Slots<Peer>) ->
     }
     None
 }
-
-/// A stream with no more bytes than this to send goes before others: a request or a line of text.
-const SPARSE: usize = 2048;
-/// Paths without streams are remembered up to this number; each takes about a kilobyte.
-const MAX_IDLE_PEERS: usize = 1024;
-/// How long a path without streams is remembered: Java keeps its control blocks as long, and tunnels
-/// do not live longer.
-const PEER_MEMORY: Duration = Duration::from_secs(600);

@@ -18,8 +18,8 @@ mod connection;
 mod endpoint;
 mod error;
 mod fingerprint;
-mod first_contact;
 mod kind;
+mod leases;
 mod loss;
 mod pacing;
 mod path;
@@ -27,6 +27,7 @@ mod path_state;
 mod path_table;
 mod peer;
 mod rate_limiter;
+mod ready;
 mod reassembly;
 mod rtt;
 mod send_buffer;
@@ -34,6 +35,7 @@ mod sent_packet;
 mod seq;
 mod stats;
 mod timer;
+mod tunnels;
 
 pub use config::{
     Access, EndpointConfig, InactivityAction, LimitAction, OPTIONS, OptionInfo, Profile,
@@ -45,5 +47,5 @@ pub use endpoint::{
 };
 pub use error::{CloseReason, ConnectionError, DialError, PortError, StreamOptionError};
 pub use kind::PeerKind;
-pub use path::{Path, PathId, TunnelId};
+pub use path::{Path, PathId, PeerLease, TunnelId};
 pub use stats::Stats;

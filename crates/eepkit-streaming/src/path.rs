@@ -34,3 +34,12 @@ pub struct Path {
     /// When the first of the two ends, if that is known.
     pub expires: Option<Instant>,
 }
+
+/// A lease of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerLease {
+    /// Its name.
+    pub id: LeaseId,
+    /// When it ends.
+    pub expires: Instant,
+}

@@ -135,6 +135,17 @@ impl PathTable {
         self.migrate(active, best.path.id)
     }
 
+    /// The path of this name.
+    pub(crate) fn path(&self, id: PathId) -> Option<&Path> {
+        self.get(id).map(|entry| &entry.path)
+    }
+
+    /// The name of the path over this tunnel and lease.
+    pub(crate) fn id_of(&self, tunnel: TunnelId, lease: LeaseId) -> Option<PathId> {
+        let same = |entry: &&Entry| entry.path.tunnel == tunnel && entry.path.lease == lease;
+        self.entries.iter().find(same).map(|entry| entry.path.id)
+    }
+
     fn get(&self, id: PathId) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.path.id == id)
     }

@@ -11,21 +11,22 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use eepkit_i2cp::LeaseSetMaker;
 use eepkit_link::{
-    self as link, Command, DropReason, Event, Link, LookupTarget, LostReason, Outgoing, PathChoice,
-    Payload, SendOptions, clock,
+    self as link, Command, Direction, DropReason, Event, Link, LookupTarget, LostReason, Outgoing,
+    PathChoice, Payload, SendOptions, TunnelId, clock,
 };
-use eepkit_streaming::{Output, Received, Transmit};
-use eepkit_wire::{Destination, Hash, Lease};
+use eepkit_streaming::{self as streaming, Output, PeerLease, Received, Transmit};
+use eepkit_wire::{Destination, Hash, Lease, LeaseId};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 use crate::{
+    credits::Credits,
     error::OpenError,
-    routes::{Decision, Now, Routes},
     shared::{Core, Ending, Shared},
     stage::SessionStage,
 };
@@ -35,7 +36,7 @@ pub(crate) struct Driver<'a> {
     shared: Arc<Shared>,
     link: Box<dyn Link>,
     maker: &'a mut LeaseSetMaker,
-    routes: Routes,
+    credits: Credits,
     /// The packet that the link or its credits hold up.
     held: Option<Transmit>,
     /// First packets of streams whose way was gone, to be sent again by another. Bounded by `fates`.
@@ -44,8 +45,8 @@ pub(crate) struct Driver<'a> {
     looped: VecDeque<Received>,
     /// Packets whose fate the link may report, by rising token.
     fates: VecDeque<(u64, Fate)>,
-    /// The driver's own look-ups of lease sets.
-    searches: HashMap<u32, Hash>,
+    /// Look-ups of lease sets that the endpoint requested, by their number. The endpoint bounds them.
+    lookups: HashMap<u32, Hash>,
     next_token: u64,
     /// When the last packet went to the link.
     last_sent: Option<Instant>,
@@ -86,12 +87,12 @@ impl<'a> Driver<'a> {
             shared,
             link,
             maker,
-            routes: Routes::default(),
+            credits: Credits::default(),
             held: None,
             again: VecDeque::new(),
             looped: VecDeque::new(),
             fates: VecDeque::new(),
-            searches: HashMap::new(),
+            lookups: HashMap::new(),
             next_token: 0,
             last_sent: None,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -152,8 +153,24 @@ impl<'a> Driver<'a> {
     }
 
     fn on_event(&mut self, core: &mut Core, event: Event) -> Result<(), End> {
-        self.routes.on_event(&event);
+        self.credits.on_event(&event);
         match event {
+            Event::TunnelUp {
+                tunnel,
+                direction: Direction::Outbound,
+                expires,
+                ..
+            } if tunnel != TunnelId::ANY => {
+                if let Some(endpoint) = &mut core.endpoint {
+                    let expires = expires.map(Instant::into_std);
+                    endpoint.tunnel_up(streaming::TunnelId(tunnel.0), expires);
+                }
+            }
+            Event::TunnelDown { tunnel, .. } => {
+                if let Some(endpoint) = &mut core.endpoint {
+                    endpoint.tunnel_down(streaming::TunnelId(tunnel.0));
+                }
+            }
             Event::Stage(stage) => self.on_stage(stage.into()),
             Event::LeaseSetWanted(leases) => self.publish(core, &leases)?,
             Event::Received { payload, .. } => self.on_received(core, payload),
@@ -229,10 +246,10 @@ impl<'a> Driver<'a> {
             return core.datagrams.reported(token, true);
         };
         let hash = fate.to.hash();
-        if reason == DropReason::NoTunnel {
-            let now = now_of(Instant::now());
-            self.routes.suspect(&hash, now);
-            self.search(core, &fate.to, now);
+        if reason == DropReason::NoTunnel
+            && let Some(endpoint) = &mut core.endpoint
+        {
+            endpoint.path_gone(Instant::now().into_std(), &hash);
         }
         let Some(first) = fate.first else {
             return;
@@ -257,14 +274,17 @@ impl<'a> Driver<'a> {
         id: u32,
         result: Result<link::LookupAnswer, link::LinkLookupError>,
     ) {
-        if let Some(hash) = self.searches.remove(&id) {
-            let now = now_of(Instant::now());
-            self.routes.searched(&hash, result.as_ref().ok(), now);
-            if let Ok(answer) = result {
-                self.tell_ways(core, &answer.destination, now);
-                if let Some(endpoint) = &mut core.endpoint {
-                    endpoint.leases_renewed(now.instant.into_std(), &hash);
+        if let Some(hash) = self.lookups.remove(&id) {
+            let Some(endpoint) = &mut core.endpoint else {
+                return;
+            };
+            match result {
+                Ok(answer) => {
+                    let now = Instant::now();
+                    let leases = peer_leases(&answer.leases, now);
+                    endpoint.lease_set_found(now.into_std(), &hash, &leases);
                 }
+                Err(_) => endpoint.lease_set_not_found(&hash),
             }
         } else if let Some(waiter) = core.lookups.remove(&id) {
             // Whoever asked may have gone.
@@ -288,7 +308,7 @@ impl<'a> Driver<'a> {
                 self.held = self.again.pop_front();
             }
             if self.held.is_some() && !self.send_held(core, cx, now) {
-                return self.wait_for_link(core, cx, now);
+                return self.wait_for_link(core, cx);
             }
             let Some(endpoint) = &mut core.endpoint else {
                 return false;
@@ -297,7 +317,7 @@ impl<'a> Driver<'a> {
                 endpoint.handle_packet(now.into_std(), packet);
             }
             match endpoint.poll_output(now.into_std()) {
-                Output::Event(event) => self.on_endpoint_event(core, event, now),
+                Output::Event(event) => self.on_endpoint_event(core, event),
                 Output::Transmit(transmit) => self.held = Some(transmit),
                 Output::Timeout(at) => {
                     if !self.looped.is_empty() {
@@ -312,9 +332,9 @@ impl<'a> Driver<'a> {
     }
 
     /// While the link takes no packet, readers go on, and what waits is dropped in its time.
-    fn wait_for_link(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn wait_for_link(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
         while let Some(event) = core.endpoint.as_mut().and_then(|one| one.poll_event()) {
-            self.on_endpoint_event(core, event, now);
+            self.on_endpoint_event(core, event);
         }
         let until = self
             .held
@@ -357,21 +377,15 @@ impl<'a> Driver<'a> {
         self.timer.as_mut().poll(cx).is_ready()
     }
 
-    fn on_endpoint_event(&mut self, core: &mut Core, event: eepkit_streaming::Event, now: Instant) {
-        if let eepkit_streaming::Event::PeerStalled { to } = &event {
-            let now = now_of(now);
-            let hash = to.hash();
-            self.routes.suspect(&hash, now);
-            self.search(core, to, now);
-            if self.searches.len() < MAX_SEARCHES && self.routes.wants_refresh(&hash, now) {
-                self.look_up(core, to, hash);
-            }
+    fn on_endpoint_event(&mut self, core: &mut Core, event: streaming::Event) {
+        match event {
+            streaming::Event::LeaseSetLookup { to } => self.look_up(core, to),
+            event => core.on_event(event),
         }
-        core.on_event(event);
     }
 
     /// Sends the packet that waits, if the link takes it now.
-    fn send_held(&mut self, core: &mut Core, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn send_held(&mut self, core: &Core, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(held) = self.held.take() else {
             return true;
         };
@@ -391,20 +405,13 @@ impl<'a> Driver<'a> {
             self.held = Some(held);
             return false;
         }
-        let now = now_of(now);
-        let hash = held.to.hash();
-        self.search(core, &held.to, now);
-        self.tell_ways(core, &held.to, now);
-        let route = match self.routes.route(&hash, held.path, now) {
-            Decision::Take(route) => route,
-            Decision::Wait => {
-                self.held = Some(held);
-                return false;
-            }
+        let Some(path) = self.path_of(core, &held, now) else {
+            self.held = Some(held);
+            return false;
         };
         self.next_token += 1;
         let token = self.next_token;
-        if held.first || route != PathChoice::Auto {
+        if held.first || path != PathChoice::Auto {
             if self.fates.len() == MAX_FATES {
                 self.fates.pop_front();
             }
@@ -418,7 +425,7 @@ impl<'a> Driver<'a> {
         self.link.submit(Command::Send(Outgoing {
             token,
             to: held.to,
-            path: route,
+            path,
             payload: Payload {
                 protocol: STREAMING,
                 from_port: held.from_port,
@@ -432,34 +439,32 @@ impl<'a> Driver<'a> {
         true
     }
 
-    /// Tells the endpoint the ways to a peer, if they are others than before.
-    fn tell_ways(&mut self, core: &mut Core, to: &Destination, now: Now) {
-        let hash = to.hash();
-        if let Some(pairs) = self.routes.pairs(&hash, now)
-            && let Some(endpoint) = &mut core.endpoint
-        {
-            let known = endpoint.set_paths(now.instant.into_std(), to, &pairs);
-            if !known {
-                self.routes.tell_again(&hash);
-            }
+    /// The path of a packet in terms of the link, counted against the credit of its tunnel. `None` if the
+    /// tunnel takes no message now.
+    fn path_of(&mut self, core: &Core, held: &Transmit, now: Instant) -> Option<PathChoice> {
+        if self.credits.are_exhausted() {
+            return None;
         }
+        let endpoint = core.endpoint.as_ref();
+        let path =
+            endpoint.and_then(|one| one.resolve_path(now.into_std(), &held.to.hash(), held.path));
+        let Some((tunnel, lease)) = path else {
+            return Some(PathChoice::Auto);
+        };
+        let outbound = TunnelId(tunnel.0);
+        self.credits
+            .take(outbound)
+            .then_some(PathChoice::Pinned { outbound, lease })
     }
 
-    /// Looks the leases of a peer up, where the link shows paths and they are not known.
-    fn search(&mut self, core: &mut Core, to: &Destination, now: Now) {
-        let hash = to.hash();
-        if self.searches.len() < MAX_SEARCHES && self.routes.wants_search(&hash, now) {
-            self.look_up(core, to, hash);
-        }
-    }
-
-    fn look_up(&mut self, core: &mut Core, to: &Destination, hash: Hash) {
+    /// Looks up the lease set of a peer for the endpoint.
+    fn look_up(&mut self, core: &mut Core, to: Destination) {
         let id = core.next_lookup_id();
-        self.searches.insert(id, hash);
+        self.lookups.insert(id, to.hash());
         core.commands.push_back(Command::Lookup {
             id,
-            target: LookupTarget::LeaseSet(to.clone()),
-            timeout: SEARCH_TIMEOUT,
+            target: LookupTarget::LeaseSet(to),
+            timeout: LOOKUP_TIMEOUT,
         });
         core.wake_driver();
     }
@@ -512,11 +517,19 @@ impl<'a> Driver<'a> {
     }
 }
 
-fn now_of(instant: Instant) -> Now {
-    Now {
-        instant,
-        unix_ms: u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX),
-    }
+/// The leases that have not expired, with their ends on the clock of the runtime.
+fn peer_leases(leases: &[Lease], now: Instant) -> Vec<PeerLease> {
+    let unix_ms = u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX);
+    leases
+        .iter()
+        .filter_map(|lease| {
+            let left = lease.end.checked_sub(unix_ms).filter(|left| *left > 0)?;
+            Some(PeerLease {
+                id: LeaseId::of(lease),
+                expires: (now + Duration::from_millis(left)).into_std(),
+            })
+        })
+        .collect()
 }
 
 /// I2CP protocol number of streaming (I2CP specification, "Payload").
@@ -525,7 +538,7 @@ const STREAMING: u8 = 6;
 /// How long the session stays after its last packet. A router drops what it has not sent when the
 /// session ends, and the last packet is the one that tells the peer so: without it, the peer waits
 /// until it takes us for dead. Chosen as several times what a busy router takes to send a packet.
-const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Events of the link in one poll. Chosen as in quinn's driver: large enough to cost nothing, small
 /// enough that other tasks of the executor get their turn within a millisecond or so.
@@ -538,8 +551,5 @@ const PACKETS_PER_POLL: usize = 256;
 /// link, as links that report a fate do so soon.
 const MAX_FATES: usize = 4096;
 
-/// Lease sets looked up at a time. Chosen below what a router does at a time for all sessions.
-const MAX_SEARCHES: usize = 32;
-
 /// Time for one look-up of a lease set. Chosen because routers give up after about 10 s.
-const SEARCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);

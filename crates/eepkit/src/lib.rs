@@ -140,6 +140,7 @@ mod address;
 mod axum;
 mod builder;
 mod connect;
+mod credits;
 mod datagram;
 mod driver;
 #[cfg(feature = "embedded")]
@@ -153,7 +154,6 @@ mod names;
 mod ping;
 mod presets;
 mod router;
-mod routes;
 mod serve;
 mod session;
 mod shared;

@@ -145,7 +145,7 @@ impl Connection {
     /// Takes note of what the peer's SYN says about the peer.
     fn learn_from_syn(&mut self, peer: &mut Peer, packet: &Packet<'_>) {
         let kind = PeerKind::from_syn(packet.resend_delay(), packet.max_size().is_some());
-        peer.claims(kind);
+        peer.on_claim(kind);
         let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
         let theirs = theirs.max(MIN_MTU);
         self.full_mtu = fitting(self.config.mtu().min(usize::from(theirs)));
@@ -214,7 +214,7 @@ impl Connection {
         if delay == JAVA_CHOKE {
             peer.confirm_java();
         } else if delay == CHOKE {
-            peer.recognise();
+            peer.recognise_eepkit();
         }
         if peer.kind.asks_to_go_back(delay) {
             self.go_back(now, peer);
@@ -349,7 +349,7 @@ impl Connection {
             _ => false,
         };
         if quick || Fingerprint::on_held(held) {
-            peer.recognise();
+            peer.recognise_eepkit();
         }
         self.attempts = 0;
         if self.receiver_limit != u32::MAX {
@@ -485,7 +485,6 @@ impl Connection {
                 // through on their way.
                 if self.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
                     self.repeats = 0;
-                    self.notices.add(Notices::STALLED);
                     peer.give_up_path(cx.now);
                 }
             }
@@ -504,7 +503,7 @@ impl Connection {
         if let Some(fingerprint) = self.fingerprint(peer)
             && fingerprint.on_packet(cx.now, packet.seq(), rtt, initiator)
         {
-            peer.recognise();
+            peer.recognise_eepkit();
         }
         self.plan_ack(cx, peer, packet, inserted);
         self.check_finished(peer);

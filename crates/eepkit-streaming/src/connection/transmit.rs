@@ -289,7 +289,7 @@ impl Connection {
             first: false,
             compress: false,
             lifetime: MIN_LIFETIME,
-            path: peer.path(),
+            path: peer.lead_path(),
         }
     }
 
@@ -315,7 +315,7 @@ impl Connection {
             first: false,
             compress: true,
             lifetime: MIN_LIFETIME,
-            path: peer.path(),
+            path: peer.lead_path(),
         }
     }
 }

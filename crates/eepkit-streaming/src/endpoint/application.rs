@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use eepkit_wire::{Destination, Hash};
+use eepkit_wire::Destination;
 
-use super::{Endpoint, Incoming, Ports, Read, StreamId, StreamInfo, incoming::Listener};
+use super::{
+    Endpoint, Incoming, Ports, Read, StreamId, StreamInfo, entries::StreamEntry, incoming::Listener,
+};
 use crate::{
     CloseReason, ConnectionError, DialError, PortError, StreamConfig,
     connection::{Connection, Cx, Opening, Phase},
     packet::Identity,
-    path::Path,
     peer::Peer,
     stats::Stats,
 };
@@ -41,22 +42,22 @@ impl Endpoint {
         if self.streams.len() >= limit {
             return Err(DialError::TooManyStreams { limit });
         }
-        let peer = self.peer_slot(now, to, config);
+        let peer = self.peer_key(now, to, config);
         let local_id = self.new_local_id();
         let id = self.add_stream(
             now,
+            peer,
             Opening {
                 initiator: true,
                 local_id,
                 remote_id: 0,
-                peer,
                 local_port: ports.local,
                 remote_port: ports.remote,
                 config: Arc::new(config.clone()),
                 identity: Identity::new(to.clone()),
             },
         );
-        self.with_stream(now, id.slot, |connection, cx, _| connection.open(cx.now));
+        self.with_stream(now, id.0, |connection, cx, _| connection.open(cx.now));
         Ok(id)
     }
 
@@ -95,7 +96,7 @@ impl Endpoint {
     pub fn accept(&mut self, now: Instant, port: u16) -> Option<Incoming> {
         let now = self.advance(now);
         while let Some(id) = self.listeners.get_mut(&port)?.pop() {
-            let Some(connection) = self.streams.get(id.slot, id.generation) else {
+            let Some(StreamEntry { connection, .. }) = self.streams.get(id.0) else {
                 continue;
             };
             if connection.phase != Phase::Offered {
@@ -107,7 +108,7 @@ impl Endpoint {
                 local_port: connection.local_port,
                 remote_port: connection.remote_port,
             };
-            self.with_stream(now, id.slot, |connection, cx, _| connection.accept(cx.now));
+            self.with_stream(now, id.0, |connection, cx, _| connection.accept(cx.now));
             return Some(incoming);
         }
         None
@@ -161,8 +162,8 @@ impl Endpoint {
     /// [`Event::Flushed`] tells when it becomes true.
     pub fn is_acked(&self, id: StreamId) -> bool {
         self.streams
-            .get(id.slot, id.generation)
-            .is_none_or(|connection| connection.is_acked())
+            .get(id.0)
+            .is_none_or(|entry| entry.connection.is_acked())
     }
 
     /// Ends our side behind what was written; the peer can still send.
@@ -204,19 +205,21 @@ impl Endpoint {
         let now = self.advance(now);
         let known = self
             .streams
-            .get(id.slot, id.generation)
-            .is_some_and(|connection| !connection.released);
+            .get(id.0)
+            .is_some_and(|entry| !entry.connection.released);
         if !known {
             return Err(ConnectionError::Unknown);
         }
-        self.with_stream(now, id.slot, work)
+        self.with_stream(now, id.0, work)
             .ok_or(ConnectionError::Unknown)
     }
 
     /// The state of a stream.
     pub fn info(&self, id: StreamId) -> Option<StreamInfo> {
-        let connection = self.streams.get(id.slot, id.generation)?;
-        let (_, peer) = self.peers.entry(connection.peer)?;
+        let StreamEntry {
+            connection, peer, ..
+        } = self.streams.get(id.0)?;
+        let peer = &self.peers.get(*peer)?.peer;
         Some(StreamInfo {
             peer: peer.destination.clone(),
             peer_kind: peer.kind,
@@ -257,42 +260,6 @@ impl Endpoint {
         self.streams.len()
     }
 
-    /// Tells all the ways to `to` that there are now, the best first, where the router shows them. One
-    /// of them is used as long as it works, or as many as [`EndpointConfig::max_paths`] says, of which no two
-    /// share a tunnel or a lease; [`Transmit::path`] says which. Round-trip time and window are kept when
-    /// that changes. Returns `false`, and forgets them, where there was no stream to `to` so
-    /// far.
-    pub fn set_paths(&mut self, now: Instant, to: &Destination, paths: &[Path]) -> bool {
-        let now = self.advance(now);
-        let slot = self.by_hash.get(&to.hash());
-        let Some(peer) = slot.and_then(|slot| self.peers.at_mut(*slot)) else {
-            return false;
-        };
-        peer.set_paths(now, paths);
-        true
-    }
-
-    /// Tells that the leases of `to` were looked up anew, as [`Event::PeerStalled`] asks for: streams that
-    /// wait for an answer try again at once, before they have to take the silence for more than that of a
-    /// tunnel.
-    pub fn leases_renewed(&mut self, now: Instant, to: &Hash) {
-        let now = self.advance(now);
-        let Some(peer) = self.by_hash.get(to).copied() else {
-            return;
-        };
-        let slots: Vec<u32> = self
-            .streams
-            .iter()
-            .filter(|(_, _, connection)| connection.peer == peer)
-            .map(|(slot, _, _)| slot)
-            .collect();
-        for slot in slots {
-            self.with_stream(now, slot, |connection, cx, peer| {
-                connection.on_leases_renewed(cx.now, peer)
-            });
-        }
-    }
-
     /// Closes all streams as [`Endpoint::shutdown`] does and takes no new ones. Those that have not
     /// finished after their linger time are reset; [`Endpoint::is_idle`] tells when all have.
     pub fn close(&mut self, now: Instant) {
@@ -303,9 +270,8 @@ impl Endpoint {
         for port in ports {
             self.unlisten(now, port);
         }
-        let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
-        for slot in slots {
-            self.with_stream(now, slot, |connection, cx, peer| {
+        for key in self.streams.keys().collect::<Vec<_>>() {
+            self.with_stream(now, key, |connection, cx, peer| {
                 connection.close_all(cx.now, peer);
             });
         }
@@ -315,13 +281,12 @@ impl Endpoint {
     /// or where what was written has arrived and the peers still write.
     pub fn abort(&mut self, now: Instant) {
         let now = self.advance(now);
-        let slots: Vec<_> = self.streams.iter().map(|(slot, _, _)| slot).collect();
-        for slot in slots {
-            self.with_stream(now, slot, |connection, _, peer| {
+        for key in self.streams.keys().collect::<Vec<_>>() {
+            self.with_stream(now, key, |connection, _, peer| {
                 connection.reset(peer, CloseReason::EndpointClosed)
             });
-            if let Some((_, connection)) = self.streams.entry_mut(slot) {
-                self.ended.insert(now, connection);
+            if let Some(entry) = self.streams.get(key) {
+                self.ended.insert(now, &entry.connection);
             }
         }
     }
@@ -330,9 +295,8 @@ impl Endpoint {
     pub fn is_delivered(&self) -> bool {
         self.transmits.is_empty()
             && self.control.is_empty()
-            && self.streams.iter().all(|(_, _, connection)| {
-                let over = matches!(connection.phase, Phase::Done(_));
-                (over || connection.is_acked()) && !connection.wants_control()
+            && self.streams.values().all(|StreamEntry { connection, .. }| {
+                (connection.is_over() || connection.is_acked()) && !connection.wants_control()
             })
     }
 
@@ -341,8 +305,8 @@ impl Endpoint {
         self.transmits.is_empty()
             && self.control.is_empty()
             && !self.ended.repeats()
-            && self.streams.iter().all(|(_, _, connection)| {
-                matches!(connection.phase, Phase::Done(_)) && !connection.wants_control()
+            && self.streams.values().all(|StreamEntry { connection, .. }| {
+                connection.is_over() && !connection.wants_control()
             })
     }
 }

@@ -1,94 +1,68 @@
-//! First contact with a peer: one stream opens, the others wait for its answer.
+//! The first-contact gate: one stream opens to a new peer, the others wait until the peer answers it.
 //!
-//! What a router sends before the peer's first answer begins a session of encryption each time, with
-//! keys and lease set along, and not all routers bear several: i2pd peers from 2.55 on take one every
-//! 200 ms, and i2pd itself, over I2CP, sends none but the first. Later ones would go again after a
-//! time-out; so they wait for a round trip instead.
+//! Each message that a router sends before the peer's first answer starts another encryption session,
+//! with keys and lease set. Not all routers accept several. An i2pd peer from 2.55 on accepts one per
+//! 200 ms. i2pd, attached over I2CP, delivers only the first. The others would be retransmitted after a
+//! timeout, so waiting for one round trip is faster.
 
 use std::time::{Duration, Instant};
 
-use super::Endpoint;
-use crate::{
-    connection::{Connection, Turn},
-    peer::Peer,
-};
+use super::entries::StreamKey;
 
-impl Endpoint {
-    /// Whether the first packet of a stream has to wait for the answer to another's.
-    pub(super) fn is_gated(&mut self, now: Instant, slot: u32) -> bool {
-        let Some((generation, connection)) = self.streams.entry_mut(slot) else {
-            return false;
-        };
-        if connection.turn == Turn::Came || !connection.is_about_to_open() {
-            return false;
+/// The gate of one peer.
+#[derive(Debug, Default)]
+pub(super) struct FirstContact {
+    /// The stream that opens. Bounded by the number of streams, as `waiting` is.
+    opening: Option<StreamKey>,
+    waiting: Vec<StreamKey>,
+}
+
+impl FirstContact {
+    /// Whether the first packet of `stream` may leave. If not, the stream waits for
+    /// [`FirstContact::release`].
+    pub(super) fn admit(&mut self, stream: StreamKey) -> bool {
+        let opening = *self.opening.get_or_insert(stream);
+        if opening != stream {
+            self.waiting.push(stream);
         }
-        let Some(peer) = self.peers.at_mut(connection.peer) else {
-            return false;
-        };
-        if is_met(now, peer) {
-            return false;
-        }
-        match peer.first_contact.first {
-            None => {
-                peer.first_contact.first = Some((slot, generation));
-                false
-            }
-            Some(first) if first == (slot, generation) => false,
-            Some(_) => {
-                if connection.turn != Turn::Waits {
-                    connection.turn = Turn::Waits;
-                    peer.first_contact.waiting.push((slot, generation));
-                }
-                true
-            }
-        }
+        opening == stream
     }
 
-    /// Lets go what waited for a stream, if that is answered, over, or has waited for too long.
-    pub(super) fn release_gated(&mut self, slot: u32, generation: u32) {
-        let Some((_, connection)) = self.streams.entry_mut(slot) else {
-            return;
-        };
-        if connection.is_opening_for_the_first_time() {
-            return;
+    /// `stream` was answered, is over, or had to be retransmitted. Returns the streams that waited for
+    /// it.
+    pub(super) fn release(&mut self, stream: StreamKey) -> Vec<StreamKey> {
+        if self.opening != Some(stream) {
+            return Vec::new();
         }
-        let Some(peer) = self.peers.at_mut(connection.peer) else {
-            return;
-        };
-        if peer.first_contact.first != Some((slot, generation)) {
-            return;
-        }
-        for (slot, generation) in std::mem::take(&mut peer.first_contact).waiting {
-            if let Some(connection) = self.streams.get_mut(slot, generation) {
-                connection.turn = Turn::Came;
-                self.list_control(slot);
-            }
-        }
-    }
-
-    fn list_control(&mut self, slot: u32) {
-        if let Some((_, connection)) = self.streams.entry_mut(slot)
-            && connection.wants_control()
-            && !connection.listed_control
-        {
-            connection.listed_control = true;
-            self.control.push_back(slot);
-        }
+        std::mem::take(self).waiting
     }
 }
 
-/// Whether a peer was heard of so lately that routers still have a session of encryption with it.
-fn is_met(now: Instant, peer: &Peer) -> bool {
-    let silence = |heard| now.saturating_duration_since(heard);
-    peer.heard.is_some_and(|heard| silence(heard) < MET)
+/// Whether a peer was `heard` so recently that routers still have an encryption session with it.
+pub(super) fn is_recent(now: Instant, heard: Option<Instant>) -> bool {
+    heard.is_some_and(|heard| now.saturating_duration_since(heard) < SESSION_LIFETIME)
 }
 
-impl Connection {
-    /// Whether its very first packet is next.
-    fn is_about_to_open(&self) -> bool {
-        self.is_opening_for_the_first_time() && self.packets_sent == 0
+/// i2pd starts another encryption session after 90 s of silence.
+const SESSION_LIFETIME: Duration = Duration::from_secs(80);
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn streams_wait_for_the_one_that_opens_and_only_for_that() {
+        let mut keys = SlotMap::with_key();
+        let [first, second, third] = [(); 3].map(|()| keys.insert(()));
+        let mut gate = FirstContact::default();
+        assert!(gate.admit(first));
+        assert!(gate.admit(first), "again");
+        assert!(!gate.admit(second));
+        assert!(!gate.admit(third));
+        assert_eq!(gate.release(second), []);
+        assert_eq!(gate.release(first), [second, third]);
+        assert!(gate.admit(third));
     }
 }
-
-/// i2pd begins another session of encryption after 90 s of silence.
-const MET: Duration = Duration::from_secs(80);

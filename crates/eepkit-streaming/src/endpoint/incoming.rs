@@ -119,8 +119,8 @@ impl Endpoint {
     }
 
     fn on_stream_packet(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
-        if let Some(slot) = self.by_local.get(&packet.send_id()).copied() {
-            self.with_stream(now, slot, |connection, cx, peer| {
+        if let Some(key) = self.by_local.get(&packet.send_id()).copied() {
+            self.with_stream(now, key, |connection, cx, peer| {
                 connection.on_packet(cx, peer, packet, &received.packet)
             });
             return;
@@ -164,9 +164,9 @@ impl Endpoint {
         // The id says nothing about the sender. Where two peers chose the same, the packet is dropped
         // and comes again with the full pair of ids.
         match self.by_remote.get(&packet.recv_id()).map(Vec::as_slice) {
-            Some([slot]) => {
-                let slot = *slot;
-                self.with_stream(now, slot, |connection, cx, peer| {
+            Some([key]) => {
+                let key = *key;
+                self.with_stream(now, key, |connection, cx, peer| {
                     connection.on_packet(cx, peer, packet, &received.packet)
                 });
             }
@@ -245,7 +245,7 @@ impl Endpoint {
             listener.queue.push_back(id);
         }
         let timeout = self.config.accept_timeout;
-        self.with_stream(now, id.slot, |connection, cx, _| {
+        self.with_stream(now, id.0, |connection, cx, _| {
             connection.timers.set(Timer::Accept, cx.now + timeout);
             connection.notices.add(Notices::OFFERED);
         });
@@ -256,18 +256,18 @@ impl Endpoint {
 
     /// Deals with a first packet that came before. Returns whether it had.
     fn repeats_syn(&mut self, now: Instant, from: &Destination, remote_id: u32) -> bool {
-        let slots = self
+        let keys = self
             .by_remote
             .get(&remote_id)
             .map_or(&[][..], Vec::as_slice);
-        let known = slots.iter().copied().find(|slot| {
+        let known = keys.iter().copied().find(|key| {
             self.streams
-                .entry(*slot)
-                .is_some_and(|(_, c)| c.identity().destination == *from)
+                .get(*key)
+                .is_some_and(|entry| entry.connection.identity().destination == *from)
         });
-        if let Some(slot) = known {
+        if let Some(key) = known {
             self.stats.duplicates += 1;
-            self.with_stream(now, slot, |connection, cx, peer| {
+            self.with_stream(now, key, |connection, cx, peer| {
                 connection.on_repeated_syn(cx.now, peer)
             });
             return true;
@@ -284,8 +284,8 @@ impl Endpoint {
         if listener.queue.len() >= listener.backlog {
             listener.queue.retain(|id| {
                 streams
-                    .get(id.slot, id.generation)
-                    .is_some_and(|c| c.phase == Phase::Offered)
+                    .get(id.0)
+                    .is_some_and(|entry| entry.connection.phase == Phase::Offered)
             });
         }
         listener.queue.len() < listener.backlog
@@ -299,22 +299,22 @@ impl Endpoint {
         identity: Identity,
     ) -> StreamId {
         let config = Arc::clone(&self.stream_config);
-        let peer = self.peer_slot(now, &identity.destination, &config);
+        let peer = self.peer_key(now, &identity.destination, &config);
         let local_id = self.new_local_id();
         let id = self.add_stream(
             now,
+            peer,
             Opening {
                 initiator: false,
                 local_id,
                 remote_id: packet.recv_id(),
-                peer,
                 local_port: received.to_port,
                 remote_port: received.from_port,
                 config,
                 identity,
             },
         );
-        self.with_stream(now, id.slot, |connection, cx, peer| {
+        self.with_stream(now, id.0, |connection, cx, peer| {
             connection.on_first_syn(cx, peer, packet, &received.packet)
         });
         id
@@ -347,7 +347,7 @@ impl Endpoint {
             return;
         }
         let id = self.take_stream(now, received, packet, identity);
-        self.with_stream(now, id.slot, |connection, cx, peer| {
+        self.with_stream(now, id.0, |connection, cx, peer| {
             connection.accept(cx.now);
             // Fits the buffer, which was empty.
             let _ = connection.write(cx.now, response.as_bytes());

@@ -7,21 +7,20 @@ use std::{
 
 use bytes::Bytes;
 use eepkit_wire::Destination;
+use slotmap::Key as _;
 
 #[cfg(doc)]
 use super::Endpoint;
+use super::entries::StreamKey;
 use crate::{CloseReason, PeerKind, path::PathId};
 
 /// Names a stream of an [`Endpoint`]; never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId {
-    pub(super) slot: u32,
-    pub(super) generation: u32,
-}
+pub struct StreamId(pub(super) StreamKey);
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
+        write!(f, "{}", self.0.data().as_ffi())
     }
 }
 
@@ -119,8 +118,9 @@ pub enum Event {
     },
     /// A ping was not answered in time.
     PingTimeout(PingId),
-    /// A peer does not answer; its lease set should be looked up anew.
-    PeerStalled {
+    /// Look up the lease set of a peer, whose leases are unknown, expire soon or seem dead. The answer is
+    /// due: [`Endpoint::lease_set_found`] or [`Endpoint::lease_set_not_found`].
+    LeaseSetLookup {
         /// The peer.
         to: Destination,
     },

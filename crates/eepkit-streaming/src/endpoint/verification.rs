@@ -98,7 +98,7 @@ impl Endpoint {
         if packet.flags().is_echo() {
             return (packet.send_id() != 0 && self.admits_ping(now, packet)).then_some(None);
         }
-        let slot = if packet.send_id() != 0 {
+        let key = if packet.send_id() != 0 {
             self.by_local.get(&packet.send_id()).copied()
         } else if packet.recv_id() == 0 {
             None
@@ -106,11 +106,11 @@ impl Endpoint {
             return self.admits_syn(packet).then_some(None);
         } else {
             match self.by_remote.get(&packet.recv_id()).map(Vec::as_slice) {
-                Some([slot]) => Some(*slot),
+                Some([key]) => Some(*key),
                 _ => None,
             }
         };
-        let (_, connection) = self.streams.entry(slot?)?;
+        let connection = &self.streams.get(key?)?.connection;
         connection
             .checks_signature(packet)
             .then(|| Some(connection.identity().clone()))

@@ -7,7 +7,7 @@ use eepkit_wire::{Hash, LeaseId, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::path::TunnelId;
+use crate::path::{Path, TunnelId};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -20,7 +20,7 @@ fn peer_with(now: Instant, states: usize) -> Peer {
     let keys =
         PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([1; 32])).unwrap();
     let to = keys.destination().clone();
-    Peer::new(now, to, &StreamConfig::default(), states)
+    Peer::new(now, to, &StreamConfig::default(), states, 0)
 }
 
 fn path(number: u64) -> Path {

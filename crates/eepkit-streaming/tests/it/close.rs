@@ -281,7 +281,7 @@ fn a_peer_that_vanishes_is_given_up_after_the_last_resend() {
         "{info:?}"
     );
     let to = pair.address_b();
-    assert!(pair.a.saw(&Event::PeerStalled { to }));
+    assert!(pair.a.saw(&Event::LeaseSetLookup { to }));
     assert_eq!(info.closed, Some(CloseReason::ResendLimit));
 }
 

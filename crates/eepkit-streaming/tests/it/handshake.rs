@@ -264,7 +264,7 @@ fn connecting_to_nobody_ends_after_the_timeout() {
     }));
     assert_eq!(pair.now - began, SECONDS(20));
     let to = pair.address_b();
-    assert!(pair.a.saw(&Event::PeerStalled { to }));
+    assert!(pair.a.saw(&Event::LeaseSetLookup { to }));
     assert!(pair.a.endpoint.write(pair.now, a, b"x").is_err());
     assert!(pair.a.endpoint.read(pair.now, a, 1).is_err());
 }

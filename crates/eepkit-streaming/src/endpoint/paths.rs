@@ -1,0 +1,152 @@
+//! Tunnels and leases in, the choice of paths and requests for look-ups out.
+//!
+//! A link that exposes its tunnels reports each of them with [`Endpoint::tunnel_up`] and
+//! [`Endpoint::tunnel_down`]. The leases of a peer are the answer to [`Event::LeaseSetLookup`]. The
+//! endpoint combines tunnels and leases into paths, selects one for each packet, and names it in
+//! [`Transmit::path`](crate::Transmit::path). Acknowledgements show which paths work, so nothing else
+//! could select.
+//!
+//! On a link that exposes no tunnels (I2CP) there is one anonymous path, [`PathId::ANY`]. If a peer on it
+//! falls silent, its lease set is looked up as well: the router then uses the new leases.
+
+use std::time::Instant;
+
+#[cfg(feature = "_testing")]
+use eepkit_wire::Destination;
+use eepkit_wire::{Hash, LeaseId};
+
+use super::{Endpoint, Event, entries::PeerKey};
+#[cfg(feature = "_testing")]
+use crate::path::Path;
+use crate::path::{PathId, PeerLease, TunnelId};
+
+impl Endpoint {
+    /// Packets may leave through an outbound tunnel until [`Endpoint::tunnel_down`], and no longer than
+    /// until `expires` if that is known. At most 32 tunnels are used; more are ignored.
+    pub fn tunnel_up(&mut self, tunnel: TunnelId, expires: Option<Instant>) {
+        self.tunnels.add(tunnel, expires);
+    }
+
+    /// An outbound tunnel is gone.
+    pub fn tunnel_down(&mut self, tunnel: TunnelId) {
+        self.tunnels.remove(tunnel);
+    }
+
+    /// [`Event::LeaseSetLookup`] found these leases; none on a link that exposes no tunnels. Streams that
+    /// wait for an answer of `to` retransmit at once.
+    pub fn lease_set_found(&mut self, now: Instant, to: &Hash, leases: &[PeerLease]) {
+        let now = self.advance(now);
+        self.lookups.retain(|hash| hash != to);
+        let Some(key) = self.by_hash.get(to).copied() else {
+            return;
+        };
+        let Some(entry) = self.peers.get_mut(key) else {
+            return;
+        };
+        entry.peer.leases.on_found(now, leases);
+        entry.peer.form_paths(now, &self.tunnels);
+        for stream in self.streams_of(key) {
+            self.with_stream(now, stream, |connection, cx, peer| {
+                connection.on_leases_renewed(cx.now, peer)
+            });
+        }
+    }
+
+    /// [`Event::LeaseSetLookup`] found nothing, or was not answered in time.
+    pub fn lease_set_not_found(&mut self, to: &Hash) {
+        self.lookups.retain(|hash| hash != to);
+        let key = self.by_hash.get(to).copied();
+        if let Some(entry) = key.and_then(|key| self.peers.get_mut(key)) {
+            entry.peer.leases.on_not_found();
+        }
+    }
+
+    /// The link dropped a packet to `to` because the tunnel or the lease of its path is gone. The lease
+    /// is looked up anew.
+    pub fn path_gone(&mut self, now: Instant, to: &Hash) {
+        let now = self.advance(now);
+        let key = self.by_hash.get(to).copied();
+        if let Some(key) = key.filter(|_| !self.tunnels.is_empty()) {
+            self.suspect_path(now, key);
+        }
+    }
+
+    /// The tunnel and the lease of a path to `to`, as long as both exist. `None` leaves the choice to the
+    /// router.
+    #[must_use]
+    pub fn resolve_path(
+        &self,
+        now: Instant,
+        to: &Hash,
+        path: PathId,
+    ) -> Option<(TunnelId, LeaseId)> {
+        let peer = &self.peers.get(*self.by_hash.get(to)?)?.peer;
+        let path = peer.path(path)?;
+        let exists = self.tunnels.contains(path.tunnel) && peer.leases.is_alive(now, path.lease);
+        exists.then_some((path.tunnel, path.lease))
+    }
+
+    /// Replaces the paths to `to`, the best first, instead of forming them from tunnels and leases.
+    /// Returns `false` if the peer is not known.
+    #[cfg(feature = "_testing")]
+    #[doc(hidden)]
+    pub fn set_paths(&mut self, now: Instant, to: &Destination, paths: &[Path]) -> bool {
+        let now = self.advance(now);
+        let key = self.by_hash.get(&to.hash()).copied();
+        let Some(entry) = key.and_then(|key| self.peers.get_mut(key)) else {
+            return false;
+        };
+        entry.peer.leases.keep_paths(&self.tunnels);
+        entry.peer.set_paths(now, paths);
+        true
+    }
+
+    /// Forms the paths to a peer before a packet leaves, and requests a look-up if its leases expire soon.
+    pub(super) fn update_paths(&mut self, now: Instant, key: PeerKey) {
+        if let Some(entry) = self.peers.get_mut(key) {
+            entry.peer.form_paths(now, &self.tunnels);
+        }
+        if !self.tunnels.is_empty() {
+            self.look_up_if_due(now, key);
+        }
+    }
+
+    /// A peer does not answer: its lease set may be stale.
+    pub(super) fn on_stall(&mut self, now: Instant, key: PeerKey) {
+        if !self.tunnels.is_empty() {
+            self.suspect_path(now, key);
+        } else if self.lookups.len() < MAX_LOOKUPS
+            && let Some(entry) = self.peers.get_mut(key)
+            && entry.peer.leases.begin_refresh(now)
+        {
+            self.look_up(key);
+        }
+    }
+
+    fn suspect_path(&mut self, now: Instant, key: PeerKey) {
+        if let Some(entry) = self.peers.get_mut(key) {
+            entry.peer.leases.suspect(now);
+        }
+        self.look_up_if_due(now, key);
+    }
+
+    fn look_up_if_due(&mut self, now: Instant, key: PeerKey) {
+        if self.lookups.len() < MAX_LOOKUPS
+            && let Some(entry) = self.peers.get_mut(key)
+            && entry.peer.leases.begin_lookup(now)
+        {
+            self.look_up(key);
+        }
+    }
+
+    fn look_up(&mut self, key: PeerKey) {
+        if let Some(entry) = self.peers.get(key) {
+            let to = entry.peer.destination.clone();
+            self.lookups.push(to.hash());
+            self.events.push_back(Event::LeaseSetLookup { to });
+        }
+    }
+}
+
+/// Look-ups at a time. Chosen below what a router does at a time for all sessions.
+const MAX_LOOKUPS: usize = 32;
