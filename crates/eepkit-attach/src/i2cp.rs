@@ -89,8 +89,10 @@ impl I2cpRouter {
         Self::new(Transport::Tls { at, trust }, format!("i2cps://{at}"))
     }
 
-    /// A router in this process, to which `connect` makes connections. That it fails means that
-    /// the router has stopped.
+    /// A router in this process, to which `connect` makes connections.
+    ///
+    /// A connection that ends or cannot be made means that the router has stopped for good, unless
+    /// [`I2cpRouter::stopped_when`] sets another rule.
     pub fn in_process<F, Fut, S>(name: impl Into<String>, connect: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -98,6 +100,18 @@ impl I2cpRouter {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         Self::new(Transport::in_process(connect), name.into())
+    }
+
+    /// Sets the rule by which an in-process router counts as stopped for good: `stopped` is called
+    /// after a connection has ended or could not be made. While it returns false, such a failure is
+    /// one of the connection ([`LostReason::Connection`], [`OpenError::Unreachable`]), and the
+    /// router may come back.
+    ///
+    /// No effect on routers outside this process.
+    #[must_use]
+    pub fn stopped_when(mut self, stopped: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.transport.set_stopped(Arc::new(stopped));
+        self
     }
 
     fn new(transport: Transport, name: String) -> Self {
@@ -157,7 +171,7 @@ impl I2cpRouter {
             open_timeout: setup.timeout,
         };
         let session = Session::new(config, Instant::now().into_std(), clock::unix_now());
-        let mut driver = Driver::new(connection, session, self.transport.is_in_process());
+        let mut driver = Driver::new(connection, session, self.transport.stopped());
         driver.open(&self.name, setup.timeout).await?;
 
         let (command_sender, command_receiver) = mpsc::channel(COMMANDS);

@@ -28,8 +28,15 @@ pub(crate) enum Transport {
         at: SocketAddr,
         trust: Trust,
     },
-    InProcess(Arc<dyn Fn() -> BoxFuture<io::Result<Connection>> + Send + Sync>),
+    InProcess {
+        connect: Arc<dyn Fn() -> BoxFuture<io::Result<Connection>> + Send + Sync>,
+        stopped: Stopped,
+    },
 }
+
+/// Whether a router in this process has stopped for good. Called after a connection to it has
+/// ended or could not be made.
+pub(crate) type Stopped = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Transport {
     pub(crate) fn in_process<F, Fut, S>(connect: F) -> Self
@@ -38,14 +45,29 @@ impl Transport {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: Duplex,
     {
-        Self::InProcess(Arc::new(move || {
-            let connecting = connect();
-            Box::pin(async move { Ok(Box::new(connecting.await?) as Connection) })
-        }))
+        Self::InProcess {
+            connect: Arc::new(move || {
+                let connecting = connect();
+                Box::pin(async move { Ok(Box::new(connecting.await?) as Connection) })
+            }),
+            stopped: Arc::new(|| true),
+        }
     }
 
-    pub(crate) fn is_in_process(&self) -> bool {
-        matches!(self, Self::InProcess(_))
+    /// Replaces the rule by which an in-process router counts as stopped; no effect on others.
+    pub(crate) fn set_stopped(&mut self, rule: Stopped) {
+        if let Self::InProcess { stopped, .. } = self {
+            *stopped = rule;
+        }
+    }
+
+    /// The rule by which the router counts as stopped once a connection has ended. A router outside
+    /// this process never does: only its connection is known to be gone.
+    pub(crate) fn stopped(&self) -> Stopped {
+        match self {
+            Self::InProcess { stopped, .. } => Arc::clone(stopped),
+            _ => Arc::new(|| false),
+        }
     }
 
     /// Makes a connection. Nothing is looked up: addresses are numbers.
@@ -72,7 +94,13 @@ impl Transport {
                     }),
                 }
             }
-            Self::InProcess(connect) => connect().await.map_err(|_| LinkError::Stopped),
+            Self::InProcess { connect, stopped } => connect().await.map_err(|error| {
+                if stopped() {
+                    LinkError::Stopped
+                } else {
+                    unreachable(error)
+                }
+            }),
         }
     }
 }
@@ -92,7 +120,7 @@ impl fmt::Debug for Transport {
             Self::Unix(_) => "Unix",
             #[cfg(feature = "tls")]
             Self::Tls { .. } => "Tls",
-            Self::InProcess(_) => "InProcess",
+            Self::InProcess { .. } => "InProcess",
         })
     }
 }

@@ -1,4 +1,23 @@
-//! Router implementations that this crate can run. Each submodule is the only code that knows its
-//! implementation.
+//! Router implementations that this crate can run.
+//!
+//! [`interface`] is what the rest of the crate sees of an implementation. Each other submodule is the
+//! only code that knows its implementation.
 
-pub mod emissary;
+mod clients;
+mod config;
+mod dials;
+pub(crate) mod emissary;
+mod interface;
+
+use std::sync::Arc;
+
+pub(crate) use config::{
+    Bandwidth, Exploratory, Reach, RouterConfig, SamPorts, Transit, TransportConfig,
+};
+pub(crate) use dials::Dials;
+pub(crate) use interface::{Addresses, Backend, Instance};
+
+/// The implementation that routers of this crate run on.
+pub(crate) fn default() -> Arc<dyn Backend> {
+    Arc::new(emissary::Emissary)
+}

@@ -6,7 +6,8 @@
 //!
 //! let net = Devnet::start(8).await?;
 //! let (a, b) = (net.router(0), net.router(1));
-//! println!("I2CP at {} and {}", a.i2cp_addr(), b.i2cp_addr());
+//! // Both can open sessions in this process; other processes reach them over TCP.
+//! println!("I2CP at {:?} and {:?}", a.i2cp_addr(), b.i2cp_addr());
 //! # Ok(())
 //! # }
 //! ```
@@ -21,37 +22,35 @@
 //! routers; [`Devnet::stop`] also waits until their sockets are closed.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
 
+use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_link::{
     BoxFuture, Connector, Link, LinkError, RouterNotReady, RouterStage, RouterWatch, Setup,
     status::Reporter,
 };
 use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
-use emissary_core::{
-    BandwidthConfig, Config, ExploratoryConfig, I2cpConfig, Ntcp2Config, SamConfig, TransitConfig,
-};
 use rand::{SeedableRng, rngs::StdRng};
-use socket2::{Protocol, Socket, Type};
+use socket2::Socket;
 use tokio::{task::AbortHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::backend::emissary::instance::StartError;
-use crate::backend::emissary::{
-    connect,
-    hosts::Hosts,
+use crate::{
+    backend::{
+        self, Addresses, Backend, Bandwidth, Dials, Exploratory, Instance, Reach, RouterConfig,
+        SamPorts, Transit, TransportConfig,
+    },
+    error::StartError,
     identity::Identity,
-    instance::{Addresses, Instance, Parts},
-    runtime,
-    scope::{Dials, Reach, Scope},
+    sockets::listening_socket,
 };
 
 /// Routers of a network unless chosen otherwise. Chosen because tunnels of two hops with two
@@ -77,9 +76,12 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 /// use by default.
 const EXPLORATORY_TUNNELS: usize = 3;
 
-/// Traffic that a router admits, bytes per second: more than loopback carries. The router drops
-/// what exceeds it without a word, so it must never be reached.
-const BANDWIDTH: usize = 10_000_000_000;
+/// Traffic that a router admits: more than loopback carries. The router drops what exceeds it
+/// without notice, so it must never be reached.
+const BANDWIDTH: Bandwidth = Bandwidth {
+    bytes_per_second: 10_000_000_000,
+    share: 1.0,
+};
 
 /// How long the other routers wait for one that builds its first tunnels. Chosen because it takes
 /// some ten milliseconds on an idle machine.
@@ -195,6 +197,7 @@ pub struct DevnetBuilder {
     tunnel_length: Option<usize>,
     seed: Option<u64>,
     network_id: Option<u8>,
+    i2cp: bool,
     sam: bool,
     deadline: Option<Duration>,
     hosts: HostBook,
@@ -208,6 +211,7 @@ impl Default for DevnetBuilder {
             tunnel_length: None,
             seed: None,
             network_id: None,
+            i2cp: true,
             sam: true,
             deadline: Some(DEFAULT_DEADLINE),
             hosts: HostBook::new(),
@@ -251,7 +255,14 @@ impl DevnetBuilder {
         self
     }
 
-    /// Whether each router offers SAM besides I2CP. Default: yes.
+    /// Whether each router offers I2CP over TCP to other processes. Sessions of this process reach
+    /// the routers in memory either way. Default: yes.
+    pub fn i2cp(mut self, i2cp: bool) -> Self {
+        self.i2cp = i2cp;
+        self
+    }
+
+    /// Whether each router offers SAM over TCP and UDP. Default: yes.
     pub fn sam(mut self, sam: bool) -> Self {
         self.sam = sam;
         self
@@ -287,7 +298,10 @@ impl DevnetBuilder {
         }
         // Every router knows every other from the start: tunnels can be built at once, without
         // the exploration by which routers find each other on the live network.
-        let infos: Arc<[Vec<u8>]> = drafts.iter().map(|draft| plan.router_info(draft)).collect();
+        let infos: Arc<[Vec<u8>]> = drafts
+            .iter()
+            .map(|draft| draft.router_info(&plan))
+            .collect();
 
         let dials = Arc::default();
         let mut net = Devnet {
@@ -295,27 +309,12 @@ impl DevnetBuilder {
             turns: None,
         };
         for draft in drafts {
-            let node = Arc::new(Node {
-                index: draft.index,
-                plan: Arc::clone(&plan),
-                id: draft.identity.id(),
-                identity: draft.identity,
-                infos: Arc::clone(&infos),
-                dials: Arc::clone(&dials),
-                hosts: self.hosts.clone(),
-                reporter: Arc::new(Reporter::new()),
-                state: Mutex::new(State::Down(Addresses {
-                    ntcp2_port: Some(draft.port),
-                    ..Addresses::default()
-                })),
-                start: tokio::sync::Mutex::new(()),
-                closed: CancellationToken::new(),
-            });
+            let (node, listener) = Node::new(&plan, draft, &infos, &dials, &self.hosts);
             // In the list before it runs: whatever happens next, dropping the list stops it.
             net.routers.push(DevnetRouter {
                 node: Arc::clone(&node),
             });
-            node.start(Some(draft.listener)).await?;
+            node.start(Some(listener)).await?;
         }
         let turns = tokio::spawn(take_turns(net.routers.clone()));
         net.turns = Some(turns.abort_handle());
@@ -362,7 +361,9 @@ impl DevnetBuilder {
             tunnel_length,
             seed: self.seed,
             network_id,
+            i2cp: self.i2cp,
             sam: self.sam,
+            backend: backend::default(),
         }))
     }
 }
@@ -387,7 +388,9 @@ struct Plan {
     tunnel_length: usize,
     seed: Option<u64>,
     network_id: u8,
+    i2cp: bool,
     sam: bool,
+    backend: Arc<dyn Backend>,
 }
 
 impl Plan {
@@ -395,29 +398,52 @@ impl Plan {
         index >= self.routers - self.floodfills
     }
 
-    /// The router's part of the configuration that its router info is made from.
-    fn base_config(&self, index: usize, identity: &Identity) -> Config {
-        let floodfill = self.is_floodfill(index);
-        Config {
+    /// How the router `index` is started: with the ports of `addresses`, or ports of the system's
+    /// choosing where there are none yet.
+    fn config(
+        &self,
+        index: usize,
+        identity: &Identity,
+        addresses: &Addresses,
+        dials: &Arc<Dials>,
+    ) -> RouterConfig {
+        let port_of = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
+        let port = addresses.ntcp2_port.unwrap_or_default();
+        RouterConfig {
+            identity: identity.clone(),
+            network_id: self.network_id,
             allow_local: true,
-            // X: fast, so that it is chosen for tunnels; R: reachable (network database
-            // specification, "Capabilities").
-            caps: Some(if floodfill { "XfR" } else { "XR" }.to_owned()),
-            floodfill,
-            insecure_tunnels: true,
-            net_id: Some(self.network_id),
-            router_info: Some(identity.serialized()),
-            signing_key: Some(identity.signing_key),
-            static_key: Some(identity.static_key),
-            transit: Some(TransitConfig { max_tunnels: None }),
-            ..Config::default()
+            claims_capacity: true,
+            floodfill: self.is_floodfill(index),
+            bandwidth: BANDWIDTH,
+            exploratory: Exploratory {
+                hops: self.tunnel_length,
+                tunnels: Some(EXPLORATORY_TUNNELS),
+            },
+            transit: Transit::Unlimited,
+            ntcp2: Some(TransportConfig {
+                port,
+                host: Some(Ipv4Addr::LOCALHOST),
+                // Hybrid key exchange costs time in every handshake and hides nothing here.
+                post_quantum: false,
+            }),
+            ssu2: None,
+            i2cp_port: self.i2cp.then(|| port_of(addresses.i2cp)),
+            sam: self.sam.then(|| SamPorts {
+                tcp: port_of(addresses.sam_tcp),
+                udp: port_of(addresses.sam_udp),
+            }),
+            routers: Vec::new(),
+            profiles: Vec::new(),
+            hosts: HostBook::new(),
+            keeper: None,
+            reach: Reach::Loopback {
+                dials: Arc::clone(dials),
+                own: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            },
+            listener: None,
+            build_tunnels: true,
         }
-    }
-
-    fn router_info(&self, draft: &Draft) -> Vec<u8> {
-        let config = self.base_config(draft.index, &draft.identity);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, draft.port));
-        draft.identity.router_info(&config, address)
     }
 
     fn identity(&self, index: usize) -> Identity {
@@ -436,30 +462,35 @@ struct Draft {
     index: usize,
     identity: Identity,
     listener: Socket,
-    port: u16,
+    addresses: Addresses,
 }
 
 impl Draft {
     fn new(plan: &Plan, index: usize) -> Result<Self, StartError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let bound =
-            runtime::bound_socket(address, Type::STREAM, Protocol::TCP).and_then(|socket| {
-                // It listens before the router runs: routers that start earlier and dial it wait for a
-                // moment, instead of noting it down as dead.
-                socket.listen(runtime::LISTEN_BACKLOG)?;
-                let port = socket
-                    .local_addr()?
-                    .as_socket()
-                    .map(|address| address.port());
-                Ok((socket, port.unwrap_or_default()))
-            });
-        let (listener, port) = bound.map_err(|source| StartError::Bind { address, source })?;
+        // It listens before the router runs: routers that start earlier and dial it wait for a
+        // moment, instead of noting it down as dead.
+        let bound = listening_socket(address).and_then(|socket| {
+            let bound = socket.local_addr()?.as_socket();
+            Ok((socket, bound.map(|address| address.port())))
+        });
+        let (listener, ntcp2_port) =
+            bound.map_err(|source| StartError::Bind { address, source })?;
         Ok(Self {
             index,
             identity: plan.identity(index),
             listener,
-            port,
+            addresses: Addresses {
+                ntcp2_port,
+                ..Addresses::default()
+            },
         })
+    }
+
+    fn router_info(&self, plan: &Plan) -> Vec<u8> {
+        let dials = Arc::default();
+        let config = plan.config(self.index, &self.identity, &self.addresses, &dials);
+        plan.backend.router_info(&config)
     }
 }
 
@@ -495,13 +526,9 @@ impl DevnetRouter {
         self.node.id
     }
 
-    /// Where it speaks I2CP (TCP); the same after a restart.
-    pub fn i2cp_addr(&self) -> SocketAddr {
-        // A started router has one, and a router is not shown before it was started.
-        self.node
-            .addresses()
-            .i2cp
-            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    /// Where it offers I2CP to other processes (TCP), unless that is off; the same after a restart.
+    pub fn i2cp_addr(&self) -> Option<SocketAddr> {
+        self.node.addresses().i2cp
     }
 
     /// Where it speaks SAM 3 (TCP), unless SAM is off; the same after a restart.
@@ -570,11 +597,11 @@ impl Connector for DevnetRouter {
                 let _ = setup.options.set(key, &self.tunnel_length().to_string());
             }
         }
-        connect::open(self.i2cp_addr(), setup, self.node.closed.clone())
+        self.node.i2cp.open(setup)
     }
 
     fn name(&self) -> String {
-        format!("devnet router {}", self.node.index)
+        self.node.i2cp.name()
     }
 
     fn router_watch(&self) -> Option<RouterWatch> {
@@ -593,7 +620,9 @@ struct Node {
     dials: Arc<Dials>,
     hosts: HostBook,
     reporter: Arc<Reporter<RouterStage>>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// Opens sessions on the router that is up.
+    i2cp: I2cpRouter,
     /// Held while the router is started or stopped.
     start: tokio::sync::Mutex<()>,
     /// Cancelled when the network is stopped.
@@ -603,14 +632,65 @@ struct Node {
 enum State {
     /// Killed, or not started yet; where it shall listen.
     Down(Addresses),
-    Up(Arc<Instance>),
+    Up(Arc<dyn Instance>),
     /// The network was stopped; where it has listened.
     Closed(Addresses),
 }
 
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens sessions on the router that is up, in memory. The end of a connection means that the router
+/// was killed, and may come back, unless the network was stopped.
+fn i2cp_of(
+    plan: &Plan,
+    index: usize,
+    state: &Arc<Mutex<State>>,
+    closed: &CancellationToken,
+) -> I2cpRouter {
+    let (state, closed) = (Arc::clone(state), closed.clone());
+    let connect = move || {
+        let connected = match &*lock(&state) {
+            State::Up(instance) => instance.clients().connect(),
+            State::Down(_) | State::Closed(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+        };
+        std::future::ready(connected)
+    };
+    I2cpRouter::in_process(format!("devnet router {index}"), connect)
+        .kind(plan.backend.kind())
+        .stopped_when(move || closed.is_cancelled())
+}
+
 impl Node {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(
+        plan: &Arc<Plan>,
+        draft: Draft,
+        infos: &Arc<[Vec<u8>]>,
+        dials: &Arc<Dials>,
+        hosts: &HostBook,
+    ) -> (Arc<Self>, Socket) {
+        let state = Arc::new(Mutex::new(State::Down(draft.addresses)));
+        let closed = CancellationToken::new();
+        let node = Self {
+            index: draft.index,
+            plan: Arc::clone(plan),
+            id: draft.identity.id(),
+            identity: draft.identity,
+            infos: Arc::clone(infos),
+            dials: Arc::clone(dials),
+            hosts: hosts.clone(),
+            reporter: Arc::new(Reporter::new()),
+            i2cp: i2cp_of(plan, draft.index, &state, &closed),
+            state,
+            start: tokio::sync::Mutex::new(()),
+            closed,
+        };
+        (Arc::new(node), draft.listener)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     fn addresses(&self) -> Addresses {
@@ -622,11 +702,11 @@ impl Node {
 
     fn allow_tunnels(&self) {
         if let State::Up(instance) = &*self.state() {
-            instance.scope().allow_tunnels(true);
+            instance.allow_tunnels();
         }
     }
 
-    fn take_down(&self) -> Option<Arc<Instance>> {
+    fn take_down(&self) -> Option<Arc<dyn Instance>> {
         let mut state = self.state();
         let State::Up(instance) = &*state else {
             return None;
@@ -654,77 +734,31 @@ impl Node {
             State::Closed(_) => return Err(StartError::Stopped),
             State::Down(addresses) => *addresses,
         };
-        let port = addresses.ntcp2_port.unwrap_or_default();
-        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let scope = Scope::new(Reach::Loopback {
-            dials: Arc::clone(&self.dials),
-            own,
-        });
-        if let Some(listener) = listener {
-            // The first start: the network decides when the router begins.
-            scope.reserve(own, listener);
-            scope.allow_tunnels(false);
-        }
-        self.reporter.restart();
-        let parts = Parts {
-            config: self.config(addresses, port),
-            address_book: Arc::new(Hosts(self.hosts.clone())),
-            storage: None,
-        };
-        let instance = Instance::start(scope, parts, Arc::clone(&self.reporter)).await;
-        let instance = instance.inspect_err(|error| self.reporter.fail(error))?;
-        let mut state = self.state();
-        if matches!(*state, State::Closed(_)) {
-            return Err(StartError::Stopped);
-        }
-        *state = State::Up(Arc::new(instance));
-        Ok(())
-    }
-
-    fn config(&self, addresses: Addresses, port: u16) -> Config {
-        let port_of = |address: Option<SocketAddr>| address.map_or(0, |address| address.port());
-        let hops = Some(self.plan.tunnel_length);
-        let tunnels = Some(EXPLORATORY_TUNNELS);
         let others = self
             .infos
             .iter()
             .enumerate()
             .filter(|(index, _)| *index != self.index);
-        Config {
-            bandwidth: Some(BandwidthConfig {
-                bandwidth: BANDWIDTH,
-                share_ratio: 1.0,
-            }),
-            exploratory: Some(ExploratoryConfig {
-                inbound_len: hops,
-                inbound_count: tunnels,
-                outbound_len: hops,
-                outbound_count: tunnels,
-            }),
-            i2cp_config: Some(I2cpConfig {
-                host: Ipv4Addr::LOCALHOST.to_string(),
-                port: port_of(addresses.i2cp),
-            }),
-            ntcp2: Some(Ntcp2Config {
-                ipv4: true,
-                ipv4_host: Some(Ipv4Addr::LOCALHOST),
-                ipv6: false,
-                ipv6_host: None,
-                iv: self.identity.ntcp2_iv,
-                key: self.identity.ntcp2_key,
-                port,
-                publish: true,
-                ml_kem: None,
-                // Hybrid key exchange costs time in every handshake and hides nothing here.
-                disable_pq: true,
-            }),
+        let config = RouterConfig {
             routers: others.map(|(_, info)| info.clone()).collect(),
-            samv3_config: self.plan.sam.then(|| SamConfig {
-                tcp_port: port_of(addresses.sam_tcp),
-                udp_port: port_of(addresses.sam_udp),
-                host: Ipv4Addr::LOCALHOST.to_string(),
-            }),
-            ..self.plan.base_config(self.index, &self.identity)
+            hosts: self.hosts.clone(),
+            // At the first start the network decides when the router begins.
+            build_tunnels: listener.is_none(),
+            listener,
+            ..self
+                .plan
+                .config(self.index, &self.identity, &addresses, &self.dials)
+        };
+        self.reporter.restart();
+        let started = self.plan.backend.start(config, Arc::clone(&self.reporter));
+        let instance = started
+            .await
+            .inspect_err(|error| self.reporter.fail(error))?;
+        let mut state = self.state();
+        if matches!(*state, State::Closed(_)) {
+            return Err(StartError::Stopped);
         }
+        *state = State::Up(instance);
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@
 //! let watch = builder.watch();
 //! let router = builder.start().await?;
 //! watch.ready(Duration::from_secs(300)).await?;
-//! println!("I2CP at {}", router.i2cp_addr());
+//! println!("the router {} is ready", router.id());
 //! router.stop().await;
 //! # Ok(())
 //! # }
@@ -22,7 +22,9 @@
 //! are tunnels; later ones take less.
 //!
 //! The router listens for other routers on all interfaces: that is what makes it a part of the
-//! network. I2CP and SAM are offered on loopback only.
+//! network. Sessions of this process reach it in memory. Other processes reach it over I2CP or SAM if
+//! it is told to offer them ([`EmbeddedBuilder::i2cp_port`], [`EmbeddedBuilder::sam_port`]), on loopback
+//! only.
 
 use std::{
     collections::HashSet,
@@ -33,32 +35,23 @@ use std::{
     time::Duration,
 };
 
+use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_link::{
     BoxFuture, Connector, Link, LinkError, RouterStage, RouterWatch, Setup, status::Reporter,
 };
 use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
-use emissary_core::{
-    BandwidthConfig, Config, ExploratoryConfig, I2cpConfig, Ntcp2Config, SamConfig, Ssu2Config,
-    TransitConfig,
-};
-use tokio_util::sync::CancellationToken;
 
-pub use crate::{
-    backend::emissary::instance::StartError,
-    reseed::{Reseed, ReseedError},
-    storage::StateError,
-};
 use crate::{
-    backend::emissary::{
-        connect,
-        hosts::Hosts,
-        identity::Identity,
-        instance::{Addresses, Instance, Parts, id_of},
-        scope::{Reach, Scope},
+    backend::{
+        self, Addresses, Backend, Bandwidth, Exploratory, Instance, Reach, RouterConfig, SamPorts,
+        Transit, TransportConfig,
     },
-    port_mapping::{Port, PortMapper},
-    storage::{Keeper, Known, Ports, StateDir},
+    error::StartError,
+    identity::Identity,
+    port_mapping::{MappedPort, PortMapper},
+    reseed::{Reseed, ReseedError},
+    storage::{Keeper, Known, Ports, StateDir, StateError, id_of},
 };
 
 /// The live network (network database specification, router info option `netId`).
@@ -92,13 +85,13 @@ struct Inner {
     id: Hash,
     router_info: Vec<u8>,
     watch: RouterWatch,
-    stopped: CancellationToken,
+    i2cp: I2cpRouter,
     running: Mutex<Option<Running>>,
 }
 
 /// What is given up when the router stops. The instance comes first: its tasks use the others.
 struct Running {
-    instance: Instance,
+    instance: Arc<dyn Instance>,
     mapper: Option<PortMapper>,
     keeper: Keeper,
 }
@@ -129,7 +122,7 @@ impl EmbeddedRouter {
             tunnel_length: 2,
             reseed: Reseed::default(),
             hosts: HostBook::new(),
-            i2cp_port: 0,
+            i2cp_port: None,
             sam_port: None,
             allow_local: false,
             private: None,
@@ -138,16 +131,12 @@ impl EmbeddedRouter {
         }
     }
 
-    /// Where it speaks I2CP (TCP, loopback).
-    pub fn i2cp_addr(&self) -> SocketAddr {
-        // It was asked to speak I2CP, and would not have started without.
-        self.inner
-            .addresses
-            .i2cp
-            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    /// Where it offers I2CP to other processes (TCP, loopback), if it was asked to.
+    pub fn i2cp_addr(&self) -> Option<SocketAddr> {
+        self.inner.addresses.i2cp
     }
 
-    /// Where it speaks SAM 3 (TCP, loopback), if it was asked to.
+    /// Where it offers SAM 3 (TCP, loopback), if it was asked to.
     pub fn sam_addr(&self) -> Option<SocketAddr> {
         self.inner.addresses.sam_tcp
     }
@@ -188,7 +177,6 @@ impl EmbeddedRouter {
     ///
     /// A second call returns at once. Cancelling it leaves the router stopping.
     pub async fn stop(&self) {
-        self.inner.stopped.cancel();
         let running = self
             .inner
             .running
@@ -211,19 +199,13 @@ impl EmbeddedRouter {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stopped.cancel();
-    }
-}
-
 impl Connector for EmbeddedRouter {
     fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
-        connect::open(self.i2cp_addr(), setup, self.inner.stopped.clone())
+        self.inner.i2cp.open(setup)
     }
 
     fn name(&self) -> String {
-        "embedded router".to_owned()
+        self.inner.i2cp.name()
     }
 
     fn router_watch(&self) -> Option<RouterWatch> {
@@ -253,7 +235,7 @@ pub struct EmbeddedBuilder {
     tunnel_length: usize,
     reseed: Reseed,
     hosts: HostBook,
-    i2cp_port: u16,
+    i2cp_port: Option<u16>,
     sam_port: Option<u16>,
     allow_local: bool,
     /// The router infos to know from the start, in a private network.
@@ -359,8 +341,9 @@ impl EmbeddedBuilder {
         self
     }
 
-    /// The TCP port for I2CP on loopback. Default 0: the system picks one.
-    pub fn i2cp_port(mut self, port: u16) -> Self {
+    /// The TCP port on loopback at which the router offers I2CP to other processes; 0: the system
+    /// picks one. Sessions of this process need none. Default `None`: no I2CP over TCP.
+    pub fn i2cp_port(mut self, port: Option<u16>) -> Self {
         self.i2cp_port = port;
         self
     }
@@ -405,7 +388,7 @@ impl EmbeddedBuilder {
         self.reporter.watch()
     }
 
-    /// Starts the router and returns when it runs; [`RouterWatch::wait_ready`] tells when it
+    /// Starts the router and returns when it runs; [`RouterWatch::ready`] tells when it
     /// has tunnels.
     ///
     /// A router that knows too few others reseeds first. Where that fails and it knows none at
@@ -434,13 +417,17 @@ impl EmbeddedBuilder {
             self.add_reseeded(&dir, &mut known).await?;
         }
 
+        let backend = backend::default();
         let keeper = Keeper::new(Arc::clone(&dir));
         let remembered = dir.ports();
-        let instance = match self.launch(&identity, &known, &keeper, remembered).await {
+        let launch = async |ports| {
+            let config = self.config(&identity, &known, &keeper, ports);
+            backend.start(config, Arc::clone(&self.reporter)).await
+        };
+        let instance = match launch(remembered).await {
             // Another program has a port that the system once picked: any other will do.
             Err(StartError::Bind { .. }) if remembered != Ports::default() => {
-                self.launch(&identity, &known, &keeper, Ports::default())
-                    .await?
+                launch(Ports::default()).await?
             }
             result => result?,
         };
@@ -455,17 +442,17 @@ impl EmbeddedBuilder {
         .await?;
 
         let mapper = self.port_mapping.then(|| {
-            let tcp = addresses.ntcp2_port.map(Port::Tcp);
-            let udp = addresses.ssu2_port.map(Port::Udp);
+            let tcp = addresses.ntcp2_port.map(MappedPort::Tcp);
+            let udp = addresses.ssu2_port.map(MappedPort::Udp);
             let ports = tcp.into_iter().chain(udp).collect();
             PortMapper::start(ports, instance.external_addresses())
         });
         let inner = Inner {
             addresses,
-            id: instance.id(),
+            id: identity.id(),
             router_info,
             watch: self.reporter.watch(),
-            stopped: CancellationToken::new(),
+            i2cp: i2cp_of(&*backend, &*instance),
             running: Mutex::new(Some(Running {
                 instance,
                 mapper,
@@ -516,102 +503,65 @@ impl EmbeddedBuilder {
         add_routers(dir, known, found).await
     }
 
-    async fn launch(
+    fn config(
         &self,
         identity: &Identity,
         known: &Known,
         keeper: &Keeper,
         remembered: Ports,
-    ) -> Result<Instance, StartError> {
-        let parts = Parts {
-            config: self.config(identity, known, remembered),
-            address_book: Arc::new(Hosts(self.hosts.clone())),
-            storage: Some(Arc::new(keeper.clone())),
+    ) -> RouterConfig {
+        let transport = |chosen: u16, last: Option<u16>| TransportConfig {
+            port: if chosen == 0 {
+                last.unwrap_or(0)
+            } else {
+                chosen
+            },
+            host: self.host,
+            post_quantum: true,
         };
-        Instance::start(Scope::new(Reach::World), parts, Arc::clone(&self.reporter)).await
-    }
-
-    fn config(&self, identity: &Identity, known: &Known, remembered: Ports) -> Config {
-        let pick = |chosen: u16, last: Option<u16>| match chosen {
-            0 => last.unwrap_or(0),
-            port => port,
-        };
-        let loopback = Ipv4Addr::LOCALHOST.to_string();
-        let hops = Some(self.tunnel_length);
-        Config {
+        RouterConfig {
+            identity: identity.clone(),
+            network_id: self.network_id,
             allow_local: self.allow_local,
-            bandwidth: Some(BandwidthConfig {
-                bandwidth: self.bandwidth,
-                share_ratio: self.share,
-            }),
-            exploratory: Some(ExploratoryConfig {
-                inbound_len: hops,
-                inbound_count: None,
-                outbound_len: hops,
-                outbound_count: None,
-            }),
-            caps: self.private.is_some().then(|| {
-                // As in a devnet: X, so that tunnels lead through it; R: reachable.
-                if self.floodfill { "XfR" } else { "XR" }.to_owned()
-            }),
+            claims_capacity: self.private.is_some(),
             floodfill: self.floodfill,
-            i2cp_config: Some(I2cpConfig {
-                port: self.i2cp_port,
-                host: loopback.clone(),
+            bandwidth: Bandwidth {
+                bytes_per_second: self.bandwidth,
+                share: self.share,
+            },
+            exploratory: Exploratory {
+                hops: self.tunnel_length,
+                tunnels: None,
+            },
+            transit: self.transit.map_or(Transit::Refused, Transit::AtMost),
+            ntcp2: self.ntcp2.map(|port| transport(port, remembered.ntcp2)),
+            ssu2: self.ssu2.map(|port| transport(port, remembered.ssu2)),
+            i2cp_port: self.i2cp_port,
+            sam: self.sam_port.map(|port| SamPorts {
+                tcp: port,
+                udp: port,
             }),
-            insecure_tunnels: self.allow_local,
-            net_id: Some(self.network_id),
-            ntcp2: self.ntcp2.map(|port| Ntcp2Config {
-                ipv4: true,
-                ipv4_host: self.host,
-                ipv6: false,
-                ipv6_host: None,
-                iv: identity.ntcp2_iv,
-                key: identity.ntcp2_key,
-                port: pick(port, remembered.ntcp2),
-                publish: true,
-                ml_kem: None,
-                disable_pq: false,
-            }),
-            profiles: known
-                .profiles
-                .iter()
-                .map(|(name, profile)| (name.clone(), profile.clone().into()))
-                .collect(),
-            router_info: Some(identity.serialized()),
             routers: known.routers.clone(),
-            samv3_config: self.sam_port.map(|port| SamConfig {
-                tcp_port: port,
-                udp_port: port,
-                host: loopback,
-            }),
-            signing_key: Some(identity.signing_key),
-            ssu2: self.ssu2.map(|port| Ssu2Config {
-                disable_pq: false,
-                intro_key: identity.ssu2_intro_key,
-                ipv4: true,
-                ipv4_host: self.host,
-                ipv4_mtu: None,
-                ipv6: false,
-                ipv6_host: None,
-                ipv6_mtu: None,
-                port: pick(port, remembered.ssu2),
-                publish: true,
-                static_key: identity.ssu2_static_key,
-                ml_kem: None,
-            }),
-            static_key: Some(identity.static_key),
-            transit: self.transit.map(|most| TransitConfig {
-                max_tunnels: Some(most),
-            }),
-            ..Config::default()
+            profiles: known.profiles.clone(),
+            hosts: self.hosts.clone(),
+            keeper: Some(keeper.clone()),
+            reach: Reach::World,
+            listener: None,
+            build_tunnels: true,
         }
     }
 }
 
+/// Opens sessions on `instance` in memory; their end means that the router was stopped.
+fn i2cp_of(backend: &dyn Backend, instance: &dyn Instance) -> I2cpRouter {
+    let clients = instance.clients();
+    let connect = move || std::future::ready(clients.connect());
+    I2cpRouter::in_process("embedded router", connect).kind(backend.kind())
+}
+
 /// Those of `routers` that are other routers than `own`; what was known of them is forgotten.
 fn introduced(routers: &[Vec<u8>], own: Hash, known: &mut Known) -> Vec<Vec<u8>> {
-    let id = |info: &Vec<u8>| id_of(info).ok();
+    let id = |info: &Vec<u8>| id_of(info);
     let ids: HashSet<Hash> = routers.iter().filter_map(id).collect();
     known
         .routers

@@ -5,11 +5,20 @@
 //! * [`devnet`]: a private network of several routers on loopback.
 //!
 //! Both implement [`eepkit_link::Connector`] and report their progress through
-//! [`eepkit_link::status`]. Only [`backend`] knows which implementation runs.
+//! [`eepkit_link::status`]. Sessions of the same process reach the routers in memory.
+//!
+//! Only `backend` knows which implementation runs.
 
-pub mod backend;
+mod backend;
 pub mod devnet;
 pub mod embedded;
+mod error;
+mod identity;
 mod port_mapping;
 pub mod reseed;
+mod sockets;
 mod storage;
+
+pub use backend::emissary::QUIET_FILTER;
+pub use error::StartError;
+pub use storage::StateError;

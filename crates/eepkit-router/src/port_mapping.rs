@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A port that other routers shall reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Port {
+pub(crate) enum MappedPort {
     Tcp(u16),
     Udp(u16),
 }
@@ -54,7 +54,7 @@ pub(crate) struct PortMapper {
 
 impl PortMapper {
     /// Maps `ports` in the background, and sends the external address whenever it is a new one.
-    pub(crate) fn start(ports: Vec<Port>, external: mpsc::Sender<Ipv4Addr>) -> Self {
+    pub(crate) fn start(ports: Vec<MappedPort>, external: mpsc::Sender<Ipv4Addr>) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -86,8 +86,8 @@ impl Drop for PortMapper {
 
 /// A device that maps ports.
 trait PortGateway {
-    fn map(&self, port: Port) -> impl Future<Output = Result<(), GatewayError>> + Send;
-    fn unmap(&self, port: Port) -> impl Future<Output = Result<(), GatewayError>> + Send;
+    fn map(&self, port: MappedPort) -> impl Future<Output = Result<(), GatewayError>> + Send;
+    fn unmap(&self, port: MappedPort) -> impl Future<Output = Result<(), GatewayError>> + Send;
     fn external_address(&self) -> impl Future<Output = Result<IpAddr, GatewayError>> + Send;
 }
 
@@ -103,7 +103,7 @@ impl fmt::Display for GatewayError {
 
 async fn keep(
     gateway: impl PortGateway,
-    ports: &[Port],
+    ports: &[MappedPort],
     external: mpsc::Sender<Ipv4Addr>,
     stop: CancellationToken,
 ) {
@@ -176,10 +176,10 @@ impl Upnp {
     }
 }
 
-fn split(port: Port) -> (PortMappingProtocol, u16) {
+fn split(port: MappedPort) -> (PortMappingProtocol, u16) {
     match port {
-        Port::Tcp(port) => (PortMappingProtocol::TCP, port),
-        Port::Udp(port) => (PortMappingProtocol::UDP, port),
+        MappedPort::Tcp(port) => (PortMappingProtocol::TCP, port),
+        MappedPort::Udp(port) => (PortMappingProtocol::UDP, port),
     }
 }
 
@@ -193,7 +193,7 @@ async fn within<T, E: fmt::Display>(
 }
 
 impl PortGateway for Upnp {
-    async fn map(&self, port: Port) -> Result<(), GatewayError> {
+    async fn map(&self, port: MappedPort) -> Result<(), GatewayError> {
         let (protocol, number) = split(port);
         let local = SocketAddr::new(self.local, number);
         let add = |lease: u32| async move {
@@ -212,7 +212,7 @@ impl PortGateway for Upnp {
         .await
     }
 
-    async fn unmap(&self, port: Port) -> Result<(), GatewayError> {
+    async fn unmap(&self, port: MappedPort) -> Result<(), GatewayError> {
         let (protocol, number) = split(port);
         within(self.gateway.remove_port(protocol, number)).await
     }
@@ -247,11 +247,11 @@ mod tests {
     }
 
     impl PortGateway for Fake {
-        async fn map(&self, port: Port) -> Result<(), GatewayError> {
+        async fn map(&self, port: MappedPort) -> Result<(), GatewayError> {
             self.note(format!("map {port:?}"))
         }
 
-        async fn unmap(&self, port: Port) -> Result<(), GatewayError> {
+        async fn unmap(&self, port: MappedPort) -> Result<(), GatewayError> {
             self.note(format!("unmap {port:?}"))
         }
 
@@ -268,7 +268,13 @@ mod tests {
         let (stop, fake) = (CancellationToken::new(), fake.clone());
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            keep(fake, &[Port::Tcp(1), Port::Udp(2)], sender, stopped).await;
+            keep(
+                fake,
+                &[MappedPort::Tcp(1), MappedPort::Udp(2)],
+                sender,
+                stopped,
+            )
+            .await;
         });
         (receiver, stop, task)
     }

@@ -288,9 +288,14 @@ fn is_usable(info: &[u8], network_id: u8, now: Duration) -> bool {
 /// The hash of the router that an info describes, in base64; `None` for anything but a valid router
 /// info.
 fn name_of(info: &[u8]) -> Option<String> {
+    id_of(info).map(|id| id.to_base64())
+}
+
+/// The hash of the router that an info describes; `None` for anything but a valid router info.
+pub(crate) fn id_of(info: &[u8]) -> Option<Hash> {
     let info = RouterInfo::from_bytes(info).ok()?;
     info.verify().ok()?;
-    Some(info.hash().to_base64())
+    Some(info.hash())
 }
 
 fn remove(path: &Path) {

@@ -15,11 +15,8 @@
 //! # use std::{future::poll_fn, sync::Arc, time::Duration};
 //! # use eepkit_i2cp::{LeaseSetMaker, Options};
 //! # use eepkit_wire::{PrivateKeys, SignatureType};
-//! use eepkit_router::{
-//!     clock,
-//!     link::{Command, Connector, Event, Setup, LinkStage},
-//!     sim::SimNet,
-//! };
+//! use eepkit_link::{Command, Connector, Event, LinkStage, Setup, clock};
+//! use eepkit_sim::SimNet;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), eepkit_link::LinkError> {

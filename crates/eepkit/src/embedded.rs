@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use eepkit_i2cp::Options;
 use eepkit_link::{Connector, LinkError, Setup};
-use eepkit_router::embedded::{EmbeddedBuilder, StartError};
+use eepkit_router::{StartError, embedded::EmbeddedBuilder};
 use eepkit_wire::{PrivateKeys, SignatureType};
 
 use crate::{

@@ -223,7 +223,7 @@ pub enum Error {
     /// A router in this process did not start.
     #[cfg(feature = "embedded")]
     #[error(transparent)]
-    Start(#[from] eepkit_router::embedded::StartError),
+    Start(#[from] eepkit_router::StartError),
     /// An open stream failed.
     #[error(transparent)]
     Stream(#[from] StreamError),

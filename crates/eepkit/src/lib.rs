@@ -192,9 +192,10 @@ pub use eepkit_naming::{HostBook, HostError};
 #[cfg(feature = "embedded")]
 #[doc(no_inline)]
 pub use eepkit_router::{
-    backend::emissary::QUIET_FILTER,
+    QUIET_FILTER, StartError, StateError,
     devnet::{Devnet, DevnetBuilder, DevnetRouter},
-    embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, ReseedError, StartError, StateError},
+    embedded::{EmbeddedBuilder, EmbeddedRouter},
+    reseed::{Reseed, ReseedError},
 };
 #[doc(no_inline)]
 pub use eepkit_streaming::{

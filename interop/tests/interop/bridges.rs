@@ -28,7 +28,10 @@ impl Bridges {
             .await?;
         let mut bridges = Vec::new();
         for index in 0..2 {
-            let i2cp = net.router(index).i2cp_addr();
+            let i2cp = net
+                .router(index)
+                .i2cp_addr()
+                .ok_or("the router offers no I2CP")?;
             let router = Router::attach(&format!("i2cp://{i2cp}"))?;
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let bridge = SamBridge::builder(router).listen(any).udp(any);

@@ -58,7 +58,10 @@ impl Net {
     pub(crate) fn builder(&self) -> Result<SessionBuilder, Failed> {
         let i2cp = match self {
             Self::I2pd(net) => net.routers()[OURS].i2cp(),
-            Self::Emissary(net) => net.router(OURS).i2cp_addr(),
+            Self::Emissary(net) => net
+                .router(OURS)
+                .i2cp_addr()
+                .ok_or("the router offers no I2CP")?,
         };
         let router = Router::attach(&format!("i2cp://{i2cp}"))?;
         Ok(router.session().tunnel_length(2).tunnel_quantity(3))

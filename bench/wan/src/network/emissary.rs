@@ -97,7 +97,7 @@ pub(crate) async fn run(options: RouterOptions) -> Result<(), String> {
         .ssu2(options.transport.ssu2().then_some(PORT))
         .bandwidth(BANDWIDTH, 1.0)
         .transit_tunnels(Some(TRANSIT))
-        .i2cp_port(I2CP.port())
+        .i2cp_port(Some(I2CP.port()))
         .sam_port(Some(SAM.port()))
         .start()
         .await

@@ -24,13 +24,14 @@ use super::{
     subsession::{Request, Requests},
     translate,
 };
-use crate::transport::Connection;
+use crate::transport::{Connection, Stopped};
 
 pub(super) struct Driver {
     session: Session,
     reader: ReadHalf<Connection>,
     writer: WriteHalf<Connection>,
-    in_process: bool,
+    /// Whether the router has stopped for good; asked at the end of the connection.
+    stopped: Stopped,
     /// When the machine wants to be woken.
     wake_at: Option<Instant>,
     /// Bytes for the router, at most [`MAX_OUTGOING`] and what one command adds.
@@ -46,13 +47,13 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(connection: Connection, session: Session, in_process: bool) -> Self {
+    pub(super) fn new(connection: Connection, session: Session, stopped: Stopped) -> Self {
         let (reader, writer) = tokio::io::split(connection);
         Self {
             session,
             reader,
             writer,
-            in_process,
+            stopped,
             wake_at: None,
             outgoing: BytesMut::new(),
             needs_flush: false,
@@ -78,7 +79,7 @@ impl Driver {
                     }
                     Event::ClockOffset(offset) => note_clock(offset),
                     Event::Opened(Handle::PRIMARY) => return Ok(()),
-                    Event::Closed(CloseReason::Eof) if self.in_process => {
+                    Event::Closed(CloseReason::Eof) if (self.stopped)() => {
                         return Err(LinkError::Stopped);
                     }
                     Event::Closed(CloseReason::Eof) if !connected => {
@@ -435,7 +436,7 @@ impl Driver {
             Event::Closed(reason) => {
                 debug!(%reason, broken = ?self.broken, "the session ended");
                 let lost = match reason {
-                    CloseReason::Eof if self.in_process => LostReason::Stopped,
+                    CloseReason::Eof if (self.stopped)() => LostReason::Stopped,
                     CloseReason::Eof => LostReason::Connection(self.how_it_ended()),
                     reason => translate::lost_reason(reason),
                 };

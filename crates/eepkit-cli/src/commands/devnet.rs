@@ -24,7 +24,7 @@ struct RouterLine {
     /// Base64, as router hashes are written.
     id: String,
     floodfill: bool,
-    i2cp: String,
+    i2cp: Option<String>,
     sam: Option<String>,
     sam_udp: Option<String>,
     ntcp2: String,
@@ -36,7 +36,7 @@ impl From<&DevnetRouter> for RouterLine {
             index: router.index(),
             id: router.id().to_base64(),
             floodfill: router.is_floodfill(),
-            i2cp: router.i2cp_addr().to_string(),
+            i2cp: router.i2cp_addr().map(|address| address.to_string()),
             sam: router.sam_addr().map(|address| address.to_string()),
             sam_udp: router.sam_udp_addr().map(|address| address.to_string()),
             ntcp2: router.ntcp2_addr().to_string(),
@@ -45,6 +45,13 @@ impl From<&DevnetRouter> for RouterLine {
 }
 
 impl RouterLine {
+    /// The address for `--router`.
+    fn router(&self) -> String {
+        self.i2cp
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |address| format!("i2cp://{address}"))
+    }
+
     fn serve_sam(&mut self, bridge: &SamBridge) {
         self.sam = bridge.tcp_addrs().first().map(ToString::to_string);
         self.sam_udp = bridge.udp_addrs().first().map(ToString::to_string);
@@ -159,7 +166,7 @@ fn table(lines: &[RouterLine], ui: &Ui) -> Result<(), Failure> {
             "router"
         };
         let sam = line.sam.as_deref().unwrap_or("-");
-        let i2cp = format!("i2cp://{}", line.i2cp);
+        let i2cp = line.router();
         ui.data(format_args!(
             "{:>6}  {role:<9}  {i2cp:<22}  {sam}",
             line.index
@@ -174,13 +181,10 @@ fn explain(lines: &[RouterLine], ui: &Ui) {
     };
     ui.note("");
     ui.note("try it, in two other terminals:");
+    ui.note(format_args!("  eepkit listen --router {}", first.router()));
     ui.note(format_args!(
-        "  eepkit listen --router i2cp://{}",
-        first.i2cp
-    ));
-    ui.note(format_args!(
-        "  eepkit connect --router i2cp://{} ADDRESS",
-        second.i2cp
+        "  eepkit connect --router {} ADDRESS",
+        second.router()
     ));
     ui.note("Ctrl-C stops the network");
 }

@@ -17,15 +17,56 @@
 //! network writes a handful of lines about tunnels that it cannot build yet; the recommended
 //! filter for applications is [`QUIET_FILTER`].
 
-pub(crate) mod connect;
-pub(crate) mod hosts;
-pub(crate) mod identity;
-pub(crate) mod instance;
-pub(crate) mod runtime;
-pub(crate) mod scope;
+mod config;
+mod hosts;
+mod instance;
+mod router_info;
+mod runtime;
+mod scope;
+mod sockets;
 mod storage;
-pub(crate) mod tunnels;
+#[cfg(test)]
+mod tests;
+mod tunnels;
+
+use std::sync::Arc;
+
+use eepkit_i2cp::RouterKind;
+use eepkit_link::{BoxFuture, RouterStage, status::Reporter};
+
+use super::{
+    config::RouterConfig,
+    interface::{self, Backend},
+};
+use crate::error::StartError;
+use instance::Instance;
 
 /// A `tracing-subscriber` filter that shows what an application wants to see: our own events from
 /// `info`, the router's only where something is wrong with the router itself.
 pub const QUIET_FILTER: &str = "info,emissary=error";
+
+/// Routers of emissary-core.
+#[derive(Debug)]
+pub(crate) struct Emissary;
+
+impl Backend for Emissary {
+    fn start(
+        &self,
+        config: RouterConfig,
+        reporter: Arc<Reporter<RouterStage>>,
+    ) -> BoxFuture<Result<Arc<dyn interface::Instance>, StartError>> {
+        Box::pin(async move {
+            let instance: Arc<dyn interface::Instance> =
+                Arc::new(Instance::start(config, reporter).await?);
+            Ok(instance)
+        })
+    }
+
+    fn router_info(&self, config: &RouterConfig) -> Vec<u8> {
+        router_info::of(config)
+    }
+
+    fn kind(&self) -> RouterKind {
+        RouterKind::Emissary
+    }
+}

@@ -6,17 +6,7 @@ use super::{
     testing::{Answer, Draft, SIGNER, host},
     *,
 };
-use crate::backend::emissary::identity::Identity;
-
-fn router_info(network_id: u8) -> Vec<u8> {
-    let identity = Identity::new(&mut rand::rng());
-    let config = emissary_core::Config {
-        net_id: Some(network_id),
-        router_info: Some(identity.serialized()),
-        ..emissary_core::Config::default()
-    };
-    identity.router_info(&config, "127.0.0.1:7000".parse().unwrap())
-}
+use crate::identity::tests::router_info;
 
 fn signers() -> Signers {
     let mut signers = Signers::default();

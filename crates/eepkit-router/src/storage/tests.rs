@@ -1,18 +1,5 @@
-use emissary_core::{Config, TransitConfig};
-
 use super::*;
-use crate::backend::emissary::identity::Identity;
-
-fn router_info(network_id: u8) -> Vec<u8> {
-    let identity = Identity::new(&mut rand::rng());
-    let config = Config {
-        net_id: Some(network_id),
-        router_info: Some(identity.serialized()),
-        transit: Some(TransitConfig { max_tunnels: None }),
-        ..Config::default()
-    };
-    identity.router_info(&config, "127.0.0.1:7000".parse().unwrap())
-}
+use crate::identity::tests::router_info;
 
 fn profile(accepted: usize) -> Profile {
     Profile {

@@ -9,7 +9,7 @@ use std::{
 
 use eepkit_link::{LinkError, LookupTarget, LostReason, RouterStage};
 use eepkit_naming::HostBook;
-use eepkit_router::devnet::{Devnet, StartError};
+use eepkit_router::{StartError, devnet::Devnet};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -49,7 +49,8 @@ async fn routers_report_their_stages_and_where_they_listen() {
         assert!(status.time_of(RouterStage::Ready) > status.time_of(RouterStage::Starting));
         assert!(status.activity().peers > 0, "{status}");
         let sam = router.sam_addr().unwrap();
-        for address in [router.i2cp_addr(), sam, router.ntcp2_addr()] {
+        let i2cp = router.i2cp_addr().unwrap();
+        for address in [i2cp, sam, router.ntcp2_addr()] {
             assert!(address.ip().is_loopback() && address.port() != 0);
             assert!(addresses.insert(address), "{address} is given twice");
         }
@@ -147,7 +148,7 @@ async fn a_killed_router_loses_its_sessions_and_comes_back_at_its_addresses() {
     assert!(!router.is_running());
     assert_eq!(router.watch().stage(), RouterStage::Stopped);
     assert!(
-        TcpListener::bind(router.i2cp_addr()).is_ok(),
+        TcpListener::bind(router.i2cp_addr().unwrap()).is_ok(),
         "the port is still in use"
     );
 
@@ -177,7 +178,7 @@ async fn stopping_the_network_ends_sessions_and_frees_its_ports() {
 
     assert_eq!(a.lost().await, LostReason::Stopped);
     for address in [
-        router.i2cp_addr(),
+        router.i2cp_addr().unwrap(),
         router.ntcp2_addr(),
         router.sam_addr().unwrap(),
     ] {

@@ -4,8 +4,10 @@ use std::{fs, net::TcpListener, path::Path, time::Duration};
 
 use eepkit_link::{LostReason, RouterStage};
 use eepkit_router::{
+    StartError, StateError,
     devnet::Devnet,
-    embedded::{EmbeddedBuilder, EmbeddedRouter, Reseed, StartError, StateError},
+    embedded::{EmbeddedBuilder, EmbeddedRouter},
+    reseed::Reseed,
 };
 
 use crate::{
@@ -39,6 +41,7 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
     let dir = tempfile::tempdir().unwrap();
 
     let first = builder(&net, dir.path())
+        .i2cp_port(Some(0))
         .sam_port(Some(0))
         .reseed(reseed_host(&net).await);
     let watch = first.watch();
@@ -57,7 +60,7 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
     router.stop().await;
     assert_eq!(here.lost().await, LostReason::Stopped);
     assert_eq!(router.watch().stage(), RouterStage::Stopped);
-    TcpListener::bind(router.i2cp_addr()).unwrap();
+    TcpListener::bind(router.i2cp_addr().unwrap()).unwrap();
     assert!(dir.path().join("profiles.json").exists());
 
     // Without a reseed host: it knows the others.
@@ -68,7 +71,8 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
         .unwrap();
     again.watch().ready(DEADLINE).await.unwrap();
     assert_eq!((again.id(), again.ntcp2_port()), before);
-    assert_eq!(again.sam_addr(), None);
+    assert_eq!((again.i2cp_addr(), again.sam_addr()), (None, None));
+    TestSession::open(&again).await;
     again.stop().await;
     net.stop().await;
 }
@@ -151,6 +155,7 @@ async fn one_router_at_a_time_uses_a_directory_and_dropping_it_frees_its_port() 
     let reseed = reseed_host(&net).await;
     let router = builder(&net, dir.path())
         .reseed(reseed.clone())
+        .i2cp_port(Some(0))
         .start()
         .await
         .unwrap();
@@ -165,16 +170,17 @@ async fn one_router_at_a_time_uses_a_directory_and_dropping_it_frees_its_port() 
         "{second}"
     );
 
+    let i2cp = router.i2cp_addr().unwrap();
     let taken = builder(&net, tempfile::tempdir().unwrap().path())
         .reseed(reseed)
-        .i2cp_port(router.i2cp_addr().port())
+        .i2cp_port(Some(i2cp.port()))
         .start()
         .await
         .unwrap_err();
     let StartError::Bind { address, .. } = taken else {
         panic!("{taken}")
     };
-    assert_eq!(address, router.i2cp_addr());
+    assert_eq!(address, i2cp);
 
     let watch = router.watch();
     drop(router);

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 /// Opens a session on a router that greets and then answers CreateSession with this.
@@ -89,6 +91,20 @@ async fn a_router_that_has_stopped_says_so() {
     let stopping = async { drop(connections.recv().await) };
     let (error, ()) = tokio::join!(open_error(&router), stopping);
     assert!(matches!(error, LinkError::Stopped), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_may_come_back_is_unreachable_until_it_has_stopped_for_good() {
+    let (router, connections) = in_memory(4096);
+    let gone = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&gone);
+    let router = router.stopped_when(move || asked.load(Ordering::Relaxed));
+    drop(connections);
+
+    let error = open_error(&router).await;
+    assert!(matches!(error, LinkError::Unreachable { .. }), "{error:?}");
+    gone.store(true, Ordering::Relaxed);
+    assert!(matches!(open_error(&router).await, LinkError::Stopped));
 }
 
 #[tokio::test(start_paused = true)]

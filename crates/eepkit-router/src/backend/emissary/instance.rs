@@ -1,18 +1,20 @@
 //! One running router.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use eepkit_link::{RouterNotReady, RouterStage, status::Reporter};
-use eepkit_wire::Hash;
-use emissary_core::{
-    Config,
-    primitives::RouterInfo,
-    router::{Router, RouterBuilder},
-    runtime::{AddressBook, Storage},
-};
+use eepkit_link::{BoxFuture, RouterStage, status::Reporter};
+use emissary_core::router::{Router, RouterBuilder};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{runtime::Runtime, scope::Scope};
+use super::{config::emissary_config, hosts::Hosts, runtime::Runtime, scope::Scope};
+use crate::{
+    backend::{
+        clients::{self, Clients},
+        config::RouterConfig,
+        interface::{self, Addresses},
+    },
+    error::StartError,
+};
 
 /// How long a router that stops may take to hand over what it knows of other routers. Chosen
 /// because it takes milliseconds.
@@ -22,115 +24,35 @@ const BACKUP_DEADLINE: Duration = Duration::from_secs(2);
 /// can only be late when the executor is blocked.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often the router reports what it carries, seconds.
-///
-/// Two minutes after a tunnel of another router began to lead through it, emissary-core shuts the
-/// tunnel down unless it carried something since the last report, which by default was less than a
-/// second ago: tunnels that are merely idle die, without a word to their owners. Nobody reads the
-/// reports here, so they come too rarely to do harm: as long apart as a tunnel lives.
-const REPORT_INTERVAL_S: usize = 10 * 60;
-
 /// External addresses that port mapping found and the router has not taken yet. It takes them
 /// at once; more than a few would mean that it hangs, and then a newer one replaces nothing.
 const EXTERNAL_ADDRESSES: usize = 4;
 
-/// Why a router did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// An address to listen on is not to be had.
-    #[error("cannot listen on {address}: {source}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// An option has a value that cannot work.
-    #[error("router option {option}: {why}")]
-    BadOption {
-        /// The option.
-        option: &'static str,
-        /// What is wrong with its value.
-        why: String,
-    },
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    State(#[from] crate::storage::StateError),
-    /// No list of routers could be downloaded, and none is stored.
-    #[error(transparent)]
-    Reseed(#[from] crate::reseed::ReseedError),
-    /// The routers did not become ready in time.
-    #[error(transparent)]
-    NotReady(#[from] RouterNotReady),
-    /// The router refused to start for a reason of its own.
-    #[error("the router did not start: {0}")]
-    Router(String),
-    /// It was stopped before it had started.
-    #[error("the router was stopped while it started")]
-    Stopped,
-}
-
-/// Where a running router listens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Addresses {
-    pub(crate) ntcp2_port: Option<u16>,
-    pub(crate) ssu2_port: Option<u16>,
-    pub(crate) i2cp: Option<SocketAddr>,
-    pub(crate) sam_tcp: Option<SocketAddr>,
-    pub(crate) sam_udp: Option<SocketAddr>,
-}
-
-/// A running router. Dropping it stops the router without waiting.
+/// A running router.
 #[derive(Debug)]
 pub(crate) struct Instance {
     scope: Arc<Scope>,
     addresses: Addresses,
-    id: Hash,
     router_info: Vec<u8>,
-    external: mpsc::Sender<std::net::Ipv4Addr>,
+    clients: Clients,
+    external: mpsc::Sender<Ipv4Addr>,
     reporter: Arc<Reporter<RouterStage>>,
 }
 
-/// What a router is started with.
-pub(crate) struct Parts {
-    pub(crate) config: Config,
-    pub(crate) address_book: Arc<dyn AddressBook>,
-    pub(crate) storage: Option<Arc<dyn Storage>>,
-}
-
 impl Instance {
-    /// Starts a router in `scope`. Cancelling it leaves nothing behind but the scope's tasks,
-    /// which end with [`Scope::cancel`].
+    /// Starts a router.
     pub(crate) async fn start(
-        scope: Arc<Scope>,
-        parts: Parts,
+        config: RouterConfig,
         reporter: Arc<Reporter<RouterStage>>,
     ) -> Result<Self, StartError> {
-        let Parts {
-            mut config,
-            address_book,
-            storage,
-        } = parts;
-        config.refresh_interval = Some(REPORT_INTERVAL_S);
-        let mut builder = RouterBuilder::<Runtime>::new(config).with_address_book(address_book);
-        if let Some(storage) = storage {
-            builder = builder.with_storage(storage);
-        }
-        let built = scope.enter(builder.build()).await;
-        // The event stream reports once a second what the meters tell at once; without a reader
-        // it fills up and is ignored.
-        let (router, _, router_info) = match built {
-            Ok(built) => built,
-            Err(error) => {
-                scope.cancel();
-                return Err(match scope.take_bind_error() {
-                    Some((address, source)) => StartError::Bind { address, source },
-                    None => StartError::Router(error.to_string()),
-                });
-            }
-        };
+        let scope = Scope::new(config.reach.clone());
+        // Until there is an instance, dropping this future stops what has been started.
+        let stop = StopOnDrop(Some(Arc::clone(&scope)));
+        scope.allow_tunnels(config.build_tunnels);
+        let (clients, listener) = clients::channel();
+        scope.offer_clients(listener, config.i2cp_port);
+        let (router, router_info) = build(&scope, config).await?;
+
         let info = router.protocol_address_info();
         let addresses = Addresses {
             ntcp2_port: info.ntcp2_port,
@@ -139,54 +61,54 @@ impl Instance {
             sam_tcp: info.sam_tcp,
             sam_udp: info.sam_udp,
         };
-        let id = id_of(&router_info)?;
-
         let (external, external_addresses) = mpsc::channel(EXTERNAL_ADDRESSES);
         scope.spawn(run(router, external_addresses, Arc::clone(&reporter)));
         scope.spawn(follow(Arc::clone(&scope), Arc::clone(&reporter)));
+        stop.defuse();
         Ok(Self {
             scope,
             addresses,
-            id,
             router_info,
+            clients,
             external,
             reporter,
         })
     }
+}
 
-    /// Where the router listens.
-    pub(crate) fn addresses(&self) -> Addresses {
+impl interface::Instance for Instance {
+    fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// The hash of the router's identity.
-    pub(crate) fn id(&self) -> Hash {
-        self.id
-    }
-
-    /// The router's own router info, as it was when it started.
-    pub(crate) fn router_info(&self) -> &[u8] {
+    fn router_info(&self) -> &[u8] {
         &self.router_info
     }
 
-    /// The scope, for tasks that end with the router.
-    pub(crate) fn scope(&self) -> &Arc<Scope> {
-        &self.scope
+    fn clients(&self) -> Clients {
+        self.clients.clone()
     }
 
-    /// Tells the router under which address the world sees it.
-    pub(crate) fn external_addresses(&self) -> mpsc::Sender<std::net::Ipv4Addr> {
+    fn external_addresses(&self) -> mpsc::Sender<Ipv4Addr> {
         self.external.clone()
     }
 
-    /// Stops the router: when this returns, its sockets are closed and its tasks have ended.
-    pub(crate) async fn stop(&self) {
-        self.scope.back_up(BACKUP_DEADLINE).await;
-        self.reporter.enter(RouterStage::Stopped);
-        self.scope.cancel();
-        if timeout(STOP_DEADLINE, self.scope.finished()).await.is_err() {
-            tracing::warn!("tasks of a stopped router are still running");
-        }
+    fn allow_tunnels(&self) {
+        self.scope.allow_tunnels(true);
+    }
+
+    fn stop(&self) -> BoxFuture<()> {
+        let scope = Arc::clone(&self.scope);
+        let reporter = Arc::clone(&self.reporter);
+        let stop = StopOnDrop(Some(Arc::clone(&scope)));
+        Box::pin(async move {
+            scope.back_up(BACKUP_DEADLINE).await;
+            reporter.enter(RouterStage::Stopped);
+            drop(stop);
+            if timeout(STOP_DEADLINE, scope.finished()).await.is_err() {
+                tracing::warn!("tasks of a stopped router are still running");
+            }
+        })
     }
 }
 
@@ -197,20 +119,68 @@ impl Drop for Instance {
     }
 }
 
-/// The hash of the identity in a router info.
-pub(crate) fn id_of(router_info: &[u8]) -> Result<Hash, StartError> {
-    let info = RouterInfo::parse::<Runtime>(router_info)
-        .map_err(|error| StartError::Router(format!("its router info is invalid: {error:?}")))?;
-    let hash: Vec<u8> = info.identity.id().into();
-    <[u8; 32]>::try_from(hash)
-        .map(Hash::new)
-        .map_err(|_| StartError::Router("its identity has no hash".to_owned()))
+/// Ends the tasks of a router when it is dropped, unless it was defused.
+struct StopOnDrop(Option<Arc<Scope>>);
+
+impl StopOnDrop {
+    fn defuse(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(scope) = &self.0 {
+            scope.cancel();
+        }
+    }
+}
+
+/// Makes a router whose tasks run in `scope`; with it comes its router info.
+async fn build(
+    scope: &Arc<Scope>,
+    config: RouterConfig,
+) -> Result<(Router<Runtime>, Vec<u8>), StartError> {
+    let mut emissary = emissary_config(&config);
+    let RouterConfig {
+        routers,
+        profiles,
+        hosts,
+        keeper,
+        listener,
+        ..
+    } = config;
+    emissary.routers = routers;
+    emissary.profiles = profiles
+        .into_iter()
+        .map(|(name, profile)| (name, profile.into()))
+        .collect();
+    if let Some(socket) = listener {
+        let bound = socket.local_addr().ok();
+        if let Some(address) = bound.and_then(|address| address.as_socket()) {
+            scope.reserve(address, socket);
+        }
+    }
+    let mut builder =
+        RouterBuilder::<Runtime>::new(emissary).with_address_book(Arc::new(Hosts(hosts)));
+    if let Some(keeper) = keeper {
+        builder = builder.with_storage(Arc::new(keeper));
+    }
+    // The event stream reports once a second what the meters report at once; without a reader it
+    // fills up and is ignored.
+    match scope.enter(builder.build()).await {
+        Ok((router, _, router_info)) => Ok((router, router_info)),
+        Err(error) => Err(match scope.take_bind_error() {
+            Some((address, source)) => StartError::Bind { address, source },
+            None => StartError::Router(error.to_string()),
+        }),
+    }
 }
 
 /// Drives the router.
 async fn run(
     mut router: Router<Runtime>,
-    mut external_addresses: mpsc::Receiver<std::net::Ipv4Addr>,
+    mut external_addresses: mpsc::Receiver<Ipv4Addr>,
     reporter: Arc<Reporter<RouterStage>>,
 ) {
     loop {

@@ -2,11 +2,10 @@
 
 use std::{
     future::Future,
-    io::{self, Read, Write},
-    net::SocketAddr,
+    io::{Read, Write},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -15,34 +14,21 @@ use emissary_core::runtime as core;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use futures_core::Stream;
 use rand::{CryptoRng, RngExt};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net,
     task::{AbortHandle, JoinSet},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
-    scope::{Dial, Scope},
+    scope::Scope,
+    sockets::{TcpListener, TcpStream, UdpSocket},
     tunnels::{TUNNEL_LIFETIME, TUNNEL_PATIENCE, TUNNEL_RENEWAL},
 };
-
-/// How long dialing a router may take. Chosen because a tunnel build that waits for it gives up
-/// after 8 to 10 s.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Inbound connections that the system keeps until the router takes them. The usual system limit.
-pub(crate) const LISTEN_BACKLOG: i32 = 128;
 
 /// Most bytes that a compressed object may have when inflated. Chosen because the largest object,
 /// the payload of an I2CP message, has at most 64 KiB when compressed and is rarely denser than
 /// a quarter; router infos and lease sets have a few KiB. Guards against decompression bombs.
 const INFLATE_LIMIT: u64 = 256 * 1024;
-
-/// Largest datagram that an SSU2 socket sends when the router does not say otherwise: Ethernet's
-/// MTU, which SSU2 itself clamps (SSU2 specification, "MTU").
-const DEFAULT_MTU: usize = 1500;
 
 /// The interval by which emissary-core writes router infos and profiles to disk, and the only
 /// delay of this length: it is how we recognise that task, to make it run when a router stops.
@@ -153,261 +139,6 @@ pub(crate) struct Moment(Instant);
 impl core::Instant for Moment {
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
-    }
-}
-
-/// A TCP connection to another router or to a client.
-#[derive(Debug)]
-pub(crate) struct TcpStream {
-    stream: net::TcpStream,
-    _dial: Option<Dial>,
-}
-
-fn failed(error: &io::Error) -> emissary_core::Error {
-    emissary_core::Error::Custom(error.to_string())
-}
-
-impl core::AsyncRead for TcpStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<emissary_core::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
-        Poll::Ready(
-            result
-                .map(|()| buf.filled().len())
-                .map_err(|error| failed(&error)),
-        )
-    }
-}
-
-impl core::AsyncWrite for TcpStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<emissary_core::Result<usize>> {
-        Pin::new(&mut self.stream)
-            .poll_write(cx, buf)
-            .map_err(|error| failed(&error))
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<emissary_core::Result<()>> {
-        Pin::new(&mut self.stream)
-            .poll_flush(cx)
-            .map_err(|error| failed(&error))
-    }
-
-    fn poll_close(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<emissary_core::Result<()>> {
-        Pin::new(&mut self.stream)
-            .poll_shutdown(cx)
-            .map_err(|error| failed(&error))
-    }
-}
-
-impl core::TcpStream for TcpStream {
-    async fn connect(address: SocketAddr) -> Option<Self> {
-        let dial = match Scope::current() {
-            Some(scope) => scope.dial(address).await?,
-            None => None,
-        };
-        let stream = timeout(DIAL_TIMEOUT, net::TcpStream::connect(address))
-            .await
-            .ok()?
-            .ok()?;
-        stream.set_nodelay(true).ok()?;
-        Some(Self {
-            stream,
-            _dial: dial,
-        })
-    }
-}
-
-/// A TCP listener for routers or clients.
-#[derive(Debug)]
-pub(crate) struct TcpListener(net::TcpListener);
-
-/// A socket that is bound to `address` and does not block.
-pub(crate) fn bound_socket(
-    address: SocketAddr,
-    kind: Type,
-    protocol: Protocol,
-) -> io::Result<Socket> {
-    let domain = if address.is_ipv4() {
-        Domain::IPV4
-    } else {
-        Domain::IPV6
-    };
-    let socket = Socket::new(domain, kind, Some(protocol))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    if kind == Type::STREAM && cfg!(unix) {
-        // A restarted router gets its port back while old connections are in TIME_WAIT. (On
-        // Windows the option would let two routers share the port.)
-        socket.set_reuse_address(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-/// Binds a socket in the way of the current scope.
-fn bind<T>(
-    asked: SocketAddr,
-    kind: Type,
-    protocol: Protocol,
-    finish: impl FnOnce(Socket) -> io::Result<T>,
-) -> Option<T> {
-    let scope = Scope::current();
-    let address = scope.as_ref().map_or(asked, |scope| scope.confine(asked));
-    let reserved = scope
-        .as_ref()
-        .and_then(|scope| scope.take_reserved(address));
-    reserved
-        .map_or_else(|| bound_socket(address, kind, protocol), Ok)
-        .and_then(finish)
-        .inspect_err(|error| {
-            if let Some(scope) = scope {
-                scope.bind_failed(address, io::Error::new(error.kind(), error.to_string()));
-            }
-        })
-        .ok()
-}
-
-impl core::TcpListener<TcpStream> for TcpListener {
-    async fn bind(address: SocketAddr) -> Option<Self> {
-        bind(address, Type::STREAM, Protocol::TCP, |socket| {
-            socket.listen(LISTEN_BACKLOG)?;
-            net::TcpListener::from_std(socket.into()).map(Self)
-        })
-    }
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
-        loop {
-            // The caller stops listening for good on `None`. A failed accept concerns one
-            // connection, or passes (no file descriptors left).
-            match ready!(self.0.poll_accept(cx)) {
-                Err(error) => {
-                    tracing::debug!(%error, "accepting a connection failed");
-                    if matches!(error.kind(), io::ErrorKind::ConnectionAborted) {
-                        continue;
-                    }
-                    wake_later(cx.waker().clone());
-                    return Poll::Pending;
-                }
-                Ok((stream, address)) => match stream.set_nodelay(true) {
-                    Err(_) => continue,
-                    Ok(()) => {
-                        return Poll::Ready(Some((
-                            TcpStream {
-                                stream,
-                                _dial: None,
-                            },
-                            address,
-                        )));
-                    }
-                },
-            }
-        }
-    }
-
-    fn local_address(&self) -> Option<SocketAddr> {
-        self.0.local_addr().ok()
-    }
-}
-
-/// Tries again after a pause, as accepting fails for as long as the process has no descriptors.
-fn wake_later(waker: Waker) {
-    /// Chosen because it is short for a peer that waits and long for a processor.
-    const PAUSE: Duration = Duration::from_millis(100);
-    if let Some(scope) = Scope::current() {
-        scope.spawn(async move {
-            sleep(PAUSE).await;
-            waker.wake();
-        });
-    }
-}
-
-/// A UDP socket of SSU2 or SAM.
-#[derive(Debug, Clone)]
-pub(crate) struct UdpSocket {
-    socket: Arc<net::UdpSocket>,
-    mtu: usize,
-    scope: Option<Arc<Scope>>,
-}
-
-impl UdpSocket {
-    fn may_reach(&self, target: SocketAddr) -> bool {
-        self.scope
-            .as_ref()
-            .is_none_or(|scope| scope.may_reach(target))
-    }
-}
-
-impl core::UdpSocket for UdpSocket {
-    async fn bind(address: SocketAddr) -> Option<Self> {
-        Self::bind_with_mtu(address, DEFAULT_MTU).await
-    }
-
-    async fn bind_with_mtu(address: SocketAddr, mtu: usize) -> Option<Self> {
-        let socket = bind(address, Type::DGRAM, Protocol::UDP, |socket| {
-            net::UdpSocket::from_std(socket.into())
-        })?;
-        Some(Self {
-            socket: Arc::new(socket),
-            mtu,
-            scope: Scope::current(),
-        })
-    }
-
-    async fn send_to(&mut self, buf: &[u8], target: SocketAddr) -> Option<usize> {
-        if !self.may_reach(target) {
-            return None;
-        }
-        self.socket.send_to(buf, target).await.ok()
-    }
-
-    async fn recv_from(&mut self, buf: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        self.socket.recv_from(buf).await.ok()
-    }
-
-    fn poll_send_to(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-        target: SocketAddr,
-    ) -> Poll<Option<usize>> {
-        if !self.may_reach(target) {
-            return Poll::Ready(None);
-        }
-        self.socket.poll_send_to(cx, buf, target).map(Result::ok)
-    }
-
-    fn poll_recv_from(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<Option<(usize, SocketAddr)>> {
-        let mut buf = ReadBuf::new(buf);
-        let from = ready!(self.socket.poll_recv_from(cx, &mut buf));
-        Poll::Ready(from.ok().map(|from| (buf.filled().len(), from)))
-    }
-
-    fn local_address(&self) -> Option<SocketAddr> {
-        self.socket.local_addr().ok()
-    }
-
-    fn mtu(&self) -> usize {
-        self.mtu
     }
 }
 
@@ -545,17 +276,10 @@ impl core::Histogram for Meter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::backend::emissary::scope::Reach;
-    use emissary_core::runtime::{JoinSet as _, Runtime as _, TcpListener as _, TcpStream as _};
+    use emissary_core::runtime::{JoinSet as _, Runtime as _};
+    use tokio::time::timeout;
 
-    fn private_scope() -> Arc<Scope> {
-        let own = SocketAddr::from(([127, 0, 0, 1], 1));
-        Scope::new(Reach::Loopback {
-            dials: Arc::default(),
-            own,
-        })
-    }
+    use super::{super::scope::tests::private_scope, *};
 
     #[test]
     fn compressed_objects_round_trip_and_bombs_are_refused() {
@@ -567,27 +291,6 @@ mod tests {
         assert!(bomb.len() < 128 * 1024);
         assert_eq!(Runtime::gzip_decompress(&bomb), None);
         assert_eq!(Runtime::gzip_decompress(b"not gzip"), None);
-    }
-
-    #[tokio::test]
-    async fn a_confined_scope_binds_loopback_and_dials_nothing_else() {
-        let scope = private_scope();
-        scope
-            .enter(async {
-                let listener = TcpListener::bind("0.0.0.0:0".parse().unwrap())
-                    .await
-                    .unwrap();
-                let address = listener.local_address().unwrap();
-                assert!(address.ip().is_loopback(), "{address}");
-                assert!(TcpStream::connect(address).await.is_some());
-                // TEST-NET-1: refused before anything is sent.
-                assert!(
-                    TcpStream::connect("192.0.2.1:9".parse().unwrap())
-                        .await
-                        .is_none()
-                );
-            })
-            .await;
     }
 
     #[tokio::test]
@@ -623,19 +326,5 @@ mod tests {
         let first = std::future::poll_fn(|cx| Pin::new(&mut tasks).poll_next(cx)).await;
 
         assert_eq!(first, Some(5));
-    }
-
-    #[tokio::test]
-    async fn why_an_address_could_not_be_bound_is_kept() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let scope = private_scope();
-
-        let bound = scope.enter(TcpListener::bind(address)).await;
-
-        assert!(bound.is_none());
-        let (at, error) = scope.take_bind_error().unwrap();
-        assert_eq!(at, address);
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -1,7 +1,6 @@
 //! The extent of one router in the process: its tasks, its meters, what it may reach.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -21,6 +20,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::tunnels::{Pool, Tunnels};
+use crate::backend::{clients::ClientListener, config::Reach, dials::Dial};
 
 tokio::task_local! {
     static CURRENT: Place;
@@ -48,21 +48,6 @@ impl Place {
     }
 }
 
-/// What a router may reach.
-#[derive(Debug)]
-pub(crate) enum Reach {
-    /// Everything.
-    World,
-    /// Loopback: sockets are bound there whatever the router asks for, and connections to anywhere
-    /// else fail.
-    Loopback {
-        /// The dials of the routers of the same private network.
-        dials: Arc<Dials>,
-        /// Where this router takes connections of other routers.
-        own: SocketAddr,
-    },
-}
-
 /// One router's tasks and sockets.
 #[derive(Debug)]
 pub(crate) struct Scope {
@@ -81,6 +66,8 @@ pub(crate) struct Scope {
     tunnels_allowed: watch::Sender<bool>,
     /// A listening address that was bound before the router started, for it to take.
     reserved: Mutex<Option<(SocketAddr, Socket)>>,
+    /// What accepts I2CP connections of this process, for the router to take.
+    clients: Mutex<Option<(ClientListener, Option<u16>)>>,
 }
 
 impl Scope {
@@ -98,6 +85,7 @@ impl Scope {
             bind_error: Mutex::new(None),
             tunnels_allowed: watch::Sender::new(true),
             reserved: Mutex::new(None),
+            clients: Mutex::new(None),
         })
     }
 
@@ -214,7 +202,7 @@ impl Scope {
         let given_up = self.tunnels.given_up();
         let mut lost = match &self.reach {
             Reach::World => None,
-            Reach::Loopback { dials, .. } => Some(dials.lost.subscribe()),
+            Reach::Loopback { dials, .. } => Some(dials.losses()),
         };
         async move {
             let lost = async {
@@ -263,6 +251,20 @@ impl Scope {
         reserved
             .take_if(|(at, _)| *at == address)
             .map(|(_, socket)| socket)
+    }
+
+    /// Lets the router have the listener for I2CP connections of this process, and the TCP port on
+    /// loopback for those of others, if it shall have one.
+    pub(crate) fn offer_clients(&self, listener: ClientListener, port: Option<u16>) {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Some((listener, port));
+    }
+
+    /// Takes what [`Scope::offer_clients`] offered.
+    pub(crate) fn take_clients(&self) -> Option<(ClientListener, Option<u16>)> {
+        self.clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// The address to bind instead of `asked`.
@@ -315,67 +317,9 @@ impl Scope {
     }
 }
 
-/// The connections that routers of one private network have opened to each other.
-///
-/// When two of emissary-core's routers dial each other at the same time, each rejects the other's
-/// connection because its own is under way, and then finds its own rejected. Both connections and
-/// what was sent over them are lost, which is found out by time-outs of eight seconds. Between
-/// routers on the Internet that is rare; in a network whose routers all start at once it is the
-/// rule. Here the second dial of a pair fails at once, and the first connection stands.
-#[derive(Debug, Default)]
-pub(crate) struct Dials {
-    open: Mutex<HashMap<(SocketAddr, SocketAddr), usize>>,
-    /// Says that a router went away.
-    lost: watch::Sender<()>,
-}
-
 /// How long a dial waits after it was announced, so that the other router has dropped its own
 /// attempt when the connection arrives. Chosen because that takes well below a millisecond.
 const DIAL_PAUSE: Duration = Duration::from_millis(3);
-
-impl Dials {
-    /// A router of the network went away: all others replace their tunnels. They would find out
-    /// by themselves (see [`Tunnels`]), but in a small network, where many tunnels lead through
-    /// every router, that takes most of a minute.
-    pub(crate) fn router_lost(&self) {
-        self.lost.send_replace(());
-    }
-
-    fn begin(self: &Arc<Self>, from: SocketAddr, to: SocketAddr) -> Option<Dial> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.contains_key(&(to, from)) {
-            return None;
-        }
-        *open.entry((from, to)).or_default() += 1;
-        Some(Dial {
-            dials: Arc::clone(self),
-            pair: (from, to),
-        })
-    }
-}
-
-/// A connection between two routers of a private network, from the dial until it is closed.
-#[derive(Debug)]
-pub(crate) struct Dial {
-    dials: Arc<Dials>,
-    pair: (SocketAddr, SocketAddr),
-}
-
-impl Drop for Dial {
-    fn drop(&mut self) {
-        let mut open = self
-            .dials
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = open.entry(self.pair) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-    }
-}
 
 pin_project_lite::pin_project! {
     /// A future that is a part of a router.
@@ -404,8 +348,18 @@ impl<F: Future> Future for Part<F> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::backend::dials::Dials;
+
+    /// The scope of a router that reaches loopback only.
+    pub(in super::super) fn private_scope() -> Arc<Scope> {
+        let own = SocketAddr::from(([127, 0, 0, 1], 1));
+        Scope::new(Reach::Loopback {
+            dials: Arc::default(),
+            own,
+        })
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_second_of_two_dials_between_routers_fails_while_the_first_stands() {

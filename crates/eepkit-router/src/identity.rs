@@ -1,16 +1,11 @@
 //! A router's keys and identity.
 
-use std::{fmt, net::SocketAddr};
+use std::fmt;
 
+use ed25519_dalek::SigningKey;
 use eepkit_wire::Hash;
-use emissary_core::{
-    Config,
-    crypto::{SigningPrivateKey, StaticPrivateKey},
-    primitives::{RouterAddress, RouterInfo},
-};
 use rand::Rng;
-
-use super::runtime::Runtime;
+use x25519_dalek::{PublicKey, StaticSecret};
 
 /// Bytes of encryption key, padding and signing key of an identity (common structures
 /// specification, "RouterIdentity").
@@ -44,7 +39,7 @@ impl Identity {
     /// The length of all keys together, in bytes.
     pub(crate) const LENGTH: usize = 5 * 32 + 16 + KEYS - 64;
 
-    /// Draws new keys.
+    /// Generates new keys.
     pub(crate) fn new(rng: &mut impl Rng) -> Self {
         let mut bytes = [0; Self::LENGTH];
         rng.fill_bytes(&mut bytes);
@@ -76,12 +71,12 @@ impl Identity {
 
     /// The identity as a router info begins with it.
     pub(crate) fn serialized(&self) -> Vec<u8> {
-        let static_key = StaticPrivateKey::from_bytes(self.static_key).public();
-        let signing_key = SigningPrivateKey::from(self.signing_key).public();
+        let static_key = PublicKey::from(&StaticSecret::from(self.static_key));
+        let signing_key = SigningKey::from_bytes(&self.signing_key).verifying_key();
         let mut serialized = Vec::with_capacity(KEYS + CERTIFICATE.len());
-        serialized.extend_from_slice(static_key.as_ref());
+        serialized.extend_from_slice(static_key.as_bytes());
         serialized.extend_from_slice(&self.padding);
-        serialized.extend_from_slice(signing_key.as_ref());
+        serialized.extend_from_slice(signing_key.as_bytes());
         serialized.extend_from_slice(&CERTIFICATE);
         serialized
     }
@@ -90,37 +85,31 @@ impl Identity {
     pub(crate) fn id(&self) -> Hash {
         Hash::of(&self.serialized())
     }
-
-    /// The router info of a router with this configuration that takes NTCP2 connections at
-    /// `address`.
-    pub(crate) fn router_info(&self, config: &Config, address: SocketAddr) -> Vec<u8> {
-        let address = RouterAddress::new_published_ntcp2(
-            self.ntcp2_key,
-            self.ntcp2_iv,
-            None,
-            true,
-            address.ip(),
-            address,
-        );
-        let signing_key = SigningPrivateKey::from(self.signing_key);
-        let static_key = StaticPrivateKey::from_bytes(self.static_key);
-        RouterInfo::new::<Runtime>(
-            config,
-            Some(address),
-            None,
-            None,
-            None,
-            &static_key,
-            &signing_key,
-            false,
-        )
-        .serialize(&signing_key)
-    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use eepkit_link::clock;
+    use eepkit_wire::{Codec, RouterIdentity, RouterInfoBuilder, SignatureType, SigningPrivateKey};
+
     use super::*;
+
+    /// A router info of a new router in a network.
+    pub(crate) fn router_info(network_id: u8) -> Vec<u8> {
+        let identity = Identity::new(&mut rand::rng());
+        let router = RouterIdentity::from_bytes(&identity.serialized()).unwrap();
+        let key = SigningPrivateKey::new(SignatureType::ED25519, &identity.signing_key).unwrap();
+        let mut builder = RouterInfoBuilder {
+            published: u64::try_from(clock::unix_now().as_millis()).unwrap(),
+            ..RouterInfoBuilder::default()
+        };
+        for (option, value) in [("caps", "R"), ("netId", &network_id.to_string())] {
+            builder.options.insert(option, value).unwrap();
+        }
+        let info = builder.sign(&router, &key).unwrap();
+        assert_eq!(info.hash(), identity.id());
+        info.as_bytes().to_vec()
+    }
 
     #[test]
     fn the_same_bytes_are_the_same_identity() {

@@ -1,0 +1,399 @@
+//! The sockets of a router: emissary-core's socket traits on tokio.
+//!
+//! Clients in this process reach the router's I2CP in memory. emissary-core binds its I2CP listener at
+//! an address from its configuration; at the address [`CLIENTS`], which no host has, the listener is
+//! one that accepts connections in memory, and over TCP where the configuration has a port for it.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use emissary_core::runtime as core;
+use socket2::{Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    net,
+    time::{sleep, timeout},
+};
+use tokio_util::either::Either;
+
+use super::scope::Scope;
+use crate::{
+    backend::{clients::ClientListener, dials::Dial},
+    sockets::{LISTEN_BACKLOG, bound_socket},
+};
+
+/// Where emissary-core is told to listen for I2CP. An address of the discard-only prefix `100::/64`
+/// (RFC 6666), which is never bound.
+pub(crate) const CLIENTS: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
+
+/// How long dialing a router may take. Chosen because a tunnel build that waits for it gives up
+/// after 8 to 10 s.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest datagram that an SSU2 socket sends when the router does not say otherwise: Ethernet's
+/// MTU, which SSU2 itself clamps (SSU2 specification, "MTU").
+const DEFAULT_MTU: usize = 1500;
+
+/// A connection to another router or to a client.
+#[derive(Debug)]
+pub(crate) struct TcpStream {
+    stream: Either<net::TcpStream, DuplexStream>,
+    _dial: Option<Dial>,
+}
+
+impl TcpStream {
+    /// A connection over TCP.
+    fn tcp(stream: net::TcpStream, dial: Option<Dial>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: Either::Left(stream),
+            _dial: dial,
+        })
+    }
+
+    /// A connection of a client in this process.
+    fn memory(stream: DuplexStream) -> Self {
+        Self {
+            stream: Either::Right(stream),
+            _dial: None,
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> emissary_core::Error {
+    emissary_core::Error::Custom(error.to_string())
+}
+
+impl core::AsyncRead for TcpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<emissary_core::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
+        Poll::Ready(
+            result
+                .map(|()| buf.filled().len())
+                .map_err(|error| failed(&error)),
+        )
+    }
+}
+
+impl core::AsyncWrite for TcpStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<emissary_core::Result<usize>> {
+        Pin::new(&mut self.stream)
+            .poll_write(cx, buf)
+            .map_err(|error| failed(&error))
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<emissary_core::Result<()>> {
+        Pin::new(&mut self.stream)
+            .poll_flush(cx)
+            .map_err(|error| failed(&error))
+    }
+
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<emissary_core::Result<()>> {
+        Pin::new(&mut self.stream)
+            .poll_shutdown(cx)
+            .map_err(|error| failed(&error))
+    }
+}
+
+impl core::TcpStream for TcpStream {
+    async fn connect(address: SocketAddr) -> Option<Self> {
+        let dial = match Scope::current() {
+            Some(scope) => scope.dial(address).await?,
+            None => None,
+        };
+        let stream = timeout(DIAL_TIMEOUT, net::TcpStream::connect(address))
+            .await
+            .ok()?
+            .ok()?;
+        Self::tcp(stream, dial).ok()
+    }
+}
+
+/// A listener for routers or clients: over TCP, in memory, or both.
+#[derive(Debug)]
+pub(crate) struct TcpListener {
+    tcp: Option<net::TcpListener>,
+    memory: Option<ClientListener>,
+}
+
+impl TcpListener {
+    fn tcp(address: SocketAddr) -> Option<net::TcpListener> {
+        bind(address, Type::STREAM, Protocol::TCP, |socket| {
+            socket.listen(LISTEN_BACKLOG)?;
+            net::TcpListener::from_std(socket.into())
+        })
+    }
+
+    /// What listens at [`CLIENTS`]: what the scope offers there.
+    fn clients() -> Option<Self> {
+        let (memory, port) = Scope::current()?.take_clients()?;
+        let tcp = match port {
+            Some(port) => Some(Self::tcp((Ipv4Addr::LOCALHOST, port).into())?),
+            None => None,
+        };
+        Some(Self {
+            tcp,
+            memory: Some(memory),
+        })
+    }
+
+    fn poll_tcp(&self, cx: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
+        let Some(listener) = &self.tcp else {
+            return Poll::Pending;
+        };
+        loop {
+            // A failed accept concerns one connection, or passes (no file descriptors left).
+            match ready!(listener.poll_accept(cx)) {
+                Err(error) => {
+                    tracing::debug!(%error, "accepting a connection failed");
+                    if matches!(error.kind(), io::ErrorKind::ConnectionAborted) {
+                        continue;
+                    }
+                    wake_later(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                Ok((stream, address)) => {
+                    if let Ok(stream) = TcpStream::tcp(stream, None) {
+                        return Poll::Ready((stream, address));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Binds a socket in the way of the current scope.
+fn bind<T>(
+    asked: SocketAddr,
+    kind: Type,
+    protocol: Protocol,
+    finish: impl FnOnce(Socket) -> io::Result<T>,
+) -> Option<T> {
+    let scope = Scope::current();
+    let address = scope.as_ref().map_or(asked, |scope| scope.confine(asked));
+    let reserved = scope
+        .as_ref()
+        .and_then(|scope| scope.take_reserved(address));
+    reserved
+        .map_or_else(|| bound_socket(address, kind, protocol), Ok)
+        .and_then(finish)
+        .inspect_err(|error| {
+            if let Some(scope) = scope {
+                scope.bind_failed(address, io::Error::new(error.kind(), error.to_string()));
+            }
+        })
+        .ok()
+}
+
+impl core::TcpListener<TcpStream> for TcpListener {
+    async fn bind(address: SocketAddr) -> Option<Self> {
+        if address.ip() == CLIENTS {
+            return Self::clients();
+        }
+        Some(Self {
+            tcp: Some(Self::tcp(address)?),
+            memory: None,
+        })
+    }
+
+    /// Never `None`, on which the caller would stop listening for good.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
+        if let Some(memory) = &mut self.memory {
+            match memory.poll_accept(cx) {
+                Poll::Ready(Some(stream)) => {
+                    let from = SocketAddr::new(CLIENTS, 0);
+                    return Poll::Ready(Some((TcpStream::memory(stream), from)));
+                }
+                Poll::Ready(None) => self.memory = None,
+                Poll::Pending => {}
+            }
+        }
+        self.poll_tcp(cx).map(Some)
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref()?.local_addr().ok()
+    }
+}
+
+/// Tries again after a pause, as accepting fails for as long as the process has no descriptors.
+fn wake_later(waker: Waker) {
+    /// Chosen because it is short for a peer that waits and long for a processor.
+    const PAUSE: Duration = Duration::from_millis(100);
+    if let Some(scope) = Scope::current() {
+        scope.spawn(async move {
+            sleep(PAUSE).await;
+            waker.wake();
+        });
+    }
+}
+
+/// A UDP socket of SSU2 or SAM.
+#[derive(Debug, Clone)]
+pub(crate) struct UdpSocket {
+    socket: Arc<net::UdpSocket>,
+    mtu: usize,
+    scope: Option<Arc<Scope>>,
+}
+
+impl UdpSocket {
+    fn may_reach(&self, target: SocketAddr) -> bool {
+        self.scope
+            .as_ref()
+            .is_none_or(|scope| scope.may_reach(target))
+    }
+}
+
+impl core::UdpSocket for UdpSocket {
+    async fn bind(address: SocketAddr) -> Option<Self> {
+        Self::bind_with_mtu(address, DEFAULT_MTU).await
+    }
+
+    async fn bind_with_mtu(address: SocketAddr, mtu: usize) -> Option<Self> {
+        let socket = bind(address, Type::DGRAM, Protocol::UDP, |socket| {
+            net::UdpSocket::from_std(socket.into())
+        })?;
+        Some(Self {
+            socket: Arc::new(socket),
+            mtu,
+            scope: Scope::current(),
+        })
+    }
+
+    async fn send_to(&mut self, buf: &[u8], target: SocketAddr) -> Option<usize> {
+        if !self.may_reach(target) {
+            return None;
+        }
+        self.socket.send_to(buf, target).await.ok()
+    }
+
+    async fn recv_from(&mut self, buf: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        self.socket.recv_from(buf).await.ok()
+    }
+
+    fn poll_send_to(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: SocketAddr,
+    ) -> Poll<Option<usize>> {
+        if !self.may_reach(target) {
+            return Poll::Ready(None);
+        }
+        self.socket.poll_send_to(cx, buf, target).map(Result::ok)
+    }
+
+    fn poll_recv_from(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Option<(usize, SocketAddr)>> {
+        let mut buf = ReadBuf::new(buf);
+        let from = ready!(self.socket.poll_recv_from(cx, &mut buf));
+        Poll::Ready(from.ok().map(|from| (buf.filled().len(), from)))
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
+    fn mtu(&self) -> usize {
+        self.mtu
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use emissary_core::runtime::{TcpListener as _, TcpStream as _};
+
+    use super::{super::scope::tests::private_scope, *};
+    use crate::backend::clients;
+
+    #[tokio::test]
+    async fn a_confined_scope_binds_loopback_and_dials_nothing_else() {
+        let scope = private_scope();
+        scope
+            .enter(async {
+                let listener = TcpListener::bind("0.0.0.0:0".parse().unwrap())
+                    .await
+                    .unwrap();
+                let address = listener.local_address().unwrap();
+                assert!(address.ip().is_loopback(), "{address}");
+                assert!(TcpStream::connect(address).await.is_some());
+                // TEST-NET-1: refused before anything is sent.
+                assert!(
+                    TcpStream::connect("192.0.2.1:9".parse().unwrap())
+                        .await
+                        .is_none()
+                );
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn why_an_address_could_not_be_bound_is_kept() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let scope = private_scope();
+
+        let bound = scope.enter(TcpListener::bind(address)).await;
+
+        assert!(bound.is_none());
+        let (at, error) = scope.take_bind_error().unwrap();
+        assert_eq!(at, address);
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn clients_are_accepted_in_memory_and_over_tcp_where_the_scope_has_a_port() {
+        for port in [None, Some(0)] {
+            let scope = private_scope();
+            let (clients, listener) = clients::channel();
+            scope.offer_clients(listener, port);
+            scope
+                .enter(async {
+                    let at = SocketAddr::new(CLIENTS, 0);
+                    let mut listener = TcpListener::bind(at).await.unwrap();
+                    assert_eq!(listener.local_address().is_some(), port.is_some());
+
+                    let _ours = clients.connect().unwrap();
+                    let (stream, _) = accepted(&mut listener).await;
+                    assert!(matches!(stream.stream, Either::Right(_)));
+                    if let Some(address) = listener.local_address() {
+                        let _ours = net::TcpStream::connect(address).await.unwrap();
+                        let (stream, _) = accepted(&mut listener).await;
+                        assert!(matches!(stream.stream, Either::Left(_)));
+                    }
+                    assert!(TcpListener::bind(at).await.is_none(), "it is taken");
+                })
+                .await;
+        }
+    }
+
+    async fn accepted(listener: &mut TcpListener) -> (TcpStream, SocketAddr) {
+        poll_fn(|cx| listener.poll_accept(cx)).await.unwrap()
+    }
+}
