@@ -17,6 +17,8 @@
 //! network writes a handful of lines about tunnels that it cannot build yet; the recommended
 //! filter for applications is [`QUIET_FILTER`].
 
+#[cfg(test)]
+mod assumptions;
 mod config;
 mod hosts;
 mod instance;

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     scope::Scope,
     sockets::{TcpListener, TcpStream, UdpSocket},
-    tunnels::{TUNNEL_LIFETIME, TUNNEL_PATIENCE, TUNNEL_RENEWAL},
+    tunnels::{ANSWER_TIMEOUT, TUNNEL_LIFETIME, TUNNEL_RENEWAL},
 };
 
 /// Most bytes that a compressed object may have when inflated. Chosen because the largest object,
@@ -32,10 +32,10 @@ const INFLATE_LIMIT: u64 = 256 * 1024;
 
 /// The interval by which emissary-core writes router infos and profiles to disk, and the only
 /// delay of this length: it is how we recognise that task, to make it run when a router stops.
-const BACKUP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+pub(super) const BACKUP_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// The delay after which a tunnel pool first builds tunnels, and the only timer of this length.
-const POOL_START: Duration = Duration::ZERO;
+pub(super) const POOL_START: Duration = Duration::ZERO;
 
 /// Binds emissary-core to tokio. Everything goes to the [`Scope`] of the running task.
 #[derive(Debug, Clone)]
@@ -98,19 +98,19 @@ impl core::Runtime for Runtime {
                 () = sleep(duration) => {}
                 () = scope.backup_requested() => {}
             },
-            Some(scope) if duration == TUNNEL_PATIENCE => {
+            Some(scope) if duration == ANSWER_TIMEOUT => {
                 let pool = Scope::current_pool().unwrap_or_default();
-                let patience = scope.tunnels().patience(pool);
-                sleep(patience.time()).await;
-                patience.ended();
+                let wait = scope.tunnels().begin_wait(pool);
+                sleep(wait.timeout()).await;
+                wait.timed_out();
             }
             Some(scope) if duration == TUNNEL_RENEWAL => tokio::select! {
                 () = sleep(duration) => {}
-                () = scope.tunnels_given_up() => {}
+                () = scope.tunnels_replaced() => {}
             },
             Some(scope) if duration == TUNNEL_LIFETIME => tokio::select! {
                 () = sleep(duration) => {}
-                () = scope.tunnels_given_up() => sleep(scope.tunnels().keep()).await,
+                () = scope.tunnels_replaced() => sleep(scope.tunnels().keep()).await,
             },
             _ => sleep(duration).await,
         }
@@ -206,25 +206,25 @@ pub(crate) struct Meters(Option<Arc<Scope>>);
 struct Meter(Option<(Arc<Scope>, Field)>);
 
 /// Picks a field of [`RouterActivity`].
-type Field = fn(&mut RouterActivity) -> &mut usize;
+pub(super) type Field = fn(&mut RouterActivity) -> &mut usize;
 
-/// The field for a name of emissary-core's.
-fn field(name: &str) -> Option<Field> {
-    Some(match name {
-        "transport_active_connections_count" => |a| &mut a.peers,
-        "tunnel_inbound_count" => |a| &mut a.inbound_tunnels,
-        "tunnel_outbound_count" => |a| &mut a.outbound_tunnels,
-        "tunnel_build_success_count" => |a| &mut a.tunnels_built,
-        "tunnel_build_failure_count" => |a| &mut a.tunnel_builds_failed,
-        "transit_tunnels_count" => |a| &mut a.transit_tunnels,
-        "transport_dial_failure_count" => |a| &mut a.dials_failed,
-        _ => return None,
-    })
-}
+/// The meters of emissary-core that are kept, by their names.
+pub(super) const METERS: [(&str, Field); 7] = [
+    ("transport_active_connections_count", |a| &mut a.peers),
+    ("tunnel_inbound_count", |a| &mut a.inbound_tunnels),
+    ("tunnel_outbound_count", |a| &mut a.outbound_tunnels),
+    ("tunnel_build_success_count", |a| &mut a.tunnels_built),
+    ("tunnel_build_failure_count", |a| {
+        &mut a.tunnel_builds_failed
+    }),
+    ("transit_tunnels_count", |a| &mut a.transit_tunnels),
+    ("transport_dial_failure_count", |a| &mut a.dials_failed),
+];
 
 impl Meters {
     fn meter(&self, name: &str) -> Meter {
-        Meter(field(name).and_then(|field| Some((self.0.clone()?, field))))
+        let kept = METERS.iter().find(|(kept, _)| *kept == name);
+        Meter(kept.and_then(|(_, field)| Some((self.0.clone()?, *field))))
     }
 }
 

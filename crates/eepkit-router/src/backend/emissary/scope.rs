@@ -198,8 +198,8 @@ impl Scope {
     }
 
     /// Resolves when the router shall replace the tunnels that it has now. Cancel safe.
-    pub(crate) fn tunnels_given_up(&self) -> impl Future<Output = ()> + Send + use<> {
-        let given_up = self.tunnels.given_up();
+    pub(crate) fn tunnels_replaced(&self) -> impl Future<Output = ()> + Send + use<> {
+        let replaced = self.tunnels.replaced();
         let mut lost = match &self.reach {
             Reach::World => None,
             Reach::Loopback { dials, .. } => Some(dials.losses()),
@@ -215,7 +215,7 @@ impl Scope {
                 }
             };
             tokio::select! {
-                () = given_up => {}
+                () = replaced => {}
                 () = lost => {}
             }
         }

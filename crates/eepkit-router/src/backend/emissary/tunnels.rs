@@ -1,9 +1,9 @@
-//! What answers that do not come teach a router about its tunnels.
+//! Detection and replacement of dead tunnels.
 //!
 //! emissary-core uses a tunnel for ten minutes even if none of its tests succeeds. When a hop that
 //! its exploratory tunnels share goes away, the router can neither build tunnels nor look anything
-//! up until they expire. So the waits of each tunnel pool are counted, and when too many in a row
-//! were in vain, all tunnels are given up and the router begins anew.
+//! up until they expire. This module counts the tunnel builds and tests of each pool that time out.
+//! After too many in a row, all tunnels of the router are replaced.
 
 use std::{
     future::Future,
@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 /// How long emissary-core waits for the answer to a tunnel build, and for a tunnel test to come
 /// back; its only delays of this length.
-pub(super) const TUNNEL_PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The age at which emissary-core begins to replace a tunnel; its only delay of this length.
 pub(super) const TUNNEL_RENEWAL: Duration = Duration::from_secs(9 * 60);
@@ -28,153 +28,154 @@ pub(super) const TUNNEL_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// The shortest time that a private network's router waits. Chosen because answers take five to
 /// twenty milliseconds on an idle machine.
-const LEAST_PATIENCE: Duration = Duration::from_millis(400);
+const MIN_ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How often [`LEAST_PATIENCE`] may be doubled; then it is [`TUNNEL_PATIENCE`].
-const MAX_LEVEL: u32 = 5;
+/// How often [`MIN_ANSWER_TIMEOUT`] may be doubled; then it is [`ANSWER_TIMEOUT`].
+const MAX_DOUBLINGS: u32 = 5;
 
-/// Waits in vain, one after the other in one pool, after which the tunnels are given up. On the
-/// live network six in ten builds may fail while nothing is wrong; that all of so many do happens
-/// once in 200,000 times. In a private network none fails without a reason.
-const MAX_IN_VAIN: u32 = 24;
-const PRIVATE_MAX_IN_VAIN: u32 = 8;
+/// Consecutive timeouts of one pool after which the tunnels are replaced. On the live network, six in
+/// ten builds may fail while nothing is wrong; that 24 fail in a row then happens once in 200,000
+/// times. In a private network none fails without a reason.
+const MAX_TIMEOUTS: u32 = 24;
+const PRIVATE_MAX_TIMEOUTS: u32 = 8;
 
-/// The least time between giving up tunnels and giving them up again: while the machine has no
-/// network, beginning anew does not help.
-const REST: Duration = Duration::from_secs(2 * 60);
-const PRIVATE_REST: Duration = Duration::from_secs(10);
+/// The shortest time between two replacements. While the machine has no network, replacing tunnels
+/// does not help.
+const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(2 * 60);
+const PRIVATE_MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A router's experience with its tunnels.
+/// The timeouts of one router, and when its tunnels were last replaced.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     /// Whether the router belongs to a private network.
     private: bool,
-    /// How often [`LEAST_PATIENCE`] is doubled.
-    level: AtomicU32,
-    given_up: watch::Sender<()>,
-    given_up_at: Mutex<Option<Instant>>,
+    /// How often [`MIN_ANSWER_TIMEOUT`] is doubled.
+    doublings: AtomicU32,
+    replaced: watch::Sender<()>,
+    replaced_at: Mutex<Option<Instant>>,
 }
 
-/// How many waits of one tunnel pool were in vain since the last that was not.
+/// How many answers to one tunnel pool have timed out since the last that came.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    in_vain: AtomicU32,
+    timeouts: AtomicU32,
 }
 
 impl Tunnels {
     pub(crate) fn new(private: bool) -> Self {
         Self {
             private,
-            level: AtomicU32::new(0),
-            given_up: watch::Sender::new(()),
-            given_up_at: Mutex::new(None),
+            doublings: AtomicU32::new(0),
+            replaced: watch::Sender::new(()),
+            replaced_at: Mutex::new(None),
         }
     }
 
     /// Begins to wait for the answer to a tunnel build or a tunnel test.
-    pub(crate) fn patience(&self, pool: Arc<Pool>) -> Patience<'_> {
-        Patience {
+    pub(crate) fn begin_wait(&self, pool: Arc<Pool>) -> AnswerWait<'_> {
+        AnswerWait {
             tunnels: self,
             pool,
-            level: self.level.load(Ordering::Relaxed),
+            doublings: self.doublings.load(Ordering::Relaxed),
             began: Instant::now(),
             answered: true,
         }
     }
 
-    /// Resolves when the tunnels that stand now are given up. Cancel safe.
-    pub(crate) fn given_up(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut given_up = self.given_up.subscribe();
+    /// Resolves when the tunnels that exist now are to be replaced. Cancel safe.
+    pub(crate) fn replaced(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut replaced = self.replaced.subscribe();
         async move {
-            if given_up.changed().await.is_err() {
-                // The router is no more, and neither is this task in a moment.
+            if replaced.changed().await.is_err() {
+                // The router has stopped, and this task ends with it.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    fn wait(&self, level: u32) -> Duration {
+    fn timeout(&self, doublings: u32) -> Duration {
         if self.private {
-            let doubled = LEAST_PATIENCE.saturating_mul(1 << level.min(MAX_LEVEL));
-            doubled.min(TUNNEL_PATIENCE)
+            let doubled = MIN_ANSWER_TIMEOUT.saturating_mul(1 << doublings.min(MAX_DOUBLINGS));
+            doubled.min(ANSWER_TIMEOUT)
         } else {
-            TUNNEL_PATIENCE
+            ANSWER_TIMEOUT
         }
     }
 
-    fn in_vain(&self, pool: &Pool) {
-        let (most, rest) = if self.private {
-            (PRIVATE_MAX_IN_VAIN, PRIVATE_REST)
+    /// Counts a timeout, and replaces the tunnels when there have been too many.
+    fn count_timeout(&self, pool: &Pool) {
+        let (most, interval) = if self.private {
+            (PRIVATE_MAX_TIMEOUTS, PRIVATE_MIN_REPLACEMENT_INTERVAL)
         } else {
-            (MAX_IN_VAIN, REST)
+            (MAX_TIMEOUTS, MIN_REPLACEMENT_INTERVAL)
         };
-        if pool.in_vain.fetch_add(1, Ordering::Relaxed) + 1 < most {
+        if pool.timeouts.fetch_add(1, Ordering::Relaxed) + 1 < most {
             return;
         }
         let now = Instant::now();
         let mut at = self
-            .given_up_at
+            .replaced_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if at.is_some_and(|at| now - at < rest) {
+        if at.is_some_and(|at| now - at < interval) {
             return;
         }
         *at = Some(now);
-        pool.in_vain.store(0, Ordering::Relaxed);
+        pool.timeouts.store(0, Ordering::Relaxed);
         tracing::info!(
             "no tunnel was built and no test came back {most} times; all tunnels are replaced"
         );
-        self.given_up.send_replace(());
+        self.replaced.send_replace(());
     }
 
-    /// For how long tunnels that were given up are kept: the router first notes that a tunnel
-    /// ends, and drops it when its last test is over.
+    /// How long replaced tunnels are kept: the router first notes that a tunnel ends, and drops it
+    /// when its last test is over.
     pub(crate) fn keep(&self) -> Duration {
-        self.wait(MAX_LEVEL.min(self.level.load(Ordering::Relaxed) + 1))
+        self.timeout(MAX_DOUBLINGS.min(self.doublings.load(Ordering::Relaxed) + 1))
     }
 }
 
 /// A wait for the answer to a tunnel build or a tunnel test.
 ///
-/// On the live network it takes as long as the router wants. In a private network answers take
-/// milliseconds, so that what has not come soon is lost, and a new attempt should not wait for
-/// eight seconds. How soon is soon depends on how busy the machine is: the time doubles when it
-/// was waited in vain, and halves when the answer took a small part of it.
+/// On the live network the timeout is that of the router. In a private network answers take
+/// milliseconds, and a lost one should not delay the next attempt by eight seconds. How long to wait
+/// depends on how busy the machine is: the timeout doubles when an answer does not come, and halves
+/// when one comes in less than a quarter of it.
 #[derive(Debug)]
-pub(crate) struct Patience<'a> {
+pub(crate) struct AnswerWait<'a> {
     tunnels: &'a Tunnels,
     pool: Arc<Pool>,
-    /// How often the time was doubled.
-    level: u32,
+    /// How often the timeout was doubled.
+    doublings: u32,
     began: Instant,
     answered: bool,
 }
 
-impl Patience<'_> {
+impl AnswerWait<'_> {
     /// How long to wait.
-    pub(crate) fn time(&self) -> Duration {
-        self.tunnels.wait(self.level)
+    pub(crate) fn timeout(&self) -> Duration {
+        self.tunnels.timeout(self.doublings)
     }
 
-    /// The time is up.
-    pub(crate) fn ended(mut self) {
+    /// Notes that no answer came.
+    pub(crate) fn timed_out(mut self) {
         self.answered = false;
-        let longer = (self.level + 1).min(MAX_LEVEL);
-        self.tunnels.level.fetch_max(longer, Ordering::Relaxed);
-        self.tunnels.in_vain(&self.pool);
+        let longer = (self.doublings + 1).min(MAX_DOUBLINGS);
+        self.tunnels.doublings.fetch_max(longer, Ordering::Relaxed);
+        self.tunnels.count_timeout(&self.pool);
     }
 }
 
-impl Drop for Patience<'_> {
-    /// The answer came, or nobody waits for it any more.
+impl Drop for AnswerWait<'_> {
+    /// Notes that the answer came, or that nobody waits for it any more.
     fn drop(&mut self) {
         if !self.answered {
             return;
         }
-        self.pool.in_vain.store(0, Ordering::Relaxed);
-        if self.began.elapsed() < self.time() / 4 {
-            let shorter = self.level.saturating_sub(1);
-            self.tunnels.level.fetch_min(shorter, Ordering::Relaxed);
+        self.pool.timeouts.store(0, Ordering::Relaxed);
+        if self.began.elapsed() < self.timeout() / 4 {
+            let shorter = self.doublings.saturating_sub(1);
+            self.tunnels.doublings.fetch_min(shorter, Ordering::Relaxed);
         }
     }
 }
@@ -188,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// What the future has to say without waiting.
+    /// The output of a future that is ready.
     fn now<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => Some(output),
@@ -201,68 +202,68 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_grows_when_waiting_was_in_vain_and_shrinks_when_answers_come_soon() {
+    async fn the_timeout_grows_when_answers_do_not_come_and_shrinks_when_they_come_soon() {
         let tunnels = Tunnels::new(true);
-        assert_eq!(tunnels.patience(pool()).time(), LEAST_PATIENCE);
+        assert_eq!(tunnels.begin_wait(pool()).timeout(), MIN_ANSWER_TIMEOUT);
 
         // Several at the same time count as one.
-        let (first, second) = (tunnels.patience(pool()), tunnels.patience(pool()));
-        first.ended();
-        second.ended();
-        let longer = tunnels.patience(pool());
-        assert_eq!(longer.time(), LEAST_PATIENCE * 2);
-        tokio::time::advance(LEAST_PATIENCE).await;
+        let (first, second) = (tunnels.begin_wait(pool()), tunnels.begin_wait(pool()));
+        first.timed_out();
+        second.timed_out();
+        let longer = tunnels.begin_wait(pool());
+        assert_eq!(longer.timeout(), MIN_ANSWER_TIMEOUT * 2);
+        tokio::time::advance(MIN_ANSWER_TIMEOUT).await;
         drop(longer);
         assert_eq!(
-            tunnels.patience(pool()).time(),
-            LEAST_PATIENCE * 2,
+            tunnels.begin_wait(pool()).timeout(),
+            MIN_ANSWER_TIMEOUT * 2,
             "that was not soon"
         );
 
-        drop(tunnels.patience(pool()));
-        assert_eq!(tunnels.patience(pool()).time(), LEAST_PATIENCE);
+        drop(tunnels.begin_wait(pool()));
+        assert_eq!(tunnels.begin_wait(pool()).timeout(), MIN_ANSWER_TIMEOUT);
         for _ in 0..20 {
-            tunnels.patience(pool()).ended();
+            tunnels.begin_wait(pool()).timed_out();
         }
-        assert_eq!(tunnels.patience(pool()).time(), TUNNEL_PATIENCE);
+        assert_eq!(tunnels.begin_wait(pool()).timeout(), ANSWER_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn on_the_live_network_patience_is_what_the_router_wants() {
+    async fn on_the_live_network_the_timeout_is_that_of_the_router() {
         let tunnels = Tunnels::new(false);
-        tunnels.patience(pool()).ended();
-        drop(tunnels.patience(pool()));
-        assert_eq!(tunnels.patience(pool()).time(), TUNNEL_PATIENCE);
+        tunnels.begin_wait(pool()).timed_out();
+        drop(tunnels.begin_wait(pool()));
+        assert_eq!(tunnels.begin_wait(pool()).timeout(), ANSWER_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tunnels_are_given_up_when_nothing_comes_back_any_more() {
+    async fn tunnels_are_replaced_when_no_answer_comes_any_more() {
         for (private, most, rest) in [
-            (true, PRIVATE_MAX_IN_VAIN, PRIVATE_REST),
-            (false, MAX_IN_VAIN, REST),
+            (true, PRIVATE_MAX_TIMEOUTS, PRIVATE_MIN_REPLACEMENT_INTERVAL),
+            (false, MAX_TIMEOUTS, MIN_REPLACEMENT_INTERVAL),
         ] {
             let tunnels = Tunnels::new(private);
             let (mine, other) = (pool(), pool());
-            let mut given_up = Box::pin(tunnels.given_up());
+            let mut replaced = Box::pin(tunnels.replaced());
             for _ in 1..most {
-                tunnels.patience(Arc::clone(&mine)).ended();
+                tunnels.begin_wait(Arc::clone(&mine)).timed_out();
                 // What another pool sees says nothing about this one.
-                drop(tunnels.patience(Arc::clone(&other)));
+                drop(tunnels.begin_wait(Arc::clone(&other)));
             }
-            assert_eq!(now(given_up.as_mut()), None);
+            assert_eq!(now(replaced.as_mut()), None);
 
-            tunnels.patience(Arc::clone(&mine)).ended();
-            assert!(now(given_up.as_mut()).is_some());
-            assert!(tunnels.keep() > Duration::ZERO && tunnels.keep() <= TUNNEL_PATIENCE);
+            tunnels.begin_wait(Arc::clone(&mine)).timed_out();
+            assert!(now(replaced.as_mut()).is_some());
+            assert!(tunnels.keep() > Duration::ZERO && tunnels.keep() <= ANSWER_TIMEOUT);
 
             // Not those that were built since, and not again at once.
-            let mut again = Box::pin(tunnels.given_up());
+            let mut again = Box::pin(tunnels.replaced());
             for _ in 0..2 * most {
-                tunnels.patience(Arc::clone(&mine)).ended();
+                tunnels.begin_wait(Arc::clone(&mine)).timed_out();
             }
             assert_eq!(now(again.as_mut()), None);
             tokio::time::advance(rest).await;
-            tunnels.patience(mine).ended();
+            tunnels.begin_wait(mine).timed_out();
             assert!(now(again.as_mut()).is_some());
         }
     }
@@ -271,15 +272,15 @@ mod tests {
     async fn one_answer_is_enough_to_keep_the_tunnels() {
         let tunnels = Tunnels::new(true);
         let pool = pool();
-        let mut given_up = Box::pin(tunnels.given_up());
-        for wait in 0..100 {
-            let patience = tunnels.patience(Arc::clone(&pool));
-            if wait % (PRIVATE_MAX_IN_VAIN - 1) == 0 {
-                drop(patience);
+        let mut replaced = Box::pin(tunnels.replaced());
+        for round in 0..100 {
+            let wait = tunnels.begin_wait(Arc::clone(&pool));
+            if round % (PRIVATE_MAX_TIMEOUTS - 1) == 0 {
+                drop(wait);
             } else {
-                patience.ended();
+                wait.timed_out();
             }
         }
-        assert_eq!(now(given_up.as_mut()), None);
+        assert_eq!(now(replaced.as_mut()), None);
     }
 }
