@@ -20,9 +20,12 @@ pub mod fuzzing;
 mod link;
 pub mod scenario;
 mod tcp;
+mod waits;
 
-pub use link::{Link, LinkConfig, Loss, Waits};
+pub use eepkit_netem::Loss;
+pub use link::{Link, LinkConfig};
 pub use tcp::TcpConfig;
+pub use waits::Waits;
 
 /// Keys that are the same for the same `seed`.
 ///

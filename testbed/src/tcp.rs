@@ -34,7 +34,7 @@ pub struct TcpConfig {
 
 /// One row of connections.
 #[derive(Debug)]
-pub(super) struct Chain<T> {
+pub(super) struct TcpTunnel<T> {
     hops: Vec<Hop>,
     events: BTreeMap<(Instant, u64), Event>,
     count: u64,
@@ -175,7 +175,7 @@ impl Hop {
     }
 }
 
-impl<T> Chain<T> {
+impl<T> TcpTunnel<T> {
     pub(super) fn new(config: &TcpConfig, seed: u64) -> Self {
         Self {
             hops: config
@@ -428,7 +428,7 @@ mod tests {
     /// Sends packets of two messages and returns how long each took, in the order of arrival.
     fn delays(config: &TcpConfig, count: u32, spacing: Duration) -> Vec<(u32, Duration)> {
         let begin = start();
-        let mut chain = Chain::new(config, 5);
+        let mut chain = TcpTunnel::new(config, 5);
         let mut took = Vec::new();
         let mut number = 0;
         while number < count || chain.next().is_some() {

@@ -1,17 +1,18 @@
-//! The randomness of a simulated network.
+//! The randomness of links and simulated networks.
 //!
-//! Every part of the network that draws numbers has a generator of its own, seeded from the seed
-//! of the network and the part's place in it. So what happens on one path does not change the
-//! numbers drawn on another, and a host that joins later does not disturb those already there.
+//! Every part of a network that draws numbers has a generator of its own, seeded from the seed of the
+//! network and the place of the part in it. So traffic on one link does not change the numbers that
+//! another link draws, and a host that joins later does not disturb those that are there.
+
+use std::time::Duration;
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
-use std::time::Duration;
 
-/// A seeded generator. Its numbers are the same on every platform and stay the same between
-/// releases, which is why it is a fixed algorithm (ChaCha8) and not "the default of the day".
+/// A seeded generator. The algorithm is fixed (ChaCha8), so that the numbers are the same on every
+/// platform and stay the same between releases.
 #[derive(Clone)]
 pub struct Rng(ChaCha8Rng);
 
@@ -22,6 +23,20 @@ impl Rng {
             .iter()
             .fold(mix(seed), |state, part| mix(state ^ mix(*part)));
         Self(ChaCha8Rng::seed_from_u64(mixed))
+    }
+
+    /// A generator that takes `seed` as it is.
+    pub fn from_seed(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// A generator with the same seed that draws other numbers, independently of how many this one
+    /// has drawn.
+    pub(crate) fn split(&self, sequence: u64) -> Self {
+        let mut rng = self.0.clone();
+        rng.set_stream(sequence);
+        rng.set_word_pos(0);
+        Self(rng)
     }
 
     /// 64 random bits.
@@ -35,9 +50,10 @@ impl Rng {
         (self.bits() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// True with this probability.
-    pub fn chance(&mut self, probability: f64) -> bool {
-        self.unit() < probability
+    /// Uniform in `0.0..=1.0`, in steps of 2^-32. It takes half as many random bits as
+    /// [`unit`](Self::unit); links use it, which draw several numbers for each message.
+    pub fn fraction(&mut self) -> f64 {
+        f64::from(self.0.next_u32()) / f64::from(u32::MAX)
     }
 
     /// Uniform in `0..bound`; 0 for a bound of 0.
@@ -49,13 +65,8 @@ impl Rng {
         }
     }
 
-    /// Uniform between nothing and `longest`.
-    pub fn up_to(&mut self, longest: Duration) -> Duration {
-        longest.mul_f64(self.unit())
-    }
-
-    /// Exponentially distributed with this mean: the time to the next of events that happen
-    /// independently of each other.
+    /// Exponentially distributed with this mean: the time between events that happen independently of
+    /// each other.
     pub fn exponential(&mut self, mean: Duration) -> Duration {
         // `1 - unit` is in (0, 1], so the logarithm is finite; 36 means is the largest draw.
         let factor = -(1.0 - self.unit()).ln();
@@ -70,7 +81,7 @@ impl std::fmt::Debug for Rng {
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
-/// 2014): neighbouring numbers become unrelated ones.
+/// 2014): makes unrelated numbers of neighbouring ones.
 fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,14 +1,20 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::*;
 
+mod properties;
+
 const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const MESSAGES: usize = 20_000;
 
-/// A moment to count from; nothing here depends on which.
+/// An instant to count from.
 #[expect(
     clippy::disallowed_methods,
-    reason = "an Instant can be had in no other way"
+    reason = "an Instant can be had in no other link"
 )]
 fn some_instant() -> Instant {
     Instant::now()
@@ -23,11 +29,11 @@ fn run(
     bytes: usize,
 ) -> Vec<Option<Duration>> {
     let start = some_instant();
-    let mut way = Netem::new(seed);
+    let mut link = Netem::new(seed);
     (0..count)
         .map(|i| {
             let now = start + gap * u32::try_from(i).expect("few messages");
-            match way.offer(model, now, bytes) {
+            match link.offer(model, now, bytes) {
                 Fate::Arrives { at, .. } => Some(at - now),
                 Fate::Dropped(_) => None,
             }
@@ -49,7 +55,7 @@ fn bursts(arrivals: &[Option<Duration>]) -> Vec<usize> {
 }
 
 #[test]
-fn the_default_way_has_no_faults_and_takes_no_time() {
+fn the_default_link_has_no_faults_and_no_delay() {
     let arrivals = run(&LinkModel::default(), 1, 1000, MS, 60_000);
 
     assert!(arrivals.iter().all(|delay| *delay == Some(Duration::ZERO)));
@@ -70,12 +76,12 @@ fn a_seed_decides_everything() {
 }
 
 #[test]
-fn random_loss_has_the_share_asked_for_and_no_longer_runs_than_chance() {
+fn random_loss_has_the_configured_share_and_no_longer_runs_than_chance() {
     for share in [0.01, 0.05, 0.1, 0.5] {
         let arrivals = run(
             &LinkModel::default().loss(Loss::random(share)),
             3,
-            MESSAGES,
+            10 * MESSAGES,
             MS,
             1,
         );
@@ -89,7 +95,7 @@ fn random_loss_has_the_share_asked_for_and_no_longer_runs_than_chance() {
 }
 
 #[test]
-fn bursts_have_the_share_and_the_mean_length_asked_for() {
+fn bursts_have_the_configured_share_and_mean_length() {
     for (share, length) in [(0.01, 4.0), (0.05, 10.0), (0.2, 2.0)] {
         let model = LinkModel::default().loss(Loss::bursts(share, length));
         let arrivals = run(&model, 11, 10 * MESSAGES, MS, 1);
@@ -151,7 +157,7 @@ fn jitter_stays_in_its_bounds_and_keeps_the_order() {
 }
 
 #[test]
-fn ways_spread_around_the_delay() {
+fn links_spread_around_the_delay() {
     let model = LinkModel::default().delay(300 * MS).spread(200 * MS);
     let delays: Vec<_> = (0..1000)
         .map(|seed| run(&model, seed, 2, MS, 1))
@@ -176,11 +182,11 @@ fn the_rate_is_kept_to_the_byte() {
         .rate(Rate::bytes_per_second(100_000))
         .queue(Duration::from_secs(100));
     let start = some_instant();
-    let mut way = Netem::new(1);
+    let mut link = Netem::new(1);
 
     // A thousand messages at once, 1 kB each: the last has left after ten seconds.
     let last = (0..1000)
-        .map(|_| way.offer(&model, start, 1000))
+        .map(|_| link.offer(&model, start, 1000))
         .last()
         .expect("a thousand");
 
@@ -205,9 +211,9 @@ fn what_would_wait_for_longer_than_the_queue_is_dropped() {
         .rate(Rate::bytes_per_second(100_000))
         .queue(100 * MS);
     let start = some_instant();
-    let mut way = Netem::new(1);
+    let mut link = Netem::new(1);
 
-    let fates: Vec<_> = (0..20).map(|_| way.offer(&model, start, 1000)).collect();
+    let fates: Vec<_> = (0..20).map(|_| link.offer(&model, start, 1000)).collect();
 
     let arrived = fates
         .iter()
@@ -221,7 +227,7 @@ fn what_would_wait_for_longer_than_the_queue_is_dropped() {
     );
     // Once there is room again, messages pass again.
     assert!(matches!(
-        way.offer(&model, start + 50 * MS, 1000),
+        link.offer(&model, start + 50 * MS, 1000),
         Fate::Arrives { .. }
     ));
 }
@@ -239,7 +245,7 @@ fn offered_twice_the_rate_half_is_dropped() {
 fn reordered_messages_are_overtaken_and_the_others_keep_their_order() {
     let model = LinkModel::default().delay(50 * MS).reorder(0.1, 5 * MS);
     let start = some_instant();
-    let mut way = Netem::new(4);
+    let mut link = Netem::new(4);
     let mut held = 0;
     for i in 0..10_000 {
         let now = start + MS * i;
@@ -247,7 +253,7 @@ fn reordered_messages_are_overtaken_and_the_others_keep_their_order() {
             at,
             again,
             reordered,
-        } = way.offer(&model, now, 1)
+        } = link.offer(&model, now, 1)
         else {
             panic!("nothing is lost");
         };
@@ -259,15 +265,15 @@ fn reordered_messages_are_overtaken_and_the_others_keep_their_order() {
 }
 
 #[test]
-fn duplicates_have_the_share_asked_for() {
+fn duplicates_have_the_configured_share() {
     let model = LinkModel::default().duplicate(0.2);
     let start = some_instant();
-    let mut way = Netem::new(4);
+    let mut link = Netem::new(4);
 
     let twice = (0..10_000)
         .filter(|_| {
             matches!(
-                way.offer(&model, start, 1),
+                link.offer(&model, start, 1),
                 Fate::Arrives { again: Some(_), .. }
             )
         })
@@ -279,18 +285,18 @@ fn duplicates_have_the_share_asked_for() {
 #[test]
 fn a_change_of_the_model_holds_from_the_next_message_on() {
     let start = some_instant();
-    let mut way = Netem::new(1);
+    let mut link = Netem::new(1);
     let slow = LinkModel::default().delay(500 * MS);
-    let lossy = LinkModel::default().loss(1.0.into());
+    let lossy = LinkModel::default().loss(1.0);
 
     assert!(
-        matches!(way.offer(&slow, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
+        matches!(link.offer(&slow, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
     );
-    assert_eq!(way.offer(&lossy, start, 1), Fate::Dropped(LinkDrop::Loss));
-    // A shorter delay does not let messages overtake those already on their way.
+    assert_eq!(link.offer(&lossy, start, 1), Fate::Dropped(LinkDrop::Loss));
+    // A shorter delay does not let messages overtake those already on their link.
     let fast = LinkModel::default().delay(10 * MS);
     assert!(
-        matches!(way.offer(&fast, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
+        matches!(link.offer(&fast, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
     );
 }
 
@@ -299,14 +305,85 @@ fn absurd_sizes_and_rates_do_not_overflow() {
     let model = LinkModel::default()
         .rate(Rate::bytes_per_second(0))
         .queue(Duration::MAX);
-    let mut way = Netem::new(1);
+    let mut link = Netem::new(1);
 
     assert!(matches!(
-        way.offer(&model, some_instant(), 1 << 20),
+        link.offer(&model, some_instant(), 1 << 20),
         Fate::Arrives { .. }
     ));
     assert_eq!(
         Rate::mib_per_second(u64::MAX).as_bytes_per_second(),
-        u64::MAX
+        u64::MAX / 1000
     );
+    assert_eq!(
+        Rate::bytes_per_second_f64(f64::NAN).time_of(1),
+        1000 * SECOND
+    );
+}
+
+#[test]
+fn a_queue_in_bytes_is_as_long_as_its_bytes_take() {
+    // Eleven messages: the last one waits behind ten times 1000 bytes.
+    let model = LinkModel::default()
+        .rate(Rate::bytes_per_second(100_000))
+        .queue(Queue::Bytes(10_000));
+    let start = some_instant();
+    let mut link = Netem::new(1);
+
+    let fates: Vec<_> = (0..20).map(|_| link.offer(&model, start, 1000)).collect();
+
+    let arrived = |fate: &&Fate| matches!(fate, Fate::Arrives { .. });
+    assert_eq!(fates.iter().filter(arrived).count(), 11);
+    assert!(fates[..11].iter().all(|fate| arrived(&fate)));
+    assert_eq!(link.queueing_delay(start), 110 * MS);
+    assert_eq!(link.queueing_delay(start + 200 * MS), Duration::ZERO);
+}
+
+#[test]
+fn long_messages_are_lost_as_often_as_one_of_their_pieces_is() {
+    let model = LinkModel::default().loss(0.1).loss_unit(1000);
+    for (bytes, share) in [(100, 0.1), (1000, 0.1), (3000, 1.0 - 0.9_f64.powi(3))] {
+        let lost = lost_share(&run(&model, 3, MESSAGES, MS, bytes));
+        assert!((lost / share - 1.0).abs() < 0.1, "{bytes}: {lost}");
+    }
+}
+
+#[test]
+fn messages_are_held_back_by_different_times_up_to_the_longest() {
+    let model = LinkModel::default().reorder_up_to(1.0, 100 * MS);
+    let arrivals = run(&model, 1, 1000, MS, 1);
+
+    assert!(arrivals.iter().flatten().all(|delay| *delay <= 100 * MS));
+    let mean = arrivals.iter().flatten().sum::<Duration>() / 1000;
+    assert!((45 * MS..55 * MS).contains(&mean), "{mean:?}");
+}
+
+#[test]
+fn duplicates_have_a_jitter_of_their_own_and_keep_the_order() {
+    let model = LinkModel::default().jitter(100 * MS).duplicate(1.0);
+    let start = some_instant();
+    let mut link = Netem::new(1);
+    let mut apart = 0;
+    for i in 0..100 {
+        // Far enough apart that each message is alone on the link.
+        let Fate::Arrives {
+            at,
+            again: Some(again),
+            ..
+        } = link.offer(&model, start + 200 * MS * i, 1)
+        else {
+            panic!("every message arrives twice");
+        };
+        assert!(again >= at);
+        apart += u32::from(again > at);
+    }
+    assert!((30..70).contains(&apart), "{apart}");
+}
+
+#[test]
+fn a_rate_may_have_a_fractional_part() {
+    let third = Rate::bytes_per_second_f64(1e6 / 3.0);
+
+    assert_eq!(third.time_of(2056), Duration::from_micros(6168));
+    assert_eq!(third.as_bytes_per_second(), 333_333);
 }

@@ -203,7 +203,7 @@ pub fn paths() -> [Path; 4] {
 /// the stream is not lost: that costs seconds, and says nothing about the rest.
 pub fn goodput(from: &Party, to: &Party, link: &LinkConfig, span: Duration, seed: u64) -> Bulk {
     let mut network = Network::narrow(link.clone(), seed);
-    network.configure(|config| config.loss = Loss::None);
+    network.configure(|config| config.loss = Loss::NONE);
     network.add(Plan::new(from.clone(), to.clone()));
     network.run(link.delay * 2 + OPENING);
     network.configure(|config| config.loss = link.loss);
@@ -239,7 +239,7 @@ pub fn mean_goodput(from: &Party, to: &Party, link: &LinkConfig, seeds: u64) -> 
 
 fn seeds(effort: Effort, link: &LinkConfig) -> u64 {
     // Runs with losses differ more.
-    let most = if link.loss == Loss::None { 1 } else { 3 };
+    let most = if link.loss == Loss::NONE { 1 } else { 3 };
     most * u64::from(effort.seeds)
 }
 

@@ -41,7 +41,7 @@ fn goodput(software: Software, link: &LinkConfig, runs: u64) -> f64 {
     let mut rates: Vec<_> = (1..=runs)
         .map(|seed| {
             let mut network = Network::narrow(link.clone(), seed);
-            network.configure(|config| config.loss = Loss::None);
+            network.configure(|config| config.loss = Loss::NONE);
             network.add(Plan::new(software, software));
             let opened = network.run_until(SECONDS(10), |network| {
                 let sender = network.flows[0].sending_model();
@@ -153,7 +153,7 @@ fn with_us_receiving_senders_are_as_fast_as_is_known_to_be_possible() {
         (Software::I2pd, &long_lossy, 0.67),
         (Software::Emissary, &half, 0.43),
     ] {
-        let runs = if link.loss == Loss::None { 1 } else { 4 };
+        let runs = if link.loss == Loss::NONE { 1 } else { 4 };
         let sum: f64 = (1..=runs)
             .map(|seed| {
                 rows::goodput(&software.into(), &Party::ours(), link, SECONDS(120), seed).rate

@@ -44,7 +44,7 @@ fn blackhole(seed: u8) -> Measured {
     world.run(began + Duration::from_secs(20), |world, side| {
         flow.advance(world, side)
     });
-    world.links[0].config.loss = Loss::All;
+    world.links[0].config.loss = Loss::ALL;
     flow.longest_stall = Duration::ZERO;
     world.run(began + Duration::from_secs(40), |world, side| {
         flow.advance(world, side)
@@ -79,7 +79,7 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
             world.run(*end, |world, side| flow.advance(world, side));
         }
         if roll {
-            world.links[number].config.loss = Loss::All;
+            world.links[number].config.loss = Loss::ALL;
             told(&mut world, number as u64 + 2);
         }
     }
@@ -138,7 +138,7 @@ fn one_of_three_dies(seed: u8) -> Measured {
     world.run(began + Duration::from_secs(20), |world, side| {
         flow.advance(world, side)
     });
-    world.links[1].config.loss = Loss::All;
+    world.links[1].config.loss = Loss::ALL;
     flow.longest_stall = Duration::ZERO;
     let before = flow.transfer.received;
     let span = Duration::from_secs(60);

@@ -90,7 +90,7 @@ proptest! {
                 Step::Wait(span) => pair.run(MS(span)),
                 Step::Change { loss, reorder, duplicate } => {
                     for link in [&mut pair.ab.config, &mut pair.ba.config] {
-                        link.loss = Loss::Random(f64::from(loss) / 100.0);
+                        link.loss = Loss::random(f64::from(loss) / 100.0);
                         link.reorder = f64::from(reorder) / 100.0;
                         link.reorder_by = MS(300);
                         link.duplicate = f64::from(duplicate) / 100.0;
@@ -98,7 +98,7 @@ proptest! {
                 }
                 Step::Outage(span) => {
                     let (ab, ba) = (pair.ab.config.loss, pair.ba.config.loss);
-                    (pair.ab.config.loss, pair.ba.config.loss) = (Loss::All, Loss::All);
+                    (pair.ab.config.loss, pair.ba.config.loss) = (Loss::ALL, Loss::ALL);
                     pair.run(MS(span));
                     (pair.ab.config.loss, pair.ba.config.loss) = (ab, ba);
                 }
@@ -107,7 +107,7 @@ proptest! {
         }
         pair.a.endpoint.shutdown(pair.now, a);
         pair.b.endpoint.shutdown(pair.now, b);
-        (pair.ab.config.loss, pair.ba.config.loss) = (Loss::None, Loss::None);
+        (pair.ab.config.loss, pair.ba.config.loss) = (Loss::NONE, Loss::NONE);
         let done = pair.run_until(SECONDS(400), |pair| {
             read(&mut pair.a, pair.now, a, &mut back, usize::MAX);
             read(&mut pair.b, pair.now, b, &mut there, usize::MAX);

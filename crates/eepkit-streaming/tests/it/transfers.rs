@@ -54,11 +54,7 @@ fn transfers_arrive_whatever_the_link_does() {
 #[test]
 fn bursts_of_loss_are_survived() {
     let link = LinkConfig {
-        loss: Loss::Burst {
-            begin: 0.002,
-            end: 0.02,
-            loss: 0.9,
-        },
+        loss: Loss::gilbert_elliott(0.002, 0.02, 0.0, 0.9),
         ..LinkConfig::delay(MS(250))
     };
     let mut pair = Pair::new(link);
@@ -211,9 +207,9 @@ fn an_outage_of_a_minute_is_survived() {
         pair.run(MS(20));
         transfer.read(&mut pair.b.endpoint, pair.now, b);
     }
-    pair.ab.config.loss = Loss::All;
+    pair.ab.config.loss = Loss::ALL;
     pair.run(SECONDS(60));
-    pair.ab.config.loss = Loss::None;
+    pair.ab.config.loss = Loss::NONE;
     assert!(pair.run_until(SECONDS(200), |pair| {
         transfer.write(&mut pair.a.endpoint, pair.now, a);
         transfer.read(&mut pair.b.endpoint, pair.now, b);
@@ -304,10 +300,10 @@ fn large_packets_are_sent_while_little_is_lost() {
     assert_eq!(mtu(&pair), 3804);
     pair.transfer(ids, 1_000_000, SECONDS(60));
     assert_eq!(mtu(&pair), 3804);
-    pair.ab.config.loss = Loss::Random(0.1);
+    pair.ab.config.loss = Loss::random(0.1);
     pair.transfer(ids, 4_000_000, SECONDS(300));
     assert_eq!(mtu(&pair), 1812);
-    pair.ab.config.loss = Loss::None;
+    pair.ab.config.loss = Loss::NONE;
     pair.transfer(ids, 4_000_000, SECONDS(300));
     assert_eq!(mtu(&pair), 3804);
 }

@@ -168,7 +168,7 @@ fn an_outage_in_full_flight_ends_no_stream() {
         let mut network = network(link.clone(), plan);
         network.run(SECONDS(4));
         // All that is sent in a second and a half: more than i2pd may miss, and emissary.
-        network.configure(|config| config.loss = Loss::All);
+        network.configure(|config| config.loss = Loss::ALL);
         network.run(MS(1500));
         network.configure(|config| config.loss = link.loss);
         finish(&mut network, SECONDS(90));
@@ -182,7 +182,7 @@ fn other_senders_get_over_an_outage_with_us_as_soon_as_among_themselves() {
         let link = LinkConfig::delay(MS(250)).jitter(MS(10));
         let mut network = network(link.clone(), Plan::new(software, to).length(3_000_000));
         network.run(SECONDS(4));
-        network.configure(|config| config.loss = Loss::All);
+        network.configure(|config| config.loss = Loss::ALL);
         network.run(MS(1500));
         network.configure(|config| config.loss = link.loss);
         finish(&mut network, SECONDS(300))

@@ -10,16 +10,15 @@ use crate::{LinkConfig, Loss, tunnel_path};
 
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-const BURSTS: Loss = Loss::Burst {
-    begin: 0.000_5,
-    end: 0.05,
-    loss: 0.7,
-};
+/// Bursts begin before one packet in 2000, last for 20 on average and lose 70 % of them.
+fn bursts() -> Loss {
+    Loss::gilbert_elliott(0.000_5, 0.05, 0.0, 0.7)
+}
 
 /// Some 100 KB/s, so that an hour is some hundred thousand packets.
 fn link() -> LinkConfig {
     LinkConfig {
-        loss: BURSTS,
+        loss: bursts(),
         ..LinkConfig::delay(Duration::from_millis(300))
             .jitter(Duration::from_millis(20))
             .rate(50.0, 100)
@@ -124,17 +123,17 @@ fn an_hour_of_trouble(max_paths: u8) {
         let before = soak.received();
         soak.announce(1 + tenth);
         // The tunnel of the last ten minutes is gone.
-        soak.world.links[2 * tenth as usize].config.loss = Loss::All;
-        soak.world.links[2 * tenth as usize + 1].config.loss = Loss::All;
+        soak.world.links[2 * tenth as usize].config.loss = Loss::ALL;
+        soak.world.links[2 * tenth as usize + 1].config.loss = Loss::ALL;
         soak.forget_stalls();
         soak.run(300);
         let quiet = soak.longest_stall();
         assert!(quiet < SECONDS(8), "{quiet:?} in {tenth}");
 
-        soak.lose(Loss::All);
+        soak.lose(Loss::ALL);
         soak.forget_stalls();
         soak.run(30);
-        soak.lose(BURSTS);
+        soak.lose(bursts());
         soak.run(60);
         let outage = soak.longest_stall();
         // Probes are five seconds apart. A burst ends after so many packets, and may take three of them.
@@ -147,7 +146,7 @@ fn an_hour_of_trouble(max_paths: u8) {
         // packet, so that 121 KB/s are left for data, 113 beside the outage; bursts take up to a quarter.
         assert!(each > 80_000, "{each} bytes per second in {tenth}");
     }
-    soak.lose(Loss::None);
+    soak.lose(Loss::NONE);
     let (a, b) = (soak.a, soak.b);
     for side in [a, b] {
         soak.world.sides[side].endpoint.assert_consistent();
