@@ -104,7 +104,7 @@ impl I2cpRouter {
 
     /// Sets the rule by which an in-process router counts as stopped for good: `stopped` is called
     /// after a connection has ended or could not be made. While it returns false, such a failure is
-    /// one of the connection ([`LostReason::Connection`], [`OpenError::Unreachable`]), and the
+    /// one of the connection ([`LostReason::Connection`], [`LinkError::Unreachable`]), and the
     /// router may come back.
     ///
     /// No effect on routers outside this process.

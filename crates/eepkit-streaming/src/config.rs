@@ -18,73 +18,131 @@ mod options;
 
 pub use options::{OPTIONS, OptionInfo};
 
-/// How a stream behaves.
+/// Makes a setter and a getter for each field of a configuration.
+macro_rules! settings {
+    ($owner:ident { $($(#[$doc:meta])* $kind:ident $field:ident, $with:ident: $type:ty;)* }) => {
+        impl $owner {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $with(mut self, value: $type) -> Self {
+                    self.$field = value;
+                    self
+                }
+
+                settings!(@getter $kind $owner $field, $with: $type);
+            )*
+        }
+    };
+    (@getter copy $owner:ident $field:ident, $with:ident: $type:ty) => {
+        #[doc = concat!("The value set by [`", stringify!($owner), "::", stringify!($with), "`].")]
+        pub const fn $field(&self) -> $type {
+            self.$field
+        }
+    };
+    (@getter by_ref $owner:ident $field:ident, $with:ident: $type:ty) => {
+        #[doc = concat!("The value set by [`", stringify!($owner), "::", stringify!($with), "`].")]
+        pub const fn $field(&self) -> &$type {
+            &self.$field
+        }
+    };
+}
+
+/// How a stream behaves. Each setting has a setter `with_...` and a getter.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
-    /// How long an opened stream waits for its first data before it sends SYN without. Zero sends
-    /// at once. Default zero. Data, a flush or a shutdown end the wait.
-    pub connect_delay: Duration,
-    /// How long an attempt to connect may take. Default 60 s, as Java has it; the documentation
-    /// says 5 minutes, which is longer than people wait. `None` tries until the resends are used up.
-    pub connect_timeout: Option<Duration>,
-    /// How much data, in bytes, may be written that was never sent. Default 65,536.
-    pub send_buffer: usize,
-    /// Largest payload of a packet in bytes, 512 to 16,384; the lesser of both sides' counts.
-    /// Default 1812, which the documentation recommends for the encryption that sessions use today
-    /// and which fits two tunnel messages; its general default is 1730. Only 1812 and 996 more or a
-    /// multiple of it fill the tunnel messages that they take. Larger packets than 1812, which only a
-    /// peer of our own kind with the same setting takes, are not sent while many messages are lost.
-    pub max_message_size: u16,
-    /// Packets in flight before anything is known of the path, 1 to 64. Default 16, which a new
-    /// session's 24 tags bear; the documentation's 6 cost one more round trip. At most six of them leave
-    /// before the peer has answered.
-    pub initial_window: u32,
-    /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a stream
-    /// to 0.2 MB/s at a round trip of one second. Peers that bear less are given less.
-    pub max_window: u32,
-    /// Slows exponential window growth, at least 1. Default 1.
-    pub slow_start_factor: f64,
-    /// Slows linear window growth, at least 1. Default 1.
-    pub avoidance_factor: f64,
-    /// Retransmission timeout before the round-trip time is known. Default 9 s.
-    pub initial_rto: Duration,
-    /// The longest that an acknowledgement is held back before the round-trip time is known. Default
-    /// 100 ms; the documentation says 750, but waiting so long in the first rounds slows the peer's
-    /// start more than the saved packets are worth.
-    pub initial_ack_delay: Duration,
-    /// Value of the resend delay byte in the first packet, in seconds. Default 1, as Java's, though the
-    /// packet is sent again after three: peers recognise one another by it.
-    pub initial_resend_delay: u8,
-    /// How many timeouts without any answer, each twice as long as the last, before the stream fails.
-    /// Default 8. Long ones are filled with probes.
-    pub max_resends: u32,
-    /// Idle time after which `inactivity_action` is taken. Default 90 s.
-    pub inactivity_timeout: Duration,
-    /// What happens to an idle stream. Default [`InactivityAction::Send`].
-    pub inactivity_action: InactivityAction,
-    /// What to optimise for. Default [`Profile::Bulk`].
-    pub profile: Profile,
-    /// How long a read may wait; the machine never waits, the driver above it does. Default `None`.
-    pub read_timeout: Option<Duration>,
-    /// How long a write may wait, likewise. Default `None`.
-    pub write_timeout: Option<Duration>,
-    /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
-    /// takes up to 5 minutes. Then it is reset.
-    pub linger: Duration,
-    /// Memory, in bytes, for data that was received and not read, to begin with. Default 512 KiB. It
-    /// grows with the speed of the reader up to `max_receive_buffer`. A peer that has sent so much is
-    /// stopped; what it had on its way is still taken, up to 950 KiB more within `max_receive_buffer`.
-    pub receive_buffer: usize,
-    /// The most that the receive buffer of a stream grows to, in bytes. Default 16 MiB.
-    pub max_receive_buffer: usize,
-    /// Bytes per second that may be sent to one peer. Default `None`.
-    pub max_outbound_speed: Option<u64>,
-    /// Whether deflating the packets of this stream may pay off. Default false: most of what is sent
-    /// is compressed or encrypted already. The first packet is always marked so, because
-    /// destinations compress well.
-    pub compress: bool,
-    /// The congestion control of new peers. Default [`BandwidthConfig`].
-    pub congestion: Arc<dyn ControllerFactory>,
+    pub(crate) connect_delay: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) send_buffer: usize,
+    pub(crate) max_message_size: u16,
+    pub(crate) initial_window: u32,
+    pub(crate) max_window: u32,
+    pub(crate) slow_start_factor: f64,
+    pub(crate) avoidance_factor: f64,
+    pub(crate) initial_rto: Duration,
+    pub(crate) initial_ack_delay: Duration,
+    pub(crate) initial_resend_delay: u8,
+    pub(crate) max_resends: u32,
+    pub(crate) inactivity_timeout: Duration,
+    pub(crate) inactivity_action: InactivityAction,
+    pub(crate) profile: Profile,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) linger: Duration,
+    pub(crate) receive_buffer: usize,
+    pub(crate) max_receive_buffer: usize,
+    pub(crate) max_outbound_speed: Option<u64>,
+    pub(crate) compress: bool,
+    pub(crate) congestion: Arc<dyn ControllerFactory>,
+}
+
+settings! {
+    StreamConfig {
+        /// How long an opened stream waits for its first data before it sends SYN without. Zero sends
+        /// at once. Default zero. Data, a flush or a shutdown end the wait.
+        copy connect_delay, with_connect_delay: Duration;
+        /// How long an attempt to connect may take. Default 60 s, as Java has it; the documentation
+        /// says 5 minutes, which is longer than people wait. `None` tries until the resends are used up.
+        copy connect_timeout, with_connect_timeout: Option<Duration>;
+        /// How much data, in bytes, may be written that was never sent. Default 65,536.
+        copy send_buffer, with_send_buffer: usize;
+        /// Largest payload of a packet in bytes, 512 to 16,384; the lesser of both sides' counts.
+        /// Default 1812, which the documentation recommends for the encryption that sessions use today
+        /// and which fits two tunnel messages; its general default is 1730. Only 1812 and 996 more or a
+        /// multiple of it fill the tunnel messages that they take. Larger packets than 1812, which only a
+        /// peer of our own kind with the same setting takes, are not sent while many messages are lost.
+        copy max_message_size, with_max_message_size: u16;
+        /// Packets in flight before anything is known of the path, 1 to 64. Default 16, which a new
+        /// session's 24 tags bear; the documentation's 6 cost one more round trip. At most six of them leave
+        /// before the peer has answered.
+        copy initial_window, with_initial_window: u32;
+        /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a stream
+        /// to 0.2 MB/s at a round trip of one second. Peers that bear less are given less.
+        copy max_window, with_max_window: u32;
+        /// Slows exponential window growth, at least 1. Default 1.
+        copy slow_start_factor, with_slow_start_factor: f64;
+        /// Slows linear window growth, at least 1. Default 1.
+        copy avoidance_factor, with_avoidance_factor: f64;
+        /// Retransmission timeout before the round-trip time is known. Default 9 s.
+        copy initial_rto, with_initial_rto: Duration;
+        /// The longest that an acknowledgement is held back before the round-trip time is known. Default
+        /// 100 ms; the documentation says 750, but waiting so long in the first rounds slows the peer's
+        /// start more than the saved packets are worth.
+        copy initial_ack_delay, with_initial_ack_delay: Duration;
+        /// Value of the resend delay byte in the first packet, in seconds. Default 1, as Java's, though the
+        /// packet is sent again after three: peers recognise one another by it.
+        copy initial_resend_delay, with_initial_resend_delay: u8;
+        /// How many timeouts without any answer, each twice as long as the last, before the stream fails.
+        /// Default 8. Long ones are filled with probes.
+        copy max_resends, with_max_resends: u32;
+        /// Idle time after which `inactivity_action` is taken. Default 90 s.
+        copy inactivity_timeout, with_inactivity_timeout: Duration;
+        /// What happens to an idle stream. Default [`InactivityAction::Send`].
+        copy inactivity_action, with_inactivity_action: InactivityAction;
+        /// What to optimise for. Default [`Profile::Bulk`].
+        copy profile, with_profile: Profile;
+        /// How long a read may wait; the machine never waits, the driver above it does. Default `None`.
+        copy read_timeout, with_read_timeout: Option<Duration>;
+        /// How long a write may wait, likewise. Default `None`.
+        copy write_timeout, with_write_timeout: Option<Duration>;
+        /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
+        /// takes up to 5 minutes. Then it is reset.
+        copy linger, with_linger: Duration;
+        /// Memory, in bytes, for data that was received and not read, to begin with. Default 512 KiB. It
+        /// grows with the speed of the reader up to `max_receive_buffer`. A peer that has sent so much is
+        /// stopped; what it had on its way is still taken, up to 950 KiB more within `max_receive_buffer`.
+        copy receive_buffer, with_receive_buffer: usize;
+        /// The most that the receive buffer of a stream grows to, in bytes. Default 16 MiB.
+        copy max_receive_buffer, with_max_receive_buffer: usize;
+        /// Bytes per second that may be sent to one peer. Default `None`.
+        copy max_outbound_speed, with_max_outbound_speed: Option<u64>;
+        /// Whether deflating the packets of this stream may pay off. Default false: most of what is sent
+        /// is compressed or encrypted already. The first packet is always marked so, because
+        /// destinations compress well.
+        copy compress, with_compress: bool;
+        /// The congestion control of new peers. Default [`BandwidthConfig`].
+        by_ref congestion, with_congestion: Arc<dyn ControllerFactory>;
+    }
 }
 
 impl Default for StreamConfig {
@@ -152,55 +210,75 @@ pub enum Profile {
     Interactive,
 }
 
-/// How all streams of a destination behave together.
+/// How all streams of a destination behave together. Each setting has a setter `with_...` and a getter.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
-    /// For incoming streams, and the default for outgoing ones.
-    pub stream: StreamConfig,
-    /// Whether pings are answered. Default true.
-    pub answer_pings: bool,
-    /// Whether only packets marked as streaming are taken, or unmarked ones too. The driver asks
-    /// [`EndpointConfig::accepts_protocol`]. Default true.
-    pub enforce_protocol: bool,
-    /// Streams at once, incoming and outgoing together; 0 is no limit but the fixed one of 65,536.
-    /// Default 0.
-    pub max_concurrent_streams: usize,
-    /// Incoming streams of one peer; 0 is no limit. Default none.
-    pub per_peer: RateLimits,
-    /// Incoming streams of all peers; 0 is no limit. Default none.
-    pub total: RateLimits,
-    /// What an incoming stream beyond a limit gets. Default [`LimitAction::Reset`].
-    pub limit_action: LimitAction,
-    /// Who may connect. Default [`Access::Everyone`].
-    pub access: Access,
-    /// Who may never connect, whatever `access` says. Default empty.
-    pub blacklist: HashSet<Hash>,
-    /// How long an incoming stream waits to be accepted before it is refused. Default 10 s, as
-    /// i2pd; Java waits 3 s.
-    pub accept_timeout: Duration,
-    /// Memory for received data of all streams, in bytes. Default 256 MiB.
-    pub receive_memory: usize,
-    /// Share of what was learned about a peer that is still believed when streams to it start again
-    /// after a pause, 0 to 1. Default 0.75.
-    pub window_dampening: f64,
-    /// Number of paths that carry the packets of a peer at once, 1 to 4, on a link that exposes its
-    /// tunnels. Applies to peers that are contacted later. Default 1.
-    ///
-    /// With several paths, the throughput of tunnels that are the bottleneck adds up. There are three
-    /// drawbacks. Packets arrive out of order, which some peers have little buffer for. A bottleneck that
-    /// the paths share gives this session several shares of its capacity. The transfer is visible to the
-    /// hops of several tunnels: whoever runs hops of two of them can correlate the tunnels by time and
-    /// volume.
-    pub max_paths: u8,
-    /// Bytes of streaming packets per second that are sent to all peers together. Data waits for this
-    /// limit. Acknowledgements and packets that open or end a stream do not wait, but are counted.
-    /// Default `None`.
-    ///
-    /// Congestion control works per peer. If many paths begin with the same first hops or a slow line,
-    /// this limit keeps them from filling it together.
-    pub max_send_rate: Option<u64>,
-    /// Whether the driver should stay quiet about refused streams. Default false.
-    pub disable_reject_logging: bool,
+    pub(crate) stream: StreamConfig,
+    pub(crate) answer_pings: bool,
+    pub(crate) enforce_protocol: bool,
+    pub(crate) max_concurrent_streams: usize,
+    pub(crate) per_peer: RateLimits,
+    pub(crate) total: RateLimits,
+    pub(crate) limit_action: LimitAction,
+    pub(crate) access: Access,
+    pub(crate) blacklist: HashSet<Hash>,
+    pub(crate) accept_timeout: Duration,
+    pub(crate) receive_memory: usize,
+    pub(crate) window_dampening: f64,
+    pub(crate) max_paths: u8,
+    pub(crate) max_send_rate: Option<u64>,
+    pub(crate) disable_reject_logging: bool,
+}
+
+settings! {
+    EndpointConfig {
+        /// For incoming streams, and the default for outgoing ones.
+        by_ref stream, with_stream: StreamConfig;
+        /// Whether pings are answered. Default true.
+        copy answer_pings, with_answer_pings: bool;
+        /// Whether only packets marked as streaming are taken, or unmarked ones too. The driver asks
+        /// [`EndpointConfig::accepts_protocol`]. Default true.
+        copy enforce_protocol, with_enforce_protocol: bool;
+        /// Streams at once, incoming and outgoing together; 0 is no limit but the fixed one of 65,536.
+        /// Default 0.
+        copy max_concurrent_streams, with_max_concurrent_streams: usize;
+        /// Incoming streams of one peer; 0 is no limit. Default none.
+        copy per_peer, with_per_peer: RateLimits;
+        /// Incoming streams of all peers; 0 is no limit. Default none.
+        copy total, with_total: RateLimits;
+        /// What an incoming stream beyond a limit gets. Default [`LimitAction::Reset`].
+        by_ref limit_action, with_limit_action: LimitAction;
+        /// Who may connect. Default [`Access::Everyone`].
+        by_ref access, with_access: Access;
+        /// Who may never connect, whatever `access` says. Default empty.
+        by_ref blacklist, with_blacklist: HashSet<Hash>;
+        /// How long an incoming stream waits to be accepted before it is refused. Default 10 s, as
+        /// i2pd; Java waits 3 s.
+        copy accept_timeout, with_accept_timeout: Duration;
+        /// Memory for received data of all streams, in bytes. Default 256 MiB.
+        copy receive_memory, with_receive_memory: usize;
+        /// Share of what was learned about a peer that is still believed when streams to it start again
+        /// after a pause, 0 to 1. Default 0.75.
+        copy window_dampening, with_window_dampening: f64;
+        /// Number of paths that carry the packets of a peer at once, 1 to 4, on a link that exposes its
+        /// tunnels. Applies to peers that are contacted later. Default 1.
+        ///
+        /// With several paths, the throughput of tunnels that are the bottleneck adds up. There are three
+        /// drawbacks. Packets arrive out of order, which some peers have little buffer for. A bottleneck that
+        /// the paths share gives this session several shares of its capacity. The transfer is visible to the
+        /// hops of several tunnels: whoever runs hops of two of them can correlate the tunnels by time and
+        /// volume.
+        copy max_paths, with_max_paths: u8;
+        /// Bytes of streaming packets per second that are sent to all peers together. Data waits for this
+        /// limit. Acknowledgements and packets that open or end a stream do not wait, but are counted.
+        /// Default `None`.
+        ///
+        /// Congestion control works per peer. If many paths begin with the same first hops or a slow line,
+        /// this limit keeps them from filling it together.
+        copy max_send_rate, with_max_send_rate: Option<u64>;
+        /// Whether the driver should stay quiet about refused streams. Default false.
+        copy disable_reject_logging, with_disable_reject_logging: bool;
+    }
 }
 
 impl Default for EndpointConfig {
@@ -226,6 +304,13 @@ impl Default for EndpointConfig {
 }
 
 impl EndpointConfig {
+    /// Changes the settings of incoming streams, which are the default for outgoing ones.
+    #[must_use]
+    pub fn change_stream(mut self, change: impl FnOnce(StreamConfig) -> StreamConfig) -> Self {
+        self.stream = change(self.stream);
+        self
+    }
+
     /// Sets an option by its I2P name; see [`OPTIONS`].
     ///
     /// # Errors

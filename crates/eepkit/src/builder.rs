@@ -53,7 +53,7 @@ pub struct SessionBuilder {
     seed: Option<u64>,
 }
 
-type StreamingChange = Box<dyn FnOnce(&mut EndpointConfig) + Send>;
+type StreamingChange = Box<dyn FnOnce(EndpointConfig) -> EndpointConfig + Send>;
 
 enum Keys {
     New(Option<SignatureType>),
@@ -147,7 +147,7 @@ impl SessionBuilder {
     }
 
     /// Changes the settings of the streaming protocol, after preset and options: limits, who may
-    /// connect, memory, and with [`EndpointConfig::stream`] what holds for each stream.
+    /// connect, memory, and with [`EndpointConfig::change_stream`] what holds for each stream.
     ///
     /// Opening the session fails with [`OpenError::Unsupported`] where the router makes the streams
     /// (over SAM), and where more than one path is asked for and the router does not report its
@@ -159,16 +159,20 @@ impl SessionBuilder {
     /// let session = router
     ///     .session()
     ///     .streaming(|config| {
-    ///         config.max_concurrent_streams = 100;
-    ///         config.max_send_rate = Some(500_000);
-    ///         config.stream.send_buffer = 256 << 10;
+    ///         config
+    ///             .with_max_concurrent_streams(100)
+    ///             .with_max_send_rate(Some(500_000))
+    ///             .change_stream(|stream| stream.with_send_buffer(256 << 10))
     ///     })
     ///     .open()
     ///     .await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn streaming(mut self, change: impl FnOnce(&mut EndpointConfig) + Send + 'static) -> Self {
+    pub fn streaming(
+        mut self,
+        change: impl FnOnce(EndpointConfig) -> EndpointConfig + Send + 'static,
+    ) -> Self {
         self.streaming.push(Box::new(change));
         self
     }
@@ -271,8 +275,9 @@ impl SessionBuilder {
 
     /// The preset, then the options of the streaming library, then the program's own changes.
     fn streaming_config(&mut self, options: &Options) -> Result<EndpointConfig, OpenError> {
-        let mut config = EndpointConfig::default();
-        self.preset.apply_to_streams(&mut config.stream);
+        let preset = self.preset;
+        let mut config =
+            EndpointConfig::default().change_stream(|stream| preset.apply_to_streams(stream));
         let mut ours: Vec<(&str, &str)> = options.iter().collect();
         // An access list means something only once it is known; the switches follow it.
         ours.sort_by_key(|(key, _)| *key != "i2cp.accessList");
@@ -289,7 +294,7 @@ impl SessionBuilder {
             }
         }
         for change in self.streaming.drain(..) {
-            change(&mut config);
+            config = change(config);
         }
         Ok(config)
     }
@@ -311,7 +316,7 @@ impl SessionBuilder {
             ));
         }
         let endpoint = self.streaming_config(&options)?;
-        if endpoint.max_paths > 1 && !connector.exposes_tunnels() {
+        if endpoint.max_paths() > 1 && !connector.exposes_tunnels() {
             return Err(OpenError::Unsupported(
                 "it does not report its tunnels, so that packets cannot take more than one path",
             ));
@@ -326,14 +331,14 @@ impl SessionBuilder {
         })?;
         let secret = Secret(maker.private_keys());
         let connect_timeout = self.connect_timeout.unwrap_or_else(|| {
-            let asked = endpoint.stream.connect_timeout;
+            let asked = endpoint.stream().connect_timeout();
             // For ever, by that option, is for as long as anybody waits.
             asked.unwrap_or(LONGEST_CONNECT).min(LONGEST_CONNECT)
         });
         let config = SessionConfig {
             backlog: self.backlog.unwrap_or_else(|| self.preset.backlog()),
             options,
-            stream: endpoint.stream.clone(),
+            stream: endpoint.stream().clone(),
             endpoint,
             hosts: self.hosts,
             accept_timeout: self.open_timeout.min(ACCEPT_TIMEOUT),

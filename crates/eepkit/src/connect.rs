@@ -32,7 +32,7 @@ pub struct ConnectOptions {
     early_data: Bytes,
 }
 
-type StreamingChange = Arc<dyn Fn(&mut StreamConfig) + Send + Sync>;
+type StreamingChange = Arc<dyn Fn(StreamConfig) -> StreamConfig + Send + Sync>;
 
 impl ConnectOptions {
     /// The session's choices.
@@ -61,7 +61,10 @@ impl ConnectOptions {
     /// Connecting fails with [`ConnectError::Unsupported`] where the router makes the streams (over
     /// SAM).
     #[must_use]
-    pub fn streaming(mut self, change: impl Fn(&mut StreamConfig) + Send + Sync + 'static) -> Self {
+    pub fn streaming(
+        mut self,
+        change: impl Fn(StreamConfig) -> StreamConfig + Send + Sync + 'static,
+    ) -> Self {
         self.streaming.push(Arc::new(change));
         self
     }
@@ -258,10 +261,10 @@ fn begin(
     let shared = &handle.shared;
     let mut config = shared.config.stream.clone();
     for change in &options.streaming {
-        change(&mut config);
+        config = change(config);
     }
     // One limit for everything: this module's.
-    config.connect_timeout = Some(limit);
+    let config = config.with_connect_timeout(Some(limit));
     let ports = Ports {
         local: options.local_port,
         remote: port,

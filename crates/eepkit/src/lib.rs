@@ -1,48 +1,54 @@
-//! I2P for applications.
+//! I2P for applications: streams and datagrams between destinations, on tokio.
 //!
-//! [I2P](https://i2p.net) is a network inside the Internet in which nobody needs to know where
-//! anybody is: a *destination* (a set of keys) takes the place of an address, and *tunnels* of
-//! other routers carry the messages. This crate puts destinations online and gives them streams
-//! that read and write like TCP streams of tokio.
+//! [I2P](https://i2p.net) is an anonymous network on top of the Internet. Programs are addressed by a
+//! *destination*, a set of public keys, instead of an IP address. Their messages go through *tunnels*
+//! of several routers, so that neither end learns where the other is. This crate puts destinations
+//! online. Its streams read and write like TCP streams of tokio.
 //!
-//! A client:
+//! # Quick start
+//!
+//! A client, with a router inside the program:
 //!
 //! ```no_run
+//! # #[cfg(feature = "embedded")]
+//! # async fn client() -> Result<(), eepkit::Error> {
+//! use eepkit::Router;
 //! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 //!
-//! # async fn client() -> Result<(), eepkit::Error> {
-//! let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
+//! let router = Router::start("/var/lib/my-program/router").await?;
 //! let session = router.session().open().await?;
 //!
 //! let mut stream = session.connect("i2p-projekt.i2p:80").await?;
 //! stream.write_all(b"GET / HTTP/1.0\r\nHost: i2p-projekt.i2p\r\n\r\n").await?;
 //! let mut answer = String::new();
 //! stream.read_to_string(&mut answer).await?;
+//! router.shutdown().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! A server, whose destination is the same each time:
+//! A server on a router that runs already. The key file keeps its destination the same:
 //!
 //! ```no_run
 //! # async fn server() -> Result<(), eepkit::Error> {
-//! let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
+//! use eepkit::{Router, Stream, serve};
+//!
+//! async fn echo(stream: Stream) -> std::io::Result<()> {
+//!     let (mut reader, mut writer) = stream.into_split();
+//!     tokio::io::copy(&mut reader, &mut writer).await?;
+//!     Ok(())
+//! }
+//!
+//! let router = Router::attach("i2cp://127.0.0.1:7654")?;
 //! let session = router.session().key_file("echo.dat").open().await?;
 //! println!("{}", session.destination().to_b32());
-//!
-//! let listener = session.listen(0)?;
-//! loop {
-//!     let stream = listener.accept().await?;
-//!     tokio::spawn(async move {
-//!         let (mut reader, mut writer) = stream.into_split();
-//!         tokio::io::copy(&mut reader, &mut writer).await
-//!     });
-//! }
+//! serve(session.listen(0)?, echo).start().finished().await;
+//! # Ok(())
 //! # }
 //! ```
 //!
-//! Both on a simulated network, in one process and without any router; this is also how to test a
-//! program:
+//! Both ends on a simulated network, in one process and in virtual time. Programs are tested like
+//! this, without a router and without a network:
 //!
 //! ```
 //! use eepkit::{Preset, Router, sim::SimNet};
@@ -55,7 +61,7 @@
 //! let client = Router::new(net.i2cp_router()).session().preset(Preset::Test).open().await?;
 //!
 //! let listener = server.listen(80)?;
-//! // A stream is there for both once it is accepted, so the two go side by side.
+//! // Connecting ends when the peer has accepted the stream, so both run at the same time.
 //! let connecting = client.connect((server.destination(), 80));
 //! let (outgoing, incoming) = tokio::join!(connecting, listener.accept());
 //! let (mut outgoing, mut incoming) = (outgoing?, incoming?);
@@ -72,29 +78,76 @@
 //!
 //! # Routers
 //!
-//! A [`Router`] is where sessions are opened. [`Router::attach`] uses one that runs already.
-//! With the feature `embedded` (on by default) the program brings its own
-//! (`Router::embedded`), and `Devnet` makes private networks of real routers on this machine.
-//! [`sim`] is a network without routers, with delay, loss and failures to order.
+//! A [`Router`] is where sessions are opened. The sessions are the same whatever router it is:
+//!
+//! | call | router |
+//! |---|---|
+//! | `Router::start(dir)` | one inside this process (feature `embedded`, on by default) |
+//! | [`Router::attach`]`(url)` | one that runs already, over I2CP or SAM |
+//! | `Router::attach_or_start(url, dir)` | the one at the address if it answers, else one inside this process |
+//! | [`Router::from_env`]`()` | the one in `EEPKIT_ROUTER`, by default I2CP on this machine |
+//! | [`Router::new`]`(connector)` | a router of a `Devnet` (a private network of real routers), a [`sim::SimNet`], or another [`Connector`] |
+//!
+//! [`Router::shutdown`] closes the sessions and stops a router inside this process.
+//!
+//! # Status and readiness
+//!
+//! Routers and sessions need time: a new router downloads a list of others, connects to some, and
+//! builds tunnels; a session needs tunnels and a published lease set. Both report their [`Status`]: the
+//! stage, the time it was reached, the stages before, and the problem that is in the way. A
+//! [`StatusWatch`] follows it:
+//!
+//! ```no_run
+//! # async fn example(router: eepkit::Router) -> Result<(), eepkit::Error> {
+//! use std::time::Duration;
+//!
+//! let session = router.session().start()?;
+//! let mut watch = session.watch();
+//! tokio::spawn(async move {
+//!     while let Some(status) = watch.changed().await {
+//!         println!("{status}");
+//!     }
+//! });
+//! session.watch().ready(Duration::from_secs(120)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`SessionBuilder::open`] does both: it starts the session and waits until it is ready.
 //!
 //! # Sessions
 //!
-//! A [`Session`] is a destination that is online. [`SessionBuilder`] says with which keys and
-//! options; a [`Preset`] stands for many of them. A session is supervised: it comes back by itself
-//! when its router does. Its [`Status`] can be watched, so that nobody has to guess what it waits
-//! for.
+//! A [`Session`] is a destination that is online. [`SessionBuilder`] has its keys and options; a
+//! [`Preset`] stands for many of them. A session is supervised: it comes back by itself when its router
+//! does, with the same destination, the same listeners and the same datagram sockets.
 //!
 //! # Streams
 //!
 //! [`Session::connect`] takes a destination in base64, a `.b32.i2p` address, a host name, or a
-//! [`Destination`], each with a port if wanted. [`Session::listen`] takes a port, or 0 for all.
-//! A [`Stream`] says what closing, flushing and dropping do.
+//! [`Destination`], each with or without a port. [`Session::listen`] takes a port, or 0 for all.
+//! [`Stream`] documents what closing, flushing and dropping do.
+//!
+//! A [`Listener`] is accepted from in a loop, or used as a stream of streams
+//! ([`futures_core::Stream`]). [`serve()`] runs the loop with a [`Handler`] for each stream, with a
+//! limit, and with a shutdown that lets handlers finish.
+//!
+//! # Settings of streaming
+//!
+//! [`SessionBuilder::streaming`] changes the settings of a session's streams, and
+//! [`ConnectOptions::streaming`] those of one stream; both start from the [`Preset`]. Options that come
+//! as text, from a file or a user, have the names of the I2P documentation (`i2p.streaming...`) and go
+//! to [`SessionBuilder::option`]. What the router cannot do is refused when the session is opened.
+//!
+//! # HTTP
+//!
+//! With the feature `axum` a [`Listener`] is a listener of `axum::serve`. With the feature `hyper`,
+//! `HttpConnector` opens the connections of HTTP clients; it asks nobody outside of I2P.
 //!
 //! # Datagrams
 //!
 //! [`Session::datagrams`] binds a [`DatagramSocket`] to a port, for one of the four [`Format`]s of
-//! I2P. What it receives says what is known of the sender: a [`Datagram`] is [`Authenticated`],
-//! [`Claimed`] or [`Anonymous`].
+//! I2P. The type of a [`Datagram`] states what is known of its sender: [`Authenticated`], [`Claimed`] or
+//! [`Anonymous`].
 //!
 //! ```
 //! use eepkit::{Format, Preset, Router, sim::SimNet};
@@ -119,20 +172,20 @@
 //!
 //! # Errors
 //!
-//! Each operation has an error of its own; [`Error`] collects them. [`ErrorKind`] says coarsely
-//! what is wrong, [`Error::hint`] what to do about it.
+//! Each operation has an error enum of its own; [`Error`] collects them. [`ErrorKind`] is a coarse
+//! classification, and [`Error::hint`] suggests what a user can do.
 //!
-//! Nothing here waits without a limit except for what the program itself waits for: the next
-//! incoming stream, the next byte of a peer that is alive.
+//! Every wait has a time limit, except for what the program itself waits for: the next incoming stream,
+//! the next byte of a peer that is alive.
 //!
 //! # Cancel safety
 //!
-//! Futures that are dropped give up what they were at and leave nothing behind; each says what
-//! that means.
+//! A future that is dropped gives up its operation and leaves nothing behind. The documentation of each
+//! states the details.
 //!
-//! # What is logged
+//! # Logging
 //!
-//! Logs go to [`tracing`]. At the level `info` and above they hold no IP address and no full
+//! Logs go to [`tracing`]. At level `info` and above they contain no IP address and no full
 //! destination; at `debug` and `trace` they may.
 
 mod address;
@@ -223,7 +276,7 @@ pub use stage::SessionStage;
 pub use status::{SessionNotReady, SessionProblem, SessionStatus, SessionWatch};
 pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};
 
-/// Simulated networks; from `eepkit-router`.
+/// Simulated networks; from `eepkit-sim`.
 pub mod sim {
     #[doc(no_inline)]
     pub use eepkit_sim::*;

@@ -91,22 +91,19 @@ impl Preset {
         options.set_outbound_quantity(outbound)
     }
 
-    pub(crate) fn apply_to_streams(self, config: &mut StreamConfig) {
+    pub(crate) fn apply_to_streams(self, config: StreamConfig) -> StreamConfig {
         match self {
-            Self::Standard | Self::Test => {}
-            Self::Interactive => {
-                config.profile = Profile::Interactive;
-                config.receive_buffer = 128 * KIB;
-                config.max_receive_buffer = 1024 * KIB;
-            }
-            Self::Bulk => {
-                config.send_buffer = 512 * KIB;
-                config.receive_buffer = 2048 * KIB;
-            }
-            Self::Server => {
-                config.receive_buffer = 256 * KIB;
-                config.max_receive_buffer = 1024 * KIB;
-            }
+            Self::Standard | Self::Test => config,
+            Self::Interactive => config
+                .with_profile(Profile::Interactive)
+                .with_receive_buffer(128 * KIB)
+                .with_max_receive_buffer(1024 * KIB),
+            Self::Bulk => config
+                .with_send_buffer(512 * KIB)
+                .with_receive_buffer(2048 * KIB),
+            Self::Server => config
+                .with_receive_buffer(256 * KIB)
+                .with_max_receive_buffer(1024 * KIB),
         }
     }
 }

@@ -48,8 +48,8 @@ use crate::{
 ///
 /// A read or write that waits ends when the peer stays silent for longer than the streaming
 /// protocol's patience ([`StreamError::PeerUnreachable`]), and when the session loses its router
-/// ([`StreamError::SessionLost`]). [`StreamConfig::read_timeout`] and
-/// [`StreamConfig::write_timeout`] add limits of their own; none by default. Bytes that had arrived and were not read then are gone. Errors
+/// ([`StreamError::SessionLost`]). [`StreamConfig::with_read_timeout`] and
+/// [`StreamConfig::with_write_timeout`] add limits of their own; none by default. Bytes that had arrived and were not read then are gone. Errors
 /// come as [`io::Error`]; [`StreamError::of`] gets the reason out of it.
 ///
 /// # Cancel safety
@@ -123,8 +123,8 @@ impl Stream {
                 peer,
                 local_port,
                 peer_port,
-                read_patience: config.read_timeout.map(Patience::new),
-                write_patience: config.write_timeout.map(Patience::new),
+                read_patience: config.read_timeout().map(Patience::new),
+                write_patience: config.write_timeout().map(Patience::new),
             }),
         }
     }
@@ -148,8 +148,8 @@ impl Stream {
                 peer: stream.peer,
                 local_port: stream.local_port,
                 peer_port: stream.peer_port,
-                read_patience: config.read_timeout.map(Patience::new),
-                write_patience: config.write_timeout.map(Patience::new),
+                read_patience: config.read_timeout().map(Patience::new),
+                write_patience: config.write_timeout().map(Patience::new),
             }),
         })
     }

@@ -519,7 +519,7 @@ impl Flow {
                 };
                 let opened = side
                     .endpoint
-                    .connect(now, &to, Ports::default(), &config.stream);
+                    .connect(now, &to, Ports::default(), config.stream());
                 *stream = opened.ok();
                 if two_ways {
                     let paths = [1, BESIDE].map(|number| tunnel_path(number, number, None));

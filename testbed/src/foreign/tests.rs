@@ -177,7 +177,7 @@ fn receivers_let_a_sender_with_a_fixed_window_go_as_fast_as_published() {
         (Software::Emissary, 512, 1.17),
     ] {
         let mut config = EndpointConfig::default();
-        config.stream.max_window = window;
+        config = config.change_stream(|stream| stream.with_max_window(window));
         let ours = Party::Ours(Box::new(config));
         let link = LinkConfig::delay(MS(260)).jitter(MS(20));
         let bulk = rows::goodput(&ours, &software.into(), &link, SECONDS(120), 1);

@@ -91,10 +91,7 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
 /// `ways` of them are used at once. The way back is the last link.
 fn narrow(tunnels: u64, max_paths: u8, step_ms: u64, seed: u8) -> (World, Flow) {
     let mut world = World::new(seed);
-    let a = world.side(EndpointConfig {
-        max_paths,
-        ..EndpointConfig::default()
-    });
+    let a = world.side(EndpointConfig::default().with_max_paths(max_paths));
     let b = world.side(EndpointConfig::default());
     let (there, back) = NARROW.links();
     for number in 1..=tunnels {

@@ -66,7 +66,7 @@ pub(super) fn streams_of_subsession(
             .set(key, &value)
             .map_err(|error| Failure::error(format!("session option {error}")))?;
     }
-    Ok(Some(config.stream))
+    Ok(Some(config.stream().clone()))
 }
 
 /// An option as the router takes it, where it refuses what the client asks for but does something
@@ -336,8 +336,8 @@ mod tests {
         let config = streams("i2p.streaming.maxResends=3")
             .expect("valid")
             .expect("there are some");
-        assert_eq!(config.max_resends, 3);
-        assert_eq!(config.max_message_size, 1000);
+        assert_eq!(config.max_resends(), 3);
+        assert_eq!(config.max_message_size(), 1000);
         let failure = streams("i2p.streaming.maxResends=many").expect_err("no number");
         assert!(
             failure.message.starts_with("session option i2p.streaming"),

@@ -201,7 +201,7 @@ fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
         .linger(LINGER)
         .backlog(BACKLOG);
     if !shared.router.makes_streams() {
-        builder = builder.streaming(|config| config.accept_timeout = ACCEPT_TIMEOUT);
+        builder = builder.streaming(|config| config.with_accept_timeout(ACCEPT_TIMEOUT));
     }
     for (key, value) in options::of_session(&shared.settings, params) {
         builder = builder.option(&key, value);

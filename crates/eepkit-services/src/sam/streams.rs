@@ -38,10 +38,10 @@ pub(super) async fn connect(shared: Arc<Shared>, request: ConnectStream) -> Done
     let to = Address::new(host).with_port(request.to_port);
     let mut options = ConnectOptions::new().local_port(request.from_port);
     if let Some(streams) = live.streams {
-        if let Some(limit) = streams.connect_timeout {
+        if let Some(limit) = streams.connect_timeout() {
             options = options.timeout(limit.min(CONNECT_LIMIT));
         }
-        options = options.streaming(move |config| config.clone_from(&streams));
+        options = options.streaming(move |_| streams.clone());
     }
     let connected = tokio::select! {
         connected = live.session.connect_with(to, &options) => connected,

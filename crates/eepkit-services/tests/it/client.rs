@@ -158,7 +158,7 @@ async fn what_the_router_cannot_be_told_is_refused() {
     let lab = Lab::new().await;
     let builder = router(&lab)
         .session()
-        .streaming(|config| config.max_paths = 2);
+        .streaming(|config| config.with_max_paths(2));
     let kind = builder
         .open()
         .await

@@ -72,10 +72,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_bytes_arrive_once_and_in_order(steps in proptest::collection::vec(step(), 1..60), seed in any::<u8>()) {
-        let config = EndpointConfig {
-            stream: StreamConfig { receive_buffer: 1, max_receive_buffer: 1, ..StreamConfig::default() },
-            ..EndpointConfig::default()
-        };
+        let config = EndpointConfig::default().with_stream(StreamConfig::default().with_receive_buffer(1).with_max_receive_buffer(1));
         let mut pair = Pair::with_config(LinkConfig::delay(MS(200)).jitter(MS(30)), config.clone(), config, seed);
         let (a, b) = pair.connect();
         let (mut there, mut back) = (Transfer::new(0), Transfer::new(0));

@@ -6,14 +6,11 @@ use eepkit_testbed::scenario::World;
 use super::*;
 
 fn small_receiver(bytes: usize) -> EndpointConfig {
-    EndpointConfig {
-        stream: StreamConfig {
-            receive_buffer: bytes,
-            max_receive_buffer: bytes,
-            ..StreamConfig::default()
-        },
-        ..EndpointConfig::default()
-    }
+    EndpointConfig::default().with_stream(
+        StreamConfig::default()
+            .with_receive_buffer(bytes)
+            .with_max_receive_buffer(bytes),
+    )
 }
 
 #[test]
@@ -93,10 +90,7 @@ fn a_slow_reader_gets_everything() {
 
 #[test]
 fn memory_for_received_data_is_bounded_for_the_endpoint() {
-    let config = EndpointConfig {
-        receive_memory: 400 << 10,
-        ..EndpointConfig::default()
-    };
+    let config = EndpointConfig::default().with_receive_memory(400 << 10);
     let mut pair = Pair::with_config(
         LinkConfig::delay(MS(20)),
         EndpointConfig::default(),
@@ -178,10 +172,7 @@ fn tiny_writes_share_packets_unless_flushed() {
 #[test]
 fn the_interactive_profile_does_not_wait() {
     let mut pair = pair();
-    let config = StreamConfig {
-        profile: Profile::Interactive,
-        ..StreamConfig::default()
-    };
+    let config = StreamConfig::default().with_profile(Profile::Interactive);
     let (a, _) = pair.connect_with(&config);
     pair.run(SECONDS(2));
     let before = pair.sent.0;
@@ -208,18 +199,11 @@ fn an_idle_stream_is_kept_alive() {
 #[test]
 fn an_idle_stream_is_left_alone_or_ended_as_configured() {
     for action in [InactivityAction::Nothing, InactivityAction::Disconnect] {
-        let stream = StreamConfig {
-            inactivity_action: action,
-            inactivity_timeout: SECONDS(30),
-            ..StreamConfig::default()
-        };
-        let quiet = EndpointConfig {
-            stream: StreamConfig {
-                inactivity_action: InactivityAction::Nothing,
-                ..StreamConfig::default()
-            },
-            ..EndpointConfig::default()
-        };
+        let stream = StreamConfig::default()
+            .with_inactivity_action(action)
+            .with_inactivity_timeout(SECONDS(30));
+        let quiet = EndpointConfig::default()
+            .with_stream(StreamConfig::default().with_inactivity_action(InactivityAction::Nothing));
         let mut pair = Pair::with_config(
             LinkConfig::delay(MS(100)),
             EndpointConfig::default(),
@@ -240,10 +224,7 @@ fn an_idle_stream_is_left_alone_or_ended_as_configured() {
 #[test]
 fn the_outbound_speed_is_kept() {
     let mut pair = Pair::new(LinkConfig::delay(MS(50)));
-    let config = StreamConfig {
-        max_outbound_speed: Some(20_000),
-        ..StreamConfig::default()
-    };
+    let config = StreamConfig::default().with_max_outbound_speed(Some(20_000));
     let ids = pair.connect_with(&config);
     let took = pair.transfer(ids, 200_000, SECONDS(60));
     assert!(took >= SECONDS(9) && took <= SECONDS(13), "{took:?}");
@@ -252,10 +233,7 @@ fn the_outbound_speed_is_kept() {
 #[test]
 fn the_send_rate_is_kept_over_all_peers_and_shared_between_them() {
     let mut world = World::new(3);
-    let config = EndpointConfig {
-        max_send_rate: Some(100_000),
-        ..EndpointConfig::default()
-    };
+    let config = EndpointConfig::default().with_max_send_rate(Some(100_000));
     let sender = world.side(config);
     let there = world.link(LinkConfig::delay(MS(100)));
     let back = world.link(LinkConfig::delay(MS(100)));

@@ -86,10 +86,7 @@ fn a_lost_answer_is_sent_again_and_makes_no_second_stream() {
 fn data_can_travel_with_the_first_packet_and_be_answered_with_the_second() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 10).unwrap();
-    let config = StreamConfig {
-        connect_delay: SECONDS(1),
-        ..StreamConfig::default()
-    };
+    let config = StreamConfig::default().with_connect_delay(SECONDS(1));
     let a = open(&mut pair, &config);
     assert_eq!(pair.sent.0, 0);
     pair.a.endpoint.write(pair.now, a, b"request").unwrap();
@@ -155,12 +152,9 @@ fn packets_that_overtake_the_first_one_are_kept() {
 #[test]
 fn a_smaller_maximum_size_of_either_side_holds_for_both() {
     for (theirs, ours) in [(512, 1812), (1812, 512), (1730, 4000)] {
-        let config = |size| EndpointConfig {
-            stream: StreamConfig {
-                max_message_size: size,
-                ..StreamConfig::default()
-            },
-            ..EndpointConfig::default()
+        let config = |size| {
+            EndpointConfig::default()
+                .with_stream(StreamConfig::default().with_max_message_size(size))
         };
         let mut pair =
             Pair::with_config(LinkConfig::delay(MS(50)), config(ours), config(theirs), 1);
@@ -170,7 +164,7 @@ fn a_smaller_maximum_size_of_either_side_holds_for_both() {
             );
             true
         }));
-        let stream = config(ours).stream;
+        let stream = config(ours).stream().clone();
         let ids = pair.connect_with(&stream);
         pair.transfer(ids, 50_000, SECONDS(60));
         for info in [pair.a.endpoint.info(ids.0), pair.b.endpoint.info(ids.1)] {
@@ -253,10 +247,7 @@ fn the_same_first_packet_twice_makes_one_stream_even_after_its_end() {
 fn connecting_to_nobody_ends_after_the_timeout() {
     let mut pair = pair();
     pair.filter_ab = Some(Box::new(|_| false));
-    let config = StreamConfig {
-        connect_timeout: Some(SECONDS(20)),
-        ..StreamConfig::default()
-    };
+    let config = StreamConfig::default().with_connect_timeout(Some(SECONDS(20)));
     let a = open(&mut pair, &config);
     let began = pair.now;
     assert!(pair.run_until(SECONDS(60), |pair| {
@@ -273,11 +264,9 @@ fn connecting_to_nobody_ends_after_the_timeout() {
 fn connecting_without_a_timeout_ends_with_the_resends() {
     let mut pair = pair();
     pair.filter_ab = Some(Box::new(|_| false));
-    let config = StreamConfig {
-        connect_timeout: None,
-        max_resends: 3,
-        ..StreamConfig::default()
-    };
+    let config = StreamConfig::default()
+        .with_connect_timeout(None)
+        .with_max_resends(3);
     let a = open(&mut pair, &config);
     assert!(pair.run_until(SECONDS(600), |pair| {
         pair.a.saw(&closed(a, CloseReason::ConnectTimeout))

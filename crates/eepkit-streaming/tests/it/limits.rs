@@ -18,14 +18,12 @@ fn limited(config: EndpointConfig) -> Pair {
 }
 
 fn one_per_minute(limit_action: LimitAction) -> EndpointConfig {
-    EndpointConfig {
-        per_peer: RateLimits {
+    EndpointConfig::default()
+        .with_per_peer(RateLimits {
             per_minute: 1,
             ..RateLimits::default()
-        },
-        limit_action,
-        ..EndpointConfig::default()
-    }
+        })
+        .with_limit_action(limit_action)
 }
 
 fn outcome(pair: &mut Pair, id: StreamId) -> Result<(), CloseReason> {
@@ -67,10 +65,7 @@ fn streams_beyond_a_limit_can_be_dropped() {
     let mut pair = limited(one_per_minute(LimitAction::Drop));
     let id = open(&mut pair, &StreamConfig::default());
     assert_eq!(outcome(&mut pair, id), Ok(()));
-    let config = StreamConfig {
-        connect_timeout: Some(SECONDS(10)),
-        ..StreamConfig::default()
-    };
+    let config = StreamConfig::default().with_connect_timeout(Some(SECONDS(10)));
     let id = open(&mut pair, &config);
     assert_eq!(outcome(&mut pair, id), Err(CloseReason::ConnectTimeout));
 }
@@ -127,10 +122,7 @@ fn on_port_443_an_http_response_is_a_reset() {
 
 #[test]
 fn concurrent_streams_are_counted_in_both_directions() {
-    let config = EndpointConfig {
-        max_concurrent_streams: 2,
-        ..EndpointConfig::default()
-    };
+    let config = EndpointConfig::default().with_max_concurrent_streams(2);
     let mut pair = limited(config);
     let to = pair.address_a();
     let b = pair
@@ -164,11 +156,11 @@ fn access_rules_hold_before_anything_is_answered() {
         (Access::AllBut(nobody.clone()), nobody, true),
         (Access::Only(alice.clone()), alice, false),
     ] {
-        let mut pair = limited(EndpointConfig {
-            access,
-            blacklist,
-            ..EndpointConfig::default()
-        });
+        let mut pair = limited(
+            EndpointConfig::default()
+                .with_access(access)
+                .with_blacklist(blacklist),
+        );
         open(&mut pair, &StreamConfig::default());
         pair.run(SECONDS(1));
         assert_eq!(pair.accept().is_some(), admitted);

@@ -47,10 +47,7 @@ fn at_most_32_bytes_come_back() {
 
 #[test]
 fn an_unanswered_ping_times_out() {
-    let config = EndpointConfig {
-        answer_pings: false,
-        ..EndpointConfig::default()
-    };
+    let config = EndpointConfig::default().with_answer_pings(false);
     let mut pair = Pair::with_config(
         LinkConfig::delay(MS(50)),
         EndpointConfig::default(),
@@ -70,10 +67,8 @@ fn an_unanswered_ping_times_out() {
 
 #[test]
 fn pings_without_a_signature_or_from_the_denied_are_not_answered() {
-    let config = EndpointConfig {
-        access: Access::AllBut([keys(3).destination().hash()].into()),
-        ..EndpointConfig::default()
-    };
+    let config = EndpointConfig::default()
+        .with_access(Access::AllBut([keys(3).destination().hash()].into()));
     let mut pair = Pair::with_config(
         LinkConfig::delay(MS(50)),
         EndpointConfig::default(),

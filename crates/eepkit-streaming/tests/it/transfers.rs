@@ -89,10 +89,7 @@ fn every_controller_carries_data_over_a_lossy_link() {
         Arc::new(BandwidthConfig::default()),
     ];
     for congestion in factories {
-        let config = StreamConfig {
-            congestion,
-            ..StreamConfig::default()
-        };
+        let config = StreamConfig::default().with_congestion(congestion);
         let mut pair = Pair::new(LinkConfig::delay(MS(100)).loss(0.01).rate(500.0, 100));
         let ids = pair.connect_with(&config);
         pair.transfer(ids, 1 << 20, SECONDS(600));
@@ -286,15 +283,10 @@ fn a_thousand_streams_at_once_all_arrive() {
 
 #[test]
 fn large_packets_are_sent_while_little_is_lost() {
-    let config = EndpointConfig {
-        stream: StreamConfig {
-            max_message_size: 4000,
-            ..StreamConfig::default()
-        },
-        ..EndpointConfig::default()
-    };
+    let config =
+        EndpointConfig::default().with_stream(StreamConfig::default().with_max_message_size(4000));
     let mut pair = Pair::with_config(LinkConfig::delay(MS(50)), config.clone(), config.clone(), 1);
-    let ids = pair.connect_with(&config.stream);
+    let ids = pair.connect_with(config.stream());
     let mtu = |pair: &Pair| pair.a.endpoint.info(ids.0).unwrap().mtu;
     // Three tunnel messages and a full fourth one.
     assert_eq!(mtu(&pair), 3804);

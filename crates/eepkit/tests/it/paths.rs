@@ -246,7 +246,7 @@ async fn several_ways_at_once_carry_what_each_of_them_bears() {
         let bulk = Bulk::start(&lab, move |session| {
             session
                 .tunnel_quantity(3)
-                .streaming(move |config| config.max_paths = ways)
+                .streaming(move |config| config.with_max_paths(ways))
         })
         .await;
         bulk.run(Duration::from_secs(20)).await;
@@ -267,7 +267,7 @@ async fn several_ways_at_once_carry_what_each_of_them_bears() {
 async fn a_session_sends_no_more_than_it_may() {
     let lab = Lab::of(Link::Direct, network());
     let bulk = Bulk::start(&lab, |session| {
-        session.streaming(|config| config.max_send_rate = Some(50_000))
+        session.streaming(|config| config.with_max_send_rate(Some(50_000)))
     })
     .await;
     bulk.run(Duration::from_secs(20)).await;

@@ -13,7 +13,7 @@ async fn more_than_one_path_needs_a_router_that_reports_its_tunnels(link: Link) 
     let lab = Lab::new(link);
     let opened = lab
         .builder()
-        .streaming(|config| config.max_paths = 2)
+        .streaming(|config| config.with_max_paths(2))
         .open()
         .await;
     match link {

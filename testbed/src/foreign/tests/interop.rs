@@ -128,8 +128,8 @@ fn a_slow_reader_behind_java_stops_us_and_starts_us_again() {
 fn a_slow_reader_of_ours_stops_every_sender_and_starts_it_again() {
     for software in Software::ALL {
         let mut config = EndpointConfig::default();
-        config.stream.receive_buffer = 100_000;
-        config.stream.max_receive_buffer = 200_000;
+        config = config.change_stream(|stream| stream.with_receive_buffer(100_000));
+        config = config.change_stream(|stream| stream.with_max_receive_buffer(200_000));
         let plan = Plan::new(software, Party::Ours(Box::new(config))).length(1_500_000);
         let mut network = network(path(), plan);
         network.set_reading(0, false);
@@ -285,8 +285,8 @@ fn java_never_misses_more_than_it_can_write_and_seldom_lacks_room() {
 fn nobody_takes_us_for_java() {
     // i2pd would stay at 64 packets for good. Our choking must not look like that of Java.
     let mut config = EndpointConfig::default();
-    config.stream.receive_buffer = 100_000;
-    config.stream.max_receive_buffer = 100_000;
+    config = config.change_stream(|stream| stream.with_receive_buffer(100_000));
+    config = config.change_stream(|stream| stream.with_max_receive_buffer(100_000));
     let plan = Plan::new(Software::I2pd, Party::Ours(Box::new(config)));
     let mut network = network(LinkConfig::delay(MS(250)), plan);
     network.set_reading(0, false);
@@ -371,10 +371,7 @@ fn two_ways_at_once_carry_twice_as_much_to_who_holds_enough_and_not_less_to_java
         .loss(0.005);
     for software in Software::ALL {
         let received = [1, 2].map(|max_paths| {
-            let config = EndpointConfig {
-                max_paths,
-                ..EndpointConfig::default()
-            };
+            let config = EndpointConfig::default().with_max_paths(max_paths);
             let plan = Plan::new(Party::Ours(Box::new(config)), software);
             let mut network = network(narrow.clone(), plan);
             network.add_way(LinkConfig {

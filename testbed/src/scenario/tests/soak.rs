@@ -37,10 +37,7 @@ struct Soak {
 impl Soak {
     fn new(max_paths: u8) -> Self {
         let mut world = World::new(7);
-        let config = EndpointConfig {
-            max_paths,
-            ..EndpointConfig::default()
-        };
+        let config = EndpointConfig::default().with_max_paths(max_paths);
         let a = world.side(config.clone());
         let b = world.side(config);
         for number in 0..TUNNELS {
