@@ -1,32 +1,30 @@
-//! Framing: where one I2CP message ends and the next begins.
+//! Frames, which carry one I2CP message each.
 //!
-//! A connection starts with one byte, [`PROTOCOL_BYTE`], from the client. From then on each side
-//! sends frames: the length of the body (4 bytes), the message type (1 byte), the body.
+//! A connection starts with one byte, [`PROTOCOL_BYTE`], from the client. After it each side sends
+//! frames: the length of the body (4 bytes), the message type (1 byte), the body.
 
 use std::fmt;
 
-use bytes::{Buf, Bytes, BytesMut};
-
-use crate::quirks;
+use bytes::Bytes;
 
 /// The first byte of a connection, sent once by the client.
 ///
 /// Source: I2CP overview, "I2CP Initialization".
 pub const PROTOCOL_BYTE: u8 = 0x2a;
 
-/// Length of the body and message type, in front of each body.
+/// The length of a frame's header: the length of the body and the message type.
 pub const HEADER_LEN: usize = 5;
 
 /// The longest body that is sent.
 ///
-/// i2pd counts the header into its limit of 65,535 bytes and drops what is longer without a word;
-/// emissary's read buffer has 65,535 bytes and a longer body makes it panic.
+/// i2pd counts the header into its limit of 65,535 bytes and silently drops longer frames. The read
+/// buffer of emissary has 65,535 bytes; a longer body makes it panic.
 pub const MAX_BODY_LEN: usize = u16::MAX as usize - HEADER_LEN;
 
-/// The longest body that is taken. Java I2P allows itself 64 KiB.
+/// The longest body that is accepted. Java I2P sends up to 64 KiB.
 pub const MAX_RECEIVED_BODY_LEN: usize = 64 * 1024;
 
-/// A frame as it came, its body not yet looked into.
+/// A received frame whose body is not decoded yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// The message type; see [`MessageType`](crate::MessageType).
@@ -35,7 +33,7 @@ pub struct Frame {
     pub body: Bytes,
 }
 
-/// Bodies carry keys and passwords, so they are not shown.
+/// Shows the length of the body only, because bodies carry keys and passwords.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame")
@@ -45,172 +43,47 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// The other side does not speak I2CP, or lost step.
+/// The received bytes are not a sequence of I2CP frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A frame announces more than anyone sends.
+    /// A frame announces a longer body than is accepted.
     #[error("a frame of {length} bytes was announced, the limit is {limit}")]
     TooLong {
-        /// What was announced.
+        /// The announced length, in bytes.
         length: usize,
-        /// What is allowed.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The client's first byte was another.
+    /// The first byte of the client is not [`PROTOCOL_BYTE`].
     #[error("the first byte was {0:#04x} instead of 0x2a")]
     NotI2cp(u8),
 }
 
-/// Cuts received bytes into frames.
+/// Appends a frame to `out`, whose body `write_body` appends.
 ///
-/// "More bytes are needed" is `Ok(None)`; an error is final, because the next frame cannot be
-/// found. The reader holds at most one incomplete frame beyond what [`FrameReader::push`] is given
-/// at a time.
-#[derive(Default)]
-pub struct FrameReader {
-    buffer: BytesMut,
-    expects_protocol_byte: bool,
-    max_body_len: Option<usize>,
-}
-
-impl FrameReader {
-    /// The reader of a client: frames from the first byte on.
-    pub fn for_client() -> Self {
-        Self::default()
-    }
-
-    /// The reader of a router: the client's first byte is [`PROTOCOL_BYTE`].
-    pub fn for_router() -> Self {
-        Self {
-            expects_protocol_byte: true,
-            ..Self::default()
+/// # Errors
+///
+/// The length of the body, when it exceeds [`MAX_BODY_LEN`]; `out` is then as it was before.
+pub(crate) fn write_frame(
+    kind: u8,
+    out: &mut Vec<u8>,
+    write_body: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), usize> {
+    let start = out.len();
+    // The length is an impossible one until the body is complete.
+    out.extend_from_slice(&[0xff; HEADER_LEN - 1]);
+    out.push(kind);
+    write_body(out);
+    let length = out.len() - start - HEADER_LEN;
+    match u32::try_from(length) {
+        Ok(announced) if length <= MAX_BODY_LEN => {
+            out[start..start + 4].copy_from_slice(&announced.to_be_bytes());
+            Ok(())
         }
-    }
-
-    /// Sets another limit for bodies than [`MAX_RECEIVED_BODY_LEN`].
-    pub fn with_max_body_len(mut self, limit: usize) -> Self {
-        self.max_body_len = Some(limit);
-        self
-    }
-
-    /// Takes received bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// The next frame, or `None` until more bytes are pushed.
-    ///
-    /// # Errors
-    ///
-    /// If the bytes cannot be I2CP; the connection has to be closed.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        if self.expects_protocol_byte {
-            let Some(&first) = self.buffer.first() else {
-                return Ok(None);
-            };
-            if first != PROTOCOL_BYTE {
-                return Err(FrameError::NotI2cp(first));
-            }
-            self.buffer.advance(1);
-            self.expects_protocol_byte = false;
+        _ => {
+            out.truncate(start);
+            Err(length)
         }
-        let Some(header) = self.buffer.first_chunk::<HEADER_LEN>() else {
-            return Ok(None);
-        };
-        let [a, b, c, d, kind] = *header;
-        let announced = u32::from_be_bytes([a, b, c, d]) as usize;
-        let limit = self.max_body_len.unwrap_or(MAX_RECEIVED_BODY_LEN);
-        if announced > limit {
-            return Err(FrameError::TooLong {
-                length: announced,
-                limit,
-            });
-        }
-        let received = &self.buffer[HEADER_LEN..];
-        let Some(length) = quirks::body_len(kind, announced, received) else {
-            return Ok(None);
-        };
-        if received.len() < length {
-            return Ok(None);
-        }
-        let mut frame = self.buffer.split_to(HEADER_LEN + length).freeze();
-        frame.advance(HEADER_LEN);
-        Ok(Some(Frame { kind, body: frame }))
-    }
-
-    /// Bytes of the frame that is not complete yet.
-    pub fn buffered(&self) -> usize {
-        self.buffer.len()
-    }
-}
-
-impl fmt::Debug for FrameReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrameReader")
-            .field("buffered", &self.buffered())
-            .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DISCONNECT: &[u8] = &[0, 0, 0, 4, 30, 3, b'b', b'y', b'e'];
-
-    #[test]
-    fn cuts_frames_wherever_the_bytes_are_split() {
-        let mut stream = Vec::new();
-        stream.extend_from_slice(DISCONNECT);
-        stream.extend_from_slice(&[0, 0, 0, 0, 8]);
-        stream.extend_from_slice(DISCONNECT);
-        for chunk in 1..stream.len() {
-            let mut reader = FrameReader::for_client();
-            let mut kinds = Vec::new();
-            for part in stream.chunks(chunk) {
-                reader.push(part);
-                while let Some(frame) = reader.next_frame().expect("valid") {
-                    kinds.push((frame.kind, frame.body.len()));
-                }
-            }
-            assert_eq!(kinds, [(30, 4), (8, 0), (30, 4)]);
-            assert_eq!(reader.buffered(), 0);
-        }
-    }
-
-    #[test]
-    fn an_incomplete_frame_is_not_an_error() {
-        for end in 0..DISCONNECT.len() {
-            let mut reader = FrameReader::for_client();
-            reader.push(&DISCONNECT[..end]);
-            assert_eq!(reader.next_frame(), Ok(None));
-        }
-    }
-
-    #[test]
-    fn an_oversize_frame_is_refused_before_its_body_arrives() {
-        let mut reader = FrameReader::for_client();
-        reader.push(&[0, 1, 0, 1, 31]);
-        assert_eq!(
-            reader.next_frame(),
-            Err(FrameError::TooLong {
-                length: 65_537,
-                limit: 65_536
-            })
-        );
-    }
-
-    #[test]
-    fn a_router_wants_the_protocol_byte_first() {
-        let mut reader = FrameReader::for_router();
-        assert_eq!(reader.next_frame(), Ok(None));
-        reader.push(&[PROTOCOL_BYTE]);
-        reader.push(DISCONNECT);
-        assert!(reader.next_frame().expect("valid").is_some());
-
-        let mut reader = FrameReader::for_router();
-        reader.push(b"GET / HTTP/1.1");
-        assert_eq!(reader.next_frame(), Err(FrameError::NotI2cp(b'G')));
     }
 }

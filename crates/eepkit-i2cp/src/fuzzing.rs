@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use eepkit_wire::{
     Hash, PrivateKeys, SignatureType,
     rand_core::{TryCryptoRng, TryRng},
@@ -36,8 +36,9 @@ pub fn message(data: &[u8]) {
 pub fn frames(data: &[u8]) {
     let (cuts, stream) = data.split_at(data.len().min(16));
     let mut whole = FrameReader::for_client();
-    whole.push(stream);
+    let mut all = BytesMut::from(stream);
     let mut pieces = FrameReader::for_client();
+    let mut received = BytesMut::new();
     let mut found = Vec::new();
     let mut rest = stream;
     let mut cuts = cuts.iter().cycle();
@@ -45,13 +46,13 @@ pub fn frames(data: &[u8]) {
         let length = usize::from(*cuts.next().unwrap_or(&1)).clamp(1, rest.len());
         let (piece, after) = rest.split_at(length);
         rest = after;
-        pieces.push(piece);
-        while let Ok(Some(frame)) = pieces.next_frame() {
+        received.extend_from_slice(piece);
+        while let Ok(Some(frame)) = pieces.next_frame(&mut received) {
             found.push(frame);
         }
     }
     for frame in found {
-        assert_eq!(whole.next_frame(), Ok(Some(frame)));
+        assert_eq!(whole.next_frame(&mut all), Ok(Some(frame)));
     }
 }
 
@@ -88,6 +89,7 @@ pub fn session(data: &[u8]) {
     };
     let mut session = Session::new(config, start, Duration::from_secs(1_700_000_000));
     let mut now = start;
+    let mut received = BytesMut::new();
     let mut ends = drain(&mut session);
     let mut rest = data;
     while let Some((what, after)) = rest.split_first() {
@@ -99,7 +101,8 @@ pub fn session(data: &[u8]) {
                 };
                 let (bytes, after) = after.split_at(usize::from(*length).min(after.len()));
                 rest = after;
-                session.handle_input(now, Input::Receive(bytes));
+                received.extend_from_slice(bytes);
+                session.handle_input(now, Input::Receive(&mut received));
             }
             4 => {
                 now += Duration::from_millis(u64::from(*what) * 100);
@@ -126,6 +129,7 @@ pub fn session(data: &[u8]) {
 
 fn drain(session: &mut Session) -> usize {
     let mut ends = 0;
+    session.consume_output(session.output().len());
     loop {
         match session.poll_output() {
             Output::Event(crate::Event::Closed(_)) => ends += 1,

@@ -17,7 +17,7 @@ use eepkit_wire::{
     rand_core::CryptoRng,
 };
 
-use crate::{Options, SessionOptionError};
+use crate::options::{Options, SessionOptionError};
 
 /// A lease set as it goes to the router, with the private keys that the router decrypts with.
 #[derive(Clone, PartialEq, Eq)]

@@ -16,12 +16,14 @@
 //! each other, one module knows, and a test holds what it knows.
 
 mod frame;
+mod frame_reader;
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod lease_set;
 mod message;
 mod options;
+mod output;
 mod quirks;
 mod session;
 #[cfg(test)]
@@ -29,8 +31,9 @@ mod testing;
 mod version;
 
 pub use frame::{
-    Frame, FrameError, FrameReader, HEADER_LEN, MAX_BODY_LEN, MAX_RECEIVED_BODY_LEN, PROTOCOL_BYTE,
+    Frame, FrameError, HEADER_LEN, MAX_BODY_LEN, MAX_RECEIVED_BODY_LEN, PROTOCOL_BYTE,
 };
+pub use frame_reader::FrameReader;
 pub use lease_set::{LeaseSetMaker, MakeError, SignedLeaseSet};
 pub use message::{
     BandwidthLimits, BlindingInfo, ClientAuthentication, ConfigError, CreateLeaseSet,

@@ -5,6 +5,7 @@
 
 mod blinding;
 mod delivery;
+mod fields;
 mod lease_set;
 mod lookup;
 mod router;
@@ -12,30 +13,21 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use bytes::Bytes;
-use eepkit_wire::{Codec, DecodeError, Destination, Hash, Lease, Reader};
+use eepkit_wire::{Codec, DecodeError, Hash, Lease, Reader};
 
-use crate::frame::{HEADER_LEN, MAX_BODY_LEN};
+use crate::frame::{MAX_BODY_LEN, write_frame};
 
 pub use blinding::{BlindingInfo, ClientAuthentication, Endpoint};
+pub(crate) use delivery::FramedSend;
 pub use delivery::{
     DeliveryStatus, MessagePayload, MessageStatus, SendFlags, SendMessage, SendMessageExpires,
 };
+pub use fields::{SessionId, Text};
 pub use lease_set::{CreateLeaseSet, CreateLeaseSet2, LeaseSetKey, RequestLeaseSet};
 pub use lookup::{DestReply, HostLookup, HostReply, HostResult, LookupKey};
 pub use router::{BandwidthLimits, GetDate, ReportAbuse, SetDate};
 pub use session::{ConfigError, SessionConfig, SessionStatus};
-
-/// The number of a session on a connection, given by the router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub u16);
-
-impl SessionId {
-    /// No session: look-ups before a session exists.
-    pub const NONE: Self = Self(0xffff);
-}
 
 /// The number of a message type on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -213,27 +205,11 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// If the body would be longer than [`MAX_BODY_LEN`]; `out` is then as it was.
+    /// The body would be longer than [`MAX_BODY_LEN`]; `out` is then as it was before.
     pub fn encode_frame(&self, out: &mut Vec<u8>) -> Result<(), MessageTooLong> {
-        let start = out.len();
-        // The length stays impossible until the body is complete.
-        out.extend_from_slice(&[0xff; HEADER_LEN - 1]);
-        out.push(self.kind().0);
-        self.encode_body(out);
-        let length = out.len() - start - HEADER_LEN;
-        match u32::try_from(length) {
-            Ok(announced) if length <= MAX_BODY_LEN => {
-                out[start..start + 4].copy_from_slice(&announced.to_be_bytes());
-                Ok(())
-            }
-            _ => {
-                out.truncate(start);
-                Err(MessageTooLong {
-                    kind: self.kind(),
-                    length,
-                })
-            }
-        }
+        let kind = self.kind();
+        write_frame(kind.0, out, |out| self.encode_body(out))
+            .map_err(|length| MessageTooLong { kind, length })
     }
 
     /// The frame, header and body.
@@ -353,62 +329,6 @@ impl Message {
     }
 }
 
-impl Codec for SessionId {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0.to_be_bytes());
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.u16("session id").map(Self)
-    }
-}
-
-/// A string of at most 255 bytes, as the wire carries it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Text(String);
-
-impl Text {
-    /// The text, or `None` where it is longer than 255 bytes.
-    pub fn new(text: &str) -> Option<Self> {
-        (text.len() <= Self::MAX_LEN).then(|| Self(text.to_owned()))
-    }
-
-    /// As much of the text as fits, for what a person reads.
-    pub fn truncated(text: &str) -> Self {
-        let mut end = text.len().min(Self::MAX_LEN);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        Self(text[..end].to_owned())
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The longest text in bytes: its length goes on the wire as one byte.
-    pub const MAX_LEN: usize = 255;
-}
-
-impl Codec for Text {
-    fn encode(&self, out: &mut Vec<u8>) {
-        // Both constructors keep it within one byte of length.
-        out.push(self.0.len() as u8);
-        out.extend_from_slice(self.0.as_bytes());
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.string("string").map(|text| Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A message does not fit into a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("a message of type {} has {length} bytes, the limit is {MAX_BODY_LEN}", kind.0)]
@@ -417,27 +337,4 @@ pub struct MessageTooLong {
     pub kind: MessageType,
     /// How long its body would be.
     pub length: usize,
-}
-
-/// Reads a payload with its length of four bytes, sharing the memory of `body`.
-fn read_payload(r: &mut Reader<'_>, body: &Bytes) -> Result<Bytes, DecodeError> {
-    let length = r.u32("payload")? as usize;
-    let start = r.position();
-    r.take(length, "payload")?;
-    Ok(body.slice(start..start + length))
-}
-
-fn encode_payload(payload: &Bytes, out: &mut Vec<u8>) {
-    // A payload that does not fit four bytes of length fits no frame either.
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
-    out.extend_from_slice(payload);
-}
-
-/// Whether a destination is next, rather than the end of the body.
-fn read_optional_destination(r: &mut Reader<'_>) -> Result<Option<Destination>, DecodeError> {
-    if r.is_empty() {
-        Ok(None)
-    } else {
-        Destination::read(r).map(Some)
-    }
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use eepkit_wire::{Destination, EncryptionType, PrivateKeys, SignatureType};
 
 use crate::{
-    ApiVersion, Options,
     message::{BandwidthLimits, MessageType},
+    options::Options,
+    version::ApiVersion,
 };
 
 /// The program behind an I2CP connection, as far as it matters.

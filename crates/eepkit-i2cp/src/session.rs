@@ -3,6 +3,7 @@
 //! Required reading: the I2CP specification, "Example Message Sequences" and "Multisession Notes";
 //! `quirks.rs` for where routers do otherwise.
 
+mod core;
 mod lookups;
 mod open;
 mod opening;
@@ -16,17 +17,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use eepkit_wire::PrivateKeys;
+use bytes::BytesMut;
 
+use self::core::Core;
 use crate::{
-    ApiVersion, FrameReader, Options, PROTOCOL_BYTE, RouterKind,
-    frame::Frame,
-    message::{GetDate, Message, MessageType, SessionConfig, Text},
-    quirks,
+    frame::{Frame, PROTOCOL_BYTE},
+    frame_reader::FrameReader,
+    message::{GetDate, Message, MessageType, Text},
+    output::OutputBuffer,
+    quirks::{self, RouterKind},
+    version::ApiVersion,
 };
 use lookups::{Effects, Lookups, Router};
 use open::Open;
-use opening::{AwaitDate, AwaitLimits, AwaitStatus};
+use opening::{Opening, Progress};
 
 pub use types::{
     CloseReason, Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget,
@@ -37,21 +41,23 @@ pub use types::{
 ///
 /// # How to drive it
 ///
-/// Every change must be followed by a complete drain of [`Session::poll_output`] until
+/// After every call of [`Session::handle_input`], call [`Session::poll_output`] until it returns
 /// [`Output::Timeout`]:
 ///
-/// 1. Make a machine and a connection, and drain.
-/// 2. Write what [`Output::Transmit`] says to the router, in order.
-/// 3. When bytes come, hand them over with [`Input::Receive`]; when none will come any more, say
-///    [`Input::Eof`]; when the time of [`Output::Timeout`] has come, say [`Input::Timeout`]; when
-///    the application wants something, hand over [`Input::Command`]. Then drain.
-/// 4. On [`Event::LeaseSetWanted`] let a [`LeaseSetMaker`](crate::LeaseSetMaker) make the set and
-///    answer with [`Command::PublishLeaseSet`], within 10 seconds.
-/// 5. After [`Event::Closed`] write what is left, and close the connection.
+/// 1. Make a machine and a connection, and poll the output.
+/// 2. Write [`Session::output`] to the router, and call [`Session::consume_output`] with the number
+///    of bytes that were written.
+/// 3. Append received bytes to a buffer and pass it with [`Input::Receive`]. At the end of the
+///    connection pass [`Input::Eof`], at the time of [`Output::Timeout`] [`Input::Timeout`], and
+///    for the application [`Input::Command`].
+/// 4. On [`Event::LeaseSetWanted`] make a lease set with a
+///    [`LeaseSetMaker`](crate::LeaseSetMaker) and answer with [`Command::PublishLeaseSet`] within
+///    10 seconds.
+/// 5. After [`Event::Closed`] write the rest of the output, and close the connection.
 ///
-/// Time never goes back. The machine holds back nothing but look-ups before the first lease set;
-/// what it is given to send it gives to the connection at once, so the driver must stop giving it
-/// input while its own buffers are full.
+/// Time never goes backwards. The machine queues look-ups before the first lease set; it encodes
+/// all other messages into its output at once. The driver must therefore pass no more input while
+/// the output is too long.
 ///
 /// ```
 /// use std::{sync::Arc, time::{Duration, Instant}};
@@ -70,12 +76,15 @@ pub use types::{
 /// };
 /// let mut session = Session::new(config, now(), Duration::from_secs(1_700_000_000));
 ///
-/// let Output::Transmit(greeting) = session.poll_output() else { panic!() };
-/// assert_eq!(greeting[0], 0x2a);
+/// assert_eq!(session.output()[0], 0x2a);
+/// let sent = session.output().len();
+/// session.consume_output(sent);
+/// assert!(matches!(session.poll_output(), Output::Timeout(Some(_))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Session {
     state: State,
+    reader: FrameReader,
     core: Core,
 }
 
@@ -92,46 +101,58 @@ impl Session {
             start: now,
             start_unix: unix_now,
             offset_ms: 0,
-            reader: FrameReader::for_client(),
             lookups: Lookups::default(),
-            transmit: Vec::new(),
+            output: OutputBuffer::default(),
             events: VecDeque::new(),
         };
-        core.transmit.push(PROTOCOL_BYTE);
+        core.output.append().push(PROTOCOL_BYTE);
         let deadline = now + config.open_timeout.min(MAX_OPEN_TIMEOUT);
         let greeting = GetDate {
             version: Text::new(&ApiVersion::OURS.to_string()),
             login: opening::login(&config.options),
         };
         let state = match core.send(&Message::GetDate(greeting)) {
-            Ok(()) => State::AwaitDate(AwaitDate::new(config, deadline)),
-            Err(reason) => core.close(reason),
+            Ok(()) => State::Opening(Opening::new(config, deadline)),
+            Err(reason) => {
+                core.close(reason);
+                State::Closed
+            }
         };
-        Self { state, core }
+        Self {
+            state,
+            reader: FrameReader::for_client(),
+            core,
+        }
     }
 
-    /// Tells the machine what happened, at this time.
+    /// Passes what happened, and when, to the machine.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Receive(bytes) => self.receive(now, bytes),
-            Input::Eof => self.advance(|_, core| core.close(CloseReason::Eof)),
+            Input::Eof => self.advance(|_, _| Err(CloseReason::Eof)),
             Input::Timeout => self.handle_timeout(now),
             Input::Command(command) => self.handle_command(now, command),
         }
     }
 
-    /// What the machine wants next. Call until it is [`Output::Timeout`].
+    /// The bytes to send to the router, in order; empty when there are none.
+    pub fn output(&self) -> &[u8] {
+        self.core.output.unsent()
+    }
+
+    /// Removes the first `length` bytes of [`Session::output`], which were sent.
+    pub fn consume_output(&mut self, length: usize) {
+        self.core.output.consume(length);
+    }
+
+    /// The next event, or the time of the next [`Input::Timeout`]. Call it until it returns
+    /// [`Output::Timeout`].
     pub fn poll_output(&mut self) -> Output {
-        if !self.core.transmit.is_empty() {
-            return Output::Transmit(mem::take(&mut self.core.transmit));
-        }
         if let Some(event) = self.core.events.pop_front() {
             return Output::Event(event);
         }
         let state = match &self.state {
-            State::AwaitDate(state) => Some(state.deadline()),
-            State::AwaitLimits(state) => Some(state.next_timeout()),
-            State::AwaitStatus(state) => Some(state.next_timeout()),
+            State::Opening(state) => Some(state.next_timeout()),
             State::Open(state) => state.next_timeout(),
             State::Closed => return Output::Timeout(None),
         };
@@ -170,25 +191,18 @@ impl Session {
         self.reports_messages() && quirks::introduces_peers(self.core.router.kind)
     }
 
-    fn receive(&mut self, now: Instant, bytes: &[u8]) {
-        if self.is_closed() {
-            return;
-        }
-        self.core.reader.push(bytes);
-        loop {
-            if self.is_closed() {
-                return;
-            }
-            let frame = match self.core.reader.next_frame() {
-                Ok(Some(frame)) => frame,
+    fn receive(&mut self, now: Instant, received: &mut BytesMut) {
+        while !self.is_closed() {
+            match self.reader.next_frame(received) {
+                Ok(Some(frame)) => self.handle_frame(now, &frame),
                 Ok(None) => return,
                 Err(error) => {
                     let why = error.to_string();
-                    return self.advance(|state, core| core.close(state.misbehaved(why)));
+                    self.advance(|state, _| Err(state.misbehaved(why)));
                 }
-            };
-            self.handle_frame(now, &frame);
+            }
         }
+        received.clear();
     }
 
     fn handle_frame(&mut self, now: Instant, frame: &Frame) {
@@ -196,29 +210,33 @@ impl Session {
             Ok(Some(message)) => message,
             // A type of the future, or one that is not for clients. A first message that is not
             // known cannot be SetDate, so what answers is something else.
-            Ok(None) if !matches!(self.state, State::AwaitDate(_)) => return,
+            Ok(None) if !self.state.awaits_date() => return,
             Ok(None) => {
                 let why = format!("a first message of type {}", frame.kind);
-                return self.advance(|_, core| core.close(CloseReason::NotI2cp(why)));
+                return self.advance(|_, _| Err(CloseReason::NotI2cp(why)));
             }
             Err(error) => {
                 let why = format!("message of type {}: {error}", frame.kind);
-                return self.advance(|state, core| core.close(state.misbehaved(why)));
+                return self.advance(|state, _| Err(state.misbehaved(why)));
             }
         };
         match message {
             Message::Disconnect(reason) => {
-                self.advance(|state, core| core.close(state.disconnected(reason.as_str())));
+                self.advance(|state, _| Err(state.disconnected(reason.as_str())));
             }
-            Message::SetDate(date) if !matches!(self.state, State::AwaitDate(_)) => {
+            Message::SetDate(date) if !self.state.awaits_date() => {
                 self.core.set_clock(now, date.date);
             }
             message => self.advance(|state, core| match state {
-                State::AwaitDate(state) => state.handle(core, now, message),
-                State::AwaitLimits(state) => state.handle(core, now, &message),
-                State::AwaitStatus(state) => state.handle(core, now, message),
-                State::Open(state) => state.handle(core, now, message),
-                State::Closed => State::Closed,
+                State::Opening(state) => match state.handle(core, now, message)? {
+                    Progress::Opening(state) => Ok(State::Opening(state)),
+                    Progress::Open(state) => Ok(State::Open(state)),
+                },
+                State::Open(mut state) => {
+                    state.handle(core, now, message)?;
+                    Ok(State::Open(state))
+                }
+                State::Closed => Ok(State::Closed),
             }),
         }
     }
@@ -227,11 +245,12 @@ impl Session {
         let effects = self.core.lookups.handle_timeout(now, self.core.router);
         self.apply(effects);
         self.advance(|state, core| match state {
-            State::AwaitDate(state) => state.handle_timeout(core, now),
-            State::AwaitLimits(state) => state.handle_timeout(core, now),
-            State::AwaitStatus(state) => state.handle_timeout(core, now),
-            State::Open(state) => state.handle_timeout(core, now),
-            State::Closed => State::Closed,
+            State::Opening(state) => state.handle_timeout(core, now).map(State::Opening),
+            State::Open(mut state) => {
+                state.handle_timeout(core, now)?;
+                Ok(State::Open(state))
+            }
+            State::Closed => Ok(State::Closed),
         });
     }
 
@@ -252,28 +271,32 @@ impl Session {
             return self.apply(effects);
         }
         self.advance(|state, core| match (state, command) {
-            (State::Open(state), command) => state.command(core, now, command),
-            (State::Closed, _) => State::Closed,
-            (_, Command::Close(Handle::PRIMARY)) => core.close(CloseReason::Local),
+            (State::Open(mut state), command) => {
+                state.command(core, now, command)?;
+                Ok(State::Open(state))
+            }
+            (State::Closed, _) => Ok(State::Closed),
+            (_, Command::Close(Handle::PRIMARY)) => Err(CloseReason::Local),
             (state, command) => {
                 open::refuse(core, command);
-                state
+                Ok(state)
             }
         });
     }
 
     fn apply(&mut self, effects: Effects) {
-        self.advance(|state, core| match core.apply(effects) {
-            Ok(()) => state,
-            Err(reason) => core.close(reason),
-        });
+        self.advance(|state, core| core.apply(effects).map(|()| state));
     }
 
-    /// Moves on to another state, which is made out of the present one.
-    fn advance(&mut self, step: impl FnOnce(State, &mut Core) -> State) {
+    /// Replaces the state, or closes the connection.
+    fn advance(&mut self, step: impl FnOnce(State, &mut Core) -> Result<State, CloseReason>) {
         let state = mem::replace(&mut self.state, State::Closed);
-        if !matches!(state, State::Closed) {
-            self.state = step(state, &mut self.core);
+        if matches!(state, State::Closed) {
+            return;
+        }
+        match step(state, &mut self.core) {
+            Ok(state) => self.state = state,
+            Err(reason) => self.core.close(reason),
         }
     }
 }
@@ -287,11 +310,9 @@ impl fmt::Debug for Session {
     }
 }
 
-/// How far the connection is. Each state has what it needs and makes its successor.
+/// The phase of the connection.
 enum State {
-    AwaitDate(AwaitDate),
-    AwaitLimits(AwaitLimits),
-    AwaitStatus(AwaitStatus),
+    Opening(Opening),
     Open(Box<Open>),
     Closed,
 }
@@ -299,128 +320,39 @@ enum State {
 impl State {
     fn name(&self) -> &'static str {
         match self {
-            Self::AwaitDate(_) => "AwaitDate",
-            Self::AwaitLimits(_) => "AwaitLimits",
-            Self::AwaitStatus(_) => "AwaitStatus",
+            Self::Opening(state) => state.name(),
             Self::Open(_) => "Open",
             Self::Closed => "Closed",
         }
     }
 
-    /// The reason to close when what came makes no sense.
+    fn awaits_date(&self) -> bool {
+        matches!(self, Self::Opening(Opening::Date(_)))
+    }
+
+    /// The reason to close the connection after malformed input.
     fn misbehaved(&self, why: String) -> CloseReason {
         match self {
-            Self::AwaitDate(_) => CloseReason::NotI2cp(why),
+            _ if self.awaits_date() => CloseReason::NotI2cp(why),
             _ => CloseReason::Protocol(why),
         }
     }
 
-    /// What the router's last words mean. Java I2P answers a login or a session that it does not
-    /// like with them, and with nothing else.
-    fn disconnected(&self, words: &str) -> CloseReason {
-        let lower = words.to_ascii_lowercase();
+    /// The meaning of the text in Disconnect. Java I2P answers a login or a session that it
+    /// refuses with this message only.
+    fn disconnected(&self, text: &str) -> CloseReason {
+        let lower = text.to_ascii_lowercase();
         match self {
-            Self::AwaitDate(_) | Self::AwaitLimits(_) => {
-                CloseReason::LoginRefused(words.to_owned())
+            Self::Opening(Opening::Date(_) | Opening::Limits(_)) => {
+                CloseReason::LoginRefused(text.to_owned())
             }
-            Self::AwaitStatus(_) if lower.contains("uthoriz") => {
-                CloseReason::LoginRefused(words.to_owned())
+            Self::Opening(_) if lower.contains("uthoriz") => {
+                CloseReason::LoginRefused(text.to_owned())
             }
-            Self::AwaitStatus(_) if lower.contains("duplicate") => CloseReason::Duplicate,
-            Self::AwaitStatus(_) => CloseReason::Refused(words.to_owned()),
-            _ => CloseReason::Disconnected(words.to_owned()),
+            Self::Opening(_) if lower.contains("duplicate") => CloseReason::Duplicate,
+            Self::Opening(_) => CloseReason::Refused(text.to_owned()),
+            _ => CloseReason::Disconnected(text.to_owned()),
         }
-    }
-}
-
-/// What all states share.
-struct Core {
-    router: Router,
-    /// What the caller knows about the router.
-    told_router: Option<RouterKind>,
-    start: Instant,
-    start_unix: Duration,
-    /// How far the router's clock is ahead of ours.
-    offset_ms: i64,
-    reader: FrameReader,
-    lookups: Lookups,
-    /// Bounded by what one input leads to, as the driver drains it after each.
-    transmit: Vec<u8>,
-    /// Bounded likewise.
-    events: VecDeque<Event>,
-}
-
-impl Core {
-    fn send(&mut self, message: &Message) -> Result<(), CloseReason> {
-        message
-            .encode_frame(&mut self.transmit)
-            .map_err(|error| CloseReason::BadOption {
-                key: "session".to_owned(),
-                why: error.to_string(),
-            })
-    }
-
-    fn event(&mut self, event: Event) {
-        self.events.push_back(event);
-    }
-
-    fn apply(&mut self, effects: Effects) -> Result<(), CloseReason> {
-        self.events.extend(effects.events);
-        for message in &effects.messages {
-            self.send(message)?;
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, reason: CloseReason) -> State {
-        self.events
-            .extend(self.lookups.fail_all(LookupFailure::Closed).events);
-        self.event(Event::Closed(reason));
-        State::Closed
-    }
-
-    /// Adopts the router's clock: what it gets is judged by it.
-    fn set_clock(&mut self, now: Instant, router_ms: u64) {
-        let ours = i64::try_from(self.unix_ms(now)).unwrap_or(i64::MAX);
-        let theirs = i64::try_from(router_ms).unwrap_or(i64::MAX);
-        self.offset_ms = theirs.saturating_sub(ours);
-        self.event(Event::ClockOffset(self.offset_ms));
-    }
-
-    /// Our time in milliseconds since 1970.
-    fn unix_ms(&self, now: Instant) -> u64 {
-        let unix = self
-            .start_unix
-            .saturating_add(now.saturating_duration_since(self.start));
-        u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The router's time in milliseconds since 1970.
-    fn router_ms(&self, now: Instant) -> u64 {
-        self.unix_ms(now).saturating_add_signed(self.offset_ms)
-    }
-
-    /// Signs the configuration of a session for this router.
-    fn session_config(
-        &self,
-        now: Instant,
-        keys: &PrivateKeys,
-        options: &Options,
-    ) -> Result<SessionConfig, CloseReason> {
-        let mut told = options.for_router();
-        let key = "i2cp.dontPublishLeaseSet";
-        told.remove(key);
-        let dont_publish = options.dont_publish_lease_set();
-        let Router { kind, version } = self.router;
-        if let Some(value) = quirks::dont_publish_value(kind, version, dont_publish) {
-            told.insert(key.to_owned(), value.to_owned());
-        }
-        SessionConfig::sign(keys, told, self.router_ms(now)).map_err(|error| {
-            CloseReason::BadOption {
-                key: "session".to_owned(),
-                why: error.to_string(),
-            }
-        })
     }
 }
 

@@ -511,7 +511,7 @@ impl Content {
                     protocol: header.protocol,
                     from_port: header.from_port,
                     to_port: header.to_port,
-                    body: Bytes::from(body),
+                    body: Bytes::from(body.into_owned()),
                 }))
             }
             (Self::Plain(payload), Interface::I2cp) => {

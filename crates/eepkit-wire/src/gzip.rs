@@ -1,14 +1,16 @@
 //! The gzip frame around every message between destinations, which also carries the ports.
 //!
-//! I2CP wraps each payload in a gzip member (RFC 1952) and puts ports and protocol into header
-//! fields that gzip does not need: the time stamp and the operating system. See the I2CP overview,
-//! section "Format" of the payload.
+//! I2CP wraps each payload in a gzip member (RFC 1952). The ports and the protocol number replace
+//! two fields of the gzip header: the modification time and the operating system. See the I2CP
+//! overview, section "Format" of the payload.
+
+use std::borrow::Cow;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::codec::{DecodeError, Reader};
 
-/// What the frame says about its content.
+/// The protocol number and the ports of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Header {
     /// I2CP protocol number: 6 streaming, 17 to 20 datagrams, 0 unspecified.
@@ -19,54 +21,49 @@ pub struct Header {
     pub to_port: u16,
 }
 
-/// Length of the frame around a body of up to 65535 bytes that is not deflated.
+/// Length of the frame around a body of up to 65535 bytes that is not compressed.
 pub const OVERHEAD: usize = HEADER_LEN + STORED_HEADER_LEN + TRAILER_LEN;
 
-/// Frames `body`.
-///
-/// With `deflate` the body is compressed, unless that makes it longer; without, it is copied into
-/// stored blocks, in a single allocation.
+/// Frames `body`; see [`encode_into`].
 pub fn encode(header: Header, body: &[u8], deflate: bool) -> Vec<u8> {
-    if deflate && let Some(out) = deflated(header, body) {
-        return out;
-    }
-    let blocks = body.len().div_ceil(STORED_MAX).max(1);
-    let length = HEADER_LEN + blocks * STORED_HEADER_LEN + body.len() + TRAILER_LEN;
-    let mut out = Vec::with_capacity(length);
-    put_header(&mut out, header);
-    let mut rest = body;
-    loop {
-        let (block, after) = rest.split_at(rest.len().min(STORED_MAX));
-        let length = block.len() as u16;
-        out.push(u8::from(after.is_empty()));
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(block);
-        rest = after;
-        if rest.is_empty() {
-            break;
-        }
-    }
-    put_trailer(&mut out, body);
+    let mut out = Vec::with_capacity(stored_length(body));
+    encode_into(&mut out, header, body, deflate);
     out
 }
 
-/// Takes the frame off, and returns what it said and the body.
+/// Appends the frame around `body` to `out`.
 ///
-/// Checks length and CRC-32, and that nothing follows the frame.
+/// With `deflate` the body is compressed, unless that makes it longer. Without, it is copied into
+/// stored blocks.
+pub fn encode_into(out: &mut Vec<u8>, header: Header, body: &[u8], deflate: bool) {
+    out.reserve(stored_length(body));
+    put_header(out, header);
+    if !(deflate && put_deflated(out, body)) {
+        put_stored(out, body);
+    }
+    put_trailer(out, body);
+}
+
+/// Removes the frame, and returns its header and the body.
+///
+/// The body is a slice of `bytes` where the sender did not compress it. Checks length and CRC-32,
+/// and that nothing follows the frame.
 ///
 /// # Errors
 ///
-/// [`DecodeError::TooLong`] when the body has more than `limit` bytes, found without making more
-/// than that; otherwise what is wrong with the frame.
-pub fn decode(bytes: &[u8], limit: usize) -> Result<(Header, Vec<u8>), DecodeError> {
+/// [`DecodeError::TooLong`] when the body has more than `limit` bytes, which is detected before
+/// more than that is inflated. The other errors say what is wrong with the frame.
+pub fn decode(bytes: &[u8], limit: usize) -> Result<(Header, Cow<'_, [u8]>), DecodeError> {
     let mut r = Reader::new(bytes);
     let header = read_header(&mut r)?;
     let deflated = r.rest();
     let (body, used) = match stored(deflated) {
         Some((body, _)) if body.len() > limit => return Err(too_long(limit)),
-        Some((body, used)) => (body.to_vec(), used),
-        None => inflate(deflated, limit)?,
+        Some((body, used)) => (Cow::Borrowed(body), used),
+        None => {
+            let (body, used) = inflate(deflated, limit)?;
+            (Cow::Owned(body), used)
+        }
     };
     r.take(used, "gzip body")?;
     let trailer = |r: &mut Reader<'_>| r.array("gzip trailer").map(u32::from_le_bytes);
@@ -104,22 +101,46 @@ fn put_trailer(out: &mut Vec<u8>, body: &[u8]) {
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
 }
 
-/// The frame with a compressed body; none when that would not be shorter than a stored one.
-fn deflated(header: Header, body: &[u8]) -> Option<Vec<u8>> {
-    let capacity = HEADER_LEN + STORED_HEADER_LEN + body.len();
-    let mut out = Vec::with_capacity(capacity + TRAILER_LEN);
-    put_header(&mut out, header);
-    // The compressor writes until its output is full.
-    let mut room = vec![0; capacity - HEADER_LEN];
-    let mut compress = Compress::new(Compression::default(), false);
-    let status = compress.compress(body, &mut room, FlushCompress::Finish);
-    if !matches!(status, Ok(Status::StreamEnd)) {
-        return None;
+/// The length of the frame with a body that is not compressed.
+fn stored_length(body: &[u8]) -> usize {
+    let blocks = body.len().div_ceil(STORED_MAX).max(1);
+    HEADER_LEN + blocks * STORED_HEADER_LEN + body.len() + TRAILER_LEN
+}
+
+/// Appends the body in stored blocks.
+fn put_stored(out: &mut Vec<u8>, body: &[u8]) {
+    let mut rest = body;
+    loop {
+        let (block, after) = rest.split_at(rest.len().min(STORED_MAX));
+        let length = block.len() as u16;
+        out.push(u8::from(after.is_empty()));
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(block);
+        rest = after;
+        if rest.is_empty() {
+            return;
+        }
     }
-    let used = usize::try_from(compress.total_out()).ok()?;
-    out.extend_from_slice(room.get(..used)?);
-    put_trailer(&mut out, body);
-    Some(out)
+}
+
+/// Appends the compressed body; appends nothing and returns false when it would not be shorter than
+/// a stored one.
+fn put_deflated(out: &mut Vec<u8>, body: &[u8]) -> bool {
+    let start = out.len();
+    // The compressor stops when its output is full.
+    out.resize(start + STORED_HEADER_LEN + body.len(), 0);
+    let mut compress = Compress::new(Compression::default(), false);
+    let status = compress.compress(body, &mut out[start..], FlushCompress::Finish);
+    let is_complete = matches!(status, Ok(Status::StreamEnd));
+    // No more than the length of the output.
+    let used = if is_complete {
+        compress.total_out() as usize
+    } else {
+        0
+    };
+    out.truncate(start + used);
+    is_complete
 }
 
 fn read_header(r: &mut Reader<'_>) -> Result<Header, DecodeError> {
@@ -143,7 +164,7 @@ fn read_header(r: &mut Reader<'_>) -> Result<Header, DecodeError> {
     })
 }
 
-/// Fields that gzip allows and no I2P software writes: RFC 1952, section 2.3.
+/// Skips fields that gzip allows and no I2P software writes: RFC 1952, section 2.3.
 fn skip_optional_fields(r: &mut Reader<'_>, flags: u8) -> Result<(), DecodeError> {
     const TEXT: u8 = 1 << 0;
     const HEADER_CRC: u8 = 1 << 1;
@@ -169,8 +190,8 @@ fn skip_optional_fields(r: &mut Reader<'_>, flags: u8) -> Result<(), DecodeError
     Ok(())
 }
 
-/// The body and length of a single stored block, as senders that do not compress write it; none
-/// for anything else.
+/// The body and the encoded length of a single stored block, which senders that do not compress
+/// write; none for anything else.
 fn stored(deflated: &[u8]) -> Option<(&[u8], usize)> {
     let (&[first, a, b, c, d], rest) = deflated.split_first_chunk()?;
     let length = u16::from_le_bytes([a, b]);
@@ -185,9 +206,9 @@ fn stored(deflated: &[u8]) -> Option<(&[u8], usize)> {
 /// The inflated body, and how many bytes it took.
 fn inflate(deflated: &[u8], limit: usize) -> Result<(Vec<u8>, usize), DecodeError> {
     let mut inflate = Decompress::new(false);
-    // The frame ends with the length of the body. That may be a lie, so it is only believed as
-    // far as deflate can go, and to the limit. One byte more than the limit tells the bomb from
-    // the body that just fits.
+    // The trailer announces the length of the body. It may be wrong, so the allocation is also
+    // bounded by the largest possible ratio and by the limit. One byte more than the limit
+    // distinguishes a body that is too long from one that just fits.
     let announced = deflated
         .last_chunk()
         .map_or(0, |end| u32::from_le_bytes(*end) as usize);
@@ -206,7 +227,7 @@ fn inflate(deflated: &[u8], limit: usize) -> Result<(Vec<u8>, usize), DecodeErro
         let used = inflate.total_in() as usize;
         match status {
             Status::StreamEnd => return Ok((body, used)),
-            // Stuck although there is room: the data ends too early.
+            // No progress although there is room: the data ends too early.
             _ if before == (used, body.len()) && body.len() < body.capacity() => {
                 return Err(DecodeError::MissingData("gzip body"));
             }
@@ -245,14 +266,14 @@ const STORED_MAX: usize = u16::MAX as usize;
 /// The only compression method of gzip.
 const DEFLATE: u8 = 8;
 
-/// What Java I2P and i2pd write in the field for extra flags.
+/// The value that Java I2P and i2pd write to the field for extra flags.
 const EXTRA_FLAGS: u8 = 2;
 
-/// Deflate makes at most 258 bytes of two bits.
+/// Deflate encodes at most 258 bytes in two bits.
 const DEFLATE_MAX_RATIO: usize = 1_032;
 
-/// How much the output grows at least, in bytes, when the announced length was a lie. Chosen
-/// because most messages are shorter.
+/// The least growth of the output in bytes when the announced length was wrong. Chosen because most
+/// messages are shorter.
 const GROWTH: usize = 4_096;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use eepkit_i2cp::{
     CloseReason, Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
 };
@@ -34,14 +34,13 @@ pub(super) struct Driver {
     stopped: Stopped,
     /// When the machine wants to be woken.
     wake_at: Option<Instant>,
-    /// Bytes for the router, at most [`MAX_OUTGOING`] and what one command adds.
-    outgoing: BytesMut,
     /// Whether what was written may still wait inside the connection, as TLS records do.
     needs_flush: bool,
     /// Events of the machine that were not delivered yet; no more is read until they are. Payloads
     /// in it are still compressed, so it is bounded by the size of a read and by [`MAX_EVENTS`].
     events: VecDeque<Event>,
-    read_buffer: Box<[u8]>,
+    /// Received bytes, of which the machine has taken all complete frames.
+    received: BytesMut,
     /// What the system said when the connection broke.
     broken: Option<io::Error>,
 }
@@ -55,10 +54,9 @@ impl Driver {
             writer,
             stopped,
             wake_at: None,
-            outgoing: BytesMut::new(),
             needs_flush: false,
             events: VecDeque::new(),
-            read_buffer: vec![0; READ_LEN].into(),
+            received: BytesMut::new(),
             broken: None,
         }
     }
@@ -154,7 +152,6 @@ impl Driver {
     fn drain(&mut self) {
         loop {
             match self.session.poll_output() {
-                Output::Transmit(bytes) => self.outgoing.extend_from_slice(&bytes),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Timeout(at) => {
                     self.wake_at = at.map(Instant::from_std);
@@ -170,7 +167,10 @@ impl Driver {
     /// Cancel safe: what was read has reached the machine, and what was written is taken off.
     async fn exchange(&mut self, may_read: bool) {
         let (reader, writer) = (&mut self.reader, &mut self.writer);
-        let (outgoing, needs_flush, wake_at) = (&self.outgoing, self.needs_flush, self.wake_at);
+        let (outgoing, needs_flush, wake_at) =
+            (self.session.output(), self.needs_flush, self.wake_at);
+        // Unless frames in it are in use, this reuses the memory of the buffer.
+        self.received.reserve(READ_LEN);
         let write = async {
             if !outgoing.is_empty() {
                 Happened::Wrote(writer.write(outgoing).await)
@@ -183,14 +183,14 @@ impl Driver {
         let happened = tokio::select! {
             biased;
             happened = write => happened,
-            read = reader.read(&mut self.read_buffer), if may_read => Happened::Read(read),
+            read = reader.read_buf(&mut self.received), if may_read => Happened::Read(read),
             () = until(wake_at) => Happened::Woke,
         };
         let now = Instant::now().into_std();
         let input = match happened {
             Happened::Wrote(Ok(0)) | Happened::Read(Ok(0)) => Input::Eof,
             Happened::Wrote(Ok(len)) => {
-                self.outgoing.advance(len);
+                self.session.consume_output(len);
                 self.needs_flush = true;
                 return;
             }
@@ -198,7 +198,7 @@ impl Driver {
                 self.needs_flush = false;
                 return;
             }
-            Happened::Read(Ok(len)) => Input::Receive(&self.read_buffer[..len]),
+            Happened::Read(Ok(_)) => Input::Receive(&mut self.received),
             Happened::Woke => Input::Timeout,
             Happened::Wrote(Err(error))
             | Happened::Flushed(Err(error))
@@ -229,7 +229,7 @@ impl Driver {
 
     /// Whether there is room for what a command leads to.
     fn may_command(&self, ports: &Ports) -> bool {
-        self.outgoing.len() < MAX_OUTGOING
+        self.session.output().len() < MAX_OUTGOING
             && self.events.len() + ports.events() < MAX_EVENTS
             && !ports.are_full()
     }
@@ -323,7 +323,9 @@ impl Driver {
         let report = due && self.session.reports_messages();
         let outgoing = Outgoing {
             session: port.session(),
-            payload: translate::encode_payload(&outgoing.payload, outgoing.compress),
+            header: translate::header(&outgoing.payload),
+            body: outgoing.payload.body,
+            compress: outgoing.compress,
             to: outgoing.to,
             nonce,
             report,
@@ -460,7 +462,7 @@ impl Driver {
     /// Writes what is left and closes the connection, for as long as a goodbye may take.
     async fn say_goodbye(&mut self) {
         let goodbye = async {
-            self.writer.write_all(&self.outgoing).await?;
+            self.writer.write_all(self.session.output()).await?;
             self.writer.flush().await?;
             self.writer.shutdown().await
         };
@@ -528,8 +530,13 @@ const MAX_EVENTS: usize = 1024;
 /// Commands between two looks at the connection. Chosen as half of what the channel holds.
 const COMMANDS_AT_A_TIME: usize = 32;
 
-/// Bytes that are read at a time: one message of the greatest length.
-const READ_LEN: usize = 64 * 1024;
+/// Bytes that are read at a time.
+///
+/// Payloads share the memory of a read, so that it stays allocated while one of them is in use.
+/// Chosen so that a payload that is shared, of [`translate::MIN_SHARED_LEN`] bytes and more, keeps
+/// about 16 times its length at most, and that a read still holds several ordinary messages. After a
+/// longer message the buffer, and with it a read, is longer.
+const READ_LEN: usize = 16 * 1024;
 
 /// How long the last messages may take to leave. Chosen so that a drop is never felt, on a
 /// connection that is local as a rule.

@@ -8,7 +8,7 @@ mod transports;
 
 use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use eepkit_i2cp::{
     ApiVersion, BandwidthLimits, FrameReader, LeaseSetMaker, Message, MessageType, Options,
     SessionId, SessionStatus, SetDate, Text,
@@ -92,6 +92,7 @@ async fn submit(link: &mut dyn Link, command: Command) {
 struct Peer<S> {
     stream: S,
     reader: FrameReader,
+    received: BytesMut,
 }
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
@@ -99,20 +100,19 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
         Self {
             stream,
             reader: FrameReader::for_router(),
+            received: BytesMut::new(),
         }
     }
 
     /// The next message of the client, or `None` at the end of the connection.
     async fn recv(&mut self) -> Option<Message> {
         loop {
-            if let Some(frame) = self.reader.next_frame().expect("framed") {
+            if let Some(frame) = self.reader.next_frame(&mut self.received).expect("framed") {
                 let message = Message::decode(MessageType(frame.kind), &frame.body);
                 return message.expect("valid");
             }
-            let mut buffer = vec![0; 4096];
-            match self.stream.read(&mut buffer).await {
-                Ok(0) | Err(_) => return None,
-                Ok(len) => self.reader.push(&buffer[..len]),
+            if let Ok(0) | Err(_) = self.stream.read_buf(&mut self.received).await {
+                return None;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Words of the I2CP machine in words of the link.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use eepkit_i2cp::{CloseReason, DeliveryStatus, Found, LookupFailure, LookupTarget, SendFlags};
@@ -12,25 +12,27 @@ use eepkit_link::{
     SendOptions,
 };
 
-/// Frames a payload as I2CP carries it.
-pub(super) fn encode_payload(payload: &Payload, compress: bool) -> Bytes {
-    let header = gzip::Header {
+/// The header of the frame that carries a payload.
+pub(super) fn header(payload: &Payload) -> gzip::Header {
+    gzip::Header {
         protocol: payload.protocol,
         from_port: payload.from_port,
         to_port: payload.to_port,
-    };
-    gzip::encode(header, &payload.body, compress).into()
+    }
 }
 
-/// Takes a payload out of its frame; `None` where it is damaged, which only the peer can have
+/// Extracts a payload from its frame; `None` when the frame is damaged, which only the peer can have
 /// caused.
-pub(super) fn decode_payload(framed: &[u8]) -> Option<Payload> {
+pub(super) fn decode_payload(framed: &Bytes) -> Option<Payload> {
     match gzip::decode(framed, MAX_BODY_LEN) {
         Ok((header, body)) => Some(Payload {
             protocol: header.protocol,
             from_port: header.from_port,
             to_port: header.to_port,
-            body: body.into(),
+            body: match body {
+                Cow::Borrowed(body) if body.len() >= MIN_SHARED_LEN => framed.slice_ref(body),
+                body => body.into_owned().into(),
+            },
         }),
         Err(error) => {
             debug!(%error, "dropped a message that is not in gzip framing");
@@ -118,6 +120,12 @@ pub(super) fn lost_reason(reason: CloseReason) -> LostReason {
         other => LostReason::Closed(other.to_string()),
     }
 }
+
+/// The shortest body that shares the memory of the read it arrived in; shorter ones are copied.
+///
+/// Chosen so that many short bodies that are kept for long, each from another read, do not keep many
+/// times their length allocated.
+pub(super) const MIN_SHARED_LEN: usize = 1024;
 
 /// The longest body of a message, inflated. Chosen as the most that fits a message at all; what
 /// deflates better than that is not what peers of ours send.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use eepkit_wire::{Codec, DecodeError, Destination, Hash, Reader, SignatureType, SigningPublicKey};
 
-use super::{SessionId, Text};
+use super::fields::{SessionId, Text};
 
 /// Tells the router that a destination is blinded, and what is needed to look it up. There is no
 /// reply. Since 0.9.43.

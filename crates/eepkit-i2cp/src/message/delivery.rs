@@ -3,9 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use eepkit_wire::{Codec, DecodeError, Destination, Reader};
+use eepkit_wire::{Codec, DecodeError, Destination, Reader, gzip};
 
-use super::{SessionId, encode_payload, read_payload};
+use super::fields::{SessionId, encode_payload, read_payload};
 
 /// Send a message, with the router's default lifetime.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,9 +63,7 @@ pub struct SendMessageExpires {
 impl SendMessageExpires {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         self.message.encode(out);
-        out.extend_from_slice(&self.flags.0.to_be_bytes());
-        // The flags took the two upper bytes of what was a date of eight bytes.
-        out.extend_from_slice(&self.expires.to_be_bytes()[2..]);
+        encode_flags(self.flags, self.expires, out);
     }
 
     pub(super) fn read(r: &mut Reader<'_>, body: &Bytes) -> Result<Self, DecodeError> {
@@ -79,6 +77,45 @@ impl SendMessageExpires {
         })
     }
 }
+
+/// The body of SendMessageExpires, with a payload that is framed while it is encoded.
+///
+/// Encodes as [`SendMessageExpires`], without the copy that a framed payload would be.
+#[derive(Clone, Copy)]
+pub(crate) struct FramedSend<'a> {
+    pub(crate) session: SessionId,
+    pub(crate) to: &'a Destination,
+    pub(crate) header: gzip::Header,
+    pub(crate) body: &'a [u8],
+    pub(crate) compress: bool,
+    pub(crate) nonce: u32,
+    pub(crate) flags: SendFlags,
+    pub(crate) expires: u64,
+}
+
+impl FramedSend<'_> {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        self.session.encode(out);
+        self.to.encode(out);
+        let start = out.len();
+        out.extend_from_slice(&[0xff; PAYLOAD_LENGTH]);
+        gzip::encode_into(out, self.header, self.body, self.compress);
+        // A payload whose length does not fit four bytes does not fit a frame either.
+        let length = (out.len() - start - PAYLOAD_LENGTH) as u32;
+        out[start..start + PAYLOAD_LENGTH].copy_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(&self.nonce.to_be_bytes());
+        encode_flags(self.flags, self.expires, out);
+    }
+}
+
+/// The flags occupy the two upper bytes of what was a date of eight bytes.
+fn encode_flags(flags: SendFlags, expires: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&flags.0.to_be_bytes());
+    out.extend_from_slice(&expires.to_be_bytes()[2..]);
+}
+
+/// Bytes of the length in front of a payload.
+const PAYLOAD_LENGTH: usize = 4;
 
 /// The flags of SendMessageExpires. The default leaves every choice to the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -8,8 +8,8 @@ use eepkit_wire::{
     OfflineSignature, Reader, Signature, SignatureType, SigningPublicKey, StoreType, Zeroizing,
 };
 
-use super::SessionId;
-use crate::SignedLeaseSet;
+use super::fields::SessionId;
+use crate::lease_set::SignedLeaseSet;
 
 /// Sign a lease set for these tunnels. The old form, in which all end at one time; Java I2P sends
 /// it to clients before 0.9.7 only.

@@ -2,7 +2,7 @@
 
 use eepkit_wire::{Codec, DecodeError, Destination, Hash, Mapping, Reader};
 
-use super::{SessionId, Text, read_optional_destination};
+use super::fields::{SessionId, Text, read_optional_destination};
 
 /// The answer to DestLookup.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use eepkit_wire::{Codec, DecodeError, Mapping, Reader};
 
-use super::{SessionId, Text};
+use super::fields::{SessionId, Text};
 
 /// The first message of a client: which API it speaks, and who it is.
 #[derive(Clone, PartialEq, Eq, Default)]

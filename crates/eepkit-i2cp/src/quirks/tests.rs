@@ -1,3 +1,4 @@
+use bytes::BytesMut;
 use eepkit_wire::{Codec, SignatureType};
 
 use super::*;
@@ -18,15 +19,16 @@ fn frame_announcing_less(message: &Message, less: u32) -> Vec<u8> {
 /// Everything that a reader cuts out of these bytes, given in pieces of this size.
 fn read_all(bytes: &[u8], piece: usize) -> Vec<Message> {
     let mut reader = FrameReader::for_client();
+    let mut received = BytesMut::new();
     let mut messages = Vec::new();
     for part in bytes.chunks(piece) {
-        reader.push(part);
-        while let Some(frame) = reader.next_frame().expect("framed") {
+        received.extend_from_slice(part);
+        while let Some(frame) = reader.next_frame(&mut received).expect("framed") {
             let message = Message::decode(MessageType(frame.kind), &frame.body);
             messages.push(message.expect("valid").expect("known"));
         }
     }
-    assert_eq!(reader.buffered(), 0, "in step at the end");
+    assert!(received.is_empty(), "in step at the end");
     messages
 }
 
@@ -265,8 +267,9 @@ fn what_a_client_sends_is_never_reframed() {
         key: LookupKey::Hash(keys().destination().hash()),
     });
     let mut reader = FrameReader::for_client();
-    reader.push(&lookup.to_frame().expect("fits"));
-    let frame = reader.next_frame().expect("framed").expect("complete");
+    let mut received = BytesMut::from(&lookup.to_frame().expect("fits")[..]);
+    let frame = reader.next_frame(&mut received);
+    let frame = frame.expect("framed").expect("complete");
     assert_eq!(
         frame.body.len(),
         SessionId(1).to_bytes().len() + 4 + 4 + 1 + 32

@@ -10,9 +10,9 @@ use eepkit_wire::{Destination, Hash, Mapping};
 
 use super::types::{Event, Found, LookupFailure, LookupTarget};
 use crate::{
-    ApiVersion, RouterKind,
     message::{DestReply, HostLookup, HostReply, HostResult, LookupKey, Message, SessionId, Text},
-    quirks,
+    quirks::{self, RouterKind},
+    version::ApiVersion,
 };
 
 #[derive(Debug, Default)]

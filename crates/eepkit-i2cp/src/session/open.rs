@@ -6,19 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing, gzip};
+use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing};
 
 use super::{
-    Core, State, opening,
+    core::Core,
     types::{CloseReason, Command, Config, Event, Handle, Outgoing},
 };
 use crate::{
-    ApiVersion, Options, SignedLeaseSet,
+    frame::write_frame,
+    lease_set::SignedLeaseSet,
     message::{
-        BlindingInfo, CreateLeaseSet, CreateLeaseSet2, DeliveryStatus, Message, MessageStatus,
-        SendMessage, SendMessageExpires, SessionId, SessionStatus,
+        BlindingInfo, CreateLeaseSet, CreateLeaseSet2, DeliveryStatus, FramedSend, Message,
+        MessageStatus, MessageType, SessionId, SessionStatus,
     },
+    options::Options,
     quirks,
+    version::ApiVersion,
 };
 
 /// The session is open on the router.
@@ -83,23 +86,24 @@ impl Open {
         held.chain(self.tunnels_by).min()
     }
 
-    pub(super) fn handle_timeout(mut self: Box<Self>, core: &mut Core, now: Instant) -> State {
+    pub(super) fn handle_timeout(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
         if self.tunnels_by.is_some_and(|by| by <= now) {
-            return core.close(CloseReason::Timeout("the router built no tunnels"));
+            return Err(CloseReason::Timeout("the router built no tunnels"));
         }
-        match self.publish_due(core, now) {
-            Ok(()) => State::Open(self),
-            Err(reason) => core.close(reason),
-        }
+        self.publish_due(core, now)
     }
 
     pub(super) fn handle(
-        mut self: Box<Self>,
+        &mut self,
         core: &mut Core,
         now: Instant,
         message: Message,
-    ) -> State {
-        let result = match message {
+    ) -> Result<(), CloseReason> {
+        match message {
             Message::RequestVariableLeaseSet { session, leases } => {
                 self.lease_set_wanted(core, now, session, leases);
                 Ok(())
@@ -126,23 +130,22 @@ impl Open {
                 Ok(())
             }
             Message::SessionStatus { session, status } => self.status(core, session, status),
-            // What a client sends, from a router; ReportAbuse, which nobody acts on.
+            // Messages that only clients send, and ReportAbuse, which has no effect.
             _ => Ok(()),
-        };
-        match result {
-            Ok(()) => State::Open(self),
-            Err(reason) => core.close(reason),
         }
     }
 
     pub(super) fn command(
-        mut self: Box<Self>,
+        &mut self,
         core: &mut Core,
         now: Instant,
         command: Command,
-    ) -> State {
-        let result = match command {
-            Command::Send(outgoing) => self.send(core, now, outgoing),
+    ) -> Result<(), CloseReason> {
+        match command {
+            Command::Send(outgoing) => {
+                self.send(core, now, &outgoing);
+                Ok(())
+            }
             Command::PublishLeaseSet { session, lease_set } => {
                 self.publish(core, now, session, lease_set)
             }
@@ -150,41 +153,33 @@ impl Open {
                 self.reconfigure(core, now, session, &options)
             }
             Command::GetBandwidthLimits => core.send(&Message::GetBandwidthLimits),
+            Command::Blinding { .. } if core.router.version < ApiVersion::BLINDING_INFO => Ok(()),
             Command::Blinding {
                 endpoint,
                 expires,
                 client,
                 password,
-            } => {
-                if core.router.version < ApiVersion::BLINDING_INFO {
-                    return State::Open(self);
-                }
-                core.send(&Message::BlindingInfo(BlindingInfo {
-                    session: self.primary.id,
-                    endpoint,
-                    blinded_type: eepkit_wire::SignatureType::REDDSA,
-                    expires,
-                    client,
-                    password,
-                }))
-            }
+            } => core.send(&Message::BlindingInfo(BlindingInfo {
+                session: self.primary.id,
+                endpoint,
+                blinded_type: eepkit_wire::SignatureType::REDDSA,
+                expires,
+                client,
+                password,
+            })),
             Command::OpenSubsession {
                 session,
                 keys,
                 options,
             } => self.open_subsession(core, now, session, keys, options),
             Command::Close(Handle::PRIMARY) => {
-                // Routers do not all answer, so nobody waits for one.
-                let goodbye = core.send(&Message::DestroySession(self.primary.id));
-                Err(goodbye.err().unwrap_or(CloseReason::Local))
+                // Not all routers answer, so no answer is awaited.
+                core.send(&Message::DestroySession(self.primary.id))?;
+                Err(CloseReason::Local)
             }
             Command::Close(handle) => self.close_subsession(core, handle),
-            // Handled before it gets here.
+            // The session machine handles look-ups itself.
             Command::Lookup { .. } => Ok(()),
-        };
-        match result {
-            Ok(()) => State::Open(self),
-            Err(reason) => core.close(reason),
         }
     }
 
@@ -308,7 +303,7 @@ impl Open {
             SessionStatus::UPDATED => Ok(()),
             refused => {
                 if let Some(entry) = self.asked.take() {
-                    let reason = opening::refusal(refused, entry.keys.offline().is_some());
+                    let reason = refusal(refused, entry.keys.offline().is_some());
                     core.event(Event::SubsessionClosed {
                         session: entry.handle,
                         reason,
@@ -319,56 +314,45 @@ impl Open {
         }
     }
 
-    fn send(
+    fn send(&mut self, core: &mut Core, now: Instant, outgoing: &Outgoing) {
+        if let Err(status) = self.try_send(core, now, outgoing) {
+            refuse_send(core, outgoing.session, outgoing.nonce, status);
+        }
+    }
+
+    fn try_send(
         &mut self,
         core: &mut Core,
         now: Instant,
-        outgoing: Outgoing,
-    ) -> Result<(), CloseReason> {
-        let Outgoing {
-            session: handle,
-            to,
-            payload,
-            nonce,
-            report,
-            flags,
-            deadline,
-        } = outgoing;
-        let ready = self
-            .entry(handle)
+        outgoing: &Outgoing,
+    ) -> Result<(), DeliveryStatus> {
+        let session = self
+            .entry(outgoing.session)
             .filter(|entry| entry.has_lease_set)
-            .map(|entry| entry.id);
-        let Some(session) = ready else {
-            // i2pd would answer the same; emissary would say nothing.
-            refuse_send(core, handle, nonce, DeliveryStatus::NO_LOCAL_TUNNELS);
-            return Ok(());
-        };
-        if !quirks::can_send_to(core.router.kind, &to) {
-            refuse_send(core, handle, nonce, DeliveryStatus::BAD_DESTINATION);
-            return Ok(());
+            .map(|entry| entry.id)
+            // i2pd would answer the same; emissary would not answer.
+            .ok_or(DeliveryStatus::NO_LOCAL_TUNNELS)?;
+        if !quirks::can_send_to(core.router.kind, &outgoing.to) {
+            return Err(DeliveryStatus::BAD_DESTINATION);
         }
-        // What is not framed is for the router to refuse.
-        let protocol = gzip::peek(&payload).map(|header| header.protocol);
-        if protocol.is_ok_and(|number| !quirks::carries_protocol(core.router.kind, number)) {
-            refuse_send(core, handle, nonce, DeliveryStatus::BAD_MESSAGE);
-            return Ok(());
+        if !quirks::carries_protocol(core.router.kind, outgoing.header.protocol) {
+            return Err(DeliveryStatus::BAD_MESSAGE);
         }
-        let left = deadline.saturating_duration_since(now).min(MAX_LIFETIME);
-        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let message = Message::SendMessageExpires(SendMessageExpires {
-            message: SendMessage {
-                session,
-                to,
-                payload,
-                nonce: if report { nonce } else { 0 },
-            },
-            flags,
+        let left = outgoing.deadline.saturating_duration_since(now);
+        let left_ms = u64::try_from(left.min(MAX_LIFETIME).as_millis()).unwrap_or(u64::MAX);
+        let message = FramedSend {
+            session,
+            to: &outgoing.to,
+            header: outgoing.header,
+            body: &outgoing.body,
+            compress: outgoing.compress,
+            nonce: if outgoing.report { outgoing.nonce } else { 0 },
+            flags: outgoing.flags,
             expires: core.router_ms(now).saturating_add(left_ms),
-        });
-        if core.send(&message).is_err() {
-            refuse_send(core, handle, nonce, DeliveryStatus::BAD_MESSAGE);
-        }
-        Ok(())
+        };
+        let kind = MessageType::SEND_MESSAGE_EXPIRES.0;
+        write_frame(kind, core.output.append(), |out| message.encode(out))
+            .map_err(|_| DeliveryStatus::BAD_MESSAGE)
     }
 
     fn publish(
@@ -511,6 +495,21 @@ impl Open {
         std::iter::once(&mut self.primary)
             .chain(&mut self.subsessions)
             .find(|entry| entry.id == id)
+    }
+}
+
+/// What it means that the router did not open a session.
+///
+/// i2pd says "invalid" to a destination that is there already. What we send is well-formed and
+/// signed, so nothing else is left for it to mean, but for offline keys, which i2pd cannot check.
+pub(super) fn refusal(status: SessionStatus, offline: bool) -> CloseReason {
+    match status {
+        SessionStatus::INVALID if offline => {
+            CloseReason::Refused("it does not take offline keys".to_owned())
+        }
+        SessionStatus::INVALID => CloseReason::Duplicate,
+        SessionStatus::REFUSED => CloseReason::Refused("it cannot open another session".to_owned()),
+        other => CloseReason::Refused(format!("status {}", other.0)),
     }
 }
 

@@ -5,82 +5,134 @@ use std::time::{Duration, Instant};
 use eepkit_wire::Mapping;
 
 use super::{
-    Core, State,
-    open::Open,
+    core::Core,
+    open::{Open, refusal},
     types::{CloseReason, Config, Event, Handle},
 };
 use crate::{
-    ApiVersion, Options, RouterKind,
     message::{Message, SessionConfig, SessionId, SessionStatus},
-    quirks,
+    options::Options,
+    quirks::{self, RouterKind},
+    version::ApiVersion,
 };
 
-/// User name and password, where they are given.
+/// A connection whose session is not open yet.
+pub(super) enum Opening {
+    Date(AwaitDate),
+    Limits(AwaitLimits),
+    Status(AwaitStatus),
+}
+
+/// The state after a message.
+pub(super) enum Progress {
+    Opening(Opening),
+    Open(Box<Open>),
+}
+
+impl Opening {
+    pub(super) fn new(config: Config, deadline: Instant) -> Self {
+        Self::Date(AwaitDate { config, deadline })
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Date(_) => "AwaitDate",
+            Self::Limits(_) => "AwaitLimits",
+            Self::Status(_) => "AwaitStatus",
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Instant {
+        match self {
+            Self::Date(state) => state.deadline,
+            Self::Limits(state) => state.give_up_at,
+            Self::Status(state) => state.next_timeout(),
+        }
+    }
+
+    pub(super) fn handle_timeout(self, core: &mut Core, now: Instant) -> Result<Self, CloseReason> {
+        match self {
+            Self::Date(state) => state.handle_timeout(now).map(Self::Date),
+            Self::Limits(state) => state.handle_timeout(core, now),
+            Self::Status(state) => state.handle_timeout(core, now).map(Self::Status),
+        }
+    }
+
+    pub(super) fn handle(
+        self,
+        core: &mut Core,
+        now: Instant,
+        message: Message,
+    ) -> Result<Progress, CloseReason> {
+        match self {
+            Self::Date(state) => state.handle(core, now, message).map(Progress::Opening),
+            Self::Limits(state) => state.handle(core, now, &message).map(Progress::Opening),
+            Self::Status(state) => state.handle(core, now, &message),
+        }
+    }
+}
+
+/// The user name and password among the options.
 pub(super) fn login(options: &Options) -> Mapping {
     let mut login = Mapping::new();
     for key in ["i2cp.username", "i2cp.password"] {
         if let Some(value) = options.get(key)
             && login.insert(key, value).is_err()
         {
-            // Too long for any router to have; the router will say that the login is wrong.
+            // Longer than any router allows; the router will refuse the login.
             continue;
         }
     }
     login
 }
 
-/// GetDate was sent; SetDate comes next.
+/// GetDate was sent; SetDate is the answer.
 pub(super) struct AwaitDate {
     config: Config,
     deadline: Instant,
 }
 
 impl AwaitDate {
-    pub(super) fn new(config: Config, deadline: Instant) -> Self {
-        Self { config, deadline }
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    pub(super) fn handle_timeout(self, core: &mut Core, now: Instant) -> State {
+    fn handle_timeout(self, now: Instant) -> Result<Self, CloseReason> {
         if now < self.deadline {
-            return State::AwaitDate(self);
+            return Ok(self);
         }
-        core.close(CloseReason::Timeout(
+        Err(CloseReason::Timeout(
             "the router did not answer the greeting",
         ))
     }
 
-    pub(super) fn handle(self, core: &mut Core, now: Instant, message: Message) -> State {
+    fn handle(
+        self,
+        core: &mut Core,
+        now: Instant,
+        message: Message,
+    ) -> Result<Opening, CloseReason> {
         let Message::SetDate(date) = message else {
             let why = format!("a first message of type {}", message.kind().0);
-            return core.close(CloseReason::NotI2cp(why));
+            return Err(CloseReason::NotI2cp(why));
         };
         core.router.version = match &date.version {
             None => ApiVersion::UNTOLD,
-            Some(text) => match text.as_str().parse() {
-                Ok(version) => version,
-                Err(_) => return core.close(CloseReason::NotI2cp("no API version".to_owned())),
-            },
+            Some(text) => text
+                .as_str()
+                .parse()
+                .map_err(|_| CloseReason::NotI2cp("no API version".to_owned()))?,
         };
         core.set_clock(now, date.date);
         if let Some(kind) = core.told_router {
             return create(self.config, self.deadline, kind, core, now);
         }
-        match core.send(&Message::GetBandwidthLimits) {
-            Ok(()) => State::AwaitLimits(AwaitLimits {
-                config: self.config,
-                deadline: self.deadline,
-                give_up_at: (now + LIMITS_TIMEOUT).min(self.deadline),
-            }),
-            Err(reason) => core.close(reason),
-        }
+        core.send(&Message::GetBandwidthLimits)?;
+        Ok(Opening::Limits(AwaitLimits {
+            config: self.config,
+            deadline: self.deadline,
+            give_up_at: (now + LIMITS_TIMEOUT).min(self.deadline),
+        }))
     }
 }
 
-/// The router was asked for its limits, which tell which program it is.
+/// GetBandwidthLimits was sent; the answer reveals which program the router is.
 pub(super) struct AwaitLimits {
     config: Config,
     deadline: Instant,
@@ -88,28 +140,24 @@ pub(super) struct AwaitLimits {
 }
 
 impl AwaitLimits {
-    pub(super) fn next_timeout(&self) -> Instant {
-        self.give_up_at
-    }
-
-    pub(super) fn handle_timeout(self, core: &mut Core, now: Instant) -> State {
+    fn handle_timeout(self, core: &mut Core, now: Instant) -> Result<Opening, CloseReason> {
         if now < self.give_up_at {
-            return State::AwaitLimits(self);
+            return Ok(Opening::Limits(self));
         }
         create(self.config, self.deadline, RouterKind::Unknown, core, now)
     }
 
-    pub(super) fn handle(self, core: &mut Core, now: Instant, message: &Message) -> State {
-        match message {
-            Message::BandwidthLimits(limits) => create(
-                self.config,
-                self.deadline,
-                quirks::detect(limits),
-                core,
-                now,
-            ),
-            _ => State::AwaitLimits(self),
-        }
+    fn handle(
+        self,
+        core: &mut Core,
+        now: Instant,
+        message: &Message,
+    ) -> Result<Opening, CloseReason> {
+        let Message::BandwidthLimits(limits) = message else {
+            return Ok(Opening::Limits(self));
+        };
+        let kind = quirks::detect(limits);
+        create(self.config, self.deadline, kind, core, now)
     }
 }
 
@@ -120,7 +168,7 @@ fn create(
     kind: RouterKind,
     core: &mut Core,
     now: Instant,
-) -> State {
+) -> Result<Opening, CloseReason> {
     core.router.kind = kind;
     let version = core.router.version;
     core.event(Event::Connected {
@@ -128,32 +176,26 @@ fn create(
         router: kind,
     });
     if let Some((key, why)) = quirks::unsupported(kind, &config.keys, &config.options) {
-        return core.close(CloseReason::BadOption {
+        return Err(CloseReason::BadOption {
             key: key.to_owned(),
             why: why.to_owned(),
         });
     }
     if version < ApiVersion::LEASE_SET_2 && config.options.lease_set_type() != 1 {
         let needed = ApiVersion::LEASE_SET_2;
-        return core.close(CloseReason::BadOption {
+        return Err(CloseReason::BadOption {
             key: "i2cp.leaseSetType".to_owned(),
             why: format!("the router speaks {version}, this needs {needed} or later"),
         });
     }
-    let sent = core
-        .session_config(now, &config.keys, &config.options)
-        .map(Message::CreateSession)
-        .and_then(|message| core.send(&message).map(|()| message));
-    match sent {
-        Ok(Message::CreateSession(created)) => State::AwaitStatus(AwaitStatus {
-            config,
-            deadline,
-            created,
-            repeat_at: quirks::create_repeats_after(kind).map(|after| now + after),
-        }),
-        Ok(_) => State::Closed,
-        Err(reason) => core.close(reason),
-    }
+    let created = core.session_config(now, &config.keys, &config.options)?;
+    core.send(&Message::CreateSession(created.clone()))?;
+    Ok(Opening::Status(AwaitStatus {
+        config,
+        deadline,
+        created,
+        repeat_at: quirks::create_repeats_after(kind).map(|after| now + after),
+    }))
 }
 
 /// CreateSession was sent.
@@ -165,58 +207,44 @@ pub(super) struct AwaitStatus {
 }
 
 impl AwaitStatus {
-    pub(super) fn next_timeout(&self) -> Instant {
+    fn next_timeout(&self) -> Instant {
         self.repeat_at
             .map_or(self.deadline, |at| at.min(self.deadline))
     }
 
-    pub(super) fn handle_timeout(mut self, core: &mut Core, now: Instant) -> State {
+    fn handle_timeout(mut self, core: &mut Core, now: Instant) -> Result<Self, CloseReason> {
         if now >= self.deadline {
-            return core.close(CloseReason::Timeout(
+            return Err(CloseReason::Timeout(
                 "the router did not accept the session",
             ));
         }
         if self.repeat_at.is_some_and(|at| at <= now) {
             self.repeat_at = quirks::create_repeats_after(core.router.kind).map(|d| now + d);
-            if let Err(reason) = core.send(&Message::CreateSession(self.created.clone())) {
-                return core.close(reason);
-            }
+            core.send(&Message::CreateSession(self.created.clone()))?;
         }
-        State::AwaitStatus(self)
+        Ok(self)
     }
 
-    pub(super) fn handle(self, core: &mut Core, now: Instant, message: Message) -> State {
-        let Message::SessionStatus { session, status } = message else {
-            return State::AwaitStatus(self);
+    fn handle(
+        self,
+        core: &mut Core,
+        now: Instant,
+        message: &Message,
+    ) -> Result<Progress, CloseReason> {
+        let &Message::SessionStatus { session, status } = message else {
+            return Ok(Progress::Opening(Opening::Status(self)));
         };
         match status {
-            SessionStatus::CREATED if session == SessionId::NONE => core.close(
-                CloseReason::Protocol("a session without a number".to_owned()),
-            ),
+            SessionStatus::CREATED if session == SessionId::NONE => Err(CloseReason::Protocol(
+                "a session without a number".to_owned(),
+            )),
             SessionStatus::CREATED => {
                 core.event(Event::Opened(Handle::PRIMARY));
-                State::Open(Box::new(Open::new(self.config, session, now)))
+                let open = Open::new(self.config, session, now);
+                Ok(Progress::Open(Box::new(open)))
             }
-            other => {
-                let offline = self.config.keys.offline().is_some();
-                core.close(refusal(other, offline))
-            }
+            other => Err(refusal(other, self.config.keys.offline().is_some())),
         }
-    }
-}
-
-/// What it means that the router did not open a session.
-///
-/// i2pd says "invalid" to a destination that is there already. What we send is well-formed and
-/// signed, so nothing else is left for it to mean, but for offline keys, which i2pd cannot check.
-pub(super) fn refusal(status: SessionStatus, offline: bool) -> CloseReason {
-    match status {
-        SessionStatus::INVALID if offline => {
-            CloseReason::Refused("it does not take offline keys".to_owned())
-        }
-        SessionStatus::INVALID => CloseReason::Duplicate,
-        SessionStatus::REFUSED => CloseReason::Refused("it cannot open another session".to_owned()),
-        other => CloseReason::Refused(format!("status {}", other.0)),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use eepkit_wire::{Destination, Hash, SignatureType};
+use bytes::{Bytes, BytesMut};
+use eepkit_wire::{Destination, Hash, PrivateKeys, SignatureType, gzip};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    BandwidthLimits, DeliveryStatus, HostReply, HostResult, LeaseSetMaker, LookupKey, SendFlags,
-    SessionId, SessionStatus, SetDate, SignedLeaseSet,
+    BandwidthLimits, DeliveryStatus, HostReply, HostResult, LeaseSetMaker, LookupKey, Options,
+    SendFlags, SessionId, SessionStatus, SetDate, SignedLeaseSet,
     message::{DestReply, HostLookup, MessagePayload, MessageStatus, SendMessageExpires},
     testing::{UNIX_NOW, keys, keys_of, lease, offline_keys, rng, some_instant},
 };
@@ -26,11 +26,19 @@ mod subsessions;
 pub(super) struct Bench {
     session: Session,
     now: Instant,
-    wire: FrameReader,
+    frames: FrameReader,
+    /// Bytes from the router of which the machine has not got a whole frame.
+    received: BytesMut,
     timeout: Option<Instant>,
     events: Vec<Event>,
     sent: Vec<Message>,
 }
+
+const HEADER: gzip::Header = gzip::Header {
+    protocol: 6,
+    from_port: 1,
+    to_port: 2,
+};
 
 const ID: SessionId = SessionId(0x1234);
 
@@ -62,7 +70,8 @@ impl Bench {
         let mut bench = Self {
             session: Session::new(config, now, UNIX_NOW),
             now,
-            wire: FrameReader::for_router(),
+            frames: FrameReader::for_router(),
+            received: BytesMut::new(),
             timeout: None,
             events: Vec::new(),
             sent: Vec::new(),
@@ -105,7 +114,14 @@ impl Bench {
 
     fn router(&mut self, message: &Message) {
         let frame = message.to_frame().expect("fits");
-        self.input(Input::Receive(&frame));
+        self.receive(&frame);
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        let mut received = mem::take(&mut self.received);
+        received.extend_from_slice(bytes);
+        self.input(Input::Receive(&mut received));
+        self.received = received;
     }
 
     fn command(&mut self, command: Command) {
@@ -130,7 +146,6 @@ impl Bench {
     fn drain(&mut self) {
         loop {
             match self.session.poll_output() {
-                Output::Transmit(bytes) => self.wire.push(&bytes),
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(at) => {
                     self.timeout = at;
@@ -138,7 +153,9 @@ impl Bench {
                 }
             }
         }
-        while let Some(frame) = self.wire.next_frame().expect("framed") {
+        let mut output = BytesMut::from(self.session.output());
+        self.session.consume_output(output.len());
+        while let Some(frame) = self.frames.next_frame(&mut output).expect("framed") {
             let message = Message::decode(MessageType(frame.kind), &frame.body);
             self.sent.push(message.expect("valid").expect("known"));
         }
@@ -212,7 +229,9 @@ fn send(bench: &Bench, nonce: u32) -> Command {
     Command::Send(Outgoing {
         session: Handle::PRIMARY,
         to: peer(),
-        payload: Bytes::from_static(b"payload"),
+        header: HEADER,
+        body: Bytes::from_static(b"payload"),
+        compress: false,
         nonce,
         report: true,
         flags: SendFlags::default().with_omit_lease_set(true),

@@ -6,12 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use eepkit_wire::{Destination, Hash, Lease, Mapping, PrivateKeys};
+use bytes::{Bytes, BytesMut};
+use eepkit_wire::{Destination, Hash, Lease, Mapping, PrivateKeys, gzip};
 
 use crate::{
-    ApiVersion, Options, RouterKind, SignedLeaseSet,
+    lease_set::SignedLeaseSet,
     message::{BandwidthLimits, ClientAuthentication, DeliveryStatus, Endpoint, SendFlags, Text},
+    options::Options,
+    quirks::RouterKind,
+    version::ApiVersion,
 };
 
 /// What a session machine needs to know at its start.
@@ -31,8 +34,9 @@ pub struct Config {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Input<'a> {
-    /// Bytes came from the router.
-    Receive(&'a [u8]),
+    /// The router sent bytes, which the driver appended to this buffer. The machine takes complete
+    /// frames from its start and leaves an incomplete one, so the driver must keep the buffer.
+    Receive(&'a mut BytesMut),
     /// The connection was closed by the other side or broke.
     Eof,
     /// The time of [`Output::Timeout`] has come, or any time has passed.
@@ -46,8 +50,6 @@ pub enum Input<'a> {
 #[non_exhaustive]
 #[must_use]
 pub enum Output {
-    /// Send these bytes to the router.
-    Transmit(Vec<u8>),
     /// Tell the application.
     Event(Event),
     /// Nothing more for now; call with [`Input::Timeout`] at this time if nothing comes earlier.
@@ -126,9 +128,13 @@ pub struct Outgoing {
     pub session: Handle,
     /// Who it is for.
     pub to: Destination,
-    /// What it carries, in gzip framing.
-    pub payload: Bytes,
-    /// Comes back in [`Event::MessageStatus`], if it is not 0.
+    /// The protocol number and the ports.
+    pub header: gzip::Header,
+    /// The payload, which is framed while it is encoded.
+    pub body: Bytes,
+    /// Whether the payload is compressed, if that makes it shorter.
+    pub compress: bool,
+    /// Returned in [`Event::MessageStatus`], if it is not 0.
     pub nonce: u32,
     /// Whether the router is asked what became of it. If not, only a message that could not be
     /// handed to the router is reported.
@@ -144,7 +150,7 @@ impl fmt::Debug for Outgoing {
         f.debug_struct("Outgoing")
             .field("session", &self.session)
             .field("to", &self.to)
-            .field("payload_len", &self.payload.len())
+            .field("body_len", &self.body.len())
             .field("nonce", &self.nonce)
             .finish_non_exhaustive()
     }

@@ -35,6 +35,7 @@ use crate::{
 pub(super) struct Connection<S> {
     stream: S,
     frames: FrameReader,
+    received: BytesMut,
     out: BytesMut,
     shared: Weak<Shared>,
     stop: watch::Receiver<bool>,
@@ -82,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             stream,
             frames: FrameReader::for_router(),
+            received: BytesMut::new(),
             out: BytesMut::new(),
             shared,
             stop,
@@ -124,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             match step {
                 Step::Notice(id, notice) => self.on_notice(id, *notice),
-                Step::Read(read) => self.frames.push(&buffer[..read]),
+                Step::Read(read) => self.received.extend_from_slice(&buffer[..read]),
                 Step::GoOn => {}
                 Step::End => return,
             }
@@ -182,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.stalled = true;
                 return;
             }
-            let frame = match self.frames.next_frame() {
+            let frame = match self.frames.next_frame(&mut self.received) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
                 Err(error) => {

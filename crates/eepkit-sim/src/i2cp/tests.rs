@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use eepkit_i2cp::{
     DeliveryStatus, FrameReader, GetDate, HostLookup, HostResult, LeaseSetMaker, LookupKey,
     Message, MessageType, Options, PROTOCOL_BYTE, SendMessage, SessionConfig, SessionId,
@@ -180,6 +180,7 @@ async fn clients_attach_over_tcp() {
 struct Raw {
     stream: DuplexStream,
     frames: FrameReader,
+    received: BytesMut,
 }
 
 impl Raw {
@@ -194,6 +195,7 @@ impl Raw {
         Self {
             stream,
             frames: FrameReader::for_client(),
+            received: BytesMut::new(),
         }
     }
 
@@ -223,7 +225,7 @@ impl Raw {
     /// The next message; `None` at the end of the connection.
     async fn read(&mut self) -> Option<Message> {
         loop {
-            if let Some(frame) = self.frames.next_frame().expect("frames") {
+            if let Some(frame) = self.frames.next_frame(&mut self.received).expect("frames") {
                 let message =
                     Message::decode(MessageType(frame.kind), &frame.body).expect("decodes");
                 return Some(message.expect("a known type"));
@@ -231,7 +233,7 @@ impl Raw {
             let mut buffer = [0; 4096];
             match self.stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => return None,
-                Ok(read) => self.frames.push(&buffer[..read]),
+                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
             }
         }
     }

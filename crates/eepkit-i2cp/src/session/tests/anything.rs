@@ -50,12 +50,12 @@ proptest! {
         ];
         for step in steps {
             match step {
-                Step::Router(bytes) => bench.input(Input::Receive(&bytes)),
+                Step::Router(bytes) => bench.receive(&bytes),
                 Step::Frame(kind, body) => {
                     let mut frame = u32::try_from(body.len()).expect("short").to_be_bytes().to_vec();
                     frame.push(kind);
                     frame.extend(body);
-                    bench.input(Input::Receive(&frame));
+                    bench.receive(&frame);
                 }
                 Step::Known(index) => bench.router(&known[index]),
                 Step::Command(index) => {

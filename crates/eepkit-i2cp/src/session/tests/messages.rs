@@ -17,7 +17,8 @@ fn messages_go_out_with_flags_and_deadline() {
         ] => {
             assert_eq!(message.session, ID);
             assert_eq!(message.to, peer());
-            assert_eq!(&message.payload[..], b"payload");
+            let payload = gzip::decode(&message.payload, 100).expect("framed");
+            assert_eq!(payload, (HEADER, b"payload".into()));
             assert_eq!(message.nonce, 42);
             assert!(flags.omit_lease_set());
             assert_eq!(u128::from(*expires), UNIX_NOW.as_millis() + 25_000);
@@ -151,7 +152,7 @@ fn a_message_that_is_too_long_fails_alone() {
     let Command::Send(mut outgoing) = send(&bench, 7) else {
         unreachable!()
     };
-    outgoing.payload = vec![0; 70_000].into();
+    outgoing.body = vec![0; 70_000].into();
     bench.command(Command::Send(outgoing));
     assert!(matches!(
         bench.events().as_slice(),
@@ -180,7 +181,7 @@ fn messages_for_another_session_are_ignored() {
 #[test]
 fn unknown_messages_and_those_of_a_client_are_ignored() {
     let mut bench = Bench::ready("0.9.66");
-    bench.input(Input::Receive(&[0, 0, 0, 1, 99, 0]));
+    bench.receive(&[0, 0, 0, 1, 99, 0]);
     bench.router(&Message::GetBandwidthLimits);
     bench.router(&Message::DestroySession(ID));
     assert!(!bench.session.is_closed());
@@ -190,7 +191,7 @@ fn unknown_messages_and_those_of_a_client_are_ignored() {
 #[test]
 fn a_broken_message_ends_the_connection() {
     let mut bench = Bench::ready("0.9.66");
-    bench.input(Input::Receive(&[0, 0, 0, 1, 31, 0]));
+    bench.receive(&[0, 0, 0, 1, 31, 0]);
     match bench.closed() {
         CloseReason::Protocol(why) => {
             assert_eq!(why, "message of type 31: input ended inside session id");

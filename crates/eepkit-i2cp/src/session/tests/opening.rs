@@ -118,7 +118,7 @@ fn opens_the_same_session_when_every_byte_comes_alone() {
         message.encode_frame(&mut answers).expect("fits");
     }
     for byte in answers {
-        bench.input(Input::Receive(&[byte]));
+        bench.receive(&[byte]);
     }
     assert!(matches!(
         bench.events().last(),
@@ -252,7 +252,7 @@ fn create_session_is_repeated_to_emissary_alone() {
 fn what_is_no_router_is_said_to_be_none() {
     let not_i2cp = |bytes: &[u8]| {
         let mut bench = Bench::new(&[]);
-        bench.input(Input::Receive(bytes));
+        bench.receive(bytes);
         matches!(bench.closed(), CloseReason::NotI2cp(_))
     };
     assert!(not_i2cp(b"HTTP/1.1 400 Bad Request\r\n"));

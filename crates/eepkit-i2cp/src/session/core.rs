@@ -1,0 +1,109 @@
+//! The state that every phase of a connection uses.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use eepkit_wire::PrivateKeys;
+
+use super::{
+    lookups::{Effects, Lookups, Router},
+    types::{CloseReason, Event, LookupFailure},
+};
+use crate::{
+    message::{Message, SessionConfig},
+    options::Options,
+    output::OutputBuffer,
+    quirks::{self, RouterKind},
+};
+
+/// The part of a session machine that all states share.
+pub(super) struct Core {
+    pub(super) router: Router,
+    /// The router's program, when the caller knows it.
+    pub(super) told_router: Option<RouterKind>,
+    pub(super) start: Instant,
+    pub(super) start_unix: Duration,
+    /// The router's clock minus ours, in milliseconds.
+    pub(super) offset_ms: i64,
+    pub(super) lookups: Lookups,
+    /// Bounded by the driver, which passes no input while too much waits.
+    pub(super) output: OutputBuffer,
+    /// Bounded by what one input leads to, because the driver drains it after each.
+    pub(super) events: VecDeque<Event>,
+}
+
+impl Core {
+    pub(super) fn send(&mut self, message: &Message) -> Result<(), CloseReason> {
+        message
+            .encode_frame(self.output.append())
+            .map_err(|error| CloseReason::BadOption {
+                key: "session".to_owned(),
+                why: error.to_string(),
+            })
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(super) fn apply(&mut self, effects: Effects) -> Result<(), CloseReason> {
+        self.events.extend(effects.events);
+        for message in &effects.messages {
+            self.send(message)?;
+        }
+        Ok(())
+    }
+
+    /// Reports the end of the connection.
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        self.events
+            .extend(self.lookups.fail_all(LookupFailure::Closed).events);
+        self.event(Event::Closed(reason));
+    }
+
+    /// Adopts the router's clock, by which the router judges dates and deadlines.
+    pub(super) fn set_clock(&mut self, now: Instant, router_ms: u64) {
+        let ours = i64::try_from(self.unix_ms(now)).unwrap_or(i64::MAX);
+        let theirs = i64::try_from(router_ms).unwrap_or(i64::MAX);
+        self.offset_ms = theirs.saturating_sub(ours);
+        self.event(Event::ClockOffset(self.offset_ms));
+    }
+
+    /// Our time in milliseconds since 1970.
+    fn unix_ms(&self, now: Instant) -> u64 {
+        let unix = self
+            .start_unix
+            .saturating_add(now.saturating_duration_since(self.start));
+        u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The router's time in milliseconds since 1970.
+    pub(super) fn router_ms(&self, now: Instant) -> u64 {
+        self.unix_ms(now).saturating_add_signed(self.offset_ms)
+    }
+
+    /// Signs the configuration of a session for this router.
+    pub(super) fn session_config(
+        &self,
+        now: Instant,
+        keys: &PrivateKeys,
+        options: &Options,
+    ) -> Result<SessionConfig, CloseReason> {
+        let mut told = options.for_router();
+        let key = "i2cp.dontPublishLeaseSet";
+        told.remove(key);
+        let dont_publish = options.dont_publish_lease_set();
+        let Router { kind, version } = self.router;
+        if let Some(value) = quirks::dont_publish_value(kind, version, dont_publish) {
+            told.insert(key.to_owned(), value.to_owned());
+        }
+        SessionConfig::sign(keys, told, self.router_ms(now)).map_err(|error| {
+            CloseReason::BadOption {
+                key: "session".to_owned(),
+                why: error.to_string(),
+            }
+        })
+    }
+}
