@@ -10,7 +10,7 @@ use eepkit_wire::Hash;
 
 use crate::{
     StreamOptionError,
-    congestion::{BandwidthConfig, ControllerFactory, WindowLimits},
+    congestion::{BandwidthConfig, ControllerFactory, CwndLimits},
     kind::OUR_RESEND_DELAY,
 };
 
@@ -176,8 +176,8 @@ impl Default for StreamConfig {
 }
 
 impl StreamConfig {
-    pub(crate) fn window_limits(&self) -> WindowLimits {
-        WindowLimits {
+    pub(crate) fn cwnd_limits(&self) -> CwndLimits {
+        CwndLimits {
             initial: self.initial_window.clamp(1, MAX_INITIAL_WINDOW),
             max: self.max_window.clamp(1, MAX_WINDOW),
             slow_start_factor: self.slow_start_factor,

@@ -1,7 +1,7 @@
-//! Congestion control: how many packets may be on their way to one peer, and how fast they leave.
+//! Congestion control: how many packets may be in flight on a path, and how fast they are sent.
 //!
-//! The unit is the packet, because a hop's work and a tunnel's capacity are counted in messages.
-//! State belongs to a pair of destinations and is shared by all their streams.
+//! The unit is the packet, because the work of a hop and the capacity of a tunnel are counted in messages.
+//! Each path has its own state, which all streams over the path share.
 
 use std::{
     fmt,
@@ -17,66 +17,66 @@ pub use bandwidth::BandwidthConfig;
 pub use cubic::CubicConfig;
 pub use reno::RenoConfig;
 
-/// What one incoming packet told about the packets on their way.
+/// The effect of one incoming packet on the packets in flight.
 #[derive(Debug, Clone, Copy)]
 pub struct AckSample {
-    /// When it came.
+    /// When it arrived.
     pub now: Instant,
     /// Packets newly acknowledged.
     pub acked: u32,
-    /// Packets newly found lost.
+    /// Packets newly declared lost.
     pub lost: u32,
-    /// Packets on their way before this.
+    /// Packets in flight before it.
     pub prior_in_flight: u32,
-    /// Packets on their way now.
+    /// Packets in flight after it.
     pub in_flight: u32,
-    /// Round-trip time of the newest packet among the acknowledged, where Karn's rule allows one.
+    /// RTT of the newest acknowledged packet, if Karn's rule allows a sample.
     pub rtt: Option<Duration>,
-    /// Smoothed round-trip time.
+    /// Smoothed RTT.
     pub smoothed_rtt: Duration,
-    /// Least round-trip time of the last half minute.
+    /// Min RTT of the last half minute.
     pub min_rtt: Duration,
-    /// Packets acknowledged since the peer became known.
+    /// Packets acknowledged since the path is used.
     pub delivered: u64,
-    /// How fast packets arrive at the peer.
-    pub rate: Option<RateSample>,
-    /// Send order of the newest acknowledged packet, to tell rounds apart.
+    /// The delivery rate, if it was measured.
+    pub delivery_rate: Option<RateSample>,
+    /// Send order of the newest acknowledged packet. It separates rounds.
     pub newest_order: u64,
     /// Send order of the next packet.
     pub next_order: u64,
-    /// Whether the window, not the application, limits sending.
-    pub window_limited: bool,
+    /// Whether the cwnd limits sending, and not the application.
+    pub cwnd_limited: bool,
 }
 
-/// A measurement of the rate at which packets arrive at the peer.
+/// A sample of the delivery rate.
 #[derive(Debug, Clone, Copy)]
 pub struct RateSample {
     /// Packets per second.
     pub packets_per_second: f64,
-    /// Packets that had been delivered when the measured packet left.
+    /// Packets that had been delivered when the measured packet was sent.
     pub prior_delivered: u64,
-    /// The application did not offer enough to measure the network by.
+    /// The application limited the rate, so it is a lower bound of that of the path.
     pub app_limited: bool,
 }
 
-/// A loss, told at most once per acknowledgement.
+/// A loss, reported at most once per acknowledgement.
 #[derive(Debug, Clone, Copy)]
 pub struct LossEvent {
-    /// When it was found.
+    /// When the packets were declared lost.
     pub now: Instant,
     /// Send order of the newest lost packet.
     pub newest_lost: u64,
     /// Send order of the next packet.
     pub next_order: u64,
-    /// Packets on their way, the lost ones not counted.
+    /// Packets in flight, without the lost ones.
     pub in_flight: u32,
 }
 
-/// Decides window and rate for one peer.
+/// Decides cwnd and pacing rate of one path.
 ///
-/// Every method but the getters is a report; the default bodies ignore it.
+/// The methods with `&mut self` report events; the default implementations ignore them.
 pub trait Controller: fmt::Debug + Send {
-    /// A packet left at `now`; `in_flight` counts it.
+    /// A packet was sent at `now`; `in_flight` includes it.
     fn on_sent(&mut self, now: Instant, in_flight: u32) {
         let _ = (now, in_flight);
     }
@@ -89,46 +89,46 @@ pub trait Controller: fmt::Debug + Send {
         let _ = loss;
     }
 
-    /// The last loss reported had been reordering only.
+    /// The last loss that was reported was spurious: the packets had only been reordered.
     fn on_spurious_loss(&mut self, now: Instant) {
         let _ = now;
     }
 
-    /// Nothing was heard for several timeouts; everything in flight was given up for lost.
+    /// Several retransmission timeouts expired in a row. All packets in flight were declared lost.
     fn on_timeout(&mut self, now: Instant) {
         let _ = now;
     }
 
-    /// Sending starts again after an idle time. `keep` is the share of what was learned before that
-    /// may still be trusted, 0 to 1.
+    /// Sending starts again after an idle time. `keep` is the share of the earlier cwnd and rate that may
+    /// still be used, 0 to 1.
     fn on_idle_restart(&mut self, now: Instant, keep: f64) {
         let _ = (now, keep);
     }
 
-    /// Packets take another way from now on. `rtt` is the least round-trip time seen there, if any.
+    /// Packets take another path from now on. `rtt` is the min RTT of that path, if it is known.
     fn on_path_change(&mut self, now: Instant, rtt: Option<Duration>) {
         let _ = (now, rtt);
     }
 
-    /// How many packets may be on their way, at least 1.
-    fn window(&self) -> u32;
+    /// The congestion window: how many packets may be in flight, at least 1.
+    fn cwnd(&self) -> u32;
 
-    /// How many packets per second may leave. `None` while nothing is known.
+    /// The pacing rate in packets per second. `None` before the first RTT sample.
     fn pacing_rate(&self) -> Option<f64>;
 }
 
-/// Makes a [`Controller`] for a peer. A configuration is its own factory.
+/// Makes a [`Controller`] for a path. A configuration is its own factory.
 pub trait ControllerFactory: fmt::Debug + Send + Sync {
-    /// A controller for a peer first sent to at `now`.
-    fn build(self: Arc<Self>, now: Instant, limits: WindowLimits) -> Box<dyn Controller>;
+    /// A controller for a path that is used from `now` on.
+    fn build(self: Arc<Self>, now: Instant, limits: CwndLimits) -> Box<dyn Controller>;
 }
 
 /// Bounds that hold for every algorithm, in packets.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct WindowLimits {
-    /// Before anything is known (`i2p.streaming.initialWindowSize`).
+pub struct CwndLimits {
+    /// The initial cwnd (`i2p.streaming.initialWindowSize`).
     pub initial: u32,
-    /// Never more than this (`i2p.streaming.maxWindowSize`).
+    /// The largest cwnd (`i2p.streaming.maxWindowSize`).
     pub max: u32,
     /// Slows exponential growth (`i2p.streaming.slowStartGrowthRateFactor`), at least 1.
     pub slow_start_factor: f64,
@@ -136,19 +136,19 @@ pub struct WindowLimits {
     pub avoidance_factor: f64,
 }
 
-/// Streaming documentation, "Other Parameters": MIN_WINDOW_SIZE is 1. Two, because with one every
-/// round trip waits for the peer's acknowledgement delay.
-pub(crate) const MIN_WINDOW: u32 = 2;
+/// The smallest cwnd. MIN_WINDOW_SIZE is 1 in the streaming documentation ("Other Parameters"). Here it
+/// is 2, because with 1 every round trip includes the peer's acknowledgement delay.
+pub(crate) const MIN_CWND: u32 = 2;
 
-/// Window as a float, bounded, to the whole packets that may be sent.
-fn whole_packets(window: f64, limits: &WindowLimits) -> u32 {
+/// Rounds a cwnd down to whole packets within the limits.
+fn whole_packets(cwnd: f64, limits: &CwndLimits) -> u32 {
     let max = f64::from(limits.max.max(1));
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to a positive range of u32"
     )]
-    let packets = window.clamp(f64::from(MIN_WINDOW).min(max), max) as u32;
+    let packets = cwnd.clamp(f64::from(MIN_CWND).min(max), max) as u32;
     packets
 }
 
@@ -156,14 +156,14 @@ fn whole_packets(window: f64, limits: &WindowLimits) -> u32 {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const LIMITS: WindowLimits = WindowLimits {
+    pub(crate) const LIMITS: CwndLimits = CwndLimits {
         initial: 6,
         max: 128,
         slow_start_factor: 1.0,
         avoidance_factor: 1.0,
     };
 
-    /// A report of `acked` packets a round trip of `rtt` after they left, window-limited.
+    /// A sample for `acked` packets with this RTT, limited by the cwnd.
     pub(crate) fn ack(now: Instant, order: u64, acked: u32, rtt: Duration) -> AckSample {
         AckSample {
             now,
@@ -175,10 +175,10 @@ pub(crate) mod tests {
             smoothed_rtt: rtt,
             min_rtt: rtt,
             delivered: order,
-            rate: None,
+            delivery_rate: None,
             newest_order: order,
             next_order: order + 1,
-            window_limited: true,
+            cwnd_limited: true,
         }
     }
 
@@ -191,7 +191,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// What every algorithm must keep to, whatever is reported to it.
+    /// The bounds that every algorithm respects, whatever is reported to it.
     pub(crate) fn keeps_to_its_bounds(factory: Arc<dyn ControllerFactory>, start: Instant) {
         let mut controller = factory.build(start, LIMITS);
         let mut now = start;
@@ -211,7 +211,7 @@ pub(crate) mod tests {
                         step % 4,
                         Duration::from_millis(1 + u64::from(step % 900)),
                     );
-                    sample.rate = Some(RateSample {
+                    sample.delivery_rate = Some(RateSample {
                         packets_per_second: f64::from(step % 1000) * 3.0,
                         prior_delivered: order.saturating_sub(5),
                         app_limited: step % 13 == 0,
@@ -219,8 +219,8 @@ pub(crate) mod tests {
                     controller.on_ack(&sample);
                 }
             }
-            let window = controller.window();
-            assert!((1..=LIMITS.max).contains(&window), "window {window}");
+            let cwnd = controller.cwnd();
+            assert!((1..=LIMITS.max).contains(&cwnd), "cwnd {cwnd}");
             if let Some(rate) = controller.pacing_rate() {
                 assert!(rate.is_finite() && rate > 0.0, "rate {rate}");
             }

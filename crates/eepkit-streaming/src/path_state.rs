@@ -75,7 +75,7 @@ impl PathState {
             active: ActivePath::default(),
             rtt: Rtt::new(config.initial_rto),
             loss: LossDetector::new(),
-            controller: Arc::clone(&config.congestion).build(now, config.window_limits()),
+            controller: Arc::clone(&config.congestion).build(now, config.cwnd_limits()),
             pacer: Pacer::new(now),
             in_flight: 0,
             delivered: 0,
@@ -92,7 +92,7 @@ impl PathState {
 
     /// Whether another packet may leave.
     pub(crate) fn can_send(&self, now: Instant) -> CanSend {
-        if self.in_flight >= self.controller.window()
+        if self.in_flight >= self.controller.cwnd()
             || (self.trial && self.in_flight >= TRIAL_PACKETS)
         {
             return CanSend::CwndFull;
@@ -295,13 +295,13 @@ impl PathState {
             smoothed_rtt: smoothed,
             min_rtt: self.rtt.minimum().unwrap_or(smoothed),
             delivered: self.delivered,
-            rate,
+            delivery_rate: rate,
             newest_order: tally.newest.map_or(0, |sent| sent.order),
             next_order,
             // A writer that keeps up is often a moment late: that much in flight was limited by the window
             // all the same. What arrives over the way that was left says nothing about a larger window on
             // the new one.
-            window_limited: !self.blind
+            cwnd_limited: !self.blind
                 && (self.app_limited_until <= self.delivered
                     || u64::from(tally.prior_in_flight) * 4 >= u64::from(self.cwnd()) * 3),
         });
@@ -352,7 +352,7 @@ impl PathState {
     }
 
     pub(crate) fn cwnd(&self) -> u32 {
-        self.controller.window()
+        self.controller.cwnd()
     }
 
     pub(crate) const fn in_flight(&self) -> u32 {

@@ -1,9 +1,9 @@
-//! CUBIC (RFC 9438), in packets. Kept for comparison: one per cent of random loss stops it.
+//! CUBIC (RFC 9438), in packets. Kept for comparison: 1 % of random loss keeps its cwnd near the minimum.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    AckSample, Controller, ControllerFactory, LossEvent, MIN_WINDOW, WindowLimits, whole_packets,
+    AckSample, Controller, ControllerFactory, CwndLimits, LossEvent, MIN_CWND, whole_packets,
 };
 
 /// Makes CUBIC controllers.
@@ -11,11 +11,11 @@ use super::{
 pub struct CubicConfig {}
 
 impl ControllerFactory for CubicConfig {
-    fn build(self: Arc<Self>, _now: Instant, limits: WindowLimits) -> Box<dyn Controller> {
+    fn build(self: Arc<Self>, _now: Instant, limits: CwndLimits) -> Box<dyn Controller> {
         Box::new(Cubic {
             limits,
             state: State {
-                window: f64::from(limits.initial),
+                cwnd: f64::from(limits.initial),
                 threshold: f64::INFINITY,
                 max: 0.0,
                 epoch: None,
@@ -29,17 +29,17 @@ impl ControllerFactory for CubicConfig {
 
 #[derive(Debug, Clone, Copy)]
 struct State {
-    window: f64,
+    cwnd: f64,
     threshold: f64,
-    /// Window before the last reduction.
+    /// The cwnd before the last reduction.
     max: f64,
-    /// Since when the window grows by the cubic function.
+    /// The time from which the cubic function is counted.
     epoch: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Cubic {
-    limits: WindowLimits,
+    limits: CwndLimits,
     state: State,
     recovery_end: u64,
     before_loss: Option<State>,
@@ -54,29 +54,29 @@ impl Cubic {
         let elapsed = (sample.now.saturating_duration_since(epoch) + sample.min_rtt).as_secs_f64();
         // RFC 9438 (4.2): W_cubic(t) = C (t - K)^3 + W_max, K the time to reach W_max again.
         let to_max = ((state.max - state.max * BETA).max(0.0) / C).cbrt();
-        let target = C.mul_add((elapsed - to_max).powi(3), state.max.max(state.window));
-        let growth = if target > state.window {
-            (acked * (target - state.window) / state.window).min(acked / 2.0)
+        let target = C.mul_add((elapsed - to_max).powi(3), state.max.max(state.cwnd));
+        let growth = if target > state.cwnd {
+            (acked * (target - state.cwnd) / state.cwnd).min(acked / 2.0)
         } else {
             // RFC 9438 (4.3): never slower than Reno would be.
-            acked / state.window
+            acked / state.cwnd
         };
-        state.window += growth / self.limits.avoidance_factor.max(1.0);
+        state.cwnd += growth / self.limits.avoidance_factor.max(1.0);
     }
 }
 
 impl Controller for Cubic {
     fn on_ack(&mut self, sample: &AckSample) {
         self.round_trip = Some(sample.smoothed_rtt.as_secs_f64().max(0.001));
-        if sample.newest_order < self.recovery_end || !sample.window_limited {
+        if sample.newest_order < self.recovery_end || !sample.cwnd_limited {
             return;
         }
-        if self.state.window < self.state.threshold {
-            self.state.window += f64::from(sample.acked) / self.limits.slow_start_factor.max(1.0);
+        if self.state.cwnd < self.state.threshold {
+            self.state.cwnd += f64::from(sample.acked) / self.limits.slow_start_factor.max(1.0);
         } else {
             self.grow_in_avoidance(sample);
         }
-        self.state.window = self.state.window.min(f64::from(self.limits.max));
+        self.state.cwnd = self.state.cwnd.min(f64::from(self.limits.max));
     }
 
     fn on_loss(&mut self, loss: &LossEvent) {
@@ -87,19 +87,19 @@ impl Controller for Cubic {
         self.recovery_end = loss.next_order;
         let state = &mut self.state;
         // RFC 9438 (4.7), fast convergence.
-        state.max = if state.window < state.max {
-            state.window * (1.0 + BETA) / 2.0
+        state.max = if state.cwnd < state.max {
+            state.cwnd * (1.0 + BETA) / 2.0
         } else {
-            state.window
+            state.cwnd
         };
-        state.window = (state.window * BETA).max(f64::from(MIN_WINDOW));
-        state.threshold = state.window;
+        state.cwnd = (state.cwnd * BETA).max(f64::from(MIN_CWND));
+        state.threshold = state.cwnd;
         state.epoch = None;
     }
 
     fn on_spurious_loss(&mut self, _now: Instant) {
         if let Some(before) = self.before_loss.take()
-            && before.window > self.state.window
+            && before.cwnd > self.state.cwnd
         {
             self.state = before;
         }
@@ -107,32 +107,32 @@ impl Controller for Cubic {
 
     fn on_timeout(&mut self, _now: Instant) {
         self.before_loss = None;
-        self.state.threshold = (self.state.window * BETA).max(f64::from(MIN_WINDOW));
-        self.state.max = self.state.window;
-        self.state.window = f64::from(MIN_WINDOW);
+        self.state.threshold = (self.state.cwnd * BETA).max(f64::from(MIN_CWND));
+        self.state.max = self.state.cwnd;
+        self.state.cwnd = f64::from(MIN_CWND);
         self.state.epoch = None;
     }
 
     fn on_idle_restart(&mut self, _now: Instant, keep: f64) {
         let initial = f64::from(self.limits.initial);
-        if self.state.window > initial {
-            self.state.window = initial + (self.state.window - initial) * keep;
+        if self.state.cwnd > initial {
+            self.state.cwnd = initial + (self.state.cwnd - initial) * keep;
         }
         self.state.epoch = None;
     }
 
-    fn window(&self) -> u32 {
-        whole_packets(self.state.window, &self.limits)
+    fn cwnd(&self) -> u32 {
+        whole_packets(self.state.cwnd, &self.limits)
     }
 
     fn pacing_rate(&self) -> Option<f64> {
-        let gain = if self.state.window < self.state.threshold {
+        let gain = if self.state.cwnd < self.state.threshold {
             2.0
         } else {
             1.2
         };
         self.round_trip
-            .map(|round_trip| gain * self.state.window / round_trip)
+            .map(|round_trip| gain * self.state.cwnd / round_trip)
     }
 }
 
@@ -157,34 +157,34 @@ mod tests {
     const RTT: Duration = Duration::from_millis(500);
 
     #[test]
-    fn returns_to_the_old_window_slowly_then_probes_beyond() {
+    fn returns_to_the_old_cwnd_slowly_and_then_probes_beyond() {
         let start = Instant::now();
         let mut cubic = Arc::new(CubicConfig::default()).build(start, LIMITS);
         cubic.on_ack(&ack(start, 6, 58, RTT));
-        assert_eq!(cubic.window(), 64);
+        assert_eq!(cubic.cwnd(), 64);
         cubic.on_loss(&loss(start, 7, 70));
-        assert_eq!(cubic.window(), 44);
+        assert_eq!(cubic.cwnd(), 44);
         let (mut now, mut order) = (start, 70);
-        let mut windows = Vec::new();
+        let mut cwnds = Vec::new();
         for _ in 0..40 {
             now += RTT;
-            order += u64::from(cubic.window());
-            cubic.on_ack(&ack(now, order, cubic.window(), RTT));
-            windows.push(cubic.window());
+            order += u64::from(cubic.cwnd());
+            cubic.on_ack(&ack(now, order, cubic.cwnd(), RTT));
+            cwnds.push(cubic.cwnd());
         }
-        assert!(windows.is_sorted());
-        assert!(windows[4] >= 55 && windows[4] <= 75, "{windows:?}");
-        assert_eq!(*windows.last().unwrap(), LIMITS.max);
+        assert!(cwnds.is_sorted());
+        assert!(cwnds[4] >= 55 && cwnds[4] <= 75, "{cwnds:?}");
+        assert_eq!(*cwnds.last().unwrap(), LIMITS.max);
     }
 
     #[test]
-    fn a_loss_that_was_none_is_undone() {
+    fn a_spurious_loss_is_undone() {
         let now = Instant::now();
         let mut cubic = Arc::new(CubicConfig::default()).build(now, LIMITS);
         cubic.on_ack(&ack(now, 6, 30, RTT));
         cubic.on_loss(&loss(now, 7, 50));
         cubic.on_spurious_loss(now);
-        assert_eq!(cubic.window(), 36);
+        assert_eq!(cubic.cwnd(), 36);
     }
 
     #[test]

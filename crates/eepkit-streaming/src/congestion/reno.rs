@@ -1,10 +1,10 @@
-//! The algorithm of the streaming documentation: slow start, then one packet per round trip, halved
-//! by a loss (RFC 5681, in packets).
+//! The algorithm of the streaming documentation (RFC 5681, in packets): slow start, then growth by one
+//! packet per round trip. A loss halves the cwnd.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    AckSample, Controller, ControllerFactory, LossEvent, MIN_WINDOW, WindowLimits, whole_packets,
+    AckSample, Controller, ControllerFactory, CwndLimits, LossEvent, MIN_CWND, whole_packets,
 };
 
 /// Makes Reno controllers.
@@ -12,10 +12,10 @@ use super::{
 pub struct RenoConfig {}
 
 impl ControllerFactory for RenoConfig {
-    fn build(self: Arc<Self>, _now: Instant, limits: WindowLimits) -> Box<dyn Controller> {
+    fn build(self: Arc<Self>, _now: Instant, limits: CwndLimits) -> Box<dyn Controller> {
         Box::new(Reno {
             limits,
-            window: f64::from(limits.initial),
+            cwnd: f64::from(limits.initial),
             threshold: f64::INFINITY,
             recovery_end: 0,
             before_loss: None,
@@ -26,75 +26,71 @@ impl ControllerFactory for RenoConfig {
 
 #[derive(Debug)]
 struct Reno {
-    limits: WindowLimits,
-    window: f64,
+    limits: CwndLimits,
+    cwnd: f64,
     threshold: f64,
-    /// Losses of packets sent before this belong to the loss that was answered already.
+    /// A loss of packets that were sent before this one belongs to the last loss event.
     recovery_end: u64,
-    /// Window and threshold before the last loss, to go back to if there was none.
+    /// The cwnd and the threshold before the last loss, restored if it was spurious.
     before_loss: Option<(f64, f64)>,
-    /// Seconds, to spread the window over.
+    /// Smoothed RTT in seconds.
     round_trip: Option<f64>,
 }
 
 impl Controller for Reno {
     fn on_ack(&mut self, sample: &AckSample) {
         self.round_trip = Some(sample.smoothed_rtt.as_secs_f64().max(0.001));
-        if sample.newest_order < self.recovery_end || !sample.window_limited {
+        if sample.newest_order < self.recovery_end || !sample.cwnd_limited {
             return;
         }
         let acked = f64::from(sample.acked);
-        if self.window < self.threshold {
-            self.window += acked / self.limits.slow_start_factor.max(1.0);
+        if self.cwnd < self.threshold {
+            self.cwnd += acked / self.limits.slow_start_factor.max(1.0);
         } else {
-            self.window += acked / (self.window * self.limits.avoidance_factor.max(1.0));
+            self.cwnd += acked / (self.cwnd * self.limits.avoidance_factor.max(1.0));
         }
-        self.window = self.window.min(f64::from(self.limits.max));
+        self.cwnd = self.cwnd.min(f64::from(self.limits.max));
     }
 
     fn on_loss(&mut self, loss: &LossEvent) {
         if loss.newest_lost < self.recovery_end {
             return;
         }
-        self.before_loss = Some((self.window, self.threshold));
+        self.before_loss = Some((self.cwnd, self.threshold));
         self.recovery_end = loss.next_order;
-        self.window = (self.window / 2.0).max(f64::from(MIN_WINDOW));
-        self.threshold = self.window;
+        self.cwnd = (self.cwnd / 2.0).max(f64::from(MIN_CWND));
+        self.threshold = self.cwnd;
     }
 
     fn on_spurious_loss(&mut self, _now: Instant) {
-        if let Some((window, threshold)) = self.before_loss.take() {
-            self.window = self.window.max(window);
+        if let Some((cwnd, threshold)) = self.before_loss.take() {
+            self.cwnd = self.cwnd.max(cwnd);
             self.threshold = threshold;
         }
     }
 
     fn on_timeout(&mut self, _now: Instant) {
         self.before_loss = None;
-        self.threshold = (self.window / 2.0).max(f64::from(MIN_WINDOW));
-        self.window = f64::from(MIN_WINDOW);
+        self.threshold = (self.cwnd / 2.0).max(f64::from(MIN_CWND));
+        self.cwnd = f64::from(MIN_CWND);
     }
 
     fn on_idle_restart(&mut self, _now: Instant, keep: f64) {
         let initial = f64::from(self.limits.initial);
-        if self.window > initial {
-            self.window = initial + (self.window - initial) * keep;
+        if self.cwnd > initial {
+            self.cwnd = initial + (self.cwnd - initial) * keep;
         }
     }
 
-    fn window(&self) -> u32 {
-        whole_packets(self.window, &self.limits)
+    fn cwnd(&self) -> u32 {
+        whole_packets(self.cwnd, &self.limits)
     }
 
     fn pacing_rate(&self) -> Option<f64> {
-        // The gains of Linux TCP: double in slow start, a fifth more than the window after it.
-        let gain = if self.window < self.threshold {
-            2.0
-        } else {
-            1.2
-        };
+        // The pacing gains of Linux TCP: 2 in slow start, 1.2 after it.
+        let gain = if self.cwnd < self.threshold { 2.0 } else { 1.2 };
         self.round_trip
-            .map(|round_trip| gain * self.window / round_trip)
+            .map(|round_trip| gain * self.cwnd / round_trip)
     }
 }
 
@@ -118,43 +114,43 @@ mod tests {
     }
 
     #[test]
-    fn the_window_doubles_per_round_until_a_loss_halves_it() {
+    fn the_cwnd_doubles_per_round_until_a_loss_halves_it() {
         let now = Instant::now();
         let mut reno = reno(now);
-        assert_eq!(reno.window(), 6);
+        assert_eq!(reno.cwnd(), 6);
         reno.on_ack(&ack(now, 6, 6, RTT));
-        assert_eq!(reno.window(), 12);
+        assert_eq!(reno.cwnd(), 12);
         reno.on_ack(&ack(now, 18, 12, RTT));
-        assert_eq!(reno.window(), 24);
+        assert_eq!(reno.cwnd(), 24);
         reno.on_loss(&loss(now, 19, 42));
-        assert_eq!(reno.window(), 12);
-        // The rest of the same window changes nothing.
+        assert_eq!(reno.cwnd(), 12);
+        // Further losses of the same cwnd change nothing.
         reno.on_loss(&loss(now, 30, 44));
         reno.on_ack(&ack(now, 41, 10, RTT));
-        assert_eq!(reno.window(), 12);
+        assert_eq!(reno.cwnd(), 12);
         reno.on_ack(&ack(now, 50, 12, RTT));
-        assert_eq!(reno.window(), 13);
+        assert_eq!(reno.cwnd(), 13);
     }
 
     #[test]
-    fn a_loss_that_was_none_is_undone() {
+    fn a_spurious_loss_is_undone() {
         let now = Instant::now();
         let mut reno = reno(now);
         reno.on_ack(&ack(now, 6, 6, RTT));
         reno.on_loss(&loss(now, 7, 20));
-        assert_eq!(reno.window(), 6);
+        assert_eq!(reno.cwnd(), 6);
         reno.on_spurious_loss(now);
-        assert_eq!(reno.window(), 12);
+        assert_eq!(reno.cwnd(), 12);
     }
 
     #[test]
-    fn an_idle_application_does_not_inflate_the_window() {
+    fn an_idle_application_does_not_inflate_the_cwnd() {
         let now = Instant::now();
         let mut reno = reno(now);
         let mut sample = ack(now, 6, 6, RTT);
-        sample.window_limited = false;
+        sample.cwnd_limited = false;
         reno.on_ack(&sample);
-        assert_eq!(reno.window(), 6);
+        assert_eq!(reno.cwnd(), 6);
     }
 
     #[test]
@@ -163,19 +159,19 @@ mod tests {
         let mut reno = reno(now);
         reno.on_ack(&ack(now, 6, 60, RTT));
         reno.on_timeout(now);
-        assert_eq!(reno.window(), MIN_WINDOW);
+        assert_eq!(reno.cwnd(), MIN_CWND);
     }
 
     #[test]
     fn growth_factors_slow_growth_down() {
         let now = Instant::now();
-        let limits = WindowLimits {
+        let limits = CwndLimits {
             slow_start_factor: 2.0,
             ..LIMITS
         };
         let mut reno = Arc::new(RenoConfig::default()).build(now, limits);
         reno.on_ack(&ack(now, 6, 6, RTT));
-        assert_eq!(reno.window(), 9);
+        assert_eq!(reno.cwnd(), 9);
     }
 
     #[test]

@@ -1,103 +1,105 @@
-//! What round-trip times tell of the queues on the way.
+//! The estimate of the queueing delay from round-trip times.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// The level of round-trip times, what it is without a queue, and how steady both are.
+/// The median RTT, the base RTT and their variation. The queueing delay is the median minus the base.
 ///
-/// The level is the median of a round trip, not its minimum: tunnels over TCP hold packets up for a
-/// hundred milliseconds here and there, and the least of hundreds of packets is an exception that the
-/// next hundreds will not repeat.
+/// The median of a round trip is used, not its minimum: tunnels over TCP delay some packets by a hundred
+/// milliseconds, and the minimum of hundreds of packets is an exception that the next hundreds do not
+/// repeat.
 #[derive(Debug)]
 pub(super) struct Delay {
-    /// Round-trip times of the last round trip.
+    /// RTT samples of the last round trip.
     recent: VecDeque<(Instant, Duration)>,
-    /// The median of them, and when it was taken.
-    level: Option<Duration>,
-    taken: Instant,
-    /// The level a round ago, and how much it changes from round to round.
-    last_level: Option<Duration>,
-    sway: Duration,
-    /// The level without a queue, and when it was last seen.
+    /// Their median, and when it was computed.
+    median: Option<Duration>,
+    median_at: Instant,
+    /// The median of the last round, and the smoothed change of the median from round to round.
+    last_median: Option<Duration>,
+    variation: Duration,
+    /// The median without a queue, and when it was last measured.
     base: Option<Duration>,
-    seen: Instant,
-    /// Smoothed difference between consecutive round-trip times.
+    base_measured_at: Instant,
+    /// Smoothed difference between consecutive RTT samples.
     jitter: Duration,
-    /// The newest round-trip times, for start-up.
+    /// The newest RTT samples, for Startup.
     newest: [Duration; STARTUP_SAMPLES],
     samples: usize,
-    /// The least round-trip time of all.
-    least: Option<Duration>,
-    /// The same of this round.
-    round_least: Option<Duration>,
-    /// The most that a round of start-up delivered, in packets per second, and its least round-trip time.
-    most: f64,
-    most_least: Duration,
-    /// The least round-trip time of a round that delivered less than a later one: the path was not full.
-    unfilled: Duration,
+    /// The smallest RTT sample of all.
+    min_rtt: Option<Duration>,
+    /// The smallest RTT sample of this round.
+    round_min_rtt: Option<Duration>,
+    /// The highest delivery rate of a round of Startup, in packets per second, and the smallest RTT sample of
+    /// that round.
+    max_delivered: f64,
+    min_rtt_at_max: Duration,
+    /// The smallest RTT sample of the last round whose delivery rate a later round exceeded by a quarter.
+    /// The path was not full in it.
+    unfilled_min_rtt: Duration,
 }
 
 impl Delay {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             recent: VecDeque::new(),
-            level: None,
-            taken: now,
-            last_level: None,
-            sway: Duration::ZERO,
+            median: None,
+            median_at: now,
+            last_median: None,
+            variation: Duration::ZERO,
             base: None,
-            seen: now,
+            base_measured_at: now,
             jitter: Duration::ZERO,
             newest: [Duration::ZERO; STARTUP_SAMPLES],
             samples: 0,
-            least: None,
-            round_least: None,
-            most: 0.0,
-            most_least: Duration::ZERO,
-            unfilled: Duration::ZERO,
+            min_rtt: None,
+            round_min_rtt: None,
+            max_delivered: 0.0,
+            min_rtt_at_max: Duration::ZERO,
+            unfilled_min_rtt: Duration::ZERO,
         }
     }
 
-    /// The level without a queue; zero before anything is known.
+    /// The base RTT: the median without a queue. Zero before the first sample.
     pub(super) fn base(&self) -> Duration {
         self.base.unwrap_or_default()
     }
 
-    /// When the base was last seen.
-    pub(super) const fn seen(&self) -> Instant {
-        self.seen
+    /// When the base RTT was last measured.
+    pub(super) const fn base_measured_at(&self) -> Instant {
+        self.base_measured_at
     }
 
-    /// Counts from now how long the base was not seen.
-    pub(super) const fn look_again(&mut self, now: Instant) {
-        self.seen = now;
+    /// Restarts the time since the last measurement of the base RTT.
+    pub(super) const fn restart_base_timer(&mut self, now: Instant) {
+        self.base_measured_at = now;
     }
 
-    /// How long packets wait in queues.
-    pub(super) fn queue(&self) -> Duration {
-        match (self.level, self.base) {
-            (Some(level), Some(base)) => level.saturating_sub(base),
+    /// The queueing delay.
+    pub(super) fn queueing_delay(&self) -> Duration {
+        match (self.median, self.base) {
+            (Some(median), Some(base)) => median.saturating_sub(base),
             _ => Duration::ZERO,
         }
     }
 
-    /// How much of that may be chance.
+    /// The part of the queueing delay that may be random.
     pub(super) fn noise(&self) -> Duration {
-        let sway = self
-            .sway
-            .min(self.jitter * NOISE_OF_JITTER)
-            .min(self.base().mul_f64(MAX_NOISE));
+        let variation = self
+            .variation
+            .min(self.jitter * MAX_VARIATION_PER_JITTER)
+            .min(self.base().mul_f64(MAX_VARIATION_PER_BASE));
         (self.jitter * 5 / 3)
-            .clamp(LEAST_NOISE, MAX_JITTER)
-            .max(sway)
+            .clamp(MIN_NOISE, MAX_JITTER_NOISE)
+            .max(variation)
     }
 
-    /// Takes a round-trip time; `smoothed` is how long a round trip is. Returns whether the base was seen.
-    pub(super) fn take(&mut self, now: Instant, rtt: Duration, smoothed: Duration) -> bool {
-        self.round_least = Some(self.round_least.map_or(rtt, |least| least.min(rtt)));
-        self.least = Some(self.least.map_or(rtt, |least| least.min(rtt)));
+    /// Adds an RTT sample; `smoothed` is the smoothed RTT. Returns whether the base RTT was measured again.
+    pub(super) fn on_rtt(&mut self, now: Instant, rtt: Duration, smoothed: Duration) -> bool {
+        self.round_min_rtt = Some(self.round_min_rtt.map_or(rtt, |min_rtt| min_rtt.min(rtt)));
+        self.min_rtt = Some(self.min_rtt.map_or(rtt, |min_rtt| min_rtt.min(rtt)));
         if self.samples > 0 {
             let previous = self.newest[(self.samples - 1) % STARTUP_SAMPLES];
             self.jitter = (self.jitter * 15 + previous.abs_diff(rtt)) / 16;
@@ -108,7 +110,7 @@ impl Delay {
         if self
             .recent
             .back()
-            .is_none_or(|(at, _)| age(*at) >= smoothed / MAX_RECENT)
+            .is_none_or(|(at, _)| age(*at) >= smoothed / MAX_MEDIAN_SAMPLES)
         {
             self.recent.push_back((now, rtt));
         }
@@ -120,98 +122,100 @@ impl Delay {
         {
             self.recent.pop_front();
         }
-        let due = self.level.is_none() || age(self.taken) >= smoothed / 4;
-        due && self.take_level(now)
+        let due = self.median.is_none() || age(self.median_at) >= smoothed / 4;
+        due && self.update_median(now)
     }
 
-    /// Takes the median of the last round trip. Returns whether that is the base.
-    pub(super) fn take_level(&mut self, now: Instant) -> bool {
-        self.taken = now;
-        let Some(level) = median(self.recent.iter().map(|(_, rtt)| *rtt)) else {
+    /// Computes the median of the last round trip. Returns whether it is (nearly) the base RTT.
+    pub(super) fn update_median(&mut self, now: Instant) -> bool {
+        self.median_at = now;
+        let Some(median) = median(self.recent.iter().map(|(_, rtt)| *rtt)) else {
             return false;
         };
-        self.level = Some(level);
-        let near = self.base.is_none_or(|base| level <= base + BASE_TOLERANCE);
-        self.base = Some(self.base.map_or(level, |base| base.min(level)));
+        self.median = Some(median);
+        let near = self.base.is_none_or(|base| median <= base + BASE_TOLERANCE);
+        self.base = Some(self.base.map_or(median, |base| base.min(median)));
         if near {
-            self.seen = now;
+            self.base_measured_at = now;
         }
         near
     }
 
-    /// Gives up the base: the level is what it is without a queue.
+    /// Gives up the base RTT and takes the current median for it.
     pub(super) const fn rebase(&mut self) {
-        self.base = self.level;
+        self.base = self.median;
     }
 
-    /// Forgets what was measured of late: what comes next was sent under other conditions.
+    /// Discards the samples of the last round trip: the next packets were sent under other conditions.
     pub(super) fn forget_recent(&mut self) {
         self.recent.clear();
     }
 
-    /// Starts again on another way with this least round-trip time, if one is known.
-    pub(super) fn change_way(&mut self, now: Instant, rtt: Option<Duration>) {
-        // The level is above the least by what chance adds, and that goes along.
-        let chance = self.base().saturating_sub(self.least.unwrap_or_default());
+    /// Starts again on another path with this min RTT, if it is known.
+    pub(super) fn migrate(&mut self, now: Instant, rtt: Option<Duration>) {
+        // The median exceeds the min RTT by the random delay, which is assumed to stay.
+        let random = self.base().saturating_sub(self.min_rtt.unwrap_or_default());
         *self = Self {
-            base: rtt.map(|rtt| rtt + chance),
-            least: rtt,
+            base: rtt.map(|rtt| rtt + random),
+            min_rtt: rtt,
             jitter: self.jitter,
             ..Self::new(now)
         };
     }
 
-    /// Takes stock at the end of a round that delivered so many packets per second.
+    /// Ends a round with this delivery rate, in packets per second.
     pub(super) fn end_round(&mut self, startup: bool, steady: bool, delivered: f64) {
-        if startup && delivered > self.most {
-            if delivered >= self.most * super::FULL_GROWTH {
-                self.unfilled = self.most_least;
+        if startup && delivered > self.max_delivered {
+            if delivered >= self.max_delivered * super::FULL_BANDWIDTH_GROWTH {
+                self.unfilled_min_rtt = self.min_rtt_at_max;
             }
-            self.most = delivered;
-            self.most_least = self.round_least.unwrap_or_default();
+            self.max_delivered = delivered;
+            self.min_rtt_at_max = self.round_min_rtt.unwrap_or_default();
         }
-        self.round_least = None;
-        if let (true, Some(last), Some(level)) = (steady, self.last_level, self.level) {
-            self.sway = (self.sway * 7 + last.abs_diff(level)) / 8;
+        self.round_min_rtt = None;
+        if let (true, Some(last), Some(median)) = (steady, self.last_median, self.median) {
+            self.variation = (self.variation * 7 + last.abs_diff(median)) / 8;
         }
-        self.last_level = self.level.filter(|_| steady);
+        self.last_median = self.median.filter(|_| steady);
     }
 
-    /// Whether packets are held up at random so much that the base is a stroke of luck.
+    /// Whether delays are so random that a low base RTT is chance.
     pub(super) fn is_noisy(&self) -> bool {
-        self.jitter > NOISY
+        self.jitter > NOISY_JITTER
     }
 
-    /// Whether start-up, at this window, has filled the path. `growing` tells that each round still brings
-    /// more.
+    /// Whether Startup has filled the path, with this cwnd. `growing` says that the bandwidth still
+    /// increases from round to round.
     ///
-    /// What is late must be so above rounds that did not fill the path.
-    pub(super) fn fills_in_startup(&self, window: f64, growing: bool) -> bool {
-        let Some(least) = self.least else {
+    /// The path is full if the RTT is above that of rounds that did not fill it.
+    pub(super) fn has_filled_path(&self, cwnd: f64, growing: bool) -> bool {
+        let Some(min_rtt) = self.min_rtt else {
             return false;
         };
-        let base = least.max(self.unfilled);
-        let uneven = self.jitter > STARTUP_QUEUE / 2;
-        if uneven && window < STARTUP_SMALL && growing {
+        let base = min_rtt.max(self.unfilled_min_rtt);
+        let uneven = self.jitter > STARTUP_QUEUEING_DELAY / 2;
+        if uneven && cwnd < SMALL_STARTUP_CWND && growing {
             return false;
         }
-        // Where packets overtake each other, some late ones in a row are nothing unusual: there the whole
-        // round must be late, and have enough of them.
+        // With random delays, a few late packets in a row are normal. There, all samples of the round must
+        // be late, and there must be enough of them.
         let (needed, jitter) = if uneven {
-            let least = self.recent.iter().map(|(_, rtt)| *rtt).min();
-            if least.is_none_or(|least| least < base + self.jitter.max(STARTUP_QUEUE)) {
+            let min_rtt = self.recent.iter().map(|(_, rtt)| *rtt).min();
+            if min_rtt
+                .is_none_or(|min_rtt| min_rtt < base + self.jitter.max(STARTUP_QUEUEING_DELAY))
+            {
                 return false;
             }
             (STARTUP_SAMPLES, self.jitter)
         } else {
             (STARTUP_SAMPLES / 3, self.jitter * 3)
         };
-        // One lucky packet among the first few makes all others late.
-        let least = match window < STARTUP_FEW && growing {
+        // If one of the first few packets was fast by chance, all others look late.
+        let margin = match cwnd < TINY_STARTUP_CWND && growing {
             true => base / 4,
             false => base / 32,
         };
-        let limit = base + jitter.max(STARTUP_QUEUE).max(least);
+        let limit = base + jitter.max(STARTUP_QUEUEING_DELAY).max(margin);
         let newest = self.samples.saturating_sub(needed)..self.samples;
         self.samples >= needed
             && newest
@@ -226,31 +230,33 @@ fn median(values: impl Iterator<Item = Duration>) -> Option<Duration> {
     (!values.is_empty()).then(|| *values.select_nth_unstable(middle).1)
 }
 
-/// Round-trip times of a round trip that its median is taken of.
-const MAX_RECENT: u32 = 256;
-/// What counts as seeing the base again.
+/// The most RTT samples of a round trip from which the median is computed.
+const MAX_MEDIAN_SAMPLES: u32 = 256;
+/// A median up to this much above the base RTT counts as a new measurement of it.
 const BASE_TOLERANCE: Duration = Duration::from_millis(8);
-/// Jitter looks like a queue: five thirds of its mean step from packet to packet count as chance, within
-/// these bounds.
-const LEAST_NOISE: Duration = Duration::from_millis(20);
-const MAX_JITTER: Duration = Duration::from_millis(80);
-/// Where the level sways from round to round, and not because senders take turns (the jitter would be
-/// small), that much counts, up to this multiple of the jitter and this share of the base.
-const NOISE_OF_JITTER: u32 = 3;
-const MAX_NOISE: f64 = 0.35;
-/// One sender at a narrow link stays below it; hops over TCP with losses, and leases of different
-/// length in turns, do not.
-const NOISY: Duration = Duration::from_millis(35);
-/// How many round-trip times in a row must show a queue to end start-up; a third of them where the
-/// path keeps the order.
+/// Jitter looks like queueing delay. Five thirds of the mean difference between consecutive samples count
+/// as random delay, within these bounds.
+const MIN_NOISE: Duration = Duration::from_millis(20);
+const MAX_JITTER_NOISE: Duration = Duration::from_millis(80);
+/// The variation of the median from round to round counts as random delay, up to this multiple of the
+/// jitter and this share of the base RTT. The bound by the jitter excludes variation that is caused by
+/// competing senders: their packets vary from round to round, but little from packet to packet.
+const MAX_VARIATION_PER_JITTER: u32 = 3;
+const MAX_VARIATION_PER_BASE: f64 = 0.35;
+/// The jitter above which delays are random. One sender at a slow link stays below it. Hops over TCP with
+/// loss, and packets that alternate between leases of different delay, exceed it.
+const NOISY_JITTER: Duration = Duration::from_millis(35);
+/// Consecutive RTT samples that must show a queue to end Startup; a third of them if the path keeps the
+/// order.
 const STARTUP_SAMPLES: usize = 12;
-/// Chosen because jitter over six hops stays below it.
-const STARTUP_QUEUE: Duration = Duration::from_millis(40);
-/// While it is smaller, the window must also grow in vain, where packets come unevenly: thin traffic is
-/// delayed where routers collect small segments, and the delay goes away with more of it.
-const STARTUP_SMALL: f64 = 160.0;
-/// Two rounds of start-up: fewer packets say little of what is usual.
-const STARTUP_FEW: f64 = 40.0;
+/// The queueing delay that ends Startup. Chosen because the jitter over six hops stays below it.
+const STARTUP_QUEUEING_DELAY: Duration = Duration::from_millis(40);
+/// With random delays and a cwnd below this number of packets, Startup only ends if the bandwidth does not
+/// increase. Routers that coalesce small segments delay sparse traffic, and the delay disappears when more
+/// is sent.
+const SMALL_STARTUP_CWND: f64 = 160.0;
+/// Two rounds of Startup, in packets of cwnd: with fewer, the usual RTT is not known.
+const TINY_STARTUP_CWND: f64 = 40.0;
 
 #[cfg(test)]
 #[expect(
@@ -266,66 +272,66 @@ mod tests {
         let mut now = from;
         for rtt in rtts {
             now += MS(20);
-            delay.take(now, MS(rtt), MS(500));
+            delay.on_rtt(now, MS(rtt), MS(500));
         }
         now
     }
 
     #[test]
-    fn one_fast_packet_does_not_make_a_base() {
+    fn one_fast_packet_does_not_set_the_base_rtt() {
         let mut delay = Delay::new(Instant::now());
         let rtts = (0..100).map(|number| if number == 50 { 300 } else { 500 });
         take_all(&mut delay, Instant::now(), rtts);
         assert_eq!(delay.base(), MS(500));
-        assert_eq!(delay.queue(), Duration::ZERO);
+        assert_eq!(delay.queueing_delay(), Duration::ZERO);
     }
 
     #[test]
-    fn a_queue_is_what_most_packets_wait() {
+    fn the_queueing_delay_is_that_of_most_packets() {
         let mut delay = Delay::new(Instant::now());
         let now = take_all(&mut delay, Instant::now(), [500; 50]);
         take_all(&mut delay, now, [620; 50]);
-        assert_eq!(delay.queue(), MS(120));
+        assert_eq!(delay.queueing_delay(), MS(120));
         delay.rebase();
-        assert_eq!(delay.queue(), Duration::ZERO);
+        assert_eq!(delay.queueing_delay(), Duration::ZERO);
     }
 
     #[test]
-    fn thin_uneven_traffic_does_not_fill_a_path_while_it_grows() {
+    fn sparse_uneven_traffic_does_not_fill_a_path_while_it_grows() {
         let mut delay = Delay::new(Instant::now());
         let now = take_all(&mut delay, Instant::now(), [500; 3]);
         let late = (0..40).map(|number| 800 + number % 2 * 100);
         take_all(&mut delay, now, late);
-        assert!(!delay.fills_in_startup(50.0, true));
-        assert!(delay.fills_in_startup(50.0, false));
-        assert!(delay.fills_in_startup(200.0, true));
+        assert!(!delay.has_filled_path(50.0, true));
+        assert!(delay.has_filled_path(50.0, false));
+        assert!(delay.has_filled_path(200.0, true));
     }
 
     #[test]
-    fn a_lucky_first_packet_does_not_end_start_up() {
+    fn a_fast_first_packet_does_not_end_startup() {
         let mut delay = Delay::new(Instant::now());
         let now = take_all(&mut delay, Instant::now(), [500]);
         take_all(&mut delay, now, [580; 20]);
-        assert!(!delay.fills_in_startup(30.0, true));
-        assert!(delay.fills_in_startup(30.0, false));
-        assert!(delay.fills_in_startup(60.0, true));
+        assert!(!delay.has_filled_path(30.0, true));
+        assert!(delay.has_filled_path(30.0, false));
+        assert!(delay.has_filled_path(60.0, true));
     }
 
     #[test]
-    fn what_a_slower_round_waited_is_no_queue() {
+    fn the_delay_of_a_slower_round_is_no_queue() {
         let mut delay = Delay::new(Instant::now());
         let now = take_all(&mut delay, Instant::now(), [500]);
         delay.end_round(true, false, 10.0);
         let now = take_all(&mut delay, now, [600; 30]);
-        assert!(delay.fills_in_startup(200.0, true));
+        assert!(delay.has_filled_path(200.0, true));
         delay.end_round(true, false, 20.0);
         take_all(&mut delay, now, [610; 30]);
         delay.end_round(true, false, 40.0);
-        assert!(!delay.fills_in_startup(200.0, true));
+        assert!(!delay.has_filled_path(200.0, true));
     }
 
     #[test]
-    fn sway_without_jitter_is_no_noise() {
+    fn variation_without_jitter_is_no_noise() {
         let mut steady = Delay::new(Instant::now());
         let mut now = Instant::now();
         for round in 0..20 {

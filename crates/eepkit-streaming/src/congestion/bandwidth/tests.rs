@@ -8,7 +8,7 @@ use super::{
 
 const RTT: Duration = Duration::from_millis(500);
 
-/// A controller on a path that delivers so many packets per second.
+/// A controller on a path with a capacity in packets per second.
 struct Course {
     controller: Box<dyn Controller>,
     now: Instant,
@@ -19,7 +19,7 @@ struct Course {
 impl Course {
     fn new() -> Self {
         let now = Instant::now();
-        let limits = WindowLimits {
+        let limits = CwndLimits {
             max: 4096,
             ..LIMITS
         };
@@ -31,15 +31,15 @@ impl Course {
         }
     }
 
-    fn window(&self) -> u32 {
-        self.controller.window()
+    fn cwnd(&self) -> u32 {
+        self.controller.cwnd()
     }
 
     /// Runs rounds with round-trip times and a share of loss that depend on the packets offered per
     /// second.
     fn run(&mut self, rounds: u32, rtt: impl Fn(f64) -> Duration, lost: impl Fn(f64) -> f64) {
         for _ in 0..rounds {
-            let offered = f64::from(self.controller.window()) / RTT.as_secs_f64();
+            let offered = f64::from(self.controller.cwnd()) / RTT.as_secs_f64();
             let rate = offered
                 .min(self.capacity)
                 .min(self.controller.pacing_rate().unwrap_or(f64::INFINITY));
@@ -58,7 +58,7 @@ impl Course {
                 sample.next_order = self.order + acked as u64;
                 sample.in_flight = acked as u32;
                 sample.prior_in_flight = acked as u32;
-                sample.rate = Some(RateSample {
+                sample.delivery_rate = Some(RateSample {
                     packets_per_second: rate,
                     prior_delivered: 0,
                     app_limited: false,
@@ -74,67 +74,67 @@ fn none(_: f64) -> f64 {
 }
 
 #[test]
-fn settles_near_the_capacity_of_the_path() {
+fn converges_near_the_capacity_of_the_path() {
     let mut course = Course::new();
     course.run(40, |_| RTT, none);
-    // Without any queue the window is bounded by what is delivered: 200 packets in a round trip.
-    let window = course.window();
-    assert!((200..=260).contains(&window), "{window}");
+    // Without a queue the cwnd is bounded by the delivery rate: 200 packets per round trip.
+    let cwnd = course.cwnd();
+    assert!((200..=260).contains(&cwnd), "{cwnd}");
 }
 
 #[test]
-fn a_standing_queue_shrinks_the_window_and_its_absence_lets_it_grow() {
+fn a_standing_queue_shrinks_the_cwnd_and_its_absence_lets_it_grow() {
     let mut course = Course::new();
     course.run(40, |offered| RTT.mul_f64((offered / 400.0).max(1.0)), none);
-    let window = course.window();
-    assert!((195..=225).contains(&window), "{window}");
+    let cwnd = course.cwnd();
+    assert!((195..=225).contains(&cwnd), "{cwnd}");
 }
 
 #[test]
-fn start_up_ends_when_a_queue_builds() {
+fn startup_ends_when_a_queue_builds() {
     let mut course = Course::new();
     let queue = |offered| match offered > 400.0 {
         true => RTT + Duration::from_millis(120),
         false => RTT,
     };
     course.run(20, queue, none);
-    assert!(course.window() < 600, "{}", course.window());
+    assert!(course.cwnd() < 600, "{}", course.cwnd());
 }
 
 #[test]
 fn random_loss_alone_changes_nothing() {
     let mut course = Course::new();
     course.run(20, |_| RTT, none);
-    let before = course.window();
+    let before = course.cwnd();
     for _ in 0..20 {
         course.run(1, |_| RTT, |_| 0.05);
-        assert!(course.window() >= before * 9 / 10, "{}", course.window());
+        assert!(course.cwnd() >= before * 9 / 10, "{}", course.cwnd());
     }
 }
 
 #[test]
-fn a_queue_that_is_full_all_the_time_is_seen_by_its_losses() {
+fn a_queue_that_is_always_full_is_detected_by_its_loss() {
     let mut course = Course::new();
-    // Always as long, whatever is sent: others keep it full.
+    // The RTT does not depend on what is sent: others keep the queue full.
     course.run(20, |_| RTT, |_| 0.02);
-    let before = course.window();
+    let before = course.cwnd();
     course.run(2, |_| RTT, |_| 0.2);
     assert!(
-        course.window() < before * 3 / 4,
+        course.cwnd() < before * 3 / 4,
         "{} of {before}",
-        course.window()
+        course.cwnd()
     );
 }
 
 #[test]
-fn losses_that_remain_with_less_in_flight_are_borne() {
+fn losses_that_remain_with_a_smaller_cwnd_are_tolerated() {
     let mut course = Course::new();
     course.run(20, |_| RTT, none);
-    let before = course.window();
+    let before = course.cwnd();
     let mut low = 0;
     for _ in 0..96 {
         course.run(1, |_| RTT, |_| 0.2);
-        low += u32::from(course.window() < before * 3 / 4);
+        low += u32::from(course.cwnd() < before * 3 / 4);
     }
     assert!((1..=24).contains(&low), "{low} rounds of 96");
 }
@@ -145,16 +145,16 @@ fn a_timeout_halves_the_estimate() {
     course.run(20, |_| RTT, none);
     let before = course.controller.pacing_rate().unwrap();
     course.controller.on_timeout(course.now);
-    assert_eq!(course.window(), LIMITS.initial);
+    assert_eq!(course.cwnd(), LIMITS.initial);
     assert!(course.controller.pacing_rate().unwrap() <= before / 2.0 + 1.0);
 }
 
 #[test]
-fn a_first_packet_that_gets_lost_does_not_end_start_up() {
+fn the_loss_of_the_first_packet_does_not_end_startup() {
     let mut course = Course::new();
     course.controller.on_timeout(course.now);
     course.run(4, |_| RTT, none);
-    assert!(course.window() > LIMITS.initial * 4, "{}", course.window());
+    assert!(course.cwnd() > LIMITS.initial * 4, "{}", course.cwnd());
 }
 
 #[test]
