@@ -16,32 +16,36 @@ use crate::{
     connection::{Built, Connection, Notices, Phase},
     path_state::CanSend,
     rate_limiter::RateLimiter,
+    received::{Received, Verified},
     stats::Stats,
     tunnels::Tunnels,
 };
 
 mod application;
+mod early;
 mod ended;
 mod entries;
 mod first_contact;
 mod incoming;
+mod keys;
 mod limits;
+mod listener;
 mod paths;
 mod ping;
+mod pings;
 mod scheduling;
 mod types;
 mod verification;
 
-pub use self::types::{
-    Event, Incoming, Output, PingId, Ports, Read, Received, StreamId, StreamInfo, Transmit,
-};
-pub use self::verification::{Verification, Verified};
+pub use self::types::{Event, Incoming, Output, PingId, Read, StreamId, Transmit};
 use self::{
+    early::EarlyPackets,
     ended::Ended,
-    entries::{PeerEntry, PeerKey, StreamEntry, StreamKey, Wake},
-    incoming::{EarlyPackets, Listener},
+    entries::{PeerEntry, StreamEntry, Wake},
+    keys::{PeerKey, StreamKey},
     limits::{Bucket, Limiter},
-    ping::Pings,
+    listener::Listener,
+    pings::Pings,
 };
 
 /// All streams of one destination, incoming and outgoing.

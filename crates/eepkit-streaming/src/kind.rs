@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::DEFAULT_MTU;
+use crate::mtu::DEFAULT_MTU;
 
 /// The streaming implementation of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

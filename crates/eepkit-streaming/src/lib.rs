@@ -18,9 +18,11 @@ mod connection;
 mod endpoint;
 mod error;
 mod fingerprint;
+mod info;
 mod kind;
 mod leases;
 mod loss;
+mod mtu;
 mod pacing;
 mod path;
 mod path_state;
@@ -29,6 +31,7 @@ mod peer;
 mod rate_limiter;
 mod ready;
 mod reassembly;
+mod received;
 mod rtt;
 mod send_buffer;
 mod sent_packet;
@@ -37,15 +40,14 @@ mod stats;
 mod timer;
 mod tunnels;
 
+pub use config::options::{OPTIONS, OptionInfo};
 pub use config::{
-    Access, EndpointConfig, InactivityAction, LimitAction, OPTIONS, OptionInfo, Profile,
-    RateLimits, StreamConfig,
+    Access, EndpointConfig, InactivityAction, LimitAction, Profile, RateLimits, StreamConfig,
 };
-pub use endpoint::{
-    Endpoint, Event, Incoming, Output, PingId, Ports, Read, Received, StreamId, StreamInfo,
-    Transmit, Verification, Verified,
-};
+pub use endpoint::{Endpoint, Event, Incoming, Output, PingId, Read, StreamId, Transmit};
 pub use error::{CloseReason, ConnectionError, DialError, PortError, StreamOptionError};
+pub use info::{Ports, StreamInfo};
 pub use kind::PeerKind;
 pub use path::{Path, PathId, PeerLease, TunnelId};
+pub use received::{Received, Verification, Verified};
 pub use stats::Stats;

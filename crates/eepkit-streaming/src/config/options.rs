@@ -5,10 +5,12 @@ use std::{collections::HashSet, time::Duration};
 use eepkit_wire::Hash;
 
 use super::{
-    Access, EndpointConfig, InactivityAction, LimitAction, MAX_INITIAL_WINDOW, MAX_MTU, MAX_WINDOW,
-    MIN_MTU, Profile,
+    Access, EndpointConfig, InactivityAction, LimitAction, MAX_INITIAL_WINDOW, MAX_WINDOW, Profile,
 };
-use crate::StreamOptionError;
+use crate::{
+    StreamOptionError,
+    mtu::{MAX_MTU, MIN_MTU},
+};
 
 /// An option, for documentation and completion.
 #[derive(Debug, Clone, Copy)]

@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Connection, Cx, MIN_PERSIST, Notices, Phase, transmit::CHOKE};
+use super::{
+    Connection, Cx, Handle, Notices, Phase, handshake::is_answer, receiving::LocalWindow,
+    sending::PeerWindow, timeouts::MIN_PERSIST, transmit::CHOKE,
+};
 use crate::{
     CloseReason,
     ack::Arrival,
-    config::{MIN_MTU, Profile, TWO_MESSAGES, fitting, tunnel_messages},
+    config::Profile,
     fingerprint::Fingerprint,
-    kind::{JAVA_CHOKE, PeerKind},
+    kind::JAVA_CHOKE,
     loss::Verdict,
     packet::{Identity, Packet},
     peer::{AckBatch, Peer},
@@ -20,22 +23,6 @@ use crate::{
 };
 
 impl Connection {
-    /// Takes the SYN that opened an incoming stream; its signature has been checked.
-    pub(crate) fn on_first_syn(
-        &mut self,
-        cx: &mut Cx<'_>,
-        peer: &mut Peer,
-        packet: &Packet<'_>,
-        bytes: &Bytes,
-    ) {
-        self.packets_received += 1;
-        self.learn_from_syn(peer, packet);
-        if let Some(fingerprint) = self.fingerprint(peer) {
-            fingerprint.on_syn(cx.now);
-        }
-        self.insert(cx, peer, packet, bytes);
-    }
-
     /// Takes a packet with our stream id.
     pub(crate) fn on_packet(
         &mut self,
@@ -45,7 +32,7 @@ impl Connection {
         bytes: &Bytes,
     ) {
         let flags = packet.flags();
-        self.packets_received += 1;
+        self.receiving.packets_received += 1;
         peer.heard = Some(cx.now);
         if flags.is_reset() {
             self.on_reset(cx, peer, packet);
@@ -53,21 +40,16 @@ impl Connection {
         }
         match self.phase {
             Phase::Opening if flags.is_syn() => self.on_syn_ack(cx, peer, packet, bytes),
-            Phase::Opening => {
-                // Overtook the answer to SYN. Who sent it is unknown until that is here.
-                if self.early.len() < MAX_EARLY {
-                    self.early.push(bytes.clone());
-                }
-            }
+            Phase::Opening => self.keep_early(bytes),
             Phase::Offered | Phase::Open => self.on_open_packet(cx, peer, packet, bytes),
             Phase::Done(CloseReason::Finished) => {
                 // Our last acknowledgement was lost.
                 if packet.recv_id() == self.remote_id && packet.seq() > 0 {
-                    self.ack_due = true;
+                    self.due.ack = true;
                 }
             }
             Phase::Done(_) => {
-                self.reset_due = packet.recv_id() == self.remote_id && packet.seq() > 0
+                self.due.reset = packet.recv_id() == self.remote_id && packet.seq() > 0
             }
         }
     }
@@ -82,7 +64,7 @@ impl Connection {
             Phase::Opening => flags.is_syn() && is_answer(packet),
             Phase::Offered | Phase::Open => {
                 let ours = packet.recv_id() == self.remote_id;
-                ours && flags.is_close() && packet.seq() >= self.recv.next()
+                ours && flags.is_close() && packet.seq() >= self.receiving.buffer.next()
             }
             Phase::Done(_) => false,
         }
@@ -106,69 +88,11 @@ impl Connection {
         } else {
             CloseReason::Reset
         };
-        self.recv.clear();
+        self.receiving.buffer.clear();
         self.finish(peer, reason);
     }
 
-    fn on_syn_ack(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>, bytes: &Bytes) {
-        if !is_answer(packet) {
-            cx.stats.malformed += 1;
-            return;
-        }
-        match cx.verify(packet, &self.identity) {
-            Ok(identity) => self.identity = identity,
-            Err(_) => {
-                cx.stats.bad_signatures += 1;
-                return;
-            }
-        }
-        self.remote_id = packet.recv_id();
-        self.phase = Phase::Open;
-        self.timers.stop(Timer::Connect);
-        self.timers.stop(Timer::Coalesce);
-        self.start_inactivity(cx.now);
-        self.notices.add(Notices::CONNECTED);
-        self.learn_from_syn(peer, packet);
-        self.on_acknowledgement(cx, peer, packet);
-        if self.phase == Phase::Open && self.send.oldest() == 0 {
-            // It answers our SYN, whatever its acknowledgement says.
-            self.acknowledge(cx, peer, 0, &[], false);
-        }
-        self.insert(cx, peer, packet, bytes);
-        for bytes in std::mem::take(&mut self.early) {
-            if let Ok(packet) = Packet::parse(&bytes) {
-                self.on_open_packet(cx, peer, &packet, &bytes);
-            }
-        }
-    }
-
-    /// Takes note of what the peer's SYN says about the peer.
-    fn learn_from_syn(&mut self, peer: &mut Peer, packet: &Packet<'_>) {
-        let kind = PeerKind::from_syn(packet.resend_delay(), packet.max_size().is_some());
-        peer.on_claim(kind);
-        let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
-        let theirs = theirs.max(MIN_MTU);
-        self.full_mtu = fitting(self.config.mtu().min(usize::from(theirs)));
-        self.set_mtu(self.full_mtu);
-    }
-
-    fn set_mtu(&mut self, mtu: usize) {
-        self.mtu = mtu;
-        self.send.set_mtu(mtu);
-    }
-
-    /// Sends smaller packets while many tunnel messages are lost: a packet is lost with any of its own.
-    fn fit_mtu(&mut self, peer: &Peer) {
-        let messages = u32::try_from(tunnel_messages(self.mtu)).unwrap_or(u32::MAX);
-        let each = peer.loss_share() / f64::from(messages);
-        if each > MUCH_LOSS && self.mtu > TWO_MESSAGES {
-            self.set_mtu(TWO_MESSAGES);
-        } else if each < MUCH_LOSS / 2.0 && self.mtu < self.full_mtu {
-            self.set_mtu(self.full_mtu);
-        }
-    }
-
-    fn on_open_packet(
+    pub(super) fn on_open_packet(
         &mut self,
         cx: &mut Cx<'_>,
         peer: &mut Peer,
@@ -181,15 +105,15 @@ impl Connection {
         }
         let flags = packet.flags();
         if flags.is_close()
-            && packet.seq() >= self.recv.next()
+            && packet.seq() >= self.receiving.buffer.next()
             && cx.verify(packet, &self.identity).is_err()
         {
             cx.stats.bad_signatures += 1;
             return;
         }
         self.last_activity = cx.now;
-        if self.choked {
-            self.attempts = 0;
+        if self.sending.is_choked() {
+            self.sending.attempts = 0;
         }
         self.on_acknowledgement(cx, peer, packet);
         if matches!(self.phase, Phase::Done(_)) {
@@ -202,7 +126,8 @@ impl Connection {
             let pace = peer.kind.ack_pace(peer.rtt.estimate());
             self.schedule_ack(
                 cx.now,
-                self.ack
+                self.receiving
+                    .ack
                     .earliest(cx.now, pace.spacing.max(MIN_ANSWER_SPACING)),
             );
         }
@@ -226,7 +151,7 @@ impl Connection {
             }
             return false;
         }
-        if self.choked {
+        if self.sending.is_choked() {
             self.on_unchoke(now, peer);
         }
         delay == 0
@@ -236,11 +161,20 @@ impl Connection {
     fn go_back(&mut self, now: Instant, peer: &mut Peer) {
         let rtt = peer.rtt.minimum().unwrap_or_else(|| peer.rtt.estimate());
         let mut batch = peer.begin();
-        for seq in self.send.oldest()..self.send.oldest() + self.send.span() {
-            let Some(sent) = self.send.segment(seq).and_then(|segment| segment.sent) else {
+        for seq in
+            self.sending.buffer.oldest()..self.sending.buffer.oldest() + self.sending.buffer.span()
+        {
+            let Some(sent) = self
+                .sending
+                .buffer
+                .segment(seq)
+                .and_then(|segment| segment.sent)
+            else {
                 continue;
             };
-            if now.saturating_duration_since(sent.sent_at) >= rtt && self.send.mark_lost(seq) {
+            if now.saturating_duration_since(sent.sent_at) >= rtt
+                && self.sending.buffer.mark_lost(seq)
+            {
                 peer.lost(&mut batch, &sent);
             }
         }
@@ -249,28 +183,29 @@ impl Connection {
     }
 
     fn on_choke(&mut self, now: Instant, peer: &Peer) {
-        if self.choked {
+        if self.sending.is_choked() {
             return;
         }
-        self.choked = true;
-        self.persists = 0;
-        // The peer's buffer takes about what was on its way.
-        self.receiver_limit = (self.send.span() * 7 / 8).max(MIN_RECEIVER_LIMIT);
+        self.sending.choke();
         self.timers.stop(Timer::Probe);
         self.timers
             .set(Timer::Persist, now + peer.rtt.rto().max(MIN_PERSIST));
     }
 
     fn on_unchoke(&mut self, now: Instant, peer: &Peer) {
-        self.choked = false;
-        self.persists = 0;
+        self.sending.peer_window = PeerWindow::Open;
         self.timers.stop(Timer::Persist);
         self.arm_probe(now, peer);
     }
 
-    fn on_acknowledgement(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>) {
+    pub(super) fn on_acknowledgement(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &mut Peer,
+        packet: &Packet<'_>,
+    ) {
         // The first packet of an incoming stream is not here; SYN-ACK has no NACKs.
-        if packet.flags().is_no_ack() || self.packets_sent == 0 {
+        if packet.flags().is_no_ack() || self.sending.packets_sent == 0 {
             return;
         }
         let through = packet.ack_through();
@@ -294,7 +229,8 @@ impl Connection {
         let through = match nacks.last() {
             Some(last) if count == MAX_NACKS => {
                 let mut batch = peer.begin();
-                self.send
+                self.sending
+                    .buffer
                     .on_arrived(through, |packet| peer.acked(&mut batch, cx.now, &packet));
                 peer.finish(cx.now, &batch);
                 *last
@@ -307,7 +243,7 @@ impl Connection {
     }
 
     /// `tells_all` says whether nothing beyond `through` had arrived.
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &mut self,
         cx: &mut Cx<'_>,
         peer: &mut Peer,
@@ -317,14 +253,14 @@ impl Connection {
     ) {
         let now = cx.now;
         let mut batch = peer.begin();
-        let outcome = self.send.on_ack(through, nacks, |packet| {
+        let outcome = self.sending.buffer.on_ack(through, nacks, |packet| {
             peer.acked(&mut batch, now, &packet)
         });
         let Some(outcome) = outcome else {
             cx.stats.bad_acks += 1;
             return;
         };
-        if self.send.has_holes() {
+        if self.sending.buffer.has_holes() {
             self.detect_losses(now, peer, &mut batch);
         } else {
             self.timers.stop(Timer::Reorder);
@@ -334,9 +270,7 @@ impl Connection {
         }
         peer.finish(now, &batch);
         self.check_failed_paths(now, peer);
-        if self.full_mtu > TWO_MESSAGES {
-            self.fit_mtu(peer);
-        }
+        self.sending.fit_mtu(peer.loss_share());
         if outcome.packets == 0 {
             return;
         }
@@ -351,33 +285,26 @@ impl Connection {
         if quick || Fingerprint::on_held(held) {
             peer.recognise_eepkit();
         }
-        self.attempts = 0;
-        if self.receiver_limit != u32::MAX {
-            // Additive: the buffer may have been a slow reader's, but Java's is always the same, and
-            // what it has no room for was sent in vain.
-            self.receiver_limit = self
-                .receiver_limit
-                .saturating_add(outcome.packets.div_ceil(PACKETS_PER_STEP));
-        }
-        if self.choked && outcome.advanced {
+        self.sending.attempts = 0;
+        self.sending.raise_receiver_limit(outcome.packets);
+        if self.sending.is_choked() && outcome.advanced {
             if peer.kind.unchokes_explicitly() {
                 // Its buffer may be full behind a gap: what is missing is still wanted, one by one.
-                self.probe_due = self.send.next_lost();
+                self.due.probe = self.sending.buffer.next_lost();
             } else {
                 self.on_unchoke(now, peer);
             }
         }
         self.arm_probe(now, peer);
-        if self.unflushed && self.send.is_all_acked() {
-            self.unflushed = false;
+        if self.sending.take_flushed() {
             self.notices.add(Notices::FLUSHED);
         }
         self.check_finished(peer);
         if self.phase == Phase::Open
-            && self.released
-            && self.send.is_close_acked()
-            && self.recv.next() > 1
-            && !self.recv.is_complete()
+            && self.handle == Handle::Released
+            && self.sending.buffer.is_close_acked()
+            && self.receiving.buffer.next() > 1
+            && !self.receiving.buffer.is_complete()
         {
             // Everything of ours arrived. The peer may still send; see `insert`.
             self.timers
@@ -388,18 +315,18 @@ impl Connection {
     /// Finds out which of the packets reported missing are lost.
     pub(super) fn detect_losses(&mut self, now: Instant, peer: &mut Peer, batch: &mut AckBatch) {
         let mut next = None;
-        for index in 0..self.send.hole_count() {
-            let Some(seq) = self.send.hole(index) else {
+        for index in 0..self.sending.buffer.hole_count() {
+            let Some(seq) = self.sending.buffer.hole(index) else {
                 break;
             };
-            let sent = match self.send.segment(seq) {
+            let sent = match self.sending.buffer.segment(seq) {
                 Some(segment) if segment.state == State::InFlight => segment.sent,
                 _ => None,
             };
             let Some(sent) = sent else { continue };
             match peer.judge(now, &sent) {
                 Verdict::Lost => {
-                    if self.send.mark_lost(seq) {
+                    if self.sending.buffer.mark_lost(seq) {
                         peer.lost(batch, &sent);
                     }
                 }
@@ -422,9 +349,9 @@ impl Connection {
         batch: &mut AckBatch,
         through: u32,
     ) {
-        let end = self.send.oldest() + self.send.span();
+        let end = self.sending.buffer.oldest() + self.sending.buffer.span();
         for seq in through.saturating_add(1)..end {
-            let sent = match self.send.segment(seq) {
+            let sent = match self.sending.buffer.segment(seq) {
                 Some(segment) if segment.state == State::InFlight => segment.sent,
                 _ => None,
             };
@@ -437,39 +364,54 @@ impl Connection {
                 }
                 continue;
             }
-            if self.send.mark_lost(seq) {
+            if self.sending.buffer.mark_lost(seq) {
                 peer.lost(batch, &sent);
             }
         }
     }
 
     /// Takes in a packet that has a sequence number.
-    fn insert(&mut self, cx: &mut Cx<'_>, peer: &mut Peer, packet: &Packet<'_>, bytes: &Bytes) {
+    pub(super) fn insert(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &mut Peer,
+        packet: &Packet<'_>,
+        bytes: &Bytes,
+    ) {
         let flags = packet.flags();
-        if self.released
-            && self.send.is_close_acked()
+        if self.handle == Handle::Released
+            && self.sending.buffer.is_close_acked()
             && !packet.payload().is_empty()
-            && packet.seq() >= self.recv.next()
+            && packet.seq() >= self.receiving.buffer.next()
         {
             // Nobody will read it and nothing is left to say: the peer should stop.
             self.reset(peer, CloseReason::LingerTimeout);
             return;
         }
-        self.grow_for_gap(bytes.len());
-        let limit = self
-            .hard_limit(peer)
-            .min(self.recv.cost().saturating_add(cx.receive_memory));
-        let was_readable = self.recv.is_readable();
+        self.receiving.grow_for_gap(bytes.len(), &self.config);
+        let limit = self.receiving.hard_limit(peer.kind, &self.config).min(
+            self.receiving
+                .buffer
+                .cost()
+                .saturating_add(cx.receive_memory),
+        );
+        let was_readable = self.receiving.buffer.is_readable();
         let data = bytes.slice(packet.payload_start().min(bytes.len())..);
-        let inserted = self
-            .recv
-            .insert(packet.seq(), data, bytes.len(), flags.is_close(), limit);
+        let inserted =
+            self.receiving
+                .buffer
+                .insert(packet.seq(), data, bytes.len(), flags.is_close(), limit);
         match inserted {
             Inserted::NoRoom => {
                 cx.stats.no_room += 1;
-                self.choking = self.is_reader_slow() || cx.receive_memory == 0;
+                self.receiving.window = if self.receiving.is_reader_slow() || cx.receive_memory == 0
+                {
+                    LocalWindow::Choking
+                } else {
+                    LocalWindow::Open
+                };
                 if self.can_ack() {
-                    let at = self.ack.earliest(cx.now, MIN_ANSWER_SPACING);
+                    let at = self.receiving.ack.earliest(cx.now, MIN_ANSWER_SPACING);
                     self.schedule_ack(cx.now, at);
                 }
                 return;
@@ -480,22 +422,26 @@ impl Connection {
             }
             Inserted::Duplicate => {
                 cx.stats.duplicates += 1;
-                self.repeats = self.repeats.saturating_add(1);
+                self.receiving.repeats = self.receiving.repeats.saturating_add(1);
                 // The peer sends again and again what it has an answer to: the answers do not get
                 // through on their way.
-                if self.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
-                    self.repeats = 0;
+                if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
+                    self.receiving.repeats = 0;
                     peer.give_up_path(cx.now);
                 }
             }
             Inserted::InOrder { .. } | Inserted::Early { .. } => {
-                self.repeats = 0;
-                self.unchokes_left = 0;
+                self.receiving.repeats = 0;
+                if let LocalWindow::Unchoking { .. } = self.receiving.window {
+                    self.receiving.window = LocalWindow::Open;
+                }
                 self.timers.stop(Timer::Unchoke);
                 self.choke_early(cx, peer);
             }
         }
-        if !was_readable && (self.recv.is_readable() || self.recv.is_complete()) {
+        if !was_readable
+            && (self.receiving.buffer.is_readable() || self.receiving.buffer.is_complete())
+        {
             self.notices.add(Notices::READABLE);
         }
         let initiator = self.initiator;
@@ -509,39 +455,13 @@ impl Connection {
         self.check_finished(peer);
     }
 
-    /// Stops a peer that does badly with dropped packets while there is room for those on their way.
+    /// Chokes a peer that recovers badly from dropped packets, while there is room for those in flight.
     fn choke_early(&mut self, cx: &Cx<'_>, peer: &Peer) {
-        let reserve = peer.kind.packets_after_choke() * PACKET_COST;
-        let room = self
-            .hard_limit(peer)
-            .saturating_sub(self.recv.unread_cost());
-        if !self.choking && reserve > 0 && room < reserve && self.is_reader_slow() {
-            self.choking = true;
+        if self.receiving.should_choke_early(peer.kind, &self.config) {
+            self.receiving.window = LocalWindow::Choking;
             if self.can_ack() {
                 self.schedule_ack(cx.now, cx.now);
             }
-        }
-    }
-
-    /// Memory for received data, with what is on its way when the peer is choked.
-    fn hard_limit(&self, peer: &Peer) -> usize {
-        let reserve = peer.kind.packets_after_choke() * PACKET_COST;
-        (self.recv_limit + reserve).min(self.config.max_receive_buffer.max(self.recv_limit))
-    }
-
-    /// Whether most of the buffer is taken by what the reader has not read.
-    fn is_reader_slow(&self) -> bool {
-        self.recv.unread_cost() >= self.recv_limit / 2
-    }
-
-    /// Makes room for another packet where the buffer is full of packets behind a gap. The peer must
-    /// not be stopped then: it has to close the gap.
-    fn grow_for_gap(&mut self, packet: usize) {
-        if self.recv.cost() + packet >= self.recv_limit && !self.is_reader_slow() {
-            let wanted = self.recv_limit.saturating_mul(2);
-            self.recv_limit = wanted
-                .min(self.config.max_receive_buffer)
-                .max(self.recv_limit);
         }
     }
 
@@ -557,9 +477,9 @@ impl Connection {
             inserted,
             asked: packet.delay() == Some(0),
             close: packet.flags().is_close(),
-            holes: self.recv.has_holes(),
+            holes: self.receiving.buffer.has_holes(),
         };
-        let due = self.ack.on_packet(cx.now, &pace, arrival);
+        let due = self.receiving.ack.on_packet(cx.now, &pace, arrival);
         if self.can_ack() {
             // The answer to our SYN is acknowledged at once: the peer measures its round trip by it.
             let due = if packet.flags().is_syn() { cx.now } else { due };
@@ -569,7 +489,7 @@ impl Connection {
 
     fn schedule_ack(&mut self, now: Instant, at: Instant) {
         if at <= now {
-            self.ack_due = true;
+            self.due.ack = true;
         } else {
             self.timers.set_earlier(Timer::Ack, at);
         }
@@ -582,29 +502,13 @@ impl Connection {
 
     /// The last packet that arrived in order.
     pub(crate) fn received_through(&self) -> u32 {
-        self.recv.acknowledge_in_order().unwrap_or(0)
+        self.receiving.buffer.acknowledge_in_order().unwrap_or(0)
     }
 }
 
-/// Whether a packet with SYN has all that the answer to ours has to have.
-fn is_answer(packet: &Packet<'_>) -> bool {
-    packet.recv_id() != 0 && packet.seq() == 0 && packet.from().is_some()
-}
-
-/// Share of tunnel messages. Above it, what three or four in a packet save is lost again.
-const MUCH_LOSS: f64 = 0.015;
-/// Packets kept that overtook the answer to SYN. A peer sends at most its initial window so early.
-const MAX_EARLY: usize = 16;
-/// The peer's buffer never counts as smaller than this many packets.
-const MIN_RECEIVER_LIMIT: u32 = 8;
 /// So many packets in a row that had arrived before are no accident. Chosen as what i2pd changes its
 /// way at, and one more, as probes come in pairs.
 const MANY_REPEATS: u8 = 3;
-/// A peer that had no room is believed to have it for one packet more after so many that arrived.
-/// Chosen by what reaches Java at a loss of 1 to 5 per cent, and how much of it twice.
-const PACKETS_PER_STEP: u32 = 32;
-/// Memory that a full packet of a foreign peer takes.
-const PACKET_COST: usize = 1900;
 /// Packets that ask for an answer without carrying anything are answered at most this often, so that
 /// two sides cannot keep each other busy.
 const MIN_ANSWER_SPACING: std::time::Duration = std::time::Duration::from_millis(50);

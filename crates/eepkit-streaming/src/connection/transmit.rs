@@ -4,51 +4,35 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Connection, Cx, Notices, Phase};
+use super::{
+    Connection, Cx, Notices, Phase, built::Built, control::Control, receiving::LocalWindow,
+};
 use crate::{
     packet::{DataHeader, Flags, Repr, replay_guard},
-    path::PathId,
     peer::Peer,
     send_buffer::State,
     timer::Timer,
 };
 
-/// A packet that is ready to leave.
-#[derive(Debug)]
-pub(crate) struct Built {
-    pub(crate) packet: Bytes,
-    /// It opens the stream: the router should send our lease set along.
-    pub(crate) first: bool,
-    /// Deflating it may pay off.
-    pub(crate) compress: bool,
-    /// How long it is of use.
-    pub(crate) lifetime: Duration,
-    /// The way it takes.
-    pub(crate) path: PathId,
-}
-
 impl Connection {
     /// Whether [`Connection::poll_control`] would return something.
     pub(crate) fn wants_control(&self) -> bool {
-        self.syn_due || self.reset_due || self.probe_due.is_some() || self.ack_due
+        !self.due.is_empty()
     }
 
     /// The next packet that leaves whatever the window says.
     pub(crate) fn poll_control(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
-        if std::mem::take(&mut self.reset_due) {
-            return Some(self.build_reset(cx, peer));
-        }
-        if std::mem::take(&mut self.syn_due) {
-            return self.build_segment(cx, peer, 0, self.attempts);
-        }
-        if let Some(seq) = self.probe_due.take() {
-            let built = self.build_segment(cx, peer, seq, self.attempts);
+        while let Some(control) = self.due.next() {
+            let attempts = self.sending.attempts;
+            let built = match control {
+                Control::Reset => Some(self.build_reset(cx, peer)),
+                Control::Syn => return self.build_segment(cx, peer, 0, attempts),
+                Control::Probe(seq) => self.build_segment(cx, peer, seq, attempts),
+                Control::Ack => Some(self.build_ack(cx, peer)),
+            };
             if built.is_some() {
                 return built;
             }
-        }
-        if std::mem::take(&mut self.ack_due) {
-            return Some(self.build_ack(cx, peer));
         }
         None
     }
@@ -60,14 +44,15 @@ impl Connection {
 
     fn next_data(&self, now: Instant, peer: &Peer) -> Option<u32> {
         // SYN and its answer are not data, and nothing goes before them.
-        if self.choked || self.packets_sent == 0 {
+        if self.sending.is_choked() || self.sending.packets_sent == 0 {
             return None;
         }
         match self.phase {
             Phase::Open => {
-                let lost = self.send.next_lost();
+                let lost = self.sending.buffer.next_lost();
                 lost.or_else(|| {
-                    self.send
+                    self.sending
+                        .buffer
                         .next_new()
                         .filter(|_| self.has_room_for_new(now, peer))
                 })
@@ -81,24 +66,20 @@ impl Connection {
                     self.config.initial_window
                 };
                 let early = peer.kind.max_early().min(window);
-                self.send.next_new().filter(|_| self.send.span() < early)
+                self.sending
+                    .buffer
+                    .next_new()
+                    .filter(|_| self.sending.buffer.span() < early)
             }
             Phase::Offered | Phase::Done(_) => None,
         }
     }
 
-    /// Whether the peer bears another packet beyond those it may still miss.
+    /// Whether the peer accepts another packet beyond those that it may miss.
     pub(super) fn has_room_for_new(&self, now: Instant, peer: &Peer) -> bool {
         let lossy = peer.is_lossy(now);
-        let cap = peer
-            .kind
-            .max_in_flight(lossy)
-            .min(self.config.max_window)
-            .min(self.receiver_limit);
-        self.send.in_flight() < cap
-            && self.send.span() < peer.kind.max_span(lossy).min(self.receiver_limit)
-            && self.send.ahead() < peer.kind.max_ahead()
-            && self.send.hole_count() < peer.kind.max_holes()
+        self.sending
+            .has_room_for_new(peer.kind, lossy, &self.config)
     }
 
     /// The next packet of data, for which the peer's window has room.
@@ -115,7 +96,7 @@ impl Connection {
         seq: u32,
         attempt: u32,
     ) -> Option<Built> {
-        let segment = self.send.segment(seq)?;
+        let segment = self.sending.buffer.segment(seq)?;
         let (syn, close, state, resent) = (
             segment.syn,
             segment.close,
@@ -136,25 +117,24 @@ impl Connection {
         } else {
             self.build_plain(cx, peer, seq, resent)?
         };
-        self.send.on_sent(seq, sent);
-        self.packets_sent += 1;
-        self.packets_resent += u64::from(resent);
+        self.sending.buffer.on_sent(seq, sent);
+        self.sending.packets_sent += 1;
+        self.sending.packets_resent += u64::from(resent);
         self.last_activity = cx.now;
-        if syn && self.phase == Phase::Open && self.recv.has_holes() {
+        if syn && self.phase == Phase::Open && self.receiving.buffer.has_holes() {
             // Packets that overtook each other before we could answer.
-            self.ack_due = true;
+            self.due.ack = true;
         }
         if self.phase == Phase::Opening {
             if syn {
                 self.arm_syn(cx.now, peer);
             }
         } else if !self.timers.is_running(Timer::Probe)
-            || (attempt == 0 && (resent || self.send.is_all_sent()))
+            || (attempt == 0 && (resent || self.sending.buffer.is_all_sent()))
         {
             self.arm_probe(cx.now, peer);
         }
-        if self.writer_waits && self.send.room() >= self.config.send_buffer / 2 {
-            self.writer_waits = false;
+        if self.sending.take_writable(&self.config) {
             self.notices.add(Notices::WRITABLE);
         }
         Some(Built {
@@ -172,37 +152,43 @@ impl Connection {
         if self.phase == Phase::Opening {
             return None;
         }
-        if !self.recv.has_holes() {
-            self.ack_due = false;
+        if !self.receiving.buffer.has_holes() {
+            self.due.ack = false;
             self.timers.stop(Timer::Ack);
-            self.ack.on_sent(cx.now);
+            self.receiving.ack.on_sent(cx.now);
             if let Some(fingerprint) = self.fingerprint(peer) {
                 fingerprint.on_ack_sent(cx.now);
             }
         }
-        self.recv.acknowledge_in_order()
+        self.receiving.buffer.acknowledge_in_order()
     }
 
     fn build_plain(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32, resent: bool) -> Option<Bytes> {
         let ack = self.piggyback(cx, peer);
-        let delay = if self.choking {
+        let delay = if self.receiving.is_choking() {
             Some(CHOKE)
         } else if self.asks_for_ack(cx.now, peer, seq, resent) {
-            self.last_request = Some(cx.now);
+            self.sending.last_request = Some(cx.now);
             Some(0)
         } else {
             None
         };
         let header = DataHeader::new(self.remote_id, self.local_id, seq, ack, delay);
-        Some(self.send.segment_mut(seq)?.packet(header.as_bytes()))
+        Some(
+            self.sending
+                .buffer
+                .segment_mut(seq)?
+                .packet(header.as_bytes()),
+        )
     }
 
     /// Whether to ask for an acknowledgement at once: with the last packet of a flight, with what is
     /// sent again, and often enough that Java does not wait half a second.
     fn asks_for_ack(&self, now: Instant, peer: &Peer, seq: u32, resent: bool) -> bool {
-        let last = self.send.segment(seq + 1).is_none();
+        let last = self.sending.buffer.segment(seq + 1).is_none();
         let full = peer.in_flight() >= peer.cwnd() || !self.has_room_for_new(now, peer);
         let due = self
+            .sending
             .last_request
             .is_none_or(|asked| now.saturating_duration_since(asked) >= peer.rtt.estimate() / 8);
         resent || last || full || due
@@ -211,7 +197,7 @@ impl Connection {
     /// A packet with SYN, CLOSE or both.
     fn build_signed(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32) -> Option<Bytes> {
         let ack = self.piggyback(cx, peer);
-        let segment = self.send.segment(seq)?;
+        let segment = self.sending.buffer.segment(seq)?;
         let mut flags = Flags::default();
         if segment.syn {
             flags = flags.with(Flags::SYN);
@@ -224,7 +210,7 @@ impl Connection {
         }
         let opening = segment.syn && self.initiator;
         let guard = opening.then(|| replay_guard(&self.identity.destination.hash()));
-        let choke = self.choking.then_some(CHOKE);
+        let choke = self.receiving.is_choking().then_some(CHOKE);
         let repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,
@@ -251,15 +237,18 @@ impl Connection {
 
     fn build_ack(&mut self, cx: &Cx<'_>, peer: &Peer) -> Built {
         let mut nacks = Vec::new();
-        let through = self.recv.acknowledge(&mut nacks);
-        let delay = if self.choking {
+        let through = self.receiving.buffer.acknowledge(&mut nacks);
+        let delay = if self.receiving.is_choking() {
             Some(CHOKE)
-        } else if self.unchokes_left > 0 {
-            self.unchokes_left -= 1;
-            if self.unchokes_left > 0 {
-                self.timers
-                    .set(Timer::Unchoke, cx.now + peer.rtt.estimate() / 2);
-            }
+        } else if let LocalWindow::Unchoking { left } = self.receiving.window {
+            self.receiving.window = match left - 1 {
+                0 => LocalWindow::Open,
+                left => {
+                    self.timers
+                        .set(Timer::Unchoke, cx.now + peer.rtt.estimate() / 2);
+                    LocalWindow::Unchoking { left }
+                }
+            };
             Some(UNCHOKE)
         } else {
             None
@@ -280,7 +269,7 @@ impl Connection {
         let mut packet = Vec::with_capacity(HEADER_ROOM + nacks.len() * 4);
         repr.encode(&mut packet);
         self.timers.stop(Timer::Ack);
-        self.ack.on_sent(cx.now);
+        self.receiving.ack.on_sent(cx.now);
         if let Some(fingerprint) = self.fingerprint(peer) {
             fingerprint.on_ack_sent(cx.now);
         }
@@ -294,12 +283,12 @@ impl Connection {
     }
 
     fn build_reset(&self, cx: &Cx<'_>, peer: &Peer) -> Built {
-        let ack = self.recv.acknowledge_in_order();
+        let ack = self.receiving.buffer.acknowledge_in_order();
         let repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,
             // i2pd acts on a reset only when it is the next packet in order.
-            seq: self.send.oldest(),
+            seq: self.sending.buffer.oldest(),
             ack_through: ack.unwrap_or(0),
             flags: if ack.is_none() {
                 Flags::RESET.with(Flags::NO_ACK)

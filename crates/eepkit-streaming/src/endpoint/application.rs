@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Instant};
 
 use eepkit_wire::Destination;
 
-use super::{
-    Endpoint, Incoming, Ports, Read, StreamId, StreamInfo, entries::StreamEntry, incoming::Listener,
-};
+use super::{Endpoint, Incoming, Read, StreamId, entries::StreamEntry, listener::Listener};
 use crate::{
     CloseReason, ConnectionError, DialError, PortError, StreamConfig,
-    connection::{Connection, Cx, Opening, Phase},
+    connection::{Connection, Cx, Handle, Opening, Phase},
+    info::{Ports, StreamInfo},
     packet::Identity,
     peer::Peer,
     stats::Stats,
@@ -206,7 +205,7 @@ impl Endpoint {
         let known = self
             .streams
             .get(id.0)
-            .is_some_and(|entry| !entry.connection.released);
+            .is_some_and(|entry| entry.connection.handle != Handle::Released);
         if !known {
             return Err(ConnectionError::Unknown);
         }
@@ -220,34 +219,7 @@ impl Endpoint {
             connection, peer, ..
         } = self.streams.get(id.0)?;
         let peer = &self.peers.get(*peer)?.peer;
-        Some(StreamInfo {
-            peer: peer.destination.clone(),
-            peer_kind: peer.kind,
-            ports: Ports {
-                local: connection.local_port,
-                remote: connection.remote_port,
-            },
-            initiator: connection.initiator,
-            established: connection.phase == Phase::Open,
-            closed: match connection.phase {
-                Phase::Done(reason) => Some(reason),
-                _ => None,
-            },
-            rtt: peer.rtt.smoothed(),
-            rto: peer.rtt.rto(),
-            cwnd: peer.cwnd(),
-            pacing_rate: peer.pacing_rate(),
-            in_flight: connection.in_flight(),
-            mtu: connection.mtu(),
-            choked: connection.choked(),
-            unsent: connection.unsent(),
-            unread: connection.unread(),
-            bytes_written: connection.bytes_written,
-            bytes_read: connection.bytes_read,
-            packets_sent: connection.packets_sent,
-            packets_resent: connection.packets_resent,
-            packets_received: connection.packets_received,
-        })
+        Some(connection.info(peer))
     }
 
     /// Counters of what was dropped or refused.

@@ -2,17 +2,11 @@
 
 use std::time::Instant;
 
-use slotmap::new_key_type;
-
-use super::first_contact::FirstContact;
+use super::{
+    first_contact::FirstContact,
+    keys::{PeerKey, StreamKey},
+};
 use crate::{connection::Connection, peer::Peer, ready::Ready};
-
-new_key_type! {
-    /// Names a stream of an endpoint.
-    pub(crate) struct StreamKey;
-    /// Names a peer of an endpoint.
-    pub(super) struct PeerKey;
-}
 
 /// A stream and its place in the endpoint's queues.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::entries::StreamKey;
+use super::keys::StreamKey;
 
 /// The gate of one peer.
 #[derive(Debug, Default)]

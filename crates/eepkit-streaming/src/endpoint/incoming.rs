@@ -1,103 +1,18 @@
 //! Finds the stream that a packet belongs to, and takes or refuses new ones.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use eepkit_wire::{Destination, Hash};
 
-use super::{Endpoint, Received, StreamId, limits::Standing};
+use super::{Endpoint, StreamId, limits::Standing};
 use crate::{
     config::LimitAction,
     connection::{Notices, Opening, Phase},
     packet::{Flags, Identity, Packet, Repr},
+    received::Received,
     timer::Timer,
 };
-
-/// Streams that wait to be accepted on one port.
-#[derive(Debug)]
-pub(super) struct Listener {
-    backlog: usize,
-    queue: VecDeque<StreamId>,
-}
-
-impl Listener {
-    pub(super) fn new(backlog: usize) -> Self {
-        Self {
-            backlog: backlog.clamp(1, MAX_BACKLOG),
-            queue: VecDeque::new(),
-        }
-    }
-
-    pub(super) fn pop(&mut self) -> Option<StreamId> {
-        self.queue.pop_front()
-    }
-
-    pub(super) fn into_queue(self) -> VecDeque<StreamId> {
-        self.queue
-    }
-}
-
-/// Packets of streams whose first packet has not arrived yet.
-#[derive(Debug, Default)]
-pub(super) struct EarlyPackets {
-    /// Stream id as the peer chose it, packet, and when it is dropped; in the order of arrival.
-    packets: VecDeque<(Instant, u32, Received)>,
-    bytes: usize,
-}
-
-impl EarlyPackets {
-    fn insert(&mut self, now: Instant, id: u32, received: Received) {
-        let of_stream = self
-            .packets
-            .iter()
-            .filter(|(_, other, _)| *other == id)
-            .count();
-        if of_stream >= MAX_EARLY_PER_STREAM || received.packet.len() > MAX_EARLY_BYTES {
-            return;
-        }
-        self.bytes += received.packet.len();
-        self.packets.push_back((now + EARLY_LIFETIME, id, received));
-        while self.packets.len() > MAX_EARLY || self.bytes > MAX_EARLY_BYTES {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some((_, _, received)) = self.packets.pop_front() {
-            self.bytes -= received.packet.len();
-        }
-    }
-
-    fn take(&mut self, id: u32) -> Vec<Received> {
-        let mut taken = Vec::new();
-        let mut index = 0;
-        while let Some((_, other, _)) = self.packets.get(index) {
-            if *other == id {
-                if let Some((_, _, received)) = self.packets.remove(index) {
-                    self.bytes -= received.packet.len();
-                    taken.push(received);
-                }
-            } else {
-                index += 1;
-            }
-        }
-        taken
-    }
-
-    pub(super) fn expire(&mut self, now: Instant) {
-        while self.packets.front().is_some_and(|(at, _, _)| *at <= now) {
-            self.drop_oldest();
-        }
-    }
-
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.packets.front().map(|(at, _, _)| *at)
-    }
-}
 
 impl Endpoint {
     pub(super) fn dispatch(&mut self, now: Instant, received: &Received) {
@@ -242,7 +157,7 @@ impl Endpoint {
         }
         let id = self.take_stream(now, received, packet, identity);
         if let Some(listener) = self.listeners.get_mut(&port) {
-            listener.queue.push_back(id);
+            listener.push(id);
         }
         let timeout = self.config.accept_timeout;
         self.with_stream(now, id.0, |connection, cx, _| {
@@ -281,14 +196,14 @@ impl Endpoint {
         let Some(listener) = self.listeners.get_mut(&port) else {
             return false;
         };
-        if listener.queue.len() >= listener.backlog {
-            listener.queue.retain(|id| {
+        if listener.is_full() {
+            listener.retain(|id| {
                 streams
                     .get(id.0)
                     .is_some_and(|entry| entry.connection.phase == Phase::Offered)
             });
         }
-        listener.queue.len() < listener.backlog
+        !listener.is_full()
     }
 
     fn take_stream(
@@ -377,15 +292,6 @@ impl Endpoint {
     }
 }
 
-/// Streams that wait to be accepted, at most; i2pd takes 1024.
-const MAX_BACKLOG: usize = 4096;
-/// i2pd and Java buffer such packets for a few seconds; reordering across tunnels stays below.
-const EARLY_LIFETIME: Duration = Duration::from_secs(10);
-/// Peers send their initial window at most, 6 by the specification and 16 of I2P+, unless they know us.
-const MAX_EARLY_PER_STREAM: usize = 64;
-/// Bounds memory that anybody can fill without proving anything.
-const MAX_EARLY: usize = 512;
-const MAX_EARLY_BYTES: usize = 1 << 20;
 /// Streams beyond the limit that exist only to say that the limit is reached.
 const MAX_COURTESY_STREAMS: usize = 64;
 /// Nobody could read an HTTP response on it.

@@ -15,7 +15,7 @@ use std::time::Instant;
 use eepkit_wire::Destination;
 use eepkit_wire::{Hash, LeaseId};
 
-use super::{Endpoint, Event, entries::PeerKey};
+use super::{Endpoint, Event, keys::PeerKey};
 #[cfg(feature = "_testing")]
 use crate::path::Path;
 use crate::path::{PathId, PeerLease, TunnelId};

@@ -6,43 +6,13 @@ use bytes::Bytes;
 use eepkit_wire::Destination;
 use rand_chacha::rand_core::Rng;
 
-use super::{Endpoint, Event, PingId, Ports, Received, Transmit};
-use crate::packet::{Flags, Packet, Repr};
-
-/// Pings that wait for an answer.
-#[derive(Debug, Default)]
-pub(super) struct Pings(Vec<Pending>);
-
-#[derive(Debug)]
-struct Pending {
-    id: PingId,
-    sent: Instant,
-    deadline: Instant,
-}
-
-impl Pings {
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.0.iter().map(|ping| ping.deadline).min()
-    }
-
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<PingId> {
-        if self.next().is_none_or(|at| at > now) {
-            return Vec::new();
-        }
-        let expired = self
-            .0
-            .iter()
-            .filter(|ping| ping.deadline <= now)
-            .map(|ping| ping.id)
-            .collect();
-        self.0.retain(|ping| ping.deadline > now);
-        expired
-    }
-
-    fn contains(&self, id: PingId) -> bool {
-        self.0.iter().any(|ping| ping.id == id)
-    }
-}
+use super::{Endpoint, Event, PingId, Transmit};
+use crate::{
+    info::Ports,
+    packet::{Flags, Packet, Repr},
+    path::PathId,
+    received::Received,
+};
 
 impl Endpoint {
     /// Asks `to` for a sign of life. [`Event::Pong`] or [`Event::PingTimeout`] follows, the latter at
@@ -65,7 +35,7 @@ impl Endpoint {
                 break id;
             }
         };
-        if self.pings.0.len() >= MAX_PINGS || self.closing {
+        if self.pings.is_full() || self.closing {
             self.events.push_back(Event::PingTimeout(id));
             return id;
         }
@@ -77,11 +47,7 @@ impl Endpoint {
             ..Repr::default()
         };
         let packet = repr.sign(&self.keys).into();
-        self.pings.0.push(Pending {
-            id,
-            sent: now,
-            deadline: now + timeout,
-        });
+        self.pings.insert(id, now, now + timeout);
         self.answer(now, to.clone(), (ports.local, ports.remote), packet);
         id
     }
@@ -96,20 +62,14 @@ impl Endpoint {
 
     fn on_pong(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
         // Nothing but the random id shows that it is an answer; pongs are not signed.
-        let Some(index) = self
-            .pings
-            .0
-            .iter()
-            .position(|ping| ping.id.0 == packet.recv_id())
-        else {
+        let Some((id, sent)) = self.pings.remove(packet.recv_id()) else {
             self.stats.unknown_stream += 1;
             return;
         };
-        let ping = self.pings.0.swap_remove(index);
         let end = (packet.payload_start() + MAX_PAYLOAD).min(received.packet.len());
         self.events.push_back(Event::Pong {
-            id: ping.id,
-            rtt: now.saturating_duration_since(ping.sent),
+            id,
+            rtt: now.saturating_duration_since(sent),
             payload: Bytes::copy_from_slice(
                 received
                     .packet
@@ -179,7 +139,7 @@ impl Endpoint {
                 packet,
                 compress: true,
                 first: true,
-                path: crate::path::PathId::ANY,
+                path: PathId::ANY,
                 deadline: now + ANSWER_LIFETIME,
             });
         }
@@ -188,8 +148,6 @@ impl Endpoint {
 
 /// Streaming specification as of 0.9.18: at most 32 bytes come back.
 const MAX_PAYLOAD: usize = 32;
-/// Pings are made by people and monitors, not in bulk.
-const MAX_PINGS: usize = 256;
 /// The caller drains outputs after every packet, so that this is only reached when it does not.
 const MAX_ANSWERS: usize = 1024;
 /// As long as the slowest round trip measured on the network.

@@ -7,12 +7,13 @@ use rand_chacha::rand_core::Rng;
 
 use super::{
     Endpoint, StreamId,
-    entries::{Gate, PeerEntry, PeerKey, StreamEntry, StreamKey, Wake},
+    entries::{Gate, PeerEntry, StreamEntry, Wake},
     first_contact,
+    keys::{PeerKey, StreamKey},
 };
 use crate::{
     StreamConfig,
-    connection::{Connection, Cx, Notices, Opening},
+    connection::{Connection, Cx, Handle, Notices, Opening},
     peer::Peer,
 };
 
@@ -50,11 +51,11 @@ impl Endpoint {
         let cost = connection.cost();
         self.receive_cost = (self.receive_cost + cost).saturating_sub(entry.receive_cost);
         entry.receive_cost = cost;
-        if connection.is_over() && !connection.accepted {
-            // It never had a handle that could be dropped.
-            connection.released = true;
+        if connection.is_over() && connection.handle == Handle::Unclaimed {
+            // There never was a handle that could be dropped.
+            connection.handle = Handle::Released;
         }
-        if connection.released {
+        if connection.handle == Handle::Released {
             connection.notices = Notices::default();
         }
         if !connection.notices.is_empty() && !entry.in_noticed {

@@ -11,8 +11,8 @@ use slotmap::Key as _;
 
 #[cfg(doc)]
 use super::Endpoint;
-use super::entries::StreamKey;
-use crate::{CloseReason, PeerKind, path::PathId};
+use super::keys::StreamKey;
+use crate::{CloseReason, path::PathId};
 
 /// Names a stream of an [`Endpoint`]; never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,27 +27,6 @@ impl fmt::Display for StreamId {
 /// Names a ping of an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PingId(pub(super) u32);
-
-/// The two ports of a stream. I2P ports are 0 to 65,535; 0 is "any" and the usual one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Ports {
-    /// Ours.
-    pub local: u16,
-    /// The peer's.
-    pub remote: u16,
-}
-
-/// A packet from the network.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// Port of the sender.
-    pub from_port: u16,
-    /// Port that it is for.
-    pub to_port: u16,
-    /// The packet. Payloads are handed on without copying, so it should not be part of a much larger
-    /// buffer.
-    pub packet: Bytes,
-}
 
 /// A packet for the network.
 #[derive(Debug, Clone)]
@@ -148,50 +127,4 @@ pub struct Incoming {
     pub local_port: u16,
     /// The peer's port.
     pub remote_port: u16,
-}
-
-/// A stream's state, for people and for tests.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct StreamInfo {
-    /// The peer.
-    pub peer: Destination,
-    /// Which software the peer seems to run.
-    pub peer_kind: PeerKind,
-    /// The ports.
-    pub ports: Ports,
-    /// We opened it.
-    pub initiator: bool,
-    /// Both sides know of it.
-    pub established: bool,
-    /// Why it is over, if it is.
-    pub closed: Option<CloseReason>,
-    /// Smoothed round-trip time, once measured.
-    pub rtt: Option<Duration>,
-    /// Retransmission timeout.
-    pub rto: Duration,
-    /// Packets that may be on their way to the peer, of all its streams.
-    pub cwnd: u32,
-    /// Packets per second that leave at most, once known.
-    pub pacing_rate: Option<f64>,
-    /// Packets of this stream on their way.
-    pub in_flight: u32,
-    /// Largest payload of a packet in bytes.
-    pub mtu: usize,
-    /// The peer has no room for data.
-    pub choked: bool,
-    /// Bytes written that were never sent.
-    pub unsent: usize,
-    /// Memory held for the reader, in bytes.
-    pub unread: usize,
-    /// Bytes taken from the writer.
-    pub bytes_written: u64,
-    /// Bytes given to the reader.
-    pub bytes_read: u64,
-    /// Packets sent that have sequence numbers, retransmissions included.
-    pub packets_sent: u64,
-    /// Retransmissions.
-    pub packets_resent: u64,
-    /// Packets received.
-    pub packets_received: u64,
 }

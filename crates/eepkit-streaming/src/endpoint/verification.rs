@@ -12,54 +12,11 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Received};
-use crate::packet::{Identity, Packet, VerifyError};
-
-/// A received packet whose signature is to be checked before it is handled.
-#[derive(Debug)]
-#[must_use = "the packet is handled by `Endpoint::receive_verified`"]
-pub struct Verification {
-    received: Received,
-    known: Option<Identity>,
-    unix_now: u32,
-}
-
-/// A received packet and the result of its signature check.
-#[derive(Debug)]
-#[must_use = "the packet is handled by `Endpoint::receive_verified`"]
-pub struct Verified {
-    received: Received,
-    known: Option<Identity>,
-    result: Result<Identity, VerifyError>,
-}
-
-impl Verification {
-    /// Checks the signature. This takes tens of microseconds with Ed25519 keys, and up to milliseconds
-    /// with those of old destinations.
-    pub fn check(self) -> Verified {
-        let result = match Packet::parse(&self.received.packet) {
-            Ok(packet) => packet.verify(self.known.as_ref(), self.unix_now),
-            Err(error) => Err(error.into()),
-        };
-        Verified {
-            received: self.received,
-            known: self.known,
-            result,
-        }
-    }
-}
-
-impl Verified {
-    /// The result for `packet` if it is the packet that was checked, against the same peer.
-    pub(crate) fn result(
-        &self,
-        packet: &Packet<'_>,
-        known: Option<&Identity>,
-    ) -> Option<&Result<Identity, VerifyError>> {
-        let same = packet.is_of(&self.received.packet) && known == self.known.as_ref();
-        same.then_some(&self.result)
-    }
-}
+use super::Endpoint;
+use crate::{
+    packet::{Identity, Packet, VerifyError},
+    received::{Received, Verification, Verified},
+};
 
 impl Endpoint {
     /// Handles a packet from the network, unless its signature has to be checked for that: then the check
@@ -72,11 +29,7 @@ impl Endpoint {
             && packet.is_signed()
             && let Some(known) = self.wants_check(now, &packet)
         {
-            return Some(Verification {
-                known,
-                unix_now: self.unix_now(now),
-                received,
-            });
+            return Some(Verification::new(received, known, self.unix_now(now)));
         }
         self.dispatch(now, &received);
         None
@@ -85,7 +38,7 @@ impl Endpoint {
     /// Handles a packet whose signature was checked.
     pub fn receive_verified(&mut self, now: Instant, verified: Verified) {
         let now = self.advance(now);
-        let received = verified.received.clone();
+        let received = verified.received().clone();
         self.verified = Some(verified);
         self.dispatch(now, &received);
         self.verified = None;

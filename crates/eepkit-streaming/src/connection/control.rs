@@ -1,0 +1,67 @@
+//! Packets that leave at once, whatever cwnd says.
+
+/// Which control packets of a stream must be sent now.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// The first packet: SYN, or the answer to it.
+    pub(super) syn: bool,
+    /// An acknowledgement.
+    pub(super) ack: bool,
+    /// A reset.
+    pub(super) reset: bool,
+    /// A probe: this packet of data, new or sent before.
+    pub(super) probe: Option<u32>,
+}
+
+/// A control packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    Reset,
+    Syn,
+    Probe(u32),
+    Ack,
+}
+
+impl Due {
+    pub(super) const fn is_empty(&self) -> bool {
+        !(self.syn || self.ack || self.reset || self.probe.is_some())
+    }
+
+    /// The next control packet, which is no longer due.
+    pub(super) fn next(&mut self) -> Option<Control> {
+        if std::mem::take(&mut self.reset) {
+            return Some(Control::Reset);
+        }
+        if std::mem::take(&mut self.syn) {
+            return Some(Control::Syn);
+        }
+        if let Some(seq) = self.probe.take() {
+            return Some(Control::Probe(seq));
+        }
+        std::mem::take(&mut self.ack).then_some(Control::Ack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_packets_leave_once_and_in_the_order_of_their_urgency() {
+        let mut due = Due {
+            syn: true,
+            ack: true,
+            reset: true,
+            probe: Some(7),
+        };
+        let order: Vec<_> = std::iter::from_fn(|| due.next()).collect();
+        let expected = [
+            Control::Reset,
+            Control::Syn,
+            Control::Probe(7),
+            Control::Ack,
+        ];
+        assert_eq!(order, expected);
+        assert!(due.is_empty());
+    }
+}

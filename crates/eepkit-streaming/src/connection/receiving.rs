@@ -1,0 +1,133 @@
+//! The receiving half of a stream.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::{StreamConfig, ack::AckState, kind::PeerKind, reassembly::Reassembly};
+
+/// The state of the receiving half.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    pub(super) buffer: Reassembly,
+    pub(super) ack: AckState,
+    pub(super) window: LocalWindow,
+    /// Bytes that may wait for the reader.
+    limit: usize,
+    /// Bytes read since this instant. The limit follows the speed of the reader.
+    read_since: (Instant, usize),
+    /// Packets in a row that had arrived before.
+    pub(super) repeats: u8,
+    pub(super) bytes_read: u64,
+    pub(super) packets_received: u64,
+}
+
+/// Whether we accept data, as far as the peer knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LocalWindow {
+    Open,
+    /// We have no room.
+    Choking,
+    /// We have room again, which acknowledgements report so many more times.
+    Unchoking {
+        left: u8,
+    },
+}
+
+impl Receiving {
+    pub(super) fn new(now: Instant, config: &StreamConfig) -> Self {
+        let limit = config.receive_buffer.clamp(
+            MIN_RECEIVE_BUFFER,
+            config.max_receive_buffer.max(MIN_RECEIVE_BUFFER),
+        );
+        Self {
+            buffer: Reassembly::new(0),
+            ack: AckState::default(),
+            window: LocalWindow::Open,
+            limit,
+            read_since: (now, 0),
+            repeats: 0,
+            bytes_read: 0,
+            packets_received: 0,
+        }
+    }
+
+    /// Returns up to `max` bytes that arrived in order.
+    pub(super) fn read(
+        &mut self,
+        now: Instant,
+        max: usize,
+        rtt: Duration,
+        config: &StreamConfig,
+    ) -> Option<Bytes> {
+        let data = self.buffer.read(max.max(1))?;
+        self.bytes_read += data.len() as u64;
+        // The limit is at least twice what is read in a round trip.
+        let (since, bytes) = &mut self.read_since;
+        *bytes += data.len();
+        if now.saturating_duration_since(*since) >= rtt {
+            let wanted = bytes.saturating_mul(2).min(config.max_receive_buffer);
+            self.limit = self.limit.max(wanted);
+            self.read_since = (now, 0);
+        }
+        Some(data)
+    }
+
+    /// Takes new limits.
+    pub(super) fn reconfigure(&mut self, config: &StreamConfig) {
+        self.limit = self
+            .limit
+            .max(config.receive_buffer)
+            .min(config.max_receive_buffer.max(MIN_RECEIVE_BUFFER));
+    }
+
+    pub(super) fn is_choking(&self) -> bool {
+        self.window == LocalWindow::Choking
+    }
+
+    /// Whether a peer that was choked may send again, after something was read. It does so once.
+    pub(super) fn unchoke(&mut self) -> bool {
+        let has_room = self.is_choking() && self.buffer.cost() <= self.limit / 2;
+        if has_room {
+            self.window = LocalWindow::Unchoking { left: UNCHOKES };
+        }
+        has_room
+    }
+
+    /// Whether a peer must be choked that recovers badly from dropped packets, while there is still room
+    /// for those in flight.
+    pub(super) fn should_choke_early(&self, kind: PeerKind, config: &StreamConfig) -> bool {
+        let reserve = kind.packets_after_choke() * PACKET_COST;
+        let room = self
+            .hard_limit(kind, config)
+            .saturating_sub(self.buffer.unread_cost());
+        !self.is_choking() && reserve > 0 && room < reserve && self.is_reader_slow()
+    }
+
+    /// Memory for received data, including the packets that are in flight when the peer is choked.
+    pub(super) fn hard_limit(&self, kind: PeerKind, config: &StreamConfig) -> usize {
+        let reserve = kind.packets_after_choke() * PACKET_COST;
+        (self.limit + reserve).min(config.max_receive_buffer.max(self.limit))
+    }
+
+    /// Whether data that the application has not read fills half of the buffer.
+    pub(super) fn is_reader_slow(&self) -> bool {
+        self.buffer.unread_cost() >= self.limit / 2
+    }
+
+    /// Makes room for another packet if packets behind a gap fill the buffer. The peer must not be choked
+    /// then, because it has to close the gap.
+    pub(super) fn grow_for_gap(&mut self, packet: usize, config: &StreamConfig) {
+        if self.buffer.cost() + packet >= self.limit && !self.is_reader_slow() {
+            let wanted = self.limit.saturating_mul(2);
+            self.limit = wanted.min(config.max_receive_buffer).max(self.limit);
+        }
+    }
+}
+
+/// Java reports eight times that it has room again.
+const UNCHOKES: u8 = 8;
+/// Streaming documentation, "Transmit/Receive Windows and Choking": at least 128 packets.
+const MIN_RECEIVE_BUFFER: usize = 128 * 1900;
+/// Memory that a full packet of a foreign peer takes.
+const PACKET_COST: usize = 1900;
