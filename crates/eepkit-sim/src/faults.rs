@@ -5,7 +5,10 @@ use eepkit_netem::{LinkModel, Loss, Rate};
 use eepkit_wire::Destination;
 use tokio::time::{Duration, Instant};
 
-use super::{SimNet, session::SessionId};
+use super::{
+    SimNet,
+    world::{SessionId, tunnel::Tunnel},
+};
 
 /// A tunnel of a session, from [`SimNet::tunnels`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +90,7 @@ impl SimNet {
             let owner = world
                 .sessions
                 .values()
-                .find(|session| {
-                    session
-                        .tunnels
-                        .get(&tunnel)
-                        .is_some_and(super::tunnel::Tunnel::is_up)
-                })
+                .find(|session| session.tunnels.get(&tunnel).is_some_and(Tunnel::is_up))
                 .map(|session| session.id);
             if let Some(owner) = owner {
                 world.break_tunnel(now, owner, tunnel, noticed);

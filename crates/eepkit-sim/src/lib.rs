@@ -105,15 +105,10 @@ mod faults;
 mod i2cp;
 mod link;
 mod log;
-mod lookup;
-mod netdb;
 mod schedule;
-mod session;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod traffic;
-mod tunnel;
 mod world;
 
 use std::{

@@ -16,7 +16,10 @@ use tokio::time::Duration;
 
 use super::{
     Shared,
-    session::{Content, Interface, Message, Notice, Session, SessionId, Wanted},
+    world::{
+        SessionId,
+        session::{Content, Interface, Message, Notice, Session, Wanted},
+    },
 };
 
 /// A router on a simulated network, from [`SimNet::router`](super::SimNet::router). Cheap to

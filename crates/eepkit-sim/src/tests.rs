@@ -2,7 +2,6 @@
 
 mod faults;
 pub(super) mod party;
-mod traffic;
 mod tunnels;
 
 use std::time::Duration;

@@ -3,6 +3,12 @@
 //! No task, no clock, no socket: whoever holds the world tells it the time with every call, and
 //! first lets it catch up with [`World::advance`]. Time must not run backwards.
 
+mod lookup;
+mod netdb;
+pub(crate) mod session;
+mod traffic;
+pub(crate) mod tunnel;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -15,62 +21,66 @@ use eepkit_netem::{Bottleneck, LinkModel, Rng};
 use eepkit_wire::{Destination, Hash};
 use tokio::time::{Duration, Instant};
 
-use super::{
+use crate::{
     config::Config,
     log::{Happening, HostId, Log},
-    lookup::Lookup,
-    netdb::Record,
     schedule::Schedule,
-    session::{Inbox, Interface, Notice, Peers, Session, SessionId, Wanted},
     stats::{Cause, Stats},
-    traffic::Flight,
-    tunnel::Gateway,
 };
+use lookup::Lookup;
+use netdb::Record;
+use session::{Inbox, Interface, Notice, Peers, Session, Wanted};
+use traffic::Flight;
+use tunnel::Gateway;
 
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) config: Config,
+pub(crate) struct World {
+    pub(crate) config: Config,
     start: Instant,
     start_unix: Duration,
     /// By number, which is one more than the index.
     hosts: Vec<Host>,
     by_hash: HashMap<Hash, HostId>,
-    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
     /// Inbound tunnels by what peers know of them.
-    pub(super) gateways: HashMap<LeaseId, Gateway>,
-    pub(super) netdb: HashMap<Hash, Arc<Record>>,
-    pub(super) names: BTreeMap<String, Destination>,
+    pub(crate) gateways: HashMap<LeaseId, Gateway>,
+    pub(crate) netdb: HashMap<Hash, Arc<Record>>,
+    pub(crate) names: BTreeMap<String, Destination>,
     /// Pairs of hosts that cannot reach each other, the smaller first.
-    pub(super) partitions: HashSet<(HostId, HostId)>,
+    pub(crate) partitions: HashSet<(HostId, HostId)>,
     /// Link models for one way between two hosts, instead of the network's.
-    pub(super) links: HashMap<(HostId, HostId), LinkModel>,
-    pub(super) schedule: Schedule<Due>,
-    pub(super) stats: Stats,
-    pub(super) in_flight_bytes: usize,
-    pub(super) log: Log,
+    pub(crate) links: HashMap<(HostId, HostId), LinkModel>,
+    pub(crate) schedule: Schedule<Due>,
+    pub(crate) stats: Stats,
+    pub(crate) in_flight_bytes: usize,
+    pub(crate) log: Log,
     next_session: u64,
-    pub(super) next_path: u64,
+    pub(crate) next_path: u64,
     wakers: Vec<Waker>,
     stopped: bool,
 }
 
+/// Names a session for as long as the network lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SessionId(pub(crate) u64);
+
 /// A destination that has, or had, a session on this network.
 #[derive(Debug)]
-pub(super) struct Host {
-    pub(super) destination: Destination,
-    pub(super) session: Option<SessionId>,
-    pub(super) uplink: Bottleneck,
-    pub(super) downlink: Bottleneck,
-    pub(super) cut_off: bool,
-    pub(super) paused_until: Option<Instant>,
-    pub(super) tunnels_built: u64,
+pub(crate) struct Host {
+    pub(crate) destination: Destination,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) uplink: Bottleneck,
+    pub(crate) downlink: Bottleneck,
+    pub(crate) cut_off: bool,
+    pub(crate) paused_until: Option<Instant>,
+    pub(crate) tunnels_built: u64,
     /// For the tunnels and routes of this host.
-    pub(super) rng: Rng,
+    pub(crate) rng: Rng,
 }
 
 /// What is due at some time.
 #[derive(Debug)]
-pub(super) enum Due {
+pub(crate) enum Due {
     Tunnel(SessionId, TunnelId, TunnelDue),
     /// A look at the leases, once everything else of this instant has happened.
     LeaseSet(SessionId),
@@ -88,7 +98,7 @@ pub(super) enum Due {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum TunnelDue {
+pub(crate) enum TunnelDue {
     Built,
     Replace,
     Expire,
@@ -97,7 +107,7 @@ pub(super) enum TunnelDue {
 }
 
 impl World {
-    pub(super) fn new(config: Config, now: Instant, unix: Duration) -> Self {
+    pub(crate) fn new(config: Config, now: Instant, unix: Duration) -> Self {
         Self {
             log: Log::new(config.log),
             config,
@@ -123,7 +133,7 @@ impl World {
     }
 
     /// Lets everything happen that is due by `now`.
-    pub(super) fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         while let Some((at, due)) = self.schedule.take_due(now) {
             match due {
                 Due::Tunnel(session, tunnel, due) => self.tunnel_due(at, session, tunnel, due),
@@ -140,25 +150,25 @@ impl World {
     }
 
     /// When [`World::advance`] is to be called next.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         self.schedule.next()
     }
 
     /// Tasks that wait for something that has happened. Wake them once the world is let go of.
-    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)
     }
 
-    pub(super) fn unix(&self, now: Instant) -> Duration {
+    pub(crate) fn unix(&self, now: Instant) -> Duration {
         self.start_unix
             .saturating_add(now.saturating_duration_since(self.start))
     }
 
-    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+    pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         u64::try_from(self.unix(now).as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn write_log(&mut self, now: Instant, what: Happening) {
+    pub(crate) fn write_log(&mut self, now: Instant, what: Happening) {
         let at = now.saturating_duration_since(self.start);
         self.log.write(at, what);
     }
@@ -168,7 +178,7 @@ impl World {
     /// # Errors
     ///
     /// If there are too many destinations on this network.
-    pub(super) fn host_id(&mut self, destination: &Destination) -> Result<HostId, LinkError> {
+    pub(crate) fn host_id(&mut self, destination: &Destination) -> Result<HostId, LinkError> {
         let hash = destination.hash();
         if let Some(known) = self.by_hash.get(&hash) {
             return Ok(*known);
@@ -196,32 +206,32 @@ impl World {
         Ok(id)
     }
 
-    pub(super) fn known_host(&self, hash: &Hash) -> Option<HostId> {
+    pub(crate) fn known_host(&self, hash: &Hash) -> Option<HostId> {
         self.by_hash.get(hash).copied()
     }
 
-    pub(super) fn host(&self, id: HostId) -> Option<&Host> {
+    pub(crate) fn host(&self, id: HostId) -> Option<&Host> {
         self.hosts.get(usize::try_from(id.0).ok()?.checked_sub(1)?)
     }
 
-    pub(super) fn host_mut(&mut self, id: HostId) -> Option<&mut Host> {
+    pub(crate) fn host_mut(&mut self, id: HostId) -> Option<&mut Host> {
         self.hosts
             .get_mut(usize::try_from(id.0).ok()?.checked_sub(1)?)
     }
 
     /// The session that a destination has now.
-    pub(super) fn session_of(&self, destination: &Destination) -> Option<SessionId> {
+    pub(crate) fn session_of(&self, destination: &Destination) -> Option<SessionId> {
         self.host(self.known_host(&destination.hash())?)?.session
     }
 
     /// Whether no message passes between two hosts.
-    pub(super) fn parted(&self, a: HostId, b: HostId) -> bool {
+    pub(crate) fn parted(&self, a: HostId, b: HostId) -> bool {
         let cut_off = |id| self.host(id).is_some_and(|host| host.cut_off);
         cut_off(a) || cut_off(b) || self.partitions.contains(&(a.min(b), a.max(b)))
     }
 
     /// Opens a session and starts on its tunnels.
-    pub(super) fn open(
+    pub(crate) fn open(
         &mut self,
         now: Instant,
         destination: &Destination,
@@ -275,13 +285,13 @@ impl World {
     }
 
     /// Ends a session that nobody reads any more.
-    pub(super) fn close(&mut self, now: Instant, id: SessionId) {
+    pub(crate) fn close(&mut self, now: Instant, id: SessionId) {
         self.end(now, id);
         self.sessions.remove(&id);
     }
 
     /// Ends a session and tells it; what it has not read stays.
-    pub(super) fn lose(&mut self, now: Instant, id: SessionId, reason: LostReason) {
+    pub(crate) fn lose(&mut self, now: Instant, id: SessionId, reason: LostReason) {
         if self.sessions.get(&id).is_some_and(|session| !session.over) {
             self.tell(id, Event::Lost(reason));
             self.end(now, id);
@@ -289,7 +299,7 @@ impl World {
     }
 
     /// Ends every session and lets no new one in.
-    pub(super) fn stop(&mut self, now: Instant) {
+    pub(crate) fn stop(&mut self, now: Instant) {
         self.stopped = true;
         let sessions: Vec<_> = self.sessions.keys().copied().collect();
         for id in sessions {
@@ -297,7 +307,7 @@ impl World {
         }
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped
     }
 
@@ -334,11 +344,11 @@ impl World {
     }
 
     /// Puts an event where the session reads it.
-    pub(super) fn tell(&mut self, id: SessionId, event: Event) {
+    pub(crate) fn tell(&mut self, id: SessionId, event: Event) {
         self.notify(id, Notice::Event(event));
     }
 
-    pub(super) fn notify(&mut self, id: SessionId, notice: Notice) {
+    pub(crate) fn notify(&mut self, id: SessionId, notice: Notice) {
         if let Some(session) = self
             .sessions
             .get_mut(&id)
@@ -349,7 +359,7 @@ impl World {
         }
     }
 
-    pub(super) fn grant(&mut self, id: SessionId, tunnel: TunnelId, messages: u32) {
+    pub(crate) fn grant(&mut self, id: SessionId, tunnel: TunnelId, messages: u32) {
         if let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) {
             session.inbox.grant(tunnel, messages);
             self.wakers.extend(session.inbox.waker.take());
@@ -357,7 +367,7 @@ impl World {
     }
 
     /// Wakes whoever waits for a session to take commands, if it does.
-    pub(super) fn wake_if_ready(&mut self, id: SessionId) {
+    pub(crate) fn wake_if_ready(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.is_ready()
         {
@@ -365,7 +375,7 @@ impl World {
         }
     }
 
-    pub(super) fn poll_ready(&mut self, id: SessionId, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_ready(&mut self, id: SessionId, cx: &Context<'_>) -> Poll<()> {
         match self.sessions.get_mut(&id) {
             Some(session) if !session.is_ready() => {
                 session.ready_waker = Some(cx.waker().clone());
@@ -375,7 +385,7 @@ impl World {
         }
     }
 
-    pub(super) fn poll_notice(&mut self, id: SessionId, cx: &Context<'_>) -> Poll<Notice> {
+    pub(crate) fn poll_notice(&mut self, id: SessionId, cx: &Context<'_>) -> Poll<Notice> {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Poll::Pending;
         };
@@ -392,7 +402,7 @@ impl World {
     }
 
     /// Raises the stage; stages never go down.
-    pub(super) fn reach(&mut self, id: SessionId, stage: LinkStage) {
+    pub(crate) fn reach(&mut self, id: SessionId, stage: LinkStage) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.stage < stage
         {

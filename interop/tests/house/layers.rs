@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. An arrow is never drawn
 /// upwards: a crate may only use crates above it in this table.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-wire"]),
@@ -41,6 +41,11 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ),
     ("eepkit", BELOW_SERVICES),
     ("eepkit-services", BELOW_CLI),
+    // Beside the layers: only tests and benchmarks use it.
+    (
+        "eepkit-testbed",
+        &["eepkit-netem", "eepkit-streaming", "eepkit-wire"],
+    ),
 ];
 
 /// What the library may use: everything but what serves other programs.
@@ -121,6 +126,29 @@ fn only_the_router_crate_knows_a_router_implementation() {
             "{name} must not use emissary-core itself"
         );
     }
+}
+
+#[test]
+fn only_one_module_knows_a_router_implementation() {
+    let own = super::tidy::root().join("crates/eepkit-router/src");
+    let known = own.join("backend/emissary");
+    for (path, text) in super::tidy::files("rs") {
+        let about = path.starts_with(&known) || path == own.join("backend/emissary.rs");
+        assert!(
+            about || !path.starts_with(&own) || !text.contains("emissary_core"),
+            "{} uses emissary_core",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn cargo_run_builds_what_cargo_build_of_the_workspace_has_built() {
+    let manifest = std::fs::read_to_string(super::tidy::root().join("Cargo.toml"));
+    let manifest = manifest.expect("the workspace has a manifest");
+    // With default members, `cargo run` unifies the features of those only, so that shared
+    // dependencies are built once more. `default-run` selects the program without that.
+    assert!(!manifest.contains("default-members"));
 }
 
 #[test]

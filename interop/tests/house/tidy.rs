@@ -103,7 +103,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
 }
 
 /// The files of the repository with this extension, and their text.
-fn files(extension: &str) -> Vec<(PathBuf, String)> {
+pub(crate) fn files(extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     collect(&root(), extension, &mut found);
     assert!(

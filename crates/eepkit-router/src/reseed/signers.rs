@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use eepkit_wire::SigningPublicKey;
+use eepkit_wire::{SignatureType, SigningPublicKey};
 use x509_parser::{pem::parse_x509_pem, public_key::PublicKey};
 
-use super::su3::SIGNATURE_TYPE;
+/// The signature type of reseed hosts.
+pub(super) const SIGNATURE_TYPE: SignatureType = SignatureType::RSA_SHA512_4096;
 
 /// The signers that Java I2P and i2pd trust too, by their certificates in i2pd's
 /// `contrib/certificates/reseed`, which are public data.

@@ -5,13 +5,10 @@
 
 use std::io::{Cursor, Read};
 
-use eepkit_wire::{DecodeError, Reader, Signature, SignatureType};
+use eepkit_wire::{DecodeError, Reader, Signature};
 use zip::ZipArchive;
 
-use super::signers::Signers;
-
-/// The signature type of reseed hosts.
-pub(super) const SIGNATURE_TYPE: SignatureType = SignatureType::RSA_SHA512_4096;
+use super::signers::{SIGNATURE_TYPE, Signers};
 
 /// The largest file that is accepted, in bytes. Real ones have 50,000 to 150,000.
 pub(super) const MAX_FILE: usize = 1024 * 1024;

@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     Shared,
     link::Port,
-    session::{Content, Interface, Message as NetMessage, Notice},
+    world::session::{Content, Interface, Message as NetMessage, Notice},
 };
 
 /// A connection and its sessions.

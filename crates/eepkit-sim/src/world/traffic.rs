@@ -10,17 +10,19 @@ use eepkit_wire::{Destination, gzip};
 use tokio::time::{Duration, Instant};
 
 use super::{
-    log::{Happening, HostId},
+    Due, SessionId, World,
     netdb::Record,
-    session::{Choice, Content, Interface, Message, Notice, Session, SessionId},
-    stats::Cause,
+    session::{Choice, Content, Interface, Message, Notice, Session},
     tunnel::Gateway,
-    world::{Due, World},
+};
+use crate::{
+    log::{Happening, HostId},
+    stats::Cause,
 };
 
 /// A message that has its way.
 #[derive(Debug, Clone)]
-pub(super) struct Flight {
+pub(crate) struct Flight {
     from: HostId,
     session: SessionId,
     token: Option<u64>,
@@ -35,7 +37,7 @@ pub(super) struct Flight {
 
 impl World {
     /// Takes a message from a session.
-    pub(super) fn send(&mut self, now: Instant, id: SessionId, message: Message) {
+    pub(crate) fn send(&mut self, now: Instant, id: SessionId, message: Message) {
         let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else {
             return;
         };
@@ -97,7 +99,7 @@ impl World {
     }
 
     /// A look-up that messages waited for is over.
-    pub(super) fn fetched(&mut self, now: Instant, id: SessionId, to: &Destination) {
+    pub(crate) fn fetched(&mut self, now: Instant, id: SessionId, to: &Destination) {
         let record = self.find(now, id, to.hash());
         let unix_ms = self.unix_ms(now);
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.over) else {
@@ -254,7 +256,7 @@ impl World {
     }
 
     /// A message has waited for the uplink and leaves.
-    pub(super) fn leave(&mut self, now: Instant, flight: Box<Flight>) {
+    pub(crate) fn leave(&mut self, now: Instant, flight: Box<Flight>) {
         let id = flight.session;
         self.stop_waiting(id);
         self.leave_now(now, flight);
@@ -262,7 +264,7 @@ impl World {
     }
 
     /// A message has waited for the uplink until its deadline.
-    pub(super) fn too_late(&mut self, flight: Box<Flight>, now: Instant) {
+    pub(crate) fn too_late(&mut self, flight: Box<Flight>, now: Instant) {
         let id = flight.session;
         self.stop_waiting(id);
         self.return_credit(&flight);
@@ -376,7 +378,7 @@ impl World {
     }
 
     /// A message reaches the end of its way.
-    pub(super) fn arrive(&mut self, now: Instant, flight: Box<Flight>) {
+    pub(crate) fn arrive(&mut self, now: Instant, flight: Box<Flight>) {
         let bytes = flight.content.len();
         let Some(gateway) = self.gateways.get(&flight.lease).copied() else {
             self.land(bytes);
@@ -417,7 +419,7 @@ impl World {
     }
 
     /// A message is there.
-    pub(super) fn deliver(&mut self, now: Instant, flight: Box<Flight>) {
+    pub(crate) fn deliver(&mut self, now: Instant, flight: Box<Flight>) {
         let bytes = flight.content.len();
         self.land(bytes);
         let Some(gateway) = self.gateways.get(&flight.lease).copied() else {
@@ -470,7 +472,7 @@ impl World {
     }
 
     /// Counts a message as dropped, and tells its sender if its router would know.
-    pub(super) fn drop_message(
+    pub(crate) fn drop_message(
         &mut self,
         now: Instant,
         from: HostId,
@@ -536,7 +538,7 @@ fn way(seed: u64, (host, ordinal): (HostId, u64), to: &Gateway) -> Netem {
 }
 
 /// The largest message. I2CP messages are limited to about 64 KB ("I2CP", message size).
-pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Bytes of messages on their way on one network. Chosen to hold the windows of a thousand streams
 /// at a second of delay, and to stop a sender without flow control before memory runs out.

@@ -8,30 +8,27 @@ use eepkit_wire::{
 };
 use tokio::time::{Duration, Instant};
 
-use super::{
-    log::Happening,
-    session::SessionId,
-    world::{Due, World},
-};
+use super::{Due, SessionId, World};
+use crate::log::Happening;
 
 /// What the network keeps of a lease set that has been checked.
 #[derive(Debug)]
-pub(super) struct Record {
-    pub(super) destination: Destination,
-    pub(super) hash: Hash,
+pub(crate) struct Record {
+    pub(crate) destination: Destination,
+    pub(crate) hash: Hash,
     /// The one that ends last first.
-    pub(super) leases: Vec<Lease>,
-    pub(super) encryption: Vec<EncryptionType>,
-    pub(super) options: Mapping,
+    pub(crate) leases: Vec<Lease>,
+    pub(crate) encryption: Vec<EncryptionType>,
+    pub(crate) options: Mapping,
     /// Orders the sets of one destination: the number of the set on this network.
-    pub(super) order: u64,
+    pub(crate) order: u64,
     /// Not for the network database.
-    pub(super) unpublished: bool,
+    pub(crate) unpublished: bool,
 }
 
 /// Why the network does not take a lease set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     #[error("the simulated network does not take lease sets of type {0}")]
     Kind(u8),
     #[error("it cannot be read: {0}")]
@@ -50,7 +47,7 @@ pub(super) enum Refusal {
 
 impl Record {
     /// Reads and checks a lease set of `owner`.
-    pub(super) fn check(
+    pub(crate) fn check(
         kind: u8,
         bytes: &[u8],
         owner: &Destination,
@@ -104,7 +101,7 @@ impl Record {
     }
 
     /// Whether any lease has not ended.
-    pub(super) fn is_current(&self, unix_ms: u64) -> bool {
+    pub(crate) fn is_current(&self, unix_ms: u64) -> bool {
         self.leases.iter().any(|lease| lease.end > unix_ms)
     }
 }
@@ -113,7 +110,7 @@ impl World {
     /// Makes sure that the leases are looked at: once everything else of this instant has happened,
     /// so that several tunnels that change together make one lease set, and no sooner than
     /// [`PAUSE`] after the request before.
-    pub(super) fn look_at_leases(&mut self, now: Instant, id: SessionId) {
+    pub(crate) fn look_at_leases(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && !session.over
             && !session.lease_set_due
@@ -125,7 +122,7 @@ impl World {
     }
 
     /// Asks the session to sign its leases if they are others than it was asked for last.
-    pub(super) fn ask_for_lease_set(&mut self, now: Instant, id: SessionId) {
+    pub(crate) fn ask_for_lease_set(&mut self, now: Instant, id: SessionId) {
         let worth_telling = self.unix(now).saturating_add(SHORTEST_LEASE).as_millis();
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -151,7 +148,7 @@ impl World {
     }
 
     /// Takes a lease set from a session; a bad one costs it the session.
-    pub(super) fn publish(&mut self, now: Instant, id: SessionId, kind: u8, bytes: &[u8]) {
+    pub(crate) fn publish(&mut self, now: Instant, id: SessionId, kind: u8, bytes: &[u8]) {
         let unix = self.unix(now);
         let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else {
             return;
@@ -191,7 +188,7 @@ impl World {
     }
 
     /// The network database has a lease set, unless it has a newer one.
-    pub(super) fn published(&mut self, now: Instant, id: SessionId, record: Arc<Record>) {
+    pub(crate) fn published(&mut self, now: Instant, id: SessionId, record: Arc<Record>) {
         let unix_ms = self.unix_ms(now);
         let newer = self
             .netdb

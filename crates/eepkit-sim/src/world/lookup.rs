@@ -6,15 +6,11 @@ use eepkit_link::{Event, LinkLookupError, LookupAnswer, LookupTarget};
 use eepkit_wire::{Hash, Mapping};
 use tokio::time::{Duration, Instant};
 
-use super::{
-    netdb::Record,
-    session::{MAX_LOOKUPS, SessionId},
-    world::{Due, World},
-};
+use super::{Due, SessionId, World, netdb::Record, session::MAX_LOOKUPS};
 
 /// A look-up under way.
 #[derive(Debug)]
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     id: u32,
     target: LookupTarget,
     /// The answer takes longer than the caller waits.
@@ -23,7 +19,7 @@ pub(super) struct Lookup {
 
 impl World {
     /// Starts a look-up; its answer comes as an event.
-    pub(super) fn lookup(
+    pub(crate) fn lookup(
         &mut self,
         now: Instant,
         session: SessionId,
@@ -70,7 +66,7 @@ impl World {
         }
     }
 
-    pub(super) fn lookup_done(&mut self, now: Instant, session: SessionId, lookup: Lookup) {
+    pub(crate) fn lookup_done(&mut self, now: Instant, session: SessionId, lookup: Lookup) {
         let id = lookup.id;
         let result = match lookup.too_slow {
             true => Err(LinkLookupError::Timeout),
@@ -105,7 +101,7 @@ impl World {
     }
 
     /// What the network answers at once to those who have no session.
-    pub(super) fn answer_anyone(
+    pub(crate) fn answer_anyone(
         &self,
         now: Instant,
         target: LookupTarget,
@@ -145,7 +141,7 @@ impl World {
 
     /// The lease set of a destination, as the network database and the session's own router have
     /// it now.
-    pub(super) fn find(&self, now: Instant, id: SessionId, hash: Hash) -> Option<Arc<Record>> {
+    pub(crate) fn find(&self, now: Instant, id: SessionId, hash: Hash) -> Option<Arc<Record>> {
         let session = self.sessions.get(&id)?;
         let host = self.host(session.host)?;
         let unix_ms = self.unix_ms(now);

@@ -13,15 +13,12 @@ use eepkit_link::{Direction, Event, LeaseId, LinkStage, PathChoice, Payload, Tun
 use eepkit_wire::{Destination, EncryptionType, Hash, Lease};
 use tokio::time::Instant;
 
-use super::{log::HostId, netdb::Record, tunnel::Tunnel};
-
-/// Names a session for as long as the network lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct SessionId(pub(super) u64);
+use super::{SessionId, netdb::Record, tunnel::Tunnel};
+use crate::log::HostId;
 
 /// What a message carries, in the form its sender's interface has it.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// From a direct link.
     Plain(Payload),
     /// From I2CP: a gzip member with the addressing in its header.
@@ -30,7 +27,7 @@ pub(super) enum Content {
 
 impl Content {
     /// What counts against rates and limits.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Plain(payload) => payload.body.len(),
             Self::Framed(bytes) => bytes.len(),
@@ -40,40 +37,40 @@ impl Content {
 
 /// A message as a session hands it over.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// `None` if its sender does not want to know its fate.
-    pub(super) token: Option<u64>,
-    pub(super) to: Destination,
-    pub(super) path: PathChoice,
-    pub(super) content: Content,
-    pub(super) deadline: Option<Instant>,
+    pub(crate) token: Option<u64>,
+    pub(crate) to: Destination,
+    pub(crate) path: PathChoice,
+    pub(crate) content: Content,
+    pub(crate) deadline: Option<Instant>,
     /// Whether the sender's lease set travels along.
-    pub(super) bundle: bool,
+    pub(crate) bundle: bool,
 }
 
 /// What a session reads.
 #[derive(Debug)]
-pub(super) enum Notice {
+pub(crate) enum Notice {
     Event(Event),
     Received { content: Content, tunnel: TunnelId },
 }
 
 /// Which form of messages a session reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interface {
+pub(crate) enum Interface {
     Direct,
     I2cp,
 }
 
 /// How many tunnels a session wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) inbound: usize,
-    pub(super) outbound: usize,
+pub(crate) struct Wanted {
+    pub(crate) inbound: usize,
+    pub(crate) outbound: usize,
 }
 
 impl Wanted {
-    pub(super) fn of(&self, direction: Direction) -> usize {
+    pub(crate) fn of(&self, direction: Direction) -> usize {
         match direction {
             Direction::Inbound => self.inbound,
             Direction::Outbound => self.outbound,
@@ -82,36 +79,36 @@ impl Wanted {
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) id: SessionId,
-    pub(super) host: HostId,
-    pub(super) interface: Interface,
-    pub(super) options: Options,
-    pub(super) wanted: Wanted,
-    pub(super) stage: LinkStage,
-    pub(super) tunnels: BTreeMap<TunnelId, Tunnel>,
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) host: HostId,
+    pub(crate) interface: Interface,
+    pub(crate) options: Options,
+    pub(crate) wanted: Wanted,
+    pub(crate) stage: LinkStage,
+    pub(crate) tunnels: BTreeMap<TunnelId, Tunnel>,
     /// The leases that the session was last asked to sign.
-    pub(super) asked_for: Vec<LeaseId>,
-    pub(super) asked_at: Option<Instant>,
+    pub(crate) asked_for: Vec<LeaseId>,
+    pub(crate) asked_at: Option<Instant>,
     /// The leases it was ever asked to sign, as far as memory goes; the newest last.
-    pub(super) offered: VecDeque<Lease>,
+    pub(crate) offered: VecDeque<Lease>,
     /// Whether a look at the leases is due at the end of this instant.
-    pub(super) lease_set_due: bool,
-    pub(super) record: Option<Arc<Record>>,
-    pub(super) peers: Peers,
-    pub(super) inbox: Inbox,
+    pub(crate) lease_set_due: bool,
+    pub(crate) record: Option<Arc<Record>>,
+    pub(crate) peers: Peers,
+    pub(crate) inbox: Inbox,
     /// Messages that wait in the router: for the uplink or a lease set.
-    pub(super) waiting: usize,
+    pub(crate) waiting: usize,
     /// Look-ups under way.
-    pub(super) lookups: usize,
-    pub(super) ready_waker: Option<Waker>,
+    pub(crate) lookups: usize,
+    pub(crate) ready_waker: Option<Waker>,
     /// Nothing follows but the events that wait.
-    pub(super) over: bool,
+    pub(crate) over: bool,
 }
 
 impl Session {
     /// Whether the session may hand another command over.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.over
             || (self.waiting < MAX_WAITING
                 && self.lookups < MAX_LOOKUPS
@@ -120,12 +117,12 @@ impl Session {
 
     /// Whether events are still kept for the session. One that sends without being ready and
     /// without reading what became of its messages loses the news at some point.
-    pub(super) fn listens(&self) -> bool {
+    pub(crate) fn listens(&self) -> bool {
         !self.over && self.inbox.queue.len() < 2 * MAX_NOTICES
     }
 
     /// Encryption types that this session can read, and therefore write to.
-    pub(super) fn encryption(&self) -> Vec<EncryptionType> {
+    pub(crate) fn encryption(&self) -> Vec<EncryptionType> {
         match &self.record {
             Some(record) => record.encryption.clone(),
             None => self.options.encryption_types(),
@@ -133,7 +130,7 @@ impl Session {
     }
 
     /// Remembers leases that the session is asked to sign.
-    pub(super) fn offer(&mut self, leases: &[Lease]) {
+    pub(crate) fn offer(&mut self, leases: &[Lease]) {
         for lease in leases {
             if self.offered(lease).is_none() {
                 self.offered.push_back(*lease);
@@ -146,7 +143,7 @@ impl Session {
     /// The lease that the session was asked to sign, where it has kept its end or named an earlier
     /// one. Ends are whole seconds on the wire; the network goes on with the exact one, so that
     /// what happens does not depend on the part of a second that it was started in.
-    pub(super) fn offered(&self, lease: &Lease) -> Option<Lease> {
+    pub(crate) fn offered(&self, lease: &Lease) -> Option<Lease> {
         let offered = self.offered.iter().find(|offered| {
             LeaseId::of(offered) == LeaseId::of(lease) && lease.end <= offered.end
         })?;
@@ -157,7 +154,7 @@ impl Session {
     }
 
     /// Tunnels of one direction that are up, in the order in which they were built.
-    pub(super) fn up(&self, direction: Direction) -> impl Iterator<Item = &Tunnel> {
+    pub(crate) fn up(&self, direction: Direction) -> impl Iterator<Item = &Tunnel> {
         self.tunnels
             .values()
             .filter(move |tunnel| tunnel.direction == direction && tunnel.is_up())
@@ -166,39 +163,39 @@ impl Session {
 
 /// Events that wait for a session to read them.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     queue: VecDeque<Notice>,
     /// Bytes of received messages in the queue.
     bytes: usize,
     /// Credits to hand out, by outbound tunnel.
     credits: BTreeMap<TunnelId, u32>,
-    pub(super) waker: Option<Waker>,
+    pub(crate) waker: Option<Waker>,
 }
 
 impl Inbox {
     /// Whether there is room for a message of this size.
-    pub(super) fn takes(&self, bytes: usize) -> bool {
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
         self.queue.len() < MAX_NOTICES && self.bytes + bytes <= MAX_INBOX_BYTES
     }
 
-    pub(super) fn push(&mut self, notice: Notice) {
+    pub(crate) fn push(&mut self, notice: Notice) {
         if let Notice::Received { content, .. } = &notice {
             self.bytes += content.len();
         }
         self.queue.push_back(notice);
     }
 
-    pub(super) fn grant(&mut self, tunnel: TunnelId, messages: u32) {
+    pub(crate) fn grant(&mut self, tunnel: TunnelId, messages: u32) {
         *self.credits.entry(tunnel).or_default() += messages;
     }
 
     /// Forgets credits of a tunnel that is gone.
-    pub(super) fn forget(&mut self, tunnel: TunnelId) {
+    pub(crate) fn forget(&mut self, tunnel: TunnelId) {
         self.credits.remove(&tunnel);
     }
 
     /// The next event; credits come last, so that those of many messages come at once.
-    pub(super) fn pop(&mut self) -> Option<Notice> {
+    pub(crate) fn pop(&mut self) -> Option<Notice> {
         if let Some(notice) = self.queue.pop_front() {
             if let Notice::Received { content, .. } = &notice {
                 self.bytes -= content.len();
@@ -213,34 +210,34 @@ impl Inbox {
 /// What a session's router knows of its peers: lease sets it looked up or that came with
 /// messages, and the ways it chose.
 #[derive(Debug, Default)]
-pub(super) struct Peers {
+pub(crate) struct Peers {
     by_hash: HashMap<Hash, Peer>,
     uses: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Peer {
-    pub(super) record: Option<Arc<Record>>,
+pub(crate) struct Peer {
+    pub(crate) record: Option<Arc<Record>>,
     /// Every lease seen that has not ended: one of an older lease set stays good to its end.
     known: Vec<Lease>,
     /// Messages that wait for the lease set.
-    pub(super) waiting: VecDeque<Message>,
-    pub(super) fetching: bool,
-    pub(super) choice: Option<Choice>,
+    pub(crate) waiting: VecDeque<Message>,
+    pub(crate) fetching: bool,
+    pub(crate) choice: Option<Choice>,
     used: u64,
 }
 
 /// The way that a router chose for a peer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Choice {
-    pub(super) outbound: TunnelId,
-    pub(super) lease: LeaseId,
-    pub(super) until: Instant,
+pub(crate) struct Choice {
+    pub(crate) outbound: TunnelId,
+    pub(crate) lease: LeaseId,
+    pub(crate) until: Instant,
 }
 
 impl Peers {
     /// What is known of a peer; the one used least recently makes room for a new one.
-    pub(super) fn entry(&mut self, hash: Hash) -> &mut Peer {
+    pub(crate) fn entry(&mut self, hash: Hash) -> &mut Peer {
         self.uses += 1;
         if self.by_hash.len() >= MAX_PEERS && !self.by_hash.contains_key(&hash) {
             let oldest = self
@@ -259,7 +256,7 @@ impl Peers {
     }
 
     /// Messages that wait for lease sets, in no particular order.
-    pub(super) fn drain_waiting(&mut self) -> impl Iterator<Item = Message> {
+    pub(crate) fn drain_waiting(&mut self) -> impl Iterator<Item = Message> {
         self.by_hash
             .values_mut()
             .flat_map(|peer| peer.waiting.drain(..))
@@ -268,7 +265,7 @@ impl Peers {
 
 impl Peer {
     /// Takes a lease set over unless a newer one is known.
-    pub(super) fn learn(&mut self, record: &Arc<Record>, unix_ms: u64) {
+    pub(crate) fn learn(&mut self, record: &Arc<Record>, unix_ms: u64) {
         match &self.record {
             Some(known) if Arc::ptr_eq(known, record) => return,
             Some(known) if known.order > record.order && known.is_current(unix_ms) => {
@@ -291,14 +288,14 @@ impl Peer {
     }
 
     /// Whether a lease of this peer has been seen and has not ended.
-    pub(super) fn knows(&self, lease: LeaseId, unix_ms: u64) -> bool {
+    pub(crate) fn knows(&self, lease: LeaseId, unix_ms: u64) -> bool {
         self.known
             .iter()
             .any(|known| LeaseId::of(known) == lease && known.end > unix_ms)
     }
 
     /// The lease set, if any lease of it has not ended.
-    pub(super) fn current(&self, unix_ms: u64) -> Option<&Arc<Record>> {
+    pub(crate) fn current(&self, unix_ms: u64) -> Option<&Arc<Record>> {
         self.record
             .as_ref()
             .filter(|record| record.is_current(unix_ms))
@@ -311,7 +308,7 @@ const MAX_WAITING: usize = 256;
 
 /// Look-ups of one session under way. Chosen to be far above what an application does and to keep
 /// the schedule small.
-pub(super) const MAX_LOOKUPS: usize = 256;
+pub(crate) const MAX_LOOKUPS: usize = 256;
 
 /// Events that wait for one session. Chosen to hold the first flight of several thousand streams
 /// that start in one instant, as on a network without delay.

@@ -8,45 +8,44 @@ use eepkit_netem::{Netem, Rng};
 use eepkit_wire::{Hash, Lease};
 use tokio::time::Instant;
 
-use super::{
+use super::{Due, SessionId, TunnelDue, World};
+use crate::{
     log::{Happening, HostId},
     schedule::Slot,
-    session::SessionId,
-    world::{Due, TunnelDue, World},
 };
 
 #[derive(Debug)]
-pub(super) struct Tunnel {
-    pub(super) id: TunnelId,
-    pub(super) direction: Direction,
-    pub(super) hops: u8,
+pub(crate) struct Tunnel {
+    pub(crate) id: TunnelId,
+    pub(crate) direction: Direction,
+    pub(crate) hops: u8,
     /// Its number among the tunnels of its host: with the host's number its place in the seed.
-    pub(super) ordinal: u64,
-    pub(super) state: State,
+    pub(crate) ordinal: u64,
+    pub(crate) state: State,
     /// A replacement was started: it serves to its end, but does not count.
-    pub(super) replaced: bool,
-    pub(super) broken: bool,
+    pub(crate) replaced: bool,
+    pub(crate) broken: bool,
     /// The lease of an inbound tunnel, once it is up.
-    pub(super) lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
     /// The ways from this outbound tunnel to leases.
-    pub(super) ways: HashMap<LeaseId, Netem>,
+    pub(crate) ways: HashMap<LeaseId, Netem>,
     /// Messages that the session may still have waiting for this outbound tunnel.
-    pub(super) credits: u32,
+    pub(crate) credits: u32,
     due: Vec<Slot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Building,
     Up { expires: Instant },
 }
 
 impl Tunnel {
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         matches!(self.state, State::Up { .. })
     }
 
-    pub(super) fn expires(&self) -> Option<Instant> {
+    pub(crate) fn expires(&self) -> Option<Instant> {
         match self.state {
             State::Building => None,
             State::Up { expires } => Some(expires),
@@ -56,18 +55,18 @@ impl Tunnel {
 
 /// The network's end of an inbound tunnel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gateway {
-    pub(super) host: HostId,
-    pub(super) session: SessionId,
-    pub(super) tunnel: TunnelId,
-    pub(super) ordinal: u64,
-    pub(super) hops: u8,
-    pub(super) broken: bool,
+pub(crate) struct Gateway {
+    pub(crate) host: HostId,
+    pub(crate) session: SessionId,
+    pub(crate) tunnel: TunnelId,
+    pub(crate) ordinal: u64,
+    pub(crate) hops: u8,
+    pub(crate) broken: bool,
 }
 
 impl World {
     /// Starts on tunnels until there are as many as the session wants, and retires surplus ones.
-    pub(super) fn fill(&mut self, now: Instant, id: SessionId, direction: Direction) {
+    pub(crate) fn fill(&mut self, now: Instant, id: SessionId, direction: Direction) {
         let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else {
             return;
         };
@@ -123,7 +122,7 @@ impl World {
         }
     }
 
-    pub(super) fn tunnel_due(
+    pub(crate) fn tunnel_due(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -262,7 +261,7 @@ impl World {
     }
 
     /// A hop stops forwarding. The owner is told after the configured time, or never.
-    pub(super) fn break_tunnel(
+    pub(crate) fn break_tunnel(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -308,7 +307,7 @@ impl World {
     }
 
     /// Ends a tunnel, tells its owner and builds another if it is needed.
-    pub(super) fn take_down(
+    pub(crate) fn take_down(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -339,7 +338,7 @@ impl World {
     }
 
     /// Takes a tunnel off every table.
-    pub(super) fn remove_tunnel(&mut self, id: SessionId, tunnel: TunnelId) -> Option<Tunnel> {
+    pub(crate) fn remove_tunnel(&mut self, id: SessionId, tunnel: TunnelId) -> Option<Tunnel> {
         let session = self.sessions.get_mut(&id)?;
         let tunnel = session.tunnels.remove(&tunnel)?;
         session.inbox.forget(tunnel.id);
