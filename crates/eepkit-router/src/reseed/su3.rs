@@ -5,7 +5,7 @@
 
 use std::io::{Cursor, Read};
 
-use eepkit_wire::{DecodeError, Reader, Signature};
+use eepkit_wire::{DecodeError, Reader, Signature, SignatureType};
 use zip::ZipArchive;
 
 use super::signers::{SIGNATURE_TYPE, Signers};
