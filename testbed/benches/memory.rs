@@ -1,10 +1,10 @@
-//! Memory of an idle stream, as the growth of the process tells. The aim is below 16 KiB.
+//! The memory of an idle stream, measured by the growth of the process. The target is below 16 KiB.
 
 use std::time::Duration;
 
 use eepkit_testbed::{LinkConfig, Pair, Transfer};
 
-/// Resident memory of this process in bytes, where the system tells.
+/// Resident memory of this process in bytes, if the system reports it.
 fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

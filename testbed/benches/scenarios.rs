@@ -1,8 +1,8 @@
-//! The table of scenarios in full, in virtual time: what the paths allow, what other implementations
-//! are known to reach, and what this one does.
+//! The full table of scenarios, in virtual time: the limits of the paths, the published results of other
+//! implementations, and the results of this one.
 //!
-//! `cargo bench -p eepkit-testbed --bench scenarios` prints all rows; numbers behind `--` choose some,
-//! such as `-- 5 9 15`; `-- matrix` prints what every sender gets through to every receiver.
+//! `cargo bench -p eepkit-testbed --bench scenarios` prints all rows. Numbers behind `--` select rows, such
+//! as `-- 5 9 15`. `-- matrix` prints the goodput from every sender to every receiver.
 
 use std::{
     collections::BTreeMap,
@@ -44,8 +44,8 @@ fn main() -> std::io::Result<()> {
     })
 }
 
-/// Runs the rows on all cores and shows their lines in order, each as soon as it and those before it are
-/// there.
+/// Runs the rows on all cores and prints their lines in order, each as soon as it and all lines before it
+/// are ready.
 fn in_order(
     rows: &[Row],
     mut show: impl FnMut(String) -> std::io::Result<()>,

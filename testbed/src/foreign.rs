@@ -1,23 +1,22 @@
-//! Peers that behave like other implementations, to run against this one in virtual time.
+//! Models of other implementations, to be run against this one in virtual time.
 //!
-//! Three models, each a sender and a receiver of one stream that speaks the real wire format: i2pd
-//! ([`Software::I2pd`], as of 2.58), Java I2P ([`Software::Java`], as of 2.8.0) and emissary
-//! ([`Software::Emissary`], 0.4.0). They follow what those programs do as far as it decides over speed,
-//! fairness and interoperation: how windows grow and shrink, when packets leave, when
-//! acknowledgements leave and what they say, what is sent again and when, what is dropped, what chokes
-//! and what that changes.
+//! There are three models, of i2pd ([`Software::I2pd`], 2.58), Java I2P ([`Software::Java`], 2.8.0) and
+//! emissary ([`Software::Emissary`], 0.4.0). Each is a sender and a receiver of one stream and uses the
+//! real wire format. They reproduce what determines rate, fairness and interoperation: growth and reduction
+//! of the window, the times of packets and acknowledgements, the contents of acknowledgements,
+//! retransmission, drops, and choking.
 //!
-//! What no model has:
+//! No model includes:
 //!
-//! - Routers. There are no tunnels, leases or sessions below; a model that changes them counts that
-//!   ([`Counters::path_changes`]) and starts its window over where the original does.
-//! - The end of streams: nothing is closed, and CLOSE takes a sequence number like data.
-//! - Checks of signatures. What a model signs is signed properly, because this implementation checks.
-//! - Several streams between the same two destinations, and what such streams share.
-//! - Time that software takes.
+//! - Routers. There are no tunnels, leases or sessions. A model that would change them counts this
+//!   ([`Counters::path_changes`]) and resets its window where the original does.
+//! - The end of streams. Nothing is closed, and CLOSE takes a sequence number like data.
+//! - Verification of signatures. Models sign correctly, because this implementation verifies.
+//! - Several streams between the same two destinations, and the state that they share.
+//! - Processing time.
 //!
-//! What each one has and lacks beyond that stands in its module. [`Network`] puts them and real
-//! [`Endpoint`]s on one bottleneck.
+//! The module of each model lists its further properties and omissions. [`Network`] joins models and real
+//! [`Endpoint`]s by a bottleneck.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,7 +44,7 @@ pub mod rows;
 
 pub use network::{Flow, Network, Party, Plan};
 
-/// Whose behaviour a [`Foreign`] has.
+/// The implementation that a [`Foreign`] models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Software {
     /// i2pd 2.58.
@@ -71,35 +70,34 @@ impl fmt::Display for Software {
     }
 }
 
-/// What happened to a stream of a [`Foreign`].
+/// Counters of a stream of a [`Foreign`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Packets sent that have sequence numbers, those sent again included.
+    /// Packets with sequence numbers that were sent, including retransmissions.
     pub sent: u64,
-    /// Those sent again.
+    /// Retransmissions.
     pub resent: u64,
     /// Plain acknowledgements sent.
     pub acks_sent: u64,
     /// Packets with sequence numbers that arrived.
     pub received: u64,
-    /// Among them those that had arrived before.
+    /// Those that had arrived before.
     pub duplicates: u64,
-    /// Among them those for which there was no room.
+    /// Those for which the buffer had no space.
     pub dropped: u64,
     /// Packets sent that choke.
     pub chokes_sent: u64,
-    /// Packets received that choke, by the rules of the model.
+    /// Packets received that choke, by the rules of the implementation.
     pub chokes_received: u64,
-    /// How often it left its outbound tunnel or the peer's lease for another one.
+    /// Changes of the outbound tunnel or of the lease of the peer.
     pub path_changes: u64,
-    /// Acknowledgements that could not be written: Java counts missing packets in one byte without
-    /// limiting them.
+    /// Acknowledgements that could not be encoded: Java counts missing packets in one byte without a limit.
     pub malformed_acks: u64,
 }
 
-/// One stream as another implementation keeps it.
+/// One stream of another implementation.
 ///
-/// Times are since some common start.
+/// Times are relative to a common start.
 #[derive(Debug)]
 pub struct Foreign {
     software: Software,
@@ -107,8 +105,8 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// A stream that is neither opened nor waited for yet: a packet opens it from outside,
-    /// [`Foreign::open`] from here. `seed` decides where the original rolls dice.
+    /// A stream in its initial state. A packet opens it as incoming, [`Foreign::open`] as outgoing. `seed`
+    /// decides where the original uses random numbers.
     pub fn new(software: Software, keys: Arc<PrivateKeys>, seed: u64) -> Self {
         let wire = Wire::new(keys, seed);
         let model: Box<dyn Model> = match software {
@@ -119,7 +117,7 @@ impl Foreign {
         Self { software, model }
     }
 
-    /// Whose behaviour it has.
+    /// The implementation that it models.
     pub const fn software(&self) -> Software {
         self.software
     }
@@ -135,7 +133,7 @@ impl Foreign {
         self.model.open(now);
     }
 
-    /// Takes a packet; what cannot be read is dropped.
+    /// Handles a packet. A packet that cannot be decoded is dropped.
     pub fn handle_packet(&mut self, now: Duration, bytes: &[u8]) {
         if self.is_dead() {
             return;
@@ -145,7 +143,7 @@ impl Foreign {
         }
     }
 
-    /// Does what is due.
+    /// Handles all timers that have expired.
     pub fn handle_timeout(&mut self, now: Duration) {
         if !self.is_dead() {
             self.model.on_timers(now);
@@ -165,7 +163,7 @@ impl Foreign {
         self.model.wire_mut().out.pop_front()
     }
 
-    /// Takes as much of `data` as its buffer of 64 KiB has room for; returns how much.
+    /// Accepts as much of `data` as fits the send buffer of 64 KiB. Returns the number of bytes.
     pub fn write(&mut self, now: Duration, data: &[u8]) -> usize {
         let unsent = &mut self.model.wire_mut().unsent;
         let room = SEND_BUFFER.saturating_sub(unsent.len());
@@ -182,50 +180,50 @@ impl Foreign {
         self.model.wire_mut().inbox.ready.pop_front()
     }
 
-    /// What happened so far.
+    /// The counters.
     pub fn counters(&self) -> Counters {
         self.model.wire().counters
     }
 
-    /// Whether it knows both numbers of the stream.
+    /// Whether both stream IDs are known.
     pub fn is_open(&self) -> bool {
         self.model.wire().remote_id != 0 && !self.is_dead()
     }
 
-    /// Whether it gave the stream up.
+    /// Whether the stream has failed.
     pub fn is_dead(&self) -> bool {
         self.model.wire().dead
     }
 
-    /// How many packets it would have on their way, if it had no other limits.
+    /// The window in packets, without other limits.
     pub fn window(&self) -> f64 {
         self.model.window()
     }
 
-    /// Makes the application slow to accept, where the original tells accepted streams from others.
+    /// Delays the acceptance of an incoming stream, if the original separates it from the handshake.
     pub fn accept_at(&mut self, at: Duration) {
         self.model.accept_at(at);
     }
 }
 
-/// What the stacks have in common for those who drive them.
+/// The interface of the models.
 trait Model: fmt::Debug + Send {
     fn wire(&self) -> &Wire;
     fn wire_mut(&mut self) -> &mut Wire;
     /// Sends the first packet.
     fn open(&mut self, now: Duration);
     fn on_packet(&mut self, now: Duration, packet: &Packet<'_>);
-    /// Does everything that is due at `now`.
+    /// Handles all timers that have expired at `now`.
     fn on_timers(&mut self, now: Duration);
     fn next_timer(&self) -> Option<Duration>;
     /// The application wrote something.
     fn on_written(&mut self, now: Duration);
     fn window(&self) -> f64;
-    /// The application accepts an incoming stream then, not at once.
+    /// The application accepts the incoming stream at this time and not at once.
     fn accept_at(&mut self, _at: Duration) {}
 }
 
-/// The parts that the models share: identity, numbers, buffers.
+/// The state that all models share: identity, stream IDs, buffers.
 #[derive(Debug)]
 struct Wire {
     keys: Arc<PrivateKeys>,
@@ -237,7 +235,7 @@ struct Wire {
     initiator: bool,
     dead: bool,
     out: VecDeque<Bytes>,
-    /// Written, in no packet yet.
+    /// Written, and not yet in a packet.
     unsent: VecDeque<u8>,
     inbox: Inbox,
     counters: Counters,
@@ -268,13 +266,13 @@ impl Wire {
         self.rng.next_u32() % limit.max(1)
     }
 
-    /// Takes up to `max` bytes out of what was written.
+    /// Removes up to `max` bytes from the data that was written.
     fn take(&mut self, max: usize) -> Vec<u8> {
         let count = self.unsent.len().min(max);
         self.unsent.drain(..count).collect()
     }
 
-    /// Fills in the numbers of the stream, writes the packet and returns it.
+    /// Sets the stream IDs and encodes the packet.
     fn encode(&self, repr: Repr<'_>) -> Bytes {
         let repr = Repr {
             send_id: self.remote_id,
@@ -315,7 +313,7 @@ impl Wire {
         self.out.push_back(packet);
     }
 
-    /// Learns from the first packet of the peer who it is.
+    /// Takes the identity of the peer from its first packet.
     fn meet(&mut self, packet: &Packet<'_>) {
         if self.remote_id == 0 && packet.flags().is_syn() {
             self.remote_id = packet.recv_id();
@@ -326,18 +324,18 @@ impl Wire {
     }
 }
 
-/// Payloads by sequence number. What may be kept is the business of each model.
+/// Payloads by sequence number. The limits are those of each model.
 #[derive(Debug, Default)]
 struct Inbox {
     /// The sequence number expected next.
     next: u32,
     early: BTreeMap<u32, Bytes>,
     ready: VecDeque<Bytes>,
-    /// Of the packets of `early`, those that asked for an acknowledgement at once.
+    /// The packets of `early` that requested an immediate acknowledgement.
     asked: Vec<u32>,
 }
 
-/// What a packet was to an [`Inbox`].
+/// The classification of a packet by an [`Inbox`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arrival {
     InOrder,
@@ -346,7 +344,7 @@ enum Arrival {
 }
 
 impl Inbox {
-    /// What a packet would be.
+    /// The classification of a packet.
     fn classify(&self, seq: u32) -> Arrival {
         if seq < self.next || self.early.contains_key(&seq) {
             Arrival::Duplicate
@@ -388,7 +386,7 @@ impl Inbox {
         early.or_else(|| self.next.checked_sub(1))
     }
 
-    /// How many packets are missing below the highest.
+    /// The number of missing packets below the highest.
     fn missing_count(&self) -> u32 {
         let Some((highest, _)) = self.early.last_key_value() else {
             return 0;
@@ -397,7 +395,7 @@ impl Inbox {
         highest - self.next + 1 - arrived
     }
 
-    /// The first `limit` packets that are missing below the highest.
+    /// The first `limit` missing packets below the highest.
     fn missing(&self, limit: usize) -> Vec<u32> {
         let mut missing = Vec::new();
         let mut next = self.next;
@@ -418,13 +416,13 @@ fn earliest(timers: &[Option<Duration>]) -> Option<Duration> {
     timers.iter().flatten().min().copied()
 }
 
-/// Takes a timer that is due.
+/// Stops a timer and returns whether it had expired.
 fn due(timer: &mut Option<Duration>, now: Duration) -> bool {
     timer.take_if(|at| *at <= now).is_some()
 }
 
-/// What SAM and tunnels of i2pd buffer, and one read of emissary; Java buffers one packet, and its
-/// writers refill it at once.
+/// The send buffer of SAM and tunnels of i2pd, and one read of emissary, in bytes. Java buffers one packet,
+/// and its writers refill it at once.
 const SEND_BUFFER: usize = 65_536;
 /// Header and delay option, in bytes.
 const HEADER_ROOM: usize = 24;

@@ -1,4 +1,4 @@
-//! What the fuzz targets run. Each takes arbitrary bytes; a panic is a finding.
+//! The functions of the fuzz targets. Each takes arbitrary bytes. A panic is a finding.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use eepkit_streaming::{
 
 use crate::{LinkConfig, Pair, UNIX_START, keys};
 
-/// Reads a packet, and writes what was read: the same must be read again.
+/// Decodes a packet and encodes it again. Decoding the result must give the same packet.
 pub fn packet(data: &[u8]) {
     let Ok(packet) = Packet::parse(data) else {
         return;
     };
     let unix_now = u32::try_from(UNIX_START.as_secs()).unwrap_or(0);
-    // Nobody can sign by chance.
+    // Random bytes contain no valid signature.
     assert!(packet.verify(None, unix_now).is_err() || packet.from().is_some());
     let nacks: Vec<_> = packet.nacks().collect();
     let kept = Flags::SYN.0 | Flags::CLOSE.0 | Flags::RESET.0 | Flags::ECHO.0 | Flags::NO_ACK.0;
@@ -41,8 +41,8 @@ pub fn packet(data: &[u8]) {
         && again.from() == packet.from()));
 }
 
-/// Drives an endpoint with an open stream by a script: operations, time, and packets, some of them
-/// with the numbers of the stream.
+/// Drives an endpoint with an open stream by a script of operations, time steps and packets. Some of the
+/// packets have the IDs of the stream.
 pub fn endpoint(data: &[u8]) {
     let mut script = data;
     let mut pair = Pair::new(LinkConfig::delay(Duration::from_millis(100)));
@@ -101,7 +101,7 @@ pub fn endpoint(data: &[u8]) {
     assert!(matches!(left, Ok(Read::Data(_))) || !data.is_empty());
 }
 
-/// Valid packets to start from.
+/// Valid packets, as a corpus.
 pub fn examples() -> Vec<Vec<u8>> {
     let keys = keys(1);
     let syn = Repr {

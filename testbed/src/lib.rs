@@ -1,7 +1,8 @@
-//! Endpoints on an emulated network in virtual time, for tests and benchmarks.
+//! Scenarios for the streaming protocol in virtual time: endpoints and models of other implementations on
+//! emulated links. For tests and benchmarks; not published.
 //!
-//! Everything is seeded: the same scenario runs the same way every time, and an hour of it takes
-//! as long as its packets take to compute.
+//! Everything is seeded, so that a scenario gives the same result every time. An hour of virtual time takes
+//! as long as the computation of its packets.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -27,11 +28,11 @@ pub use link::{Link, LinkConfig};
 pub use tcp::TcpConfig;
 pub use waits::Waits;
 
-/// Keys that are the same for the same `seed`.
+/// Keys that depend on `seed` only.
 ///
 /// # Panics
 ///
-/// Never: Ed25519 keys can always be made.
+/// Never: Ed25519 keys can always be generated.
 pub fn keys(seed: u8) -> Arc<PrivateKeys> {
     let mut rng = ChaCha8Rng::from_seed([seed; 32]);
     #[expect(clippy::unwrap_used, reason = "Ed25519 keys can always be made")]
@@ -39,7 +40,7 @@ pub fn keys(seed: u8) -> Arc<PrivateKeys> {
     Arc::new(keys)
 }
 
-/// An instant to count from.
+/// The instant at which scenarios begin.
 pub fn start() -> Instant {
     #[expect(
         clippy::disallowed_methods,
@@ -51,15 +52,15 @@ pub fn start() -> Instant {
 /// Wall time at [`start`], since the epoch: 2025-01-01.
 pub const UNIX_START: Duration = Duration::from_secs(1_735_689_600);
 
-/// One endpoint of a [`Pair`] and what it told its application.
+/// One endpoint of a [`Pair`] and the events that it reported.
 #[derive(Debug)]
 pub struct Side {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// Events in order; a test takes out what it has seen.
+    /// Events in order. Tests remove those that they have handled.
     pub events: Vec<Event>,
     pub(crate) timeout: Option<Instant>,
-    /// How often the endpoint was drained; decides when its state is checked.
+    /// The number of drains, which decides when the state is checked.
     drains: u64,
 }
 
@@ -81,7 +82,7 @@ impl Side {
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(at) => {
                     self.drains += 1;
-                    // Not every time, because the check looks at every stream; not in benchmarks.
+                    // Not every time, because the check visits every stream. Not in benchmarks.
                     if cfg!(debug_assertions) && self.drains.is_multiple_of(CHECK_EVERY) {
                         self.endpoint.assert_consistent();
                     }
@@ -92,7 +93,7 @@ impl Side {
         }
     }
 
-    /// Whether an event came, which is taken out.
+    /// Removes an event and returns whether it was there.
     pub fn saw(&mut self, event: &Event) -> bool {
         let found = self.events.iter().position(|seen| seen == event);
         found.map(|index| self.events.remove(index)).is_some()
@@ -102,14 +103,14 @@ impl Side {
 /// An endpoint's state is checked once in this many drains.
 const CHECK_EVERY: u64 = 16;
 
-/// Decides over a packet on its way: `false` loses it.
+/// Decides whether a packet enters the link: `false` drops it.
 pub type Filter = Box<dyn FnMut(&Packet<'_>) -> bool + Send>;
 
 /// Two endpoints and the links between them.
 pub struct Pair {
     /// The time.
     pub now: Instant,
-    /// One endpoint, by convention the one that connects.
+    /// One endpoint, by convention the one that opens streams.
     pub a: Side,
     /// The other one.
     pub b: Side,
@@ -117,11 +118,11 @@ pub struct Pair {
     pub ab: Link<Transmit>,
     /// From `b` to `a`.
     pub ba: Link<Transmit>,
-    /// Sees every packet from `a` before the link does.
+    /// Called with every packet from `a` before it enters the link.
     pub filter_ab: Option<Filter>,
-    /// Sees every packet from `b` before the link does.
+    /// Called with every packet from `b` before it enters the link.
     pub filter_ba: Option<Filter>,
-    /// Packets that entered the links, from `a` and from `b`.
+    /// Packets sent, by `a` and by `b`.
     pub sent: (u64, u64),
 }
 
@@ -135,7 +136,7 @@ impl std::fmt::Debug for Pair {
 }
 
 impl Pair {
-    /// Two endpoints with default configuration, joined by links of this kind.
+    /// Two endpoints with the default configuration, joined by such links.
     pub fn new(link: LinkConfig) -> Self {
         Self::with_config(
             link,
@@ -145,7 +146,7 @@ impl Pair {
         )
     }
 
-    /// Two endpoints joined by links of this kind; `seed` decides over the fate of packets.
+    /// Two endpoints joined by such links. `seed` decides the fate of packets.
     pub fn with_config(link: LinkConfig, a: EndpointConfig, b: EndpointConfig, seed: u8) -> Self {
         let now = start();
         Self {
@@ -170,7 +171,7 @@ impl Pair {
         self.b.endpoint.destination().clone()
     }
 
-    /// Lets both endpoints say what they want at this moment.
+    /// Handles all output that both endpoints have at this time.
     pub fn drain(&mut self) {
         let Self {
             now,
@@ -193,7 +194,7 @@ impl Pair {
         });
     }
 
-    /// Goes on to the next thing that happens, but not beyond `limit`. Returns whether anything did.
+    /// Advances to the next event, but not beyond `limit`. Returns whether there was one.
     pub fn step(&mut self, limit: Instant) -> bool {
         self.drain();
         let next = [
@@ -225,13 +226,13 @@ impl Pair {
         true
     }
 
-    /// Runs for this long.
+    /// Advances by this time.
     pub fn run(&mut self, span: Duration) {
         let limit = self.now + span;
         while self.step(limit) {}
     }
 
-    /// Runs until `done`, for at most `span`; returns whether it was done.
+    /// Advances until `done`, by at most `span`. Returns whether it was done.
     pub fn run_until(&mut self, span: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let limit = self.now + span;
         loop {
@@ -254,13 +255,13 @@ impl Pair {
         self.connect_with(&StreamConfig::default())
     }
 
-    /// As [`Pair::connect`], configured.
+    /// As [`Pair::connect`], with a configuration.
     ///
     /// # Panics
     ///
     /// As [`Pair::connect`].
     pub fn connect_with(&mut self, config: &StreamConfig) -> (StreamId, StreamId) {
-        // Listening already is what is wanted.
+        // An error means that it listens already.
         let _ = self.b.endpoint.listen(0, 1024);
         let to = self.address_b();
         #[expect(clippy::unwrap_used, reason = "a scenario of a test")]
@@ -293,11 +294,11 @@ impl Pair {
         accepted
     }
 
-    /// Sends `length` bytes from `a` to `b` and checks what arrives; returns how long it took.
+    /// Sends `length` bytes from `a` to `b`, compares what arrives, and returns the duration.
     ///
     /// # Panics
     ///
-    /// Not everything arrived within `span`, or not as it was sent.
+    /// Not all bytes arrived within `span`, or other bytes than were sent.
     pub fn transfer(&mut self, ids: (StreamId, StreamId), length: u64, span: Duration) -> Duration {
         let began = self.now;
         let mut transfer = Transfer::new(length);
@@ -327,7 +328,7 @@ fn pass(link: &mut Link<Transmit>, filter: &mut Option<Filter>, now: Instant, tr
     link.send(now, transmit);
 }
 
-/// The path `number`, over the tunnel of the same number and a lease of the peer.
+/// The path of this number, over the tunnel of the same number and a lease of the peer.
 pub fn tunnel_path(number: u64, lease: u64, expires: Option<Instant>) -> Path {
     Path {
         id: PathId(number),
@@ -340,7 +341,7 @@ pub fn tunnel_path(number: u64, lease: u64, expires: Option<Instant>) -> Path {
     }
 }
 
-/// What the receiver of a packet gets.
+/// The packet as its receiver gets it.
 pub fn arrive(transmit: Transmit) -> Received {
     Received {
         from_port: transmit.from_port,
@@ -349,19 +350,19 @@ pub fn arrive(transmit: Transmit) -> Received {
     }
 }
 
-/// Bytes on their way in one direction of a stream: every position has its own value.
+/// A transfer of bytes in one direction of a stream. The position determines the value of a byte.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    /// How many there are.
+    /// Bytes in total.
     pub length: u64,
-    /// How many were written.
+    /// Bytes written.
     pub written: u64,
-    /// How many were read.
+    /// Bytes read and compared.
     pub received: u64,
 }
 
 impl Transfer {
-    /// `length` bytes.
+    /// A transfer of `length` bytes.
     pub const fn new(length: u64) -> Self {
         Self {
             length,
@@ -370,11 +371,11 @@ impl Transfer {
         }
     }
 
-    /// Writes as much as there is room for.
+    /// Writes as much as the endpoint accepts.
     ///
     /// # Panics
     ///
-    /// The stream is over.
+    /// The stream has ended.
     pub fn write(&mut self, endpoint: &mut Endpoint, now: Instant, id: StreamId) {
         while self.written < self.length {
             let count = usize::try_from(self.length - self.written).unwrap_or(usize::MAX);
@@ -389,11 +390,11 @@ impl Transfer {
         }
     }
 
-    /// Reads what is there and checks it.
+    /// Reads all data that is available and compares it.
     ///
     /// # Panics
     ///
-    /// It is not what was written.
+    /// It differs from the data that was written.
     pub fn read(&mut self, endpoint: &mut Endpoint, now: Instant, id: StreamId) {
         while let Ok(Read::Data(data)) = endpoint.read(now, id, usize::MAX) {
             let mut rest = &data[..];
@@ -411,12 +412,12 @@ impl Transfer {
     }
 }
 
-/// The value of the byte at a position; neighbours, pages and packets differ.
+/// The value of the byte at a position. It differs between neighbours, pages and packets.
 pub fn pattern(position: u64) -> u8 {
     run(position)[0]
 }
 
-/// The bytes from a position on, at least 64 KiB of them.
+/// The bytes from a position on, at least 64 KiB.
 fn run(position: u64) -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     let bytes = BYTES.get_or_init(|| {
@@ -431,5 +432,5 @@ fn run(position: u64) -> &'static [u8] {
     &bytes[start..]
 }
 
-/// A prime, so that it fits neither packets nor buffers.
+/// A prime number, so that it is not a multiple of a packet or buffer size.
 const PERIOD: u64 = 65_537;

@@ -1,16 +1,16 @@
-//! Scenarios of long fat networks, each run by the real machine over emulated links, as one table.
+//! Scenarios of paths with a large BDP, run over emulated links, as one table.
 //!
-//! A row names a path, what it allows at most, what other implementations reach there, and the aim;
-//! [`table`] runs the rows and prints them. `cargo bench -p eepkit-testbed --bench scenarios` runs all
-//! of them in full; a test runs them shorter and compares with a snapshot.
+//! A row describes a path, its limit, the results of other implementations there, and the target. [`table`]
+//! runs the rows and formats them. `cargo bench -p eepkit-testbed --bench scenarios` runs all of them. A
+//! test runs each once and compares the table with a snapshot.
 //!
-//! The numbers of others come from models of them (a simulator of their state machines that agrees
-//! with what was measured between routers), not from runs here, unless the row's scenario says that
-//! the other side is played.
+//! The results of other implementations come from models of them, a simulator of their state machines that
+//! agrees with measurements between routers. They are not measured here, unless the scenario says that the
+//! other side is a model.
 //!
-//! A link is charged by tunnel message: 1028 bytes on the wire, two for a packet of 1812 bytes of
-//! payload, one for an acknowledgement. Its rate limit, where it has one, is in such bytes, so the most
-//! that a payload can get of it is 1812 of 2056, less the share that is lost.
+//! A link counts tunnel messages of 1028 bytes: two for a packet of 1812 bytes of payload, one for an
+//! acknowledgement. Its rate limit is in these bytes. The limit of the payload is therefore 1812/2056 of
+//! it, minus the share that is lost.
 
 use std::{fmt, time::Duration};
 
@@ -26,22 +26,22 @@ mod world;
 
 pub use world::{World, messages};
 
-/// How thorough a run is.
+/// The length and number of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// Share of the full length of rows that transfer for a fixed time, in per cent.
+    /// Length of rows that transfer for a fixed time, in per cent of the full length.
     pub length_percent: u32,
     /// Runs of each row that are averaged.
     pub seeds: u8,
 }
 
 impl Effort {
-    /// As published.
+    /// As in the documentation.
     pub const FULL: Self = Self {
         length_percent: 100,
         seeds: 8,
     };
-    /// For the normal test run. One run is chance, so that it is not judged.
+    /// For the normal tests. A single run depends on chance, so its result is not compared with the target.
     pub const QUICK: Self = Self {
         length_percent: 100,
         seeds: 1,
@@ -60,10 +60,10 @@ impl Effort {
     }
 }
 
-/// What a row tells.
+/// The unit of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Payload in order at the receiver, MB/s; more is better.
+    /// Payload that the receiver read, MB/s; more is better.
     Goodput,
     /// Seconds; less is better.
     Seconds,
@@ -71,7 +71,7 @@ pub enum Unit {
     Jain,
     /// Per cent lost; less is better.
     Percent,
-    /// Per cent of what somebody gets without us; more is better.
+    /// Per cent of the goodput without us; more is better.
     Kept,
 }
 
@@ -91,20 +91,20 @@ impl Unit {
     }
 }
 
-/// What a run measured.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Measured {
-    /// In the row's unit.
+    /// In the unit of the row.
     pub value: f64,
-    /// Mean wait at the narrowest link after the first quarter, in milliseconds.
+    /// Mean queueing delay at the bottleneck after the first quarter, in milliseconds.
     pub queue: Option<f64>,
-    /// What 95 % of those waits did not exceed, in milliseconds.
+    /// The 95th percentile of it, in milliseconds.
     pub queue_p95: Option<f64>,
-    /// Share of packets with sequence numbers that were sent again, in per cent.
+    /// Share of packets with sequence numbers that were retransmissions, in per cent.
     pub resent: Option<f64>,
     /// Bytes on the wire, both ways, for each byte of payload delivered.
     pub wire: Option<f64>,
-    /// What was delivered of the most that the path allows, in per cent.
+    /// Goodput in per cent of the limit of the path.
     pub share: Option<f64>,
 }
 
@@ -128,19 +128,19 @@ impl Measured {
 /// One row of the table.
 #[derive(Clone, Copy)]
 pub struct Row {
-    /// Its name; rows of one scenario have the same number.
+    /// The number; rows of one scenario have the same.
     pub number: &'static str,
-    /// Round-trip time, rate, loss and what else there is.
+    /// RTT, rate, loss and other properties.
     pub scenario: &'static str,
-    /// What the numbers mean.
+    /// The unit of the result.
     pub unit: Unit,
-    /// What the path allows at best.
+    /// The limit of the path.
     pub limit: Option<f64>,
-    /// What i2pd, Java and emissary reach, as published or simulated; empty where nobody knows.
+    /// The results of i2pd, Java and emissary, published or simulated; empty if unknown.
     pub others: [&'static str; 3],
-    /// What is aimed at.
+    /// The target.
     pub target: f64,
-    /// Runs it.
+    /// Runs the scenario.
     pub run: fn(Effort) -> Measured,
 }
 
@@ -164,7 +164,7 @@ pub fn rows() -> Vec<Row> {
     .concat()
 }
 
-/// The head of the table.
+/// The heading of the table.
 pub fn heading() -> String {
     format!(
         "{:<4} {:<42} {:<5} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5} {:>7} {:>7} {:>5}\n",
@@ -185,7 +185,7 @@ pub fn heading() -> String {
     )
 }
 
-/// Runs a row and prints it as a line of the table.
+/// Runs a row and formats it as a line of the table.
 pub fn line(row: &Row, effort: Effort) -> String {
     let measured = (row.run)(effort);
     let better = if row.unit.more_is_better() {
@@ -239,7 +239,7 @@ pub fn table(effort: Effort) -> String {
     table
 }
 
-/// Three digits that matter.
+/// A number with three significant digits.
 fn short_number(value: f64) -> String {
     if value >= 10.0 {
         format!("{value:.1}")

@@ -1,9 +1,9 @@
-//! Tunnels whose hops are joined by TCP connections, as NTCP2 does it.
+//! Tunnels whose hops are joined by TCP connections, as in NTCP2.
 //!
-//! A connection keeps the order, repeats what it loses and has a window of its own. So a tunnel seldom
-//! loses anything, but its delay changes: a lost segment holds up everything behind it, a connection
-//! that has shrunk its window queues, and with Nagle's algorithm a small segment waits for the
-//! acknowledgement of the one before it while traffic is thin.
+//! A TCP connection keeps the order, retransmits lost segments and has a congestion window of its own. A
+//! tunnel of such connections seldom loses messages, but its delay varies. A lost segment blocks everything
+//! behind it. A connection with a small window queues. With Nagle's algorithm, a small segment waits for
+//! the acknowledgement of the one before it while little is sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,35 +15,35 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-/// A row of TCP connections that tunnel messages pass one after the other.
+/// A chain of TCP connections that tunnel messages pass one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TcpConfig {
-    /// One-way delay of each connection, in the order in which messages pass.
+    /// One-way delay of each connection, in the order of the chain.
     pub delays: [Duration; LINKS],
-    /// Share of segments lost by each.
+    /// Share of segments that each connection loses.
     pub loss: f64,
-    /// Bytes per second that each passes; `None` is no limit.
+    /// Bytes per second of each connection; `None` is no limit.
     pub rate: Option<f64>,
-    /// Whether small segments wait for acknowledgements (no `TCP_NODELAY`).
+    /// Whether connections use Nagle's algorithm (no `TCP_NODELAY`).
     pub nagle: bool,
-    /// Bytes that wait before each connection; further messages are lost.
+    /// Bytes that wait at each connection; further messages are lost.
     pub queue: u64,
-    /// Rows of such connections of which each packet takes a random one, as leases of a lease set.
+    /// Number of tunnels. Each packet takes a random one, as with several leases.
     pub tunnels: usize,
 }
 
-/// One row of connections.
+/// One chain of connections, and the packets in it.
 #[derive(Debug)]
 pub(super) struct TcpTunnel<T> {
     hops: Vec<Hop>,
     events: BTreeMap<(Instant, u64), Event>,
     count: u64,
     rng: ChaCha8Rng,
-    /// Packets by number, until their last message has passed.
+    /// Packets by number, until their last message has passed the chain.
     packets: BTreeMap<u64, T>,
     arrived: VecDeque<T>,
     next_packet: u64,
-    /// Packets of which a message was lost.
+    /// Packets that lost a message.
     pub(super) lost: u64,
 }
 
@@ -77,20 +77,21 @@ struct Hop {
     rate: Option<f64>,
     nagle: bool,
     queue: u64,
-    /// When the link is free.
+    /// When the transmission of the last segment ends.
     free: Option<Instant>,
-    /// Messages written: where each ends in the stream, its packet, whether it is the packet's last.
+    /// Messages that were written: the end in the byte stream, the packet, and whether it is the last
+    /// message of the packet.
     written: VecDeque<(u64, u64, bool)>,
     write_end: u64,
     sent: u64,
     acked: u64,
-    /// Sent and not acknowledged, by where each begins: where it ends, its place in the order of sending,
-    /// whether it awaits being repeated.
+    /// Segments in flight, by the position of their beginning: the end, the number of the transmission, and
+    /// whether it was declared lost and waits for its retransmission.
     segments: BTreeMap<u64, (u64, u64, bool)>,
     transmissions: u64,
     window: f64,
     threshold: f64,
-    /// The window is not cut again before this is acknowledged.
+    /// The window is not reduced again before this position is acknowledged.
     recover: u64,
     received: u64,
     beyond: BTreeSet<(u64, u64)>,
@@ -139,7 +140,7 @@ impl Hop {
         self.delay * 2 + MIN_TIMEOUT
     }
 
-    /// Takes an acknowledgement of everything before `upto`.
+    /// Handles an acknowledgement of everything before `upto`.
     fn on_ack(&mut self, upto: u64) {
         if upto <= self.acked {
             return;
@@ -158,7 +159,8 @@ impl Hop {
         }
     }
 
-    /// A segment that began at `from` arrived; those before it that were sent a while sooner are lost.
+    /// Handles the arrival of the segment at `from`. Earlier segments that were sent sufficiently before it
+    /// are declared lost.
     fn on_selective_ack(&mut self, from: u64, order: u64) {
         let mut lost = false;
         for (_, sent, waits) in self.segments.range_mut(..from).map(|(_, value)| value) {
@@ -193,7 +195,7 @@ impl<T> TcpTunnel<T> {
         }
     }
 
-    /// Puts a packet of so many tunnel messages on its way.
+    /// Sends a packet that consists of this many tunnel messages.
     pub(super) fn send(&mut self, now: Instant, packet: T, messages: u32) {
         let number = self.next_packet;
         self.next_packet += 1;
@@ -203,12 +205,12 @@ impl<T> TcpTunnel<T> {
         }
     }
 
-    /// When something happens next.
+    /// The time of the next event.
     pub(super) fn next(&self) -> Option<Instant> {
         self.events.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Goes on until now; returns a packet that has arrived.
+    /// Handles all events up to `now` and returns the next packet that has arrived.
     pub(super) fn receive(&mut self, now: Instant) -> Option<T> {
         while self.arrived.is_empty() {
             let entry = self.events.first_entry()?;
@@ -250,7 +252,7 @@ impl<T> TcpTunnel<T> {
         self.pump(now, hop);
     }
 
-    /// Sends what the window allows.
+    /// Sends as many segments as the window allows.
     fn pump(&mut self, now: Instant, hop: usize) {
         loop {
             let connection = &mut self.hops[hop];
@@ -370,7 +372,8 @@ impl<T> TcpTunnel<T> {
             self.plan(now + DELAYED_ACK, Event::DelayedAck { hop, armed });
         }
         if !in_order {
-            // What it tells comes with the acknowledgement; a moment early does no harm.
+            // The selective acknowledgement is applied at once and not after the delay, which has little
+            // effect.
             self.hops[hop].on_selective_ack(from, order);
         }
         let received = self.hops[hop].received;
@@ -391,19 +394,19 @@ impl<T> TcpTunnel<T> {
     }
 }
 
-/// Two tunnels of two hops each: from router to hop, hop, hop, hop and router.
+/// Two tunnels of two hops each: from router over four hops to router.
 pub(super) const LINKS: usize = 5;
-/// A tunnel message in its frame.
+/// A tunnel message with its NTCP2 frame, in bytes.
 const MESSAGE: u64 = 1066;
-/// What fits a segment of a link with packets of 1500 bytes.
+/// The payload of a segment with an MTU of 1500 bytes.
 const SEGMENT: u64 = 1448;
-/// As Linux: ten segments, delayed acknowledgements after 40 ms, a time-out 200 ms above the round trip,
-/// three later arrivals make a loss.
+/// As in Linux: an initial window of ten segments, delayed acknowledgements after 40 ms, a time-out of the
+/// RTT plus 200 ms, and a reordering threshold of three segments.
 const INITIAL_WINDOW: f64 = 14_480.0;
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 const MIN_TIMEOUT: Duration = Duration::from_millis(200);
 const REORDERED: u64 = 3;
-/// CUBIC where it is as friendly as Reno (RFC 9438, section 4.3).
+/// CUBIC in its Reno-friendly region (RFC 9438, section 4.3).
 const CUT: f64 = 0.7;
 const GROWTH: f64 = 0.53;
 
@@ -425,7 +428,7 @@ mod tests {
         }
     }
 
-    /// Sends packets of two messages and returns how long each took, in the order of arrival.
+    /// Sends packets of two messages and returns the delay of each, in the order of arrival.
     fn delays(config: &TcpConfig, count: u32, spacing: Duration) -> Vec<(u32, Duration)> {
         let begin = start();
         let mut chain = TcpTunnel::new(config, 5);
@@ -447,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_or_overtaken_where_segments_are() {
+    fn lost_segments_neither_lose_nor_reorder_packets() {
         let took = delays(&config(0.02, false), 2_000, MS(5));
         assert_eq!(took.len(), 2_000);
         assert!(took.iter().map(|(packet, _)| packet).is_sorted());
@@ -462,10 +465,10 @@ mod tests {
     }
 
     #[test]
-    fn with_nagle_thin_traffic_takes_longer_than_much_of_it() {
+    fn with_nagle_sparse_traffic_is_slower_than_dense_traffic() {
         let mean = |spacing| {
             let took = delays(&config(0.0, true), 2_000, spacing);
-            // When the windows have grown.
+            // The second half, when the windows have grown.
             let settled = took.iter().skip(1_000);
             settled.map(|(_, took)| *took).sum::<Duration>() / 1_000
         };
@@ -474,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_queue_is_lost() {
+    fn messages_beyond_the_queue_are_lost() {
         let mut config = config(0.0, false);
         config.queue = 50_000;
         let took = delays(&config, 500, Duration::ZERO);

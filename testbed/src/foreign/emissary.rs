@@ -1,13 +1,13 @@
 //! emissary 0.4.0.
 //!
-//! Modelled: a window that starts at 1, doubles with each acknowledged packet to 64, then grows by one to
-//! 128; everything the window allows at once, unpaced; round-trip time measured from packets sent
-//! again too; one timer that starts over with 9 s after every expiry, forgets the round-trip time,
-//! changes tunnels and takes one packet off the window; acknowledgements 200 ms after the first packet
-//! they cover whatever the peer asks; at most 255 missing packets named; choking by 60,001 when there
-//! are as many; no obedience to choking; the end of the stream on a packet more than 512 beyond the
-//! highest received; incoming streams that wait to be accepted: six packets, then a reset, and loss of
-//! what comes out of order; SYN without data and without a maximum size, five times every 2.5 s.
+//! Modelled: a window that begins with 1, doubles with each acknowledged packet to 64, then grows by one to
+//! 128; bursts of the whole window, without pacing; RTT samples also from retransmitted packets; one timer
+//! that restarts with 9 s after every expiry, discards the RTT, changes tunnels and reduces the window by
+//! one packet; acknowledgements 200 ms after the first packet that they cover, whatever the peer requests;
+//! at most 255 missing packets; choking with 60,001 when there are as many; no reaction to choking; the end
+//! of the stream on a packet more than 512 beyond the highest received; incoming streams that wait to be
+//! accepted: six packets, then a reset, and loss of packets out of order; a SYN without data and without a
+//! maximum size, five times every 2.5 s.
 //!
 //! Not modelled: its queue of 512 packets between tasks, which only bursts of the router below fill.
 
@@ -28,7 +28,7 @@ pub(super) struct Emissary {
     window: usize,
     next_seq: u32,
     unacked: BTreeMap<u32, Unacked>,
-    /// In packets already, but beyond the window.
+    /// Already in packets, but beyond the window.
     pending: BTreeMap<u32, Bytes>,
     rtt: Option<Duration>,
     timeout: Timeout,
@@ -44,7 +44,7 @@ pub(super) struct Emissary {
 enum State {
     Idle,
     Opening,
-    /// Answered, not accepted by the application; so many packets are kept.
+    /// Answered and not yet accepted by the application, with the number of buffered packets.
     Waiting {
         kept: usize,
     },
@@ -117,7 +117,7 @@ impl Emissary {
         self.syn_timer = Some(now + SYN_INTERVAL);
     }
 
-    /// Takes a packet of a stream that the application has not accepted.
+    /// Handles a packet of a stream that the application has not accepted.
     fn on_waiting(&mut self, packet: &Packet<'_>, kept: usize) {
         if packet.flags().is_reset() || packet.flags().is_close() {
             self.wire.dead = true;
@@ -138,7 +138,7 @@ impl Emissary {
         self.state = State::Waiting { kept: kept + 1 };
         self.wire.counters.received += 1;
         self.highest = packet.seq();
-        // Whatever is missing before it is taken for received.
+        // Everything that is missing before it counts as received.
         self.wire.inbox.next = packet.seq();
         self.wire.inbox.put(packet.seq(), packet.payload());
         self.wire.send_ack(Repr {
@@ -193,14 +193,14 @@ impl Emissary {
         };
     }
 
-    /// What its acknowledgements say.
+    /// The contents of its acknowledgements.
     fn acknowledgement(&self) -> (u32, Vec<u32>, Option<u16>) {
         let nacks = self.wire.inbox.missing(MAX_NACKS);
         let choke = (nacks.len() >= MAX_NACKS).then_some(CHOKE);
         (self.highest, nacks, choke)
     }
 
-    /// Puts what was written into packets and sends as many as the window allows.
+    /// Puts written data into packets and sends as many as the window allows.
     fn pump(&mut self, now: Duration) {
         if self.state != State::Open {
             return;
@@ -212,7 +212,7 @@ impl Emissary {
                 };
                 self.transmit(now, seq, packet);
             }
-            // It reads from the application only when everything it has read is on its way.
+            // It reads from the application only when everything that it has read was sent.
             if !self.pending.is_empty() || self.wire.unsent.is_empty() {
                 return;
             }
@@ -335,7 +335,7 @@ impl Model for Emissary {
                 self.unacked.insert(0, unacked);
                 self.resend_timer = Some(now + INITIAL_TIMEOUT);
             }
-            // Packets that overtake the SYN are lost.
+            // Packets that overtake the SYN are dropped.
             State::Idle => {}
             State::Opening if syn => {
                 self.wire.meet(packet);
@@ -361,7 +361,7 @@ impl Model for Emissary {
                 if !packet.flags().is_no_ack() {
                     self.on_acks(now, packet);
                 }
-                // Choking means nothing to it.
+                // It ignores chokes.
                 if packet.seq() > 0 {
                     self.on_data(now, packet);
                 }
@@ -421,15 +421,15 @@ const SYN_INTERVAL: Duration = Duration::from_millis(2500);
 const MAX_SYN_RETRIES: u32 = 5;
 const EXPONENTIAL_UNTIL: usize = 64;
 const MAX_WINDOW: usize = 128;
-/// How far beyond the highest packet received another one may lie.
+/// The largest distance of a packet from the highest received.
 const MAX_AHEAD: u32 = 512;
 const MAX_NACKS: usize = 255;
 const CHOKE: u16 = 60_001;
-/// Packets of a stream that is not accepted, and the payload of its SYN.
+/// Buffered packets of a stream that is not accepted, and the largest payload of its SYN.
 const MAX_WAITING: usize = 6;
-/// It does not ask what the peer wants.
+/// It ignores the maximum size of the peer.
 const MTU: usize = 1812;
 /// One read from the application.
 const READ_BUFFER: usize = 65_535;
-/// Its timers fire that much late, so that a packet as old as the timeout is older.
+/// Its timers fire this much late, so that a packet as old as the time-out counts as older.
 const TICK: Duration = Duration::from_millis(1);

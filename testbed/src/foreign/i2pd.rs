@@ -1,19 +1,19 @@
 //! i2pd 2.58.
 //!
-//! Modelled: ten packets to begin with, paced over the least round-trip time and twice the jitter; growth
-//! by a credit that acknowledgements give and that any sign of a queue takes away; the window
-//! halved when the slow average of the round-trip time rises by six times the jitter; the send timer of
-//! 10 to 12 ms that every acknowledgement starts over; what is reported missing sent again only when
-//! older than the timeout; one packet per expired timeout, the second of which starts the window over and
-//! changes lease or outbound tunnel; windows of 512 packets, 64 towards who chokes with 61,000; the
-//! choking values 60,000 and 65,535, sent and received; acknowledgements a tenth of the round-trip time
-//! after a packet, 200 ms at most, at once (without the packet that asked) on request, and at once for
-//! what comes early or twice if none is due; a change of lease, which starts the window over, on
-//! duplicates of the last packet; 1536 packets ahead and 255 missing at most; a request for an
-//! acknowledgement after 7.5 to 10.7 s of silence.
+//! Modelled: an initial window of ten packets; pacing over the min RTT plus twice the jitter; growth by a
+//! credit that acknowledgements give and that any sign of a queue removes; a window that is halved when the
+//! slow average of the RTT rises by six times the jitter; a send timer of 10 to 12 ms that every
+//! acknowledgement restarts; retransmission of packets that are reported missing, only when they are older
+//! than the time-out; one packet per expired time-out, of which the second resets the window and changes
+//! lease or outbound tunnel; windows of 512 packets, 64 towards peers that choke with 61,000; the choking
+//! values 60,000 and 65,535, sent and received; acknowledgements a tenth of the RTT after a packet, at most
+//! 200 ms, at once on request (without the packet that requested it), and at once for early packets and
+//! duplicates if none is due; a change of lease, which resets the window, on duplicates of the last packet;
+//! at most 1536 packets ahead and 255 missing; a request for an acknowledgement after 7.5 to 10.7 s of
+//! silence.
 //!
-//! Not modelled: what streams to one destination share (packets in flight, the path), tunnels that
-//! expire, speed limits, and that a write of 8 KiB starts the send timer over.
+//! Not modelled: the state that streams to one destination share (packets in flight, the path), tunnels
+//! that expire, rate limits, and that a write of 8 KiB restarts the send timer.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,14 +36,14 @@ pub(super) struct I2pd {
     next_seq: u32,
     sent: BTreeMap<u32, Sent>,
     nacked: Vec<u32>,
-    /// What the last acknowledgement reported missing waits to be sent again.
+    /// Packets that the last acknowledgement reported missing wait for their retransmission.
     is_nacked: bool,
-    /// Everything written is on its way: what is too old is sent again without being reported.
+    /// All data was sent: packets that are too old are retransmitted without being reported missing.
     is_tail: bool,
     is_timed_out: bool,
     attempts: u32,
     choked: bool,
-    /// The peer wants everything again from the first packet it lacks.
+    /// The peer requested all packets again from the first missing one.
     choked_back: bool,
     buffer_empty: bool,
     send_time: bool,
@@ -57,7 +57,7 @@ pub(super) struct I2pd {
     previous_duplicate: i64,
     ack_scheduled: bool,
     last_ack_sent: u64,
-    /// A packet found no room since the last acknowledgement.
+    /// A packet was dropped for lack of space since the last acknowledgement.
     overflow: bool,
     send_timer: Option<Duration>,
     resend_timer: Option<Duration>,
@@ -67,12 +67,12 @@ pub(super) struct I2pd {
 #[derive(Debug)]
 struct Sent {
     at: u64,
-    /// Its round-trip time says nothing.
+    /// It gives no RTT sample.
     resent: bool,
     packet: Bytes,
 }
 
-/// Its clock never shows 0, which means "never".
+/// The clock is never 0, because 0 means "never".
 fn millis(now: Duration) -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX) + 1_000_000
 }
@@ -126,7 +126,7 @@ impl I2pd {
         self.ack_timer = Some(now + Duration::from_millis(delay));
     }
 
-    /// Sends the first packet, or as many as are due.
+    /// Sends the first packet, or as many packets as are due.
     fn send_buffer(&mut self, now: Duration) {
         let ts = millis(now);
         if self.begun || self.wire.initiator {
@@ -278,7 +278,7 @@ impl I2pd {
         }
     }
 
-    /// What is to be sent again now.
+    /// The packets to be retransmitted now.
     fn collect(&mut self, ts: u64) -> Vec<Bytes> {
         let reported = self.is_nacked && !self.choked && !self.choked_back;
         let order: Vec<u32> = if reported {
@@ -309,7 +309,7 @@ impl I2pd {
         again
     }
 
-    /// After a second timeout: another outbound tunnel or another lease, by turns.
+    /// After a second time-out: changes the outbound tunnel and the lease, alternately.
     fn change_path(&mut self) {
         self.wire.counters.path_changes += 1;
         self.control.start_over_after_timeout();
@@ -391,11 +391,11 @@ impl I2pd {
         }
     }
 
-    /// Obeys the delay option.
+    /// Handles the delay option.
     fn on_delay(&mut self, now: Duration, delay: Option<u16>) {
         let Some(delay) = delay else { return };
         if delay == 0 {
-            // Not more than once in a millisecond, as it comes here for packets kept, too.
+            // At most once per millisecond, because this is also called for buffered packets.
             if self.last_ack_sent != millis(now) {
                 self.send_ack(now);
                 if self.ack_scheduled {
@@ -448,7 +448,7 @@ impl I2pd {
         }
     }
 
-    /// At once, if none is due anyway.
+    /// At once, unless one is due anyway.
     fn ack_quickly(&mut self, now: Duration) {
         if !self.ack_scheduled {
             self.send_ack(now);
@@ -457,11 +457,12 @@ impl I2pd {
     }
 
     fn on_next(&mut self, now: Duration, packet: &Packet<'_>) {
-        // Options come first: what is acknowledged on request does not cover the packet that asked.
+        // Options are handled first: an acknowledgement on request does not cover the packet that requested
+        // it.
         self.on_delay(now, packet.delay());
         self.wire.inbox.put(packet.seq(), packet.payload());
         let first = self.last_received < 0;
-        // Requests of packets that were kept are obeyed one by one, which comes to one answer.
+        // Requests of buffered packets are handled one by one, which results in one acknowledgement.
         let through = self.wire.inbox.next;
         if self.wire.inbox.asked.iter().any(|seq| *seq < through) {
             self.wire.inbox.asked.retain(|seq| *seq >= through);
@@ -483,7 +484,7 @@ impl I2pd {
         let too_far = match highest {
             _ if ahead as f64 >= self.control.max_window * 3.0 => true,
             None => ahead >= 256,
-            // It counts in one byte, and from the highest packet whether this lies beyond or not.
+            // It counts in one byte, and from the highest packet, whether that is beyond or not.
             Some(highest) => {
                 let missing = i64::from(self.wire.inbox.missing_count() % 256);
                 missing + i64::from(seq) - i64::from(highest) >= 256
@@ -576,7 +577,7 @@ impl Model for I2pd {
             return;
         }
         if syn && self.last_received >= 0 {
-            // The answer did not arrive, so it takes another way; it is sent again by its timer.
+            // The answer was lost, so it takes another path. Its timer retransmits it.
             self.wire.counters.path_changes += 1;
             return;
         }
@@ -624,12 +625,12 @@ impl Model for I2pd {
 
 const MTU: usize = 1812;
 const MAX_ATTEMPTS: u32 = 10;
-/// It means the window of one packet, or three, until what is on its way is acknowledged.
+/// As a choke, it sets the window to one packet, or three, until the packets in flight are acknowledged.
 const CHOKE: u16 = 60_000;
-/// It also means that the peer is Java.
+/// It also shows that the peer is Java.
 const CHOKE_OF_JAVA: u16 = 61_000;
-/// It means that everything is to be sent again.
+/// It requests all packets again.
 const CHOKE_BACK: u16 = 65_535;
-/// After so many milliseconds of silence it asks for an acknowledgement.
+/// After this many milliseconds of silence it requests an acknowledgement.
 const ASK_AFTER: u64 = 7500;
 const ASK_VARIANCE: u32 = 3200;

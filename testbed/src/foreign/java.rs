@@ -1,19 +1,19 @@
 //! Java I2P 2.8.0.
 //!
-//! Modelled: a window of 3 that doubles per round trip to 64 and then grows by one per round trip to
-//! 128; never more than 128 packets, or two windows, beyond the first that is not acknowledged, nor more
-//! than half a window of packets sent again; everything the window allows at once; one timer by
-//! RFC 6298, at least 100 ms, doubled with each expiry; half of what is on its way, 16 at most, sent
-//! again when it expires, with a window of 1; what three acknowledgements report missing sent again
-//! once; the threshold after a loss from a bandwidth estimate (Westwood+), 64 at most; packets that ask
-//! for an acknowledgement where less than a third of the window is left; acknowledgements 120 ms or an
-//! eighth of the round-trip time after a packet that asks, 500 ms after others; half a round-trip time
-//! apart for duplicates; every packet naming all that is missing, in one byte that overflows; a buffer
-//! of 130 packets, choking by 61,000 beyond it, eight packets that take it back after a new large one;
-//! no new packets while choked; partial packets after 100 ms.
+//! Modelled: an initial window of 3 that doubles per round trip to 64 and then grows by one per round trip
+//! to 128; at most 128 packets, or two windows, beyond the first unacknowledged one, and at most half a
+//! window of retransmissions; bursts of the whole window; one timer by RFC 6298, at least 100 ms, doubled
+//! with each expiry; retransmission of half of the packets in flight, at most 16, when it expires, with a
+//! window of 1; one fast retransmission of what three acknowledgements report missing; a threshold after
+//! loss from a bandwidth estimate (Westwood+), at most 64; requests for an acknowledgement when less than a
+//! third of the window is left; acknowledgements 120 ms or an eighth of the RTT after a packet that
+//! requests one, 500 ms after others; half an RTT between those for duplicates; all missing packets in
+//! every packet, counted in one byte that overflows; a buffer of 130 packets, choking with 61,000 beyond
+//! it, eight packets that end the choking after a new large one; no new packets while choked; partial
+//! packets after 100 ms.
 //!
-//! Not modelled: what it remembers of a peer after a stream, delays of its message queue and of the
-//! router's, profiles, and inactivity.
+//! Not modelled: the state of a peer that outlives a stream, delays in its message queue and in that of the
+//! router, profiles, and inactivity.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,15 +35,15 @@ pub(super) struct Java {
     sent: BTreeMap<u32, Sent>,
     window: u32,
     threshold: u32,
-    /// Below which nothing is missing at the peer, as far as known.
+    /// All packets below this have been acknowledged.
     acked_through: i64,
-    /// Where a single packet alone in flight makes the window grow again.
+    /// The packet at which the window may grow again with a single packet in flight.
     window_end: i64,
-    /// Packets sent again and not acknowledged.
+    /// Retransmitted packets that are not acknowledged.
     active_resends: u32,
-    /// An acknowledgement came since the last congestion.
+    /// Whether an acknowledgement has arrived since the last congestion.
     acked_since: bool,
-    /// The last packet when congestion was last noticed.
+    /// The last packet that had been sent at the last congestion.
     congested_through: i64,
     rtt: Duration,
     deviation: Duration,
@@ -57,7 +57,7 @@ pub(super) struct Java {
     last_send: Duration,
     resend_timer: Option<Duration>,
     ack_timer: Option<Duration>,
-    /// For a duplicate: when it asked, and the instant of the last packet sent then.
+    /// For a duplicate: when it requested an acknowledgement, and the time of the last packet sent then.
     again_timer: Option<Duration>,
     again_since: Duration,
     flush_timer: Option<Duration>,
@@ -109,7 +109,7 @@ impl Java {
         }
     }
 
-    /// The delay option of a packet; `hurry` is whether it would ask for an acknowledgement.
+    /// The delay option of a packet. `hurry` is whether it would request an acknowledgement.
     fn delay_option(&mut self, hurry: bool) -> Option<u16> {
         if self.choking {
             self.wire.counters.chokes_sent += 1;
@@ -138,7 +138,7 @@ impl Java {
             ack_through: ack_through.unwrap_or(0),
             nacks: &nacks,
             resend_delay: 1,
-            // A SYN acknowledges packet 0 whether it has arrived or not; receivers know that.
+            // A SYN acknowledges packet 0 even if it has not arrived. Receivers take this into account.
             delay,
             payload: &sent.payload,
             ..Repr::default()
@@ -166,7 +166,7 @@ impl Java {
         self.last_send = now;
     }
 
-    /// The highest packet received and all that are missing, unless they are too many to be written.
+    /// The highest packet received and all missing ones, unless they are too many to be encoded.
     fn acknowledgement(&self) -> Option<(Option<u32>, Vec<u32>)> {
         let nacks = self.wire.inbox.missing(256);
         (nacks.len() < 256).then(|| (self.wire.inbox.highest(), nacks))
@@ -203,7 +203,7 @@ impl Java {
             && span < i64::from(MAX_WINDOW.min(2 * self.window))
     }
 
-    /// Sends what the window allows: full packets, and the rest when it has waited.
+    /// Sends what the window allows: full packets, and a partial one when it has waited.
     fn pump(&mut self, now: Duration) {
         if self.wire.remote_id == 0 && (self.begun || !self.wire.initiator) {
             return;
@@ -257,7 +257,7 @@ impl Java {
         self.timeout = (self.timeout * 2).min(MAX_TIMEOUT);
     }
 
-    /// The packets that arrive at the peer in the shortest round-trip time.
+    /// The estimated BDP: the packets that arrive in the min RTT.
     fn cut_threshold(&mut self, now: Duration) {
         let least = self.least_rtt.unwrap_or(self.rtt).as_secs_f64();
         let estimate = self.bandwidth.estimate(now, self.rtt) * least;
@@ -300,7 +300,7 @@ impl Java {
                 if sent.sends > 1 {
                     self.active_resends = self.active_resends.saturating_sub(1);
                 } else {
-                    // The greatest, as they are likely to have come together.
+                    // The maximum, as they are likely to have arrived together.
                     sample = sample.max(Some(now.saturating_sub(sent.created)));
                 }
             }
@@ -336,7 +336,7 @@ impl Java {
         self.window = self.window.min(MAX_WINDOW);
     }
 
-    /// Sends again what was reported missing often enough.
+    /// Retransmits packets that were reported missing often enough.
     fn resend_hurried(&mut self, now: Duration, seq: u32) {
         let Some(sends) = self.sent.get(&seq).map(|sent| sent.sends) else {
             return;
@@ -390,7 +390,7 @@ impl Java {
         }
     }
 
-    /// Whether there is room for a packet with payload.
+    /// Whether the buffer has space for a packet with payload.
     fn accepts(&self, seq: u32, length: usize) -> bool {
         let inbox = &self.wire.inbox;
         if length == 0 || seq < ALWAYS_ACCEPTED || seq < inbox.next {
@@ -418,7 +418,7 @@ impl Java {
         }
     }
 
-    /// Acknowledges after `delay`, or earlier where that is due already.
+    /// Acknowledges after `delay`, or earlier if an acknowledgement is already due.
     fn plan_ack(&mut self, now: Duration, delay: Duration) {
         let at = now + delay.min(ACK_DELAY);
         self.ack_timer = Some(self.ack_timer.map_or(at, |planned| planned.min(at)));
@@ -544,7 +544,7 @@ impl Model for Java {
 }
 
 const MTU: usize = 1812;
-/// For peers that do not name their maximum.
+/// The maximum size for peers that do not announce one.
 const DEFAULT_MTU: usize = 1730;
 const INITIAL_RTT: Duration = Duration::from_secs(8);
 const INITIAL_TIMEOUT: Duration = Duration::from_secs(9);
@@ -553,22 +553,22 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(45);
 const MAX_WINDOW: u32 = 128;
 const MAX_THRESHOLD: u32 = 64;
 const ENOUGH_NACKS: u32 = 3;
-/// What was sent again is not sent again sooner for being reported missing.
+/// A retransmitted packet is not retransmitted again within this time when it is reported missing.
 const RESEND_REST: Duration = Duration::from_secs(4);
 const MAX_AT_ONCE: usize = 16;
 const MAX_RESENDS: u32 = 8;
 const ACK_DELAY: Duration = Duration::from_millis(500);
 const HURRIED_ACK_DELAY: Duration = Duration::from_millis(120);
 const FLUSH_DELAY: Duration = Duration::from_millis(100);
-/// Packets of this stream before its SYN, by their numbers.
+/// Packets of this stream that may be sent before the answer to its SYN.
 const EARLY_PACKETS: u32 = 3;
-/// There is always room for the first packets.
+/// The first packets are always accepted.
 const ALWAYS_ACCEPTED: u32 = 16;
 const BUFFER_PACKETS: usize = 130;
 const MAX_READY: usize = 4 * MAX_WINDOW as usize;
 const CHOKE: u16 = 61_000;
-/// More means choking.
+/// Larger values are chokes.
 const MAX_DELAY: u16 = 60_000;
-/// Only larger packets end its choking.
+/// Only larger packets end the choking.
 const UNCHOKING_SIZE: usize = 1500;
 const UNCHOKES: u32 = 8;

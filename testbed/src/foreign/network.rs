@@ -1,4 +1,4 @@
-//! Senders and receivers of any make on one bottleneck.
+//! Senders and receivers of all implementations on one bottleneck.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use super::{
     Foreign, Software,
 };
 
-/// Whose software stands at one end of a flow.
+/// The implementation at one end of a flow.
 #[derive(Debug, Clone)]
 pub enum Party {
-    /// An endpoint of this library.
+    /// An endpoint of this library, with its configuration.
     Ours(Box<EndpointConfig>),
     /// A model.
     Theirs(Software),
@@ -34,25 +34,25 @@ impl From<Software> for Party {
     }
 }
 
-/// What a flow is to do.
+/// The parameters of a flow.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Who sends, and opens the stream.
     pub from: Party,
     /// Who receives.
     pub to: Party,
-    /// When the sender begins, counted from the start of the network.
+    /// When the sender begins, relative to the start of the network.
     pub begins: Duration,
     /// How many bytes it sends.
     pub length: u64,
     /// Whether the receiver's application reads.
     pub reads: bool,
-    /// Bytes per second that it reads at most, in steps of a tenth of a second.
+    /// The maximum read rate in bytes per second, in steps of 0.1 s.
     pub read_rate: Option<f64>,
 }
 
 impl Plan {
-    /// Sends without end, from the start.
+    /// A flow without end that begins at once.
     pub fn new(from: impl Into<Party>, to: impl Into<Party>) -> Self {
         Self {
             from: from.into(),
@@ -64,13 +64,13 @@ impl Plan {
         }
     }
 
-    /// As it is, but beginning later.
+    /// Sets the beginning.
     #[must_use]
     pub fn begins(self, begins: Duration) -> Self {
         Self { begins, ..self }
     }
 
-    /// As it is, with a receiver that reads so many bytes per second at most.
+    /// Limits the read rate to this many bytes per second.
     #[must_use]
     pub fn reads_at(self, rate: f64) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Plan {
         }
     }
 
-    /// As it is, but so many bytes.
+    /// Sets the number of bytes.
     #[must_use]
     pub fn length(self, length: u64) -> Self {
         Self { length, ..self }
@@ -93,15 +93,15 @@ pub struct Flow {
     sender: End,
     receiver: End,
     begun: bool,
-    /// Until when the receiver has read what it may.
+    /// The time up to which the read allowance was granted.
     read_until: Option<Instant>,
-    /// Bytes that it may still read.
+    /// The remaining read allowance in bytes.
     allowance: usize,
-    /// Bytes that the sender's software took.
+    /// Bytes that the sender accepted.
     pub written: u64,
-    /// Bytes that the receiver's application read; all of them were checked.
+    /// Bytes that the receiver's application read and compared.
     pub received: u64,
-    /// When the last byte arrived, counted from the beginning of the flow.
+    /// When the last byte arrived, relative to the beginning of the flow.
     pub completed: Option<Duration>,
 }
 
@@ -134,13 +134,13 @@ impl Flow {
         self.receiver.info()
     }
 
-    /// For what the one that is ours takes the other.
+    /// The implementation that our end recognised.
     pub fn recognised(&self) -> Option<PeerKind> {
         let info = self.sending_info().or_else(|| self.receiving_info());
         info.map(|info| info.peer_kind)
     }
 
-    /// Packets with sequence numbers that the sender sent, and those among them that it sent again.
+    /// Packets with sequence numbers that the sender sent, and the retransmissions among them.
     pub fn sent(&self) -> (u64, u64) {
         match &self.sender {
             End::Ours { .. } => self
@@ -209,9 +209,9 @@ impl End {
         }
     }
 
-    /// Everything it wants to send. Returns whether it accepted a stream.
+    /// Passes all packets to `send`. Returns whether a stream was accepted.
     ///
-    /// `send` is told the packet and the way that it takes, which only ours chooses.
+    /// `send` gets the packet and its path. Models have only one path.
     fn drain(&mut self, now: Instant, mut send: impl FnMut(Bytes, u64)) -> bool {
         match self {
             Self::Ours { side, stream } => {
@@ -237,22 +237,22 @@ impl End {
     }
 }
 
-/// The name of the second way.
-const BESIDE: u64 = 2;
+/// The number of the second path.
+const SECOND_PATH: u64 = 2;
 /// How often a slow reader reads.
 const READ_STEP: Duration = Duration::from_millis(100);
 
-/// A packet on its way to one end of a flow.
+/// A packet to one end of a flow.
 #[derive(Debug, Clone)]
 struct Datagram {
     flow: usize,
     packet: Bytes,
 }
 
-/// Decides over a packet on its way there (`true`) or back: `false` loses it.
+/// Decides whether a packet enters the forward (`true`) or return link: `false` drops it.
 type Filter = Box<dyn FnMut(bool, &Packet<'_>) -> bool + Send>;
 
-/// Flows that share a link there and a link back.
+/// Flows that share a forward and a return link.
 pub struct Network {
     start: Instant,
     /// The time.
@@ -260,8 +260,8 @@ pub struct Network {
     /// The flows, in the order in which they were added.
     pub flows: Vec<Flow>,
     there: Link<Datagram>,
-    /// A second way there, for senders of ours.
-    beside: Option<Link<Datagram>>,
+    /// A second forward link, for our senders.
+    second: Option<Link<Datagram>>,
     back: Link<Datagram>,
     filter: Option<Filter>,
     seed: u64,
@@ -276,7 +276,7 @@ impl std::fmt::Debug for Network {
 }
 
 impl Network {
-    /// Links without flows. Acknowledgements go over `back`; `seed` decides over the fate of packets.
+    /// Links without flows. Acknowledgements take `back`. `seed` decides the fate of packets.
     pub fn new(there: LinkConfig, back: LinkConfig, seed: u64) -> Self {
         let start = start();
         Self {
@@ -284,37 +284,37 @@ impl Network {
             now: start,
             flows: Vec::new(),
             there: Link::new(there, seed),
-            beside: None,
+            second: None,
             back: Link::new(back, seed + 1000),
             filter: None,
             seed,
         }
     }
 
-    /// As [`Network::new`], with a way back that is as long and as lossy, but not narrow.
+    /// As [`Network::new`], with a return link of the same delay and loss and no rate limit.
     pub fn narrow(there: LinkConfig, seed: u64) -> Self {
         let mut back = there.clone();
         back.rate = None;
         Self::new(there, back, seed)
     }
 
-    /// Adds a second way there, which senders of ours that open streams from now on know of.
-    pub fn add_way(&mut self, link: LinkConfig) {
-        self.beside = Some(Link::new(link, self.seed + 2000));
+    /// Adds a second forward link. Our senders that open streams after this call use it as a second path.
+    pub fn add_path(&mut self, link: LinkConfig) {
+        self.second = Some(Link::new(link, self.seed + 2000));
     }
 
-    /// Looks at every packet before the links do.
+    /// Sets a filter that is called with every packet before it enters a link.
     pub fn set_filter(&mut self, filter: impl FnMut(bool, &Packet<'_>) -> bool + Send + 'static) {
         self.filter = Some(Box::new(filter));
     }
 
-    /// Changes both links from now on.
+    /// Changes the configuration of both links.
     pub fn configure(&mut self, mut change: impl FnMut(&mut LinkConfig)) {
         change(&mut self.there.config);
         change(&mut self.back.config);
     }
 
-    /// How long packets waited at the bottleneck since the last call.
+    /// The queueing delays at the bottleneck since the last call.
     pub fn take_waits(&mut self) -> Waits {
         std::mem::take(&mut self.there.waits)
     }
@@ -329,13 +329,13 @@ impl Network {
         let number = self.flows.len();
         let end = |party: &Party, which: usize| {
             let index = number * 2 + which;
-            // Keys, and with them destinations, are the flow's own.
+            // Each flow has keys and destinations of its own.
             let keys = keys(u8::try_from(index + 1).unwrap_or(u8::MAX));
             match party {
                 Party::Ours(config) => {
                     let seed = u8::try_from((self.seed + index as u64) % 256).unwrap_or(0);
                     let mut side = Box::new(Side::new(keys, (**config).clone(), seed, self.now));
-                    // Nobody listens yet, so this cannot fail.
+                    // Nothing listens on the port yet, so this cannot fail.
                     let _ = side.endpoint.listen(0, 16);
                     End::Ours { side, stream: None }
                 }
@@ -360,14 +360,14 @@ impl Network {
         number
     }
 
-    /// Lets both ends of a flow and their applications say what they want at this moment.
+    /// Handles all output of both ends of a flow, and lets their applications write and read.
     fn turn(&mut self, number: usize) {
         let Self {
             now,
             start,
             flows,
             there,
-            beside,
+            second,
             back,
             filter,
             ..
@@ -388,9 +388,9 @@ impl Network {
             link.send_messages(now, Datagram { flow, packet }, messages);
         };
         loop {
-            flow.apply(now, start, beside.is_some());
-            flow.sender.drain(now, |packet, path| match beside {
-                Some(beside) if path == BESIDE => pass(true, beside, packet),
+            flow.apply(now, start, second.is_some());
+            flow.sender.drain(now, |packet, path| match second {
+                Some(second) if path == SECOND_PATH => pass(true, second, packet),
                 _ => pass(true, there, packet),
             });
             if !flow
@@ -402,10 +402,10 @@ impl Network {
         }
     }
 
-    /// Goes on to the next thing that happens, but not beyond `limit`; returns whether anything did.
+    /// Advances to the next event, but not beyond `limit`. Returns whether there was one.
     fn step(&mut self, limit: Instant) -> bool {
-        let beside = self.beside.as_ref().and_then(Link::next);
-        let links = [self.there.next(), self.back.next(), beside];
+        let second = self.second.as_ref().and_then(Link::next);
+        let links = [self.there.next(), self.back.next(), second];
         let mut next = links.into_iter().flatten().min();
         for flow in &self.flows {
             let ends = [flow.sender.next(self.start), flow.receiver.next(self.start)];
@@ -424,9 +424,9 @@ impl Network {
         self.now = self.now.max(next);
         let (now, start) = (self.now, self.start);
         let mut touched = vec![false; self.flows.len()];
-        let beside = self.beside.as_mut().map(|link| (link, true));
+        let second = self.second.as_mut().map(|link| (link, true));
         let links = [(&mut self.there, true), (&mut self.back, false)];
-        for (link, forward) in links.into_iter().chain(beside) {
+        for (link, forward) in links.into_iter().chain(second) {
             while let Some(datagram) = link.receive(now) {
                 let Some(flow) = self.flows.get_mut(datagram.flow) else {
                     continue;
@@ -458,7 +458,7 @@ impl Network {
         true
     }
 
-    /// Lets the receiving application of a flow read, or stop.
+    /// Sets whether the receiving application of a flow reads.
     pub fn set_reading(&mut self, number: usize, reads: bool) {
         if let Some(flow) = self.flows.get_mut(number) {
             flow.plan.reads = reads;
@@ -466,13 +466,13 @@ impl Network {
         self.turn(number);
     }
 
-    /// Runs for this long.
+    /// Advances by this time.
     pub fn run(&mut self, span: Duration) {
         let limit = self.now + span;
         while self.step(limit) {}
     }
 
-    /// Runs until `done`, for at most `span`; returns whether it was done.
+    /// Advances until `done`, by at most `span`. Returns whether it was done.
     pub fn run_until(&mut self, span: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let limit = self.now + span;
         while !done(self) {
@@ -485,7 +485,7 @@ impl Network {
 }
 
 impl Flow {
-    /// What the applications at both ends do now.
+    /// The applications at both ends: write, read and measure.
     fn apply(&mut self, now: Instant, start: Instant, two_ways: bool) {
         if now >= start + self.plan.begins && !self.begun {
             self.begun = true;
@@ -522,7 +522,7 @@ impl Flow {
                     .connect(now, &to, Ports::default(), config.stream());
                 *stream = opened.ok();
                 if two_ways {
-                    let paths = [1, BESIDE].map(|number| tunnel_path(number, number, None));
+                    let paths = [1, SECOND_PATH].map(|number| tunnel_path(number, number, None));
                     side.endpoint.set_paths(now, &to, &paths);
                 }
             }

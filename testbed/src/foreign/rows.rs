@@ -1,4 +1,4 @@
-//! Rows of the table of scenarios in which the other side, or the neighbour, is another implementation.
+//! Rows of the table in which the peer or a competing flow is another implementation.
 
 use std::time::Duration;
 
@@ -167,13 +167,13 @@ const fn row(
 /// A path of the matrix.
 #[derive(Debug, Clone)]
 pub struct Path {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// The link, both ways; only the way there is narrow.
+    /// The link in both directions; only the forward one has a rate limit.
     pub link: LinkConfig,
 }
 
-/// The four paths over which every sender meets every receiver.
+/// The paths over which every sender is combined with every receiver.
 pub fn paths() -> [Path; 4] {
     let long = |rtt_ms: u64, jitter_ms: u64| {
         LinkConfig::delay(Duration::from_millis(rtt_ms / 2))
@@ -199,8 +199,8 @@ pub fn paths() -> [Path; 4] {
     ]
 }
 
-/// Bytes per second over `span`, from the opening on, and the share of packets sent again. What opens
-/// the stream is not lost: that costs seconds, and says nothing about the rest.
+/// Bytes per second over `span`, including the handshake, and the share of retransmissions. The handshake
+/// has no loss: that would cost seconds and say nothing about the rest.
 pub fn goodput(from: &Party, to: &Party, link: &LinkConfig, span: Duration, seed: u64) -> Bulk {
     let mut network = Network::narrow(link.clone(), seed);
     network.configure(|config| config.loss = Loss::NONE);
@@ -216,16 +216,16 @@ pub fn goodput(from: &Party, to: &Party, link: &LinkConfig, span: Duration, seed
     }
 }
 
-/// What one sender gets through to one receiver.
+/// The result of one sender with one receiver.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bulk {
     /// Bytes per second.
     pub rate: f64,
-    /// Share of packets sent again.
+    /// Share of retransmissions.
     pub resent: f64,
 }
 
-/// As [`goodput`] over a minute, the mean of several runs.
+/// As [`goodput`] over a minute, as the mean of several runs.
 pub fn mean_goodput(from: &Party, to: &Party, link: &LinkConfig, seeds: u64) -> Bulk {
     let runs: Vec<_> = (1..=seeds)
         .map(|seed| goodput(from, to, link, SPAN / 2, seed))
@@ -238,7 +238,7 @@ pub fn mean_goodput(from: &Party, to: &Party, link: &LinkConfig, seeds: u64) -> 
 }
 
 fn seeds(effort: Effort, link: &LinkConfig) -> u64 {
-    // Runs with losses differ more.
+    // Runs with loss vary more.
     let most = if link.loss == Loss::NONE { 1 } else { 3 };
     most * u64::from(effort.seeds)
 }
@@ -264,7 +264,8 @@ fn to_us(effort: Effort, software: Software) -> Measured {
     worst(effort, software, (software.into(), Party::ours()))
 }
 
-/// The least that two parties get of what the software gets to its like, over all paths, in per cent.
+/// The smallest goodput between two parties over all paths, in per cent of that of the software with
+/// itself.
 fn worst(effort: Effort, software: Software, (from, to): (Party, Party)) -> Measured {
     let ratio = |path: &Path| {
         let seeds = seeds(effort, &path.link);
@@ -279,8 +280,8 @@ fn worst(effort: Effort, software: Software, (from, to): (Party, Party)) -> Meas
     }
 }
 
-/// The least that is left, in per cent, when the time that the software takes among itself for a
-/// message is divided by the time with us at one end; over two paths and three lengths.
+/// The smallest ratio, in per cent, of the time that the software takes with itself for a message to the
+/// time with us at one end; over two paths and three lengths.
 fn short(effort: Effort, software: Software, ours_sends: bool) -> Measured {
     let theirs = Party::from(software);
     let (from, to) = if ours_sends {
@@ -306,16 +307,15 @@ fn short(effort: Effort, software: Software, ours_sends: bool) -> Measured {
     }
 }
 
-/// How long it takes until the last of `length` bytes has arrived, from the first packet on; five
-/// minutes at most.
+/// The time from the first packet until the last of `length` bytes has arrived; at most [`MAX_DURATION`].
 pub fn completion(from: &Party, to: &Party, link: &LinkConfig, length: u64, seed: u64) -> Duration {
     let mut network = Network::narrow(link.clone(), seed);
     network.add(Plan::new(from.clone(), to.clone()).length(length));
-    network.run_until(PATIENCE, |network| network.flows[0].completed.is_some());
-    network.flows[0].completed.unwrap_or(PATIENCE)
+    network.run_until(MAX_DURATION, |network| network.flows[0].completed.is_some());
+    network.flows[0].completed.unwrap_or(MAX_DURATION)
 }
 
-/// Every sender with every receiver over every path: megabytes per second, and per cent sent again.
+/// Every sender with every receiver over every path: MB/s, and retransmissions in per cent.
 pub fn matrix(seeds: u64) -> String {
     let mut parties = vec![("ours", Party::ours())];
     parties.extend([
@@ -343,8 +343,8 @@ pub fn matrix(seeds: u64) -> String {
     out
 }
 
-/// What the software's flow gets beside one of ours, in per cent of half the path or, where that is
-/// less, of what it gets beside its like. The mean of two orders: who comes two seconds later.
+/// The goodput of the software's flow beside one of ours, in per cent of half the path or, if that is less,
+/// of its goodput beside itself. The mean of two runs: in each, the other flow begins two seconds later.
 fn beside(effort: Effort, software: Software, loss: f64) -> Measured {
     let [.., path, _] = paths();
     let path = Path {
@@ -375,8 +375,8 @@ fn beside(effort: Effort, software: Software, loss: f64) -> Measured {
     }
 }
 
-/// Bytes per second of two flows of these makes, each to its like, from the second minute to the third;
-/// and the mean and the 95th percentile of the waits at the bottleneck.
+/// Bytes per second of two flows, each between two ends of the same implementation, over the third and
+/// fourth minute; and the mean and the 95th percentile of the queueing delay at the bottleneck.
 pub fn shares(
     link: &LinkConfig,
     parties: [Party; 2],
@@ -398,9 +398,9 @@ pub fn shares(
 }
 
 const SPAN: Duration = Duration::from_secs(120);
-const PATIENCE: Duration = Duration::from_secs(300);
+const MAX_DURATION: Duration = Duration::from_secs(300);
 const GAP: Duration = Duration::from_secs(2);
-/// Java answers up to half a second late.
+/// Java delays its answer by up to half a second.
 const OPENING: Duration = Duration::from_millis(600);
 /// Full packets per second at 1 MB/s on the wire.
 const NARROW: f64 = 1e6 / 2056.0;

@@ -116,7 +116,7 @@ fn assert_close(what: &str, figure: f64, published: f64, most: f64) {
 }
 
 #[test]
-fn transfers_take_as_long_as_simulated_and_about_as_long_as_measured() {
+fn transfers_take_as_long_as_simulated_and_nearly_as_measured() {
     // Between real routers over links that make a round trip of .52 s, to which the routers add
     // something, 0.49 to 0.55 MB/s and 0.27 MB/s were measured.
     for (software, mebibytes, rtt, simulated) in [
@@ -134,7 +134,7 @@ fn transfers_take_as_long_as_simulated_and_about_as_long_as_measured() {
 }
 
 #[test]
-fn with_us_receiving_senders_are_as_fast_as_is_known_to_be_possible() {
+fn senders_reach_their_known_goodput_to_us() {
     let rate = 1e6 / 2056.0;
     let half = LinkConfig::delay(MS(260)).jitter(MS(10));
     let half_lossy = LinkConfig::delay(MS(250))
@@ -169,7 +169,7 @@ fn with_us_receiving_senders_are_as_fast_as_is_known_to_be_possible() {
 }
 
 #[test]
-fn receivers_let_a_sender_with_a_fixed_window_go_as_fast_as_published() {
+fn receivers_allow_a_fixed_window_the_published_goodput() {
     // No losses, half a second; a prototype of another sender.
     for (software, window, published) in [
         (Software::I2pd, 512, 1.47),

@@ -1,4 +1,4 @@
-//! One stream that sends as fast as it may.
+//! One stream that sends without pauses.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::LinkConfig;
 
-/// A path: round-trip time and rate in bytes on the wire, packets that queue, jitter each way.
+/// A path: RTT, rate in bytes on the wire, queue in packets, loss, and jitter each way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Path {
     pub(super) rtt_ms: u64,
@@ -22,7 +22,7 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// The way there and the way back, of which only the first is narrow.
+    /// The forward and the return link. Only the forward link has a rate limit.
     pub(super) fn links(&self) -> (LinkConfig, LinkConfig) {
         let mut back = LinkConfig::delay(Duration::from_millis(self.rtt_ms / 2))
             .jitter(Duration::from_millis(self.jitter_ms))
@@ -51,7 +51,7 @@ impl Path {
     }
 }
 
-/// Payload that arrives in order within `span`, opening included.
+/// Goodput over `span`, including the handshake.
 pub(super) fn goodput(path: &Path, span: Duration, seed: u8) -> Measured {
     let (mut world, a, b) = path.world(seed);
     let began = world.now;
@@ -66,7 +66,7 @@ pub(super) fn goodput(path: &Path, span: Duration, seed: u8) -> Measured {
     }
 }
 
-/// What a transfer cost the network.
+/// The cost of a transfer to the network.
 pub(super) fn cost(world: &World, path: &Path, payload: u64) -> Measured {
     let messages: u64 = world.links.iter().map(|link| link.messages).sum();
     let waits = &world.links[0].waits;
@@ -81,7 +81,7 @@ pub(super) fn cost(world: &World, path: &Path, payload: u64) -> Measured {
     }
 }
 
-/// Time until `length` bytes are acknowledged, opening included.
+/// Time until `length` bytes are acknowledged, including the handshake.
 pub(super) fn completion(
     path: &Path,
     length: u64,
@@ -110,10 +110,10 @@ pub(super) fn completion(
     (took, measured)
 }
 
-/// Runs a stream until everything is acknowledged, for at most [`MOST`].
+/// Runs a stream until all data is acknowledged, for at most [`MAX_DURATION`].
 pub(super) fn finish(world: &mut World, ends: (usize, usize), length: u64) -> Flow {
     let mut flow = Flow::open(world, ends, length, &StreamConfig::default());
-    let limit = world.now + MOST;
+    let limit = world.now + MAX_DURATION;
     while flow.flushed.is_none()
         && let Some(side) = world.step(limit)
     {
@@ -123,11 +123,11 @@ pub(super) fn finish(world: &mut World, ends: (usize, usize), length: u64) -> Fl
 }
 
 const MINUTES: Duration = Duration::from_secs(120);
-/// A transfer that takes longer has stalled for good.
-const MOST: Duration = Duration::from_secs(600);
-/// Between the stream that warms the path up and the one that is measured.
+/// A longer transfer has stalled for good.
+const MAX_DURATION: Duration = Duration::from_secs(600);
+/// Time between the stream that warms up the path and the measured one.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
-/// A packet of 1812 bytes on the wire.
+/// A packet of 1812 bytes of payload, in bytes on the wire.
 const WIRE_BYTES: f64 = 2056.0;
 
 const OPEN: Path = Path {

@@ -1,4 +1,4 @@
-//! Several streams to different destinations through one narrow link.
+//! Several streams to different destinations over one bottleneck.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::{
     world::{Flow, World},
 };
 
-/// `count` flows, each beginning `GAP` after the one before; measured over the last two thirds.
-/// Returns bytes per second of each.
+/// Starts `count` flows, each `GAP` after the one before, and measures over the last two thirds. Returns
+/// the bytes per second of each.
 pub(super) fn shares(path: &Path, count: usize, span: Duration, seed: u8) -> (Vec<f64>, World) {
     let mut world = World::new(seed);
     let (there, back) = path.links();
@@ -29,7 +29,7 @@ pub(super) fn shares(path: &Path, count: usize, span: Duration, seed: u8) -> (Ve
     let began = world.now;
     let mut flows: Vec<Flow> = Vec::new();
     let advance = |flows: &mut Vec<Flow>, world: &mut World, side: usize| {
-        // Endpoints were made in pairs, and flows in their order.
+        // Endpoints were created in pairs, in the order of the flows.
         if let Some(flow) = flows.get_mut(side / 2) {
             flow.advance(world, side);
         }
@@ -56,7 +56,7 @@ pub(super) fn shares(path: &Path, count: usize, span: Duration, seed: u8) -> (Ve
     (shares, world)
 }
 
-/// Jain's index: 1 where all get the same, 1/n where one gets everything.
+/// Jain's fairness index: 1 if all have the same rate, 1/n if one has everything.
 pub(super) fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     let squares: f64 = shares.iter().map(|share| share * share).sum();
@@ -76,7 +76,7 @@ fn fairness(effort: Effort, path: &Path, count: usize) -> Measured {
     })
 }
 
-/// Six seconds of waiting.
+/// A queue of six seconds.
 const DEEP: Path = Path {
     queue: 3000,
     ..LONG

@@ -1,4 +1,4 @@
-//! A peer that is reached over several tunnels, of which some die and all end.
+//! A peer that is reached over several tunnels, some of which fail and all of which expire.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{Loss, tunnel_path};
 
-/// The path of a number: every second one over another lease, each over a tunnel of its own.
+/// The path of this number, over a tunnel of its own. Two paths share a lease.
 fn numbered(number: u64, expires: Option<Instant>) -> crate::Path {
     tunnel_path(number, number / 2, expires)
 }
 
-/// Two endpoints and a link for each of the ways 1 to 4 between them, counted from 0 in the world.
-/// The way back is link 4.
+/// Two endpoints with a link for each of the paths 1 to 4, which are the links 0 to 3. Link 4 is the return
+/// link.
 fn world(path: &Path, seed: u8) -> (World, usize, usize) {
     let mut world = World::new(seed);
     let a = world.side(EndpointConfig::default());
@@ -33,7 +33,7 @@ fn world(path: &Path, seed: u8) -> (World, usize, usize) {
     (world, a, b)
 }
 
-/// The longest that nothing arrives in order after the tunnel in use went silent.
+/// The longest time without data in order, after the tunnel in use stopped carrying packets.
 fn blackhole(seed: u8) -> Measured {
     let (mut world, a, b) = world(&MIDDLE, seed);
     let began = world.now;
@@ -56,11 +56,11 @@ fn blackhole(seed: u8) -> Measured {
     }
 }
 
-/// Bytes in order in eleven minutes, and the share sent again; tunnels are replaced where `roll`.
+/// Bytes in order within `span` and the share of retransmissions. With `roll`, both tunnels are replaced.
 fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
     let (mut world, a, b) = world(&LONG, seed);
     let began = world.now;
-    // The successor is a little longer.
+    // The successor has a longer delay.
     world.links[1].config.delay += Duration::from_millis(60);
     let mut flow = Flow::open(&mut world, (a, b), u64::MAX, &StreamConfig::default());
     let to = world.sides[b].endpoint.destination().clone();
@@ -87,8 +87,8 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
     (flow.transfer.received as f64, flow.resent(&world))
 }
 
-/// Narrow tunnels that share neither end nor beginning, each of them longer than the last by `step_ms`;
-/// `ways` of them are used at once. The way back is the last link.
+/// Tunnels with a low rate and no hop in common. Each is longer than the one before by `step_ms`. At most
+/// `max_paths` are used at once. The return link is the last one.
 fn narrow(tunnels: u64, max_paths: u8, step_ms: u64, seed: u8) -> (World, Flow) {
     let mut world = World::new(seed);
     let a = world.side(EndpointConfig::default().with_max_paths(max_paths));
@@ -112,7 +112,7 @@ fn narrow(tunnels: u64, max_paths: u8, step_ms: u64, seed: u8) -> (World, Flow) 
     (world, flow)
 }
 
-/// Payload that arrives in order over several tunnels.
+/// Goodput over several tunnels.
 fn together(tunnels: u64, max_paths: u8, step_ms: u64, effort: Effort) -> Measured {
     effort.mean(|seed| {
         let span = effort.length(MINUTES);
@@ -128,7 +128,7 @@ fn together(tunnels: u64, max_paths: u8, step_ms: u64, effort: Effort) -> Measur
     })
 }
 
-/// The longest that nothing arrives in order after one of three tunnels in use went silent.
+/// The longest time without data in order, after one of three tunnels in use stopped carrying packets.
 fn one_of_three_dies(seed: u8) -> Measured {
     let (mut world, mut flow) = narrow(3, 3, 40, seed);
     let began = world.now;
@@ -145,7 +145,7 @@ fn one_of_three_dies(seed: u8) -> Measured {
     Measured {
         value: flow.longest_stall.as_secs_f64(),
         resent: flow.resent(&world),
-        // Of what the other two bear.
+        // Of the capacity of the other two.
         share: limit(&NARROW).map(|limit| 100.0 * goodput / (2.0 * limit)),
         ..Measured::default()
     }

@@ -1,12 +1,11 @@
-//! Transfers that are over in a few round trips.
+//! Transfers that take a few round trips.
 
 use super::{
     Effort, Measured, Row, Unit,
     bulk::{LOSSY, completion},
 };
 
-/// Mean over more runs than asked for: chance decides whether a short transfer loses a
-/// packet.
+/// The mean over more runs than requested, because the result depends on whether a packet is lost.
 fn seconds(effort: Effort, length: u64, warm_up: Option<u64>) -> Measured {
     let effort = Effort {
         seeds: effort.seeds.saturating_mul(RUNS),
@@ -75,5 +74,5 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-/// Runs for each that is asked for.
+/// Runs for each requested one.
 const RUNS: u8 = 20;

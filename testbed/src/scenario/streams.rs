@@ -10,7 +10,7 @@ use super::{
     world::{Flow, World},
 };
 
-/// Turns of the sending endpoint in a minute of bulk transfer beside this many idle streams.
+/// Drains of the sending endpoint in a minute of bulk transfer, with this many idle streams.
 fn turns(idle: usize, span: Duration, seed: u8) -> u64 {
     let (mut world, a, b) = LONG.world(seed);
     let mut flows: Vec<Flow> = Vec::new();

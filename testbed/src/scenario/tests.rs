@@ -4,7 +4,7 @@ mod soak;
 
 #[test]
 fn tunnel_messages_are_counted_as_routers_fill_them() {
-    // Streaming header and delay option included.
+    // Including streaming header and delay option.
     let table = [
         (22, 1),
         (824 + 24, 1),
@@ -20,7 +20,7 @@ fn tunnel_messages_are_counted_as_routers_fill_them() {
     assert_eq!(messages(511, true), 2);
 }
 
-/// Without the rows of all pairs of implementations, which take longer than the others together.
+/// Without the rows of all pairs of implementations, which take longer than all others together.
 #[test]
 fn the_table_is_as_it_was() {
     let lines = rows()
@@ -31,8 +31,8 @@ fn the_table_is_as_it_was() {
 }
 
 #[test]
-fn senders_that_met_in_a_full_queue_empty_it() {
-    // With these, all take the full queue for a part of the way at first.
+fn senders_that_began_in_a_full_queue_drain_it() {
+    // With these seeds, all senders measure their base RTT while the queue is full.
     for seed in [32, 208, 240] {
         let (_, world) = fairness::shares(&bulk::LONG, 10, Duration::from_secs(180), seed);
         let waits = &world.links[0].waits;

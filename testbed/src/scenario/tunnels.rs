@@ -1,4 +1,4 @@
-//! Tunnels as routers join them today: over TCP connections with delays and windows of their own.
+//! Tunnels over TCP connections with delays and windows of their own, as between routers.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use super::{
 };
 use crate::{LinkConfig, TcpConfig};
 
-/// Six routers in a row, the links between them as long as they would be on the way there and back.
+/// Six routers in a row. The delays of the links are those of the tunnels in one direction; in the other
+/// they are rotated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routers {
     delays: [u64; 5],
     loss: f64,
     rate: Option<f64>,
-    /// Whether small segments wait, as i2pd leaves it.
+    /// Whether connections use Nagle's algorithm, as i2pd does.
     nagle: bool,
-    /// Inbound tunnels, of which each packet takes another, as emissary does it.
+    /// Inbound tunnels. Each packet takes a random one, as with emissary.
     tunnels: usize,
 }
 
@@ -51,7 +52,7 @@ impl Routers {
     }
 }
 
-/// 8 MiB at once, or a while after as much was sent before.
+/// The transfer of 8 MiB, the first one or the second one after a pause.
 fn speed(effort: Effort, routers: &Routers, again: bool) -> Measured {
     effort.mean(|seed| {
         let (mut world, a, b) = routers.world(seed);
@@ -99,8 +100,8 @@ const LOSSY_NAGLE: Routers = Routers {
     ..LOSSY
 };
 
-/// What a window of 256 (one tunnel) and 1024 packets (three) moves in a minute, at round trips of three
-/// and four seconds: each connection recovers from its losses by itself, in order.
+/// What 256 packets in flight (one tunnel) and 1024 (three tunnels) transfer with RTTs of three and four
+/// seconds. Each connection recovers from its losses by itself, in order.
 const LOSSY_LIMIT: f64 = 0.43;
 const LOSSY_NAGLE_LIMIT: f64 = 0.147;
 
@@ -118,7 +119,7 @@ macro_rules! tunnels {
     };
 }
 
-/// The numbers of others were measured between real routers on links like these.
+/// The results of the other implementations were measured between real routers on such links.
 pub(super) const ROWS: &[Row] = &[
     tunnels!(
         "20c",

@@ -10,29 +10,29 @@ use eepkit_wire::Hash;
 
 use crate::{Link, LinkConfig, Side, Transfer, arrive, keys, start};
 
-/// Endpoints on links that they share.
+/// Endpoints on shared links.
 ///
-/// Every endpoint has a number in the order of its making, links too. Packets from an endpoint take
-/// the link that [`World::route`] was told for the endpoint and the path of the packet.
+/// Endpoints and links are numbered in the order of their creation. A packet takes the link that
+/// [`World::route`] set for its endpoint and path.
 #[derive(Debug)]
 pub struct World {
     /// The time.
     pub now: Instant,
     /// The endpoints.
     pub sides: Vec<Side>,
-    /// The links, each with the endpoint that a packet is for.
+    /// The links. Packets carry the number of the endpoint that they are for.
     pub links: Vec<Link<(usize, Transmit)>>,
     addresses: HashMap<Hash, usize>,
     routes: HashMap<(usize, u64), usize>,
-    /// When each endpoint is due.
+    /// The next time-out of each endpoint.
     due: Vec<Option<Instant>>,
-    /// Turns of endpoints, as a measure of work that does not depend on the machine.
+    /// Drains of endpoints, as a measure of work that does not depend on the machine.
     pub turns: u64,
     seed: u8,
 }
 
 impl World {
-    /// An empty world; `seed` decides over the fate of packets.
+    /// An empty world. `seed` decides the fate of packets.
     pub fn new(seed: u8) -> Self {
         Self {
             now: start(),
@@ -67,12 +67,12 @@ impl World {
         index
     }
 
-    /// Sends what `side` sends over `path` through `link` from now on.
+    /// Sets the link for packets of `side` over `path`.
     pub fn route(&mut self, side: usize, path: u64, link: usize) {
         self.routes.insert((side, path), link);
     }
 
-    /// Lets an endpoint say what it wants at this moment.
+    /// Handles all output that an endpoint has at this time.
     pub fn drain(&mut self, side: usize) {
         let Self {
             now,
@@ -98,8 +98,7 @@ impl World {
         due[side] = sides[side].timeout;
     }
 
-    /// Goes on to the next thing that happens, but not beyond `limit`; returns the endpoint that it
-    /// happened to.
+    /// Advances to the next event, but not beyond `limit`. Returns the endpoint that it concerned.
     pub fn step(&mut self, limit: Instant) -> Option<usize> {
         loop {
             let arrival = (0..self.links.len())
@@ -138,18 +137,18 @@ impl World {
         }
     }
 
-    /// Runs until `at`, telling `each` of every endpoint that something happened to.
+    /// Advances to `at` and calls `each` for the endpoint of every event.
     pub fn run(&mut self, at: Instant, mut each: impl FnMut(&mut Self, usize)) {
         while let Some(side) = self.step(at) {
             each(self, side);
         }
     }
 
-    /// Opens a stream without waiting for the answer.
+    /// Opens a stream and does not wait for the answer.
     ///
     /// # Panics
     ///
-    /// The endpoint refuses.
+    /// The endpoint returned an error.
     pub fn connect(&mut self, from: usize, to: usize, config: &StreamConfig) -> StreamId {
         let to = self.sides[to].endpoint.destination().clone();
         #[expect(clippy::unwrap_used, reason = "a scenario of a test")]
@@ -160,7 +159,7 @@ impl World {
     }
 }
 
-/// A stream between two endpoints of a [`World`] and what goes over it.
+/// A stream between two endpoints of a [`World`] and the transfer over it.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) from: usize,
@@ -168,22 +167,22 @@ pub(super) struct Flow {
     pub(super) id: StreamId,
     accepted: Option<StreamId>,
     pub(super) transfer: Transfer,
-    /// When everything was acknowledged.
+    /// When all data was acknowledged.
     pub(super) flushed: Option<Instant>,
-    /// When something was last read, and the longest that nothing was.
+    /// When data was last read, and the longest time without any.
     pub(super) last_read: Instant,
     pub(super) longest_stall: Duration,
 }
 
 impl Flow {
-    /// Opens a stream and writes to it at once.
+    /// Opens a stream and writes data at once.
     pub(super) fn open(
         world: &mut World,
         (from, to): (usize, usize),
         length: u64,
         config: &StreamConfig,
     ) -> Self {
-        // Listening already is what is wanted.
+        // An error means that it listens already.
         let _ = world.sides[to].endpoint.listen(0, 1024);
         let id = world.connect(from, to, config);
         let mut flow = Self {
@@ -196,7 +195,7 @@ impl Flow {
             last_read: world.now,
             longest_stall: Duration::ZERO,
         };
-        // Before the endpoint is polled, so that the first packet carries data.
+        // Written before the endpoint is polled, so that the first packet carries data.
         let first = usize::try_from(length).map_or(FIRST_WRITE, |length| length.min(FIRST_WRITE));
         flow.transfer = Transfer::new(first as u64);
         flow.transfer
@@ -207,7 +206,7 @@ impl Flow {
         flow
     }
 
-    /// Writes and reads what there is, if something happened to one of its endpoints.
+    /// Writes and reads what is possible, if `side` is one of its endpoints.
     pub(super) fn advance(&mut self, world: &mut World, side: usize) {
         let now = world.now;
         if side == self.from {
@@ -256,19 +255,19 @@ impl Flow {
         }
     }
 
-    /// Share of packets sent again, in per cent.
+    /// Share of retransmissions, in per cent.
     pub(super) fn resent(&self, world: &World) -> Option<f64> {
         let info = world.sides[self.from].endpoint.info(self.id)?;
         Some(100.0 * info.packets_resent as f64 / info.packets_sent.max(1) as f64)
     }
 }
 
-/// Tunnel messages that a streaming packet of this length takes, with the lease set if it is the
-/// `first`.
+/// The number of tunnel messages of a streaming packet of this length. The `first` packet includes the
+/// lease set.
 ///
-/// Around the packet come 116 bytes: I2NP header 16 and length 4, tag 8 and authentication 16, clove
-/// 49, gzip 23. A tunnel message takes 964 bytes of an unfragmented message, 960 of a first fragment
-/// and 996 of each further one.
+/// The packet has an overhead of 116 bytes: I2NP header 16 and length 4, tag 8 and authentication 16, clove
+/// 49, gzip 23. A tunnel message carries 964 bytes of an unfragmented message, 960 of a first fragment and
+/// 996 of each further one.
 pub fn messages(packet: usize, first: bool) -> u32 {
     let lease_set = if first { LEASE_SET } else { 0 };
     let length = packet + 116 + lease_set;
@@ -279,7 +278,7 @@ pub fn messages(packet: usize, first: bool) -> u32 {
     1 + u32::try_from(further).unwrap_or(u32::MAX - 1)
 }
 
-/// What is written before the first packet leaves.
+/// Bytes written before the first packet is sent.
 const FIRST_WRITE: usize = 32_768;
-/// A lease set with three leases, as it travels with the first packet.
+/// A lease set with three leases, in bytes.
 const LEASE_SET: usize = 850;

@@ -15,14 +15,14 @@ fn received(packet: impl Into<bytes::Bytes>) -> Received {
     }
 }
 
-/// A packet that is on its way to `b` and has these flags.
+/// A packet that is in flight to `b` and has these flags.
 fn captured(pair: &Pair, flags: Flags) -> bytes::Bytes {
     let mut packets = pair.ab.in_flight().map(|transmit| &transmit.packet);
     let wanted = |packet: &&bytes::Bytes| Packet::parse(packet).unwrap().flags().contains(flags);
     packets.find(wanted).unwrap().clone()
 }
 
-/// The first packet of a stream from `a`, on its way to `b`.
+/// The first packet of a stream from `a`, in flight to `b`.
 fn syn(pair: &mut Pair) -> Received {
     open(pair, &StreamConfig::default());
     received(captured(pair, Flags::SYN))

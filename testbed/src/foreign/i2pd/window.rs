@@ -1,11 +1,11 @@
-//! How i2pd's window grows and shrinks, and its round-trip times. In milliseconds, as there.
+//! i2pd's window, pacing and RTT estimate. Times are in milliseconds, as in the original.
 
-/// Window, pacing and timeout of one stream.
+/// Window, pacing and time-out of one stream.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) window: f64,
     pub(super) max_window: f64,
-    /// What the window becomes when no more packets than that are on their way; 0 is none.
+    /// The window to be set when the packets in flight fall to this number; 0 is none.
     target: f64,
     /// The window at the last congestion; 0 is none.
     last_drop: f64,
@@ -14,7 +14,7 @@ pub(super) struct Control {
     is_dropped: bool,
     pub(super) is_first_ack: bool,
     pub(super) is_first_sample: bool,
-    /// What must be acknowledged before the window counts as grown up again.
+    /// The packet whose acknowledgement ends the recovery of the window.
     pub(super) drop_seq: i64,
     pub(super) rtt: f64,
     pub(super) least_rtt: f64,
@@ -59,7 +59,7 @@ impl Control {
         }
     }
 
-    /// How long an acknowledgement waits.
+    /// The acknowledgement delay.
     pub(super) fn ack_delay(&self) -> u64 {
         ((self.rtt / 10.0) as u64).min(MAX_ACK_DELAY)
     }
@@ -74,7 +74,7 @@ impl Control {
         self.pacing = (rtt * 1000.0 / window).round() as u64;
     }
 
-    /// Spends credit: at most one step for each packet that is due.
+    /// Grows the window by the credit: at most one step per packet that is due.
     pub(super) fn grow(&mut self, ts: u64, packets: i64, has_data: bool) {
         let may = self.window < self.max_window || self.target > 0.0;
         if self.credit > 0 && may && has_data {
@@ -120,7 +120,7 @@ impl Control {
         }
     }
 
-    /// Takes a sample in; returns whether the timeout was still the initial one.
+    /// Adds an RTT sample. Returns whether the time-out was still the initial one.
     pub(super) fn on_ack(
         &mut self,
         ts: u64,
@@ -192,8 +192,8 @@ impl Control {
         }
     }
 
-    /// Halves the window when the round-trip time has grown for long; returns how many packets more
-    /// have to be sent and acknowledged before it may grow.
+    /// Halves the window when the RTT has been rising for long. Returns how many further packets must be
+    /// sent and acknowledged before it may grow.
     pub(super) fn drop_if_congested(&mut self, sample: Option<u64>, choked: bool) -> Option<i64> {
         sample?;
         if self.is_dropped || choked || self.slow_rtt <= self.least_rtt + self.jitter * 6.0 {
@@ -231,7 +231,7 @@ impl Control {
         }
     }
 
-    /// With nothing left to send it waits a little longer.
+    /// If there is nothing left to send, it waits a little longer.
     pub(super) fn set_tail_timeout(&mut self) {
         let timeout = self.rtt * 1.5 + self.jitter + self.ack_interval as f64;
         self.timeout = (timeout as u64).max(MIN_TIMEOUT);
@@ -242,7 +242,7 @@ impl Control {
         self.ack_interval = MAX_ACK_DELAY;
     }
 
-    /// The answer to a request while nothing was sent.
+    /// The answer to a request for an acknowledgement, while nothing was sent.
     pub(super) fn on_answer(&mut self, sample: u64) {
         let sample = sample as f64;
         if self.is_first_sample {
@@ -279,7 +279,7 @@ impl Control {
         self.update_pacing();
     }
 
-    /// Another lease.
+    /// The lease was changed.
     pub(super) fn start_over(&mut self, next: i64, in_flight: i64, choked: bool) {
         self.timeout = INITIAL_TIMEOUT;
         if !choked {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Packets per second that arrive, as far as acknowledgements tell.
+/// The estimated delivery rate, in packets per second.
 #[derive(Debug)]
 pub(super) struct Bandwidth {
     estimate: f64,
@@ -35,7 +35,7 @@ impl Bandwidth {
         }
     }
 
-    /// The estimate now, after taking in what was acknowledged if enough time has passed.
+    /// The current estimate. Includes what was acknowledged if enough time has passed.
     pub(super) fn estimate(&mut self, now: Duration, rtt: Duration) -> f64 {
         let round = rtt.max(MIN_SPAN).as_secs_f64();
         let mut span = now.saturating_sub(self.since).as_secs_f64();
@@ -72,6 +72,6 @@ fn filter(old: f64, new: f64) -> f64 {
     (7.0 * old + new) / 8.0
 }
 
-/// Rounds count as that long at least.
+/// The shortest duration of a round.
 const MIN_SPAN: Duration = Duration::from_millis(500);
 const MAX_EMPTY_ROUNDS: u32 = 16;

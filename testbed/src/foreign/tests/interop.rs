@@ -1,4 +1,4 @@
-//! Ours and each model through what is peculiar to the model.
+//! Our endpoint with each model, in the situations that are peculiar to the model.
 
 use std::sync::{
     Arc,
@@ -9,14 +9,14 @@ use eepkit_streaming::{EndpointConfig, PeerKind, packet::Packet};
 
 use super::*;
 
-/// About 1 MB/s and a third of a second.
+/// About 1 MB/s and an RTT of a third of a second.
 fn path() -> LinkConfig {
     LinkConfig::delay(MS(150))
         .jitter(MS(10))
         .rate(1e6 / 2056.0, 250)
 }
 
-/// Ours to the model, and the model to ours.
+/// From ours to the model, and from the model to ours.
 fn both_ways(software: Software) -> [Plan; 2] {
     [
         Plan::new(Party::ours(), software),
@@ -31,7 +31,7 @@ fn network(link: LinkConfig, plan: Plan) -> Network {
     network
 }
 
-/// Runs until everything has arrived; returns how long that took.
+/// Runs until all data has arrived. Returns the duration.
 fn finish(network: &mut Network, within: Duration) -> Duration {
     network.run_until(within, |network| network.flows[0].completed.is_some());
     let flow = &network.flows[0];
@@ -59,7 +59,7 @@ fn received_by_model(network: &Network) -> Counters {
     model.map(Foreign::counters).unwrap_or_default()
 }
 
-/// What decides which first transmissions are lost.
+/// The numbers that decide which first transmissions are lost.
 fn lose_once(network: &mut Network, range: std::ops::Range<u32>) {
     let mut seen = std::collections::HashSet::new();
     network.set_filter(move |there, packet| {
@@ -74,7 +74,7 @@ fn each_model_is_recognised_whoever_opens() {
         for plan in both_ways(software) {
             let mut network = network(path(), plan.length(10_000));
             finish(&mut network, SECONDS(10));
-            // All of it may have arrived before the answer to SYN.
+            // All data may have arrived before the answer to the SYN.
             network.run(SECONDS(1));
             assert_eq!(network.flows[0].recognised(), Some(kind));
         }
@@ -93,8 +93,8 @@ fn every_byte_arrives_through_loss_duplicates_and_reordering() {
 }
 
 #[test]
-fn i2pd_is_given_hardly_a_reason_to_take_another_path() {
-    // It does so for each repetition of its last packet, and starts its own window over.
+fn i2pd_seldom_has_a_reason_to_change_the_path() {
+    // It does so for each retransmission of its last packet, and resets its own window.
     for (loss, reorder, most) in [(0.0, 0.0, 0), (0.01, 0.0, 2), (0.01, 1.0, 50)] {
         let link = path().loss(loss).reorder(reorder, MS(200));
         let plan = Plan::new(Party::ours(), Software::I2pd);
@@ -147,9 +147,9 @@ fn a_slow_reader_of_ours_stops_every_sender_and_starts_it_again() {
 }
 
 #[test]
-fn hundreds_of_missing_packets_are_told_and_sent_again() {
+fn hundreds_of_missing_packets_are_reported_and_retransmitted() {
     for software in Software::ALL {
-        // As many as an acknowledgement can name, unless we were not allowed to send so many.
+        // As many as an acknowledgement can name, unless fewer were allowed to be sent.
         let plan = Plan::new(Party::ours(), software).length(4_000_000);
         let link = LinkConfig::delay(MS(300)).jitter(MS(10));
         let mut network = network(link, plan);
@@ -167,7 +167,7 @@ fn an_outage_in_full_flight_ends_no_stream() {
         let link = LinkConfig::delay(MS(250)).jitter(MS(10));
         let mut network = network(link.clone(), plan);
         network.run(SECONDS(4));
-        // All that is sent in a second and a half: more than i2pd may miss, and emissary.
+        // All packets of a second and a half: more than i2pd and emissary may miss.
         network.configure(|config| config.loss = Loss::ALL);
         network.run(MS(1500));
         network.configure(|config| config.loss = link.loss);
@@ -176,8 +176,8 @@ fn an_outage_in_full_flight_ends_no_stream() {
 }
 
 #[test]
-fn other_senders_get_over_an_outage_with_us_as_soon_as_among_themselves() {
-    // It takes Java minutes.
+fn other_senders_recover_from_an_outage_with_us_as_soon_as_among_themselves() {
+    // Java takes minutes.
     let time = |software: Software, to: Party| {
         let link = LinkConfig::delay(MS(250)).jitter(MS(10));
         let mut network = network(link.clone(), Plan::new(software, to).length(3_000_000));
@@ -213,7 +213,7 @@ fn a_packet_that_is_lost_again_and_again_ends_no_stream() {
 }
 
 #[test]
-fn no_more_goes_before_the_answer_than_a_waiting_emissary_keeps() {
+fn no_more_is_sent_before_the_answer_than_a_waiting_emissary_buffers() {
     let plan = Plan::new(Party::ours(), Software::Emissary).length(100_000);
     let mut network = network(LinkConfig::delay(MS(250)), plan);
     let early = Arc::new(AtomicU64::new(0));
@@ -224,7 +224,7 @@ fn no_more_goes_before_the_answer_than_a_waiting_emissary_keeps() {
         }
         true
     });
-    // It is accepted after the first packets have arrived, before those that follow the answer.
+    // The stream is accepted after the first packets have arrived, before those that follow the answer.
     let receiver = network.flows[0].receiving_model_mut().unwrap();
     receiver.accept_at(MS(450));
     finish(&mut network, SECONDS(20));
@@ -233,8 +233,8 @@ fn no_more_goes_before_the_answer_than_a_waiting_emissary_keeps() {
 }
 
 #[test]
-fn a_short_message_takes_its_way_and_an_answer_to_syn_at_most() {
-    // One and a half round trips, what the answer to SYN waits, and the last packet its moment.
+fn a_short_message_takes_at_most_its_delay_and_an_answer_to_the_syn() {
+    // One and a half round trips, the delay of the answer to the SYN, and the delay of the last packet.
     for software in Software::ALL {
         let plan = Plan::new(Party::ours(), software).length(16_384);
         let mut network = network(LinkConfig::delay(MS(250)), plan);
@@ -244,8 +244,8 @@ fn a_short_message_takes_its_way_and_an_answer_to_syn_at_most() {
 }
 
 #[test]
-fn emissary_is_never_sent_more_than_it_bears_beyond_what_it_has() {
-    // Data is lost in bursts, and every third acknowledgement.
+fn emissary_is_never_sent_packets_too_far_ahead() {
+    // Data is lost in bursts, and so is every third acknowledgement.
     let plan = Plan::new(Party::ours(), Software::Emissary).length(3_000_000);
     let mut network = network(LinkConfig::delay(MS(400)).jitter(MS(10)), plan);
     let mut highest = 0;
@@ -266,7 +266,7 @@ fn emissary_is_never_sent_more_than_it_bears_beyond_what_it_has() {
 }
 
 #[test]
-fn java_never_misses_more_than_it_can_write_and_seldom_lacks_room() {
+fn java_never_misses_more_than_it_can_report_and_seldom_drops() {
     for (loss, most) in [(0.0, 0.0), (0.01, 0.05), (0.05, 0.15)] {
         for seed in 1..=3 {
             let link = LinkConfig::delay(MS(250)).jitter(MS(20)).loss(loss);
@@ -282,8 +282,8 @@ fn java_never_misses_more_than_it_can_write_and_seldom_lacks_room() {
 }
 
 #[test]
-fn nobody_takes_us_for_java() {
-    // i2pd would stay at 64 packets for good. Our choking must not look like that of Java.
+fn no_model_takes_us_for_java() {
+    // i2pd would stay at 64 packets for good. Our choke must not look like Java's.
     let mut config = EndpointConfig::default();
     config = config.change_stream(|stream| stream.with_receive_buffer(100_000));
     config = config.change_stream(|stream| stream.with_max_receive_buffer(100_000));
@@ -300,7 +300,7 @@ fn nobody_takes_us_for_java() {
 }
 
 #[test]
-fn a_reader_that_is_always_slow_is_kept_busy_and_nothing_is_sent_in_vain() {
+fn a_slow_reader_is_kept_busy_without_spurious_retransmissions() {
     for (from, least) in [
         (Party::ours(), 0.99),
         (Software::Java.into(), 0.9),
@@ -330,7 +330,7 @@ fn no_other_implementation_is_ever_taken_for_our_own() {
     let links = [
         LinkConfig::delay(MS(20)).jitter(MS(5)),
         LinkConfig::delay(MS(250)).jitter(MS(20)).loss(0.01),
-        // Packets that wait for one another arrive together.
+        // Packets that wait for each other arrive together.
         LinkConfig::delay(MS(250)).jitter(MS(400)).loss(0.05),
         LinkConfig::delay(MS(500))
             .reorder(1.0, MS(300))
@@ -363,8 +363,8 @@ fn no_other_implementation_is_ever_taken_for_our_own() {
 }
 
 #[test]
-fn two_ways_at_once_carry_twice_as_much_to_who_holds_enough_and_not_less_to_java() {
-    // A third of a megabyte per second over each; the second is a tenth of a second longer.
+fn two_paths_carry_twice_as_much_to_large_buffers_and_not_less_to_java() {
+    // A third of 1 MB/s over each; the second path is 0.1 s longer.
     let narrow = LinkConfig::delay(MS(250))
         .jitter(MS(10))
         .rate(1e6 / 3.0 / 2056.0, 250)
@@ -374,7 +374,7 @@ fn two_ways_at_once_carry_twice_as_much_to_who_holds_enough_and_not_less_to_java
             let config = EndpointConfig::default().with_max_paths(max_paths);
             let plan = Plan::new(Party::Ours(Box::new(config)), software);
             let mut network = network(narrow.clone(), plan);
-            network.add_way(LinkConfig {
+            network.add_path(LinkConfig {
                 delay: MS(350),
                 ..narrow.clone()
             });

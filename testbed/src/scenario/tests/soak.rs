@@ -1,5 +1,5 @@
-//! An hour of trouble: tunnels end every ten minutes, losses come in bursts, nothing passes for half a
-//! minute now and then, and peers vanish.
+//! An hour of faults: tunnels expire every ten minutes, loss is bursty, all packets are lost for half a
+//! minute now and then, and peers disappear.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn bursts() -> Loss {
     Loss::gilbert_elliott(0.000_5, 0.05, 0.0, 0.7)
 }
 
-/// Some 100 KB/s, so that an hour is some hundred thousand packets.
+/// About 100 KB/s, so that an hour is some hundred thousand packets.
 fn link() -> LinkConfig {
     LinkConfig {
         loss: bursts(),
@@ -25,8 +25,8 @@ fn link() -> LinkConfig {
     }
 }
 
-/// Endpoints `a` and `b`, with a link for each tunnel of each of them; way `n` of `a` is link `2 n`, of
-/// `b` the one behind it.
+/// Endpoints `a` and `b`, with a link for each of their tunnels. Path `n` of `a` is link `2 n`, that of `b`
+/// link `2 n + 1`.
 struct Soak {
     world: World,
     a: usize,
@@ -63,7 +63,7 @@ impl Soak {
         });
     }
 
-    /// Announces the tunnels `first` and the next, which end after ten and twenty minutes.
+    /// Sets the paths `first` and `first + 1`, which expire after ten and twenty minutes.
     fn announce(&mut self, first: u64) {
         let now = self.world.now;
         let paths = [(first, 600), (first + 1, 1200)]
@@ -104,22 +104,22 @@ impl Soak {
 }
 
 #[test]
-fn an_hour_of_trouble_ends_nothing_and_leaks_nothing() {
-    an_hour_of_trouble(1);
+fn an_hour_of_faults_ends_nothing_and_leaks_nothing() {
+    an_hour_of_faults(1);
 }
 
 #[test]
-fn an_hour_of_trouble_over_two_ways_at_once_ends_nothing_either() {
-    an_hour_of_trouble(2);
+fn an_hour_of_faults_over_two_paths_ends_nothing_either() {
+    an_hour_of_faults(2);
 }
 
-fn an_hour_of_trouble(max_paths: u8) {
+fn an_hour_of_faults(max_paths: u8) {
     let mut soak = Soak::new(max_paths);
     soak.run(5);
     for tenth in 0..6 {
         let before = soak.received();
         soak.announce(1 + tenth);
-        // The tunnel of the last ten minutes is gone.
+        // The tunnel of the last ten minutes has expired.
         soak.world.links[2 * tenth as usize].config.loss = Loss::ALL;
         soak.world.links[2 * tenth as usize + 1].config.loss = Loss::ALL;
         soak.forget_stalls();
@@ -133,14 +133,14 @@ fn an_hour_of_trouble(max_paths: u8) {
         soak.lose(bursts());
         soak.run(60);
         let outage = soak.longest_stall();
-        // Probes are five seconds apart. A burst ends after so many packets, and may take three of them.
+        // Probes are five seconds apart. A burst ends after a number of packets, and may lose three probes.
         assert!(outage < SECONDS(30 + 20), "{outage:?} in {tenth}");
 
         vanish(&mut soak);
         soak.run(210);
         let each = (soak.received() - before) / 600;
-        // The links pass fifty packets a second each way. Every other data packet is acknowledged by a
-        // packet, so that 121 KB/s are left for data, 113 beside the outage; bursts take up to a quarter.
+        // The links carry fifty packets a second each way. Every other data packet is acknowledged by a
+        // packet, so 121 KB/s remain for data, 113 with the outage. Bursts lose up to a quarter.
         assert!(each > 80_000, "{each} bytes per second in {tenth}");
     }
     soak.lose(Loss::NONE);
@@ -169,7 +169,7 @@ fn an_hour_of_trouble(max_paths: u8) {
     );
 }
 
-/// Opens a stream to a peer that is gone, whose end comes by itself.
+/// Opens a stream to a peer that has disappeared. The stream ends by itself.
 fn vanish(soak: &mut Soak) {
     let c = soak.world.side(EndpointConfig::default());
     let config = StreamConfig::default();
