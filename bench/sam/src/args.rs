@@ -2,11 +2,11 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Measures the SAM bridge beside the library alone and i2pd's bridge, on the same routers.
+/// Measures the SAM bridge, the library alone and i2pd's bridge, on the same routers.
 ///
-/// The i2pd network needs an i2pd (Debian: i2pd, or the one that EEPKIT_I2PD names) and a C compiler;
-/// the simulated network needs nothing. No packet leaves the machine. Build it with --release, or it
-/// measures the compiler.
+/// The i2pd network requires an i2pd (Debian: i2pd, or the one that EEPKIT_I2PD names) and a C compiler.
+/// The simulated network has no requirements. No packet leaves the machine. Build it with --release: a
+/// debug build measures unoptimised code.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -18,14 +18,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
         sam-bench --only accepts,datagrams   some of the measurements"
 )]
 pub(crate) struct Cli {
-    /// What this process is, when it is not the one that was started by hand.
+    /// The role of this process; without one, it measures.
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
     #[command(flatten)]
     pub(crate) options: Options,
 }
 
-/// What processes of the program are besides the one that measures.
+/// The roles of processes that the measuring one starts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// Bridges to routers, one for each.
@@ -40,32 +40,32 @@ pub(crate) enum Role {
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where.
+    /// The networks.
     #[arg(long = "network", value_name = "NETWORK", value_delimiter = ',',
           default_values_t = [Network::I2pd, Network::Sim])]
     pub(crate) networks: Vec<Network>,
-    /// Which measurements; all by default.
+    /// The measurements; all by default.
     #[arg(long, value_name = "MEASUREMENT", value_delimiter = ',')]
     pub(crate) only: Vec<Measurement>,
-    /// Times that each transfer is made; the median counts.
+    /// Number of transfers, of which the median counts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rounds: u16,
-    /// Mebibytes of a transfer.
+    /// Size of a transfer in MiB.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) mebibytes: u16,
     /// Hops of each tunnel.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) hops: u8,
-    /// Streams that are opened to see how fast that goes.
+    /// Number of streams for the rate of opening streams.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) streams: u16,
-    /// Sessions that are opened to see how fast that goes.
+    /// Number of sessions for the rate of opening sessions.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) sessions: u16,
-    /// Sockets that wait for a stream at once.
+    /// Number of sockets that wait for a stream at once.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) accepts: u16,
-    /// Datagrams of 1 KiB that are sent.
+    /// Number of datagrams of 1 KiB.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..))]
     pub(crate) datagrams: u32,
 }
@@ -76,7 +76,7 @@ impl Options {
     }
 }
 
-/// Where to measure.
+/// A network to measure on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Network {
     /// A private network of i2pd routers.
@@ -97,13 +97,13 @@ impl std::fmt::Display for Network {
 /// What to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Measurement {
-    /// Bytes per second through one stream, and what they cost.
+    /// Bytes per second through one stream, and their cost.
     Bytes,
     /// Streams opened per second.
     Streams,
     /// Sessions opened per second.
     Sessions,
-    /// Sockets that wait for streams, and what each costs.
+    /// Sockets that wait for streams, and the cost of each.
     Accepts,
     /// Datagrams per second.
     Datagrams,

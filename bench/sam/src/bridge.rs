@@ -1,4 +1,5 @@
-//! Our bridges: in this process, or in one of its own, whose memory and time can be told apart.
+//! Our bridges: in this process, or in one of their own, whose memory and processor time can be measured
+//! apart.
 
 use std::{
     env, io,
@@ -15,7 +16,7 @@ use tokio::{
 
 use crate::measure::Outcome;
 
-/// Where a bridge is.
+/// The addresses of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// For sockets of clients.
@@ -36,7 +37,7 @@ pub(crate) async fn start(router: Router) -> Outcome<(SamBridge, Place)> {
     Ok((bridge, place))
 }
 
-/// Bridges in a process of their own. It ends with this value.
+/// Bridges in a process of their own. Dropping this ends the process.
 pub(crate) struct BridgeProcess {
     child: Child,
     pub(crate) places: Vec<Place>,
@@ -73,7 +74,8 @@ impl BridgeProcess {
     }
 }
 
-/// The process of [`BridgeProcess`]: tells where its bridges are, and ends when its input does.
+/// The process of [`BridgeProcess`]: prints the addresses of its bridges, and ends when its standard input
+/// does.
 pub(crate) async fn serve(routers: &[String]) -> Outcome<()> {
     let mut bridges = Vec::new();
     for router in routers {

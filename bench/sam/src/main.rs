@@ -1,9 +1,8 @@
-//! The SAM bridge, measured beside the library alone and i2pd's bridge.
+//! Measures the SAM bridge, the library alone and i2pd's bridge.
 //!
-//! All use the same routers of a private i2pd network, by turns and in one run: the library and our
-//! bridge over I2CP, and i2pd's bridge, which is in the routers. A second, simulated network costs
-//! next to nothing, so that what is measured there is library and bridge alone.
-//! `bench/sam/README.md` says how to read the result.
+//! All use the same routers of a private i2pd network, alternately and in one run: the library and our
+//! bridge over I2CP, and i2pd's bridge in the routers. A simulated network, whose cost is small, then
+//! measures library and bridge alone. `bench/sam/README.md` explains the results.
 
 #[cfg(target_os = "linux")]
 mod args;
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(why: &str) -> ExitCode {
-    // Nobody may be listening any more.
+    // Fails only if standard error is closed.
     let _ = writeln!(std::io::stderr(), "error: {why}");
     ExitCode::FAILURE
 }

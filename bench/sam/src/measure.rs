@@ -1,4 +1,4 @@
-//! What is measured, and in which order.
+//! The measurements and their order.
 
 use std::{
     error,
@@ -30,38 +30,38 @@ use crate::{
     sam::SamSession,
 };
 
-/// What went wrong; it ends the run, or the measurement where others can go on.
+/// An error. It ends the run, or only its measurement if others can go on.
 pub(crate) type Failed = Box<dyn error::Error + Send + Sync>;
 
-/// How something ends.
+/// The result of a step.
 pub(crate) type Outcome<T> = Result<T, Failed>;
 
-/// How long one step may take: i2pd has its first tunnels after 20 to 40 s.
+/// The time limit of a step: i2pd has its first tunnels after 20 to 40 s.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// How long to wait before the network is asked again for what it does not know yet.
+/// The delay before a request is repeated that the network cannot answer yet.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
-/// Routers of the i2pd network: four floodfills, one for each end, and some to go through.
+/// Routers of the i2pd network: four floodfills, one for each end, and some for hops.
 const ROUTERS: usize = 8;
 
 /// Streams that are being opened at once.
 const AT_ONCE: usize = 16;
 
-/// How long one of them may take. Chosen because a packet that is lost twice costs some ten seconds.
+/// The time limit for opening one. Chosen because a packet that is lost twice costs about ten seconds.
 const STREAM_LIMIT: Duration = Duration::from_secs(20);
 
-/// Datagrams on their way at once. Chosen because it is more than a path without delay holds, and
-/// less than the socket buffers do.
+/// Datagrams in flight. Chosen because it is more than the BDP of a path without delay, and less than fits
+/// the socket buffers.
 const IN_FLIGHT: usize = 64;
 
-/// After this long without any, datagrams on their way are lost.
+/// Datagrams in flight are declared lost if none arrives for this time.
 const LOST_AFTER: Duration = Duration::from_millis(500);
 
 const MEBIBYTE: usize = 1 << 20;
 const DATAGRAM: usize = 1024;
 
-/// Everything that was asked for.
+/// Everything that was requested.
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
     processes::raise_file_limit();
     for network in &options.networks {
@@ -104,7 +104,7 @@ async fn i2pd(options: &Options) -> Outcome<Report> {
     measure("i2pd's routers", &ways, options).await
 }
 
-/// Library and bridge in this process, on a network that costs next to nothing.
+/// Library and bridge in this process, on a network with little cost of its own.
 async fn sim(options: &Options) -> Outcome<Report> {
     let net = SimNet::builder().delay(Duration::ZERO).start();
     let router = Router::new(net.i2cp_router());
@@ -122,7 +122,7 @@ async fn sim(options: &Options) -> Outcome<Report> {
     measure("the simulated network", &ways, options).await
 }
 
-/// A way, what it is called, and the process of the receiver's bridge.
+/// A way, its name, and the process of the receiver's bridge.
 struct Subject {
     column: Column,
     way: Way,
@@ -186,11 +186,11 @@ async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Ou
     Ok(report)
 }
 
-/// Transfers by turns, so that what the machine does beside them disturbs all alike.
+/// Alternate transfers, so that other load of the machine affects all alike.
 async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options: &Options) {
     let len = usize::from(options.mebibytes) * MEBIBYTE;
     for (subject, from, to) in pairs {
-        // What a session has learnt of a peer serves its next stream: each has a first one.
+        // A session's path state serves its next streams: the first one is not counted.
         if let Err(error) = transfer(from, to, len / 8).await {
             say(&format!("bytes: {}: {error}", subject.column));
         }
@@ -203,7 +203,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
             let after = [processes::cpu_of_all(), subject.cpu()];
             let mebibytes = f64::from(options.mebibytes);
             let rate = time.map(|time| mebibytes / time.as_secs_f64());
-            // What failed has no cost.
+            // A failed transfer has no cost.
             if rate.is_ok() {
                 for ((row, before), after) in
                     [Row::Cpu, Row::OwnCpu].into_iter().zip(before).zip(after)
@@ -218,7 +218,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
     }
 }
 
-/// How long a transfer takes from its first byte to its last.
+/// The time of a transfer from its first byte to its last.
 async fn transfer(from: &Party, to: &Party, len: usize) -> Outcome<Duration> {
     let destination = to.destination();
     let waiting = to.accept().await?;
@@ -253,7 +253,7 @@ async fn transfer(from: &Party, to: &Party, len: usize) -> Outcome<Duration> {
     Ok(began.elapsed())
 }
 
-/// Streams per second: opened, a byte there and back, and closed, some at a time.
+/// Streams per second: opened, used for a byte in each direction, and closed, several at a time.
 async fn streams(from: &Party, to: &Party, count: u16) -> Outcome<f64> {
     let destination: Arc<str> = to.destination().into();
     let _server = serve(to).await?;
@@ -282,7 +282,7 @@ async fn streams(from: &Party, to: &Party, count: u16) -> Outcome<f64> {
     Ok(f64::from(used) / began.elapsed().as_secs_f64())
 }
 
-/// Answers all streams that come, until the value is dropped.
+/// Answers all incoming streams until the value is dropped.
 async fn serve(party: &Party) -> Outcome<JoinSet<()>> {
     let mut servers = JoinSet::new();
     match party.clone() {
@@ -294,7 +294,7 @@ async fn serve(party: &Party) -> Outcome<JoinSet<()>> {
                 drop(session);
             });
         }
-        // i2pd lets one wait for a stream at a time, and streams fail with that.
+        // i2pd accepts only one waiting client at a time, and streams fail with it.
         Party::Sam(session) => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             let forwarding = session.forward(listener.local_addr()?.port()).await?;
@@ -345,8 +345,8 @@ async fn sessions(way: &Way, tunnels: Tunnels, count: u16) -> Outcome<f64> {
     Ok(f64::from(count) / began.elapsed().as_secs_f64())
 }
 
-/// Sockets that wait for streams of one session: how many the bridge takes, how fast, and what
-/// memory each costs it.
+/// Sockets that wait for streams of one session: how many the bridge accepts, how fast, and the memory of
+/// each.
 async fn accepts(report: &mut Report, subject: &Subject, tunnels: Tunnels, count: u16) {
     let result = async {
         let session = match subject.way.session(End::Receiver, tunnels).await? {
@@ -354,7 +354,7 @@ async fn accepts(report: &mut Report, subject: &Subject, tunnels: Tunnels, count
             Party::Library(..) => return Err(Failed::from("no bridge")),
         };
         let pid = subject.pid.ok_or("no process")?;
-        // The first ones pay for what stays: buffers of the allocator, threads.
+        // The first ones also cause permanent costs: buffers of the allocator, threads.
         let warm = wait_on(&session, 16).await;
         drop(warm);
         sleep(RETRY).await;
@@ -379,7 +379,7 @@ async fn accepts(report: &mut Report, subject: &Subject, tunnels: Tunnels, count
     }
 }
 
-/// As many sockets as the bridge takes, up to `count`.
+/// As many sockets as the bridge accepts, up to `count`.
 async fn wait_on(session: &SamSession, count: u16) -> Vec<crate::sam::Accepting> {
     let mut waiting = Vec::new();
     for _ in 0..count {
@@ -391,7 +391,7 @@ async fn wait_on(session: &SamSession, count: u16) -> Vec<crate::sam::Accepting>
     waiting
 }
 
-/// Datagrams per second that arrive, and how many do not.
+/// Datagrams per second that arrive, and the share that does not.
 async fn datagrams(report: &mut Report, subject: &Subject, tunnels: Tunnels, count: u32) {
     let open = |end| subject.way.datagrams(end, tunnels);
     let result = async {
@@ -409,8 +409,8 @@ async fn datagrams(report: &mut Report, subject: &Subject, tunnels: Tunnels, cou
     }
 }
 
-/// Sends one there and one back, again until both arrive. The first ones wait for look-ups, and
-/// routers encrypt anew for each message until one came back.
+/// Sends one datagram in each direction until both arrive. The first ones wait for look-ups, and routers
+/// begin an encryption session with each message until one came back.
 async fn introduce(from: &Mail, to: &Mail, payload: &[u8]) -> Outcome<()> {
     let deadline = Instant::now() + LIMIT;
     for (here, there) in [(from, to), (to, from)] {
@@ -452,7 +452,7 @@ async fn flood(from: Mail, to: Mail, count: u32) -> Outcome<(u64, Duration)> {
     for _ in 0..count {
         match timeout(LOST_AFTER, room.acquire()).await {
             Ok(permit) => permit?.forget(),
-            // Nothing comes back: those on their way are gone.
+            // Nothing arrives: all in flight are lost.
             Err(_) => room.add_permits(IN_FLIGHT - 1),
         }
         from.send(&destination, &payload).await?;

@@ -1,4 +1,4 @@
-//! Two ends that talk over the same routers, in one of the ways that are compared.
+//! Two ends that communicate over the same routers, in one of the compared ways.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     sam::{self, SamSession},
 };
 
-/// How the two ends reach their routers.
+/// How the ends reach their routers.
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
     /// The library.
@@ -33,8 +33,8 @@ pub(crate) enum End {
     Receiver,
 }
 
-/// Options of each session. Three tunnels because i2pd publishes a lease set only if there is an
-/// outbound tunnel when an inbound one comes up, and with the third there always is.
+/// Options of each session. Three tunnels, because i2pd publishes a lease set only if an outbound tunnel is
+/// up when an inbound one is built, and with three there always is one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tunnels {
     pub(crate) hops: u8,
@@ -111,7 +111,7 @@ pub(crate) enum Party {
     Sam(Arc<SamSession>),
 }
 
-/// A stream, whatever it goes through.
+/// A stream over the library or a bridge.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
@@ -123,7 +123,7 @@ impl Party {
         }
     }
 
-    /// Opens a stream. Asks again while the network does not know the peer.
+    /// Opens a stream. Retries while the network does not know the peer.
     pub(crate) async fn connect(&self, to: &str) -> Outcome<Box<dyn Io>> {
         Ok(match self {
             Self::Library(session, _) => Box::new(connect(session, to).await?),
@@ -131,7 +131,7 @@ impl Party {
         })
     }
 
-    /// Begins to wait for a stream.
+    /// Starts to wait for a stream.
     pub(crate) async fn accept(&self) -> Outcome<Accepting> {
         Ok(match self {
             Self::Library(_, listener) => Accepting::Library(listener.clone()),
@@ -156,7 +156,7 @@ async fn connect(session: &Session, to: &str) -> Result<Stream, ConnectError> {
     }
 }
 
-/// What waits for a stream.
+/// A listener for one stream.
 pub(crate) enum Accepting {
     Library(Arc<Listener>),
     Sam(sam::Accepting),
@@ -177,7 +177,7 @@ pub(crate) enum Mail {
     Sam(Box<SamSession>, UdpSocket),
 }
 
-/// Longer than any datagram with its sender.
+/// A buffer size above that of any datagram with its sender.
 const PACKET: usize = 64 * 1024;
 
 impl Mail {
@@ -190,7 +190,7 @@ impl Mail {
 
     pub(crate) async fn send(&self, to: &str, payload: &[u8]) -> Outcome<()> {
         match self {
-            // Destinations come as text in all ways.
+            // Destinations are text in all ways.
             Self::Library(_, socket) => Ok(socket.send_to(payload, to).await?),
             Self::Sam(session, socket) => session.send(socket, to, payload).await,
         }

@@ -1,4 +1,4 @@
-//! What processes cost, as the kernel counts it.
+//! The cost of processes, as counted by the kernel.
 
 use std::{fs, process, time::Duration};
 
@@ -13,7 +13,7 @@ pub(crate) fn cpu_of_all() -> Outcome<Duration> {
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // A process may end while it is looked at.
+        // A process may end while it is read.
         if parent(pid).is_ok_and(|parent| parent == me) {
             total += cpu(pid).unwrap_or_default();
         }
@@ -30,7 +30,7 @@ pub(crate) fn cpu(pid: u32) -> Outcome<Duration> {
     ))
 }
 
-/// Bytes of memory that a process has in use.
+/// Resident memory of a process in bytes.
 pub(crate) fn memory(pid: u32) -> Outcome<u64> {
     // proc_pid_stat(5): field 24, in pages.
     let [pages] = fields(pid, [24])?;
@@ -42,10 +42,10 @@ fn parent(pid: u32) -> Outcome<u32> {
     Ok(parent.try_into()?)
 }
 
-/// Fields of `/proc/PID/stat`, counted from 1 as its manual does.
+/// Fields of `/proc/PID/stat`, counted from 1 as in its manual.
 fn fields<const N: usize>(pid: u32, wanted: [usize; N]) -> Outcome<[u64; N]> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is a name in parentheses, which may hold anything.
+    // The second field is a name in parentheses, which may contain anything.
     let (_, rest) = text.rsplit_once(") ").ok_or("no name in stat")?;
     let words: Vec<&str> = rest.split(' ').collect();
     let mut values = [0; N];
@@ -56,8 +56,8 @@ fn fields<const N: usize>(pid: u32, wanted: [usize; N]) -> Outcome<[u64; N]> {
     Ok(values)
 }
 
-/// Allows as many open files as the system lets this process have: a thousand sockets need both
-/// their ends. Those that it starts inherit that.
+/// Raises the limit of open files to the maximum: a thousand sockets have two ends each in this process.
+/// Child processes inherit the limit.
 pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -65,6 +65,6 @@ pub(crate) fn raise_file_limit() {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Where it fails, sockets fail later, and say why.
+    // If this fails, opening sockets fails later and reports why.
     let _ = setrlimit(Resource::Nofile, raised);
 }

@@ -1,10 +1,10 @@
-//! What comes out.
+//! The results.
 
 use std::{fmt, io::Write as _};
 
 use crate::measure::Outcome;
 
-/// Whose figures.
+/// The measured implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
     Library,
@@ -24,7 +24,7 @@ impl fmt::Display for Column {
 
 const COLUMNS: [Column; 3] = [Column::Library, Column::Bridge, Column::I2pd];
 
-/// What was measured.
+/// The measured quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Row {
     Bytes,
@@ -84,8 +84,7 @@ impl Report {
         }
     }
 
-    /// Adds a figure; where there are several of a kind, their median counts. What failed is said
-    /// and left out.
+    /// Adds a figure. Of several, the median counts. Failures are reported and omitted.
     pub(crate) fn add(&mut self, row: Row, column: Column, figure: Outcome<f64>) {
         match figure {
             Ok(figure) => self.figures.push((row, column, figure)),
@@ -128,12 +127,12 @@ impl Report {
                 ratio(i2pd),
             );
         }
-        // Nobody may be listening any more.
+        // Fails only if standard error is closed.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
 }
 
-/// Three digits that matter.
+/// A number with three significant digits.
 fn short(figure: f64) -> String {
     match figure {
         100.0.. => format!("{figure:.0}"),
@@ -142,7 +141,7 @@ fn short(figure: f64) -> String {
     }
 }
 
-/// Tells whoever waits what goes on.
+/// Reports progress.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! A SAM client that costs little beside what it measures.
+//! A SAM client with a low cost compared with what it measures.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -17,10 +17,10 @@ use crate::{
     measure::{Failed, LIMIT, Outcome, RETRY},
 };
 
-/// A socket of SAM, and what was read of it and not used.
+/// A SAM socket, and data that was read and not yet used.
 pub(crate) type Socket = BufReader<TcpStream>;
 
-/// A session; ends with this value.
+/// A session. Dropping it ends it.
 pub(crate) struct SamSession {
     at: Place,
     id: String,
@@ -28,16 +28,16 @@ pub(crate) struct SamSession {
     _control: Socket,
 }
 
-/// The longest line: a SESSION STATUS with private keys is below 2 KiB.
+/// The longest line in bytes. A SESSION STATUS with private keys is below 2 KiB.
 const MAX_LINE: u64 = 8 * 1024;
 
 impl SamSession {
-    /// Creates one of style STREAM with these options.
+    /// Creates a session of style STREAM with these options.
     pub(crate) async fn streams(at: Place, options: &str) -> Outcome<Self> {
         Self::create(at, "STREAM", options).await
     }
 
-    /// Creates one of style DATAGRAM whose datagrams come to a socket.
+    /// Creates a session of style DATAGRAM whose datagrams are forwarded to a socket.
     pub(crate) async fn datagrams(at: Place, options: &str) -> Outcome<(Self, UdpSocket)> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = socket.local_addr()?.port();
@@ -68,7 +68,7 @@ impl SamSession {
         &self.destination
     }
 
-    /// Opens a stream. Asks again while the network does not know the peer.
+    /// Opens a stream. Retries while the network does not know the peer.
     pub(crate) async fn connect(&self, to: &str) -> Outcome<Socket> {
         let connect = format!(
             "STREAM CONNECT ID={} DESTINATION={to} SILENT=false",
@@ -88,7 +88,7 @@ impl SamSession {
         }
     }
 
-    /// Waits for a stream; the bridge does so already when this returns.
+    /// Starts to wait for a stream; the bridge waits when this returns.
     pub(crate) async fn accept(&self) -> Outcome<Accepting> {
         let mut socket = hello(self.at.tcp).await?;
         let accept = format!("STREAM ACCEPT ID={} SILENT=false", self.id);
@@ -96,8 +96,7 @@ impl SamSession {
         Ok(Accepting(socket))
     }
 
-    /// Lets the bridge make a connection to a local port for each stream that comes, as long as the
-    /// value is there.
+    /// Lets the bridge connect to a local port for each incoming stream, until the value is dropped.
     pub(crate) async fn forward(&self, port: u16) -> Outcome<Socket> {
         let mut socket = hello(self.at.tcp).await?;
         let forward = format!("STREAM FORWARD ID={} PORT={port} SILENT=true", self.id);
@@ -119,13 +118,13 @@ pub(crate) struct Accepting(Socket);
 
 impl Accepting {
     pub(crate) async fn accepted(mut self) -> Outcome<Socket> {
-        // Who it is does not matter here.
+        // The peer does not matter here.
         line(&mut self.0).await?;
         Ok(self.0)
     }
 }
 
-/// What is in a datagram that a bridge forwarded.
+/// The payload of a datagram that a bridge forwarded.
 pub(crate) fn payload(packet: &[u8]) -> Option<&[u8]> {
     let end = packet.iter().position(|byte| *byte == b'\n')?;
     packet.get(end + 1..)

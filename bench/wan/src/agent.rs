@@ -1,4 +1,4 @@
-//! An agent: opens sessions and moves data inside a namespace, as it is told on standard input.
+//! An agent: opens sessions and transfers data inside a namespace, by requests on standard input.
 
 mod raw;
 mod session;
@@ -22,7 +22,7 @@ use crate::wire::{Answer, Ask, Reply, Request, Sample, Slot};
 /// Replies that wait to be written. Chosen because the other side reads at once.
 const REPLIES: usize = 64;
 
-/// Serves until standard input ends, which it does with the process that measures.
+/// Serves until standard input ends, which happens when the measuring process ends.
 pub(crate) async fn serve() -> Result<(), String> {
     let (replies, mut outgoing) = mpsc::channel::<Reply>(REPLIES);
     let agent = Arc::new(Agent {
@@ -47,7 +47,7 @@ pub(crate) async fn serve() -> Result<(), String> {
     result
 }
 
-/// What an agent holds. Everything is bounded by the requests of the one process that drives it.
+/// The state of an agent. The requests of the one process that controls it bound everything.
 struct Agent {
     replies: mpsc::Sender<Reply>,
     sessions: Mutex<HashMap<Slot, Session>>,

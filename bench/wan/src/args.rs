@@ -8,18 +8,17 @@ use crate::link_profile::LinkProfile;
 
 /// Measures streams of eepkit, i2pd and emissary side by side on an emulated wide-area network.
 ///
-/// Must run as root: it makes one network namespace per router, joins them by a switch of its own
-/// that delays, loses and limits packets, and removes them when it ends, however it ends. No
-/// packet leaves the machine. It needs `ip` (Debian: iproute2), /dev/net/tun, and for the i2pd part
-/// an i2pd (Debian: i2pd, or the one that EEPKIT_I2PD names).
+/// Must run as root. It creates a network namespace for each router, joins them by a switch of its own that
+/// delays, drops and limits packets, and removes them when it ends, also after an error. No packet leaves
+/// the machine. It requires `ip` (Debian: iproute2), /dev/net/tun, and for the i2pd part an i2pd (Debian:
+/// i2pd, or the one that EEPKIT_I2PD names).
 ///
-/// On each network and each link profile, sessions are opened for the router's own streaming (over
-/// SAM) and for eepkit's (over I2CP), on the same two routers with the same tunnel options, and
-/// both move the same data by turns, twice per session. Then it measures how many plain datagrams
-/// pass the same tunnels.
+/// On each network and link profile, it opens sessions for the router's own streaming (over SAM) and for
+/// eepkit's (over I2CP), on the same two routers with the same tunnel options. Both transfer the same data
+/// alternately, twice per session. Then it measures the rate of plain datagrams through the same tunnels.
 ///
-/// The table goes to standard output, the chart and the raw numbers to --output. Build it with
-/// --release, or it measures the compiler.
+/// The table is printed to standard output. The chart and the raw figures are written to --output. Build it
+/// with --release: a debug build measures unoptimised code.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -34,17 +33,17 @@ use crate::link_profile::LinkProfile;
         also jitter= and queue= in ms"
 )]
 pub(crate) struct Cli {
-    /// What this process is, when it is not the one that was started by hand.
+    /// The role of this process; without one, it measures.
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
     #[command(flatten)]
     pub(crate) options: Options,
 }
 
-/// What processes of the program are besides the one that measures.
+/// The roles of processes that the measuring one starts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
-    /// Opens sessions and moves data inside a namespace, told what to do on standard input.
+    /// Opens sessions and transfers data inside a namespace, by requests on standard input.
     #[command(hide = true)]
     Agent,
     /// An emissary router inside a namespace.
@@ -55,23 +54,23 @@ pub(crate) enum Role {
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Whose routers.
+    /// The router software.
     #[arg(long = "network", value_name = "ROUTERS", value_delimiter = ',',
           default_values_t = [RouterSoftware::I2pd, RouterSoftware::Emissary])]
     pub(crate) networks: Vec<RouterSoftware>,
-    /// Links between the routers: names of profiles, or FROM..TO and so on as in the examples.
-    /// `clean`: 50 ms, no loss. `lossy`: 20 to 80 ms, 5 ms jitter, 0.5 % loss, 1000 KB/s per host.
-    /// `local`: no delay. May be given more than once.
+    /// Links between the routers: a profile by name, or options as in the examples. `clean`: 50 ms, no
+    /// loss. `lossy`: 20 to 80 ms, 5 ms jitter, 0.5 % loss, 1000 KB/s per host. `local`: no delay. May be
+    /// given more than once.
     #[arg(long = "link", value_name = "PROFILE",
           default_values_t = [LinkProfile::clean(), LinkProfile::lossy(), LinkProfile::local()])]
     pub(crate) links: Vec<LinkProfile>,
-    /// Data of one transfer, such as 8MiB or 500kB.
+    /// Amount of data of one transfer, such as 8MiB or 500kB.
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size)]
     pub(crate) bytes: u64,
-    /// Rounds per network and link; each opens new sessions, so that each has other tunnels.
+    /// Rounds per network and link. Each opens new sessions, with other tunnels.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
-    /// Transfers per session. From the second on, our streams know the way.
+    /// Transfers per session. From the second on, our streams use the path state of the first.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) transfers: u32,
     /// Routers of a network.
@@ -83,38 +82,38 @@ pub(crate) struct Options {
     /// Tunnels of each session, each way.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) tunnels: u8,
-    /// Inbound tunnels of our sessions, where they shall differ from --tunnels.
+    /// Inbound tunnels of our sessions, if other than --tunnels.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) our_inbound: Option<u8>,
-    /// How routers talk to each other. i2pd leaves Nagle's algorithm on, so that over `ntcp2` what
-    /// is sent slowly takes longer than what is sent fast.
+    /// Transports between routers. i2pd uses Nagle's algorithm, so that over `ntcp2` sparse traffic has a
+    /// longer delay than dense traffic.
     #[arg(long, value_enum, default_value_t = Transport::Both)]
     pub(crate) transport: Transport,
-    /// Congestion control of the kernel's TCP, which carries NTCP2, such as cubic or bbr. Default:
-    /// this machine's.
+    /// Congestion control of the kernel's TCP, which carries NTCP2, such as cubic or bbr. Default: that of
+    /// this machine.
     #[arg(long, value_name = "NAME")]
     pub(crate) tcp: Option<String>,
-    /// How long one transfer may take.
+    /// The time limit of a transfer.
     #[arg(long, value_name = "TIME", default_value = "4min", value_parser = humantime::parse_duration)]
     pub(crate) limit: Duration,
-    /// Leave out the datagrams.
+    /// Do not measure datagrams.
     #[arg(long)]
     pub(crate) no_raw: bool,
-    /// Move the data from our streams to the router's and back as well.
+    /// Also transfer data from our streams to the router's, and back.
     #[arg(long)]
     pub(crate) mixed: bool,
-    /// Draws delays and losses, and the data.
+    /// Seed of delays, losses and data.
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) seed: u64,
-    /// Where to write `wan.svg` (the chart), `wan.md` (the table) and `wan.jsonl` (every transfer).
+    /// Directory for `wan.svg` (the chart), `wan.md` (the table) and `wan.jsonl` (every transfer).
     #[arg(long, value_name = "DIRECTORY", default_value = "target/wan")]
     pub(crate) output: PathBuf,
-    /// Where the routers keep their files and logs. Default: a temporary directory, removed at the end.
+    /// Directory for files and logs of the routers. Default: a temporary directory, removed at the end.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state: Option<PathBuf>,
 }
 
-/// Whose routers make up the network.
+/// The software of all routers of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub(crate) enum RouterSoftware {
     /// i2pd, in processes of its own.
@@ -138,14 +137,14 @@ impl std::fmt::Display for RouterSoftware {
     }
 }
 
-/// How routers talk to each other.
+/// Transports between routers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     /// Over TCP.
     Ntcp2,
     /// Over UDP.
     Ssu2,
-    /// Each pair as the routers like.
+    /// Both; the routers choose.
     Both,
 }
 
@@ -173,7 +172,7 @@ pub(crate) struct RouterOptions {
     /// Its directory.
     #[arg(long)]
     pub(crate) dir: PathBuf,
-    /// Router infos of the others, one file each.
+    /// Directory with the router infos of the other routers.
     #[arg(long)]
     pub(crate) others: Option<PathBuf>,
     /// Its address.
@@ -182,7 +181,7 @@ pub(crate) struct RouterOptions {
     /// Whether it serves the network database.
     #[arg(long)]
     pub(crate) floodfill: bool,
-    /// How it talks to others.
+    /// Its transports.
     #[arg(long, value_enum)]
     pub(crate) transport: Transport,
 }
@@ -212,7 +211,7 @@ fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Chosen because a transfer of more would take hours on the slower links.
+/// Chosen because a larger transfer would take hours on the slower links.
 const MAX_BYTES: u64 = 4 << 30;
 
 #[cfg(test)]

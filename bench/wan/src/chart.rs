@@ -1,4 +1,4 @@
-//! The chart: goodput over the time of each transfer, a panel for each network and link.
+//! The chart: goodput over the time of each transfer, with a panel for each network and link.
 
 use std::error::Error;
 
@@ -21,12 +21,12 @@ use crate::{
 /// Size of a panel in pixels.
 const PANEL: (u32, u32) = (560, 320);
 
-/// Colours that differ for the colour-blind, too (Okabe and Ito's).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito).
 const THEIRS: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const FIRST: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const AGAIN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 
-/// Steps over which goodput is taken: so many to a transfer, but none shorter than this.
+/// The number of steps of a transfer over which goodput is computed, and their shortest length.
 const STEPS: f64 = 40.0;
 const SHORTEST_STEP: f64 = 0.25;
 
@@ -57,7 +57,7 @@ pub(crate) fn write(options: &Options, results: &Results) -> Result<(), String> 
 struct Line {
     what: &'static str,
     colour: RGBColor,
-    /// Seconds, and MB/s.
+    /// Time in seconds, and MB/s.
     points: Vec<(f64, f64)>,
 }
 
@@ -84,8 +84,8 @@ fn lines(results: &Results, network: RouterSoftware, link: &LinkProfile) -> Vec<
     lines
 }
 
-/// MB/s in steps of the same length, each at its middle. What is left at the end belongs to the
-/// last step, because the rate of an instant says nothing.
+/// MB/s in steps of equal length, each at its middle. The remainder at the end belongs to the last step,
+/// because the rate of a short time says nothing.
 fn goodput(transfer: &Transfer) -> Vec<(f64, f64)> {
     let step = (transfer.seconds / STEPS).max(SHORTEST_STEP);
     let steps = (transfer.seconds / step) as usize;

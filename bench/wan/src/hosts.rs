@@ -1,4 +1,4 @@
-//! The hosts: network namespaces, each with one device whose other end is the switch.
+//! The hosts: network namespaces with one TUN device each. The switch holds the other end.
 
 use std::{
     fs,
@@ -11,25 +11,23 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::switch::address;
 
-/// What the names of all namespaces of this program begin with; process id and number follow.
+/// The prefix of the names of all namespaces of this program. Process ID and number follow.
 const PREFIX: &str = "eepkit-wan-";
 
-/// Where `ip` keeps the names of namespaces.
+/// The directory in which `ip` keeps the names of namespaces.
 const NAMESPACES: &str = "/run/netns";
 
 /// The name of a host's device inside its namespace.
 const DEVICE: &str = "wan";
 
-/// The hosts of one run. Dropping them ends everything that runs in their namespaces, and removes
-/// them.
+/// The hosts of one run. Dropping them ends all processes in their namespaces and removes the namespaces.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     names: Vec<String>,
 }
 
 impl Hosts {
-    /// Makes `count` hosts, and returns the devices in their order. Removes what a run that was
-    /// killed has left.
+    /// Creates `count` hosts and returns their devices in order. Removes the hosts of killed runs.
     pub(crate) fn create(
         count: usize,
         tcp: Option<&str>,
@@ -46,7 +44,7 @@ impl Hosts {
     fn add(&mut self, host: usize, tcp: Option<&str>) -> Result<SyncDevice, String> {
         let process = std::process::id();
         let name = format!("{PREFIX}{process}-{host}");
-        // In the list before it is there: whatever fails next, dropping the list removes it.
+        // Listed before it exists: if a later step fails, dropping the list removes it.
         self.names.push(name.clone());
         ip(&["netns", "add", &name])?;
         let device = format!("ew{process}x{host}");
@@ -57,7 +55,7 @@ impl Hosts {
             .map_err(|error| format!("cannot make a TUN device: {error}"))?;
         tun.set_nonblocking(true)
             .map_err(|error| format!("cannot use the TUN device: {error}"))?;
-        // The switch keeps its end while the device moves.
+        // The switch keeps its end while the device moves to the namespace.
         ip(&["link", "set", &device, "netns", &name, "name", DEVICE])?;
         let address = format!("{}/15", address(host));
         ip(&["-n", &name, "link", "set", "lo", "up"])?;
@@ -95,7 +93,7 @@ impl Drop for Hosts {
     }
 }
 
-/// Removes the namespaces of runs that are no more.
+/// Removes the namespaces of runs that have ended.
 fn sweep() {
     let Ok(entries) = fs::read_dir(NAMESPACES) else {
         return;
@@ -109,13 +107,14 @@ fn sweep() {
     }
 }
 
-/// The process that made a namespace, if it was one of this program.
+/// The process that created a namespace, if it was one of this program.
 fn owner(namespace: &str) -> Option<i32> {
     let (process, _) = namespace.strip_prefix(PREFIX)?.split_once('-')?;
     process.parse().ok()
 }
 
-/// Ends what runs in a namespace and removes it. Nothing to be done about what fails.
+/// Ends all processes in a namespace and removes it. Errors are ignored, because nothing can be done about
+/// them.
 fn remove(namespace: &str) {
     if !Path::new(NAMESPACES).join(namespace).exists() {
         return;

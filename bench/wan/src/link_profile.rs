@@ -1,28 +1,28 @@
-//! What the links between the hosts are like.
+//! The properties of the links between the hosts.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// What happens to packets on their way from one host to another.
+/// The properties of the links from one host to another.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LinkProfile {
     pub(crate) name: String,
-    /// One way; each pair of hosts draws its own from this range.
+    /// One-way delay; each pair of hosts draws its own from this range.
     pub(crate) delay: (Duration, Duration),
-    /// Each packet takes up to this much longer, which also reorders.
+    /// Additional delay of each packet, up to this. It also reorders packets.
     pub(crate) jitter: Duration,
-    /// Part of the packets that is lost, 0 to 1.
+    /// Share of packets that are lost, 0 to 1.
     pub(crate) loss: f64,
-    /// What a host can send, bytes per second.
+    /// Send rate of a host, bytes per second.
     pub(crate) rate: Option<f64>,
-    /// What waits in front of `rate` at most; what comes then is lost.
+    /// Limit of the queue of `rate`; further packets are lost.
     pub(crate) queue: Duration,
 }
 
-/// The queue unless chosen otherwise: the order of what home routers hold at their line's rate.
+/// The default queue. Chosen because it is of the order of the queues of home routers at their line rate.
 const QUEUE: Duration = Duration::from_millis(250);
 
 impl LinkProfile {
-    /// 50 ms and nothing else.
+    /// A delay of 50 ms and no faults.
     pub(crate) fn clean() -> Self {
         let delay = Duration::from_millis(50);
         Self {
@@ -35,7 +35,7 @@ impl LinkProfile {
         }
     }
 
-    /// What links of volunteers are like: some far, some lossy, none fast.
+    /// Links as those of volunteers: some long, some lossy, none fast.
     pub(crate) fn lossy() -> Self {
         Self {
             name: "lossy".to_owned(),
@@ -47,7 +47,7 @@ impl LinkProfile {
         }
     }
 
-    /// No delay: what the routers' own work costs.
+    /// No delay, to measure the processing cost of the routers.
     pub(crate) fn local() -> Self {
         Self {
             name: "local".to_owned(),
@@ -56,7 +56,7 @@ impl LinkProfile {
         }
     }
 
-    /// What it does, in a few words.
+    /// A short description.
     pub(crate) fn describe(&self) -> String {
         let (from, to) = self.delay;
         let mut words = vec![match (from.as_millis(), to.as_millis()) {
@@ -76,10 +76,10 @@ impl LinkProfile {
         words.join(", ")
     }
 
-    /// What data can pass at most, bytes per second, where the links limit it.
+    /// The limit of the goodput in bytes per second, if the links limit it.
     ///
-    /// The sender's host sends everything at least once. 1812 bytes of data make two tunnel
-    /// messages of 1028 bytes; what transports and TCP add is left out.
+    /// The host of the sender sends all data at least once. 1812 bytes of data take two tunnel messages of
+    /// 1028 bytes. The overhead of transports and TCP is not counted.
     pub(crate) fn limit(&self) -> Option<f64> {
         self.rate
             .map(|rate| rate * 1812.0 / 2056.0 * (1.0 - self.loss))

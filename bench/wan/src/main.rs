@@ -1,9 +1,9 @@
-//! Streams of eepkit, i2pd and emissary, measured side by side on an emulated wide-area network.
+//! Measures the streams of eepkit, i2pd and emissary on an emulated wide-area network.
 //!
-//! The network is made on this machine: every router has a network namespace of its own, and a
-//! switch in this program carries the packets between them, late, lossy and slow as asked for.
-//! On the same routers, in one run and by turns, the routers' own streaming (over SAM) and ours
-//! (over I2CP) move the same amount of data. `bench/wan/README.md` says how to read the result.
+//! The network is emulated on this machine. Every router has a network namespace of its own. A switch in
+//! this program carries the packets between them, with the configured delay, loss and rate. On the same
+//! routers, in one run and alternately, the routers' own streaming (over SAM) and ours (over I2CP) transfer
+//! the same amount of data. `bench/wan/README.md` explains the results.
 
 #[cfg(target_os = "linux")]
 mod agent;

@@ -1,4 +1,4 @@
-//! The measurement: which transfers, in which order, and what is noted of each.
+//! The measurement: the transfers, their order, and the records of each.
 
 mod lab;
 mod load;
@@ -31,35 +31,35 @@ pub(crate) struct Transfer {
     pub(crate) link: String,
     pub(crate) side: Side,
     pub(crate) round: u32,
-    /// Which one on its sessions, from 1.
+    /// Its number on its sessions, from 1.
     pub(crate) nth: u32,
     pub(crate) bytes: u64,
-    /// Why it did not end well.
+    /// Why it failed.
     pub(crate) failure: Option<String>,
-    /// Until there was a stream, seconds.
+    /// Time until the stream was open, seconds.
     pub(crate) connect: f64,
-    /// From the first step of connecting to the last byte, seconds.
+    /// From the start of the connection to the last byte, seconds.
     pub(crate) seconds: f64,
-    /// Seconds since the beginning, and bytes that had arrived.
+    /// Seconds since the start, and bytes that had arrived.
     pub(crate) series: Vec<(f64, u64)>,
-    /// What this machine did meanwhile.
+    /// The load of this machine during the transfer.
     pub(crate) load: Load,
     /// Bytes per second that the busiest host sent.
     pub(crate) busiest_host: f64,
-    /// Packets that the links lost by chance, and at full queues.
+    /// Packets that the links lost at random, and at full queues.
     pub(crate) lost_packets: (u64, u64),
-    /// What our streaming told of itself.
+    /// Samples of the state of our streaming.
     pub(crate) samples: Vec<Sample>,
 }
 
 impl Transfer {
-    /// Bytes per second, of a transfer that ended well.
+    /// Bytes per second of a successful transfer.
     pub(crate) fn goodput(&self) -> Option<f64> {
         (self.failure.is_none() && self.seconds > 0.0).then(|| self.bytes as f64 / self.seconds)
     }
 }
 
-/// Whose streams.
+/// The streaming implementations of sender and receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Side {
     /// The router's.
@@ -73,7 +73,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// Those to measure.
+    /// The pairs to measure.
     const fn all(mixed: bool) -> &'static [Self] {
         if mixed {
             &[Self::Theirs, Self::Ours, Self::ToTheirs, Self::FromTheirs]
@@ -82,7 +82,7 @@ impl Side {
         }
     }
 
-    /// What it is called beside routers of this name.
+    /// Its name in a table with routers of this name.
     pub(crate) fn name(self, network: &str) -> String {
         match self {
             Self::Theirs => network.to_owned(),
@@ -93,7 +93,7 @@ impl Side {
     }
 }
 
-/// How many datagrams pass.
+/// The rate of datagrams through the tunnels.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RawRate {
     pub(crate) network: String,
@@ -104,39 +104,39 @@ pub(crate) struct RawRate {
 /// One step of [`RawRate`].
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct RawStep {
-    /// Datagrams on their way at most.
+    /// The most datagrams in flight.
     pub(crate) window: u64,
     /// Bytes per second that were delivered.
     pub(crate) delivered: f64,
-    /// Part of the datagrams that did not arrive.
+    /// Share of datagrams that did not arrive.
     pub(crate) lost: f64,
 }
 
 impl RawRate {
-    /// The most that was delivered, bytes per second.
+    /// The highest delivery rate, bytes per second.
     pub(crate) fn best(&self) -> f64 {
         let delivered = self.steps.iter().map(|step| step.delivered);
         delivered.fold(0.0, f64::max)
     }
 }
 
-/// Everything that was measured.
+/// All results.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     pub(crate) transfers: Vec<Transfer>,
     pub(crate) raw: Vec<RawRate>,
-    /// What the routers call themselves, by network.
+    /// The versions of the routers, by network.
     pub(crate) versions: Vec<(RouterSoftware, String)>,
 }
 
 /// How long a session may take to open. Measured: i2pd takes 20 to 60 s for its first ones.
 const OPEN: Duration = Duration::from_secs(180);
 
-/// Datagrams on their way at the first step of [`RawRate`]; each step has twice as many.
+/// Datagrams in flight at the first step of [`RawRate`]. Each step doubles them.
 const RAW_WINDOW: u64 = 16;
 const RAW_STEPS: u32 = 8;
 
-/// Measures everything that was asked for; ends early, and tidily, on Ctrl-C.
+/// Measures everything that was requested. Ends early and cleanly on Ctrl-C.
 pub(crate) async fn run(options: Options) -> Result<(), String> {
     prerequisites::check(&options)?;
     fs::create_dir_all(&options.output)
@@ -144,7 +144,7 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut results = Results::default();
-    // What is dropped here when a signal comes removes routers and namespaces.
+    // If a signal arrives, dropping this removes routers and namespaces.
     let measured = tokio::select! {
         measured = all(&options, &mut results) => measured,
         _ = interrupt.recv() => Err("interrupted".to_owned()),
@@ -225,7 +225,7 @@ impl Run<'_> {
         );
         for nth in 1..=self.options.transfers {
             let mut order = Side::all(self.options.mixed).to_vec();
-            // By turns, and who is first changes too.
+            // Alternately, and the first one changes too.
             if (round + nth) % 2 == 1 {
                 order.reverse();
             }
@@ -259,7 +259,7 @@ impl Run<'_> {
         (round, nth): (u32, u32),
     ) -> Transfer {
         let before = (Load::now(), self.lab.counters());
-        // Other data each time, so that nothing kept from before can pass for it.
+        // Different data each time, so that cached data cannot count as received.
         let seed = self.options.seed + u64::from(round * 1000 + nth);
         let outcome = match (from, to) {
             (Ok(from), Ok(to)) => {
@@ -298,7 +298,7 @@ impl Run<'_> {
         }
     }
 
-    /// Has more and more datagrams on their way, until fewer arrive than before.
+    /// Increases the number of datagrams in flight until fewer arrive than before.
     async fn raw(&mut self, link: &LinkProfile) -> Result<(), String> {
         let name = format!("{}, {link}: datagrams", self.software);
         self.ui.doing(&name);

@@ -19,36 +19,36 @@ use crate::{
     hosts::Hosts,
 };
 
-/// How many of the first routers serve the network database. Chosen because i2pd asks three of
-/// them before it gives a look-up up, and passes a lease set on to three others.
+/// The number of routers, from the first, that serve the network database. Chosen because i2pd asks three
+/// of them before a look-up fails, and sends a lease set to three others.
 const FLOODFILLS: usize = 4;
 
-/// The network number: neither the live network's (2) nor those of devnets and tests.
+/// The network ID: neither that of the live network (2) nor those of devnets and tests.
 const NETWORK: u8 = 88;
 
-/// Where every router takes connections and packets of others.
+/// The port on which every router accepts connections and packets.
 const PORT: u16 = 20_000;
 
-/// How long a router may take to write its router info. Measured: below a second.
+/// The time limit for a router to write its router info. Measured: below a second.
 const IDENTITY: Duration = Duration::from_secs(30);
 
-/// How often to look whether it has.
+/// The interval of checks for the router info.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Running routers. Dropping them ends them.
 pub(crate) struct Network {
-    /// What the routers call themselves.
+    /// The version of the routers.
     version: String,
     routers: Vec<Child>,
     start: Box<Start>,
 }
 
-/// Starts the router of this number with everything it knows.
+/// Starts the router of this number with all information that it has.
 type Start = dyn Fn(usize) -> Result<Child, String> + Send + Sync;
 
 impl Network {
-    /// Starts a router on every host, twice: first for its identity, then with everyone's router
-    /// info in its network database, so that nobody needs a reseed.
+    /// Starts a router on every host, twice: first for its identity, then with the router infos of all
+    /// others in its network database, so that none needs a reseed.
     pub(crate) async fn start(
         software: RouterSoftware,
         hosts: &Hosts,
@@ -69,12 +69,12 @@ impl Network {
         })
     }
 
-    /// What the routers call themselves.
+    /// The version of the routers.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    /// Starts routers again that have ended by themselves. Tells which, and how they ended.
+    /// Restarts routers that have ended by themselves. Returns which, and how they ended.
     pub(crate) fn revive(&mut self) -> Result<Vec<String>, String> {
         let mut ended = Vec::new();
         for (number, router) in self.routers.iter_mut().enumerate() {
@@ -98,7 +98,7 @@ impl fmt::Debug for Network {
     }
 }
 
-/// The directories of the routers, made.
+/// Creates the directories of the routers.
 fn directories(options: &Options, dir: &Path) -> Result<Vec<PathBuf>, String> {
     (0..options.routers)
         .map(|router| {
@@ -114,7 +114,7 @@ async fn router_info(dir: &Path, router: &mut Child) -> Result<Vec<u8>, String> 
     let path = dir.join("router.info");
     let deadline = Instant::now() + IDENTITY;
     loop {
-        // Written at once: a file of this size is one write.
+        // Complete once it exists: a file of this size takes one write.
         match fs::read(&path) {
             Ok(info) if !info.is_empty() => return Ok(info),
             _ => {}

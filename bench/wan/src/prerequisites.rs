@@ -1,4 +1,4 @@
-//! What the machine must have, and what to do where it has not.
+//! The requirements of the machine, and how to satisfy them.
 
 use std::{env, path::Path};
 
@@ -6,7 +6,7 @@ use eepkit_interop::i2pd_program;
 
 use crate::args::{Options, RouterSoftware};
 
-/// Checks everything before anything is made, so that all that is missing is said at once.
+/// Checks all requirements before anything is created, so that all missing ones are reported at once.
 pub(crate) fn check(options: &Options) -> Result<(), String> {
     let mut missing = Vec::new();
     if !rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! An agent as the measuring process sees it, and other processes in namespaces.
+//! The measuring process's side of an agent, and other processes in namespaces.
 
 use std::{
     collections::HashMap,
@@ -21,13 +21,13 @@ use tokio::{
 
 use crate::wire::{Answer, Ask, Reply, Request};
 
-/// Replies to one request that wait to be read: progress comes ten times a second.
+/// Replies to one request that wait to be read: progress is reported ten times a second.
 const ANSWERS: usize = 256;
 
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::Sender<Answer>>>>;
 
-/// A command that runs `program` in a namespace, in a process group of its own, so that Ctrl-C
-/// comes to this process first, and that ends with its handle.
+/// A command that runs `program` in a namespace, in a process group of its own, so that Ctrl-C only reaches
+/// the measuring process. The process ends when its handle is dropped.
 pub(crate) fn command(namespace: &str, program: &Path, errors: &Path) -> Result<Command, String> {
     let errors = File::options()
         .create(true)
@@ -46,12 +46,12 @@ pub(crate) fn command(namespace: &str, program: &Path, errors: &Path) -> Result<
     Ok(command)
 }
 
-/// This program, to be run in another role.
+/// This program, in another role.
 pub(crate) fn this_program() -> Result<std::path::PathBuf, String> {
     std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
 }
 
-/// A process that runs agents' side of [`crate::wire`]. Dropping it ends the process.
+/// An agent process. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Agent {
     _child: Child,
@@ -88,11 +88,11 @@ impl Agent {
                 };
                 let reader = lock(&readers).get(&id).cloned();
                 if let Some(reader) = reader {
-                    // Nobody waits for it any more.
+                    // The request was forgotten.
                     let _ = reader.send(answer).await;
                 }
             }
-            // Whoever waits learns that nothing comes.
+            // Ends all pending requests with an error.
             lock(&readers).clear();
         });
         Ok(Self {
@@ -126,14 +126,14 @@ impl Agent {
         answer.map_err(|_| "the agent does not answer".to_owned())?
     }
 
-    /// Forgets a request whose answers are of no more interest.
+    /// Forgets a request. Its further answers are dropped.
     pub(crate) fn forget(&self, request: u64) {
         lock(&self.waiting).remove(&request);
     }
 }
 
 impl Asked {
-    /// The next answer. An error when the request failed, or the agent is gone.
+    /// The next answer, or an error if the request failed or the agent has ended.
     pub(crate) async fn next(&mut self) -> Result<Answer, String> {
         match self.answers.recv().await {
             Some(Answer::Failed { why }) => Err(why),

@@ -1,4 +1,4 @@
-//! What was measured, as text: a table for people, and every number for programs.
+//! The results as text: a table for readers, and all figures for programs.
 
 use std::{
     fmt::Write as _,
@@ -55,7 +55,7 @@ pub(crate) fn line(transfer: &Transfer) -> String {
     text
 }
 
-/// Goodputs of a kind of transfer: median, least, most, in MB/s.
+/// Median, minimum and maximum of the goodput of a kind of transfer, in MB/s.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Spread {
     median: f64,
@@ -92,7 +92,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// Which transfers of a session a column shows.
+/// The transfers of a session that a column shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Which {
     First,
@@ -111,12 +111,12 @@ impl Results {
             Which::First => transfer.nth == 1,
             Which::Later => transfer.nth > 1,
         });
-        // A transfer that failed moved nothing in its time; leaving it out would reward it.
+        // A failed transfer counts as 0. Omitting it would reward it.
         let values = chosen.map(|transfer| transfer.goodput().unwrap_or(0.0) / 1e6);
         Spread::of(values.collect())
     }
 
-    /// The transfers of a side on a network and a link.
+    /// The transfers of a pair of implementations on a network and a link.
     pub(crate) fn of(
         &self,
         network: RouterSoftware,
@@ -222,19 +222,19 @@ fn ratio(ours: Option<Spread>, theirs: Option<Spread>) -> String {
     }
 }
 
-/// Prints the table, and writes it and every number.
+/// Prints the table, and writes it and all figures.
 pub(crate) fn write(options: &Options, results: &Results) -> Result<(), String> {
     save(options, results)?;
-    // A reader that went away does not want it.
+    // Fails only if the reader has gone.
     let _ = writeln!(io::stdout(), "{}", table(options, results));
     Ok(())
 }
 
-/// Writes what there is so far, for the case that the rest does not come.
+/// Writes the results so far, in case the run does not complete.
 pub(crate) fn save(options: &Options, results: &Results) -> Result<(), String> {
     let mut lines = String::new();
     let mut add = |line: Result<String, serde_json::Error>| {
-        // Numbers, strings and lists of them.
+        // Numbers, strings and lists can always be serialised.
         if let Ok(line) = line {
             lines.push_str(&line);
             lines.push('\n');

@@ -1,7 +1,7 @@
-//! The switch between the hosts: it carries packets late, loses some, and limits what a host sends.
+//! The switch between the hosts. It delays packets, drops some, and limits the rate of each host.
 //!
-//! It is a program rather than the kernel's `netem` because many kernels come without, because its
-//! draws follow a seed, and because it can change while routers and sessions stand.
+//! It is implemented here and not by the kernel's `netem`, because many kernels are built without it,
+//! because its random numbers follow a seed, and because it can change while routers and sessions run.
 
 use std::{
     cmp::Reverse,
@@ -25,13 +25,12 @@ use crate::link_profile::LinkProfile;
 
 /// The address of a host.
 pub(crate) fn address(host: usize) -> Ipv4Addr {
-    // Of the benchmarking range (RFC 2544), which is routed nowhere and which i2pd takes for a
-    // public address.
+    // Of the benchmarking range (RFC 2544), which is not routed and which i2pd accepts as public.
     let part = u8::try_from(host + 1).unwrap_or(u8::MAX);
     Ipv4Addr::new(198, 18, part, 1)
 }
 
-/// The host that an IPv4 packet is for.
+/// The destination host of an IPv4 packet.
 fn destination(packet: &[u8], hosts: usize) -> Option<usize> {
     let header = packet.first_chunk::<IPV4_HEADER>()?;
     let to = [header[16], header[17], header[18], header[19]];
@@ -45,14 +44,14 @@ const IPV4_HEADER: usize = 20;
 /// Room for a packet: the devices' MTU is 1500.
 const PACKET: usize = 2048;
 
-/// Packets that are read from one host before the others get their turn.
+/// Packets that are read from one host before the next host.
 const BATCH: usize = 64;
 
-/// How often the switch looks whether it shall stop when there is nothing to do.
+/// The interval at which an idle switch checks whether it shall stop.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// Packets under way at most, over all links; what comes then is lost. Chosen because it is the
-/// traffic of 100 MB/s over links of a second, and 150 MB of memory.
+/// The most packets in flight over all links; further ones are lost. Chosen because it is the traffic of
+/// 100 MB/s over links of one second, and 150 MB of memory.
 const MAX_UNDER_WAY: usize = 100_000;
 
 /// A running switch. Dropping it stops it.
@@ -69,24 +68,24 @@ struct Shared {
     profile: Mutex<LinkProfile>,
     /// Bytes that each host has sent.
     sent: Vec<AtomicU64>,
-    /// Packets lost because of the profile, and those lost at full queues.
+    /// Packets lost at random, and at full queues.
     lost: AtomicU64,
     overflowed: AtomicU64,
 }
 
-/// What a switch has counted since it started.
+/// The counters of a switch since its start.
 #[derive(Debug, Clone)]
 pub(crate) struct Counters {
     /// Bytes sent by each host.
     pub(crate) sent: Vec<u64>,
-    /// Packets lost by chance.
+    /// Packets lost at random.
     pub(crate) lost: u64,
     /// Packets lost at full queues.
     pub(crate) overflowed: u64,
 }
 
 impl Switch {
-    /// Joins the devices, the first being that of host 0.
+    /// Joins the devices. The first one is that of host 0.
     pub(crate) fn start(
         devices: Vec<SyncDevice>,
         profile: LinkProfile,
@@ -110,7 +109,7 @@ impl Switch {
         })
     }
 
-    /// Changes the links. Packets under way arrive as they would have.
+    /// Changes the links. Packets in flight are not affected.
     pub(crate) fn set(&self, profile: LinkProfile) {
         *self
             .shared
@@ -120,7 +119,7 @@ impl Switch {
         self.shared.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// What it has counted.
+    /// The counters.
     pub(crate) fn counters(&self) -> Counters {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
@@ -135,7 +134,7 @@ impl Drop for Switch {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic in there was reported where it happened.
+            // A panic of the thread was reported where it happened.
             let _ = thread.join();
         }
     }
@@ -151,9 +150,9 @@ struct Wires {
     rng: StdRng,
     /// One-way delays, by sender and receiver.
     delays: Vec<Vec<Duration>>,
-    /// When a host may send again.
+    /// When the transmission of the last packet of each host ends.
     free_at: Vec<Instant>,
-    /// By due time, then in the order of their coming: time, number, slot.
+    /// By due time and then by order of arrival: time, number, slot.
     under_way: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     slots: Vec<(usize, Vec<u8>)>,
     vacant: Vec<usize>,
@@ -182,7 +181,7 @@ impl Wires {
         wires
     }
 
-    /// Delays are the same for the same seed, whatever was carried before.
+    /// The delays depend on the seed only, not on the traffic.
     fn draw_delays(&mut self) {
         let hosts = self.devices.len();
         let mut rng = StdRng::seed_from_u64(self.seed);
@@ -224,13 +223,13 @@ impl Wires {
         {
             self.under_way.pop();
             let (to, packet) = &self.slots[slot];
-            // A full device loses the packet, as a full line does.
+            // A full device drops the packet, as a full line does.
             let _ = self.devices[*to].send(packet);
             self.vacant.push(slot);
         }
     }
 
-    /// Waits for packets or for the next that is due; tells which hosts have sent some.
+    /// Waits for packets or for the time of the next due one. Returns the hosts that have sent packets.
     fn wait(&self) -> Vec<usize> {
         let limit = self.under_way.peek().map_or(IDLE, |Reverse((due, ..))| {
             due.saturating_duration_since(Instant::now()).min(IDLE)
@@ -244,7 +243,7 @@ impl Wires {
             .iter()
             .map(|device| PollFd::new(device, PollFlags::IN))
             .collect();
-        // Interrupted by a signal: the next round tells.
+        // Interrupted by a signal: checked in the next iteration.
         if poll(&mut polled, Some(&limit)).is_err() {
             return Vec::new();
         }
@@ -258,12 +257,12 @@ impl Wires {
         let now = Instant::now();
         let mut buffer = [0; PACKET];
         for _ in 0..BATCH {
-            // Would block, or the device is gone.
+            // It would block, or the device is gone.
             let Ok(len) = self.devices[from].recv(&mut buffer) else {
                 return;
             };
             let packet = &buffer[..len];
-            // IPv6's announcements of itself, for one.
+            // For example announcements of IPv6.
             let Some(to) = destination(packet, self.devices.len()) else {
                 continue;
             };
@@ -278,7 +277,7 @@ impl Wires {
         }
     }
 
-    /// When a packet arrives; `None` if it is lost.
+    /// The arrival time of a packet; `None` if it is lost.
     fn due(&mut self, now: Instant, from: usize, to: usize, len: usize) -> Option<Instant> {
         if self.profile.loss > 0.0 && self.rng.random_bool(self.profile.loss) {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! What the user sees while it runs.
+//! Progress reports.
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Two moving lines on a terminal: what is done, and how far it is. Elsewhere each finished step
-/// is a line.
+/// Two progress lines on a terminal: the current step and the share that is done. Elsewhere, one line per
+/// finished step.
 #[derive(Debug)]
 pub(crate) struct Ui {
     bars: MultiProgress,
@@ -14,7 +14,7 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// For a run of so many transfers.
+    /// For a run of this many transfers.
     pub(crate) fn new(transfers: u64) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let all = bars.add(ProgressBar::new(transfers));
@@ -28,7 +28,7 @@ impl Ui {
         Self { bars, all, step }
     }
 
-    /// Something begins that has no measure.
+    /// A step without a measure of progress begins.
     pub(crate) fn doing(&self, what: &str) {
         self.step.set_style(style("{spinner} {msg}"));
         self.step.set_message(what.to_owned());
@@ -43,22 +43,22 @@ impl Ui {
         self.step.set_message(what.to_owned());
     }
 
-    /// The transfer is so far.
+    /// Progress of the transfer.
     pub(crate) fn transferred(&self, bytes: u64) {
         self.step.set_position(bytes);
     }
 
-    /// A transfer is over.
+    /// The transfer has ended.
     pub(crate) fn finished(&self) {
         self.all.inc(1);
     }
 
-    /// A line that stays.
+    /// Prints a permanent line.
     pub(crate) fn say(&self, line: &str) {
         if self.bars.is_hidden() {
             say(line);
         } else {
-            // Fails only where the terminal is gone.
+            // Fails only if the terminal is gone.
             let _ = self.bars.println(line);
         }
     }
@@ -72,7 +72,7 @@ impl Drop for Ui {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are the ones above.
+    // The templates are the constants above.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
@@ -81,7 +81,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Says why it failed.
+/// Reports why the program failed.
 pub(crate) fn fail(why: &str) -> ExitCode {
     say(&format!("error: {why}"));
     ExitCode::FAILURE

@@ -1,19 +1,19 @@
-//! What the measuring process and its agents in the namespaces say to each other: a line of JSON
-//! for each request and each reply.
+//! The protocol between the measuring process and its agents in the namespaces: a line of JSON for each
+//! request and each reply.
 
 use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Where every router offers SAM in its namespace.
+/// The SAM address of every router in its namespace.
 pub(crate) const SAM: SocketAddr = SocketAddr::new(LOCALHOST, 7656);
 
-/// Where every router offers I2CP in its namespace.
+/// The I2CP address of every router in its namespace.
 pub(crate) const I2CP: SocketAddr = SocketAddr::new(LOCALHOST, 7654);
 
 const LOCALHOST: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-/// Names a session of an agent; chosen by who asks for it.
+/// The number of a session of an agent, chosen by the requester.
 pub(crate) type Slot = u32;
 
 /// A request.
@@ -24,24 +24,24 @@ pub(crate) struct Request {
     pub(crate) ask: Ask,
 }
 
-/// What an agent can be asked for.
+/// The requests to an agent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Ask {
-    /// A session: [`Answer::Opened`] when it has tunnels.
+    /// Opens a session: [`Answer::Opened`] when it has tunnels.
     Open {
         slot: Slot,
         kind: SessionKind,
         plan: SessionPlan,
     },
-    /// Takes one stream and reads so many bytes: [`Answer::Listening`], [`Answer::Progress`] now
-    /// and then, [`Answer::Received`].
+    /// Accepts one stream and reads this many bytes: [`Answer::Listening`], then repeatedly
+    /// [`Answer::Progress`], then [`Answer::Received`].
     Receive {
         slot: Slot,
         bytes: u64,
         limit: Duration,
     },
-    /// Opens a stream and writes so many bytes: [`Answer::Sent`] when all are written. The stream
-    /// stays open until it is released.
+    /// Opens a stream and writes this many bytes: [`Answer::Sent`] when all are written. The stream stays
+    /// open until the request is released.
     Send {
         slot: Slot,
         /// Destination in base64.
@@ -50,33 +50,33 @@ pub(crate) enum Ask {
         seed: u64,
         limit: Duration,
     },
-    /// Gives up what the request with this number is at: [`Answer::Released`].
+    /// Releases the request with this number: [`Answer::Released`].
     Release { request: u64 },
     /// Sends datagrams until the window is 0: [`Answer::RawSent`].
     RawSend { slot: Slot, to: String },
-    /// How many datagrams may be on their way, for [`Ask::RawSend`]: [`Answer::Noted`].
+    /// Sets the number of datagrams in flight of [`Ask::RawSend`]: [`Answer::Noted`].
     RawWindow { slot: Slot, window: u64 },
-    /// The newest datagram that came, for [`Ask::RawSend`]: [`Answer::Noted`].
+    /// Reports the newest datagram that arrived to [`Ask::RawSend`]: [`Answer::Noted`].
     RawCame { slot: Slot, newest: u64 },
-    /// Tells what datagrams come, and sends one to `back` now and then, until released:
+    /// Counts datagrams, and sends some back to `back`, until the request is released:
     /// [`Answer::RawCount`].
     RawWatch { slot: Slot, back: String },
     /// Ends a session: [`Answer::Closed`].
     Close { slot: Slot },
 }
 
-/// Whose protocol a session speaks.
+/// The protocol of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SessionKind {
     /// The router's streams, over SAM.
     Theirs,
     /// Our streams, over I2CP.
     Ours,
-    /// Datagrams without anything around them, over I2CP.
+    /// Raw datagrams, over I2CP.
     Raw,
 }
 
-/// How a session shall be.
+/// The parameters of a session.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct SessionPlan {
     /// Whether the router is emissary's, rather than i2pd's.
@@ -84,19 +84,19 @@ pub(crate) struct SessionPlan {
     pub(crate) hops: u8,
     pub(crate) inbound: u8,
     pub(crate) outbound: u8,
-    /// How long it may take to open.
+    /// The time limit for opening it.
     pub(crate) limit: Duration,
 }
 
 /// A reply.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reply {
-    /// That of the request.
+    /// The number of the request.
     pub(crate) id: u64,
     pub(crate) answer: Answer,
 }
 
-/// What an agent answers. Times are since the Unix epoch.
+/// The answers of an agent. Times are since the Unix epoch.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Opened {
@@ -110,7 +110,7 @@ pub(crate) enum Answer {
     Received(Received),
     Sent(Sent),
     Released {
-        /// What our streaming told of itself.
+        /// Samples of the state of our streaming.
         samples: Vec<Sample>,
     },
     RawSent,
@@ -122,27 +122,27 @@ pub(crate) enum Answer {
     },
 }
 
-/// What a receiver got.
+/// The result of a receiver.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
-    /// Of all bytes, in hexadecimal.
+    /// SHA-256 of all bytes, in hexadecimal.
     pub(crate) sha256: String,
-    /// When how many bytes had come, in steps of a tenth of a second, the last at the end.
+    /// Times and the number of bytes that had arrived, in steps of 0.1 s and at the end.
     pub(crate) series: Vec<(Duration, u64)>,
 }
 
-/// What a sender did.
+/// The result of a sender.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Sent {
-    /// Of all bytes, in hexadecimal.
+    /// SHA-256 of all bytes, in hexadecimal.
     pub(crate) sha256: String,
     /// When it began to connect.
     pub(crate) began: Duration,
-    /// When there was a stream.
+    /// When the stream was open.
     pub(crate) connected: Duration,
 }
 
-/// What our streaming tells of a stream at one moment.
+/// A sample of the state of a stream of ours.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) at: Duration,
@@ -160,7 +160,7 @@ pub(crate) struct Sample {
     pub(crate) received: u64,
 }
 
-/// Datagrams that came since the session was opened.
+/// Datagrams that arrived since the session was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RawCount {
     pub(crate) messages: u64,

@@ -1,8 +1,8 @@
-//! Datagrams straight over I2CP: what the tunnels pass without a streaming protocol.
+//! Raw datagrams over I2CP, to measure the capacity of the tunnels without a streaming protocol.
 //!
-//! A few small ones go back, because without them routers do not get beyond the first message of
-//! their end-to-end encryption, which is long and slow. They are no acknowledgements: those come
-//! past the network.
+//! A few small ones are sent back, because otherwise the end-to-end encryption of the routers stays at its
+//! first message, which is long and slow. They are no acknowledgements: arrivals are reported outside the
+//! emulated network.
 
 use std::{
     future::poll_fn,
@@ -28,39 +28,38 @@ use tokio::{
 use super::{Answers, lock, session::accept_limit};
 use crate::wire::{Answer, RawCount, SessionPlan};
 
-/// Bytes of a datagram: those of a full streaming packet.
+/// Bytes of a datagram: the size of a full streaming packet.
 const BODY: usize = 1834;
 
-/// Bytes of it that would be data in a streaming packet.
+/// Bytes of it that would be payload in a streaming packet.
 pub(crate) const DATA: usize = 1812;
 
 /// The I2CP protocol number of datagrams without a sender (I2CP specification, "Protocol").
 const PROTOCOL: u8 = 18;
 
-/// How long a router may keep a datagram. Chosen because it is the longest that a stream would
-/// wait for it.
+/// The lifetime of a datagram in a router. Chosen because a stream would not wait longer for it.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// Datagrams between the sender and the link. Chosen because more would be counted as sent
-/// although the router has not taken them.
+/// Datagrams between the sender and the link. Chosen because more would count as sent although the router
+/// has not accepted them.
 const QUEUE: usize = 8;
 
-/// How often the newest datagram is told. Chosen because it is short beside any round trip, and
-/// little work.
+/// The interval of reports of the newest datagram. Chosen because it is short compared with any RTT and
+/// causes little work.
 const TELL: Duration = Duration::from_millis(5);
 
-/// Greetings before the measurement, and the time between two.
+/// The number of greetings before the measurement, and their interval.
 const GREETINGS: u64 = 30;
 const GREETING: Duration = Duration::from_secs(1);
 
-/// Datagrams on their way at first.
+/// Datagrams in flight at the start.
 const FIRST_WINDOW: u64 = 16;
 
-/// After how many datagrams one goes back, and its bytes.
+/// The number of datagrams after which one is sent back, and its size in bytes.
 const ANSWER_EVERY: u64 = 16;
 const ANSWER: usize = 64;
 
-/// When nothing comes for so long, what was sent is taken for lost.
+/// If no datagram arrives for this time, all in flight are declared lost.
 const LOST: Duration = Duration::from_secs(2);
 
 /// A session that sends and counts datagrams.
@@ -68,7 +67,7 @@ pub(super) struct RawSession {
     destination: Destination,
     outgoing: mpsc::Sender<Datagram>,
     count: Arc<Mutex<RawCount>>,
-    /// What [`RawSession::send`] goes by.
+    /// The limits of [`RawSession::send`].
     pace: watch::Sender<Pace>,
     task: AbortHandle,
 }
@@ -132,7 +131,7 @@ impl RawSession {
         &self.destination
     }
 
-    /// Sends datagrams, as many ahead of the last that has come as the window says, until it is 0.
+    /// Sends datagrams, up to the window ahead of the last one that arrived, until the window is 0.
     pub(super) async fn send(&self, to: &str) -> Result<(), String> {
         let to = Destination::from_base64(to).map_err(|error| error.to_string())?;
         let mut pace = self.pace.subscribe();
@@ -154,8 +153,8 @@ impl RawSession {
         }
     }
 
-    /// Sends a datagram a second until one comes back; tells how many. Until then the end-to-end
-    /// encryption opens a session with each message, and i2pd refuses sessions that come too often.
+    /// Sends a datagram per second until one comes back. Returns the number sent. Until then the end-to-end
+    /// encryption opens a session with each message, and i2pd refuses sessions at a high rate.
     async fn greet(&self, to: &Destination) -> Result<u64, String> {
         for number in 1..=GREETINGS {
             self.submit(to, number, BODY).await?;
@@ -171,8 +170,8 @@ impl RawSession {
         Err("no datagram comes back".to_owned())
     }
 
-    /// How many datagrams may be on their way. It gets there by one for each that comes, because
-    /// routers drop what comes in bursts.
+    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers drop
+    /// bursts.
     pub(super) fn set_window(&self, window: u64) {
         self.pace.send_modify(|pace| {
             pace.target = window;
@@ -180,7 +179,7 @@ impl RawSession {
         });
     }
 
-    /// This datagram has come, and no newer one.
+    /// This datagram has arrived, and no newer one.
     pub(super) fn came(&self, newest: u64) {
         self.pace.send_if_modified(|pace| {
             let more = newest.saturating_sub(pace.newest);
@@ -190,7 +189,7 @@ impl RawSession {
         });
     }
 
-    /// Tells what comes, as it comes, and sends a word back now and then. Does not end by itself.
+    /// Reports arrivals, and sends a datagram back now and then. Does not end by itself.
     pub(super) async fn watch(&self, back: &str, answers: &Answers) -> Result<(), String> {
         let back = Destination::from_base64(back).map_err(|error| error.to_string())?;
         let mut told = RawCount::default();
@@ -217,12 +216,12 @@ impl RawSession {
     }
 }
 
-/// What a sender of datagrams goes by.
+/// The state of a sender of datagrams.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
-    /// The newest datagram that has come.
+    /// The newest datagram that has arrived.
     newest: u64,
-    /// How many may be on their way, and how many shall be.
+    /// The number of datagrams that may be in flight, and the number to reach.
     window: u64,
     target: u64,
 }
@@ -267,7 +266,7 @@ impl Driver {
                     count.messages += 1;
                 }
                 Step::Event(Event::LeaseSetWanted(leases)) => {
-                    // Without one the session is never ready, and its opening says so.
+                    // Without one the session never becomes ready, and opening it fails.
                     if let Ok(signed) = self.maker.make(&leases, unix_now()) {
                         poll_fn(|cx| self.link.poll_ready(cx)).await;
                         self.link.submit(Command::PublishLeaseSet(signed));

@@ -14,7 +14,7 @@ use tokio::{
 use super::raw::RawSession;
 use crate::wire::{I2CP, SAM, SessionKind, SessionPlan};
 
-/// A session. Clones are the same one; it ends with the last.
+/// A session. All clones refer to the same session, which ends with the last of them.
 #[derive(Clone)]
 pub(super) enum Session {
     Theirs(Arc<SamSession>),
@@ -25,11 +25,10 @@ pub(super) enum Session {
     Raw(Arc<RawSession>),
 }
 
-/// How long to wait before a router is asked again that has only just started, or does not know a
-/// peer yet.
+/// The delay before a router is asked again that has just started or does not know a peer yet.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How long a router may take to answer at all: it says no at once, or has accepted.
+/// The time limit for an answer of a router: it refuses at once, or has accepted.
 const ACCEPT: Duration = Duration::from_secs(30);
 
 impl Session {
@@ -68,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Waits for a stream; calls `listening` once a peer may connect.
+    /// Waits for a stream. Calls `listening` once a peer may connect.
     pub(super) async fn accept(
         &self,
         limit: Duration,
@@ -108,7 +107,7 @@ impl Session {
                         Ok(stream) => return Ok(Outgoing::Ours(stream)),
                         Err(error) => Error::from(error),
                     };
-                    // The lease set of a new peer is on its way; SAM's client does the same.
+                    // The lease set of a new peer may not have arrived yet. The SAM client retries as well.
                     let early = error.kind() == ErrorKind::LeaseSetNotFound;
                     if !early || Instant::now() + RETRY > deadline {
                         return Err(error.to_string());
@@ -190,7 +189,7 @@ fn text(error: io::Error) -> String {
     error.to_string()
 }
 
-/// How long a router may take to accept a session of datagrams.
+/// The time limit for a router to accept a session of datagrams.
 pub(super) fn accept_limit(limit: Duration) -> Duration {
     limit.min(ACCEPT)
 }

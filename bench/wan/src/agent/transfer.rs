@@ -16,29 +16,28 @@ use super::{
 };
 use crate::wire::{Answer, Received, Sample, Sent};
 
-/// Steps in which a receiver notes what it has. Chosen because it is below any round trip that is
-/// worth a look.
+/// The interval of a receiver's records. Chosen because it is below any RTT of interest.
 pub(crate) const STEP: Duration = Duration::from_millis(100);
 
-/// How often a sender asks our streaming how it is.
+/// The interval of a sender's samples of our streaming.
 const SAMPLE_STEP: Duration = Duration::from_millis(250);
 
-/// Samples that are kept: ten minutes of them.
+/// The most samples: ten minutes.
 const MAX_SAMPLES: usize = 2400;
 
 /// Bytes read or written at a time.
 const CHUNK: usize = 32 * 1024;
 
-/// What is sent, and to whom.
+/// The data and its destination.
 pub(super) struct Parcel {
     /// Destination in base64.
     pub(super) to: String,
     pub(super) bytes: u64,
-    /// Draws the bytes, which no compression makes smaller.
+    /// Seed of the bytes, which do not compress.
     pub(super) seed: u64,
 }
 
-/// Takes one stream and reads `bytes` bytes.
+/// Accepts one stream and reads `bytes` bytes.
 pub(super) async fn receive(
     session: &Session,
     bytes: u64,
@@ -78,8 +77,8 @@ pub(super) async fn receive(
     Ok(())
 }
 
-/// Opens a stream and writes the parcel; then keeps the stream and takes samples until the task is
-/// aborted, because a router may drop at the end of a stream what it has not delivered.
+/// Opens a stream and writes the data. Then keeps the stream open and takes samples until the task is
+/// aborted, because a router may drop undelivered data when a stream ends.
 pub(super) async fn send(
     session: &Session,
     parcel: Parcel,

@@ -1,4 +1,4 @@
-//! A network of routers that stands, and the two agents that use it.
+//! A running network of routers, and the two agents that use it.
 
 use std::{
     cell::Cell,
@@ -20,7 +20,7 @@ use crate::{
     wire::{Answer, Ask, RawCount, Received, Sample, Sent, SessionKind, SessionPlan, Slot},
 };
 
-/// A network and its agents. Dropping it ends and removes everything; the fields go in this order.
+/// A network and its agents. Dropping it ends and removes everything, in the order of the fields.
 #[derive(Debug)]
 pub(super) struct Lab {
     software: RouterSoftware,
@@ -42,7 +42,7 @@ pub(super) struct Pair {
     to: String,
 }
 
-/// What a transfer came to.
+/// The result of a transfer.
 #[derive(Debug)]
 pub(super) struct Moved {
     pub(super) connect: f64,
@@ -63,11 +63,11 @@ impl Moved {
     }
 }
 
-/// How long an agent may take for what needs no network.
+/// The time limit of an agent for requests that do not use the network.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 impl Lab {
-    /// Makes hosts and starts their routers.
+    /// Creates hosts and starts their routers.
     pub(super) async fn start(
         software: RouterSoftware,
         options: &Options,
@@ -75,11 +75,11 @@ impl Lab {
     ) -> Result<Self, String> {
         let routers = usize::from(options.routers);
         let (hosts, devices) = Hosts::create(routers, options.tcp.as_deref())?;
-        // The routers get to know each other without delay.
+        // The routers discover each other without delay.
         let switch = Switch::start(devices, LinkProfile::local(), options.seed)
             .map_err(|error| format!("no thread for the switch: {error}"))?;
         let network = Network::start(software, &hosts, options, dir).await?;
-        // The last two hosts; the first serve the network database.
+        // The last two hosts, because the first ones serve the network database.
         let agent = |host: usize| {
             let errors = dir.join(format!("agent-{host}.stderr"));
             Agent::start(&hosts.namespaces()[host], &errors)
@@ -95,12 +95,12 @@ impl Lab {
         })
     }
 
-    /// What the routers call themselves.
+    /// The version of the routers.
     pub(super) fn version(&self) -> &str {
         self.network.version()
     }
 
-    /// Starts routers again that have ended by themselves, and says which.
+    /// Restarts routers that have ended by themselves. Returns which.
     pub(super) fn revive(&mut self) -> Result<Vec<String>, String> {
         self.network.revive()
     }
@@ -149,15 +149,15 @@ impl Lab {
     /// Ends the sessions of a pair.
     pub(super) async fn close(&self, pair: Pair) {
         let Pair { slot, .. } = pair;
-        // An agent that is gone has closed them.
+        // An agent that has ended has closed them.
         let _ = tokio::join!(
             self.sender.answer(Ask::Close { slot }, AT_ONCE),
             self.receiver.answer(Ask::Close { slot }, AT_ONCE),
         );
     }
 
-    /// Moves data from the sender of one pair to the receiver of the other. What went wrong comes with what our streaming told
-    /// until then.
+    /// Transfers data from the sender of one pair to the receiver of the other. An error includes the
+    /// samples of our streaming up to it.
     pub(super) async fn transfer(
         &self,
         (from, to): (&Pair, &Pair),
@@ -219,7 +219,7 @@ impl Lab {
         }
     }
 
-    /// Gives both ends of a transfer up, and gets what our streaming told of itself.
+    /// Releases both ends of a transfer, and returns the samples of our streaming.
     async fn release(&self, sending: u64, receiving: u64) -> Vec<Sample> {
         let released = tokio::join!(
             self.sender
@@ -235,8 +235,8 @@ impl Lab {
         }
     }
 
-    /// Keeps more and more datagrams on their way, one window after the other, until clearly fewer
-    /// arrive than before. `data` is what each is worth, in bytes.
+    /// Increases the number of datagrams in flight step by step, until clearly fewer arrive than before.
+    /// `data` is the payload of each, in bytes.
     pub(super) async fn datagrams(
         &self,
         pair: &Pair,
@@ -310,18 +310,18 @@ impl Lab {
 /// How long the first datagram may take.
 const GREETED: Duration = Duration::from_secs(30);
 
-/// Datagrams on their way before the first step.
+/// Datagrams in flight before the first step.
 const FIRST_WINDOW: u64 = 1;
 
-/// How long a window has to be reached, and how long it is then measured. Chosen because a round
-/// trip may be a second, and a window takes one to double.
+/// The time to reach a window, and the time of its measurement. Chosen because the RTT may be a second, and
+/// doubling a window takes one RTT.
 const SETTLE: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_secs(3);
 
-/// With less than this part of what passed before, more do not help.
+/// If a step delivers less than this share of the best one, the measurement ends.
 const COLLAPSED: f64 = 0.7;
 
-/// Puts together what both ends say.
+/// Combines the results of both ends.
 fn moved(sent: &Sent, received: &Received) -> Result<Moved, String> {
     if sent.sha256 != received.sha256 {
         return Err("what arrived is not what was sent (SHA-256 differs)".to_owned());

@@ -1,16 +1,16 @@
-//! How busy this machine is: where routers share few cores, that is what limits them.
+//! The load of this machine. Where routers share few cores, it limits them.
 
 use std::fs;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// What the machine did in a time, or, from [`Load::now`], since it was started.
+/// The work of the machine in a time, or, from [`Load::now`], since its start.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Load {
     /// Length of the time.
     pub(crate) seconds: f64,
-    /// Part of all cores' time that was spent working, 0 to 1.
+    /// Share of the time of all cores that was spent working, 0 to 1.
     pub(crate) busy: f64,
     #[serde(skip)]
     at: Option<Instant>,
@@ -19,7 +19,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// The counters as they are.
+    /// The current counters.
     pub(crate) fn now() -> Self {
         Self {
             seconds: 0.0,
@@ -32,7 +32,7 @@ impl Load {
         }
     }
 
-    /// What happened since `before`.
+    /// The difference to `before`.
     pub(crate) fn since(self, before: &Self) -> Self {
         let seconds = match (self.at, before.at) {
             (Some(now), Some(then)) => (now - then).as_secs_f64(),
@@ -54,7 +54,7 @@ fn ticks(text: &str) -> Option<(u64, u64)> {
     let ticks: Vec<u64> = line
         .split_whitespace()
         .map_while(|word| word.parse().ok())
-        // What follows, the time of guests, is contained in the first two.
+        // The further fields, the time of guests, are contained in the first two.
         .take(8)
         .collect();
     let all: u64 = ticks.iter().sum();

@@ -15,11 +15,11 @@ use crate::{
     wire::{I2CP, SAM},
 };
 
-/// Traffic that a router admits, bytes per second: more than these hosts carry. The router drops
-/// what exceeds it without a word.
+/// The bandwidth limit of a router in bytes per second: more than these hosts transfer. The router silently
+/// drops what exceeds it.
 const BANDWIDTH: usize = 10_000_000_000;
 
-/// Tunnels of others that may lead through a router: more than there are.
+/// The limit of transit tunnels of a router: more than there are.
 const TRANSIT: usize = 5000;
 
 /// The version of emissary that this program is built with.
@@ -103,7 +103,7 @@ pub(crate) async fn run(options: RouterOptions) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     let mut rest = Vec::new();
-    // Nothing is ever sent: this is the end of the process that measures.
+    // Nothing is ever sent on standard input. Its end is that of the measuring process.
     let _ = tokio::io::stdin().read_to_end(&mut rest).await;
     router.stop().await;
     Ok(())

@@ -57,7 +57,7 @@ fn spawn(program: &Path, namespace: &str, dir: &Path) -> Result<Child, String> {
         .map_err(|error| format!("cannot start {}: {error}", program.display()))
 }
 
-/// Puts the router info of another router into a router's network database.
+/// Stores the router info of another router in a router's network database.
 fn learn(dir: &Path, info: &[u8]) -> Result<(), String> {
     let hash = router_hash(info).ok_or("i2pd wrote a router info that is cut short")?;
     let hash = hash.to_base64();
@@ -79,10 +79,10 @@ async fn version(program: &Path) -> Result<String, String> {
     Ok(format!("i2pd {}", words.nth(1).unwrap_or("of no version")))
 }
 
-/// The configuration file. The address book is on because i2pd 2.45 crashes at STREAM CONNECT
-/// without one; of the exploratory tunnels the outbound ones are longer so that a session's first
-/// outbound tunnels are up before its inbound ones, without which i2pd does not publish the lease
-/// set before the next inbound tunnel comes.
+/// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT without
+/// one. The outbound exploratory tunnels are longer than the inbound ones, so that the first outbound
+/// tunnels of a session are up before its inbound ones. Otherwise i2pd does not publish the lease set
+/// before the next inbound tunnel.
 fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transport) -> String {
     let (ntcp2, ssu2) = (transport.ntcp2(), transport.ssu2());
     format!(
