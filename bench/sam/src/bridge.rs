@@ -8,7 +8,7 @@ use std::{
 };
 
 use eepkit::Router;
-use eepkit_services::sam::SamBridge;
+use eepkit_services::sam::{SamBridge, SamConfig};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, Command},
@@ -28,8 +28,8 @@ pub(crate) struct Place {
 /// A bridge to a router in this process.
 pub(crate) async fn start(router: Router) -> Outcome<(SamBridge, Place)> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let bridge = SamBridge::builder(router).listen(any).udp(any);
-    let bridge = bridge.start().await?;
+    let config = SamConfig::new().listen(any).udp(any);
+    let bridge = SamBridge::start(router, config).await?;
     let place = Place {
         tcp: bridge.tcp_addrs()[0],
         udp: bridge.udp_addrs()[0],

@@ -1,17 +1,21 @@
 //! The command line: what can be asked for, and the help that teaches it.
 
 mod import;
+mod service;
 mod session;
 mod values;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+pub(crate) use eepkit_services::options::Span;
+use eepkit_services::sam::SamConfig;
 
 pub(crate) use self::{
     import::{ImportArgs, ImportCommand, ImportSamArgs},
+    service::ServiceArgs,
     session::{RouterArgs, SessionArgs},
-    values::{DatagramFormat, InOut, KeyValue, Place, RouterChoice, Span},
+    values::{DatagramFormat, InOut, KeyValue, RouterChoice},
 };
 use crate::exit;
 
@@ -211,52 +215,8 @@ With --json one object on one line tells where it listens, once it does:
   {\"version\":1,\"router\":\"..\",\"sam\":[{\"tcp\":[\"127.0.0.1:7656\"],\"udp\":[..],\"unix\":[]}]}
 Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
 pub(crate) struct SamArgs {
-    /// Listen here instead of 127.0.0.1:7656 and [::1]:7656; may be given several times
-    ///
-    /// Nothing is encrypted there, and whoever can connect can use the router.
-    #[arg(short = 'l', long, value_name = "IP:PORT", value_parser = values::place)]
-    pub(crate) listen: Vec<SocketAddr>,
-
-    /// Listen here with TLS; may be given several times
-    #[arg(long, value_name = "IP:PORT", value_parser = values::place, requires = "tls_certificate")]
-    pub(crate) listen_tls: Vec<SocketAddr>,
-
-    /// Certificates for --listen-tls, as PEM
-    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen_tls"])]
-    pub(crate) tls_certificate: Option<PathBuf>,
-
-    /// Private key for --listen-tls, as PEM
-    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
-    pub(crate) tls_key: Option<PathBuf>,
-
-    /// Listen on a Unix socket, which only this user can connect to; may be given several times
-    #[arg(long, value_name = "PATH")]
-    pub(crate) unix: Vec<PathBuf>,
-
-    /// Take datagrams here instead of port 7655 of both; may be given several times
-    #[arg(long, value_name = "IP:PORT", value_parser = values::place, conflicts_with = "no_udp")]
-    pub(crate) udp: Vec<SocketAddr>,
-
-    /// Take no datagrams by UDP
-    #[arg(long)]
-    pub(crate) no_udp: bool,
-
-    /// File with names and hashes of passwords; clients change it with AUTH
-    #[arg(long, value_name = "FILE")]
-    pub(crate) users: Option<PathBuf>,
-
-    /// Let in only clients with a name and a password of --users
-    #[arg(long, requires = "users")]
-    pub(crate) require_password: bool,
-
-    /// Certificates to trust where a client has its streams forwarded with SSL=true, as PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trust: Option<PathBuf>,
-
-    /// An I2CP or streaming option for sessions whose clients do not set it, such as
-    /// inbound.quantity=3; may be given several times
-    #[arg(short, long = "option", value_name = "KEY=VALUE")]
-    pub(crate) options: Vec<KeyValue>,
+    #[command(flatten)]
+    pub(crate) sam: ServiceArgs<SamConfig>,
 
     /// Print where it listens as one JSON object on one line
     #[arg(long)]
@@ -279,7 +239,9 @@ Examples:
   eepkit run --config eepkit.toml --check   see whether a file can be used
   eepkit run --config eepkit.toml
 
-Paths in the file are relative to it. Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
+Paths in the file are relative to it. On SIGHUP the file is read again: services whose section has
+changed are restarted, the others read their certificates and users again. Stops with exit code 0
+on SIGINT (Ctrl-C) and SIGTERM.")]
 pub(crate) struct RunArgs {
     /// The configuration file
     #[arg(

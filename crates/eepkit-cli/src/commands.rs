@@ -11,6 +11,7 @@ mod listen;
 mod lookup;
 mod online;
 mod ping;
+mod run;
 mod sam;
 
 use std::{io::Write, path::Path};
@@ -30,7 +31,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::Demo(args) => block_on(demo::run(args, ui)),
         Command::Devnet(args) => block_on(devnet::run(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),
-        Command::Run(args) => block_on(sam::run_file(args, ui)),
+        Command::Run(args) => block_on(run::run(args, ui)),
         Command::Listen(args) => block_on(listen::run(args, ui)),
         Command::Connect(args) => block_on(connect::run(args, ui)),
         Command::Ping(args) => block_on(ping::run(args, ui)),

@@ -1,163 +1,115 @@
 //! The file `eepkit.toml`: what `eepkit run` does.
 //!
-//! A table of keys drives reading, the messages about what is wrong, and the file that `eepkit run
-//! --print-config` prints.
+//! Each section has a table of options, which drives reading, the messages about what is wrong, and
+//! the file that `eepkit run --print-config` prints: that of the router is here, those of services
+//! are with the services.
 
-mod keys;
-mod reader;
+use std::{path::Path, sync::Arc};
 
-use std::{net::SocketAddr, path::PathBuf};
+use eepkit_services::{
+    KINDS, Plan, access, default_plans,
+    options::{File, FileError, Opt, Span, Table},
+    read_plans,
+};
 
-use eepkit::SignatureType;
-
-use self::reader::Section;
-pub(crate) use self::{keys::documented, reader::ConfigError};
-use crate::args::{KeyValue, Place, RouterChoice, Span};
+use crate::args::{RouterArgs, RouterChoice};
 
 /// What the file says, with the defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
-    pub(crate) router: RouterConfig,
-    /// A bridge each.
-    pub(crate) sam: Vec<SamConfig>,
-}
-
-/// The router that the services use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RouterConfig {
-    pub(crate) router: RouterChoice,
-    pub(crate) state_dir: Option<PathBuf>,
-    pub(crate) reseed_file: Option<PathBuf>,
-    pub(crate) start_timeout: Option<Span>,
-}
-
-/// A SAM bridge.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct SamConfig {
-    /// None for the default addresses.
-    pub(crate) listen: Option<Vec<SocketAddr>>,
-    pub(crate) listen_tls: Vec<SocketAddr>,
-    pub(crate) listen_unix: Vec<PathBuf>,
-    /// None for the default address.
-    pub(crate) udp: Option<Vec<SocketAddr>>,
-    /// Certificates and private key for `listen_tls`.
-    pub(crate) tls: Option<(PathBuf, PathBuf)>,
-    /// Certificates to trust where streams are forwarded by TLS.
-    pub(crate) trust: Option<PathBuf>,
-    pub(crate) users: Option<PathBuf>,
-    pub(crate) require_password: bool,
-    pub(crate) auth_commands: Option<bool>,
-    pub(crate) signature_type: Option<SignatureType>,
-    pub(crate) forward_anywhere: bool,
-    pub(crate) ping_after: Option<Span>,
-    pub(crate) hello_timeout: Option<Span>,
-    pub(crate) command_timeout: Option<Span>,
-    pub(crate) open_timeout: Option<Span>,
-    pub(crate) max_connections: Option<usize>,
-    pub(crate) max_sessions: Option<usize>,
-    /// Options of sessions that their clients do not set.
-    pub(crate) options: Vec<KeyValue>,
-    /// Options of sessions whatever their clients set.
-    pub(crate) overrides: Vec<KeyValue>,
+    pub(crate) router: RouterArgs,
+    pub(crate) services: Vec<Arc<dyn Plan>>,
 }
 
 impl Config {
-    /// What holds without a file: a router in this process, and a SAM bridge where clients expect
-    /// one.
+    /// What holds without a file.
     pub(crate) fn new() -> Self {
         Self {
-            router: RouterConfig {
-                router: RouterChoice::Embedded,
-                state_dir: None,
-                reseed_file: None,
-                start_timeout: None,
-            },
-            sam: vec![SamConfig::default()],
+            router: (ROUTER.defaults)(),
+            services: default_plans(),
         }
     }
 
-    /// Reads the text of a file.
-    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file = reader::File::parse(text)?;
-        file.check_sections(&keys::SECTIONS, keys::section_of)?;
-        let mut config = Self::new();
-        for section in file.sections("router", keys::ROUTER)? {
-            config.router = router(&section)?;
+    /// Reads the text of a file in `directory`, against which its relative paths are resolved.
+    pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, FileError> {
+        let file = File::parse(text, directory)?;
+        let sections: Vec<&str> = [ROUTER.section]
+            .into_iter()
+            .chain(KINDS.iter().map(|kind| kind.name))
+            .collect();
+        file.check_sections(&sections, section_of)?;
+        let mut router = (ROUTER.defaults)();
+        for section in file.sections(ROUTER.section)? {
+            router = ROUTER.read(&section)?;
         }
-        let bridges = file.sections("sam", keys::SAM)?;
-        if !bridges.is_empty() {
-            config.sam = bridges
-                .iter()
-                .map(sam)
-                .collect::<Result<Vec<_>, _>>()?
-                .into_iter()
-                .flatten()
-                .collect();
-        }
-        Ok(config)
+        Ok(Self {
+            router,
+            services: read_plans(&file)?,
+        })
     }
 }
 
-fn router(section: &Section<'_>) -> Result<RouterConfig, ConfigError> {
-    Ok(RouterConfig {
-        router: section.parsed("router")?.unwrap_or(RouterChoice::Embedded),
-        state_dir: section.text("state_dir")?.map(PathBuf::from),
-        reseed_file: section.text("reseed_file")?.map(PathBuf::from),
-        start_timeout: section.parsed("start_timeout")?,
-    })
+/// The section that has this key.
+fn section_of(key: &str) -> Option<&'static str> {
+    if ROUTER.find(key).is_some() {
+        return Some(ROUTER.section);
+    }
+    let kind = KINDS.iter().find(|kind| kind.has_key(key))?;
+    Some(kind.name)
 }
 
-/// The bridge of a section; none where it is switched off.
-fn sam(section: &Section<'_>) -> Result<Option<SamConfig>, ConfigError> {
-    let places = |key| -> Result<Option<Vec<SocketAddr>>, ConfigError> {
-        let places: Option<Vec<Place>> = section.list(key)?;
-        Ok(places.map(|places| places.into_iter().map(|place| place.0).collect()))
-    };
-    let listen_tls = places("listen_tls")?.unwrap_or_default();
-    let listen_unix: Vec<PathBuf> = section.list("listen_unix")?.unwrap_or_default();
-    let listen = places("listen")?;
-    let tls = match (section.text("tls_certificate")?, section.text("tls_key")?) {
-        (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-        (None, None) if listen_tls.is_empty() => None,
-        _ => {
-            return Err(section.error(
-                "listen_tls needs both tls_certificate and tls_key, and they need listen_tls",
-            ));
-        }
-    };
-    if tls.is_some() && listen_tls.is_empty() {
-        return Err(section
-            .error("listen_tls needs both tls_certificate and tls_key, and they need listen_tls"));
+/// A file with every key, commented out, so that it says what holds without it.
+pub(crate) fn documented() -> String {
+    let mut text = String::from(
+        "# What `eepkit run` does. Every key is here; those behind a # are as if they were not there.\n\
+         # Times have a unit: 500ms, 30s, 2m, 1h.\n",
+    );
+    text += &ROUTER.example_file();
+    for kind in KINDS {
+        text += &(kind.example_file)();
     }
-    let nowhere = listen.as_ref().is_some_and(Vec::is_empty)
-        && listen_tls.is_empty()
-        && listen_unix.is_empty();
-    if nowhere {
-        return Err(section.error("a bridge has to listen somewhere, or enabled = false"));
-    }
-    let config = SamConfig {
-        listen,
-        listen_tls,
-        listen_unix,
-        udp: places("udp")?,
-        tls,
-        trust: section.text("trust")?.map(PathBuf::from),
-        users: section.text("users")?.map(PathBuf::from),
-        require_password: section.flag("require_password")?.unwrap_or(false),
-        auth_commands: section.flag("auth_commands")?,
-        signature_type: section.parsed("signature_type")?,
-        forward_anywhere: section.flag("forward_anywhere")?.unwrap_or(false),
-        ping_after: section.parsed("ping_after")?,
-        hello_timeout: section.parsed("hello_timeout")?,
-        command_timeout: section.parsed("command_timeout")?,
-        open_timeout: section.parsed("open_timeout")?,
-        max_connections: section.count("max_connections")?,
-        max_sessions: section.count("max_sessions")?,
-        options: section.options("options")?,
-        overrides: section.options("overrides")?,
-    };
-    Ok(section.flag("enabled")?.unwrap_or(true).then_some(config))
+    text
 }
+
+/// The section `[router]`.
+static ROUTER: Table<RouterArgs> = Table {
+    section: "router",
+    doc: "The router that all services use.",
+    defaults: || RouterArgs {
+        router: Some(RouterChoice::Embedded),
+        state_dir: None,
+        reseed_file: None,
+        start_timeout: Some(Span(RouterArgs::EMBEDDED_LIMIT)),
+    },
+    options: &[
+        Opt::new(
+            "router",
+            access!(RouterArgs, Option<RouterChoice>, router),
+            "\"embedded\" for a router in this process, which joins the live network.\n\
+             \"i2cp://HOST:PORT\" for one that runs, or \"sam://HOST:PORT\" for one that has only SAM.",
+        ),
+        Opt::new(
+            "state_dir",
+            access!(RouterArgs, Option<std::path::PathBuf>, state_dir),
+            "Where the embedded router keeps its identity and what it knows of the network.\n\
+             Default: eepkit/router in the user's data directory.",
+        )
+        .example("\"/var/lib/eepkit/router\""),
+        Opt::new(
+            "reseed_file",
+            access!(RouterArgs, Option<std::path::PathBuf>, reseed_file),
+            "List of routers for the embedded router's first start.\n\
+             For networks from which reseed hosts cannot be reached.",
+        )
+        .example("\"i2pseeds.su3\""),
+        Opt::new(
+            "start_timeout",
+            access!(RouterArgs, Option<Span>, start_timeout),
+            "Give up when the embedded router is not ready after this.\n\
+             A first start takes minutes.",
+        ),
+    ],
+};
 
 #[cfg(test)]
 mod tests;

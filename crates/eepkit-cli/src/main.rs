@@ -10,7 +10,6 @@ mod exit;
 mod failure;
 mod import;
 mod logs;
-mod options;
 mod pipe;
 mod stop;
 mod ui;

@@ -11,6 +11,57 @@ pub(crate) struct Stop {
     terminate: tokio::signal::unix::Signal,
 }
 
+/// Listens for the signal that asks the program to read its configuration again: SIGHUP.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+impl Reload {
+    /// Takes the signal over; its default action no longer ends the process.
+    #[cfg(unix)]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let hangup = signal(SignalKind::hangup()).map_err(|error| {
+            Failure::from_error(Exit::Failed, "cannot watch for signals", &error)
+        })?;
+        Ok(Self {
+            hangup: Some(hangup),
+        })
+    }
+
+    /// There is no such signal.
+    #[cfg(not(unix))]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// Leaves the signal its default action.
+    pub(crate) fn never() -> Self {
+        Self {
+            #[cfg(unix)]
+            hangup: None,
+        }
+    }
+
+    /// Waits for the signal.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a signal that nobody waited for is reported to the next who waits.
+    pub(crate) async fn told(&mut self) {
+        #[cfg(unix)]
+        if let Some(hangup) = &mut self.hangup
+            && hangup.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 impl Stop {
     /// Takes the signals over; their default action no longer ends the process.
     #[cfg(unix)]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use eepkit::{Router, sim::SimNet};
-use eepkit_services::sam::SamBridge;
+use eepkit_services::sam::{SamBridge, SamConfig};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
@@ -31,11 +31,11 @@ fn main() -> io::Result<()> {
 
 async fn run() -> io::Result<()> {
     let net = SimNet::builder().start();
-    let bridge = SamBridge::builder(Router::new(net.router()))
+    let config = SamConfig::new()
         .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
         .udp(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .configure(|config| config.max_sessions = 10_000)
-        .start()
+        .configure(|config| config.max_sessions = 10_000);
+    let bridge = SamBridge::start(Router::new(net.router()), config)
         .await
         .map_err(io::Error::other)?;
     let tcp = bridge.tcp_addrs()[0];

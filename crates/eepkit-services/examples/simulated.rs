@@ -12,18 +12,17 @@
 use std::{error::Error, time::Duration};
 
 use eepkit::{Router, sim::SimNet};
-use eepkit_services::sam::SamBridge;
+use eepkit_services::sam::{SamBridge, SamConfig};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut addresses = std::env::args().skip(1);
     let mut address = || addresses.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let net = SimNet::builder().delay(Duration::from_millis(50)).start();
-    let bridge = SamBridge::builder(Router::new(net.i2cp_router()))
+    let config = SamConfig::new()
         .listen(address().parse()?)
-        .udp(address().parse()?)
-        .start()
-        .await?;
+        .udp(address().parse()?);
+    let bridge = SamBridge::start(Router::new(net.i2cp_router()), config).await?;
     println!(
         "SAM at {:?}, UDP at {:?}",
         bridge.tcp_addrs(),

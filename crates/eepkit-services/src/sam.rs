@@ -2,157 +2,295 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use eepkit_services::sam::SamBridge;
+//! use eepkit_services::sam::{SamBridge, SamConfig};
 //!
 //! let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
-//! let bridge = SamBridge::builder(router).start().await?;
+//! let bridge = SamBridge::start(router, SamConfig::new()).await?;
 //! println!("SAM at {:?}", bridge.tcp_addrs());
 //! # bridge.stop().await;
 //! # Ok(())
 //! # }
 //! ```
 
-mod builder;
+mod auth;
+mod config;
 mod connection;
 mod lookups;
 mod options;
 mod reading;
 mod sessions;
 mod shared;
-mod socket;
 mod streams;
 mod udp;
-mod users;
 
 use std::{
-    fmt, io,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-pub use builder::{DEFAULT_TCP_PORT, DEFAULT_UDP_PORT, SamBuilder};
 use eepkit::Router;
 pub use eepkit_sam::server::Config;
-use shared::Shared;
-use tokio_util::task::TaskTracker;
-pub use users::{UserError, Users, UsersError};
+use tokio::net::UdpSocket;
+use tracing::debug;
+
+pub use self::config::{DEFAULT_TCP_PORT, DEFAULT_UDP_PORT, SamConfig};
+use self::{
+    config::{Files, loopback},
+    shared::Shared,
+    udp::UdpSockets,
+};
+use crate::{
+    serve::{Addresses, BindError, Endpoint, Limits, Listeners, Server},
+    service::{Running, StartError, Statistic},
+    tls::Identity,
+};
 
 /// A bridge that runs.
 ///
-/// It ends with [`SamBridge::stop`], or when it is dropped; every session of its clients ends with
+/// It ends with [`SamBridge::stop`], or when it is dropped. Every session of its clients ends with
 /// it.
 pub struct SamBridge {
     shared: Arc<Shared>,
-    tasks: TaskTracker,
-    tcp: Vec<SocketAddr>,
-    udp: Vec<SocketAddr>,
-    unix: Vec<PathBuf>,
+    server: Server,
+    /// The certificate of the addresses with TLS.
+    identity: Option<Identity>,
+    addresses: Addresses,
 }
 
 impl SamBridge {
-    /// A bridge to `router`.
-    pub fn builder(router: Router) -> SamBuilder {
-        SamBuilder::new(router)
+    /// Starts a bridge to `router`, which need not be ready yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if an address or a file cannot be used.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn start(router: Router, config: SamConfig) -> Result<Self, StartError> {
+        let Files { tls, trust, users } = config.files_in_use()?;
+        let identity = tls.map(Identity::new);
+        let listeners = listen(&config, identity.as_ref()).await?;
+        if listeners.is_empty() {
+            return Err(StartError::NoAddress);
+        }
+        let sockets = bind_udp(config.udp_addresses()).await?;
+        let mut addresses = listeners.addresses().clone();
+        addresses.udp = sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect();
+        let limits = Limits::new(config.connections()).refusal(TOO_MANY);
+        let server = Server::new(limits);
+        let mut protocol = config.protocol().clone();
+        protocol.udp.clone_from(&addresses.udp);
+        let shared = Arc::new(Shared::new(
+            server.handle(),
+            protocol,
+            config,
+            router,
+            users,
+            UdpSockets::new(sockets.clone()),
+        ));
+        shared.set_trust(trust);
+        let bridge = shared.clone();
+        server.serve(listeners, move |accepted| {
+            connection::serve(bridge.clone(), accepted)
+        });
+        for socket in sockets {
+            shared.server.spawn(udp::serve(shared.clone(), socket));
+        }
+        Ok(Self {
+            shared,
+            server,
+            identity,
+            addresses,
+        })
     }
 
     /// Where it listens by TCP.
     pub fn tcp_addrs(&self) -> &[SocketAddr] {
-        &self.tcp
+        &self.addresses.tcp
     }
 
     /// Where it takes datagrams.
     pub fn udp_addrs(&self) -> &[SocketAddr] {
-        &self.udp
+        &self.addresses.udp
     }
 
     /// Where it listens by Unix sockets.
     pub fn unix_paths(&self) -> impl Iterator<Item = &Path> {
-        self.unix.iter().map(PathBuf::as_path)
+        self.addresses.unix.iter().map(PathBuf::as_path)
     }
 
-    /// What it holds, and what it did.
+    /// What it holds, and what it counted.
     pub fn stats(&self) -> SamStats {
         self.shared.stats()
     }
 
-    /// Closes every socket and session. Returns when all of them are gone, after at most some
-    /// seconds.
+    /// Closes every connection and session. Returns when all of them are gone, after some seconds
+    /// at most.
     ///
     /// # Cancel safety
     ///
-    /// The bridge stops in the background all the same.
+    /// If the future is dropped, the bridge stops in the background.
     pub async fn stop(&self) {
-        self.shared.stop.cancel();
-        self.tasks.close();
-        // A session that does not close in time is the router's business.
-        let _ = tokio::time::timeout(STOP_LIMIT, self.tasks.wait()).await;
-        for path in &self.unix {
-            let _ = std::fs::remove_file(path);
-        }
+        // Handlers end when the server begins to stop. A session that does not close in time is left
+        // to the router.
+        self.server.shutdown(STOP_LIMIT).await;
     }
 }
 
-impl Drop for SamBridge {
-    fn drop(&mut self) {
-        self.shared.stop.cancel();
-        for path in &self.unix {
-            let _ = std::fs::remove_file(path);
+impl Running<SamConfig> for SamBridge {
+    fn addresses(&self) -> Addresses {
+        self.addresses.clone()
+    }
+
+    fn statistics(&self) -> Vec<Statistic> {
+        self.stats().statistics()
+    }
+
+    fn reload(&self, config: &SamConfig) -> Result<(), StartError> {
+        let Files { tls, trust, users } = config.files_in_use()?;
+        if let (Some(identity), Some(tls)) = (&self.identity, tls) {
+            identity.replace(tls);
         }
+        self.shared.set_trust(trust);
+        self.shared.set_users(users);
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        Self::stop(self).await;
     }
 }
 
 impl fmt::Debug for SamBridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SamBridge")
-            .field("tcp", &self.tcp)
-            .field("udp", &self.udp)
-            .field("unix", &self.unix)
+            .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }
 }
 
-/// What a bridge holds now, and what it did since it started.
+/// What a bridge holds now, and what it counted since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SamStats {
-    /// Sockets of clients that are open, streams included.
+    /// Connections of clients that are open, streams and TLS handshakes included.
     pub connections: usize,
     /// Sessions, subsessions not counted.
     pub sessions: usize,
     /// Subsessions.
     pub subsessions: usize,
-    /// Streams that are joined with a socket.
+    /// Streams that are joined with a connection.
     pub streams: usize,
     /// Tasks that run.
     pub tasks: usize,
-    /// Sockets that were refused because there were too many.
+    /// Connections that were refused because there were too many.
     pub refused: u64,
     /// Datagrams of clients that were dropped: they could not be read, or not be sent.
     pub datagrams_dropped: u64,
+    /// Bytes that went from clients into streams that have ended.
+    pub bytes_sent: u64,
+    /// Bytes that went from streams that have ended to clients.
+    pub bytes_received: u64,
 }
 
-/// Why a bridge does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address or path.
-        address: String,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The file with the users cannot be used.
-    #[error("cannot use the file of users")]
-    Users(#[from] UsersError),
-    /// There is nothing to listen on.
-    #[error("no address to listen on")]
-    NoAddress,
+impl SamStats {
+    fn statistics(&self) -> Vec<Statistic> {
+        vec![
+            Statistic::gauge("connections", "Connections of clients", self.connections),
+            Statistic::gauge("sessions", "Sessions of clients", self.sessions),
+            Statistic::gauge("subsessions", "Subsessions of clients", self.subsessions),
+            Statistic::gauge("streams", "Streams of clients", self.streams),
+            Statistic::counter(
+                "connections_refused_total",
+                "Connections refused because there were too many",
+                self.refused,
+            ),
+            Statistic::counter(
+                "datagrams_dropped_total",
+                "Datagrams of clients that were not sent",
+                self.datagrams_dropped,
+            ),
+            Statistic::counter(
+                "bytes_sent_total",
+                "Bytes from clients into streams that have ended",
+                self.bytes_sent,
+            ),
+            Statistic::counter(
+                "bytes_received_total",
+                "Bytes to clients from streams that have ended",
+                self.bytes_received,
+            ),
+        ]
+    }
+}
+
+/// Binds the addresses for clients.
+async fn listen(config: &SamConfig, identity: Option<&Identity>) -> Result<Listeners, StartError> {
+    let mut listeners = Listeners::new();
+    match config.plain_addresses() {
+        Some(addresses) => {
+            for address in addresses {
+                listeners.add(Endpoint::Tcp(*address)).await?;
+            }
+        }
+        None => {
+            let [v4, v6] = loopback(DEFAULT_TCP_PORT);
+            listeners.add(Endpoint::Tcp(v4)).await?;
+            // Programs that connect to `localhost` may try only this one.
+            if let Err(error) = listeners.add(Endpoint::Tcp(v6)).await {
+                debug!(error = %error.source, "no SAM on ::1");
+            }
+        }
+    }
+    for address in config.tls_addresses() {
+        let identity = identity.ok_or_else(|| {
+            StartError::Invalid("an address for TLS needs a certificate and its key".to_owned())
+        })?;
+        listeners
+            .add(Endpoint::Tls(*address, identity.clone()))
+            .await?;
+    }
+    for path in config.unix_paths() {
+        listeners.add(Endpoint::Unix(path.clone())).await?;
+    }
+    Ok(listeners)
+}
+
+/// Binds the addresses for datagrams.
+async fn bind_udp(addresses: Option<&[SocketAddr]>) -> Result<Vec<Arc<UdpSocket>>, BindError> {
+    let bind = async |address: SocketAddr| match UdpSocket::bind(address).await {
+        Ok(socket) => Ok(Arc::new(socket)),
+        Err(source) => Err(BindError {
+            address: address.to_string(),
+            source,
+        }),
+    };
+    let Some(addresses) = addresses else {
+        let [v4, v6] = loopback(DEFAULT_UDP_PORT);
+        let mut sockets = vec![bind(v4).await?];
+        // For those who send to `localhost`, which may be this one first.
+        match bind(v6).await {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => debug!(error = %error.source, "no datagrams of SAM on ::1"),
+        }
+        return Ok(sockets);
+    };
+    let mut sockets = Vec::new();
+    for address in addresses {
+        sockets.push(bind(*address).await?);
+    }
+    Ok(sockets)
 }
 
 /// How long stopping may take. Chosen as longer than a session takes to close.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+const TOO_MANY: &[u8] =
+    b"HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has too many connections\"\n";

@@ -1,29 +1,35 @@
-//! TLS from files, as services and their users keep them.
+//! TLS with certificates and keys from files.
 
 use std::{
+    fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use tokio_rustls::rustls::{
-    self, RootCertStore,
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject as _},
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self, RootCertStore,
+        pki_types::{
+            CertificateDer, PrivateKeyDer,
+            pem::{self, PemObject as _},
+        },
     },
 };
 
+use crate::files;
+
 pub use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
-/// What a service shows its clients: a chain of certificates and the private key of the first, both
-/// as PEM.
+/// What a service presents to its clients: a chain of certificates, and the private key of the
+/// first, both as PEM.
 ///
 /// # Errors
 ///
 /// [`TlsError`].
 pub fn server(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = read_certificates(certificates)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File {
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|source| TlsError::Pem {
         file: key.to_owned(),
         source,
     })?;
@@ -51,27 +57,79 @@ pub fn client(trusted: &Path) -> Result<Arc<ClientConfig>, TlsError> {
 }
 
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |source| TlsError::File {
-        file: file.to_owned(),
-        source,
-    };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
-        .map_err(failed)?
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(file)?)
         .collect::<Result<_, _>>()
-        .map_err(failed)?;
+        .map_err(|source| TlsError::Pem {
+            file: file.to_owned(),
+            source,
+        })?;
     if certificates.is_empty() {
         return Err(TlsError::Empty(file.to_owned()));
     }
     Ok(certificates)
 }
 
-/// Why files make no TLS.
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    files::read(file, MAX_FILE).map_err(|source| TlsError::File {
+        file: file.to_owned(),
+        source,
+    })
+}
+
+/// Certificates and key of a server, which can be replaced while it runs: connections that are open
+/// keep those that they began with.
+#[derive(Clone)]
+pub struct Identity(Arc<RwLock<Arc<ServerConfig>>>);
+
+impl Identity {
+    /// An identity that begins as `config`.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(Arc::new(RwLock::new(config)))
+    }
+
+    /// Uses `config` for handshakes from now on.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// What handshakes use now.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+/// The longest file of certificates. Chosen because the roots of all browsers are a fifth of it.
+const MAX_FILE: usize = 1 << 20;
+
+/// Why TLS cannot be used with the files that were given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file cannot be read, or does not hold what it should.
-    #[error("cannot use {}", file.display())]
+    /// A file cannot be read.
+    #[error("cannot read {}", file.display())]
     File {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("cannot use {}", file.display())]
+    Pem {
         /// The file.
         file: PathBuf,
         /// Why not.
@@ -81,7 +139,7 @@ pub enum TlsError {
     /// A file holds no certificate.
     #[error("{} holds no certificate", _0.display())]
     Empty(PathBuf),
-    /// Certificate and key do not fit, or are of no kind that is known.
+    /// Certificate and key do not match, or are of an unsupported kind.
     #[error("the certificate or its key cannot be used")]
     Rustls(#[from] rustls::Error),
 }
@@ -100,7 +158,7 @@ mod tests {
         server(&cert, &key).expect("they fit");
         client(&cert).expect("a certificate");
 
-        assert!(matches!(server(&cert, &cert), Err(TlsError::File { .. })));
+        assert!(matches!(server(&cert, &cert), Err(TlsError::Pem { .. })));
         assert!(matches!(client(&key), Err(TlsError::Empty(_))));
         let gone = dir.path().join("gone.pem");
         assert!(matches!(client(&gone), Err(TlsError::File { .. })));

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use eepkit::{Devnet, Router};
-use eepkit_services::sam::SamBridge;
+use eepkit_services::sam::{SamBridge, SamConfig};
 use libtest_mimic::Failed;
 
 /// Two bridges, each to a router of its own in one network.
@@ -34,8 +34,8 @@ impl Bridges {
                 .ok_or("the router offers no I2CP")?;
             let router = Router::attach(&format!("i2cp://{i2cp}"))?;
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let bridge = SamBridge::builder(router).listen(any).udp(any);
-            bridges.push(bridge.start().await?);
+            let config = SamConfig::new().listen(any).udp(any);
+            bridges.push(SamBridge::start(router, config).await?);
         }
         Ok(Self { bridges, _net: net })
     }

@@ -1,14 +1,16 @@
 //! Options of every command that opens a session on a router.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use eepkit::Preset;
 
-use super::values::{InOut, KeyValue, RouterChoice, Span, tunnel_length, tunnel_quantity};
+use eepkit_services::options::Span;
+
+use super::values::{InOut, KeyValue, RouterChoice, tunnel_length, tunnel_quantity};
 
 /// Which router, and how long to wait for it.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Router")]
 pub(crate) struct RouterArgs {
     /// `i2cp://HOST:PORT` for a router that runs, `embedded` for one in this process
@@ -41,6 +43,17 @@ pub(crate) struct RouterArgs {
     /// [default: 60s; 3m for the embedded router]
     #[arg(long, value_name = "TIME")]
     pub(crate) start_timeout: Option<Span>,
+}
+
+impl RouterArgs {
+    /// Time for a router in this process to start, find others and build tunnels. Chosen because a
+    /// first start takes two or three minutes where it works at all.
+    pub(crate) const EMBEDDED_LIMIT: Duration = Duration::from_secs(180);
+
+    /// Whether the router is one in this process.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.router == Some(RouterChoice::Embedded)
+    }
 }
 
 /// Options of the session itself.

@@ -1,87 +1,10 @@
 //! Values of arguments: parsed and checked before anything is started.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr};
 
 use clap::ValueEnum;
 use eepkit::Format;
-
-/// A length of time: `30` (seconds), `500ms`, `30s`, `2m`, `1h`, `90d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let unit_at = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(unit_at);
-        let number: u64 = number
-            .parse()
-            .map_err(|_| "expected a whole number, as in 30s or 2m".to_owned())?;
-        let unit = if unit.is_empty() { "s" } else { unit };
-        let Some((_, millis_per_unit)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!("unknown unit {unit:?}; use ms, s, m, h or d"));
-        };
-        let millis = u64::try_from(u128::from(number) * millis_per_unit)
-            .map_err(|_| "too long".to_owned())?;
-        if millis == 0 {
-            return Err("must be more than 0".to_owned());
-        }
-        Ok(Self(Duration::from_millis(millis)))
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        // Nobody says one minute where a limit is meant, but 60 seconds.
-        let unit = UNITS
-            .iter()
-            .rev()
-            .find(|(name, unit)| millis.is_multiple_of(*unit) && (*name != "m" || millis > *unit));
-        match unit {
-            Some((name, unit)) => write!(f, "{}{name}", millis / unit),
-            None => write!(f, "{millis}ms"),
-        }
-    }
-}
-
-/// Units of time, in milliseconds.
-const UNITS: [(&str, u128); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
-
-/// An IP address and a port to listen on; `localhost` is 127.0.0.1, and no other name is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place(pub(crate) SocketAddr);
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numeric = match text.split_once(':') {
-            Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
-                format!("127.0.0.1:{port}")
-            }
-            _ => text.to_owned(),
-        };
-        numeric
-            .parse()
-            .map(Self)
-            .map_err(|_| "expected IP:PORT, such as 127.0.0.1:7656 or [::1]:7656".to_owned())
-    }
-}
-
-/// As [`Place`] reads it.
-pub(super) fn place(text: &str) -> Result<SocketAddr, String> {
-    text.parse::<Place>().map(|place| place.0)
-}
+use eepkit_services::options::Element;
 
 /// A format of datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -182,7 +105,7 @@ impl FromStr for RouterChoice {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "embedded" => Ok(Self::Embedded),
+            EMBEDDED => Ok(Self::Embedded),
             _ if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) => {
                 Ok(Self::Attached(text.to_owned()))
             }
@@ -190,6 +113,21 @@ impl FromStr for RouterChoice {
         }
     }
 }
+
+impl Element for RouterChoice {
+    fn parse(text: &str, _directory: &Path) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Embedded => EMBEDDED.to_owned(),
+            Self::Attached(address) => address.clone(),
+        }
+    }
+}
+
+const EMBEDDED: &str = "embedded";
 
 /// What addresses of routers begin with.
 const SCHEMES: [&str; 3] = ["i2cp://", "sam://", "sam+tls://"];
@@ -218,46 +156,6 @@ impl FromStr for KeyValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_have_units_and_are_seconds_without_one() {
-        for (text, millis) in [
-            ("30", 30_000),
-            ("500ms", 500),
-            ("2m", 120_000),
-            ("1h", 3_600_000),
-            ("1d", 86_400_000),
-        ] {
-            assert_eq!(
-                text.parse(),
-                Ok(Span(Duration::from_millis(millis))),
-                "{text}"
-            );
-        }
-        for text in [
-            "",
-            "s",
-            "1.5s",
-            "-1",
-            "0",
-            "5 s",
-            "3w",
-            "99999999999999999999",
-            "9999999999999999999d",
-        ] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn spans_print_as_they_are_written() {
-        for text in ["30s", "500ms", "2m", "1h", "90d"] {
-            assert_eq!(
-                text.parse::<Span>().map(|span| span.to_string()),
-                Ok(text.to_owned())
-            );
-        }
-    }
 
     #[test]
     fn one_number_is_for_both_directions() {

@@ -85,7 +85,7 @@ pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
     let started = Instant::now();
     let net = stop.or(start(plan, ui)).await?;
     let mut bridges = Vec::new();
-    for (router, config) in net.routers().iter().zip(&configs) {
+    for (router, config) in net.routers().iter().zip(configs) {
         bridges.push(sam::start(Router::new(router.clone()), config).await?);
     }
     let mut lines: Vec<_> = net.routers().iter().map(RouterLine::from).collect();

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use eepkit_services::sam::Users;
+use eepkit_services::{files, users::Users};
 use eepkit_wire::ConfigFile;
 
 use crate::{
@@ -74,7 +74,7 @@ fn sam(args: &ImportSamArgs, ui: &Ui) -> Result<(), Failure> {
 
 fn read(file: &PathBuf) -> Result<ConfigFile, Failure> {
     let name = file.display();
-    let bytes = fs::read(file)
+    let bytes = files::read(file, files::MAX_CONFIG)
         .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;
     ConfigFile::from_bytes(&bytes)
         .map_err(|error| Failure::from_error(Exit::File, &format!("cannot use {name}"), &error))

@@ -9,6 +9,7 @@ use std::{
 };
 
 use eepkit::{Listener, PrivateKeys, SignatureType, Stream};
+use eepkit_services::relay::{Traffic, Until};
 use tokio::{
     process::{Child, Command},
     sync::Semaphore,
@@ -21,7 +22,7 @@ use crate::{
     args::{ListenArgs, Span},
     exit::Exit,
     failure::Failure,
-    pipe::{self, PipeError, Totals, Until},
+    pipe::{self, CommandInput, PipeError},
     stop::Stop,
     ui::{self, STRONG, Ui},
 };
@@ -114,17 +115,18 @@ pub(super) async fn join_stdio(
     ui: &Ui,
 ) -> Result<(), Failure> {
     let until = if io::stdin().is_terminal() {
-        Until::PeerEnds
+        // A terminal's input never ends by itself.
+        Until::BEnds
     } else {
         Until::BothEnd
     };
     let started = tokio::time::Instant::now();
-    let mut totals = Totals::default();
-    let result = pipe::join_stream(stream, input, tokio::io::stdout(), until, &mut totals).await;
+    let traffic = Traffic::new();
+    let result = pipe::join_stream(stream, input, tokio::io::stdout(), until, &traffic).await;
     ui.note(format_args!(
         "sent {}, received {} in {}",
-        ui::bytes(totals.sent),
-        ui::bytes(totals.received),
+        ui::bytes(traffic.a_to_b()),
+        ui::bytes(traffic.b_to_a()),
         ui::duration(started.elapsed())
     ));
     result.map_err(|error| match error {
@@ -187,15 +189,10 @@ async fn run_command(command: &str, stream: Stream, ui: &Ui) -> Result<ExitStatu
         .map_err(|error| Failure::from_error(Exit::Failed, "cannot start a shell", &error))?;
     let joined = match (child.stdout.take(), child.stdin.take()) {
         (Some(output_of_child), Some(input_of_child)) => {
-            let mut totals = Totals::default();
-            pipe::join_stream(
-                stream,
-                output_of_child,
-                input_of_child,
-                Until::InputEnds,
-                &mut totals,
-            )
-            .await
+            // A command that has written everything and gone has read what it wanted.
+            let input = CommandInput(input_of_child);
+            let traffic = Traffic::new();
+            pipe::join_stream(stream, output_of_child, input, Until::AEnds, &traffic).await
         }
         // Both were asked for above.
         _ => Ok(()),

@@ -67,7 +67,9 @@ impl Online {
         keys: Option<PrivateKeys>,
         ui: &Ui,
     ) -> Result<Self, Failure> {
-        let limit = args.start_timeout.map_or(EMBEDDED_LIMIT, |limit| limit.0);
+        let limit = args
+            .start_timeout
+            .map_or(RouterArgs::EMBEDDED_LIMIT, |limit| limit.0);
         let end = Instant::now() + limit;
         let mut step = ui.step("starting a router in this process");
         let router = start_embedded(args, limit, &mut step).await?;
@@ -105,7 +107,9 @@ pub(super) async fn router(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure
         ui.note(format_args!("using the router at {}", router.name()));
         return Ok(router);
     }
-    let limit = args.start_timeout.map_or(EMBEDDED_LIMIT, |limit| limit.0);
+    let limit = args
+        .start_timeout
+        .map_or(RouterArgs::EMBEDDED_LIMIT, |limit| limit.0);
     let mut step = ui.step("starting a router in this process");
     let router = start_embedded(args, limit, &mut step).await?;
     step.done("a router runs in this process")?;
@@ -300,10 +304,6 @@ const DEFAULT_ROUTER: &str = "i2cp://127.0.0.1:7654";
 /// Time for a running router to build tunnels for us. Chosen because routers that are up need
 /// seconds, and those that start need minutes, which their users know.
 const ATTACHED_LIMIT: Duration = Duration::from_secs(60);
-
-/// Time for a router in this process to start, find others and build tunnels. Chosen because a
-/// first start takes two or three minutes where it works at all.
-const EMBEDDED_LIMIT: Duration = Duration::from_secs(180);
 
 const FIRST_START: &str =
     "a first start takes minutes and needs the internet; --start-timeout gives it more time";

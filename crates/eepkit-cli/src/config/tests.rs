@@ -1,22 +1,43 @@
 use super::*;
 
+fn parse(text: &str) -> Result<Config, FileError> {
+    Config::parse(text, Path::new("/etc/eepkit"))
+}
+
 fn error(text: &str) -> String {
-    let error = Config::parse(text).expect_err(text);
+    let error = parse(text).expect_err(text);
     match &error.hint {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
     }
 }
 
+/// Whether two configurations say the same.
+fn is_same(one: &Config, other: &Config) -> bool {
+    let (ours, theirs) = (&one.services, &other.services);
+    one.router == other.router
+        && ours.len() == theirs.len()
+        && ours.iter().zip(theirs).all(|(a, b)| a.is_same(&**b))
+}
+
+fn names(text: &str) -> Vec<String> {
+    let config = parse(text).expect("valid");
+    let names = config.services.iter().map(|plan| plan.name().to_owned());
+    names.collect()
+}
+
 #[test]
 fn no_file_and_an_empty_file_say_the_same() {
-    assert_eq!(Config::parse(""), Ok(Config::new()));
-    assert_eq!(Config::parse("[router]\n[sam]\n"), Ok(Config::new()));
+    for text in ["", "[router]\n[sam]\n"] {
+        let config = parse(text).expect("valid");
+        assert!(is_same(&config, &Config::new()), "{config:?}");
+    }
 }
 
 #[test]
 fn the_documented_file_says_what_holds_without_it() {
-    assert_eq!(Config::parse(&documented()), Ok(Config::new()));
+    let config = parse(&documented()).expect("valid");
+    assert!(is_same(&config, &Config::new()), "{config:?}");
 }
 
 #[test]
@@ -31,42 +52,33 @@ fn every_documented_example_can_be_read() {
         .collect();
     // Those two belong to each other.
     let text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
-    let config = Config::parse(&text).expect(&text);
-    let sam = &config.sam[0];
-    assert_eq!(sam.listen.as_ref().map(Vec::len), Some(2));
-    assert_eq!(sam.max_sessions, Some(128));
-    assert_eq!(sam.options.len(), 2);
-    assert_eq!(sam.overrides[0].value, "3");
-    assert!(sam.tls.is_some() && sam.trust.is_some() && sam.users.is_some());
+    let config = parse(&text).expect(&text);
+    assert_eq!(config.services.len(), 1);
+    assert_eq!(
+        config.router.state_dir,
+        Some("/var/lib/eepkit/router".into())
+    );
 }
 
 #[test]
 fn there_may_be_several_bridges_or_none() {
-    let config = Config::parse(
-        "[[sam]]\nlisten = [\"127.0.0.1:1\"]\n[[sam]]\nlisten = \"127.0.0.1:2\"\nudp = []\n",
-    )
-    .expect("valid");
-    assert_eq!(config.sam.len(), 2);
-    assert_eq!(config.sam[1].udp, Some(Vec::new()));
-    let config = Config::parse("[sam]\nenabled = false\n").expect("valid");
-    assert_eq!(config.sam, []);
+    assert_eq!(names("[[sam]]\n[[sam]]\nudp = []\n"), ["sam", "sam-2"]);
+    assert!(names("[sam]\nenabled = false\n").is_empty());
 }
 
 #[test]
-fn localhost_is_a_place_to_listen() {
-    let config = Config::parse("[sam]\nlisten = \"localhost:7656\"\nudp = \"[::1]:7655\"\n");
-    let sam = &config.expect("valid").sam[0];
-    assert_eq!(sam.listen, Some(vec![([127, 0, 0, 1], 7656).into()]));
-    let v6 = std::net::Ipv6Addr::LOCALHOST;
-    assert_eq!(sam.udp, Some(vec![(v6, 7655).into()]));
+fn paths_are_relative_to_the_file() {
+    let config = parse("[router]\nstate_dir = \"state\"\nreseed_file = \"/x.su3\"\n");
+    let router = config.expect("valid").router;
+    assert_eq!(router.state_dir, Some("/etc/eepkit/state".into()));
+    assert_eq!(router.reseed_file, Some("/x.su3".into()));
 }
 
 #[test]
 fn options_may_be_quoted_or_not() {
-    let quoted = Config::parse("[sam.options]\n\"inbound.length\" = 2\n\"x.y\" = true\n");
-    let dotted = Config::parse("[sam]\noptions.inbound.length = 2\noptions.x.y = \"true\"\n");
-    assert!(quoted.is_ok());
-    assert_eq!(quoted, dotted);
+    let quoted = parse("[sam.options]\n\"inbound.length\" = 2\n\"x.y\" = true\n");
+    let dotted = parse("[sam]\noptions.inbound.length = 2\noptions.x.y = \"true\"\n");
+    assert!(is_same(&quoted.expect("valid"), &dotted.expect("the same")));
 }
 
 #[test]

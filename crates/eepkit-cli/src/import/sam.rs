@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
 
+use eepkit_services::options::session_option_problem;
 use eepkit_wire::ConfigFile;
-
-use crate::options::cannot_be;
 
 /// What was made of the files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -266,7 +265,7 @@ impl Bridge {
                 None if !key.contains('.') && key != "shouldBundleReplyInfo" => {
                     Some("is no option of a session".to_owned())
                 }
-                None => cannot_be(&key, &value),
+                None => session_option_problem(&key, &value),
             };
             match why {
                 Some(why) => self.left_out.push(format!("{key}: {why}")),

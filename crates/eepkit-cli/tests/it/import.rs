@@ -47,7 +47,7 @@ fn a_bridge_of_java_becomes_a_file_that_can_be_used() {
     // The certificate is to be made yet, as it was said.
     let checked = run_in(path, &["run", "--config", "eepkit.toml", "--check"]);
     assert_eq!(checked.status.code(), Some(7), "{}", report(&checked));
-    assert!(report(&checked).contains("cannot use sam.crt"));
+    assert!(report(&checked).contains("cannot read sam.crt"));
 
     let again = run_in(path, &import);
     assert_eq!(again.status.code(), Some(7));
@@ -94,6 +94,11 @@ fn what_is_no_bridge_is_refused() {
     )
     .expect("written");
     for (files, said) in [
+        #[cfg(unix)]
+        (
+            "/dev/zero",
+            "cannot read /dev/zero: the file is longer than",
+        ),
         (
             "clients.config",
             "no SAM bridge of Java I2P is configured there",

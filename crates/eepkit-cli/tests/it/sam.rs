@@ -183,3 +183,50 @@ fn a_configuration_file_is_checked_and_run() {
     assert!(running.wait().success());
     assert!(!directory.path().join("sam.sock").exists(), "it tidies up");
 }
+
+#[test]
+fn a_hangup_restarts_what_changed_and_leaves_the_rest_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("eepkit.toml");
+    let write = |second: &str| {
+        let text = format!(
+            "[router]\nrouter = \"i2cp://127.0.0.1:1\"\n\
+             [[sam]]\nlisten = []\nlisten_unix = \"stays.sock\"\nudp = []\n{second}"
+        );
+        fs::write(&file, text).expect("written");
+    };
+    let second = |path: &str| {
+        format!("[[sam]]\nname = \"second\"\nlisten = []\nlisten_unix = \"{path}\"\nudp = []\n")
+    };
+    write(&second("old.sock"));
+    let mut command = eepkit();
+    command.arg("run").arg("--config").arg(&file);
+    let mut running = Running::start(command);
+    running.wait_for_line("SAM at ");
+    running.wait_for_line("SAM at ");
+    let path = |name: &str| directory.path().join(name);
+    let mut client =
+        std::os::unix::net::UnixStream::connect(path("stays.sock")).expect("it listens");
+
+    write(&second("new.sock"));
+    running.signal("HUP");
+    running.wait_for_line("SAM: not changed");
+    running.wait_for_line("SAM second: restarted");
+    assert!(!path("old.sock").exists() && path("new.sock").exists());
+    client.write_all(b"HELLO VERSION\n").expect("still open");
+    let mut reply = [0; 12];
+    client.read_exact(&mut reply).expect("an answer");
+    assert_eq!(&reply, b"HELLO REPLY ");
+
+    fs::write(&file, "[sam]\nelephant = 1\n").expect("written");
+    running.signal("HUP");
+    running.wait_for_line("warning: nothing was reloaded: ");
+
+    write("");
+    running.signal("HUP");
+    running.wait_for_line("SAM second: stopped");
+    assert!(!path("new.sock").exists());
+    running.signal("TERM");
+    running.wait_for_success();
+    assert!(!path("stays.sock").exists());
+}

@@ -125,6 +125,7 @@ fn a_missing_router_is_explained_within_seconds() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_bridge_is_told_before_it_runs_what_it_cannot_do() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -134,6 +135,7 @@ fn a_bridge_is_told_before_it_runs_what_it_cannot_do() {
     std::fs::write(path.join("tls.toml"), config).expect("written");
     let config = "[sam]\nusers = \"none.json\"\nrequire_password = true\n";
     std::fs::write(path.join("users.toml"), config).expect("written");
+    std::fs::write(path.join("notes.txt"), "notes").expect("written");
     for (arguments, code, said) in [
         (
             &["sam", "-l", "7656"][..],
@@ -143,17 +145,34 @@ fn a_bridge_is_told_before_it_runs_what_it_cannot_do() {
         (
             &["sam", "-o", "inbound.length=99"],
             2,
-            "error: --option inbound.length=99: option inbound.length cannot be",
+            "error: invalid value 'inbound.length=99' for '--option <KEY=VALUE>': option inbound.length",
         ),
         (
             &["run", "--check", "--config", "tls.toml"],
             7,
-            "x.crt: I/O error: No such file",
+            "error: cannot offer SAM: cannot speak TLS: cannot read x.crt: No such file",
         ),
         (
             &["run", "--check", "--config", "users.toml"],
             2,
             "hint: start without that once, and say AUTH ADD USER=... PASSWORD=... to the bridge",
+        ),
+        (
+            &[
+                "sam",
+                "--router",
+                "i2cp://127.0.0.1:1",
+                "--no-udp",
+                "--unix",
+                "notes.txt",
+            ],
+            7,
+            "hint: only sockets are replaced: choose another path",
+        ),
+        (
+            &["run", "--config", "/dev/zero"],
+            7,
+            "error: cannot read /dev/zero: the file is longer than 1024 KiB",
         ),
     ] {
         let output = run_in(path, arguments);
@@ -162,4 +181,6 @@ fn a_bridge_is_told_before_it_runs_what_it_cannot_do() {
         assert!(stderr.contains(said), "{arguments:?}: {stderr}");
     }
     assert!(!path.join("none.json").exists(), "a check changes nothing");
+    let notes = std::fs::read_to_string(path.join("notes.txt"));
+    assert_eq!(notes.expect("no file is deleted"), "notes");
 }

@@ -1,6 +1,10 @@
 //! One socket of a client: drives its machine.
 
-use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, SessionWatch, Stream};
@@ -16,38 +20,29 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, trace};
 
 use super::{
-    lookups,
-    reading::{self, Ends, Gate},
+    auth, lookups,
+    reading::{self, Ends, Gate, Gated},
     sessions,
     shared::{Counted, Shared},
-    socket::Socket,
     streams, udp,
 };
-use crate::pump;
+use crate::{
+    relay::{Options, Prefixed, Traffic, relay_stream},
+    serve::{self, Socket, close_gently},
+};
 
-/// Serves a client until it or the bridge has enough.
-///
-/// `ends` are those of its connection, if it can be seen what the client reads.
-pub(super) async fn serve<S: Socket>(
-    shared: Arc<Shared>,
-    mut socket: S,
-    client: Option<IpAddr>,
-    ends: Option<Ends>,
-) {
-    let counters = &shared.counters;
-    let _counted = Counted::new(&counters.connections);
-    let open = counters
-        .connections
-        .load(std::sync::atomic::Ordering::Relaxed);
-    if open > shared.settings.max_connections {
-        counters
-            .refused
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let _ = timeout(WRITE_LIMIT, socket.write_all(TOO_MANY)).await;
-        return;
-    }
+/// Serves a client until the client or the bridge ends the connection.
+pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
+    let serve::Connection {
+        mut socket, client, ..
+    } = accepted;
+    // What a program reads of TLS is not what it reads of its socket.
+    let ends = match &socket {
+        Socket::Tcp(socket) => Ends::of(socket),
+        _ => None,
+    };
     let mut machine = Connection::new(
-        shared.config.clone(),
+        shared.protocol.clone(),
         client,
         rand::random(),
         Instant::now().into_std(),
@@ -70,12 +65,12 @@ pub(super) async fn serve<S: Socket>(
     };
     let end = tokio::select! {
         end = driver.run(&mut socket) => end,
-        () = shared.stop.cancelled() => End::Gone,
+        () = shared.server.closing().cancelled() => End::Gone,
     };
     driver.finish();
     match end {
         End::Gone => {}
-        End::Closed => close(&mut socket).await,
+        End::Closed => close_gently(&mut socket).await,
         End::Join { early, gate } => {
             let Some(stream) = driver.stream.take() else {
                 return;
@@ -87,29 +82,44 @@ pub(super) async fn serve<S: Socket>(
     }
 }
 
-/// Moves bytes between a socket and a stream until one of them, the session or the bridge ends.
-pub(super) async fn join<S: Socket>(
+/// Relays between a socket and a stream until one of them, the session or the bridge ends. `early`
+/// is what was read of the socket already; nothing is written to it before `gate` opens.
+pub(super) async fn join(
     shared: &Shared,
-    socket: S,
+    socket: Socket,
     stream: Stream,
     early: Bytes,
     gate: Gate,
     token: &CancellationToken,
 ) {
-    let _counted = Counted::new(&shared.counters.streams);
+    let counters = &shared.counters;
+    let _counted = Counted::new(&counters.streams);
     let over = async {
         token.cancelled().await;
         // A client may close everything at once, right after its last words.
         sleep(LAST_WORDS).await;
     };
+    let mut socket = Prefixed::new(early, Gated::new(socket, gate));
+    let options = Options::new().half_closed(HALF_CLOSED);
+    let traffic = Traffic::new();
     tokio::select! {
-        moved = pump::join(socket, stream, early, gate.pass()) => {
-            trace!(?moved, "a stream of a client of SAM ended");
+        report = relay_stream(&mut socket, stream, &options, &traffic) => {
+            trace!(?report, "a stream of a client of SAM ended");
         }
         () = over => {}
-        () = shared.stop.cancelled() => {}
+        () = shared.server.closing().cancelled() => {}
     }
+    let (sent, received) = (traffic.a_to_b(), traffic.b_to_a());
+    counters.bytes_sent.fetch_add(sent, Ordering::Relaxed);
+    counters
+        .bytes_received
+        .fetch_add(received, Ordering::Relaxed);
 }
+
+/// How long one direction may stay silent after the other was closed. A client that is gone has
+/// closed its direction in just the same way as one that waits for an answer. Chosen so that an
+/// answer may take as long as a stream may be idle in Java I2P by default.
+const HALF_CLOSED: Duration = Duration::from_secs(90);
 
 /// How long what a client wrote to a stream is still read once its session is over. Chosen because
 /// it is in the socket's buffer already, and a session is to be gone within a second.
@@ -168,7 +178,7 @@ enum End {
 }
 
 impl Driver {
-    async fn run<S: Socket>(&mut self, socket: &mut S) -> End {
+    async fn run(&mut self, socket: &mut Socket) -> End {
         loop {
             while let Some(output) = self.machine.poll_output() {
                 match output {
@@ -189,7 +199,7 @@ impl Driver {
                         return End::Join { early, gate };
                     }
                     Output::Close => return End::Closed,
-                    other => debug!(?other, "an output that nobody knows"),
+                    other => debug!(?other, "the machine asks for an unknown output"),
                 }
             }
             let happened = self.wait(socket).await;
@@ -232,7 +242,7 @@ impl Driver {
     }
 
     /// Waits until something happens.
-    async fn wait<S: Socket>(&mut self, socket: &mut S) -> Happened {
+    async fn wait(&mut self, socket: &mut Socket) -> Happened {
         let deadline = self.machine.deadline().map(Instant::from);
         let wants_bytes = self.machine.wants_bytes();
         let waits_for_reading = self.machine.waits_for_reading();
@@ -290,11 +300,11 @@ impl Driver {
             } => Box::pin(lookups::look_up(shared, session, target, options)),
             Request::Send(datagram) => return udp::send(&self.shared, datagram),
             Request::Authenticate { user, password } => {
-                Box::pin(super::users::authenticate(shared, user, password))
+                Box::pin(auth::authenticate(shared, user, password))
             }
-            Request::ChangeAuth(change) => Box::pin(super::users::change(shared, change)),
+            Request::ChangeAuth(change) => Box::pin(auth::change(shared, change)),
             other => {
-                debug!(?other, "a request that nobody knows");
+                debug!(?other, "the machine makes an unknown request");
                 return;
             }
         };
@@ -370,25 +380,6 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Closes a socket so that its client gets to read the last line: closing with bytes unread would
-/// throw that line away.
-async fn close<S: Socket>(socket: &mut S) {
-    let drain = async {
-        socket.shutdown().await?;
-        let mut rest = [0; 1024];
-        let mut left = MAX_DRAINED;
-        while left > 0 {
-            let count = socket.read(&mut rest).await?;
-            if count == 0 {
-                break;
-            }
-            left = left.saturating_sub(count);
-        }
-        std::io::Result::Ok(())
-    };
-    let _ = timeout(DRAIN_LIMIT, drain).await;
-}
-
 /// What a socket's waiting ends with when the session does.
 pub(super) const SESSION_OVER: &str = "the session is over";
 
@@ -397,10 +388,3 @@ const READ: usize = 4096;
 
 /// How long a client may leave what it is sent unread, until it is taken for gone.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long, and for how many bytes, a closed socket's client is waited for.
-const DRAIN_LIMIT: Duration = Duration::from_millis(500);
-const MAX_DRAINED: usize = 64 * 1024;
-
-const TOO_MANY: &[u8] =
-    b"HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has too many connections\"\n";

@@ -83,7 +83,7 @@ async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
         .option("i2cp.dontPublishLeaseSet", true)
         .nickname("SAM look-ups")
         .linger(Duration::ZERO);
-    for (key, value) in &shared.settings.overrides {
+    for (key, value) in shared.config.overrides().iter() {
         builder = builder.option(key, value);
     }
     let session = builder
@@ -92,18 +92,18 @@ async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
     *current = Some((session.clone(), Instant::now()));
     drop(current);
     let bridge = shared.clone();
-    shared.tasks.spawn(async move {
+    shared.server.spawn(async move {
         let mut look_again = Instant::now() + IDLE;
         loop {
             tokio::select! {
                 () = sleep_until(look_again) => {}
-                () = bridge.stop.cancelled() => {}
+                () = bridge.server.closing().cancelled() => {}
             }
             let mut current = bridge.lookups.current.lock().await;
             let Some((session, used)) = current.as_ref() else {
                 return;
             };
-            if used.elapsed() < IDLE && !bridge.stop.is_cancelled() {
+            if used.elapsed() < IDLE && !bridge.server.closing().is_cancelled() {
                 look_again = *used + IDLE;
                 continue;
             }

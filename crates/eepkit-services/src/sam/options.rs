@@ -4,19 +4,17 @@ use eepkit::{EndpointConfig, LinkError, OpenError, StreamConfig, StreamOptionErr
 use eepkit_sam::{Failure, SessionParams, Style};
 use tracing::debug;
 
-use super::shared::Settings;
+use super::SamConfig;
 
 /// The options of a session, in the order in which they are set: later ones win.
-pub(super) fn of_session(settings: &Settings, params: &SessionParams) -> Vec<(String, String)> {
-    let Settings {
-        defaults,
-        overrides,
-        ..
-    } = settings;
+pub(super) fn of_session(config: &SamConfig, params: &SessionParams) -> Vec<(String, String)> {
+    let asked = params.options.iter();
+    let asked = asked.map(|(key, value)| (key.as_str(), value.as_str()));
+    let (defaults, overrides) = (config.defaults().iter(), config.overrides().iter());
     let mut options = Vec::new();
-    for (key, value) in defaults.iter().chain(&params.options).chain(overrides) {
+    for (key, value) in defaults.chain(asked).chain(overrides) {
         match passed(key, value) {
-            Some(value) => options.push((key.clone(), value)),
+            Some(value) => options.push((key.to_owned(), value)),
             None => debug!(key, "left an option of a client out"),
         }
     }
@@ -43,7 +41,7 @@ pub(super) fn of_session(settings: &Settings, params: &SessionParams) -> Vec<(St
 ///
 /// [`Failure`] for a value that an option cannot have.
 pub(super) fn streams_of_subsession(
-    settings: &Settings,
+    config: &SamConfig,
     primary: &SessionParams,
     params: &SessionParams,
 ) -> Result<Option<StreamConfig>, Failure> {
@@ -56,24 +54,24 @@ pub(super) fn streams_of_subsession(
     if own.is_empty() || params.style != Style::Stream {
         return Ok(None);
     }
-    let mut config = EndpointConfig::default();
-    for (key, value) in of_session(settings, primary) {
+    let mut streams = EndpointConfig::default();
+    for (key, value) in of_session(config, primary) {
         // They were good enough for the session.
-        let _ = config.set(&key, &value);
+        let _ = streams.set(&key, &value);
     }
     for (key, value) in own {
-        config
+        streams
             .set(key, &value)
             .map_err(|error| Failure::error(format!("session option {error}")))?;
     }
-    Ok(Some(config.stream().clone()))
+    Ok(Some(streams.stream().clone()))
 }
 
 /// An option as the router takes it, where it refuses what the client asks for but does something
 /// that serves the client as well.
 pub(super) fn amended(
     error: &OpenError,
-    settings: &Settings,
+    config: &SamConfig,
     params: &SessionParams,
 ) -> Option<(&'static str, &'static str)> {
     let OpenError::Router(error) = error else {
@@ -82,7 +80,7 @@ pub(super) fn amended(
     let LinkError::BadOption { key: refused, .. } = &**error else {
         return None;
     };
-    let (_, asked) = of_session(settings, params)
+    let (_, asked) = of_session(config, params)
         .into_iter()
         .rfind(|(key, _)| key == refused)?;
     match refused.as_str() {
@@ -160,26 +158,19 @@ const DATAGRAM_NICKNAME: &str = "SAM UDP Client";
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use eepkit_sam::{Message, Syntax, Version};
 
     use super::*;
 
-    fn settings(defaults: &[(&str, &str)], overrides: &[(&str, &str)]) -> Settings {
-        let owned = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect()
-        };
-        Settings {
-            defaults: owned(defaults),
-            overrides: owned(overrides),
-            open_timeout: Duration::from_secs(1),
-            max_connections: 1,
-            forward_tls: None,
+    fn settings(defaults: &[(&str, &str)], overrides: &[(&str, &str)]) -> SamConfig {
+        let mut config = SamConfig::new();
+        for (key, value) in defaults {
+            config = config.default_option(key, value);
         }
+        for (key, value) in overrides {
+            config = config.option(key, value);
+        }
+        config
     }
 
     fn params(rest: &str) -> SessionParams {

@@ -5,9 +5,16 @@
 //! where that is on the same machine, Linux tells whoever asks (`sock_diag(7)`), and nothing waits
 //! longer than it must.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     task::yield_now,
     time::{Instant, sleep, sleep_until},
@@ -61,6 +68,55 @@ impl Gate {
             () = read(self.ends, self.sent) => {}
             () = sleep_until(self.latest) => {}
         }
+    }
+}
+
+/// A socket to which nothing is written before a [`Gate`] opens.
+pub(super) struct Gated<S> {
+    inner: S,
+    gate: Option<Opening>,
+}
+
+type Opening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl<S> Gated<S> {
+    pub(super) fn new(inner: S, gate: Gate) -> Self {
+        Self {
+            inner,
+            gate: Some(Box::pin(gate.pass())),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(gate) = &mut self.gate {
+            ready!(gate.as_mut().poll(cx));
+            self.gate = None;
+        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 

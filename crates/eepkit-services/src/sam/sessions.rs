@@ -57,7 +57,7 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
             Ok(session) => break session,
             Err(error) => error,
         };
-        match options::amended(&error, &shared.settings, &params) {
+        match options::amended(&error, &shared.config, &params) {
             Some(change) if !amended.contains(&change) => amended.push(change),
             // The router may still be closing it.
             _ if error.kind() == ErrorKind::AddressInUse && began.elapsed() < CLOSE_LIMIT => {
@@ -87,7 +87,7 @@ pub(super) fn add(
     let primary = shared
         .live(primary)
         .ok_or_else(|| Failure::error("the PRIMARY session is gone"))?;
-    let streams = options::streams_of_subsession(&shared.settings, &primary.params, &params)?;
+    let streams = options::streams_of_subsession(&shared.config, &primary.params, &params)?;
     let token = primary.token.child_token();
     let live = Live {
         is_subsession: true,
@@ -119,7 +119,7 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
         return;
     }
     let bridge = shared.clone();
-    shared.tasks.spawn(async move {
+    shared.server.spawn(async move {
         let Live { session, gone, .. } = live;
         // Of this session or of another: to wait in vain costs little.
         if bridge.counters.streams.load(Ordering::Relaxed) > 0 {
@@ -197,13 +197,13 @@ fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
     let mut builder = shared
         .router
         .session()
-        .open_timeout(shared.settings.open_timeout)
+        .open_timeout(shared.config.open_limit())
         .linger(LINGER)
         .backlog(BACKLOG);
     if !shared.router.makes_streams() {
         builder = builder.streaming(|config| config.with_accept_timeout(ACCEPT_TIMEOUT));
     }
-    for (key, value) in options::of_session(&shared.settings, params) {
+    for (key, value) in options::of_session(&shared.config, params) {
         builder = builder.option(&key, value);
     }
     builder

@@ -1,11 +1,8 @@
 //! What all connections of a bridge share.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use eepkit::{DatagramSocket, Listener, Router, Session, StreamConfig};
@@ -15,37 +12,30 @@ use eepkit_sam::{
 };
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
-use super::{SamStats, lookups::Lookups, udp::UdpSockets, users::Users};
+use super::{SamConfig, SamStats, lookups::Lookups, udp::UdpSockets};
+use crate::{
+    serve::Handle,
+    users::{Gate, Users},
+};
 
 pub(super) struct Shared {
-    pub(super) config: Arc<Config>,
-    pub(super) settings: Settings,
+    /// Runs the tasks of the bridge, and ends them.
+    pub(super) server: Handle,
+    /// How the machines of connections speak.
+    pub(super) protocol: Arc<Config>,
+    pub(super) config: SamConfig,
     pub(super) router: Router,
     directory: Mutex<Directory<Live>>,
-    pub(super) users: Mutex<Users>,
+    pub(super) gate: Arc<Gate>,
+    /// The certificates to trust when streams are forwarded by TLS.
+    trust: Mutex<Option<Arc<rustls::ClientConfig>>>,
     pub(super) lookups: Lookups,
     pub(super) udp: UdpSockets,
     /// Datagrams whose destination is being looked up.
     pub(super) unresolved: Arc<Semaphore>,
-    /// Passwords that are being checked.
-    pub(super) hashing: Arc<Semaphore>,
-    pub(super) stop: CancellationToken,
-    pub(super) tasks: TaskTracker,
     pub(super) counters: Counters,
-}
-
-/// What the program that runs the bridge chose.
-pub(super) struct Settings {
-    /// Options of every session that a client does not set.
-    pub(super) defaults: Vec<(String, String)>,
-    /// Options of every session, whatever a client sets.
-    pub(super) overrides: Vec<(String, String)>,
-    pub(super) open_timeout: Duration,
-    pub(super) max_connections: usize,
-    /// With what streams are forwarded by TLS.
-    pub(super) forward_tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// A session or subsession that is online.
@@ -68,10 +58,10 @@ pub(super) struct Live {
 
 #[derive(Default)]
 pub(super) struct Counters {
-    pub(super) connections: AtomicUsize,
     pub(super) streams: AtomicUsize,
-    pub(super) refused: AtomicU64,
     pub(super) datagrams_dropped: AtomicU64,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) bytes_received: AtomicU64,
 }
 
 /// One of what a counter counts, for as long as it lives.
@@ -92,8 +82,9 @@ impl Drop for Counted<'_> {
 
 impl Shared {
     pub(super) fn new(
-        config: Config,
-        settings: Settings,
+        server: Handle,
+        protocol: Config,
+        config: SamConfig,
         router: Router,
         users: Users,
         udp: UdpSockets,
@@ -101,17 +92,16 @@ impl Shared {
         let mut directory = Directory::default();
         directory.set_auth_required(users.is_required());
         Self {
-            config: Arc::new(config),
-            settings,
+            server,
+            protocol: Arc::new(protocol),
+            config,
             router,
             directory: Mutex::new(directory),
-            users: Mutex::new(users),
+            gate: Arc::new(Gate::new(users)),
+            trust: Mutex::default(),
             lookups: Lookups::default(),
             udp,
             unresolved: Arc::new(Semaphore::new(MAX_UNRESOLVED)),
-            hashing: Arc::new(Semaphore::new(MAX_HASHING)),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
             counters: Counters::default(),
         }
     }
@@ -124,6 +114,20 @@ impl Shared {
         self.directory().attachment(session).cloned()
     }
 
+    pub(super) fn trust(&self) -> Option<Arc<rustls::ClientConfig>> {
+        lock(&self.trust).clone()
+    }
+
+    pub(super) fn set_trust(&self, trust: Option<Arc<rustls::ClientConfig>>) {
+        *lock(&self.trust) = trust;
+    }
+
+    pub(super) fn set_users(&self, users: Users) {
+        let is_required = users.is_required();
+        self.gate.replace(users);
+        self.directory().set_auth_required(is_required);
+    }
+
     pub(super) fn drop_datagram(&self, why: &dyn std::fmt::Display) {
         tracing::debug!(%why, "dropped a datagram of a client");
         self.counters
@@ -134,25 +138,24 @@ impl Shared {
     pub(super) fn stats(&self) -> SamStats {
         let directory = self.directory();
         SamStats {
-            connections: self.counters.connections.load(Ordering::Relaxed),
+            connections: self.server.connections(),
             sessions: directory.sessions(),
             subsessions: directory.subsessions(),
             streams: self.counters.streams.load(Ordering::Relaxed),
-            tasks: self.tasks.len(),
-            refused: self.counters.refused.load(Ordering::Relaxed),
+            tasks: self.server.tasks(),
+            refused: self.server.refused(),
             datagrams_dropped: self.counters.datagrams_dropped.load(Ordering::Relaxed),
+            bytes_sent: self.counters.bytes_sent.load(Ordering::Relaxed),
+            bytes_received: self.counters.bytes_received.load(Ordering::Relaxed),
         }
     }
 }
 
 /// A panic while a lock was held left nothing half done: each change is one insertion or removal.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Datagrams whose destination is being looked up, at most; further ones are dropped. Chosen as two
 /// megabytes of the largest.
 const MAX_UNRESOLVED: usize = 64;
-
-/// Passwords that are checked at once. Each takes 19 MiB for some milliseconds.
-const MAX_HASHING: usize = 2;

@@ -22,9 +22,11 @@ use super::{
     connection::{self, Done, SESSION_OVER},
     reading::{Ends, Gate},
     shared::Shared,
-    socket::{self, Socket},
 };
-use crate::errors::{Attempt, sam_failure};
+use crate::{
+    errors::{Attempt, sam_failure},
+    serve::{Socket, prepare},
+};
 
 /// Opens a stream.
 pub(super) async fn connect(shared: Arc<Shared>, request: ConnectStream) -> Done {
@@ -82,12 +84,12 @@ pub(super) async fn accept(shared: Arc<Shared>, session: SessionKey) -> Done {
 pub(super) fn forward(shared: &Arc<Shared>, request: ForwardStreams) -> Result<DropGuard, Failure> {
     let live = shared.live(request.session).ok_or_else(over)?;
     let listener = live.listener.ok_or_else(over)?;
-    let tls = match (&shared.settings.forward_tls, request.tls) {
+    let tls = match (shared.trust(), request.tls) {
         (_, false) => None,
         (Some(config), true) => {
             let name = ServerName::try_from(request.host.clone())
                 .map_err(|_| Failure::error("HOST is no name for a certificate"))?;
-            Some((TlsConnector::from(config.clone()), name))
+            Some((TlsConnector::from(config), name))
         }
         (None, true) => {
             return Err(Failure::error(
@@ -100,24 +102,24 @@ pub(super) fn forward(shared: &Arc<Shared>, request: ForwardStreams) -> Result<D
     let guard = token.clone().drop_guard();
     let forward = Arc::new((request, tls));
     let bridge = shared.clone();
-    shared.tasks.spawn(async move {
+    shared.server.spawn(async move {
         let room = Arc::new(Semaphore::new(MAX_FORWARDED));
         loop {
             let permit = tokio::select! {
                 permit = room.clone().acquire_owned() => permit,
                 () = token.cancelled() => return,
-                () = bridge.stop.cancelled() => return,
+                () = bridge.server.closing().cancelled() => return,
             };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = token.cancelled() => return,
-                () = bridge.stop.cancelled() => return,
+                () = bridge.server.closing().cancelled() => return,
             };
             let (Ok(stream), Ok(permit)) = (accepted, permit) else {
                 return;
             };
             let (bridge, forward, session) = (bridge.clone(), forward.clone(), session.clone());
-            bridge.clone().tasks.spawn(async move {
+            bridge.clone().server.spawn(async move {
                 forward_one(&bridge, &forward, stream, &session).await;
                 drop(permit);
             });
@@ -138,20 +140,20 @@ async fn forward_one(
     let preamble = request.preamble(&peer(&stream));
     let dial = async {
         let mut socket = TcpStream::connect(request.address).await?;
-        socket::prepare(&socket)?;
+        prepare(&socket)?;
         let Some((connector, name)) = tls else {
             socket.write_all(preamble.as_bytes()).await?;
-            return std::io::Result::Ok(Forwarded::Plain(socket));
+            return std::io::Result::Ok(Socket::Tcp(socket));
         };
         let mut socket = connector.connect(name.clone(), socket).await?;
         socket.write_all(preamble.as_bytes()).await?;
         socket.flush().await?;
-        Ok(Forwarded::Tls(Box::new(socket)))
+        Ok(Socket::TlsClient(Box::new(socket)))
     };
     let gate = |ends: Option<Ends>| {
         let pause = match preamble.is_empty() {
             true => Duration::ZERO,
-            false => shared.config.pause(ends.is_some()),
+            false => shared.protocol.pause(ends.is_some()),
         };
         Gate {
             ends,
@@ -160,12 +162,12 @@ async fn forward_one(
         }
     };
     match timeout(DIAL_LIMIT, dial).await {
-        Ok(Ok(Forwarded::Plain(socket))) => {
-            let gate = gate(Ends::of(&socket));
-            run(shared, socket, stream, gate, session).await;
-        }
-        Ok(Ok(Forwarded::Tls(socket))) => {
-            run(shared, socket, stream, gate(None), session).await;
+        Ok(Ok(socket)) => {
+            let ends = match &socket {
+                Socket::Tcp(socket) => Ends::of(socket),
+                _ => None,
+            };
+            connection::join(shared, socket, stream, Bytes::new(), gate(ends), session).await;
         }
         Ok(Err(error)) => {
             debug!(%error, "cannot forward a stream");
@@ -176,21 +178,6 @@ async fn forward_one(
             stream.reset();
         }
     }
-}
-
-async fn run<S: Socket>(
-    shared: &Shared,
-    socket: S,
-    stream: Stream,
-    gate: Gate,
-    session: &CancellationToken,
-) {
-    connection::join(shared, socket, stream, Bytes::new(), gate, session).await;
-}
-
-enum Forwarded {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
 fn peer(stream: &Stream) -> Peer {

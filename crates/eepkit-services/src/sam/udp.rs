@@ -65,7 +65,7 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
     let mut buffer = vec![0; LARGEST_PACKET];
     loop {
         let received = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = shared.server.closing().cancelled() => return,
             received = socket.recv_from(&mut buffer) => received,
         };
         let count = match received {
@@ -109,11 +109,11 @@ pub(super) fn send(shared: &Arc<Shared>, datagram: SendDatagram) {
         return shared.drop_datagram(&"too many wait for their destination to be looked up");
     };
     let bridge = shared.clone();
-    shared.tasks.spawn(async move {
+    shared.server.spawn(async move {
         let to = Address::new(host).with_port(datagram.to_port);
         let sent = tokio::select! {
             sent = socket.send_with(&datagram.payload, to, &options) => sent,
-            () = bridge.stop.cancelled() => return,
+            () = bridge.server.closing().cancelled() => return,
         };
         if let Err(error) = sent {
             bridge.drop_datagram(&error);
@@ -161,12 +161,12 @@ pub(super) fn start_forwarding(shared: &Arc<Shared>, live: &Live) {
     let (style, version, header) = (live.params.style, live.version, live.params.header);
     let token = live.token.clone();
     let bridge = shared.clone();
-    shared.tasks.spawn(async move {
+    shared.server.spawn(async move {
         loop {
             let received = tokio::select! {
                 received = socket.recv_from() => received,
                 () = token.cancelled() => return,
-                () = bridge.stop.cancelled() => return,
+                () = bridge.server.closing().cancelled() => return,
             };
             let Ok(datagram) = received else {
                 return;

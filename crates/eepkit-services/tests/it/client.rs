@@ -202,13 +202,13 @@ async fn nobody_there_and_somebody_else_there_are_told_apart() {
 
 #[tokio::test]
 async fn a_bridge_runs_on_a_router_that_has_only_sam() {
-    use eepkit_services::sam::SamBridge;
+    use eepkit_services::sam::{SamBridge, SamConfig};
 
     let lab = Lab::new().await;
-    let upon = SamBridge::builder(router(&lab))
+    let config = SamConfig::new()
         .listen(crate::lab::LOOPBACK.parse().expect("an address"))
-        .udp(crate::lab::LOOPBACK.parse().expect("an address"))
-        .start()
+        .udp(crate::lab::LOOPBACK.parse().expect("an address"));
+    let upon = SamBridge::start(router(&lab), config)
         .await
         .expect("it starts");
     let client = async || {

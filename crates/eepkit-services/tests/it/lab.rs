@@ -6,7 +6,7 @@ use eepkit::{
     Router,
     sim::{Builder, SimNet},
 };
-use eepkit_services::sam::{SamBridge, SamBuilder, SamStats};
+use eepkit_services::sam::{SamBridge, SamConfig, SamStats};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -22,24 +22,25 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn new() -> Self {
-        Self::with(|builder| builder).await
+        Self::with(|config| config).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(SamBuilder) -> SamBuilder) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(SamConfig) -> SamConfig) -> Self {
         Self::over(SimNet::builder().delay(Duration::from_millis(50)), change).await
     }
 
-    pub(crate) async fn over(net: Builder, change: impl FnOnce(SamBuilder) -> SamBuilder) -> Self {
+    pub(crate) async fn over(net: Builder, change: impl FnOnce(SamConfig) -> SamConfig) -> Self {
         let net = net.start();
         let router = Router::new(net.i2cp_router());
-        let builder = SamBridge::builder(router)
+        let config = SamConfig::new()
             .listen(LOOPBACK.parse().expect("an address"))
             .udp(LOOPBACK.parse().expect("an address"))
             .default_option("inbound.length", 1)
             .default_option("outbound.length", 1)
             .default_option("inbound.quantity", 1)
             .default_option("outbound.quantity", 1);
-        let bridge = change(builder).start().await.expect("a bridge starts");
+        let bridge = SamBridge::start(router, change(config)).await;
+        let bridge = bridge.expect("a bridge starts");
         Self { _net: net, bridge }
     }
 

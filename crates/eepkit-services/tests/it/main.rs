@@ -4,6 +4,7 @@ mod abuse;
 mod client;
 mod client_set;
 mod datagrams;
+mod docs;
 mod forwarding;
 mod lab;
 mod naming;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use eepkit_services::sam::Users;
+use eepkit_services::users::Users;
 use tokio::time::Instant;
 
 use crate::lab::{LOOPBACK, Lab};

@@ -1,8 +1,9 @@
+use std::path::Path;
+
+use eepkit_services::{options::File, sam::SamConfig, service::Definition as _};
+
 use super::*;
-use crate::{
-    args::{KeyValue, RouterChoice},
-    config::Config,
-};
+use crate::{args::RouterChoice, config::Config};
 
 fn import(files: &[&str]) -> Result<Imported, ImportError> {
     let files: Vec<_> = files
@@ -12,13 +13,24 @@ fn import(files: &[&str]) -> Result<Imported, ImportError> {
     Imported::from_files(&files, "sam.config", "sam-users.json")
 }
 
-/// What the made file says.
-fn config(imported: &Imported) -> Config {
-    Config::parse(&imported.config).unwrap_or_else(|error| panic!("{error}\n{}", imported.config))
+/// What the made file says of the router.
+fn router(imported: &Imported) -> Option<RouterChoice> {
+    let config = Config::parse(&imported.config, Path::new(""));
+    let config = config.unwrap_or_else(|error| panic!("{error}\n{}", imported.config));
+    config.router.router
 }
 
-fn router(text: &str) -> RouterChoice {
-    text.parse().expect("a router")
+fn attached(address: &str) -> Option<RouterChoice> {
+    Some(RouterChoice::Attached(address.to_owned()))
+}
+
+/// What the made file says of an option of the bridge; nothing if it has no default and is not set.
+fn sam(imported: &Imported, key: &str) -> String {
+    let file = File::parse(&imported.config, "").expect("TOML");
+    let sections = file.sections("sam").expect("a section");
+    let config = SamConfig::table().read(&sections[0]).expect("valid");
+    let option = SamConfig::table().find(key).expect(key);
+    (option.access.get)(&config).unwrap_or_default()
 }
 
 #[test]
@@ -29,15 +41,13 @@ fn the_file_of_a_bridge_that_was_only_switched_on_comes_to_the_defaults() {
                    clientApp.0.name=SAM application bridge\n\
                    clientApp.0.startOnLoad=true\n";
     let imported = import(&[clients]).expect("a bridge");
-    let config = config(&imported);
-    assert_eq!(config.router.router, router("i2cp://127.0.0.1:7654"));
-    let [sam] = &config.sam[..] else {
-        panic!("{config:?}")
-    };
-    assert_eq!(sam.listen, Some(vec![([127, 0, 0, 1], 7656).into()]));
-    assert_eq!(sam.udp, None);
-    assert_eq!(sam.users, None);
-    assert!(sam.overrides.is_empty());
+    assert_eq!(router(&imported), attached("i2cp://127.0.0.1:7654"));
+    assert_eq!(sam(&imported, "listen"), "[\"127.0.0.1:7656\"]");
+    for key in ["udp", "users", "overrides"] {
+        let option = SamConfig::table().find(key).expect(key);
+        let default = SamConfig::table().default_of(option).unwrap_or_default();
+        assert_eq!(sam(&imported, key), default, "{key}");
+    }
     assert_eq!(imported.left_out.len(), 1, "{:?}", imported.left_out);
     assert!(imported.left_out[0].starts_with("sam.keyfile: the keys of SAM 1 and 2"));
 }
@@ -68,29 +78,18 @@ fn everything_that_has_a_counterpart_is_taken_over() {
     assert_eq!(names, ["a.b", "foo"]);
     assert!(imported.users[1].1.starts_with("AAECAwQF"));
 
-    let config = config(&imported);
     assert_eq!(
-        config.router.router,
-        router("i2cp://me:sesame@192.0.2.1:1234")
+        router(&imported),
+        attached("i2cp://me:sesame@192.0.2.1:1234")
     );
-    let sam = &config.sam[0];
-    assert_eq!(sam.listen, Some(vec![([0, 0, 0, 0], 7777).into()]));
-    assert_eq!(sam.udp, Some(vec![([127, 0, 0, 1], 7778).into()]));
-    assert_eq!(sam.users, Some("sam-users.json".into()));
-    let options: Vec<_> = sam
-        .overrides
-        .iter()
-        .map(|KeyValue { key, value }| format!("{key}={value}"))
-        .collect();
+    assert_eq!(sam(&imported, "listen"), "[\"0.0.0.0:7777\"]");
+    assert_eq!(sam(&imported, "udp"), "[\"127.0.0.1:7778\"]");
+    assert_eq!(sam(&imported, "users"), "\"sam-users.json\"");
     assert_eq!(
-        options,
-        [
-            "i2cp.leaseSetEncType=4,0",
-            "i2p.streaming.maxConnsPerHour=9",
-            "inbound.length=2",
-            "inbound.nickname=my \"shop\"",
-            "shouldBundleReplyInfo=false",
-        ]
+        sam(&imported, "overrides"),
+        "{ \"i2cp.leaseSetEncType\" = \"4,0\", \"i2p.streaming.maxConnsPerHour\" = \"9\", \
+         \"inbound.length\" = \"2\", \"inbound.nickname\" = 'my \"shop\"', \
+         \"shouldBundleReplyInfo\" = \"false\" }"
     );
 }
 
@@ -102,11 +101,13 @@ fn the_command_line_trumps_the_file_whichever_comes_first() {
                    clientApp.8.main=net.i2p.i2ptunnel.TunnelControllerGroup\n\
                    clientApp.8.args=i2ptunnel.config\n";
     for files in [[file, clients], [clients, file]] {
-        let config = config(&import(&files).expect("a bridge"));
-        let sam = &config.sam[0];
-        assert_eq!(sam.listen, Some(Vec::new()));
-        assert_eq!(sam.listen_tls, [([127, 0, 0, 1], 2222).into()]);
-        assert_eq!(sam.overrides[0].value, "2");
+        let imported = import(&files).expect("a bridge");
+        assert_eq!(sam(&imported, "listen"), "[]");
+        assert_eq!(sam(&imported, "listen_tls"), "[\"127.0.0.1:2222\"]");
+        assert_eq!(
+            sam(&imported, "overrides"),
+            "{ \"inbound.length\" = \"2\" }"
+        );
     }
 }
 
@@ -117,11 +118,10 @@ fn a_keystore_is_left_out_with_what_to_do_about_it_and_without_its_passwords() {
                              sam.keystorePassword=changeit\nsam.keyPassword=sesame\n",
     ])
     .expect("a bridge");
-    let config = config(&imported);
-    let sam = &config.sam[0];
-    assert_eq!(sam.listen, Some(Vec::new()));
-    assert_eq!(sam.listen_tls, [([127, 0, 0, 1], 7656).into()]);
-    assert_eq!(sam.tls, Some(("sam.crt".into(), "sam.key".into())));
+    assert_eq!(sam(&imported, "listen"), "[]");
+    assert_eq!(sam(&imported, "listen_tls"), "[\"127.0.0.1:7656\"]");
+    assert_eq!(sam(&imported, "tls_certificate"), "\"sam.crt\"");
+    assert_eq!(sam(&imported, "tls_key"), "\"sam.key\"");
     assert_eq!(imported.left_out.len(), 1);
     assert!(imported.left_out[0].contains("-srckeystore sam-abc.ks"));
     assert!(!imported.config.contains("sesame") && !imported.config.contains("changeit"));
@@ -163,9 +163,8 @@ fn what_cannot_be_taken_over_is_told() {
     }
     assert_eq!(imported.left_out.len(), 8);
     assert!(!imported.config.contains("sesame"), "{}", imported.config);
-    let config = config(&imported);
-    assert_eq!(config.router.router, router("i2cp://127.0.0.1:7654"));
-    assert!(config.sam[0].overrides.is_empty());
+    assert_eq!(router(&imported), attached("i2cp://127.0.0.1:7654"));
+    assert_eq!(sam(&imported, "overrides"), "");
 }
 
 #[test]

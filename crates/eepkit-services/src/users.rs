@@ -1,45 +1,36 @@
-//! Who may use a bridge.
+//! Users of services and their passwords.
 
 mod java;
+mod password;
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fmt, io,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
-};
-use eepkit_sam::{
-    Failure,
-    server::{Answer, AuthChange, Secret},
-};
-use java::JavaHash;
+use eepkit_wire::Zeroizing;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use super::{
-    connection::Done,
-    shared::{Shared, lock},
-};
+use self::{java::JavaHash, password::Hasher};
+use crate::files;
 
-/// Users and the hashes of their passwords, perhaps kept in a file.
+/// Users and the hashes of their passwords, kept in a file or only in memory.
 ///
-/// The file is JSON, readable for its owner only; each change is saved at once, and a crash leaves
-/// the old file or the new one. Hashes are Argon2id, with a salt each; those that came from Java I2P
-/// become so when their user connects for the first time.
-#[derive(Clone, Default)]
+/// The file is JSON and readable for its owner only. Each change is saved at once; after a crash the
+/// file is the old or the new one. Hashes are Argon2id with a salt each. A hash that was imported
+/// from Java I2P is replaced by one when its user logs in for the first time.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Users {
     file: Option<PathBuf>,
     table: Table,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     /// Whether clients need a name and a password.
@@ -53,14 +44,14 @@ impl Users {
         Self::default()
     }
 
-    /// The users of a file, or none where there is no such file yet.
+    /// The users of a file, or none if there is no such file yet.
     ///
     /// # Errors
     ///
     /// [`UsersError`] when the file cannot be read.
     pub fn load(file: impl Into<PathBuf>) -> Result<Self, UsersError> {
         let file = file.into();
-        let table = match fs::read(&file) {
+        let table = match files::read(&file, MAX_FILE) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| UsersError::Content {
                 file: file.clone(),
                 source,
@@ -98,7 +89,7 @@ impl Users {
     /// [`UserError`] when the user is there already, there are [`Users::MAX`], or the file cannot
     /// be written.
     pub fn add(&mut self, user: &str, password: &str) -> Result<(), UserError> {
-        self.insert(user, || hash(password))
+        self.insert(user, || password::hash(password))
     }
 
     /// Adds a user with the salted hash that Java I2P keeps of the password in `sam.config`, as
@@ -126,20 +117,20 @@ impl Users {
         })
     }
 
-    /// Whether a user has this password. It takes some milliseconds, and as long for users that do
-    /// not exist.
+    /// Whether a user has this password. It takes some milliseconds of CPU time and 19 MiB of
+    /// memory, and as much for users that do not exist.
     pub fn verify(&self, user: &str, password: &str) -> bool {
+        self.verify_with(&Hasher::default(), user, password)
+    }
+
+    fn verify_with(&self, hasher: &Hasher, user: &str, password: &str) -> bool {
         let known = self.table.users.get(user);
         let from_java = known.and_then(|hash| hash.strip_prefix(FROM_JAVA));
         let hash = match (known, from_java) {
             (Some(hash), None) => hash,
             _ => NOBODY,
         };
-        let right = PasswordHash::new(hash).is_ok_and(|hash| {
-            Argon2::default()
-                .verify_password(password.as_bytes(), &hash)
-                .is_ok()
-        });
+        let right = hasher.verify(password, hash);
         match from_java {
             Some(hash) => JavaHash::parse(hash).is_some_and(|hash| hash.is_of(password)),
             None => known.is_some() && right,
@@ -183,12 +174,12 @@ impl Users {
         hash.is_some_and(|hash| hash.starts_with(FROM_JAVA))
     }
 
-    /// Replaces the hash that a password was found right by, if it is still the one that `seen` has.
+    /// Replaces the hash that a password was verified with, if it is still the one that `seen` has.
     fn renew(&mut self, seen: &Self, user: &str, password: &str) -> Result<(), UserError> {
         if self.table.users.get(user) != seen.table.users.get(user) {
             return Ok(());
         }
-        let hash = hash(password)?;
+        let hash = password::hash(password)?;
         self.change(|table| {
             table.users.insert(user.to_owned(), hash);
             Ok(())
@@ -218,14 +209,7 @@ impl fmt::Debug for Users {
     }
 }
 
-fn hash(password: &str) -> Result<String, UserError> {
-    Argon2::default()
-        .hash_password(password.as_bytes())
-        .map(|hash| hash.to_string())
-        .map_err(|_| UserError::Hash)
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
+/// Writes a file that only its owner can read. A crash leaves the old file or the new one.
 fn save(file: &Path, table: &Table) -> io::Result<()> {
     let dir = match file.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -239,53 +223,118 @@ fn save(file: &Path, table: &Table) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks a name and a password, away from the executor.
-pub(super) async fn authenticate(shared: Arc<Shared>, user: String, password: Secret) -> Done {
-    let Ok(permit) = shared.hashing.clone().acquire_owned().await else {
-        return Answer::Authenticated(false).into();
-    };
-    let right = spawn_blocking(move || {
-        let users = lock(&shared.users).clone();
-        let right = users.verify(&user, &password.0);
-        if right
-            && users.is_from_java(&user)
-            && let Err(error) = lock(&shared.users).renew(&users, &user, &password.0)
-        {
-            debug!(%error, "kept the old hash of a user's password");
-        }
-        drop(permit);
-        right
-    })
-    .await;
-    Answer::Authenticated(right.unwrap_or(false)).into()
+/// The users of a running service. Passwords are verified on threads of their own, a few at a time,
+/// with memory that is used again.
+#[derive(Debug)]
+pub struct Gate {
+    users: Mutex<Users>,
+    hasher: Hasher,
 }
 
-/// Changes who may use the bridge, away from the executor.
-pub(super) async fn change(shared: Arc<Shared>, change: AuthChange) -> Done {
-    let Ok(permit) = shared.hashing.clone().acquire_owned().await else {
-        return Answer::AuthChanged(Err(Failure::error("the bridge stops"))).into();
-    };
-    let changed = spawn_blocking(move || {
-        let mut users = lock(&shared.users);
-        let changed = match &change {
-            AuthChange::Enable if users.is_empty() => Err(UserError::Nobody),
-            AuthChange::Enable => users.set_required(true),
-            AuthChange::Disable => users.set_required(false),
-            AuthChange::Add { user, password } => users.add(user, &password.0),
-            AuthChange::Remove { user } => users.remove(user),
-            _ => Err(UserError::Unknown),
+impl Gate {
+    /// A gate for these users.
+    pub fn new(users: Users) -> Self {
+        Self {
+            users: Mutex::new(users),
+            hasher: Hasher::default(),
+        }
+    }
+
+    /// Whether clients need a name and a password.
+    pub fn is_required(&self) -> bool {
+        self.users().is_required()
+    }
+
+    /// Whether a user has this password.
+    ///
+    /// A correct password whose hash came from Java I2P gets a better hash.
+    pub async fn verify(self: &Arc<Self>, user: String, password: Password) -> bool {
+        let Some(permit) = self.hasher.permit().await else {
+            return false;
         };
-        shared.directory().set_auth_required(users.is_required());
-        drop(permit);
-        changed
-    })
-    .await;
-    let result = match changed {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::error(error.to_string())),
-        Err(_) => Err(Failure::error("the change failed")),
-    };
-    Answer::AuthChanged(result).into()
+        let gate = self.clone();
+        let verifying = spawn_blocking(move || {
+            let users = gate.users().clone();
+            let right = users.verify_with(&gate.hasher, &user, &password.0);
+            if right
+                && users.is_from_java(&user)
+                && let Err(error) = gate.users().renew(&users, &user, &password.0)
+            {
+                debug!(%error, "kept the old hash of a user's password");
+            }
+            drop(permit);
+            right
+        });
+        verifying.await.unwrap_or(false)
+    }
+
+    /// Makes a change, and says whether a name and a password are needed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`UserError`]; then nothing changes.
+    pub async fn change(self: &Arc<Self>, change: Change) -> Result<bool, UserError> {
+        let Some(permit) = self.hasher.permit().await else {
+            return Err(UserError::Hash);
+        };
+        let gate = self.clone();
+        let changing = spawn_blocking(move || {
+            let mut users = gate.users();
+            let changed = match change {
+                Change::Require(true) if users.is_empty() => Err(UserError::Nobody),
+                Change::Require(required) => users.set_required(required),
+                Change::Add(user, password) => users.add(&user, &password.0),
+                Change::Remove(user) => users.remove(&user),
+            };
+            drop(permit);
+            changed.map(|()| users.is_required())
+        });
+        // It ends early only with a panic, of which nobody but the log has to know more.
+        changing.await.unwrap_or(Err(UserError::Hash))
+    }
+
+    /// Uses other users from now on.
+    pub fn replace(&self, users: Users) {
+        *self.users() = users;
+    }
+
+    /// A panic while the lock is held leaves no change half done: a change replaces the table.
+    fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A password. It is not shown, and wiped from memory when it is dropped.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl From<Zeroizing<String>> for Password {
+    fn from(password: Zeroizing<String>) -> Self {
+        Self(password)
+    }
+}
+
+impl From<String> for Password {
+    fn from(password: String) -> Self {
+        Self(Zeroizing::new(password))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// A change of [`Users`].
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Whether clients need a name and a password.
+    Require(bool),
+    /// Adds a user.
+    Add(String, Password),
+    /// Removes a user.
+    Remove(String),
 }
 
 /// Why the file of users cannot be used.
@@ -322,25 +371,28 @@ pub enum UserError {
     /// There is no such user.
     #[error("there is no such user")]
     Unknown,
-    /// Passwords cannot be needed where nobody has one.
+    /// Passwords cannot be required while there are no users.
     #[error("add a user first, or nobody could connect any more")]
     Nobody,
-    /// There are as many users as there can be.
+    /// There are [`Users::MAX`] users.
     #[error("there are {} users already", Users::MAX)]
     TooMany,
     /// The password cannot be hashed.
     #[error("the password cannot be used")]
     Hash,
-    /// The text is no salted hash of Java I2P.
-    #[error("this is no salted hash as Java I2P keeps it")]
+    /// The text is not a salted hash of Java I2P.
+    #[error("this is not a salted hash as Java I2P keeps it")]
     NoHash,
     /// The file cannot be written.
     #[error("the file of users cannot be written")]
     Save(#[source] io::Error),
 }
 
-/// What stands before a hash that came from Java I2P.
+/// The prefix of a hash that came from Java I2P.
 const FROM_JAVA: &str = "$i2p-shash$";
+
+/// The longest file of users. Chosen as four times that of [`Users::MAX`] users.
+const MAX_FILE: usize = 1 << 20;
 
 /// A hash that no password has, so that a wrong name takes as long as a wrong password.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
@@ -348,6 +400,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -450,5 +504,25 @@ mod tests {
             Users::load(&file),
             Err(UsersError::Content { .. })
         ));
+    }
+
+    #[tokio::test]
+    async fn a_gate_lets_the_right_password_in_and_saves_changes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("users.json");
+        let gate = Arc::new(Gate::new(Users::load(&file).expect("none yet")));
+        let password = |text: &str| Password::from(text.to_owned());
+        assert!(matches!(
+            gate.change(Change::Require(true)).await,
+            Err(UserError::Nobody)
+        ));
+        let add = Change::Add("foo".to_owned(), password("secret"));
+        assert!(matches!(gate.change(add).await, Ok(false)));
+        assert!(matches!(gate.change(Change::Require(true)).await, Ok(true)));
+        assert!(gate.verify("foo".to_owned(), password("secret")).await);
+        assert!(!gate.verify("foo".to_owned(), password("wrong")).await);
+        assert!(!gate.verify("bar".to_owned(), password("secret")).await);
+        assert_eq!(Users::load(&file).expect("saved").len(), 1);
+        assert_eq!(format!("{:?}", password("secret")), "Password(..)");
     }
 }

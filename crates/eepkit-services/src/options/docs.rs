@@ -1,0 +1,90 @@
+//! What is written about options.
+
+use std::fmt::Write as _;
+
+use super::{Form, Opt, Table};
+
+impl<C> Table<C> {
+    /// The section as a file with every key: commented out, so that the file says what holds without
+    /// it.
+    pub fn example_file(&self) -> String {
+        let mut text = format!("\n# {}\n[{}]\n", self.doc, self.section);
+        for option in self.options {
+            for line in option.doc.lines() {
+                let _ = write!(text, "\n# {line}");
+            }
+            let default = self.default_of(option);
+            let note = if default.is_some() {
+                ""
+            } else {
+                " (an example)"
+            };
+            let value = default.unwrap_or_else(|| option.example.to_owned());
+            let _ = write!(text, "{note}\n#{} = {value}\n", option.key);
+        }
+        text
+    }
+
+    /// The options as a table in Markdown. `command` is the command that has the flags.
+    pub fn markdown(&self, command: &str) -> String {
+        let mut text = format!(
+            "| key in `[{}]` | flag of `{command}` | default | what it does |\n|---|---|---|---|\n",
+            self.section
+        );
+        for option in self.options {
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} | {} |",
+                option.key,
+                flags(option),
+                self.default_of(option)
+                    .map_or_else(String::new, |value| format!("`{value}`")),
+                option.doc.replace('\n', " ").replace('|', "\\|"),
+            );
+        }
+        text
+    }
+
+    /// The help of an option's flag: its first sentence, with the default and whether it may be
+    /// given several times.
+    pub fn short_help(&self, option: &Opt<C>) -> String {
+        let sentence = option.doc.lines().next().unwrap_or_default();
+        let mut help = sentence.trim_end_matches('.').to_owned();
+        let default = self.default_of(option).filter(|value| value != "false");
+        let default = default.map(|value| plain(&value)).unwrap_or_default();
+        if !default.is_empty() {
+            let _ = write!(help, " [default: {default}]");
+        }
+        if matches!(option.access.form, Form::List | Form::Pairs) {
+            help.push_str("; may be given several times");
+        }
+        help
+    }
+}
+
+/// A value without the quotes and outer brackets of TOML.
+fn plain(value: &str) -> String {
+    let list = value
+        .strip_prefix('[')
+        .and_then(|value| value.strip_suffix(']'));
+    list.unwrap_or(value).replace('"', "")
+}
+
+fn flags<C>(option: &Opt<C>) -> String {
+    let Some(flag) = &option.flag else {
+        return String::new();
+    };
+    let mut text = String::from("`");
+    if let Some(short) = flag.short {
+        let _ = write!(text, "-{short}, ");
+    }
+    let _ = write!(text, "--{}", flag.long);
+    if option.access.form != Form::Switch {
+        let _ = write!(text, " {}", flag.value);
+    }
+    text.push('`');
+    if let Some((none, _)) = flag.none {
+        let _ = write!(text, ", `--{none}`");
+    }
+    text
+}

@@ -1,0 +1,260 @@
+//! The configuration file, and the lines of what is wrong with it.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::value::{Input, Located, Mistake};
+
+/// A configuration file.
+#[derive(Debug)]
+pub struct File<'a> {
+    text: &'a str,
+    directory: PathBuf,
+    table: DeTable<'a>,
+}
+
+/// A section of it.
+#[derive(Debug)]
+pub struct Section<'a> {
+    name: &'a str,
+    text: &'a str,
+    directory: &'a Path,
+    /// Where it begins.
+    at: usize,
+    table: &'a DeTable<'a>,
+}
+
+/// What is wrong with a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What was probably meant, or where to look.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl<'a> File<'a> {
+    /// Reads the text of a file in `directory`, against which its relative paths are resolved.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if it is not TOML.
+    pub fn parse(text: &'a str, directory: impl Into<PathBuf>) -> Result<Self, FileError> {
+        match DeTable::parse(text) {
+            Ok(table) => Ok(Self {
+                text,
+                directory: directory.into(),
+                table: table.into_inner(),
+            }),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                Err(wrong(text, at, error.message()))
+            }
+        }
+    }
+
+    /// Refuses sections that are not known. `section_of` says which section a key belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] for the first.
+    pub fn check_sections(
+        &self,
+        known: &[&str],
+        section_of: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<(), FileError> {
+        for (key, value) in &self.table {
+            let name: &str = key.get_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let at = key.span().start;
+            if let Some(section) = section_of(name)
+                && !value.get_ref().is_table()
+            {
+                let error = wrong(self.text, at, format!("{name} stands in no section"));
+                return Err(error.with_hint(format!("write it below [{section}]")));
+            }
+            let error = wrong(self.text, at, format!("there is no section [{name}]"));
+            return Err(match nearest(name, known.iter().copied()) {
+                Some(near) => error.with_hint(format!("did you mean [{near}]?")),
+                None => error.with_hint(format!("there are: {}", known.join(", "))),
+            });
+        }
+        Ok(())
+    }
+
+    /// The section of this name, or several of them.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if there is something else of this name.
+    pub fn sections(&'a self, name: &'a str) -> Result<Vec<Section<'a>>, FileError> {
+        let Some(value) = self.table.get(name) else {
+            return Ok(Vec::new());
+        };
+        let values: Vec<&Spanned<DeValue<'a>>> = match value.get_ref() {
+            DeValue::Array(array) => array.iter().collect(),
+            _ => vec![value],
+        };
+        let section = |value: &'a Spanned<DeValue<'a>>| {
+            let at = value.span().start;
+            let DeValue::Table(table) = value.get_ref() else {
+                let why = format!("{name} is a section: write [{name}]");
+                return Err(wrong(self.text, at, why));
+            };
+            Ok(Section {
+                name,
+                text: self.text,
+                directory: &self.directory,
+                at,
+                table,
+            })
+        };
+        values.into_iter().map(section).collect()
+    }
+}
+
+impl Section<'_> {
+    /// An error about the section as a whole.
+    pub fn error(&self, message: impl fmt::Display) -> FileError {
+        wrong(self.text, self.at, format!("[{}]: {message}", self.name))
+    }
+
+    /// Refuses keys that are not among these.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] for the first.
+    pub fn check_keys<'k>(
+        &self,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) -> Result<(), FileError> {
+        for key in self.table.keys() {
+            let name: &str = key.get_ref();
+            if known.clone().any(|key| key == name) {
+                continue;
+            }
+            let why = format!("[{}] has no key {name}", self.name);
+            let error = wrong(self.text, key.span().start, why);
+            return Err(match nearest(name, known) {
+                Some(near) => error.with_hint(format!("did you mean {near}?")),
+                None => error.with_hint("`eepkit run --print-config` shows every key"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Hands the value of a key to `set`, with the directory of the file, if the key is there.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] with the line of what `set` says is wrong.
+    pub fn set(
+        &self,
+        key: &str,
+        set: impl FnOnce(&Input<'_>, &Path) -> Result<(), Mistake>,
+    ) -> Result<(), FileError> {
+        let Some(value) = self.table.get(key) else {
+            return Ok(());
+        };
+        set(&input(value.get_ref()), self.directory).map_err(|mistake| {
+            let Mistake { at, what, with_key } = mistake;
+            let message = match with_key {
+                true => format!("{key} {what}"),
+                false => what,
+            };
+            wrong(self.text, at.unwrap_or(value.span().start), message)
+        })
+    }
+}
+
+impl FileError {
+    fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+/// A value of TOML as options take it.
+fn input<'a>(value: &'a DeValue<'_>) -> Input<'a> {
+    match value {
+        DeValue::String(text) => Input::Text(text),
+        DeValue::Boolean(flag) => Input::Flag(*flag),
+        DeValue::Integer(number) if number.radix() == 10 => Input::Number(number.as_str()),
+        DeValue::Array(array) => Input::List(
+            array
+                .iter()
+                .map(|one| Located {
+                    at: Some(one.span().start),
+                    value: input(one.get_ref()),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => {
+            let mut pairs = Vec::new();
+            flatten("", table, &mut pairs);
+            Input::Pairs(pairs)
+        }
+        _ => Input::Other,
+    }
+}
+
+/// Dots in keys without quotes make tables of tables.
+fn flatten<'a>(
+    prefix: &str,
+    table: &'a DeTable<'_>,
+    pairs: &mut Vec<(String, Located<Input<'a>>)>,
+) {
+    for (name, value) in table {
+        let name = format!("{prefix}{}", name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => flatten(&format!("{name}."), inner, pairs),
+            one => pairs.push((
+                name,
+                Located {
+                    at: Some(value.span().start),
+                    value: input(one),
+                },
+            )),
+        }
+    }
+}
+
+fn wrong(text: &str, at: usize, message: impl Into<String>) -> FileError {
+    let before = text.get(..at).unwrap_or(text);
+    FileError {
+        line: before.matches('\n').count() + 1,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+/// The word that was probably meant: the nearest that differs in at most a third of its letters.
+fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let word = word.to_lowercase().replace('-', "_");
+    known
+        .map(|other| (strsim::levenshtein(&word, other), other))
+        .filter(|(distance, other)| *distance <= other.len().max(3) / 3)
+        .min()
+        .map(|(_, other)| other)
+}

@@ -1,0 +1,166 @@
+//! Options of sessions, before there is a session.
+
+use std::path::Path;
+
+use eepkit::{EndpointConfig, Options};
+
+use super::value::{Form, Input, Mistake, Value};
+
+/// I2CP and streaming options of a session, by name, in the order in which they were given. Each is
+/// one that a session can have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionOptions(Vec<(String, String)>);
+
+impl SessionOptions {
+    /// No options.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds an option, which wins over those of the same name before it. What no session can have
+    /// fails when the session is opened.
+    pub fn push(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.push((key.into(), value.into()));
+    }
+
+    /// The options.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(String, String)> for SessionOptions {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(options: I) -> Self {
+        Self(options.into_iter().collect())
+    }
+}
+
+impl Value for SessionOptions {
+    const FORM: Form = Form::Pairs;
+
+    fn read(input: &Input<'_>, _directory: &Path) -> Result<Self, Mistake> {
+        let Input::Pairs(pairs) = input else {
+            return Err(Mistake::expected("a table: { \"inbound.length\" = 2 }"));
+        };
+        let mut options = Self::new();
+        for (key, value) in pairs {
+            let text = match &value.value {
+                Input::Text(text) | Input::Number(text) => (*text).to_owned(),
+                Input::Flag(flag) => flag.to_string(),
+                _ => {
+                    let why = format!("{key} takes a text, a number or a flag");
+                    return Err(Mistake::sentence(why).at(value.at));
+                }
+            };
+            if let Some(why) = session_option_problem(key, &text) {
+                return Err(Mistake::sentence(why).at(value.at));
+            }
+            options.push(key, text);
+        }
+        Ok(options)
+    }
+
+    fn write(&self) -> Option<String> {
+        if self.is_empty() {
+            return None;
+        }
+        let pairs: Vec<_> = self
+            .iter()
+            .map(|(key, value)| {
+                let (key, value) = (toml::Value::from(key), toml::Value::from(value));
+                format!("{key} = {value}")
+            })
+            .collect();
+        Some(format!("{{ {} }}", pairs.join(", ")))
+    }
+
+    fn check(text: &str) -> Result<(), String> {
+        let (key, value) = pair(text)?;
+        session_option_problem(key, value).map_or(Ok(()), Err)
+    }
+}
+
+/// `KEY=VALUE`, without white space around either.
+pub(super) fn pair(text: &str) -> Result<(&str, &str), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim(), value.trim())),
+        _ => Err("expected KEY=VALUE, as in inbound.length=2".to_owned()),
+    }
+}
+
+impl<'a> Input<'a> {
+    /// The pairs of texts of the form `KEY=VALUE`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first that is not of this form.
+    pub fn from_pairs(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let pairs = texts.into_iter().map(|text| {
+            let (key, value) = pair(text)?;
+            let value = super::Located {
+                at: None,
+                value: Self::Text(value),
+            };
+            Ok((key.to_owned(), value))
+        });
+        pairs.collect::<Result<_, String>>().map(Self::Pairs)
+    }
+}
+
+/// Why an option would fail every session, if it would.
+pub fn session_option_problem(key: &str, value: &str) -> Option<String> {
+    if key.starts_with("i2p.streaming.") {
+        let set = EndpointConfig::default().set(key, value);
+        return set.err().map(|error| error.to_string());
+    }
+    let set = Options::new().set(key, value);
+    set.err().map(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_session_could_have_is_known_beforehand() {
+        for (key, value) in [
+            ("inbound.length", "3"),
+            ("i2cp.leaseSetEncType", "4,0"),
+            ("i2p.streaming.maxResends", "3"),
+            ("some.thing", "else"),
+        ] {
+            assert_eq!(session_option_problem(key, value), None, "{key}={value}");
+        }
+        for (key, value) in [
+            ("inbound.length", "8"),
+            ("i2p.streaming.maxResends", "x"),
+            ("i2p.streaming.noSuchThing", "1"),
+        ] {
+            assert!(
+                session_option_problem(key, value).is_some(),
+                "{key}={value}"
+            );
+        }
+    }
+
+    #[test]
+    fn options_of_the_command_line_have_a_key_and_a_value() {
+        let input = Input::from_pairs(["inbound.length=2", " a = b=c "]).expect("pairs");
+        let options = SessionOptions::read(&input, Path::new("")).expect("possible");
+        let pairs: Vec<_> = options.iter().collect();
+        assert_eq!(pairs, [("inbound.length", "2"), ("a", "b=c")]);
+        assert_eq!(
+            options.write().as_deref(),
+            Some("{ \"inbound.length\" = \"2\", \"a\" = \"b=c\" }")
+        );
+        assert!(Input::from_pairs(["a"]).is_err() && Input::from_pairs(["=b"]).is_err());
+        assert!(SessionOptions::check("inbound.length=9").is_err());
+    }
+}

@@ -1,0 +1,634 @@
+//! The configuration of a SAM bridge: one type with one table of options.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use eepkit::{Router, SignatureType};
+use eepkit_sam::server;
+
+use super::SamBridge;
+use crate::{
+    access,
+    options::{Flag, Opt, SessionOptions, Table},
+    service::{Definition, StartError},
+    tls::{ClientConfig, ServerConfig},
+    users::Users,
+};
+
+/// The TCP port at which clients expect a bridge: specification, section "SAM Connection Handshake".
+pub const DEFAULT_TCP_PORT: u16 = 7656;
+
+/// The UDP port to which clients send datagrams: specification, "Sending Repliable or Raw
+/// Datagrams".
+pub const DEFAULT_UDP_PORT: u16 = 7655;
+
+/// The configuration of a [`SamBridge`].
+///
+/// The default listens on port 7656 of 127.0.0.1 and, if there is IPv6, of ::1, and takes datagrams
+/// on port 7655 of both. It asks for no password. `docs/sam.md` lists the options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SamConfig {
+    name: Option<String>,
+    enabled: bool,
+    /// None for the default addresses, of which ::1 need not exist.
+    listen: Option<Vec<SocketAddr>>,
+    listen_tls: Vec<SocketAddr>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    /// In place of the files.
+    tls: Option<Same<ServerConfig>>,
+    listen_unix: Vec<PathBuf>,
+    /// None for the default addresses, of which ::1 need not exist.
+    udp: Option<Vec<SocketAddr>>,
+    users_file: Option<PathBuf>,
+    /// In place of the file.
+    users: Option<Users>,
+    require_password: bool,
+    trust: Option<PathBuf>,
+    /// In place of the file.
+    forward_tls: Option<Same<ClientConfig>>,
+    open_timeout: Duration,
+    max_connections: usize,
+    options: SessionOptions,
+    overrides: SessionOptions,
+    protocol: server::Config,
+}
+
+impl SamConfig {
+    /// The default configuration.
+    pub fn new() -> Self {
+        Self {
+            name: None,
+            enabled: true,
+            listen: None,
+            listen_tls: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
+            tls: None,
+            listen_unix: Vec::new(),
+            udp: None,
+            users_file: None,
+            users: None,
+            require_password: false,
+            trust: None,
+            forward_tls: None,
+            open_timeout: OPEN_TIMEOUT,
+            max_connections: MAX_CONNECTIONS,
+            options: SessionOptions::new(),
+            overrides: SessionOptions::new(),
+            protocol: server::Config::default(),
+        }
+    }
+
+    /// Listens on this address instead of the default ones, and on those of further calls. With
+    /// port 0 the system chooses; see [`SamBridge::tcp_addrs`].
+    ///
+    /// Nothing is encrypted there, and whoever can connect can use the router: beyond loopback use
+    /// [`SamConfig::listen_tls`] and users.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.get_or_insert_default().push(address);
+        self
+    }
+
+    /// Does not listen on TCP without encryption.
+    #[must_use]
+    pub fn without_tcp(mut self) -> Self {
+        self.listen = Some(Vec::new());
+        self
+    }
+
+    /// Listens on this address with TLS, too. All such addresses have the same certificate.
+    #[must_use]
+    pub fn listen_tls(mut self, address: SocketAddr, config: Arc<ServerConfig>) -> Self {
+        self.listen_tls.push(address);
+        self.tls = Some(Same(config));
+        self
+    }
+
+    /// Listens on a Unix socket, too, which only the user of this process can connect to.
+    ///
+    /// A socket file that nobody listens on is replaced; any other file is an error. The file is
+    /// removed when the bridge stops.
+    #[must_use]
+    pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.listen_unix.push(path.into());
+        self
+    }
+
+    /// Takes datagrams on this address instead of the default ones, and on those of further calls.
+    #[must_use]
+    pub fn udp(mut self, address: SocketAddr) -> Self {
+        self.udp.get_or_insert_default().push(address);
+        self
+    }
+
+    /// Takes no datagrams by UDP. Those that arrive for clients can still be forwarded to them.
+    #[must_use]
+    pub fn without_udp(mut self) -> Self {
+        self.udp = Some(Vec::new());
+        self
+    }
+
+    /// Who may use the bridge, if that is required ([`Users::set_required`]).
+    #[must_use]
+    pub fn users(mut self, users: Users) -> Self {
+        self.users = Some(users);
+        self
+    }
+
+    /// An option of every session whose client does not set it. A value that no session can have
+    /// fails all of them.
+    #[must_use]
+    pub fn default_option(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.options.push(key, value.to_string());
+        self
+    }
+
+    /// An option of every session, whatever its client sets.
+    #[must_use]
+    pub fn option(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.overrides.push(key, value.to_string());
+        self
+    }
+
+    /// How long a client waits for its session at most; 120 s by default.
+    #[must_use]
+    pub fn open_timeout(mut self, limit: Duration) -> Self {
+        self.open_timeout = limit;
+        self
+    }
+
+    /// The most connections of clients at once, streams and TLS handshakes included; 4,096 by
+    /// default. Further clients are told so and closed.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// The certificates to trust when a client has its streams forwarded with `SSL=true`. Without
+    /// them, that is refused.
+    #[must_use]
+    pub fn forward_tls(mut self, config: Arc<ClientConfig>) -> Self {
+        self.forward_tls = Some(Same(config));
+        self
+    }
+
+    /// Changes how the bridge speaks: versions, time limits, limits of sessions and streams.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut server::Config)) -> Self {
+        change(&mut self.protocol);
+        self
+    }
+
+    /// The options of sessions whose clients do not set them.
+    pub(super) fn defaults(&self) -> &SessionOptions {
+        &self.options
+    }
+
+    /// The options of all sessions.
+    pub(super) fn overrides(&self) -> &SessionOptions {
+        &self.overrides
+    }
+
+    pub(super) fn open_limit(&self) -> Duration {
+        self.open_timeout
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.max_connections
+    }
+
+    pub(super) fn protocol(&self) -> &server::Config {
+        &self.protocol
+    }
+
+    /// Addresses for TCP without encryption; none for the default ones.
+    pub(super) fn plain_addresses(&self) -> Option<&[SocketAddr]> {
+        self.listen.as_deref()
+    }
+
+    pub(super) fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.listen_tls
+    }
+
+    pub(super) fn unix_paths(&self) -> &[PathBuf] {
+        &self.listen_unix
+    }
+
+    /// Addresses for UDP; none for the default ones.
+    pub(super) fn udp_addresses(&self) -> Option<&[SocketAddr]> {
+        self.udp.as_deref()
+    }
+
+    /// Reads what the configuration names.
+    pub(super) fn files(&self) -> Result<Files, StartError> {
+        let tls = match (&self.tls, &self.tls_certificate, &self.tls_key) {
+            (Some(Same(config)), ..) => Some(config.clone()),
+            (None, Some(certificate), Some(key)) => Some(crate::tls::server(certificate, key)?),
+            _ => None,
+        };
+        let trust = match (&self.forward_tls, &self.trust) {
+            (Some(Same(config)), _) => Some(config.clone()),
+            (None, Some(file)) => Some(crate::tls::client(file)?),
+            (None, None) => None,
+        };
+        let users = match (&self.users, &self.users_file) {
+            (Some(users), _) => users.clone(),
+            (None, Some(file)) => Users::load(file)?,
+            (None, None) => Users::new(),
+        };
+        if self.require_password && users.is_empty() {
+            return Err(StartError::NoUsers);
+        }
+        Ok(Files { tls, trust, users })
+    }
+
+    /// As [`SamConfig::files`], and a password is required from now on if the configuration says so.
+    pub(super) fn files_in_use(&self) -> Result<Files, StartError> {
+        let mut files = self.files()?;
+        if self.require_password && !files.users.is_required() {
+            files.users.set_required(true)?;
+        }
+        Ok(files)
+    }
+}
+
+impl Default for SamConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the files hold that a configuration names.
+pub(super) struct Files {
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) trust: Option<Arc<ClientConfig>>,
+    pub(super) users: Users,
+}
+
+/// Something shared that is equal to itself only.
+struct Same<T>(Arc<T>);
+
+impl<T> Clone for Same<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> PartialEq for Same<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> fmt::Debug for Same<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Same").finish_non_exhaustive()
+    }
+}
+
+/// Port `port` of both loopback addresses.
+pub(super) fn loopback(port: u16) -> [SocketAddr; 2] {
+    [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    ]
+}
+
+impl Definition for SamConfig {
+    type Running = SamBridge;
+
+    const KIND: &'static str = "sam";
+    const TITLE: &'static str = "SAM";
+    const BY_DEFAULT: bool = true;
+
+    fn table() -> &'static Table<Self> {
+        &TABLE
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let has_files = self.tls_certificate.is_some() && self.tls_key.is_some();
+        let has_a_file = self.tls_certificate.is_some() || self.tls_key.is_some();
+        let has_tls = self.tls.is_some() || has_files;
+        if has_tls == self.listen_tls.is_empty() || (has_a_file && !has_files) {
+            return Err(
+                "listen_tls needs both tls_certificate and tls_key, and they need listen_tls"
+                    .to_owned(),
+            );
+        }
+        let nowhere = self.listen.as_ref().is_some_and(Vec::is_empty)
+            && self.listen_tls.is_empty()
+            && self.listen_unix.is_empty();
+        if nowhere {
+            return Err("a bridge has to listen somewhere, or enabled = false".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        self.files().map(drop)
+    }
+
+    async fn launch(&self, router: &Router) -> Result<SamBridge, StartError> {
+        SamBridge::start(router.clone(), self.clone()).await
+    }
+}
+
+static TABLE: Table<SamConfig> = Table {
+    section: "sam",
+    doc: "A SAM bridge. For several, write [[sam]] before each.",
+    defaults: SamConfig::new,
+    options: &[
+        Opt::new(
+            "enabled",
+            access!(SamConfig, bool, enabled),
+            "Whether the bridge runs.",
+        ),
+        Opt::new(
+            "name",
+            access!(SamConfig, Option<String>, name),
+            "The name of the bridge in messages, and by which a reload knows it again.\n\
+             Default: sam for the first, sam-2 for the second.",
+        )
+        .example("\"sam\""),
+        Opt::new(
+            "listen",
+            access!(
+                SamConfig,
+                Vec<SocketAddr>,
+                |config: &SamConfig| {
+                    let default = || loopback(DEFAULT_TCP_PORT).to_vec();
+                    config.listen.clone().unwrap_or_else(default)
+                },
+                |config: &mut SamConfig, value| config.listen = Some(value)
+            ),
+            "Addresses for clients by TCP, without encryption.\n\
+             Whoever can connect can use the router.",
+        )
+        .flag(Flag::new("listen", "IP:PORT").short('l')),
+        Opt::new(
+            "listen_tls",
+            access!(SamConfig, Vec<SocketAddr>, listen_tls),
+            "Addresses for clients by TLS.\n\
+             They need tls_certificate and tls_key.",
+        )
+        .flag(Flag::new("listen-tls", "IP:PORT").requires(&["tls_certificate"])),
+        Opt::new(
+            "tls_certificate",
+            access!(SamConfig, Option<PathBuf>, tls_certificate),
+            "Certificates for listen_tls, as PEM.",
+        )
+        .example("\"sam.crt\"")
+        .flag(Flag::new("tls-certificate", "FILE").requires(&["tls_key", "listen_tls"])),
+        Opt::new(
+            "tls_key",
+            access!(SamConfig, Option<PathBuf>, tls_key),
+            "Private key for listen_tls, as PEM.",
+        )
+        .example("\"sam.key\"")
+        .flag(Flag::new("tls-key", "FILE").requires(&["tls_certificate"])),
+        Opt::new(
+            "listen_unix",
+            access!(SamConfig, Vec<PathBuf>, listen_unix),
+            "Paths of Unix sockets, which only the user of this process can connect to.\n\
+             A socket that nobody listens on is replaced; any other file is an error.",
+        )
+        .flag(Flag::new("unix", "PATH")),
+        Opt::new(
+            "udp",
+            access!(
+                SamConfig,
+                Vec<SocketAddr>,
+                |config: &SamConfig| {
+                    let default = || loopback(DEFAULT_UDP_PORT).to_vec();
+                    config.udp.clone().unwrap_or_else(default)
+                },
+                |config: &mut SamConfig, value| config.udp = Some(value)
+            ),
+            "Addresses for datagrams of clients by UDP.\n\
+             [] for none.",
+        )
+        .flag(Flag::new("udp", "IP:PORT").none("no-udp", "Take no datagrams by UDP")),
+        Opt::new(
+            "users",
+            access!(SamConfig, Option<PathBuf>, users_file),
+            "File with names and hashes of passwords, which clients change with AUTH.\n\
+             It is made if it does not exist. Default: users are not kept.",
+        )
+        .example("\"sam-users.json\"")
+        .flag(Flag::new("users", "FILE")),
+        Opt::new(
+            "require_password",
+            access!(SamConfig, bool, require_password),
+            "Let in only clients with a name and a password of the file of users.\n\
+             There have to be users in it. Otherwise the file says whether a password is needed.",
+        )
+        .flag(Flag::new("require-password", "").requires(&["users"])),
+        Opt::new(
+            "auth_commands",
+            access!(SamConfig, bool, protocol.auth_commands),
+            "Whether clients may change users with AUTH.",
+        ),
+        Opt::new(
+            "signature_type",
+            access!(SamConfig, SignatureType, protocol.default_signature_type),
+            "Signature type of new destinations if the client asks for none, by number or name.",
+        ),
+        Opt::new(
+            "forward_anywhere",
+            access!(SamConfig, bool, protocol.forward_anywhere),
+            "Whether streams and datagrams may be forwarded to any IP address.\n\
+             Otherwise they go only to loopback addresses and the client's own.",
+        ),
+        Opt::new(
+            "trust",
+            access!(SamConfig, Option<PathBuf>, trust),
+            "Certificates to trust when a client has its streams forwarded with SSL=true, as PEM.\n\
+             Default: such forwarding is refused.",
+        )
+        .example("\"trusted.pem\"")
+        .flag(Flag::new("trust", "FILE")),
+        Opt::new(
+            "ping_after",
+            access!(SamConfig, Option<Duration>, protocol.ping_after),
+            "Send a PING to clients of SAM 3.2 and newer that are silent for this long.\n\
+             The session of a client that does not answer is closed. Default: never, because some\n\
+             clients do not answer.",
+        )
+        .example("\"3m\""),
+        Opt::new(
+            "hello_timeout",
+            access!(SamConfig, Duration, protocol.hello_timeout),
+            "How long a client may take to send HELLO.",
+        ),
+        Opt::new(
+            "command_timeout",
+            access!(SamConfig, Option<Duration>, protocol.command_timeout),
+            "How long a client may take from HELLO to its first command.\n\
+             Default: no limit.",
+        )
+        .example("\"10m\""),
+        Opt::new(
+            "open_timeout",
+            access!(SamConfig, Duration, open_timeout),
+            "How long a client waits for the tunnels of its session at most.",
+        ),
+        Opt::new(
+            "max_connections",
+            access!(SamConfig, usize, max_connections),
+            "Connections of clients at once, streams and TLS handshakes included.",
+        ),
+        Opt::new(
+            "max_sessions",
+            access!(SamConfig, usize, protocol.max_sessions),
+            "Sessions at once.",
+        ),
+        Opt::new(
+            "options",
+            access!(SamConfig, SessionOptions, options),
+            "I2CP and streaming options of sessions whose clients do not set them, such as\n\
+             inbound.quantity=3.",
+        )
+        .example("{ \"inbound.quantity\" = 3, \"outbound.quantity\" = 3 }")
+        .flag(Flag::new("option", "KEY=VALUE").short('o')),
+        Opt::new(
+            "overrides",
+            access!(SamConfig, SessionOptions, overrides),
+            "I2CP and streaming options of all sessions, whatever their clients set.",
+        )
+        .example("{ \"inbound.length\" = 3, \"outbound.length\" = 3 }"),
+    ],
+};
+
+/// See [`SamConfig::open_timeout`]. Chosen because routers that have just started need a minute, and
+/// clients exist that wait for three.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// See [`SamConfig::max_connections`]. Chosen because an idle connection costs some kilobytes, and
+/// systems allow for about this many files.
+const MAX_CONNECTIONS: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{File, FileError};
+
+    fn read(text: &str) -> Result<SamConfig, FileError> {
+        let file = File::parse(text, "/etc/eepkit")?;
+        let sections = file.sections("sam")?;
+        let config = TABLE.read(&sections[0])?;
+        config.validate().map_err(|why| sections[0].error(why))?;
+        Ok(config)
+    }
+
+    fn error(text: &str) -> String {
+        read(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn an_empty_section_is_the_default() {
+        assert_eq!(read("[sam]\n"), Ok(SamConfig::new()));
+    }
+
+    #[test]
+    fn every_documented_default_is_the_value_that_holds_without_it() {
+        for option in TABLE.options {
+            let Some(default) = TABLE.default_of(option) else {
+                assert!(!option.example.is_empty(), "{} has no example", option.key);
+                continue;
+            };
+            let config = read(&format!("[sam]\n{} = {default}\n", option.key));
+            let config = config.expect(option.key);
+            for other in TABLE.options {
+                let (with, without) = ((other.access.get)(&config), TABLE.default_of(other));
+                assert_eq!(with, without, "{} changed {}", option.key, other.key);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_sets_what_it_says_and_nothing_else() {
+        let given = [
+            ("enabled", "false"),
+            ("name", "\"x\""),
+            ("listen", "[\"127.0.0.1:1\"]"),
+            ("listen_tls", "[\"127.0.0.1:2\"]"),
+            ("tls_certificate", "\"/c\""),
+            ("tls_key", "\"/k\""),
+            ("listen_unix", "[\"/s\"]"),
+            ("udp", "[]"),
+            ("users", "\"/u\""),
+            ("require_password", "true"),
+            ("auth_commands", "false"),
+            ("signature_type", "\"1\""),
+            ("forward_anywhere", "true"),
+            ("trust", "\"/t\""),
+            ("ping_after", "\"3m\""),
+            ("hello_timeout", "\"5s\""),
+            ("command_timeout", "\"10m\""),
+            ("open_timeout", "\"7s\""),
+            ("max_connections", "8"),
+            ("max_sessions", "9"),
+            ("options", "{ \"inbound.length\" = \"1\" }"),
+            ("overrides", "{ \"outbound.length\" = \"2\" }"),
+        ];
+        let keys: Vec<_> = TABLE.options.iter().map(|option| option.key).collect();
+        assert_eq!(keys, given.map(|(key, _)| key));
+        for (key, value) in given {
+            let text = format!("[sam]\n{key} = {value}\n");
+            let file = File::parse(&text, "").expect("TOML");
+            let sections = file.sections("sam").expect("a section");
+            let config = TABLE.read(&sections[0]).expect(key);
+            for option in TABLE.options {
+                let now = (option.access.get)(&config);
+                match option.key == key {
+                    true => assert_eq!(now.as_deref(), Some(value), "{key}"),
+                    false => assert_eq!(now, TABLE.default_of(option), "{key} {}", option.key),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn options_that_do_not_fit_together_are_refused() {
+        let both = "[sam]: listen_tls needs both tls_certificate and tls_key, and they need \
+                    listen_tls";
+        for text in [
+            "[sam]\nlisten_tls = \"127.0.0.1:1\"\n",
+            "[sam]\ntls_key = \"x\"\n",
+            "[sam]\nlisten_tls = \"127.0.0.1:1\"\ntls_key = \"x\"\n",
+            "[sam]\ntls_key = \"x\"\ntls_certificate = \"y\"\n",
+        ] {
+            assert_eq!(error(text), format!("line 1: {both}"), "{text}");
+        }
+        assert_eq!(
+            error("[sam]\nlisten = []\n"),
+            "line 1: [sam]: a bridge has to listen somewhere, or enabled = false"
+        );
+        assert!(read("[sam]\nlisten = []\nlisten_unix = \"a.sock\"\n").is_ok());
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = read("[sam]\nlisten_unix = [\"a.sock\", \"/b.sock\"]\nusers = \"u.json\"\n");
+        let config = config.expect("valid");
+        let paths = ["/etc/eepkit/a.sock", "/b.sock"].map(PathBuf::from);
+        assert_eq!(config.listen_unix, paths);
+        assert_eq!(config.users_file, Some("/etc/eepkit/u.json".into()));
+    }
+}

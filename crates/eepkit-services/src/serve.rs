@@ -1,0 +1,327 @@
+//! Listening for local programs, in the same way for every service.
+//!
+//! [`Listeners`] binds any number of TCP, TLS and Unix sockets. A [`Server`] accepts on all of them
+//! and runs a handler for each connection. It holds the number of connections below a limit, which
+//! includes TLS handshakes and connections that have sent nothing yet; it goes on accepting when the
+//! system runs out of file descriptors; and it stops gracefully.
+
+mod accept;
+mod listeners;
+mod socket;
+#[cfg(unix)]
+mod unix;
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::AsyncWriteExt as _,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use self::{accept::accept_on, listeners::Transport, socket::Incoming};
+pub use self::{
+    listeners::{Addresses, BindError, Endpoint, Listeners},
+    socket::{Socket, close_gently, prepare},
+};
+
+/// A connection of a local program.
+#[derive(Debug)]
+pub struct Connection {
+    /// The connection. The TLS handshake, if there is one, is done.
+    pub socket: Socket,
+    /// The address of the program, IPv4 in its own form; none for Unix sockets.
+    pub client: Option<IpAddr>,
+}
+
+/// What a [`Server`] allows.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    connections: usize,
+    handshake: Duration,
+    refusal: Bytes,
+}
+
+impl Limits {
+    /// At most this many connections at once. Counted are all that were accepted, also those whose
+    /// TLS handshake is not done and those that have sent nothing yet.
+    pub fn new(connections: usize) -> Self {
+        Self {
+            connections: connections.min(Semaphore::MAX_PERMITS),
+            handshake: HANDSHAKE,
+            refusal: Bytes::new(),
+        }
+    }
+
+    /// How long a TLS handshake may take; 10 s by default.
+    #[must_use]
+    pub fn handshake(mut self, limit: Duration) -> Self {
+        self.handshake = limit;
+        self
+    }
+
+    /// What a client is told that is refused because there are too many connections. Nothing by
+    /// default. Clients of TLS are not told: they would need a handshake.
+    #[must_use]
+    pub fn refusal(mut self, words: impl Into<Bytes>) -> Self {
+        self.refusal = words.into();
+        self
+    }
+}
+
+/// Accepts connections and keeps track of their tasks.
+///
+/// Dropped, it stops as [`Server::shutdown`] does without a grace period, in the background.
+#[derive(Debug)]
+pub struct Server {
+    handle: Handle,
+    #[cfg(unix)]
+    files: std::sync::Mutex<Vec<unix::SocketFile>>,
+}
+
+impl Server {
+    /// A server that listens nowhere yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            handle: Handle {
+                inner: Arc::new(Inner {
+                    slots: Arc::new(Semaphore::new(limits.connections)),
+                    refusals: Arc::new(Semaphore::new(REFUSALS)),
+                    limits,
+                    refused: AtomicU64::new(0),
+                    closing: CancellationToken::new(),
+                    abort: CancellationToken::new(),
+                    tasks: TaskTracker::new(),
+                }),
+            },
+            #[cfg(unix)]
+            files: std::sync::Mutex::default(),
+        }
+    }
+
+    /// A handle for the tasks of the service.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Accepts on `listeners` and runs `handler` for each connection, in a task of its own, until
+    /// the server stops.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn serve<H, F>(&self, listeners: Listeners, handler: H)
+    where
+        H: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        for listener in listeners.list {
+            #[cfg(unix)]
+            if let Some(file) = listener.file {
+                self.files
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(file);
+            }
+            let server = self.handle.clone();
+            let handler = handler.clone();
+            let transport = listener.transport;
+            self.handle.inner.tasks.spawn(async move {
+                let taken = |incoming| server.take(incoming, &transport, handler.clone());
+                tokio::select! {
+                    () = server.inner.closing.cancelled() => {}
+                    () = accept_on(&listener.socket, taken) => {}
+                }
+            });
+        }
+    }
+
+    /// Stops: no connection is accepted any more and the files of Unix sockets are removed; handlers
+    /// are told through [`Handle::closing`]; connections and tasks that have not ended after `grace`
+    /// are aborted.
+    ///
+    /// Returns when all of them are gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing is accepted any more, and what still runs is not aborted
+    /// before the server is dropped.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.close();
+        let tasks = &self.handle.inner.tasks;
+        if timeout(grace, tasks.wait()).await.is_err() {
+            debug!(
+                left = tasks.len(),
+                "aborts connections at the end of the grace period"
+            );
+            self.handle.inner.abort.cancel();
+            tasks.wait().await;
+        }
+    }
+
+    fn close(&self) {
+        self.handle.inner.closing.cancel();
+        self.handle.inner.tasks.close();
+        #[cfg(unix)]
+        self.files
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clear();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close();
+        self.handle.inner.abort.cancel();
+    }
+}
+
+/// What the tasks of a service need of its [`Server`].
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    /// Refused clients that are told so.
+    refusals: Arc<Semaphore>,
+    refused: AtomicU64,
+    closing: CancellationToken,
+    abort: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Handle {
+    /// Cancelled when the server begins to stop. A handler that would not end by itself ends then.
+    pub fn closing(&self) -> &CancellationToken {
+        &self.inner.closing
+    }
+
+    /// Connections that are open, TLS handshakes included.
+    pub fn connections(&self) -> usize {
+        self.inner
+            .limits
+            .connections
+            .saturating_sub(self.inner.slots.available_permits())
+    }
+
+    /// Connections that were refused because there were too many.
+    pub fn refused(&self) -> u64 {
+        self.inner.refused.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that run: one for each connection, one for each address, and those of
+    /// [`Handle::spawn`].
+    pub fn tasks(&self) -> usize {
+        self.inner.tasks.len()
+    }
+
+    /// Runs a task of the service. When the server stops, it is waited for, and aborted at the end
+    /// of the grace period.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let abort = self.inner.abort.clone();
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = abort.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Serves a connection that was accepted, if there is room for it.
+    fn take<H, F>(&self, incoming: Incoming, transport: &Transport, handler: H)
+    where
+        H: Fn(Connection) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Ok(slot) = self.inner.slots.clone().try_acquire_owned() else {
+            self.inner.refused.fetch_add(1, Ordering::Relaxed);
+            if let Transport::Plain = transport {
+                self.refuse(incoming);
+            }
+            return;
+        };
+        let Ok((client, incoming)) = incoming.prepared() else {
+            // It is gone already.
+            return;
+        };
+        let tls = match transport {
+            Transport::Plain => None,
+            Transport::Tls(identity) => Some(identity.acceptor()),
+        };
+        let limit = self.inner.limits.handshake;
+        self.spawn(async move {
+            let slot: OwnedSemaphorePermit = slot;
+            if let Some(socket) = incoming.handshake(tls, limit).await {
+                handler(Connection { socket, client }).await;
+            }
+            drop(slot);
+        });
+    }
+
+    /// Tells a client that it is refused, unless very many are being told so.
+    fn refuse(&self, incoming: Incoming) {
+        let words = self.inner.limits.refusal.clone();
+        let Ok(permit) = self.inner.refusals.clone().try_acquire_owned() else {
+            return;
+        };
+        if words.is_empty() {
+            return;
+        }
+        self.spawn(async move {
+            let Some(mut socket) = incoming.handshake(None, REFUSAL_LIMIT).await else {
+                return;
+            };
+            let told = async {
+                if socket.write_all(&words).await.is_ok() {
+                    close_gently(&mut socket).await;
+                }
+            };
+            let _ = timeout(REFUSAL_LIMIT, told).await;
+            drop(permit);
+        });
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("connections", &self.connections())
+            .field("refused", &self.refused())
+            .field("tasks", &self.tasks())
+            .field("closing", &self.inner.closing.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`Limits::handshake`]. Chosen because no human takes part, and the slowest machine on a
+/// loopback or local network needs less than a second.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Refused clients that are told so at a time; further ones are closed without a word. Chosen so
+/// that a flood costs neither files nor tasks beyond this.
+const REFUSALS: usize = 32;
+
+/// How long telling a client that it is refused may take.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Sockets that are bound.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use tokio::net::TcpListener;
+
+#[cfg(unix)]
+use super::unix;
+use super::{accept::Accept, socket::Incoming};
+use crate::tls;
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// TCP, without encryption. With port 0 the system chooses one.
+    Tcp(SocketAddr),
+    /// TCP with TLS.
+    Tls(SocketAddr, tls::Identity),
+    /// A Unix socket at this path, which only the user of this process can connect to.
+    ///
+    /// A socket file that nobody listens on any more is replaced. Any other file is left alone, and
+    /// binding fails. The file is removed when the server stops, if it is still the same.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) | Self::Tls(address, _) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Bound sockets, for [`Server::serve`](super::Server::serve). Clients can connect, and wait until
+/// they are served.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub(super) list: Vec<Listener>,
+    addresses: Addresses,
+}
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) socket: ListenerSocket,
+    pub(super) transport: Transport,
+    #[cfg(unix)]
+    pub(super) file: Option<unix::SocketFile>,
+}
+
+#[derive(Debug)]
+pub(super) enum ListenerSocket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Transport {
+    Plain,
+    Tls(tls::Identity),
+}
+
+impl Listeners {
+    /// No sockets.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Binds all of these.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] for the first that cannot be bound; those before it are closed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn bind(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self, BindError> {
+        let mut listeners = Self::new();
+        for endpoint in endpoints {
+            listeners.add(endpoint).await?;
+        }
+        Ok(listeners)
+    }
+
+    /// Binds one more.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]; the others stay.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn add(&mut self, endpoint: Endpoint) -> Result<(), BindError> {
+        let name = endpoint.to_string();
+        let failed = |source| BindError {
+            address: name,
+            source,
+        };
+        let (address, transport) = match endpoint {
+            Endpoint::Tcp(address) => (address, Transport::Plain),
+            Endpoint::Tls(address, identity) => (address, Transport::Tls(identity)),
+            Endpoint::Unix(path) => return self.add_unix(path).map_err(failed),
+        };
+        let (listener, address) = bind_tcp(address).await.map_err(failed)?;
+        self.addresses.tcp.push(address);
+        self.list.push(Listener {
+            socket: ListenerSocket::Tcp(listener),
+            transport,
+            #[cfg(unix)]
+            file: None,
+        });
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn add_unix(&mut self, path: PathBuf) -> io::Result<()> {
+        let (listener, file) = unix::bind(&path)?;
+        self.addresses.unix.push(path);
+        self.list.push(Listener {
+            socket: ListenerSocket::Unix(listener),
+            transport: Transport::Plain,
+            file: Some(file),
+        });
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn add_unix(&mut self, _path: PathBuf) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Where they listen.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+async fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+impl Accept for ListenerSocket {
+    type Connection = Incoming;
+
+    async fn accept(&self) -> io::Result<Incoming> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, client) = listener.accept().await?;
+                Ok(Incoming::Tcp(socket, canonical(client.ip())))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                Ok(Incoming::Unix(socket))
+            }
+        }
+    }
+}
+
+/// An address as its owner writes it: IPv4 in IPv6 is IPv4.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// Where a service can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// TCP, with and without TLS.
+    pub tcp: Vec<SocketAddr>,
+    /// UDP.
+    pub udp: Vec<SocketAddr>,
+    /// Paths of Unix sockets.
+    pub unix: Vec<PathBuf>,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    /// The address or path.
+    pub address: String,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}

@@ -1,0 +1,212 @@
+//! Files of Unix sockets.
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+/// Binds a socket that only the user of this process can connect to.
+///
+/// A socket file that nobody listens on is replaced; any other file is an error.
+pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        identity: Identity::of(&fs::symlink_metadata(path)?),
+    };
+    // Nobody can connect before `listen`.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok((UnixListener::from_std(socket.into())?, file))
+}
+
+/// Removes a socket file that nobody listens on.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Some(found) = metadata(path)? else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file at this path that is not a socket",
+        ));
+    }
+    if is_in_use(path)? {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another program listens there",
+        ));
+    }
+    // Another process may have replaced the file since it was looked at. It removes and binds within
+    // microseconds, so what remains of this race is small.
+    match metadata(path)? {
+        Some(now) if Identity::of(&now) == Identity::of(&found) => fs::remove_file(path),
+        Some(_) => Err(io::ErrorKind::AddrInUse.into()),
+        None => Ok(()),
+    }
+}
+
+fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether somebody may listen on a socket file. Only a refused connection shows that nobody does:
+/// a full queue, a socket of another type and a lack of permission do not.
+fn is_in_use(path: &Path) -> io::Result<bool> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // To a full queue the system would let us wait.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        _ => Ok(true),
+    }
+}
+
+/// The file of a bound socket. Dropped, it removes the file, unless the path belongs to another
+/// file by then.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = matches!(
+            metadata(&self.path),
+            Ok(Some(found)) if Identity::of(&found).is_same_file(self.identity)
+        );
+        if is_ours {
+            // Somebody else may have removed it meanwhile.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What distinguishes a file from others at the same path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    /// Numbers of removed files are used again; the time of the last change tells such files apart.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Permissions and names of a file may change, and its change time with them.
+    fn is_same_file(self, other: Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// Clients that wait to be accepted; that of the standard library.
+const BACKLOG: i32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("service.sock");
+        (dir, path)
+    }
+
+    fn refused(path: &Path) -> io::ErrorKind {
+        bind(path).map(drop).expect_err("refused").kind()
+    }
+
+    #[tokio::test]
+    async fn only_its_owner_can_connect_and_the_file_goes_with_the_socket() {
+        let (_dir, path) = dir();
+        let (_listener, file) = bind(&path).expect("free");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        UnixStream::connect(&path).expect("it listens");
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_listens_on_is_replaced() {
+        let (_dir, path) = dir();
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("free"));
+        assert!(path.exists(), "left over");
+        let (_listener, _file) = bind(&path).expect("replaced");
+        UnixStream::connect(&path).expect("it listens");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_listens_on_stays_also_with_a_full_queue() {
+        let (_dir, path) = dir();
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        socket
+            .bind(&SockAddr::unix(&path).expect("a path"))
+            .expect("free");
+        socket.listen(0).expect("bound");
+        let _waiting = UnixStream::connect(&path).expect("it listens");
+        for _ in 0..3 {
+            assert_eq!(refused(&path), io::ErrorKind::AddrInUse);
+        }
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn other_files_are_never_replaced() {
+        let (dir, path) = dir();
+        fs::write(&path, "notes").expect("written");
+        assert_eq!(refused(&path), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "notes");
+
+        let directory = dir.path().join("directory");
+        fs::create_dir(&directory).expect("made");
+        assert_eq!(refused(&directory), io::ErrorKind::AlreadyExists);
+
+        // A link is not followed: what it points to may be anything.
+        let stale = dir.path().join("stale");
+        drop(std::os::unix::net::UnixListener::bind(&stale).expect("free"));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&stale, &link).expect("made");
+        assert_eq!(refused(&link), io::ErrorKind::AlreadyExists);
+
+        let datagrams = dir.path().join("datagrams");
+        let _socket = UnixDatagram::bind(&datagrams).expect("free");
+        assert_eq!(refused(&datagrams), io::ErrorKind::AddrInUse);
+        for kept in [directory, link, stale, datagrams] {
+            assert!(fs::symlink_metadata(&kept).is_ok(), "{}", kept.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_took_the_place_of_the_socket_stays() {
+        let (_dir, path) = dir();
+        let (_listener, file) = bind(&path).expect("free");
+        let moved = path.with_extension("moved");
+        fs::rename(&path, &moved).expect("moved");
+        fs::write(&path, "notes").expect("written");
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "notes");
+    }
+}

@@ -1,0 +1,265 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use eepkit::sim::SimNet;
+
+use super::*;
+use crate::{
+    access,
+    options::{Opt, Table},
+    serve::Addresses,
+    service::{Running, Statistic},
+};
+
+/// What happened, in order.
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Tests that look at the log run one after the other.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn log(what: impl Into<String>) {
+    LOG.lock().expect("no panic").push(what.into());
+}
+
+fn logged() -> Vec<String> {
+    std::mem::take(&mut *LOG.lock().expect("no panic"))
+}
+
+/// A service that does nothing but count how often its files were read.
+#[derive(Debug, Clone, PartialEq)]
+struct Null {
+    name: Option<String>,
+    enabled: bool,
+    number: usize,
+    broken: bool,
+}
+
+static TABLE: Table<Null> = Table {
+    section: "null",
+    doc: "A service that does nothing.",
+    defaults: || Null {
+        name: None,
+        enabled: true,
+        number: 1,
+        broken: false,
+    },
+    options: &[
+        Opt::new("name", access!(Null, Option<String>, name), "Its name."),
+        Opt::new("enabled", access!(Null, bool, enabled), "Whether it runs."),
+        Opt::new("number", access!(Null, usize, number), "A number."),
+    ],
+};
+
+impl Definition for Null {
+    type Running = Counting;
+
+    const KIND: &'static str = "null";
+    const TITLE: &'static str = "null";
+    const BY_DEFAULT: bool = false;
+
+    fn table() -> &'static Table<Self> {
+        &TABLE
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        match self.number {
+            13 => Err("13 is not allowed".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        match self.broken {
+            true => Err(StartError::NoAddress),
+            false => Ok(()),
+        }
+    }
+
+    async fn launch(&self, _router: &Router) -> Result<Counting, StartError> {
+        log(format!("start {}", self.number));
+        self.check()?;
+        Ok(Counting {
+            number: self.number,
+            reloads: AtomicUsize::new(0),
+        })
+    }
+}
+
+struct Counting {
+    number: usize,
+    reloads: AtomicUsize,
+}
+
+impl Running<Null> for Counting {
+    fn addresses(&self) -> Addresses {
+        Addresses::default()
+    }
+
+    fn statistics(&self) -> Vec<Statistic> {
+        let reloads = self.reloads.load(Ordering::Relaxed);
+        vec![Statistic::gauge(
+            "reloads",
+            "How often files were read",
+            reloads,
+        )]
+    }
+
+    fn reload(&self, _definition: &Null) -> Result<(), StartError> {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        log(format!("stop {}", self.number));
+    }
+}
+
+fn null(name: &str, number: usize) -> Arc<dyn Plan> {
+    let definition = Null {
+        number,
+        ..(TABLE.defaults)()
+    };
+    plan(name, definition)
+}
+
+fn broken(name: &str) -> Arc<dyn Plan> {
+    let definition = Null {
+        broken: true,
+        number: 99,
+        ..(TABLE.defaults)()
+    };
+    plan(name, definition)
+}
+
+fn services() -> (SimNet, Services) {
+    let net = SimNet::builder().start();
+    let router = Router::new(net.router());
+    (net, Services::new(router))
+}
+
+fn actions(applied: &[Applied]) -> Vec<(&str, Action)> {
+    applied
+        .iter()
+        .map(|one| (one.service.name(), one.action))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_changed_restarts_and_everything_else_stays() {
+    let _turn = TURN.lock().await;
+    logged();
+    let (_net, services) = services();
+    let plans = vec![null("a", 1), null("b", 2), null("c", 3)];
+    let applied = services.apply(plans).await;
+    assert!(applied.iter().all(|one| one.result.is_ok()));
+    assert!(applied.iter().all(|one| one.state() == State::Running));
+    assert_eq!(logged(), ["start 1", "start 2", "start 3"]);
+    let b = services.find("null", "b").expect("it runs");
+
+    let applied = services
+        .apply(vec![null("d", 4), null("b", 2), null("a", 10)])
+        .await;
+    assert_eq!(
+        actions(&applied),
+        [
+            ("c", Action::Stopped),
+            ("d", Action::Started),
+            ("b", Action::Kept),
+            ("a", Action::Restarted),
+        ]
+    );
+    // What goes is stopped in reverse order, before anything starts.
+    assert_eq!(logged(), ["stop 3", "stop 1", "start 4", "start 10"]);
+    let again = services.find("null", "b").expect("it runs");
+    assert!(Arc::ptr_eq(&b, &again));
+    assert_eq!(b.statistics()[0].value, 1, "its files were read again");
+    let names: Vec<_> = services
+        .list()
+        .iter()
+        .map(|one| one.name().to_owned())
+        .collect();
+    assert_eq!(names, ["d", "b", "a"]);
+
+    services.stop().await;
+    assert_eq!(logged(), ["stop 10", "stop 2", "stop 4"]);
+    assert!(
+        services
+            .list()
+            .iter()
+            .all(|one| one.state() == State::Stopped)
+    );
+}
+
+#[tokio::test]
+async fn one_that_fails_keeps_no_other_from_running_and_is_tried_again() {
+    let _turn = TURN.lock().await;
+    logged();
+    let (_net, services) = services();
+    let plans = || vec![broken("x"), null("a", 1)];
+    let applied = services.apply(plans()).await;
+    assert!(matches!(applied[0].result, Err(StartError::NoAddress)));
+    assert_eq!(
+        applied[0].state(),
+        State::Failed("no address to listen on".to_owned())
+    );
+    assert_eq!(applied[1].state(), State::Running);
+    assert_eq!(logged(), ["start 99", "start 1"]);
+    let applied = services.apply(plans()).await;
+    assert_eq!(
+        actions(&applied),
+        [("x", Action::Kept), ("a", Action::Kept)]
+    );
+    assert!(applied[0].result.is_err());
+    assert_eq!(logged(), ["start 99"]);
+    assert!(plans()[0].check().is_err() && plans()[1].check().is_ok());
+}
+
+#[tokio::test]
+async fn states_can_be_watched() {
+    let _turn = TURN.lock().await;
+    let (_net, services) = services();
+    services.apply(vec![null("a", 1)]).await;
+    let service = services.find("null", "a").expect("it runs");
+    let mut states = service.states();
+    assert_eq!(*states.borrow_and_update(), State::Running);
+    service.stop().await;
+    assert_eq!(*states.borrow_and_update(), State::Stopped);
+    assert!(service.statistics().is_empty());
+    service.start().await.expect("it starts again");
+    assert_eq!(*states.borrow_and_update(), State::Running);
+}
+
+#[test]
+fn a_section_is_checked_as_a_whole() {
+    let text = "# x\n[null]\nnumber = 13\n";
+    let file = File::parse(text, "").expect("TOML");
+    let sections = file.sections("null").expect("a section");
+    let error = (Kind::of::<Null>().read)(&sections[0]).err().expect("13");
+    assert_eq!(error.to_string(), "line 2: [null]: 13 is not allowed");
+}
+
+#[test]
+fn services_have_names_and_no_two_the_same() {
+    let names = |text: &str| -> Result<Vec<String>, FileError> {
+        let file = File::parse(text, "").expect("TOML");
+        let plans = read_plans(&file)?;
+        Ok(plans.iter().map(|plan| plan.name().to_owned()).collect())
+    };
+    assert_eq!(names(""), Ok(vec!["sam".to_owned()]));
+    assert_eq!(
+        names("[[sam]]\n[[sam]]\nname = \"x\"\n[[sam]]\n"),
+        Ok(vec!["sam".to_owned(), "x".to_owned(), "sam-3".to_owned()])
+    );
+    let error = names("[[sam]]\n[[sam]]\nname = \"sam\"\n").expect_err("taken");
+    assert_eq!(
+        error.to_string(),
+        "line 2: [sam]: the name \"sam\" is taken"
+    );
+}

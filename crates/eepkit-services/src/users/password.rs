@@ -1,0 +1,150 @@
+//! Hashes of passwords: Argon2id, with memory that is used again.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{PasswordHasher as _, phc::PasswordHash},
+};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::UserError;
+
+/// Hashes a password, with a fresh salt.
+pub(super) fn hash(password: &str) -> Result<String, UserError> {
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|_| UserError::Hash)
+}
+
+/// Verifies passwords. Each verification needs 19 MiB for some milliseconds; the memory is kept for
+/// the next one, because allocators would keep it for each thread that ever used it.
+pub(super) struct Hasher {
+    permits: Arc<Semaphore>,
+    /// At most [`MAX_HASHING`].
+    buffers: Mutex<Vec<Vec<Block>>>,
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(MAX_HASHING)),
+            buffers: Mutex::default(),
+        }
+    }
+}
+
+impl Hasher {
+    /// Permission to hash a password, once it is this one's turn.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().acquire_owned().await.ok()
+    }
+
+    /// Whether `password` has this hash, given as a PHC string.
+    pub(super) fn verify(&self, password: &str, hash: &str) -> bool {
+        self.try_verify(password, hash).unwrap_or(false)
+    }
+
+    fn try_verify(&self, password: &str, hash: &str) -> Option<bool> {
+        let hash = PasswordHash::new(hash).ok()?;
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+        let version = match hash.version {
+            Some(version) => Version::try_from(version).ok()?,
+            None => Version::default(),
+        };
+        let params = Params::try_from(&hash).ok()?;
+        let blocks = params.block_count();
+        if blocks > MAX_BLOCKS {
+            return None;
+        }
+        let (salt, expected) = (hash.salt?, hash.hash?);
+        let mut buffer = self.take();
+        buffer.resize(blocks, Block::new());
+        let mut out = vec![0; expected.as_bytes().len()];
+        let hashed = Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+            password.as_bytes(),
+            salt.as_ref(),
+            &mut out,
+            &mut buffer,
+        );
+        self.put(buffer);
+        hashed.ok()?;
+        Some(out.ct_eq(expected.as_bytes()).into())
+    }
+
+    fn take(&self) -> Vec<Block> {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    fn put(&self, buffer: Vec<Block>) {
+        let mut buffers = self.lock();
+        if buffers.len() < MAX_HASHING {
+            buffers.push(buffer);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher")
+            .field("buffers", &self.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Passwords that are verified at once. Each takes 19 MiB for some milliseconds.
+const MAX_HASHING: usize = 2;
+
+/// The most memory that a stored hash may ask for, in KiB. Chosen as the largest that RFC 9106
+/// recommends for hosts with little memory.
+const MAX_BLOCKS: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_has_its_hash_and_no_other_and_memory_is_used_again() {
+        let hasher = Hasher::default();
+        let hash = hash("sesame").expect("hashed");
+        for _ in 0..3 {
+            assert!(hasher.verify("sesame", &hash));
+            assert!(!hasher.verify("Sesame", &hash));
+        }
+        assert_eq!(hasher.lock().len(), 1);
+    }
+
+    #[test]
+    fn hashes_of_other_programs_are_verified() {
+        // RFC 9106 gives no PHC string; this one is of the reference implementation's test.c.
+        let hash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$\
+                    nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        let hasher = Hasher::default();
+        assert!(hasher.verify("password", hash));
+        assert!(!hasher.verify("differentpassword", hash));
+    }
+
+    #[test]
+    fn what_is_no_hash_or_wants_too_much_memory_fits_no_password() {
+        let hasher = Hasher::default();
+        for hash in [
+            "",
+            "$argon2id$",
+            "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$AAAA",
+            "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$\
+             nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+        ] {
+            assert!(!hasher.verify("password", hash), "{hash}");
+        }
+        assert!(hasher.lock().is_empty());
+    }
+}

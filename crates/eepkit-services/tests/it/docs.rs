@@ -1,0 +1,36 @@
+//! The documentation says what the tables of options say.
+
+use std::{env, fs, path::Path};
+
+use eepkit_services::KINDS;
+
+/// Where the table of a kind of service is, between two marks, and the command with its flags.
+const PLACES: [(&str, &str, &str); 1] = [("sam", "docs/sam.md", "eepkit sam")];
+
+/// With `EEPKIT_UPDATE_DOCS=1` in the environment, the test writes the tables.
+#[test]
+fn the_tables_of_options_in_the_documentation_are_those_of_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for kind in KINDS {
+        let place = PLACES.iter().find(|(name, ..)| *name == kind.name);
+        let (name, page, command) = place.unwrap_or_else(|| panic!("{} has no page", kind.name));
+        let table = (kind.markdown)(command);
+        let file = root.join(page);
+        let text = fs::read_to_string(&file).expect(page);
+        let (begin, end) = (
+            format!("<!-- options of {name} -->\n\n"),
+            format!("\n<!-- end of the options of {name} -->"),
+        );
+        let at = text.find(&begin).expect(&begin) + begin.len();
+        let until = at + text[at..].find(&end).expect(&end);
+        if text[at..until] == table {
+            continue;
+        }
+        assert!(
+            env::var_os("EEPKIT_UPDATE_DOCS").is_some(),
+            "{page} is out of date; run this test with EEPKIT_UPDATE_DOCS=1"
+        );
+        let new = format!("{}{table}{}", &text[..at], &text[until..]);
+        fs::write(&file, new).expect(page);
+    }
+}
