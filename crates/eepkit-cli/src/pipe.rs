@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use eepkit::Stream;
@@ -75,9 +75,15 @@ fn outcome(report: Report) -> Result<(), PipeError> {
     }
 }
 
-/// The standard input of a command, which need not read it to its end: what a command that has
-/// closed it does not read is dropped.
-pub(crate) struct CommandInput<W>(pub(crate) W);
+/// The standard input of a command. It is closed by dropping it. A command that has closed it need
+/// not read it to its end: the rest is dropped.
+pub(crate) struct CommandInput<W>(Option<W>);
+
+impl<W> CommandInput<W> {
+    pub(crate) fn new(input: W) -> Self {
+        Self(Some(input))
+    }
+}
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for CommandInput<W> {
     fn poll_write(
@@ -85,18 +91,25 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for CommandInput<W> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.0).poll_write(cx, buf);
+        let Some(input) = &mut self.0 else {
+            return Poll::Ready(Ok(buf.len()));
+        };
+        let written = Pin::new(input).poll_write(cx, buf);
         written.map(|result| or_if_closed(result, buf.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.0).poll_flush(cx);
+        let Some(input) = &mut self.0 else {
+            return Poll::Ready(Ok(()));
+        };
+        let flushed = Pin::new(input).poll_flush(cx);
         flushed.map(|result| or_if_closed(result, ()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = Pin::new(&mut self.0).poll_shutdown(cx);
-        closed.map(|result| or_if_closed(result, ()))
+        let flushed = ready!(self.as_mut().poll_flush(cx));
+        self.0 = None;
+        Poll::Ready(flushed)
     }
 }
 
@@ -121,13 +134,35 @@ mod tests {
         drop(unread);
         peer.write_all(b"nobody reads this").await.expect("open");
         let traffic = Traffic::new();
-        let mut local = join(&b"the date"[..], CommandInput(command));
+        let mut local = join(&b"the date"[..], CommandInput::new(command));
         let options = Options::new().until(Until::AEnds);
 
         let result = outcome(relay(&mut local, &mut stream, &options, &traffic).await);
 
         assert!(result.is_ok(), "{result:?}");
         assert_eq!(traffic.a_to_b(), 8);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_sees_the_end_of_its_input() {
+        let mut child = tokio::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("cat runs");
+        let output = child.stdout.take().expect("piped");
+        let input = CommandInput::new(child.stdin.take().expect("piped"));
+        let (mut stream, mut peer) = duplex(1024);
+        peer.write_all(b"meow").await.expect("open");
+        peer.shutdown().await.expect("open");
+        let options = Options::new().until(Until::AEnds);
+        let (mut local, traffic) = (join(output, input), Traffic::new());
+        let relaying = relay(&mut local, &mut stream, &options, &traffic);
+        let report = tokio::time::timeout(std::time::Duration::from_secs(30), relaying).await;
+        assert!(report.expect("cat ends").is_clean());
+        assert_eq!((traffic.a_to_b(), traffic.b_to_a()), (4, 4));
     }
 
     #[tokio::test]

@@ -1,21 +1,21 @@
-//! What clients of each protocol are told of each kind of error. There is no second such table.
+//! The one table from kinds of errors to the results of each protocol.
 
 use eepkit::{Error, ErrorKind};
 use eepkit_sam::{Failure, ResultCode};
 
-/// What was tried.
+/// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Attempt {
-    /// To open a session.
+    /// Opening a session.
     Open,
-    /// To open a stream to a peer.
+    /// Opening a stream to a peer.
     Connect,
-    /// To wait for a stream.
+    /// Accepting a stream.
     Accept,
-    /// To look a name up.
+    /// Looking up a name.
     LookUp,
-    /// To look up what the lease set of a destination says.
+    /// Looking up the options in the lease set of a destination.
     LookUpOptions,
 }
 
@@ -36,26 +36,26 @@ pub fn sam_result(attempt: Attempt, kind: ErrorKind) -> ResultCode {
         (Connect, ErrorKind::Timeout) => ResultCode::Timeout,
         (LookUp, ErrorKind::BadInput) => ResultCode::InvalidKey,
         (LookUpOptions, ErrorKind::LeaseSetNotFound) => ResultCode::LeaseSetNotFound,
-        // A name is known or not; what kept the router from saying so is in the message.
+        // SAM has one result for a failed look-up. The message has the reason.
         (LookUp | LookUpOptions, _) => ResultCode::KeyNotFound,
         _ => ResultCode::I2pError,
     }
 }
 
-/// The SAM answer to an error, with its text and those of its causes.
+/// The SAM answer to an error. Its message has the text of the error and of its causes.
 pub fn sam_failure(attempt: Attempt, error: impl Into<Error>) -> Failure {
     let error = error.into();
     let kind = error.kind();
     let result = sam_result(attempt, kind);
     if kind == ErrorKind::IncompatibleEncryption {
-        // The words that clients know from Java I2P.
+        // Clients know this message from Java I2P.
         return Failure::new(result, "Unsupported encryption options");
     }
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
         let text = error.to_string();
-        // Errors that only pass on what they hold say the same.
+        // Some errors repeat the text of their cause.
         if !message.contains(&text) {
             message.push_str(": ");
             message.push_str(&text);
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_cannot_be_reached_is_the_peers_fault() {
+    fn errors_of_the_peer_and_local_errors_have_different_results() {
         for kind in [
             ErrorKind::LeaseSetNotFound,
             ErrorKind::Refused,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_tells_what_went_wrong_once() {
+    fn a_message_states_each_cause_once() {
         let failure = sam_failure(
             Attempt::Connect,
             ConnectError::Timeout(Duration::from_secs(60)),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn encryption_that_does_not_fit_is_told_in_words_that_clients_know() {
+    fn incompatible_encryption_has_the_message_of_java_i2p() {
         let failure = sam_failure(Attempt::Connect, ConnectError::IncompatibleEncryption);
         assert_eq!(
             failure.to_string(),

@@ -289,7 +289,7 @@ impl Gate {
             drop(permit);
             changed.map(|()| users.is_required())
         });
-        // It ends early only with a panic, of which nobody but the log has to know more.
+        // A panic is reported by the log; the client only learns that the change failed.
         changing.await.unwrap_or(Err(UserError::Hash))
     }
 

@@ -11,7 +11,8 @@ use eepkit_services::{
 /// The configuration of a service, from flags.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceArgs<D> {
-    config: D,
+    /// Boxed, because a configuration is much larger than the arguments of other commands.
+    config: Box<D>,
     /// Keys of the options that were given.
     given: Vec<&'static str>,
 }
@@ -23,7 +24,7 @@ impl<D: Definition> ServiceArgs<D> {
     }
 
     pub(crate) fn into_config(self) -> D {
-        self.config
+        *self.config
     }
 }
 
@@ -47,8 +48,7 @@ fn args<D: Definition>(option: &'static Opt<D>) -> Vec<Arg> {
     let Some(flag) = option.flag else {
         return Vec::new();
     };
-    let short_help = D::table().short_help(option);
-    let details: Vec<&str> = option.doc.lines().skip(1).collect();
+    let (short_help, long_help) = D::table().help(option);
     let mut arg = Arg::new(option.key).long(flag.long).requires_ifs(
         flag.requires
             .iter()
@@ -57,8 +57,8 @@ fn args<D: Definition>(option: &'static Opt<D>) -> Vec<Arg> {
     if let Some(short) = flag.short {
         arg = arg.short(short);
     }
-    if !details.is_empty() {
-        arg = arg.long_help(format!("{short_help}\n\n{}", details.join(" ")));
+    if long_help != short_help {
+        arg = arg.long_help(long_help);
     }
     arg = arg.help(short_help);
     let check = option.access.check;
@@ -84,7 +84,7 @@ fn args<D: Definition>(option: &'static Opt<D>) -> Vec<Arg> {
 impl<D: Definition> FromArgMatches for ServiceArgs<D> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut args = Self {
-            config: (D::table().defaults)(),
+            config: Box::new((D::table().defaults)()),
             given: Vec::new(),
         };
         args.update_from_arg_matches(matches)?;

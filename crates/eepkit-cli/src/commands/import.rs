@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use eepkit_services::{files, users::Users};
@@ -72,7 +72,7 @@ fn sam(args: &ImportSamArgs, ui: &Ui) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(file: &PathBuf) -> Result<ConfigFile, Failure> {
+fn read(file: &Path) -> Result<ConfigFile, Failure> {
     let name = file.display();
     let bytes = files::read(file, files::MAX_CONFIG)
         .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;

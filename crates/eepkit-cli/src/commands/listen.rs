@@ -190,7 +190,7 @@ async fn run_command(command: &str, stream: Stream, ui: &Ui) -> Result<ExitStatu
     let joined = match (child.stdout.take(), child.stdin.take()) {
         (Some(output_of_child), Some(input_of_child)) => {
             // A command that has written everything and gone has read what it wanted.
-            let input = CommandInput(input_of_child);
+            let input = CommandInput::new(input_of_child);
             let traffic = Traffic::new();
             pipe::join_stream(stream, output_of_child, input, Until::AEnds, &traffic).await
         }

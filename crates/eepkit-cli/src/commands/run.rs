@@ -52,7 +52,7 @@ fn load(named: Option<&Path>, ui: &Ui) -> Result<Config, Failure> {
     let name = file.display();
     let text = files::read_text(&file, files::MAX_CONFIG)
         .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;
-    let directory = file.parent().unwrap_or(Path::new(""));
+    let directory = file.parent().unwrap_or_else(|| Path::new(""));
     let config = Config::parse(&text, directory).map_err(|error| {
         let failure = Failure::new(Exit::File, format!("{name}, {error}"));
         match error.hint {

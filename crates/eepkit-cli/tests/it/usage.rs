@@ -50,7 +50,7 @@ fn an_address_that_is_none_is_explained() {
     ----- stdout -----
 
     ----- stderr -----
-    error: this is not a .b32.i2p address: invalid b32 address: expected 52 characters before .b32.i2p
+    error: this is not a .b32.i2p address: b32 address has 5 characters, expected 52, or 56 and more for encrypted lease sets
     hint: give a destination in base64, a .b32.i2p address, or a name ending in .i2p, each with :port if wanted
     ");
 }

@@ -45,11 +45,34 @@ impl<C> Table<C> {
         text
     }
 
-    /// The help of an option's flag: its first sentence, with the default and whether it may be
-    /// given several times.
-    pub fn short_help(&self, option: &Opt<C>) -> String {
-        let sentence = option.doc.lines().next().unwrap_or_default();
-        let mut help = sentence.trim_end_matches('.').to_owned();
+    /// The short and the long help of an option's flag. The short one is the first sentence, with
+    /// the default and whether the flag may be given several times; the long one adds the details.
+    /// Keys that have a flag are called by it.
+    pub fn help(&self, option: &Opt<C>) -> (String, String) {
+        let (sentence, details) = option.doc.split_once('\n').unwrap_or((option.doc, ""));
+        let short = self.short_help(option, sentence);
+        match details {
+            "" => (short.clone(), short),
+            _ => {
+                let details = self.with_flags(&details.replace('\n', " "));
+                (short.clone(), format!("{short}\n\n{details}"))
+            }
+        }
+    }
+
+    /// A text in which keys with an underscore are the flags that they have.
+    fn with_flags(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for option in self.options {
+            if let (Some(flag), true) = (&option.flag, option.key.contains('_')) {
+                text = text.replace(option.key, &format!("--{}", flag.long));
+            }
+        }
+        text
+    }
+
+    fn short_help(&self, option: &Opt<C>, sentence: &str) -> String {
+        let mut help = self.with_flags(sentence.trim_end_matches('.'));
         let default = self.default_of(option).filter(|value| value != "false");
         let default = default.map(|value| plain(&value)).unwrap_or_default();
         if !default.is_empty() {

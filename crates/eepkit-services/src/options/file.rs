@@ -181,7 +181,7 @@ impl Section<'_> {
                 true => format!("{key} {what}"),
                 false => what,
             };
-            wrong(self.text, at.unwrap_or(value.span().start), message)
+            wrong(self.text, at.unwrap_or_else(|| value.span().start), message)
         })
     }
 }

@@ -127,7 +127,7 @@ impl<'a, S> Observed<'a, S> {
     }
 
     /// The direction that begins at this side.
-    fn from_here(&self) -> &'a Direction<'a> {
+    fn outgoing(&self) -> &'a Direction<'a> {
         match self.side {
             Side::A => &self.shared.a_to_b,
             Side::B => &self.shared.b_to_a,
@@ -135,7 +135,7 @@ impl<'a, S> Observed<'a, S> {
     }
 
     /// The direction that ends at this side.
-    fn to_here(&self) -> &'a Direction<'a> {
+    fn incoming(&self) -> &'a Direction<'a> {
         match self.side {
             Side::A => &self.shared.b_to_a,
             Side::B => &self.shared.a_to_b,
@@ -152,7 +152,7 @@ impl<'a, S> Observed<'a, S> {
     }
 
     fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let from_here = self.from_here();
+        let outgoing = self.outgoing();
         let Some(quiet) = self.quiet else {
             return Poll::Ready(());
         };
@@ -161,8 +161,8 @@ impl<'a, S> Observed<'a, S> {
             (now, Box::pin(sleep_until(now + quiet)))
         });
         loop {
-            let until = from_here.moved_at().max(*began) + quiet;
-            if from_here.is_closed() || until <= Instant::now() {
+            let until = outgoing.moved_at().max(*began) + quiet;
+            if outgoing.is_closed() || until <= Instant::now() {
                 return Poll::Ready(());
             }
             timer.as_mut().reset(until);
@@ -180,7 +180,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<'_, S> {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut *self.inner).poll_read(cx, buf));
         if buf.filled().len() > before {
-            self.from_here().note_move();
+            self.outgoing().note_move();
         }
         Poll::Ready(self.note(Operation::Read, result))
     }
@@ -197,9 +197,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<'_, S> {
             // The copying future makes an error of it.
             Ok(0) => self.shared.fail(self.side, Operation::Write),
             Ok(count) => {
-                let to_here = self.to_here();
-                to_here.bytes.fetch_add(count as u64, Ordering::Relaxed);
-                to_here.note_move();
+                let incoming = self.incoming();
+                incoming.bytes.fetch_add(count as u64, Ordering::Relaxed);
+                incoming.note_move();
             }
             Err(_) => {}
         }
@@ -215,7 +215,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<'_, S> {
         ready!(self.poll_quiet(cx));
         let result = ready!(Pin::new(&mut *self.inner).poll_shutdown(cx));
         if result.is_ok() {
-            self.to_here().note_close();
+            self.incoming().note_close();
         }
         Poll::Ready(self.note(Operation::Write, result))
     }

@@ -405,7 +405,7 @@ static TABLE: Table<SamConfig> = Table {
         Opt::new(
             "listen_unix",
             access!(SamConfig, Vec<PathBuf>, listen_unix),
-            "Paths of Unix sockets, which only the user of this process can connect to.\n\
+            "Paths of Unix sockets, to which only the user of this process can connect.\n\
              A socket that nobody listens on is replaced; any other file is an error.",
         )
         .flag(Flag::new("unix", "PATH")),
@@ -421,7 +421,7 @@ static TABLE: Table<SamConfig> = Table {
                 |config: &mut SamConfig, value| config.udp = Some(value)
             ),
             "Addresses for datagrams of clients by UDP.\n\
-             [] for none.",
+             With an empty list the bridge takes none.",
         )
         .flag(Flag::new("udp", "IP:PORT").none("no-udp", "Take no datagrams by UDP")),
         Opt::new(
@@ -501,8 +501,7 @@ static TABLE: Table<SamConfig> = Table {
         Opt::new(
             "options",
             access!(SamConfig, SessionOptions, options),
-            "I2CP and streaming options of sessions whose clients do not set them, such as\n\
-             inbound.quantity=3.",
+            "I2CP and streaming options of sessions whose clients do not set them.",
         )
         .example("{ \"inbound.quantity\" = 3, \"outbound.quantity\" = 3 }")
         .flag(Flag::new("option", "KEY=VALUE").short('o')),

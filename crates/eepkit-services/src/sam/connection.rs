@@ -1,4 +1,4 @@
-//! One socket of a client: drives its machine.
+//! One connection of a client: the driver of its machine.
 
 use std::{
     pin::Pin,
@@ -121,15 +121,15 @@ pub(super) async fn join(
 /// answer may take as long as a stream may be idle in Java I2P by default.
 const HALF_CLOSED: Duration = Duration::from_secs(90);
 
-/// How long what a client wrote to a stream is still read once its session is over. Chosen because
-/// it is in the socket's buffer already, and a session is to be gone within a second.
+/// How long data that a client wrote to a stream is still read once its session is over. Chosen
+/// because the data is in the socket's buffer already, and a session should be gone within a second.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// What a request came to.
+/// The result of a request.
 pub(super) struct Done {
     pub(super) answer: Answer,
     pub(super) stream: Option<Stream>,
-    /// Where datagrams for the control socket come in.
+    /// The source of datagrams for the control socket.
     pub(super) mailbox: Option<(Style, DatagramSocket)>,
     pub(super) watch: Option<SessionWatch>,
 }
@@ -150,16 +150,16 @@ type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 struct Driver {
     shared: Arc<Shared>,
     machine: Connection,
-    /// Where it can be seen what the client reads.
+    /// Known if it can be seen what the client reads.
     ends: Option<Ends>,
-    /// Bytes that the client was sent.
+    /// Bytes that were sent to the client.
     sent: u64,
-    /// What the machine asked for and waits for. There is one such thing at a time.
+    /// The request that the machine waits for. There is one at a time.
     work: Option<Work>,
     stream: Option<Stream>,
-    /// The session that this socket's stream, or its waiting, belongs to.
+    /// The token of the session that this socket's stream or ACCEPT belongs to.
     token: Option<CancellationToken>,
-    /// Ends the forwarding that belongs to this socket.
+    /// Dropped, it ends the forwarding that belongs to this socket.
     forwarding: Option<DropGuard>,
     mailbox: Option<(Style, DatagramSocket)>,
     watch: Option<SessionWatch>,
@@ -226,7 +226,7 @@ impl Driver {
                         machine.handle_answer(now, directory, answer);
                     }
                 }
-                // The watch tells why.
+                // The watch has the reason.
                 Happened::Datagram(Err(_)) => self.mailbox = None,
                 Happened::SessionOver(failure) => {
                     self.watch = None;
@@ -246,7 +246,7 @@ impl Driver {
         let deadline = self.machine.deadline().map(Instant::from);
         let wants_bytes = self.machine.wants_bytes();
         let waits_for_reading = self.machine.waits_for_reading();
-        // A forwarding socket waits for the end of the session; others wait for it in their work.
+        // A forwarding socket waits for the end of the session here; others do so in their work.
         let token = self.token.as_ref().filter(|_| self.forwarding.is_some());
         tokio::select! {
             done = work(&mut self.work) => Happened::Done(done),
@@ -311,7 +311,7 @@ impl Driver {
         self.work = Some(work);
     }
 
-    /// The socket is gone, or belongs to a stream: gives up everything else.
+    /// The socket is gone or belongs to a stream: releases everything else.
     fn finish(&mut self) {
         self.work = None;
         self.forwarding = None;
@@ -351,7 +351,7 @@ async fn receive(
     }
 }
 
-/// Waits for a change of the session's state; says whether and why it is over.
+/// Waits for a change of the session's state; returns the reason if the session is over.
 async fn session_over(watch: &mut Option<SessionWatch>) -> Option<Failure> {
     let Some(watch) = watch else {
         return std::future::pending().await;
@@ -380,11 +380,11 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// What a socket's waiting ends with when the session does.
+/// The message to a connection whose session is over.
 pub(super) const SESSION_OVER: &str = "the session is over";
 
-/// Bytes that are read at a time while lines are exchanged. Chosen as the longest usual line.
+/// Bytes that are read at a time while lines are exchanged. Chosen as the longest common line.
 const READ: usize = 4096;
 
-/// How long a client may leave what it is sent unread, until it is taken for gone.
+/// How long a client may leave what it is sent unread before the connection is closed.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);

@@ -15,15 +15,14 @@ use tokio::{
 use super::{connection::Done, shared::Shared, streams};
 use crate::errors::{Attempt, sam_failure};
 
-/// The session with which names are looked up for sockets that have none. It is there while it is
-/// used, and has a destination of its own: what one client looks up must not show through the
-/// tunnels of another.
+/// The session that looks up names for connections without a session. It exists while it is used, and
+/// has its own destination, so that look-ups of one client do not go through the tunnels of another.
 #[derive(Default)]
 pub(super) struct Lookups {
     current: Mutex<Option<(Session, Instant)>>,
 }
 
-/// Looks a name up.
+/// Looks up a name.
 pub(super) async fn look_up(
     shared: Arc<Shared>,
     session: Option<SessionKey>,
@@ -67,7 +66,7 @@ async fn try_look_up(
     })
 }
 
-/// The session for look-ups, made if it is not there.
+/// The session for look-ups, which is opened if it does not exist.
 async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
     let mut current = shared.lookups.current.lock().await;
     if let Some((session, used)) = current.as_mut()
@@ -117,6 +116,6 @@ async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
     Ok(session)
 }
 
-/// How long the session for look-ups stays without any. Chosen because its tunnels cost others
-/// bandwidth, and making them anew costs the next look-up some seconds.
+/// How long the session for look-ups stays open without being used. Chosen because its tunnels cost
+/// other routers bandwidth, and building them again delays the next look-up by some seconds.
 const IDLE: Duration = Duration::from_secs(600);

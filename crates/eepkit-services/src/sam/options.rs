@@ -1,4 +1,4 @@
-//! What becomes of the options that clients give their sessions.
+//! The options that clients set for their sessions, and which of them are passed on.
 
 use eepkit::{EndpointConfig, LinkError, OpenError, StreamConfig, StreamOptionError};
 use eepkit_sam::{Failure, SessionParams, Style};
@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::SamConfig;
 
-/// The options of a session, in the order in which they are set: later ones win.
+/// The options of a session, in the order in which they are set: later ones take precedence.
 pub(super) fn of_session(config: &SamConfig, params: &SessionParams) -> Vec<(String, String)> {
     let asked = params.options.iter();
     let asked = asked.map(|(key, value)| (key.as_str(), value.as_str()));
@@ -26,16 +26,16 @@ pub(super) fn of_session(config: &SamConfig, params: &SessionParams) -> Vec<(Str
         options.extend(NICKNAMES.map(|key| (key.to_owned(), nickname.to_owned())));
     }
     if params.style == Style::Primary {
-        // What comes is told apart by its protocol, and whoever shares the destination counts on
-        // its being found: Java I2P says so, too, whatever the client does.
+        // Incoming messages are distinguished by protocol, and subsessions rely on a published lease
+        // set. Java I2P sets both, too, whatever the client asks for.
         options.retain(|(key, _)| key != DONT_PUBLISH);
         options.push((ENFORCE_PROTOCOL.to_owned(), "true".to_owned()));
     }
     options
 }
 
-/// How streams are opened from a subsession that has streaming options of its own; those of its
-/// primary session hold where it has none. Streams that come have the primary session's.
+/// How streams are opened from a subsession that has its own streaming options. Options that it does
+/// not set are those of its primary session. Incoming streams have those of the primary session.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ pub(super) fn streams_of_subsession(
     }
     let mut streams = EndpointConfig::default();
     for (key, value) in of_session(config, primary) {
-        // They were good enough for the session.
+        // The session was opened with them.
         let _ = streams.set(&key, &value);
     }
     for (key, value) in own {
@@ -67,8 +67,7 @@ pub(super) fn streams_of_subsession(
     Ok(Some(streams.stream().clone()))
 }
 
-/// An option as the router takes it, where it refuses what the client asks for but does something
-/// that serves the client as well.
+/// A replacement for an option that the router refuses, if there is one that serves the client, too.
 pub(super) fn amended(
     error: &OpenError,
     config: &SamConfig,
@@ -84,30 +83,30 @@ pub(super) fn amended(
         .into_iter()
         .rfind(|(key, _)| key == refused)?;
     match refused.as_str() {
-        // Bitcoin and libtorrent ask for "4,0", and emissary takes no ElGamal beside X25519.
+        // Bitcoin and libtorrent ask for "4,0", and emissary does not accept ElGamal besides X25519.
         ENCRYPTION => {
             let modern = asked.contains(',') && asked.split(',').any(|kind| kind == MODERN);
             modern.then_some((ENCRYPTION, MODERN))
         }
         // Java I2P's own clients and the tests of sam3 and go-sam-go ask for tunnels without hops,
-        // which emissary does not build. They do not mind a hop, which costs them some time.
+        // which emissary does not build. One hop works for them; it only adds delay.
         INBOUND_LENGTH if asked.parse() == Ok(0) => Some((INBOUND_LENGTH, "1")),
         OUTBOUND_LENGTH if asked.parse() == Ok(0) => Some((OUTBOUND_LENGTH, "1")),
         _ => None,
     }
 }
 
-/// The value with which an option goes to a session, or none if it does not.
+/// The value that an option is passed to a session with; none if it is not passed on.
 fn passed(key: &str, value: &str) -> Option<String> {
     match key {
-        // Which router it is, and how, is the bridge's business.
+        // The bridge decides how the router is reached.
         "i2cp.tcp.host"
         | "i2cp.tcp.port"
         | "i2cp.SSL"
         | "i2cp.username"
         | "i2cp.password"
         | "i2cp.destination.sigType" => None,
-        // Meant for Java I2P's client library, and without a meaning here.
+        // For Java I2P's client library; without effect here.
         "i2cp.messageReliability" | "i2cp.fastReceive" => None,
         // Lists may name types that are newer than this router.
         ENCRYPTION => {
@@ -122,7 +121,7 @@ fn passed(key: &str, value: &str) -> Option<String> {
                 known.join(",")
             })
         }
-        // Those of Java I2P that streaming does not know here would fail the session.
+        // Options of Java I2P that eepkit's streaming does not know would fail the session.
         _ if key.starts_with(STREAMING) => {
             let unknown = matches!(
                 EndpointConfig::default().set(key, value),
@@ -137,7 +136,7 @@ fn passed(key: &str, value: &str) -> Option<String> {
 /// The option with the encryption types of a session.
 const ENCRYPTION: &str = "i2cp.leaseSetEncType";
 
-/// The encryption type that every router takes: X25519.
+/// The encryption type that every router accepts: X25519.
 const MODERN: &str = "4";
 
 /// Encryption types that lease sets here can have: by number and by name.
@@ -149,10 +148,10 @@ const DONT_PUBLISH: &str = "i2cp.dontPublishLeaseSet";
 const INBOUND_LENGTH: &str = "inbound.length";
 const OUTBOUND_LENGTH: &str = "outbound.length";
 
-/// Under what name the router shows a session to its operator. No peer sees it.
+/// The options with the name under which the router lists a session. Peers do not see it.
 const NICKNAMES: [&str; 2] = ["inbound.nickname", "outbound.nickname"];
 
-/// The names of sessions whose client gives them none, those of Java I2P.
+/// The names of sessions that their clients do not name; those of Java I2P.
 const STREAM_NICKNAME: &str = "SAM TCP Client";
 const DATAGRAM_NICKNAME: &str = "SAM UDP Client";
 
@@ -186,7 +185,7 @@ mod tests {
         SessionParams::add(&message.params, Version::V3_3).expect("valid")
     }
 
-    /// The value that an option has in the end.
+    /// The effective value of an option.
     fn value<'a>(options: &'a [(String, String)], key: &str) -> Option<&'a str> {
         let (_, value) = options.iter().rev().find(|(there, _)| there == key)?;
         Some(value)

@@ -1,9 +1,9 @@
 //! Whether a client has read what it was sent.
 //!
-//! There are clients that read a line with a single read and lose what came with it, so what must
-//! not be read together with a line waits. TCP tells nobody when the program at the other end reads;
-//! where that is on the same machine, Linux tells whoever asks (`sock_diag(7)`), and nothing waits
-//! longer than it must.
+//! Some clients read a line with a single read and lose what arrived with it. Data that must not be
+//! read together with a line is therefore delayed. TCP does not report when the program at the other
+//! end reads. If that program runs on the same machine, Linux reports it on request (`sock_diag(7)`),
+//! and the delay is no longer than necessary.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Those of a socket; none where nobody can tell what the program at its other end reads.
+    /// Those of a socket; none if it cannot be known what the program at its other end reads.
     pub(super) fn of(socket: &TcpStream) -> Option<Self> {
         let (client, bridge) = (socket.peer_addr().ok()?, socket.local_addr().ok()?);
         let ends = Self {
@@ -39,8 +39,8 @@ impl Ends {
         (here && ends.unread(0).is_some()).then_some(ends)
     }
 
-    /// Whether the first `sent` bytes that went to the client are on their way still, or wait for
-    /// its program to read; none where the client's socket is gone.
+    /// Whether some of the first `sent` bytes have not been read by the client's program; none if the
+    /// client's socket is gone.
     fn unread(self, sent: u64) -> Option<bool> {
         let arrived = diag::arrived(self.client, self.bridge)?;
         Some(arrived.unread > 0 || arrived.bytes < sent)
@@ -50,9 +50,9 @@ impl Ends {
 /// When data may follow the lines that a client was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gate {
-    /// None where nobody can tell what the client reads.
+    /// None if it cannot be known what the client reads.
     pub(super) ends: Option<Ends>,
-    /// Bytes that it was sent.
+    /// Bytes that were sent to it.
     pub(super) sent: u64,
     /// When data may follow in any case.
     pub(super) latest: Instant,
@@ -120,7 +120,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
     }
 }
 
-/// Waits until the client has read the first `sent` bytes, for ever where nobody can tell.
+/// Waits until the client has read the first `sent` bytes; for ever if that cannot be known.
 pub(super) async fn read(ends: Option<Ends>, sent: u64) {
     let Some(ends) = ends else {
         return std::future::pending().await;
@@ -139,26 +139,26 @@ pub(super) async fn read(ends: Option<Ends>, sent: u64) {
     }
 }
 
-/// Times that the client is looked after before the first pause. Chosen because a client in another
-/// thread or process takes some tens of microseconds to read, and looking takes five.
+/// Checks before the first pause. Chosen because a client in another thread or process takes some
+/// tens of microseconds to read, and a check takes five.
 const TURNS: usize = 4;
 
-/// Pauses between looks. Chosen as the least that timers do, and as what is not noticed.
+/// Pauses between checks. Chosen as the resolution of timers, and as a delay that is not noticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(8);
 
 /// What has arrived at a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arrived {
-    /// Bytes of all that its program did not read yet.
+    /// Bytes that its program has not read.
     unread: u32,
-    /// All bytes.
+    /// All bytes that arrived.
     bytes: u64,
 }
 
 #[cfg(target_os = "linux")]
 mod diag {
-    //! Questions to the kernel: netlink(7), sock_diag(7), `linux/inet_diag.h`.
+    //! Requests to the kernel: netlink(7), sock_diag(7), `linux/inet_diag.h`.
 
     use std::{
         io::{self, Read as _, Write as _},
@@ -171,7 +171,7 @@ mod diag {
     use super::Arrived;
 
     /// What has arrived at the socket of this machine that is bound to `at` and connected to `to`;
-    /// none if there is no such socket, or the kernel does not tell.
+    /// none if there is no such socket, or the kernel does not support the request.
     pub(super) fn arrived(at: SocketAddr, to: SocketAddr) -> Option<Arrived> {
         static DIAG: OnceLock<Option<Mutex<Diag>>> = OnceLock::new();
         let diag = DIAG
@@ -181,7 +181,7 @@ mod diag {
         diag.ask(at, to).ok()?
     }
 
-    /// A socket for questions. The kernel answers while the question is sent, so that nothing waits.
+    /// A socket for requests. The kernel answers while the request is sent, so that nothing waits.
     struct Diag {
         socket: Socket,
         sequence: u32,
@@ -207,7 +207,7 @@ mod diag {
             loop {
                 let len = (&self.socket).read(&mut answer)?;
                 let answer = answer.get(..len).unwrap_or_default();
-                // An answer that came too late for an earlier question is none to this one.
+                // A late answer to an earlier request is passed over.
                 if u32_at(answer, 8) == Some(self.sequence) {
                     return Ok(parse(answer));
                 }
@@ -290,7 +290,7 @@ mod diag {
     /// Where `tcpi_bytes_received` is in `struct tcp_info`.
     const BYTES_RECEIVED: usize = 128;
 
-    /// Bytes of a question.
+    /// Bytes of a request.
     const REQUEST: usize = HEADER + 56;
 
     /// Bytes of an answer: some 400 in Linux 6.
@@ -303,7 +303,7 @@ mod diag {
 
     use super::Arrived;
 
-    /// Nobody tells.
+    /// Other systems have no such request.
     pub(super) fn arrived(_at: SocketAddr, _to: SocketAddr) -> Option<Arrived> {
         None
     }

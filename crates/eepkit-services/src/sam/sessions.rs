@@ -1,4 +1,4 @@
-//! Sessions of clients on the sessions of the library.
+//! The sessions of clients, each on a session of the library.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::errors::{Attempt, sam_failure};
 
-/// Puts a session online.
+/// Opens a session.
 pub(super) async fn open(shared: Arc<Shared>, request: OpenSession) -> Done {
     match try_open(&shared, request).await {
         Ok(done) => done,
@@ -39,7 +39,7 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
     } = request;
     let hash = keys.destination().hash();
     let began = Instant::now();
-    // The last session of the same destination may be on its way out.
+    // An earlier session of the same destination may still be closing.
     let closing = shared
         .directory()
         .closing_at(&hash)
@@ -97,7 +97,7 @@ pub(super) fn add(
     online(shared, key, live)
 }
 
-/// Keeps a session with its entry in the directory.
+/// Attaches a session to its entry in the directory.
 fn online(shared: &Arc<Shared>, key: SessionKey, live: Live) -> Result<(), Failure> {
     udp::start_forwarding(shared, &live);
     let attached = shared.directory().attach(key, live);
@@ -121,7 +121,7 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
     let bridge = shared.clone();
     shared.server.spawn(async move {
         let Live { session, gone, .. } = live;
-        // Of this session or of another: to wait in vain costs little.
+        // Streams of any session: waiting for others costs little.
         if bridge.counters.streams.load(Ordering::Relaxed) > 0 {
             sleep(LAST_WORDS).await;
         }
@@ -131,7 +131,7 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
     });
 }
 
-/// Makes what the style of a session needs.
+/// Makes the listener or the datagram socket that the style of a session needs.
 fn attach(
     session: &Session,
     params: SessionParams,
@@ -209,19 +209,18 @@ fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
     builder
 }
 
-/// How long an incoming stream waits for somebody to accept it. Chosen because clients that keep
-/// one accept at a time need a moment between two, and routers wait 3 to 10 s; a stream that nobody
-/// wanted for so long is not wanted.
+/// How long an incoming stream waits to be accepted. Chosen because clients that keep one ACCEPT at a
+/// time need a moment between two, and other bridges wait 3 to 10 s.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Streams that wait to be accepted; that of Java I2P.
 const BACKLOG: usize = 64;
 
-/// How long what was written is still delivered once the control socket is gone. Everything of a
-/// session is to be gone within a second.
+/// How long written data is still delivered once the control socket is gone. Chosen so that
+/// everything of a session is gone within a second.
 const LINGER: Duration = Duration::from_millis(600);
 
-/// How long a session of the same destination is waited for to go.
+/// How long to wait until an earlier session of the same destination is closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Chosen as some round trips to a router.

@@ -1,4 +1,4 @@
-//! What all connections of a bridge share.
+//! The state that all connections of a bridge share.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -38,19 +38,19 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
 }
 
-/// A session or subsession that is online.
+/// An open session or subsession.
 #[derive(Clone)]
 pub(super) struct Live {
-    /// That of the primary session, for subsessions.
+    /// For subsessions, that of the primary session.
     pub(super) session: Session,
     pub(super) is_subsession: bool,
-    /// How its streams are opened, where not as the session's.
+    /// How its streams are opened, if not as those of the session.
     pub(super) streams: Option<StreamConfig>,
     pub(super) params: SessionParams,
     pub(super) version: Version,
     pub(super) listener: Option<Arc<Listener>>,
     pub(super) datagrams: Option<DatagramSocket>,
-    /// Ends with the session, and with it everything that belongs to it.
+    /// Cancelled when the session ends, and with it everything that belongs to the session.
     pub(super) token: CancellationToken,
     /// Cancelled once the session has been closed.
     pub(super) gone: CancellationToken,
@@ -64,7 +64,7 @@ pub(super) struct Counters {
     pub(super) bytes_received: AtomicU64,
 }
 
-/// One of what a counter counts, for as long as it lives.
+/// Counts one more until it is dropped.
 pub(super) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -151,11 +151,11 @@ impl Shared {
     }
 }
 
-/// A panic while a lock was held left nothing half done: each change is one insertion or removal.
+/// A panic while the lock is held leaves no change half done: each is one insertion or removal.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Datagrams whose destination is being looked up, at most; further ones are dropped. Chosen as two
-/// megabytes of the largest.
+/// The most datagrams whose destination is being looked up; further ones are dropped. Chosen as two
+/// megabytes of the largest ones.
 const MAX_UNRESOLVED: usize = 64;

@@ -80,7 +80,7 @@ pub(super) async fn accept(shared: Arc<Shared>, session: SessionKey) -> Done {
     }
 }
 
-/// Forwards streams for as long as the guard lives.
+/// Forwards streams until the guard is dropped.
 pub(super) fn forward(shared: &Arc<Shared>, request: ForwardStreams) -> Result<DropGuard, Failure> {
     let live = shared.live(request.session).ok_or_else(over)?;
     let listener = live.listener.ok_or_else(over)?;
@@ -130,7 +130,7 @@ pub(super) fn forward(shared: &Arc<Shared>, request: ForwardStreams) -> Result<D
 
 type Forward = (ForwardStreams, Option<(TlsConnector, ServerName<'static>)>);
 
-/// Forwards one stream, or resets it where nobody takes it.
+/// Forwards one stream, or resets it if the program does not accept it.
 async fn forward_one(
     shared: &Shared,
     (request, tls): &Forward,
@@ -174,7 +174,7 @@ async fn forward_one(
             stream.reset();
         }
         Err(_) => {
-            debug!("nobody took a stream that was to be forwarded");
+            debug!("no program accepted a forwarded stream in time");
             stream.reset();
         }
     }
@@ -188,7 +188,7 @@ fn peer(stream: &Stream) -> Peer {
     }
 }
 
-/// A destination in any of its forms as the library takes it.
+/// A destination in any of its forms, as an address of the library.
 pub(super) fn host(host: eepkit_wire::Host) -> Result<Host, Failure> {
     match host {
         eepkit_wire::Host::Destination(destination) => Ok(Host::Destination(destination)),
@@ -205,13 +205,13 @@ fn over() -> Failure {
     Failure::error(SESSION_OVER)
 }
 
-/// The longest that a subsession may wait for a peer by an option of its own, as for sessions.
+/// The longest connect time-out that a subsession may set, as for sessions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(600);
 
-/// How long a program may take to take a stream that is forwarded to it: specification, "SAM
-/// Virtual Streams: FORWARD".
+/// How long a program may take to accept a forwarded stream: specification, "SAM Virtual Streams:
+/// FORWARD".
 const DIAL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Streams of one session that are forwarded at once; more wait to be accepted. Chosen as what the
-/// files of one process allow for beside others.
+/// Streams of one session that are forwarded at once; further ones wait to be accepted. Chosen as a
+/// part of the files that one process may have.
 const MAX_FORWARDED: usize = 1024;

@@ -18,8 +18,8 @@ use super::{
     streams,
 };
 
-/// The sockets from which datagrams are forwarded: those on which the bridge listens, and where none
-/// of them gets there, one of its own.
+/// The sockets from which datagrams are forwarded: those on which the bridge listens, or a separate
+/// one if none of them reaches the address.
 pub(super) struct UdpSockets {
     listening: Vec<Arc<UdpSocket>>,
     own_v4: OnceCell<Arc<UdpSocket>>,
@@ -53,14 +53,14 @@ impl UdpSockets {
     }
 }
 
-/// Whether a socket that is bound to `from` can send to `to`: one of loopback does not leave the
-/// machine, and one of a network does not get to loopback.
+/// Whether a socket that is bound to `from` can send to `to`. A loopback socket does not reach other
+/// machines, and a socket of another interface does not reach loopback.
 fn reaches(from: IpAddr, to: IpAddr) -> bool {
     from.is_ipv4() == to.is_ipv4()
         && (from.is_unspecified() || from.is_loopback() == to.is_loopback())
 }
 
-/// Takes datagrams of clients from a socket.
+/// Receives datagrams of clients on a socket.
 pub(super) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
     let mut buffer = vec![0; LARGEST_PACKET];
     loop {
@@ -70,7 +70,7 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
         };
         let count = match received {
             Ok((count, _)) => count,
-            // An earlier packet of ours found nobody; some systems tell it here.
+            // Some systems report here that an earlier packet of the socket was refused.
             Err(error) => {
                 debug!(%error, "the UDP socket of SAM reported an error");
                 sleep(ERROR_PAUSE).await;
@@ -86,7 +86,7 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
     }
 }
 
-/// Sends a datagram of a client: at once, or when its destination is looked up.
+/// Sends a datagram of a client at once, or once its destination has been looked up.
 pub(super) fn send(shared: &Arc<Shared>, datagram: SendDatagram) {
     let Some(socket) = shared
         .live(datagram.session)
@@ -149,7 +149,7 @@ fn options(datagram: &SendDatagram) -> DatagramOptions {
     options
 }
 
-/// Forwards the datagrams of a session by UDP, if its client asked for that, until it ends.
+/// Forwards the datagrams of a session by UDP until it ends, if its client asked for that.
 pub(super) fn start_forwarding(shared: &Arc<Shared>, live: &Live) {
     let (Some(socket), Some(forward)) = (live.datagrams.clone(), &live.params.forward) else {
         return;
@@ -183,7 +183,7 @@ pub(super) fn start_forwarding(shared: &Arc<Shared>, live: &Live) {
     });
 }
 
-/// The address of a host that the machine has checked.
+/// The address of a host, which the machine has checked.
 fn place(forward: &ForwardTo) -> IpAddr {
     forward
         .host
@@ -197,7 +197,7 @@ fn place(forward: &ForwardTo) -> IpAddr {
         .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-/// A datagram of the library as SAM tells it.
+/// Converts a datagram of the library to one of SAM.
 pub(super) fn received(datagram: &ReceivedDatagram) -> Received {
     let sender = match datagram.datagram() {
         Datagram::Anonymous(_) => Sender::Unknown,
@@ -216,12 +216,12 @@ pub(super) fn received(datagram: &ReceivedDatagram) -> Received {
 /// Bytes of the largest packet of UDP.
 const LARGEST_PACKET: usize = 65_536;
 
-/// What a client may say of how long a datagram is worth anything. Chosen because routers keep none
-/// for longer than some minutes.
+/// The range of the expiry that a client may set. Chosen because routers drop datagrams after some
+/// minutes.
 const MIN_EXPIRY: Duration = Duration::from_secs(1);
 const MAX_EXPIRY: Duration = Duration::from_secs(600);
 
-/// Chosen so that errors which repeat cost no CPU.
+/// Chosen so that repeated errors cost no CPU time.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use eepkit_wire::{Hash, base64};
 
 /// A salted hash of Java I2P: `.shash` in its configuration files.
 ///
-/// It is weak: a thousand rounds of SHA-256, where Argon2id takes millions of times the memory. So it
-/// is only there to let users keep their passwords.
+/// It is weak: a thousand rounds of SHA-256 and hardly any memory. It is supported only so that users
+/// keep their passwords when they come from Java I2P.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct JavaHash {
     salt: [u8; SALT],
@@ -23,7 +23,7 @@ impl JavaHash {
         })
     }
 
-    /// Whether it is the hash of this password.
+    /// Whether this password has the hash.
     pub(super) fn is_of(&self, password: &str) -> bool {
         let mut hash = Hash::of(&[&self.salt[..], password.as_bytes()].concat());
         for _ in 1..ROUNDS {
