@@ -102,7 +102,7 @@ impl SessionBuilder {
         self
     }
 
-    /// Settings for a purpose. Options set one by one win over it, before or after.
+    /// Settings for a purpose. Individual settings override it, whether they are made before or after.
     pub fn preset(mut self, preset: Preset) -> Self {
         self.preset = preset;
         self
@@ -129,8 +129,8 @@ impl SessionBuilder {
     }
 
     /// A session option as I2CP and the streaming library name it (`i2cp.leaseSetEncType`,
-    /// `i2p.streaming.maxWindowSize`, ...). What is documented is checked by
-    /// [`SessionBuilder::open`]; what is not passes to the router unchanged.
+    /// `i2p.streaming.maxWindowSize`, ...). [`SessionBuilder::open`] checks the documented options;
+    /// unknown ones are passed to the router unchanged.
     pub fn option(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.options.push((key.to_owned(), value.to_string()));
         self
@@ -177,14 +177,14 @@ impl SessionBuilder {
         self
     }
 
-    /// A host name of this program's own; it comes before the router's address book. Names are
+    /// A host name of this program; it takes precedence over the router's address book. Names are
     /// compared in lower case.
     pub fn host(mut self, name: &str, destination: Destination) -> Self {
         self.hosts.insert(name.to_ascii_lowercase(), destination);
         self
     }
 
-    /// Host names of this program's own; see [`SessionBuilder::host`].
+    /// Host names of this program; see [`SessionBuilder::host`].
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = (String, Destination)>) -> Self {
         for (name, destination) in hosts {
             self = self.host(&name, destination);
@@ -206,8 +206,8 @@ impl SessionBuilder {
         self
     }
 
-    /// How long connecting may take. By default it is what the option `i2p.streaming.connectTimeout`
-    /// says, and without that 60 s, as in Java I2P.
+    /// How long connecting may take. Default: the option `i2p.streaming.connectTimeout`, or 60 s as in
+    /// Java I2P.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = Some(limit);
         self
@@ -236,8 +236,8 @@ impl SessionBuilder {
 
     /// Puts the destination online and waits until peers can reach it.
     ///
-    /// The first attempt decides: where no router answers, or it says no, that is told at once.
-    /// From then on the session is supervised.
+    /// The first attempt decides: if no router answers, or it refuses the session, the call fails at
+    /// once. A session that was opened is supervised.
     ///
     /// # Errors
     ///
@@ -257,7 +257,7 @@ impl SessionBuilder {
         Ok(session)
     }
 
-    /// Starts the session without waiting for anything; it keeps trying until a router answers.
+    /// Starts the session without waiting; it is retried until a router answers.
     ///
     /// [`Session::watch`] reports its status. Ports can be listened
     /// on at once.

@@ -29,9 +29,9 @@ use crate::{
 /// backlog and for ten seconds; beyond that peers are refused. Dropping the listener frees the
 /// port and refuses the queue.
 ///
-/// Over SAM the router answers the peer, before anybody accepts, and streams beyond the backlog
-/// end. Bridges before 3.2 and i2pd do not tell the port: such streams go to the listener of port 0,
-/// or to the only one that there is.
+/// Over SAM the router answers the peer before the stream is accepted here, and streams beyond the
+/// backlog are closed. Bridges before 3.2 and i2pd do not report the port: their streams go to the
+/// listener of port 0, or to the only listener.
 ///
 /// Several tasks may accept from one listener through a shared reference. It is a
 /// [`Stream`](futures_core::Stream) of [`Stream`]s, too, which ends when the session is closed; and
@@ -101,8 +101,8 @@ impl Listener {
         I2pSocketAddr::new(destination.clone(), self.port)
     }
 
-    /// The next stream that a peer opened. [`Stream::peer`] tells who,
-    /// [`Stream::local_port`] to which port.
+    /// The next stream that a peer opened. [`Stream::peer_addr`] is who
+    /// opened it, [`Stream::local_addr`] to which port.
     ///
     /// There is no time limit: it waits for as long as the session lives.
     ///

@@ -9,14 +9,14 @@ use eepkit_streaming::{Profile, StreamConfig};
 ///
 /// | preset | hops | tunnels in + out | send buffer | receive buffer | small writes | backlog |
 /// |---|---|---|---|---|---|---|
-/// | `Standard` | 3 | 2 + 2 | 64 KiB | 512 KiB to 16 MiB | wait for company | 64 |
-/// | `Interactive` | 2 | 3 + 3 | 64 KiB | 128 KiB to 1 MiB | go at once | 64 |
-/// | `Bulk` | 3 | 4 + 4 | 512 KiB | 2 MiB to 16 MiB | wait for company | 64 |
-/// | `Server` | 3 | 4 + 3 | 64 KiB | 256 KiB to 1 MiB | wait for company | 512 |
-/// | `Test` | 1 | 1 + 1 | 64 KiB | 512 KiB to 16 MiB | wait for company | 64 |
+/// | `Standard` | 3 | 2 + 2 | 64 KiB | 512 KiB to 16 MiB | are coalesced | 64 |
+/// | `Interactive` | 2 | 3 + 3 | 64 KiB | 128 KiB to 1 MiB | are sent at once | 64 |
+/// | `Bulk` | 3 | 4 + 4 | 512 KiB | 2 MiB to 16 MiB | are coalesced | 64 |
+/// | `Server` | 3 | 4 + 3 | 64 KiB | 256 KiB to 1 MiB | are coalesced | 512 |
+/// | `Test` | 1 | 1 + 1 | 64 KiB | 512 KiB to 16 MiB | are coalesced | 64 |
 ///
-/// A receive buffer grows as far as its reader is fast. Everything that a preset sets can be set
-/// otherwise, before or after.
+/// A receive buffer grows with the speed of its reader. Each setting of a preset can be overridden by
+/// another call of the builder, before or after.
 ///
 /// [`SessionBuilder::preset`]: crate::SessionBuilder::preset
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -26,19 +26,19 @@ pub enum Preset {
     /// each way, so that one may fail.
     #[default]
     Standard,
-    /// For chats and shells, where the round trip counts: one hop less saves a third of it and
-    /// costs anonymity, as two colluding hops suffice to link both ends. A third tunnel, because
-    /// a dead one is felt at once. Small buffers, so that what is typed does not queue behind what
-    /// was written before.
+    /// For chats and shells, where the round-trip time matters. One hop less saves a third of it and
+    /// costs anonymity: two colluding hops suffice to link both ends. A third tunnel, because the
+    /// failure of one is noticed at once. Small buffers, so that input does not queue behind earlier
+    /// output.
     Interactive,
-    /// For large files: more tunnels, which carry more together, a receive buffer for 4 MB per
-    /// second at a round trip of half a second from the start, and a send buffer that keeps a fast
-    /// way busy while the program reads its disk.
+    /// For large files: more tunnels, which have more bandwidth together; a receive buffer for 4 MB/s
+    /// at a round-trip time of half a second from the start; and a send buffer that keeps a fast path
+    /// busy while the program reads its disk.
     Bulk,
-    /// For services with many clients: more inbound tunnels, which the requests of all share, a
-    /// long backlog, and receive buffers that no single client can make large.
+    /// For services with many clients: more inbound tunnels, which the requests of all clients share; a
+    /// long backlog; and receive buffers that a single client cannot make large.
     Server,
-    /// For private networks and tests: one hop and one tunnel, which are there soonest. **It
+    /// For private networks and tests: one hop and one tunnel, which are built fastest. **It
     /// gives no anonymity on the live network.**
     Test,
 }

@@ -29,7 +29,7 @@ use crate::{
 /// A session is a cheap handle; clones are the same session. It is supervised: when the link to
 /// the router breaks it comes back by itself with the same destination, after 1 s at first and at
 /// most 5 min between attempts. Listeners and datagram sockets survive that; open streams end with
-/// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::status`] tells how it
+/// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::status`] reports how it
 /// is doing.
 ///
 /// The session ends with [`Session::close`], or in the background once its last handle, listener,

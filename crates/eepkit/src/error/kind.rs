@@ -1,0 +1,165 @@
+//! The coarse classification of errors.
+
+use std::{fmt, io};
+
+/// What went wrong, coarsely: enough to choose a reply code, a retry or a sentence for the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The port is listened on already, or the destination is online elsewhere on this router.
+    AddressInUse,
+    /// The caller's argument, option or key file cannot work.
+    BadInput,
+    /// The session, the listener or the router was closed by this program.
+    Closed,
+    /// User name, password or key are missing or wrong.
+    Denied,
+    /// This side and the peer have no encryption type in common.
+    IncompatibleEncryption,
+    /// A file could not be read or written.
+    Io,
+    /// The network has no lease set for the destination: it is offline or does not exist.
+    LeaseSetNotFound,
+    /// A limit was reached; later it may work.
+    Limit,
+    /// The host name is unknown.
+    NameNotFound,
+    /// The embedded router found no way into the network.
+    NetworkUnreachable,
+    /// The router has no tunnels for the session (yet, or any more).
+    NoTunnels,
+    /// The peer was there and does not answer any more, or never did although it is published.
+    PeerUnreachable,
+    /// The peer, or the router, broke the protocol.
+    Protocol,
+    /// The peer refused: nobody listens on the port, or it does not want us.
+    Refused,
+    /// The peer reset the stream.
+    Reset,
+    /// The router said no.
+    RouterRefused,
+    /// The router cannot be reached.
+    RouterUnreachable,
+    /// The link between the session and its router broke.
+    SessionLost,
+    /// Not finished in time.
+    Timeout,
+    /// The router or this library cannot do it.
+    Unsupported,
+}
+
+impl ErrorKind {
+    /// Whether the same call may succeed later without anything being changed.
+    pub const fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::LeaseSetNotFound
+                | Self::Limit
+                | Self::NetworkUnreachable
+                | Self::NoTunnels
+                | Self::PeerUnreachable
+                | Self::Reset
+                | Self::RouterUnreachable
+                | Self::SessionLost
+                | Self::Timeout
+        )
+    }
+
+    /// The nearest kind of the standard library.
+    pub const fn io_kind(self) -> io::ErrorKind {
+        match self {
+            Self::AddressInUse => io::ErrorKind::AddrInUse,
+            Self::BadInput => io::ErrorKind::InvalidInput,
+            Self::Closed => io::ErrorKind::NotConnected,
+            Self::Denied => io::ErrorKind::PermissionDenied,
+            Self::LeaseSetNotFound | Self::PeerUnreachable => io::ErrorKind::HostUnreachable,
+            Self::NameNotFound => io::ErrorKind::NotFound,
+            Self::NetworkUnreachable | Self::NoTunnels | Self::RouterUnreachable => {
+                io::ErrorKind::NetworkUnreachable
+            }
+            Self::Protocol => io::ErrorKind::InvalidData,
+            Self::Refused | Self::RouterRefused => io::ErrorKind::ConnectionRefused,
+            Self::Reset => io::ErrorKind::ConnectionReset,
+            Self::SessionLost => io::ErrorKind::ConnectionAborted,
+            Self::Timeout => io::ErrorKind::TimedOut,
+            Self::Unsupported => io::ErrorKind::Unsupported,
+            Self::IncompatibleEncryption | Self::Io | Self::Limit => io::ErrorKind::Other,
+        }
+    }
+
+    /// What a user can do about it, in one sentence; `None` where nothing general can be said.
+    pub const fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AddressInUse => {
+                "close the other listener or session, or use another port or key file"
+            }
+            Self::Denied => {
+                "give the router's user name and password: i2cp://user:password@host:port"
+            }
+            Self::IncompatibleEncryption => {
+                "offer more encryption types with the option i2cp.leaseSetEncType, for example 4,0"
+            }
+            Self::LeaseSetNotFound => {
+                "the peer is offline, or so new that the network does not know it yet; try again in a minute"
+            }
+            Self::Limit => "close what is no longer used, or raise the limit",
+            Self::NameNotFound => {
+                "add the name to an address book, or use the .b32.i2p address or the full destination"
+            }
+            Self::NetworkUnreachable => {
+                "check the connection to the internet, or give the router a reseed file"
+            }
+            Self::NoTunnels => {
+                "the router is still starting or has no peers; wait for it to become ready, and check its network"
+            }
+            Self::PeerUnreachable => "the peer or its tunnels are down; try again in a minute",
+            Self::Refused => "check the port; the peer may not be listening on it",
+            Self::RouterRefused => "the router's log tells why",
+            Self::RouterUnreachable => {
+                "start an I2P router and enable I2CP in it, or use an embedded router"
+            }
+            Self::SessionLost => "the session is being restored; connect again",
+            Self::Timeout => "I2P is slow at times: try again, or with a longer time limit",
+            Self::BadInput
+            | Self::Closed
+            | Self::Io
+            | Self::Protocol
+            | Self::Reset
+            | Self::Unsupported => {
+                return None;
+            }
+        })
+    }
+
+    /// The kind's name in lower case with underscores, for logs and machine-readable output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressInUse => "address_in_use",
+            Self::BadInput => "bad_input",
+            Self::Closed => "closed",
+            Self::Denied => "denied",
+            Self::IncompatibleEncryption => "incompatible_encryption",
+            Self::Io => "io",
+            Self::LeaseSetNotFound => "lease_set_not_found",
+            Self::Limit => "limit",
+            Self::NameNotFound => "name_not_found",
+            Self::NetworkUnreachable => "network_unreachable",
+            Self::NoTunnels => "no_tunnels",
+            Self::PeerUnreachable => "peer_unreachable",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::RouterRefused => "router_refused",
+            Self::RouterUnreachable => "router_unreachable",
+            Self::SessionLost => "session_lost",
+            Self::Timeout => "timeout",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
