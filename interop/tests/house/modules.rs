@@ -371,7 +371,13 @@ fn cycles_are_found_through_re_exports_and_macros() {
             .map(|(path, text)| {
                 let path = path.iter().map(|&name| name.to_owned()).collect();
                 let items = syn::parse_file(text).expect("valid").items;
-                (path, super::source::Module { items })
+                (
+                    path,
+                    super::source::Module {
+                        items,
+                        is_public: true,
+                    },
+                )
             })
             .collect(),
     };

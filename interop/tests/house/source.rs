@@ -20,6 +20,8 @@ pub(crate) struct Crate {
 /// One module, without its submodules.
 pub(crate) struct Module {
     pub(crate) items: Vec<Item>,
+    /// Whether its declaration makes it public; so is the root.
+    pub(crate) is_public: bool,
 }
 
 impl Crate {
@@ -36,20 +38,27 @@ impl Crate {
             .into_iter()
             .find(|file| file.exists())
             .unwrap_or_else(|| panic!("{} has no root module", dir.display()));
-        read.add_file(&root, &src, Vec::new());
+        read.add_file(&root, &src, Vec::new(), true);
         read
     }
 
-    fn add_file(&mut self, file: &Path, children: &Path, path: ModulePath) {
+    fn add_file(&mut self, file: &Path, children: &Path, path: ModulePath, is_public: bool) {
         let text = fs::read_to_string(file)
             .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
         let parsed = syn::parse_file(&text)
             .unwrap_or_else(|error| panic!("cannot parse {}: {error}", file.display()));
-        self.add_items(parsed.items, file, children, path);
+        self.add_items(parsed.items, file, children, path, is_public);
     }
 
     /// Adds a module whose submodules lie in the directory `children`.
-    fn add_items(&mut self, items: Vec<Item>, file: &Path, children: &Path, path: ModulePath) {
+    fn add_items(
+        &mut self,
+        items: Vec<Item>,
+        file: &Path,
+        children: &Path,
+        path: ModulePath,
+        is_public: bool,
+    ) {
         let mut own = Vec::new();
         for item in items {
             let Item::Mod(module) = item else {
@@ -64,16 +73,23 @@ impl Crate {
             let name = module.ident.to_string();
             let mut inner = path.clone();
             inner.push(name.clone());
+            let public_child = matches!(module.vis, syn::Visibility::Public(_));
             let below = children.join(&name);
             match module.content {
-                Some((_, items)) => self.add_items(items, file, &below, inner),
+                Some((_, items)) => self.add_items(items, file, &below, inner, public_child),
                 None => {
                     let file = file_of(&module.attrs, file, children, &name);
-                    self.add_file(&file, &below, inner);
+                    self.add_file(&file, &below, inner, public_child);
                 }
             }
         }
-        self.modules.insert(path, Module { items: own });
+        self.modules.insert(
+            path,
+            Module {
+                items: own,
+                is_public,
+            },
+        );
     }
 }
 

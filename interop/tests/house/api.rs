@@ -1,0 +1,350 @@
+//! What the published crates offer, as a list that a review shows the changes of.
+//!
+//! The list is read from the source, so that it depends on no compiler's internal formats. Every item
+//! that is declared `pub` is in it: the lint `unreachable_pub`, which is an error in checks, ensures
+//! that such an item can be reached from outside. An item stands where it is public: below its module
+//! if the module is public, and otherwise below the crate, which re-exports it. What macros generate is
+//! not listed.
+//!
+//! After a change that is meant: `INSTA_UPDATE=always cargo test -p eepkit-interop --test house api`.
+
+use std::collections::BTreeSet;
+
+use quote::ToTokens;
+use syn::{
+    Attribute, Fields, ImplItem, Item, ItemImpl, ItemTrait, Meta, TraitItem, Type, Visibility,
+};
+
+use super::{
+    source::{Crate, ModulePath, attributes, is_for_tests},
+    tidy::root,
+};
+
+/// The published crates with a library.
+const PUBLISHED: [&str; 13] = [
+    "eepkit",
+    "eepkit-attach",
+    "eepkit-datagram",
+    "eepkit-i2cp",
+    "eepkit-link",
+    "eepkit-naming",
+    "eepkit-netem",
+    "eepkit-router",
+    "eepkit-sam",
+    "eepkit-services",
+    "eepkit-sim",
+    "eepkit-streaming",
+    "eepkit-wire",
+];
+
+#[test]
+fn the_api_is_the_one_that_was_reviewed() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("api");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for name in PUBLISHED {
+            let read = Crate::read(&root().join("crates").join(name));
+            insta::assert_snapshot!(name, list(&read));
+        }
+    });
+}
+
+/// The public items of a crate, one a line, sorted.
+fn list(read: &Crate) -> String {
+    let mut api = Api {
+        lines: BTreeSet::new(),
+        types: public_types(read),
+    };
+    for (path, module) in &read.modules {
+        let place = public_place(read, path);
+        for item in &module.items {
+            api.add(&place, item);
+        }
+    }
+    api.lines.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+/// The names of the types and traits that the crate makes public.
+fn public_types(read: &Crate) -> BTreeSet<String> {
+    let items = read.modules.values().flat_map(|module| &module.items);
+    let names = items.filter_map(|item| match item {
+        Item::Struct(item) => Some((&item.vis, &item.ident)),
+        Item::Enum(item) => Some((&item.vis, &item.ident)),
+        Item::Trait(item) => Some((&item.vis, &item.ident)),
+        Item::Type(item) => Some((&item.vis, &item.ident)),
+        _ => None,
+    });
+    names
+        .filter(|(visibility, _)| is_public(visibility))
+        .map(|(_, name)| name.to_string())
+        .collect()
+}
+
+/// The path by which what a module declares is reached: that of the nearest module around it all of
+/// whose parents are public.
+fn public_place(read: &Crate, path: &ModulePath) -> String {
+    let public = (0..=path.len())
+        .take_while(|length| read.modules[&path[..*length].to_vec()].is_public)
+        .last()
+        .unwrap_or(0);
+    path[..public]
+        .iter()
+        .map(|name| format!("{name}::"))
+        .collect()
+}
+
+struct Api {
+    lines: BTreeSet<String>,
+    types: BTreeSet<String>,
+}
+
+impl Api {
+    fn line(&mut self, attributes: &[Attribute], text: &str) {
+        let marks: String = attributes.iter().filter_map(mark).collect();
+        self.lines.insert(format!("{text}{marks}"));
+    }
+
+    fn add(&mut self, place: &str, item: &Item) {
+        let about = attributes(item);
+        if is_for_tests(about) || is_hidden(about) {
+            return;
+        }
+        match item {
+            Item::Const(item) if is_public(&item.vis) => {
+                let kind = text(&item.ty);
+                self.line(about, &format!("{place}{}: const {kind}", item.ident));
+            }
+            Item::Fn(item) if is_public(&item.vis) => {
+                let signature = text(&item.sig);
+                self.line(about, &format!("{place}{}: {signature}", item.sig.ident));
+            }
+            Item::Static(item) if is_public(&item.vis) => {
+                let kind = text(&item.ty);
+                self.line(about, &format!("{place}{}: static {kind}", item.ident));
+            }
+            Item::Type(item) if is_public(&item.vis) => {
+                let name = format!("{place}{}", item.ident);
+                let kind = text(&item.ty);
+                self.line(
+                    about,
+                    &format!("{name}: type{} = {kind}", text(&item.generics)),
+                );
+            }
+            Item::Struct(item) if is_public(&item.vis) => {
+                let name = format!("{place}{}", item.ident);
+                self.line(about, &format!("{name}: struct{}", text(&item.generics)));
+                self.fields(&name, &item.fields, true);
+            }
+            Item::Enum(item) if is_public(&item.vis) => {
+                let name = format!("{place}{}", item.ident);
+                self.line(about, &format!("{name}: enum{}", text(&item.generics)));
+                for variant in &item.variants {
+                    let variant_name = format!("{name}::{}", variant.ident);
+                    self.line(&variant.attrs, &format!("{variant_name}: variant"));
+                    self.fields(&variant_name, &variant.fields, false);
+                }
+            }
+            Item::Trait(item) if is_public(&item.vis) => self.add_trait(place, item),
+            Item::Impl(item) => self.add_impl(place, item),
+            Item::Use(item) if is_public(&item.vis) => {
+                self.line(about, &format!("{place}use {}", text(&item.tree)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The fields of a struct that are public, or all of a variant.
+    fn fields(&mut self, name: &str, fields: &Fields, of_struct: bool) {
+        for (index, field) in fields.iter().enumerate() {
+            if !of_struct || is_public(&field.vis) {
+                let field_name = field
+                    .ident
+                    .as_ref()
+                    .map_or_else(|| index.to_string(), ToString::to_string);
+                let kind = text(&field.ty);
+                self.line(&field.attrs, &format!("{name}.{field_name}: {kind}"));
+            }
+        }
+    }
+
+    fn add_trait(&mut self, place: &str, item: &ItemTrait) {
+        let name = format!("{place}{}", item.ident);
+        let bounds = text(&item.supertraits);
+        let generics = text(&item.generics);
+        self.line(&item.attrs, &format!("{name}: trait{generics}: {bounds}"));
+        for member in &item.items {
+            match member {
+                TraitItem::Const(member) => {
+                    let kind = text(&member.ty);
+                    self.line(
+                        &member.attrs,
+                        &format!("{name}::{}: const {kind}", member.ident),
+                    );
+                }
+                TraitItem::Fn(member) => {
+                    let provided = if member.default.is_some() {
+                        " { .. }"
+                    } else {
+                        ""
+                    };
+                    let signature = text(&member.sig);
+                    let member_name = format!("{name}::{}", member.sig.ident);
+                    self.line(
+                        &member.attrs,
+                        &format!("{member_name}: {signature}{provided}"),
+                    );
+                }
+                TraitItem::Type(member) => {
+                    let bounds = text(&member.bounds);
+                    self.line(
+                        &member.attrs,
+                        &format!("{name}::{}: type {bounds}", member.ident),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add_impl(&mut self, place: &str, item: &ItemImpl) {
+        let target = text(&item.self_ty);
+        let Some(name) = named(&item.self_ty).filter(|name| self.types.contains(name)) else {
+            return;
+        };
+        if let Some((_, implemented, _)) = &item.trait_ {
+            let bounds = text(&item.generics.where_clause);
+            let implemented = text(implemented);
+            let generics = text(&item.generics);
+            let line = format!("{place}{name}: impl{generics} {implemented} for {target} {bounds}");
+            self.line(&item.attrs, line.trim_end());
+            return;
+        }
+        for member in &item.items {
+            match member {
+                ImplItem::Const(member) if is_public(&member.vis) => {
+                    let kind = text(&member.ty);
+                    let line = format!("{place}{name}::{}: const {kind}", member.ident);
+                    self.line(&member.attrs, &line);
+                }
+                ImplItem::Fn(member)
+                    if is_public(&member.vis)
+                        && !is_hidden(&member.attrs)
+                        && !is_for_tests(&member.attrs) =>
+                {
+                    let signature = text(&member.sig);
+                    let line = format!("{place}{name}::{}: {signature}", member.sig.ident);
+                    self.line(&member.attrs, &line);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_public(visibility: &Visibility) -> bool {
+    matches!(visibility, Visibility::Public(_))
+}
+
+fn is_hidden(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::List(list) => list.path.is_ident("doc") && list.tokens.to_string() == "hidden",
+        _ => false,
+    })
+}
+
+/// What an attribute says about the API, after the item.
+fn mark(attribute: &Attribute) -> Option<String> {
+    let telling = ["cfg", "deprecated", "derive", "must_use", "non_exhaustive"];
+    let name = attribute.path().get_ident()?.to_string();
+    telling
+        .contains(&name.as_str())
+        .then(|| format!(" #[{}]", text(&attribute.meta)))
+}
+
+/// The name of the type that an `impl` is for.
+fn named(of: &Type) -> Option<String> {
+    match of {
+        Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
+        Type::Reference(reference) => named(&reference.elem),
+        _ => None,
+    }
+}
+
+/// Source text on one line, with the usual spaces.
+fn text(tokens: &impl ToTokens) -> String {
+    let spaced = tokens.to_token_stream().to_string();
+    let mut text = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (from, to) in [
+        (" ::", "::"),
+        (":: ", "::"),
+        (" <", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        (" ,", ","),
+        (" ;", ";"),
+        (" :", ":"),
+        ("& ", "&"),
+        (" (", "("),
+        ("( ", "("),
+        (" )", ")"),
+        (" [", "["),
+        ("[ ", "["),
+        (" ]", "]"),
+        (",)", ")"),
+        (",>", ">"),
+        ("# [", "#["),
+        (" ?", "?"),
+        ("? ", "?"),
+        ("* ", "*"),
+    ] {
+        text = text.replace(from, to);
+    }
+    // Without a space before their parentheses, these read as calls.
+    text.replace("for(", "for (")
+        .replace("->(", "-> (")
+        .replace(",(", ", (")
+        .replace("=(", "= (")
+        .replace(":(", ": (")
+        .replace("mut[", "mut [")
+}
+
+#[test]
+fn items_are_listed_where_they_are_public() {
+    let mut read = Crate {
+        name: "example".to_owned(),
+        modules: Default::default(),
+    };
+    for (path, is_public, source) in [
+        (vec![], true, "pub use a::A; pub mod b;"),
+        (
+            vec!["a".to_owned()],
+            false,
+            "#[derive(Debug)] pub struct A { pub x: u8, y: u8 }
+             impl A { pub fn f<'a>(&'a self, t: &mut [u8]) -> Result<(), ()> { Ok(()) } fn g() {} }
+             impl From<u8> for A {} struct P; impl From<u8> for P {}",
+        ),
+        (
+            vec!["b".to_owned()],
+            true,
+            "#[non_exhaustive] pub enum E { V(u8) } pub(crate) fn h() {}",
+        ),
+    ] {
+        let items = syn::parse_file(source).expect("valid").items;
+        read.modules
+            .insert(path, super::source::Module { items, is_public });
+    }
+
+    let expected = [
+        "A.x: u8",
+        "A: impl From<u8> for A",
+        "A: struct #[derive(Debug)]",
+        "A::f: fn f<'a>(&'a self, t: &mut [u8]) -> Result<(), ()>",
+        "b::E: enum #[non_exhaustive]",
+        "b::E::V.0: u8",
+        "b::E::V: variant",
+        "use a::A",
+    ];
+    assert_eq!(list(&read), expected.join("\n"));
+}
