@@ -1,8 +1,9 @@
 //! The link to a router that speaks I2CP: one that runs elsewhere, or in this process behind a
 //! socket.
 //!
-//! Every session has a connection of its own, because i2pd and emissary take one session per
-//! connection; only subsessions share that of their session. The link shows no paths and gives no credits; see [`eepkit_link`].
+//! Every session has its own connection, because i2pd and emissary accept one session per connection.
+//! Only subsessions share the connection of their session. The link exposes no tunnels and grants no
+//! credits; see [`eepkit_link`].
 
 mod address;
 mod driver;
@@ -131,7 +132,7 @@ impl I2cpRouter {
         self
     }
 
-    /// Says which program the router is. Without this it is found out as far as it matters.
+    /// Sets which program the router is. Default: it is detected as far as it matters.
     #[must_use]
     pub fn kind(mut self, kind: RouterKind) -> Self {
         self.kind = Some(kind);
@@ -219,8 +220,8 @@ impl fmt::Debug for I2cpRouter {
     }
 }
 
-/// One session over I2CP. A task of its own owns the connection; dropping the link ends the
-/// session on the router, after the commands that were submitted.
+/// One session over I2CP. A separate task owns the connection. Dropping the link ends the session on
+/// the router, after the commands that were submitted.
 struct I2cpLink {
     commands: PollSender<Command>,
     /// Whether there is room for the next command.
@@ -252,7 +253,7 @@ impl Link for I2cpLink {
             return Poll::Pending;
         }
         let event = ready!(self.events.poll_recv(cx));
-        // A task that ends without a word was dropped with its runtime.
+        // A task that ends without a last event was dropped with its runtime.
         let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
         if matches!(event, Event::Lost(_)) {
             self.lost = true;
@@ -311,10 +312,10 @@ impl Drop for OpenDestination {
     }
 }
 
-/// Commands on their way to the task. Chosen so that the task always has some to fill the socket
-/// with; with packets of a stream this is about 100 KB.
+/// Commands queued for the task. Chosen so that the task always has enough to fill the socket; with
+/// packets of a stream this is about 100 KB.
 const COMMANDS: usize = 64;
 
-/// Events on their way to the application. Beyond this the task stops reading from the router, so
-/// that at most 4 MB of messages wait here.
+/// Events queued for the application. When the queue is full the task stops reading from the router,
+/// so at most 4 MB of messages wait here.
 const EVENTS: usize = 64;

@@ -1,12 +1,15 @@
-//! The link: how a session reaches a router, whatever router it is.
+//! The contract between a session and a router, whatever router it is.
 //!
-//! A [`Connector`] is a router that sessions can be opened on; a [`Link`] is one session on it. A
-//! link that shows its paths (a router in the same process, today the simulated network) reports
-//! [`Event::TunnelUp`], [`Event::TunnelDown`] and [`Event::Credit`], and obeys [`PathChoice::Pinned`]. A
-//! link that does not (I2CP) reports a single anonymous path ([`TunnelId::ANY`]), gives no credits,
-//! and treats every route as [`PathChoice::Auto`]. A router that keeps streams and datagrams to itself
-//! (SAM) has links of another [`Layer`]: they carry no messages, but what is in [`streams`].
-//! Nothing above this module knows which router it talks to.
+//! A [`Connector`] is a router that sessions can be opened on. A [`Link`] is one session on it.
+//!
+//! * A link that exposes its tunnels (today the simulated network) reports [`Event::TunnelUp`],
+//!   [`Event::TunnelDown`] and [`Event::Credit`], and sends over the path of [`PathChoice::Pinned`].
+//! * A link that does not (I2CP) reports no tunnels and grants no credits. Its messages arrive through
+//!   [`TunnelId::ANY`], and it treats every choice as [`PathChoice::Auto`].
+//! * A link to a router that implements streams and datagrams itself (SAM) has another [`Layer`]: it
+//!   carries no messages, but what is in [`streams`].
+//!
+//! Code above this crate does not know which router it uses.
 
 pub mod clock;
 mod router_stage;
@@ -42,7 +45,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     ///
     /// The future is ready when the router has accepted the session; tunnels and lease set follow
     /// as events. It ends with [`LinkError::Timeout`] rather than waiting for longer than
-    /// `setup.timeout`. Dropping it gives the attempt up and leaves nothing behind.
+    /// `setup.timeout`. Dropping it cancels the attempt and leaves nothing behind.
     fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>>;
 
     /// A short name for logs and progress lines, such as `i2cp://127.0.0.1:7654`.
@@ -130,16 +133,16 @@ pub trait Link: fmt::Debug + Send + 'static {
     }
 }
 
-/// Names a tunnel of this session on a link that shows its paths.
+/// Identifies a tunnel of this session on a link that exposes its tunnels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TunnelId(pub u64);
 
 impl TunnelId {
-    /// The one path of a link that does not show its paths.
+    /// Stands for all tunnels of a link that does not expose them.
     pub const ANY: Self = Self(0);
 }
 
-/// Which way messages go through a tunnel.
+/// The direction of messages through a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the network to this session.
@@ -148,7 +151,7 @@ pub enum Direction {
     Outbound,
 }
 
-/// The way a message takes.
+/// The path of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PathChoice {
     /// The router chooses.
@@ -183,7 +186,7 @@ pub struct Outgoing {
     pub token: u64,
     /// Who it is for.
     pub to: Destination,
-    /// The way it takes.
+    /// The path it takes.
     pub path: PathChoice,
     /// What it carries.
     pub payload: Payload,
@@ -207,14 +210,14 @@ pub struct SendOptions {
     pub tags_to_send: Option<u8>,
 }
 
-/// What a session tells its router.
+/// What a session asks of its router.
 #[derive(Debug)]
 pub enum Command {
     /// Send a message.
     Send(Outgoing),
     /// The answer to [`Event::LeaseSetWanted`].
     PublishLeaseSet(SignedLeaseSet),
-    /// Use this tunnel no more: it looks dead from here. Ignored by links without paths.
+    /// Stop using this tunnel, which seems dead. Ignored by links that do not expose their tunnels.
     Retire(TunnelId),
     /// Ask for this many tunnels from now on.
     Quantity {
@@ -256,13 +259,13 @@ pub enum LookupTarget {
 pub struct LookupAnswer {
     /// The destination.
     pub destination: Destination,
-    /// Its leases, soonest end last; empty on links without paths.
+    /// Its leases, the one that ends first last; empty on links that do not expose their tunnels.
     pub leases: Vec<Lease>,
     /// Options of its lease set (service records); empty where the router does not tell them.
     pub options: Mapping,
 }
 
-/// What a router tells its session.
+/// What a router reports to its session.
 #[derive(Debug)]
 pub enum Event {
     /// The session got further; see [`LinkStage`].
@@ -277,7 +280,7 @@ pub enum Event {
         direction: Direction,
         /// When it ends if nothing else ends it earlier; `None` where the router does not tell.
         expires: Option<Instant>,
-        /// Hops of this session's half of the way.
+        /// The length of the tunnel in hops.
         hops: u8,
         /// The lease of an inbound tunnel, by which peers know it.
         lease: Option<LeaseId>,
@@ -289,7 +292,7 @@ pub enum Event {
         /// Why.
         reason: TunnelDownReason,
     },
-    /// The router takes this many more messages for a path. A link that never sends this has no
+    /// The router accepts this many more messages for a tunnel. A link that never sends this has no
     /// limit but [`Link::poll_ready`].
     Credit {
         /// The outbound tunnel.

@@ -95,7 +95,7 @@
 //!
 //! # Interfaces
 //!
-//! - [`SimNet::router`]: the direct link, which shows tunnels as paths.
+//! - [`SimNet::router`]: the direct link, which exposes its tunnels.
 //! - [`SimNet::i2cp_router`]: the same sessions over I2CP in memory, as a router in another
 //!   process shows them.
 //! - [`SimNet::i2cp_listen`]: I2CP over TCP, for clients that are not this library.

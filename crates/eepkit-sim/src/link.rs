@@ -1,4 +1,4 @@
-//! The direct link: sessions whose paths are the network's tunnels.
+//! The direct link: sessions that see the network's tunnels.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use super::{
 /// A router on a simulated network, from [`SimNet::router`](super::SimNet::router). Cheap to
 /// clone.
 ///
-/// Its sessions show their paths: each tunnel comes as [`Event::TunnelUp`] and goes as
+/// Its links expose their tunnels: each comes as [`Event::TunnelUp`] and goes as
 /// [`Event::TunnelDown`], and messages may choose theirs
 /// ([`PathChoice::Pinned`](eepkit_link::PathChoice::Pinned)). A session is accepted at once.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The network as a machine: commands and time go in, events come out.
 //!
-//! No task, no clock, no socket: whoever holds the world tells it the time with every call, and
+//! The world has no task, clock or socket. Its owner passes the time with every call, and
 //! first lets it catch up with [`World::advance`]. Time must not run backwards.
 
 mod lookup;

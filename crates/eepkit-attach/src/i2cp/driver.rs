@@ -61,7 +61,7 @@ impl Driver {
         }
     }
 
-    /// Goes on until the router has accepted the session.
+    /// Runs until the router has accepted the session.
     ///
     /// Cancel safe in that dropping the future closes the connection, with which the router ends
     /// what was begun.
@@ -98,8 +98,8 @@ impl Driver {
         }
     }
 
-    /// Goes on until the primary session ends, whose link has the port `primary`; opens subsessions
-    /// as they are asked for.
+    /// Runs until the primary session ends, whose link has the port `primary`, and opens subsessions on
+    /// request.
     pub(super) async fn run(mut self, primary: Port, mut requests: Requests) {
         let mut ports = Ports::new(primary);
         loop {
@@ -148,7 +148,7 @@ impl Driver {
         self.session.handle_input(now, Input::Command(command));
     }
 
-    /// Takes what the machine wants.
+    /// Collects the output of the machine.
     fn drain(&mut self) {
         loop {
             match self.session.poll_output() {
@@ -162,9 +162,10 @@ impl Driver {
         }
     }
 
-    /// Waits for one thing to happen on the connection or the clock, and lets the machine know.
+    /// Waits for one read, write, flush or timeout, and passes it to the machine.
     ///
-    /// Cancel safe: what was read has reached the machine, and what was written is taken off.
+    /// Cancel safe: bytes that were read have reached the machine, and bytes that were written are
+    /// removed from `outgoing`.
     async fn exchange(&mut self, may_read: bool) {
         let (reader, writer) = (&mut self.reader, &mut self.writer);
         let (outgoing, needs_flush, wake_at) =
@@ -210,10 +211,10 @@ impl Driver {
         self.session.handle_input(now, input);
     }
 
-    /// Hands some of the commands that wait to the machine, without waiting for any.
+    /// Passes some of the queued commands to the machine, without waiting for more.
     ///
-    /// So neither a router that never stops sending nor an application that never stops asking can
-    /// hold up the other.
+    /// The limit ensures that neither a router that keeps sending nor an application that keeps giving
+    /// commands delays the other.
     fn take_commands(&mut self, ports: &mut Ports) {
         for _ in 0..COMMANDS_AT_A_TIME {
             if !self.may_command(ports) || self.session.is_closed() {
@@ -234,7 +235,7 @@ impl Driver {
             && !ports.are_full()
     }
 
-    /// Obeys a command of a session's link; `None` stands for the end of the link.
+    /// Executes a command of a session's link; `None` stands for the end of the link.
     fn command(&mut self, ports: &mut Ports, session: Handle, command: Option<link::Command>) {
         let now = Instant::now();
         let Some(port) = ports.of(session) else {
@@ -278,7 +279,7 @@ impl Driver {
                     timeout,
                 }
             }
-            // There are no paths to retire. What is of the layer of streams concerns other links.
+            // There are no tunnels to retire. Commands of the layer of streams concern other links.
             Some(
                 link::Command::Retire(_)
                 | link::Command::Listen(_)
@@ -503,7 +504,7 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Says so if the clocks differ by more than makes no difference.
+/// Logs a warning if the clocks differ by more than [`CLOCK_TOLERANCE`].
 fn note_clock(offset_ms: i64) {
     let offset = Duration::from_millis(offset_ms.unsigned_abs());
     if offset > CLOCK_TOLERANCE {
@@ -515,7 +516,7 @@ fn note_clock(offset_ms: i64) {
     }
 }
 
-/// How far a clock may be off without a word. Routers refuse a session configuration whose date is
+/// The tolerated difference of the clocks. Routers refuse a session configuration whose date is
 /// off by 30 seconds (I2CP, "Session Config").
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
@@ -538,6 +539,5 @@ const COMMANDS_AT_A_TIME: usize = 32;
 /// longer message the buffer, and with it a read, is longer.
 const READ_LEN: usize = 16 * 1024;
 
-/// How long the last messages may take to leave. Chosen so that a drop is never felt, on a
-/// connection that is local as a rule.
+/// How long writing the last messages may take. Chosen as long enough for any local connection.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);

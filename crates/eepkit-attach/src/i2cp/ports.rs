@@ -53,7 +53,7 @@ impl Port {
         self.delivery.push_back(event);
     }
 
-    /// Notes that a lease set was handed over; tells whether it is the first.
+    /// Notes that a lease set was handed over. Returns whether it is the first.
     pub(super) fn got_lease_set(&mut self) -> bool {
         !std::mem::replace(&mut self.has_lease_set, true)
     }

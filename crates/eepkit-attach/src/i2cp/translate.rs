@@ -1,4 +1,4 @@
-//! Words of the I2CP machine in words of the link.
+//! Converts between the types of the I2CP machine and those of the link.
 
 use std::{borrow::Cow, time::Duration};
 

@@ -537,7 +537,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.closing = true;
             }
             Notice::Event(Event::Lost(reason)) => self.disconnect(&reason.to_string()),
-            // I2CP does not show paths.
+            // I2CP does not expose tunnels.
             Notice::Event(_) => {}
         }
     }

@@ -99,7 +99,7 @@ impl World {
         host.tunnels_built += 1;
         let ordinal = host.tunnels_built;
         self.next_path += 1;
-        // Number 0 is the one tunnel of links that do not show theirs.
+        // Number 0 is `TunnelId::ANY`.
         let tunnel_id = TunnelId(self.next_path);
         let built = now + self.config.build_time;
         let due = Due::Tunnel(id, tunnel_id, TunnelDue::Built);
