@@ -9,11 +9,12 @@ use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use crate::{
+    config::{Secret, SessionConfig},
     error::OpenError,
     presets::Preset,
     router::Router,
-    session::{Session, SessionConfig},
-    shared::{Secret, Shared},
+    session::Session,
+    shared::Shared,
     supervisor,
 };
 
@@ -61,8 +62,15 @@ enum Keys {
     File(PathBuf),
 }
 
+impl Router {
+    /// Begins a session: [`SessionBuilder::open`] puts it online.
+    pub fn session(&self) -> SessionBuilder {
+        SessionBuilder::new(self.clone())
+    }
+}
+
 impl SessionBuilder {
-    pub(crate) fn new(router: Router) -> Self {
+    fn new(router: Router) -> Self {
         Self {
             router,
             keys: Keys::New(None),

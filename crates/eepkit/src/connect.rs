@@ -18,7 +18,7 @@ use crate::{
     address::Address,
     error::{ConnectError, LookupError, OpenError, StreamError},
     lookup,
-    shared::{Attempt, Gone, Handle, Shared, Slot},
+    shared::{Gone, Handle, Shared},
     stream::Stream,
     supervisor,
 };
@@ -160,9 +160,9 @@ async fn through_router(
         ));
     }
     let (opener, epoch) = {
-        let core = handle.shared.lock();
-        let opener = core.streams.clone().ok_or(ConnectError::Closed)?;
-        (opener, core.epoch)
+        let core = handle.shared.lock("connect");
+        let opener = core.sockets.opener().ok_or(ConnectError::Closed)?;
+        (opener, core.lifecycle.epoch())
     };
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -247,7 +247,7 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.lock().attempts.remove(&self.id);
+        self.shared.lock("connect").streams.end_attempt(self.id);
     }
 }
 
@@ -269,8 +269,8 @@ fn begin(
         local: options.local_port,
         remote: port,
     };
-    let mut core = shared.lock();
-    let epoch = core.epoch;
+    let mut core = shared.lock("connect");
+    let epoch = core.lifecycle.epoch();
     let now = Instant::now().into_std();
     let endpoint = core.endpoint().ok_or(ConnectError::Closed)?;
     let id = endpoint.connect(now, peer, ports, &config)?;
@@ -282,13 +282,7 @@ fn begin(
         endpoint.flush(now, id);
         taken
     };
-    core.slots.insert(id, Slot::default());
-    let attempt = Attempt {
-        to: peer.hash(),
-        not_found: 0,
-        incompatible: false,
-    };
-    core.attempts.insert(id, attempt);
+    core.streams.add_attempt(id, peer.hash());
     core.wake_driver();
     drop(core);
     Ok(Opening {
@@ -317,22 +311,23 @@ impl Opening {
     async fn answer(&self) -> Result<(), ConnectError> {
         let (id, epoch) = (self.registered.id, self.registered.epoch);
         poll_fn(|cx| {
-            let mut core = self.registered.shared.lock();
+            let mut core = self.registered.shared.lock("connect");
             if let Err(gone) = core.endpoint_of(epoch) {
                 return Poll::Ready(Err(match gone {
                     Gone::Lost(reason) => ConnectError::SessionLost(reason),
                     Gone::Ended => ConnectError::Closed,
                 }));
             }
-            let slot = core.slots.entry(id).or_default();
-            if slot.connected {
-                return Poll::Ready(Ok(()));
+            if let Some(slot) = core.streams.slot(id) {
+                if slot.connected {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Some(reason) = slot.closed {
+                    let port = self.stream.peer_port();
+                    return Poll::Ready(Err(refusal(reason, port, self.limit)));
+                }
             }
-            if let Some(reason) = slot.closed {
-                let port = self.stream.peer_port();
-                return Poll::Ready(Err(refusal(reason, port, self.limit)));
-            }
-            if let Some(attempt) = core.attempts.get(&id) {
+            if let Some(attempt) = core.streams.attempt(id) {
                 if attempt.incompatible {
                     return Poll::Ready(Err(ConnectError::IncompatibleEncryption));
                 }
@@ -340,7 +335,7 @@ impl Opening {
                     return Poll::Ready(Err(ConnectError::LeaseSetNotFound));
                 }
             }
-            core.park(id, cx, |slot| &mut slot.connect);
+            core.streams.park(id, cx, |slot| &mut slot.connect);
             Poll::Pending
         })
         .await

@@ -34,6 +34,11 @@ impl Credits {
         }
     }
 
+    /// Whether the link exposes its tunnels.
+    pub(crate) fn expose_tunnels(&self) -> bool {
+        !self.tunnels.is_empty()
+    }
+
     /// Whether no tunnel takes a message now.
     pub(crate) fn are_exhausted(&self) -> bool {
         !self.tunnels.is_empty() && self.tunnels.values().all(|credit| *credit == Some(0))

@@ -1,10 +1,17 @@
 //! Drives one link: moves packets between the endpoint of a session and its router.
 //!
 //! One task polls the driver (see [`crate::supervisor`]). Each poll takes a bounded number of
-//! steps and then gives the executor a turn. While the link takes nothing, the endpoint is not
-//! asked for packets, so what applications write stays in the streams' buffers.
+//! steps and then yields to the executor. While the link accepts nothing, the endpoint is not
+//! asked for packets, so that what applications write stays in the buffers of the streams.
+//!
+//! The session is locked for one batch of events or packets at a time. Everything that takes long is done
+//! without the lock: the link decodes and encodes messages, signatures of received packets are checked, and
+//! lease sets are signed. An application that writes to a stream therefore waits for one batch at most.
 
 mod datagrams;
+mod events;
+mod lookups;
+mod packets;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,20 +22,15 @@ use std::{
 };
 
 use eepkit_i2cp::LeaseSetMaker;
-use eepkit_link::{
-    self as link, Command, Direction, DropReason, Event, Link, LookupTarget, LostReason, Outgoing,
-    PathChoice, Payload, SendOptions, TunnelId, clock,
-};
-use eepkit_streaming::{self as streaming, Output, PeerLease, Received, Transmit};
-use eepkit_wire::{Destination, Hash, Lease, LeaseId};
+use eepkit_link::{self as link, Event, Link, LostReason};
+use eepkit_streaming::{Received, Transmit};
+use eepkit_wire::{Destination, Hash};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::debug;
 
 use crate::{
     credits::Credits,
     error::OpenError,
     shared::{Core, Ending, Shared},
-    stage::SessionStage,
 };
 
 /// Drives one link until it breaks or the session ends.
@@ -37,11 +39,13 @@ pub(crate) struct Driver<'a> {
     link: Box<dyn Link>,
     maker: &'a mut LeaseSetMaker,
     credits: Credits,
-    /// The packet that the link or its credits hold up.
-    held: Option<Transmit>,
-    /// First packets of streams whose way was gone, to be sent again by another. Bounded by `fates`.
+    /// Events of the link that wait to be handled; one batch at most.
+    events: VecDeque<Event>,
+    /// Packets that wait for the link or its credits; one batch at most.
+    held: VecDeque<Transmit>,
+    /// First packets of streams whose path was gone, to be sent again over another. Bounded by `fates`.
     again: VecDeque<Transmit>,
-    /// Packets from this session's destination to itself; they need no router.
+    /// Packets from the session's destination to itself, which need no router.
     looped: VecDeque<Received>,
     /// Packets whose fate the link may report, by rising token.
     fates: VecDeque<(u64, Fate)>,
@@ -88,7 +92,8 @@ impl<'a> Driver<'a> {
             link,
             maker,
             credits: Credits::default(),
-            held: None,
+            events: VecDeque::new(),
+            held: VecDeque::new(),
             again: VecDeque::new(),
             looped: VecDeque::new(),
             fates: VecDeque::new(),
@@ -109,30 +114,26 @@ impl<'a> Driver<'a> {
     /// Does what can be done now.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let shared = self.shared.clone();
-        let mut core = shared.lock();
-        match &mut core.driver {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        let more_events = match self.take_events(&mut core, cx) {
+        shared.driver.register(cx.waker());
+        let more_events = match self.take_events(cx) {
             Ok(more) => more,
             Err(end) => return Poll::Ready(end),
         };
-        self.submit_commands(&mut core, cx);
+        self.submit_commands(cx);
         self.datagrams_first = !self.datagrams_first;
         let mut more_packets = false;
         if self.datagrams_first {
-            more_packets |= self.send_datagrams(&mut core, cx);
+            more_packets |= self.send_datagrams(cx);
         }
-        more_packets |= self.move_packets(&mut core, cx);
+        more_packets |= self.move_packets(cx);
         if !self.datagrams_first {
-            more_packets |= self.send_datagrams(&mut core, cx);
+            more_packets |= self.send_datagrams(cx);
         }
-        if self.is_flushed(&mut core) {
-            // Streams whose peers still write are cut off with a word.
-            more_packets |= self.move_packets(&mut core, cx);
+        if self.is_flushed(&mut shared.lock("close")) {
+            // Streams whose peers still write are reset, so that the peers learn of the end.
+            more_packets |= self.move_packets(cx);
         }
-        if self.is_finished(&core) {
+        if self.is_finished(&shared.lock("close")) {
             return Poll::Ready(End::Closed);
         }
         if more_events || more_packets {
@@ -141,95 +142,14 @@ impl<'a> Driver<'a> {
         Poll::Pending
     }
 
-    /// Takes events of the link, up to a bound; tells whether there may be more.
-    fn take_events(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Result<bool, End> {
-        for _ in 0..EVENTS_PER_POLL {
-            match self.link.poll_event(cx) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(event) => self.on_event(core, event)?,
+    fn submit_commands(&mut self, cx: &mut Context<'_>) {
+        let shared = self.shared.clone();
+        let waiting = || !shared.lock("commands").commands.is_empty();
+        while waiting() && self.link.poll_ready(cx).is_ready() {
+            let command = shared.lock("commands").commands.pop();
+            if let Some(command) = command {
+                self.link.submit(command);
             }
-        }
-        Ok(true)
-    }
-
-    fn on_event(&mut self, core: &mut Core, event: Event) -> Result<(), End> {
-        self.credits.on_event(&event);
-        match event {
-            Event::TunnelUp {
-                tunnel,
-                direction: Direction::Outbound,
-                expires,
-                ..
-            } if tunnel != TunnelId::ANY => {
-                if let Some(endpoint) = &mut core.endpoint {
-                    let expires = expires.map(Instant::into_std);
-                    endpoint.tunnel_up(streaming::TunnelId(tunnel.0), expires);
-                }
-            }
-            Event::TunnelDown { tunnel, .. } => {
-                if let Some(endpoint) = &mut core.endpoint {
-                    endpoint.tunnel_down(streaming::TunnelId(tunnel.0));
-                }
-            }
-            Event::Stage(stage) => self.on_stage(stage.into()),
-            Event::LeaseSetWanted(leases) => self.publish(core, &leases)?,
-            Event::Received { payload, .. } => self.on_received(core, payload),
-            Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
-            Event::Sent { token } => {
-                self.fate(token);
-                core.datagrams.reported(token, false);
-            }
-            Event::LookupDone { id, result } => self.on_lookup_done(core, id, result),
-            Event::Incoming(stream) => core.on_incoming(stream),
-            Event::Datagram(datagram) => Self::on_opened_datagram(core, datagram),
-            Event::NoDatagrams { format, why } => core.datagrams.refuse(format, &why),
-            Event::Refused(error) => return Err(End::Refused(error)),
-            Event::Lost(reason) => return Err(End::Lost(reason)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn on_stage(&mut self, stage: SessionStage) {
-        if self.shared.stage() != stage {
-            debug!(%stage, "session");
-            self.became_ready |= stage == SessionStage::Ready;
-            self.shared.status.enter(stage);
-        }
-    }
-
-    /// Signs a lease set for the tunnels that the router has.
-    fn publish(&mut self, core: &mut Core, leases: &[Lease]) -> Result<(), End> {
-        match self.maker.make(leases, clock::unix_now()) {
-            Ok(signed) => {
-                core.commands.push_front(Command::PublishLeaseSet(signed));
-                Ok(())
-            }
-            Err(error) => Err(End::Unusable(OpenError::Option {
-                key: "i2cp.leaseSetType".to_owned(),
-                why: error.to_string(),
-            })),
-        }
-    }
-
-    fn on_received(&self, core: &mut Core, payload: Payload) {
-        if !self
-            .shared
-            .config
-            .endpoint
-            .accepts_protocol(payload.protocol)
-        {
-            return Self::on_datagram(core, payload);
-        }
-        if let Some(endpoint) = &mut core.endpoint {
-            endpoint.handle_packet(
-                Instant::now().into_std(),
-                Received {
-                    from_port: payload.from_port,
-                    to_port: payload.to_port,
-                    packet: payload.body,
-                },
-            );
         }
     }
 
@@ -239,134 +159,17 @@ impl<'a> Driver<'a> {
         Some(self.fates.remove(at.ok()?)?.1)
     }
 
-    /// Draws conclusions from a packet that will not arrive. Sending it again is the endpoint's
-    /// business, in its own time.
-    fn on_dropped(&mut self, core: &mut Core, token: u64, reason: DropReason) {
-        let Some(fate) = self.fate(token) else {
-            return core.datagrams.reported(token, true);
-        };
-        let hash = fate.to.hash();
-        if reason == DropReason::NoTunnel
-            && let Some(endpoint) = &mut core.endpoint
-        {
-            endpoint.path_gone(Instant::now().into_std(), &hash);
-        }
-        let Some(first) = fate.first else {
-            return;
-        };
-        match reason {
-            // Nothing is known of the round trip yet, so the endpoint would wait for seconds.
-            DropReason::NoTunnel => self.again.push_back(first),
-            // A stream whose first packet cannot arrive need not wait for an answer.
-            DropReason::NoLeaseSet => core.on_attempt(&hash, |attempt| {
-                attempt.not_found = attempt.not_found.saturating_add(1);
-            }),
-            DropReason::UnsupportedEncryption => {
-                core.on_attempt(&hash, |attempt| attempt.incompatible = true);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_lookup_done(
-        &mut self,
-        core: &mut Core,
-        id: u32,
-        result: Result<link::LookupAnswer, link::LinkLookupError>,
-    ) {
-        if let Some(hash) = self.lookups.remove(&id) {
-            let Some(endpoint) = &mut core.endpoint else {
-                return;
-            };
-            match result {
-                Ok(answer) => {
-                    let now = Instant::now();
-                    let leases = peer_leases(&answer.leases, now);
-                    endpoint.lease_set_found(now.into_std(), &hash, &leases);
-                }
-                Err(_) => endpoint.lease_set_not_found(&hash),
-            }
-        } else if let Some(waiter) = core.lookups.remove(&id) {
-            // Whoever asked may have gone.
-            let _ = waiter.send(result);
-        }
-    }
-
-    fn submit_commands(&mut self, core: &mut Core, cx: &mut Context<'_>) {
-        while !core.commands.is_empty() && self.link.poll_ready(cx).is_ready() {
-            if let Some(command) = core.commands.pop_front() {
-                self.link.submit(command);
-            }
-        }
-    }
-
-    /// Runs the endpoint: timers, events, packets. Tells whether there is more to do at once.
-    fn move_packets(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
-        let now = Instant::now();
-        for _ in 0..PACKETS_PER_POLL {
-            if self.held.is_none() {
-                self.held = self.again.pop_front();
-            }
-            if self.held.is_some() && !self.send_held(core, cx, now) {
-                return self.wait_for_link(core, cx);
-            }
-            let Some(endpoint) = &mut core.endpoint else {
-                return false;
-            };
-            if let Some(packet) = self.looped.pop_front() {
-                endpoint.handle_packet(now.into_std(), packet);
-            }
-            match endpoint.poll_output(now.into_std()) {
-                Output::Event(event) => self.on_endpoint_event(core, event),
-                Output::Transmit(transmit) => self.held = Some(transmit),
-                Output::Timeout(at) => {
-                    if !self.looped.is_empty() {
-                        continue;
-                    }
-                    let at = at.map(Instant::from_std);
-                    return self.arm(core, cx, at, now);
-                }
-            }
-        }
-        true
-    }
-
-    /// While the link takes no packet, readers go on, and what waits is dropped in its time.
-    fn wait_for_link(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
-        while let Some(event) = core.endpoint.as_mut().and_then(|one| one.poll_event()) {
-            self.on_endpoint_event(core, event);
-        }
-        let until = self
-            .held
-            .as_ref()
-            .map(|held| Instant::from_std(held.deadline));
-        self.sleep(core, cx, until)
-    }
-
-    /// Tells the endpoint that its time has come, or sleeps until then. Tells whether to go on at
-    /// once.
-    fn arm(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        at: Option<Instant>,
-        now: Instant,
-    ) -> bool {
-        if let (Some(at), Some(endpoint)) = (at, &mut core.endpoint)
-            && at <= now
-        {
-            endpoint.handle_timeout(now.into_std());
-            return true;
-        }
-        self.sleep(core, cx, at)
-    }
-
-    /// Sets the timer to `at`, or to the end of flushing if that is sooner. Tells whether it is
+    /// Sets the timer to `at`, or to the end of flushing if that is sooner. Returns whether it is
     /// due already.
-    fn sleep(&mut self, core: &Core, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
-        let ends = match core.ending {
-            Ending::Flushing(end) => [Some(end), self.farewell().filter(|_| self.is_silent(core))],
-            _ => [None, None],
+    fn sleep(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
+        let ends = {
+            let core = self.shared.lock("timer");
+            match *core.lifecycle.ending() {
+                Ending::Flushing(end) => {
+                    [Some(end), self.farewell().filter(|_| self.is_silent(&core))]
+                }
+                _ => [None, None],
+            }
         };
         let Some(wake_at) = [at].into_iter().chain(ends).flatten().min() else {
             return false;
@@ -377,102 +180,10 @@ impl<'a> Driver<'a> {
         self.timer.as_mut().poll(cx).is_ready()
     }
 
-    fn on_endpoint_event(&mut self, core: &mut Core, event: streaming::Event) {
-        match event {
-            streaming::Event::LeaseSetLookup { to } => self.look_up(core, to),
-            event => core.on_event(event),
-        }
-    }
-
-    /// Sends the packet that waits, if the link takes it now.
-    fn send_held(&mut self, core: &Core, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some(held) = self.held.take() else {
-            return true;
-        };
-        if held.to.hash() == self.shared.own_hash() {
-            // Bounded by the endpoint's own windows: it acknowledges what it is given here.
-            self.looped.push_back(Received {
-                from_port: held.from_port,
-                to_port: held.to_port,
-                packet: held.packet,
-            });
-            return true;
-        }
-        if Instant::from_std(held.deadline) <= now {
-            return true;
-        }
-        if self.link.poll_ready(cx).is_pending() {
-            self.held = Some(held);
-            return false;
-        }
-        let Some(path) = self.path_of(core, &held, now) else {
-            self.held = Some(held);
-            return false;
-        };
-        self.next_token += 1;
-        let token = self.next_token;
-        if held.first || path != PathChoice::Auto {
-            if self.fates.len() == MAX_FATES {
-                self.fates.pop_front();
-            }
-            let fate = Fate {
-                to: held.to.clone(),
-                first: held.first.then(|| held.clone()),
-            };
-            self.fates.push_back((token, fate));
-        }
-        self.last_sent = Some(Instant::now());
-        self.link.submit(Command::Send(Outgoing {
-            token,
-            to: held.to,
-            path,
-            payload: Payload {
-                protocol: STREAMING,
-                from_port: held.from_port,
-                to_port: held.to_port,
-                body: held.packet,
-            },
-            compress: held.compress,
-            deadline: Instant::from_std(held.deadline),
-            options: SendOptions::default(),
-        }));
-        true
-    }
-
-    /// The path of a packet in terms of the link, counted against the credit of its tunnel. `None` if the
-    /// tunnel takes no message now.
-    fn path_of(&mut self, core: &Core, held: &Transmit, now: Instant) -> Option<PathChoice> {
-        if self.credits.are_exhausted() {
-            return None;
-        }
-        let endpoint = core.endpoint.as_ref();
-        let path =
-            endpoint.and_then(|one| one.resolve_path(now.into_std(), &held.to.hash(), held.path));
-        let Some((tunnel, lease)) = path else {
-            return Some(PathChoice::Auto);
-        };
-        let outbound = TunnelId(tunnel.0);
-        self.credits
-            .take(outbound)
-            .then_some(PathChoice::Pinned { outbound, lease })
-    }
-
-    /// Looks up the lease set of a peer for the endpoint.
-    fn look_up(&mut self, core: &mut Core, to: Destination) {
-        let id = core.next_lookup_id();
-        self.lookups.insert(id, to.hash());
-        core.commands.push_back(Command::Lookup {
-            id,
-            target: LookupTarget::LeaseSet(to),
-            timeout: LOOKUP_TIMEOUT,
-        });
-        core.wake_driver();
-    }
-
     /// Whether the session is to end and everything has arrived, or the time for that is over: what
     /// streams are still open are reset then.
     fn is_flushed(&self, core: &mut Core) -> bool {
-        let Ending::Flushing(end) = core.ending else {
+        let Ending::Flushing(end) = *core.lifecycle.ending() else {
             return false;
         };
         let (now, none_wait) = (Instant::now(), self.none_wait());
@@ -488,7 +199,7 @@ impl<'a> Driver<'a> {
 
     /// Whether the session is to end and nothing is left to send, or no time to send it.
     fn is_finished(&self, core: &Core) -> bool {
-        match core.ending {
+        match *core.lifecycle.ending() {
             Ending::No => false,
             Ending::Over(_) => true,
             Ending::Flushing(end) => {
@@ -501,7 +212,7 @@ impl<'a> Driver<'a> {
     /// Whether nothing is left to send.
     fn is_silent(&self, core: &Core) -> bool {
         self.none_wait()
-            && !core.is_draining()
+            && !core.sockets.is_draining()
             && core.datagrams.is_idle()
             && core.endpoint.as_ref().is_none_or(|one| one.is_idle())
     }
@@ -513,43 +224,15 @@ impl<'a> Driver<'a> {
 
     /// Whether no packet waits in the driver.
     fn none_wait(&self) -> bool {
-        self.held.is_none() && self.again.is_empty() && self.looped.is_empty()
+        self.held.is_empty() && self.again.is_empty() && self.looped.is_empty()
     }
 }
-
-/// The leases that have not expired, with their ends on the clock of the runtime.
-fn peer_leases(leases: &[Lease], now: Instant) -> Vec<PeerLease> {
-    let unix_ms = u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX);
-    leases
-        .iter()
-        .filter_map(|lease| {
-            let left = lease.end.checked_sub(unix_ms).filter(|left| *left > 0)?;
-            Some(PeerLease {
-                id: LeaseId::of(lease),
-                expires: (now + Duration::from_millis(left)).into_std(),
-            })
-        })
-        .collect()
-}
-
-/// I2CP protocol number of streaming (I2CP specification, "Payload").
-const STREAMING: u8 = 6;
 
 /// How long the session stays after its last packet. A router drops what it has not sent when the
 /// session ends, and the last packet is the one that tells the peer so: without it, the peer waits
 /// until it takes us for dead. Chosen as several times what a busy router takes to send a packet.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Events of the link in one poll. Chosen as in quinn's driver: large enough to cost nothing, small
-/// enough that other tasks of the executor get their turn within a millisecond or so.
-const EVENTS_PER_POLL: usize = 128;
-
-/// Steps of the endpoint in one poll; chosen as [`EVENTS_PER_POLL`].
-const PACKETS_PER_POLL: usize = 256;
-
-/// Packets whose fate is watched; the oldest are forgotten first. Chosen above a window on a fast
-/// link, as links that report a fate do so soon.
-const MAX_FATES: usize = 4096;
-
-/// Time for one look-up of a lease set. Chosen because routers give up after about 10 s.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Batches of events and of packets in one poll. Chosen, with the size of a batch, so that a poll ends within
+/// a millisecond or so and other tasks of the executor get their turn.
+const BATCHES_PER_POLL: usize = 8;

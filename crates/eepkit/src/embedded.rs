@@ -8,7 +8,7 @@ use eepkit_router::{StartError, embedded::EmbeddedBuilder};
 use eepkit_wire::{PrivateKeys, SignatureType};
 
 use crate::{
-    error::{Error, ErrorKind, OpenError},
+    error::{Error, OpenError},
     router::{Router, connector_at},
 };
 
@@ -95,18 +95,6 @@ async fn probe(router: &dyn Connector) -> Result<(), LinkError> {
         timeout: PROBE_TIMEOUT,
     };
     router.open(setup).await.map(drop)
-}
-
-pub(crate) const fn start_kind(error: &StartError) -> ErrorKind {
-    match error {
-        StartError::Bind { .. } => ErrorKind::AddressInUse,
-        StartError::BadOption { .. } => ErrorKind::BadInput,
-        StartError::State(_) => ErrorKind::Io,
-        StartError::Reseed(_) => ErrorKind::NetworkUnreachable,
-        StartError::NotReady(_) => ErrorKind::NoTunnels,
-        StartError::Stopped => ErrorKind::Closed,
-        _ => ErrorKind::RouterRefused,
-    }
 }
 
 /// Chosen because a router on this machine answers in milliseconds, and one that starts in seconds.

@@ -12,10 +12,11 @@ use eepkit_link::{self as link, RouterNotReady, RouterStage};
 use eepkit_streaming::CloseReason;
 use eepkit_wire::SignatureType;
 
-use crate::{
-    datagram::{BindError, ReceiveError, SendError},
-    stage::SessionStage,
-};
+use crate::stage::SessionStage;
+
+mod datagram;
+
+pub use datagram::{BindError, ReceiveError, SendError};
 
 pub use kind::ErrorKind;
 
@@ -98,7 +99,7 @@ impl Error {
             Self::Receive(error) => error.kind(),
             Self::Send(error) => error.kind(),
             #[cfg(feature = "embedded")]
-            Self::Start(error) => crate::embedded::start_kind(error),
+            Self::Start(error) => start_kind(error),
             Self::Stream(error) => error.kind(),
             Self::TunnelQuantity(error) => error.kind(),
             Self::Io(error) => StreamError::of(error).map_or(ErrorKind::Io, StreamError::kind),
@@ -111,6 +112,21 @@ impl Error {
             Self::Address(error) => error.hint(),
             other => other.kind().hint(),
         }
+    }
+}
+
+#[cfg(feature = "embedded")]
+const fn start_kind(error: &eepkit_router::StartError) -> ErrorKind {
+    use eepkit_router::StartError;
+
+    match error {
+        StartError::Bind { .. } => ErrorKind::AddressInUse,
+        StartError::BadOption { .. } => ErrorKind::BadInput,
+        StartError::State(_) => ErrorKind::Io,
+        StartError::Reseed(_) => ErrorKind::NetworkUnreachable,
+        StartError::NotReady(_) => ErrorKind::NoTunnels,
+        StartError::Stopped => ErrorKind::Closed,
+        _ => ErrorKind::RouterRefused,
     }
 }
 

@@ -192,6 +192,7 @@ mod address;
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
+mod config;
 mod connect;
 mod credits;
 mod datagram;
@@ -202,6 +203,8 @@ mod error;
 #[cfg(feature = "hyper")]
 mod http_connector;
 mod listener;
+#[cfg(feature = "lock_tracking")]
+pub mod lock_tracking;
 mod lookup;
 mod names;
 mod ping;
@@ -221,10 +224,7 @@ mod supervisor;
 pub use address::{Address, Host, IntoAddress};
 pub use builder::SessionBuilder;
 pub use connect::ConnectOptions;
-pub use datagram::{
-    BindError, DatagramBuilder, DatagramOptions, DatagramSocket, DatagramStats, ReceiveError,
-    ReceivedDatagram, SendError,
-};
+pub use datagram::{DatagramBuilder, DatagramOptions, DatagramSocket, ReceivedDatagram};
 #[doc(no_inline)]
 pub use eepkit_attach::{RouterAddressError, i2cp::I2cpRouter, sam::SamRouter};
 #[doc(no_inline)]
@@ -260,8 +260,8 @@ pub use eepkit_wire::{
     Destination, Hash, KeyFileError, Mapping, OfflineSignature, PrivateKeys, SignatureType,
 };
 pub use error::{
-    AcceptError, AddressError, AttachError, ConnectError, Error, ErrorKind, ListenError,
-    LookupError, OpenError, PingError, StreamError, TunnelQuantityError,
+    AcceptError, AddressError, AttachError, BindError, ConnectError, Error, ErrorKind, ListenError,
+    LookupError, OpenError, PingError, ReceiveError, SendError, StreamError, TunnelQuantityError,
 };
 #[cfg(feature = "hyper")]
 pub use http_connector::HttpConnector;
@@ -271,6 +271,7 @@ pub use presets::{Preset, UnknownPreset};
 pub use router::Router;
 pub use serve::{Drained, Handler, Serve, Server, ServerStats, serve};
 pub use session::Session;
+pub use shared::DatagramStats;
 pub use socket_addr::I2pSocketAddr;
 pub use stage::SessionStage;
 pub use status::{SessionNotReady, SessionProblem, SessionStatus, SessionWatch};

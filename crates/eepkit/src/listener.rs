@@ -1,7 +1,6 @@
 //! Listeners: streams that peers open to this session.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future as _,
     pin::Pin,
@@ -16,7 +15,7 @@ use tokio::{
 
 use crate::{
     error::{AcceptError, ListenError},
-    shared::{Ending, Handle, Port, Slot},
+    shared::Handle,
     socket_addr::I2pSocketAddr,
     stream::Stream,
 };
@@ -53,35 +52,7 @@ enum Next {
 impl Listener {
     /// Starts listening: at once if the session has a link, else as soon as it has one.
     pub(crate) fn new(handle: Arc<Handle>, port: u16, backlog: usize) -> Result<Self, ListenError> {
-        if !(1..=MAX_BACKLOG).contains(&backlog) {
-            return Err(ListenError::Backlog(backlog));
-        }
-        let mut core = handle.shared.lock();
-        if !matches!(core.ending, Ending::No) {
-            return Err(ListenError::Closed);
-        }
-        if core.listeners.contains_key(&port) {
-            return Err(ListenError::InUse(port));
-        }
-        if core.listeners.len() >= MAX_PORTS {
-            return Err(ListenError::TooMany(MAX_PORTS));
-        }
-        if let Some(endpoint) = &mut core.endpoint {
-            endpoint
-                .listen(port, backlog)
-                .map_err(|_| ListenError::InUse(port))?;
-        }
-        let incoming = Arc::new(Notify::new());
-        core.set_listening(&handle.shared, true);
-        core.listeners.insert(
-            port,
-            Port {
-                backlog,
-                incoming: incoming.clone(),
-                queue: VecDeque::new(),
-            },
-        );
-        drop(core);
+        let incoming = handle.shared.lock("listen").listen(port, backlog)?;
         Ok(Self {
             handle,
             port,
@@ -131,16 +102,12 @@ impl Listener {
     ///
     /// [`AcceptError`] when the session is over.
     pub fn try_accept(&self) -> Result<Option<Stream>, AcceptError> {
-        let mut core = self.handle.shared.lock();
-        if let Some(error) = core.accept_error() {
+        let mut core = self.handle.shared.lock("accept");
+        if let Some(error) = core.lifecycle.accept_error() {
             return Err(error);
         }
-        let epoch = core.epoch;
-        let made = core
-            .listeners
-            .get_mut(&self.port)
-            .and_then(|port| port.queue.pop_front());
-        if let Some(stream) = made {
+        let epoch = core.lifecycle.epoch();
+        if let Some(stream) = core.listeners.pop(self.port) {
             drop(core);
             // The link may have been lost meanwhile, and the stream with it.
             return Ok(Stream::of_router(&self.handle, epoch, stream));
@@ -151,11 +118,7 @@ impl Listener {
         let Some(incoming) = endpoint.accept(Instant::now().into_std(), self.port) else {
             return Ok(None);
         };
-        let slot = Slot {
-            connected: true,
-            ..Slot::default()
-        };
-        core.slots.insert(incoming.id, slot);
+        core.streams.add_accepted(incoming.id);
         // The endpoint may answer the peer now that somebody has taken the stream.
         core.wake_driver();
         drop(core);
@@ -211,13 +174,7 @@ impl futures_core::Stream for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut core = self.handle.shared.lock();
-        core.listeners.remove(&self.port);
-        core.set_listening(&self.handle.shared, false);
-        if let Some(endpoint) = &mut core.endpoint {
-            endpoint.unlisten(Instant::now().into_std(), self.port);
-        }
-        core.wake_driver();
+        self.handle.shared.lock("listen").unlisten(self.port);
     }
 }
 
@@ -228,11 +185,3 @@ impl fmt::Debug for Listener {
             .finish_non_exhaustive()
     }
 }
-
-/// Streams that wait to be accepted on one port, at most. Chosen because each may hold a window of
-/// data: 4,096 streams with their first packet are about 8 MiB.
-pub(crate) const MAX_BACKLOG: usize = 4096;
-
-/// Ports with a listener of their own in one session. Chosen far above what services use; a
-/// program with more listens on port 0 and sorts by [`Stream::local_port`].
-const MAX_PORTS: usize = 1024;

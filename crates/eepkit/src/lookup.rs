@@ -6,12 +6,7 @@ use eepkit_link::{self as link, LookupAnswer, LookupTarget};
 use eepkit_wire::Destination;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{
-    address::Host,
-    error::LookupError,
-    shared::{Ending, Shared},
-    stage::SessionStage,
-};
+use crate::{address::Host, error::LookupError, shared::Shared, stage::SessionStage};
 
 /// Finds the destination of `host` within `limit`; see [`crate::Session::lookup`] for the order.
 pub(crate) async fn resolve(
@@ -40,7 +35,7 @@ pub(crate) async fn resolve(
     .await
     .unwrap_or(Err(link::LinkLookupError::Timeout));
     let found = answer.map_err(|error| {
-        let over = !matches!(shared.lock().ending, Ending::No);
+        let over = !shared.lock("look up").lifecycle.is_open();
         match (error, host) {
             (link::LinkLookupError::SessionLost, _) if over => LookupError::Closed,
             (link::LinkLookupError::SessionLost, _) => LookupError::SessionLost,
@@ -144,7 +139,7 @@ pub(crate) async fn ask(
     let Ok(_permit) = shared.lookup_permits.acquire().await else {
         return Err(link::LinkLookupError::SessionLost);
     };
-    let answer = shared.lock().lookup(target, limit);
+    let answer = shared.lock("look up").lookup(target, limit);
     answer
         .await
         .unwrap_or(Err(link::LinkLookupError::SessionLost))

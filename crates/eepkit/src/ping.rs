@@ -11,7 +11,7 @@ use crate::{
     address::Address,
     error::{LookupError, OpenError, PingError},
     lookup,
-    shared::{Gone, Ping, Shared},
+    shared::{Gone, Shared},
     supervisor,
 };
 
@@ -87,18 +87,18 @@ pub(crate) async fn ping(
         })?;
 
     let pending = {
-        let mut core = shared.lock();
-        if core.pings.len() >= MAX_PINGS {
+        let mut core = shared.lock("ping");
+        if core.pings.is_full() {
             return Err(PingError::TooMany);
         }
-        let epoch = core.epoch;
+        let epoch = core.lifecycle.epoch();
         let ports = Ports {
             local: 0,
             remote: to.port,
         };
         let endpoint = core.endpoint().ok_or(PingError::Closed)?;
         let id = endpoint.ping(Instant::now().into_std(), &peer, ports, payload, left());
-        core.pings.insert(id, Ping::default());
+        core.pings.add(id);
         core.wake_driver();
         Pending { shared, epoch, id }
     };
@@ -121,22 +121,15 @@ impl Pending<'_> {
     /// The round-trip time; `None` when the endpoint gave up or the answer carries other bytes.
     async fn answer(&self, payload: &[u8]) -> Result<Option<Duration>, Gone> {
         poll_fn(|cx| {
-            let mut core = self.shared.lock();
+            let mut core = self.shared.lock("ping");
             if let Err(gone) = core.endpoint_of(self.epoch) {
                 return Poll::Ready(Err(gone));
             }
-            let ping = core.pings.entry(self.id).or_default();
-            match &ping.answer {
+            core.pings.poll_answer(self.id, cx).map(|answer| {
                 // Old peers send nothing back.
-                Some(Some((rtt, echoed))) if payload.starts_with(echoed) => {
-                    Poll::Ready(Ok(Some(*rtt)))
-                }
-                Some(_) => Poll::Ready(Ok(None)),
-                None => {
-                    ping.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
-            }
+                let ours = answer.filter(|(_, echoed)| payload.starts_with(echoed));
+                Ok(ours.map(|(rtt, _)| rtt))
+            })
         })
         .await
     }
@@ -144,9 +137,9 @@ impl Pending<'_> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        let mut core = self.shared.lock();
-        if core.epoch == self.epoch {
-            core.pings.remove(&self.id);
+        let mut core = self.shared.lock("ping");
+        if core.lifecycle.epoch() == self.epoch {
+            core.pings.remove(self.id);
         }
     }
 }
@@ -156,6 +149,3 @@ const MAX_PAYLOAD_LEN: usize = 32;
 
 /// See [`PingOptions::timeout`]. Chosen as a look-up (20 s) and a slow round trip.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Pings under way at a time: as many as the endpoint keeps.
-const MAX_PINGS: usize = 256;

@@ -10,7 +10,7 @@ use eepkit_attach::{i2cp::I2cpRouter, sam::SamRouter};
 use eepkit_link::{Connector, Layer, RouterWatch};
 use tokio::time::Instant;
 
-use crate::{builder::SessionBuilder, error::AttachError, shared::Shared, stage::SessionStage};
+use crate::{error::AttachError, shared::Shared, stage::SessionStage};
 
 /// A router that sessions are opened on.
 ///
@@ -63,7 +63,7 @@ impl Router {
     /// trust.
     ///
     /// Nothing is connected yet: each session has its own connection, and
-    /// [`SessionBuilder::open`] reports what is wrong with it.
+    /// [`SessionBuilder::open`](crate::SessionBuilder::open) reports what is wrong with it.
     ///
     /// # Errors
     ///
@@ -100,11 +100,6 @@ impl Router {
                 sessions: Mutex::default(),
             }),
         }
-    }
-
-    /// Begins a session: [`SessionBuilder::open`] puts it online.
-    pub fn session(&self) -> SessionBuilder {
-        SessionBuilder::new(self.clone())
     }
 
     /// Follows the status of the router, where it runs in this process; `None` for one that runs

@@ -1,16 +1,13 @@
 //! Sessions: a destination that is online.
 
-use std::{collections::HashMap, fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use eepkit_datagram::Format;
-use eepkit_i2cp::Options;
 use eepkit_link::Layer;
-use eepkit_streaming::{EndpointConfig, StreamConfig};
 use eepkit_wire::{Destination, PrivateKeys};
 
 use crate::{
     address::IntoAddress,
-    builder::SessionBuilder,
     connect::{self, ConnectOptions},
     datagram::DatagramBuilder,
     error::{ConnectError, ListenError, LookupError, PingError, TunnelQuantityError},
@@ -21,7 +18,6 @@ use crate::{
     stage::SessionStage,
     status::{SessionStatus, SessionWatch},
     stream::Stream,
-    subsession,
 };
 
 /// A destination that is online: it opens streams to others and accepts theirs.
@@ -51,21 +47,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Session {
-    handle: Arc<Handle>,
-}
-
-/// What a session was built with; see [`crate::SessionBuilder`] for the meanings.
-#[derive(Debug, Clone)]
-pub(crate) struct SessionConfig {
-    pub(crate) options: Options,
-    pub(crate) endpoint: EndpointConfig,
-    pub(crate) stream: StreamConfig,
-    pub(crate) hosts: HashMap<String, Destination>,
-    pub(crate) backlog: usize,
-    pub(crate) accept_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) lookup_timeout: Duration,
-    pub(crate) linger: Duration,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl Session {
@@ -141,7 +123,9 @@ impl Session {
         if self.shared().layer == Layer::Streams {
             return Err(TunnelQuantityError::Unsupported);
         }
-        self.shared().lock().set_quantity(inbound, outbound);
+        self.shared()
+            .lock("tunnels")
+            .set_quantity(inbound, outbound);
         Ok(())
     }
 
@@ -207,21 +191,6 @@ impl Session {
     /// protocol number and port, which have nothing to do with the ports of listeners.
     pub fn datagrams(&self, format: Format) -> DatagramBuilder {
         DatagramBuilder::new(self.handle.clone(), format)
-    }
-
-    /// Begins another session with a destination of its own, over the tunnels of this one: peers see
-    /// two destinations, the router builds tunnels once. For a program that wants keys of another
-    /// type beside its own, say.
-    ///
-    /// It has the options of this session unless told otherwise, and the same encryption keys, by
-    /// which **peers can tell that the two belong together**. It is lost and comes back with this
-    /// session, and keeps it open.
-    ///
-    /// Only Java I2P has this (API 0.9.21), and only where the router is known to be one: from API 0.9.62
-    /// on it is recognised, and older ones where it is said
-    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)). i2pd would lose this session when it is asked. Elsewhere opening fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
-    pub fn subsession(&self) -> SessionBuilder {
-        subsession::begin(&self.handle)
     }
 
     /// Asks a peer for a sign of life and returns the round-trip time.

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -16,12 +16,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{error::StreamError, shared::Shared};
+use crate::error::StreamError;
 
 /// The connection that stands for a stream, until the stream or its session ends.
 pub(crate) struct Socket {
     state: Mutex<State>,
-    shared: Weak<Shared>,
 }
 
 struct State {
@@ -37,7 +36,7 @@ struct State {
 }
 
 impl Socket {
-    pub(crate) fn new(connection: Box<dyn Duplex>, begun: Bytes, shared: Weak<Shared>) -> Self {
+    pub(crate) fn new(connection: Box<dyn Duplex>, begun: Bytes) -> Self {
         Self {
             state: Mutex::new(State {
                 connection: Some(connection),
@@ -47,7 +46,6 @@ impl Socket {
                 reader: None,
                 writer: None,
             }),
-            shared,
         }
     }
 
@@ -133,25 +131,16 @@ impl Socket {
         self.take(why);
     }
 
-    /// Ends the stream because of `why`, and delivers what was written for at most `limit`. The
-    /// session was told by [`crate::shared::Core::begin_draining`] and learns when it is over.
-    pub(crate) fn close(&self, why: StreamError, limit: Duration) {
+    /// Ends the stream because of `why`, and delivers what was written for at most `limit`. `draining` is
+    /// dropped when that is over.
+    pub(crate) fn close(&self, why: StreamError, limit: Duration, draining: impl Send + 'static) {
         let connection = self.take(why);
-        let shared = self.shared.clone();
-        let done = move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.lock().end_draining();
-            }
-        };
-        match (connection, Runtime::try_current()) {
-            (Some(connection), Ok(runtime)) => {
-                runtime.spawn(async move {
-                    // Whether it was delivered in time, nobody is left to hear.
-                    let _ = timeout(limit, drain(connection)).await;
-                    done();
-                });
-            }
-            _ => done(),
+        if let (Some(connection), Ok(runtime)) = (connection, Runtime::try_current()) {
+            runtime.spawn(async move {
+                // Nobody is left to learn whether it was delivered in time.
+                let _ = timeout(limit, drain(connection)).await;
+                drop(draining);
+            });
         }
     }
 
@@ -220,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn what_began_the_stream_is_read_first() {
         let (ours, mut theirs) = duplex(64);
-        let socket = Socket::new(Box::new(ours), Bytes::from_static(b"ab"), Weak::new());
+        let socket = Socket::new(Box::new(ours), Bytes::from_static(b"ab"));
         theirs.write_all(b"cd").await.expect("room");
         let mut read = Vec::new();
         for _ in 0..2 {
@@ -237,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_learns_that_the_session_was_lost() {
         let (ours, _theirs) = duplex(64);
-        let socket = Socket::new(Box::new(ours), Bytes::new(), Weak::new());
+        let socket = Socket::new(Box::new(ours), Bytes::new());
         let reading = async {
             let mut bytes = [0; 8];
             let mut buf = ReadBuf::new(&mut bytes);
@@ -251,12 +240,12 @@ mod tests {
     #[tokio::test]
     async fn what_was_written_is_delivered_after_the_stream_is_dropped() {
         let (ours, mut theirs) = duplex(64);
-        let socket = Socket::new(Box::new(ours), Bytes::new(), Weak::new());
+        let socket = Socket::new(Box::new(ours), Bytes::new());
         theirs.write_all(b"unread").await.expect("room");
         let mut one = std::iter::once(&b"last words"[..]);
         let written = poll_fn(|cx| socket.poll_write(cx, &mut one)).await;
         assert_eq!(written, Ok(10));
-        socket.close(StreamError::Closed, Duration::from_secs(1));
+        socket.close(StreamError::Closed, Duration::from_secs(1), ());
         let mut text = String::new();
         theirs.read_to_string(&mut text).await.expect("ends");
         assert_eq!(text, "last words");

@@ -6,7 +6,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     error::StreamError,
-    shared::{Core, Handle, Slot},
+    shared::{Core, Handle, SocketKey},
     socket::Socket,
     socket_addr::I2pSocketAddr,
 };
@@ -94,7 +94,7 @@ enum Via {
     /// Through the endpoint of the session's link.
     Endpoint { epoch: u64, id: StreamId },
     /// To the router, which makes the stream.
-    Router { number: u64, socket: Arc<Socket> },
+    Router { key: SocketKey, socket: Arc<Socket> },
 }
 
 /// Ends a read or write that waits for longer than the stream's options allow.
@@ -136,14 +136,14 @@ impl Stream {
         stream: RouterStream,
     ) -> Option<Self> {
         let shared = &handle.shared;
-        let socket = Socket::new(stream.socket, stream.begun, Arc::downgrade(shared));
+        let socket = Socket::new(stream.socket, stream.begun);
         let socket = Arc::new(socket);
-        let number = shared.lock().add_socket(epoch, &socket)?;
+        let key = shared.lock("add socket").add_socket(epoch, &socket)?;
         let config = &shared.config.stream;
         Some(Self {
             inner: Arc::new(Inner {
                 handle: handle.clone(),
-                via: Via::Router { number, socket },
+                via: Via::Router { key, socket },
                 local: shared.keys.destination().clone(),
                 peer: stream.peer,
                 local_port: stream.local_port,
@@ -333,9 +333,9 @@ impl Drop for WriteHalf {
 }
 
 impl Inner {
-    /// Runs `act` on the endpoint under the lock, with the time.
-    fn with<T>(&self, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
-        let mut core = self.handle.shared.lock();
+    /// Runs `act` under the lock of the session, with the time.
+    fn with<T>(&self, purpose: &'static str, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let mut core = self.handle.shared.lock(purpose);
         act(&mut core, Instant::now())
     }
 
@@ -351,7 +351,7 @@ impl Inner {
             Via::Endpoint { epoch, id } => (*epoch, *id),
             Via::Router { socket, .. } => return socket.poll_read(cx, buf),
         };
-        self.with(|core, now| {
+        self.with("read", |core, now| {
             let endpoint = core.endpoint_of(epoch)?;
             let mut progress = false;
             // Chunks are as long as packets: fill the caller's buffer from several.
@@ -365,7 +365,7 @@ impl Inner {
                     Ok(Read::Pending | Read::End) | Err(_) if progress => break,
                     Ok(Read::End) => return Poll::Ready(Ok(())),
                     Ok(Read::Pending) => {
-                        core.park(id, cx, |slot| &mut slot.read);
+                        core.streams.park(id, cx, |slot| &mut slot.read);
                         return Poll::Pending;
                     }
                     Err(error) => return Poll::Ready(Err(error.into())),
@@ -386,7 +386,7 @@ impl Inner {
             Via::Endpoint { epoch, id } => (*epoch, *id),
             Via::Router { socket, .. } => return socket.poll_write(cx, bufs),
         };
-        self.with(|core, now| {
+        self.with("write", |core, now| {
             let endpoint = core.endpoint_of(epoch)?;
             let mut accepted = 0;
             let mut offered = 0;
@@ -404,7 +404,7 @@ impl Inner {
                 }
             }
             if accepted == 0 && offered > 0 {
-                core.park(id, cx, |slot| &mut slot.write);
+                core.streams.park(id, cx, |slot| &mut slot.write);
                 return Poll::Pending;
             }
             core.wake_driver();
@@ -417,7 +417,7 @@ impl Inner {
             Via::Endpoint { epoch, id } => (*epoch, *id),
             Via::Router { socket, .. } => return socket.poll_flush(cx),
         };
-        self.with(|core, now| {
+        self.with("flush", |core, now| {
             core.endpoint_of(epoch)?.flush(now.into_std(), id);
             core.wake_driver();
             Poll::Ready(Ok(()))
@@ -429,16 +429,16 @@ impl Inner {
             Via::Endpoint { epoch, id } => (*epoch, *id),
             Via::Router { socket, .. } => return socket.poll_flush(cx),
         };
-        self.with(|core, now| {
+        self.with("acked", |core, now| {
             let endpoint = core.endpoint_of(epoch)?;
             if endpoint.is_acked(id) {
                 return Poll::Ready(Ok(()));
             }
             endpoint.flush(now.into_std(), id);
-            if let Some(reason) = core.slots.get(&id).and_then(|slot| slot.closed) {
+            if let Some(reason) = core.streams.slot(id).and_then(|slot| slot.closed) {
                 return Poll::Ready(Err(reason.into()));
             }
-            core.park(id, cx, |slot| &mut slot.acked);
+            core.streams.park(id, cx, |slot| &mut slot.acked);
             core.wake_driver();
             Poll::Pending
         })
@@ -450,7 +450,7 @@ impl Inner {
             Via::Endpoint { epoch, id } => (*epoch, *id),
             Via::Router { socket, .. } => return socket.shutdown(),
         };
-        self.with(|core, now| {
+        self.with("shutdown", |core, now| {
             if let Ok(endpoint) = core.endpoint_of(epoch) {
                 endpoint.shutdown(now.into_std(), id);
                 core.wake_driver();
@@ -471,7 +471,7 @@ impl Inner {
             Via::Endpoint { epoch, id } => (*epoch, *id),
             Via::Router { socket, .. } => return socket.end(StreamError::Closed),
         };
-        self.with(|core, now| {
+        self.with("reset", |core, now| {
             if let Ok(endpoint) = core.endpoint_of(epoch) {
                 endpoint.reset(now.into_std(), id);
                 core.wake_driver();
@@ -483,23 +483,7 @@ impl Inner {
         let Via::Endpoint { epoch, id } = self.via else {
             return None;
         };
-        self.with(|core, _| core.endpoint_of(epoch).ok()?.info(id))
-    }
-}
-
-impl Core {
-    /// Leaves a waker for the next event of a stream, in place of an older one.
-    pub(crate) fn park(
-        &mut self,
-        id: StreamId,
-        cx: &Context<'_>,
-        which: impl FnOnce(&mut Slot) -> &mut Option<Waker>,
-    ) {
-        let waker = which(self.slots.entry(id).or_default());
-        match waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
-        }
+        self.with("info", |core, _| core.endpoint_of(epoch).ok()?.info(id))
     }
 }
 
@@ -507,24 +491,25 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let (epoch, id) = match &self.via {
             Via::Endpoint { epoch, id } => (*epoch, *id),
-            Via::Router { number, socket } => {
+            Via::Router { key, socket } => {
                 if std::thread::panicking() {
                     socket.end(StreamError::Closed);
                 }
-                // Whoever takes it out of the session closes it.
-                if self.with(|core, _| core.remove_socket(*number)) {
-                    socket.close(StreamError::Closed, self.handle.shared.config.linger);
+                // Whoever removes it from the session closes it.
+                if let Some(draining) = self.with("release", |core, _| core.sockets.remove(*key)) {
+                    let linger = self.handle.shared.config.linger;
+                    socket.close(StreamError::Closed, linger, draining);
                 }
                 return;
             }
         };
-        self.with(|core, now| {
+        self.with("release", |core, now| {
             if let Ok(endpoint) = core.endpoint_of(epoch) {
                 if std::thread::panicking() {
                     endpoint.reset(now.into_std(), id);
                 }
                 endpoint.release(now.into_std(), id);
-                core.slots.remove(&id);
+                core.streams.remove(id);
                 core.wake_driver();
             }
         });

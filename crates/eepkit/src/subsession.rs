@@ -5,18 +5,32 @@ use std::{fmt, sync::Arc};
 use eepkit_link::{BoxFuture, Connector, Link, LinkError, Setup};
 use tokio::time::Instant;
 
-use crate::{builder::SessionBuilder, router::Router, shared::Handle, stage::SessionStage};
+use crate::{
+    builder::SessionBuilder, router::Router, session::Session, shared::Handle, stage::SessionStage,
+};
 
-/// Begins a subsession; see [`crate::Session::subsession`].
-pub(crate) fn begin(handle: &Arc<Handle>) -> SessionBuilder {
-    let shared = &handle.shared;
-    let router = Router::new(Subsessions {
-        handle: handle.clone(),
-    });
-    router
-        .session()
-        .options(&shared.config.options)
-        .option("i2cp.leaseSetPrivateKey", shared.encryption_keys.expose())
+impl Session {
+    /// Begins another session with a destination of its own, over the tunnels of this one: peers see
+    /// two destinations, the router builds tunnels once. For a program that wants keys of another
+    /// type beside its own, say.
+    ///
+    /// It has the options of this session unless told otherwise, and the same encryption keys, by
+    /// which **peers can tell that the two belong together**. It is lost and comes back with this
+    /// session, and keeps it open.
+    ///
+    /// Only Java I2P has this (API 0.9.21), and only where the router is known to be one: from API 0.9.62
+    /// on it is recognised, and older ones where it is said
+    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)). i2pd would lose this session when it is asked. Elsewhere opening fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn subsession(&self) -> SessionBuilder {
+        let shared = &self.handle.shared;
+        let router = Router::new(Subsessions {
+            handle: self.handle.clone(),
+        });
+        router
+            .session()
+            .options(&shared.config.options)
+            .option("i2cp.leaseSetPrivateKey", shared.encryption_keys.expose())
+    }
 }
 
 /// A session as the router of its subsessions. It stays open as long as one of them does.
@@ -37,7 +51,7 @@ impl Connector for Subsessions {
                 stage if stage.is_over() => return Err(LinkError::Stopped),
                 _ => return Err(LinkError::Timeout(limit)),
             }
-            let connector = shared.lock().subsessions.clone();
+            let connector = shared.lock("subsession").subsessions();
             let Some(connector) = connector else {
                 let why = "only routers over I2CP have subsessions";
                 return Err(LinkError::Unsupported(why));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_i2cp::LeaseSetMaker;
-use eepkit_link::{self as link, Connector, Layer, Link, LostReason, Setup, clock};
+use eepkit_link::{self as link, Connector, Link, LostReason, Setup, clock};
 use eepkit_streaming::Endpoint;
 use rand::{Rng as _, RngExt as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
@@ -110,7 +110,7 @@ impl Supervisor {
                 Err(error) if is_permanent(&error) => return Some(Arc::new(error.into())),
                 Err(error) => SessionProblem::Open(Arc::new(error)),
             };
-            if !matches!(self.shared.lock().ending, Ending::No) {
+            if !self.shared.lock("state").lifecycle.is_open() {
                 return None;
             }
             let pause = self.backoff.next_pause(&mut self.rng);
@@ -153,15 +153,9 @@ impl Supervisor {
             now.into_std(),
             clock::unix_now(),
         );
-        {
-            let mut core = self.shared.lock();
-            core.begin_epoch(endpoint);
-            core.subsessions = link.subsessions();
-            core.streams = link.streams();
-            if self.shared.layer == Layer::Streams {
-                core.begin_receiving();
-            }
-        }
+        self.shared
+            .lock("begin link")
+            .begin_epoch(endpoint, link.as_ref());
         self.shared.status.enter(SessionStage::BuildingTunnels);
         let mut driver = Driver::new(self.shared.clone(), link, &mut self.maker);
         let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
@@ -172,10 +166,10 @@ impl Supervisor {
             self.backoff = Backoff::new();
         }
         match &end {
-            End::Lost(reason) => self.shared.lock().end_epoch(reason.clone()),
+            End::Lost(reason) => self.shared.lock("end link").end_epoch(reason.clone()),
             End::Refused(error) => {
                 let reason = LostReason::Closed(error.to_string());
-                self.shared.lock().end_epoch(reason);
+                self.shared.lock("end link").end_epoch(reason);
             }
             End::Closed | End::Unusable(_) => {}
         }
@@ -198,7 +192,7 @@ struct EndOnDrop(Arc<Shared>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        let over = matches!(self.0.lock().ending, Ending::Over(_));
+        let over = matches!(self.0.lock("state").lifecycle.ending(), Ending::Over(_));
         if !over {
             self.0.end(None);
         }

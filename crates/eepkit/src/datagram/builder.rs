@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use eepkit_datagram::{Dialect, Dialects, Format, Receiver};
-use eepkit_link::{Command, Layer};
+use eepkit_link::Layer;
 
 use super::{
-    BindError, DatagramOptions, DatagramSocket, Inner,
-    table::{Mailbox, router_format},
+    options::DatagramOptions,
+    socket::{DatagramSocket, Inner, may_send},
 };
-use crate::shared::{Ending, Handle};
+use crate::{
+    error::BindError,
+    shared::{Handle, Mailbox},
+};
 
 /// Makes a [`DatagramSocket`]; from [`Session::datagrams`](crate::Session::datagrams).
 #[derive(Clone)]
@@ -96,10 +99,7 @@ impl DatagramBuilder {
             check_for_router(self.format, protocol)?;
         }
         let mailbox = {
-            let mut core = shared.lock();
-            if !matches!(core.ending, Ending::No) {
-                return Err(BindError::Closed);
-            }
+            let mut core = shared.lock("bind");
             let bytes = core.datagrams.bytes();
             let mailbox = Arc::new(Mailbox::new(
                 self.format,
@@ -107,12 +107,7 @@ impl DatagramBuilder {
                 self.queue,
                 bytes,
             ));
-            core.datagrams.bind(&mailbox)?;
-            if shared.layer == Layer::Streams && core.endpoint.is_some() {
-                let command = Command::OpenDatagrams(router_format(self.format));
-                core.commands.push_back(command);
-                core.wake_driver();
-            }
+            core.bind(&mailbox)?;
             mailbox
         };
         // The destination of those who say who they are deflates to less than a tenth.
@@ -139,12 +134,6 @@ impl std::fmt::Debug for DatagramBuilder {
             .field("queue", &self.queue)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether datagrams may be sent with this protocol number: 0 means any, 6 is streaming's, 255 is
-/// reserved (I2CP specification, "Payload").
-pub(super) fn may_send(protocol: u8) -> bool {
-    !matches!(protocol, 0 | 6 | 255)
 }
 
 /// Whether a router that makes the datagrams can serve such a socket.

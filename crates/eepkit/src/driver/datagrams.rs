@@ -1,4 +1,4 @@
-//! Datagrams on their way between the sockets of a session and the link.
+//! Datagrams between the sockets of a session and the link.
 
 use std::task::Context;
 
@@ -17,7 +17,7 @@ impl Driver<'_> {
     pub(super) fn on_opened_datagram(core: &Core, datagram: IncomingDatagram) {
         let (protocol, port) = (datagram.protocol, datagram.to_port);
         if !core.datagrams.deliver_opened(datagram) {
-            trace!(protocol, port, "a datagram that nobody wants");
+            trace!(protocol, port, "no socket for a datagram");
         }
     }
 
@@ -25,13 +25,14 @@ impl Driver<'_> {
     pub(super) fn on_datagram(core: &Core, payload: Payload) {
         let (protocol, port) = (payload.protocol, payload.to_port);
         if !core.datagrams.deliver(payload) {
-            trace!(protocol, port, "a message that nobody wants");
+            trace!(protocol, port, "no socket for a message");
         }
     }
 
-    /// Hands datagrams to the link, as far as it takes them. Tells whether more can follow at once.
-    pub(super) fn send_datagrams(&mut self, core: &mut Core, cx: &mut Context<'_>) -> bool {
-        if core.datagrams.is_idle() || self.shared.stage() != SessionStage::Ready {
+    /// Hands datagrams to the link, as far as it accepts them. Returns whether more can follow at once.
+    pub(super) fn send_datagrams(&mut self, cx: &mut Context<'_>) -> bool {
+        let shared = self.shared.clone();
+        if shared.lock("datagrams").datagrams.is_idle() || shared.stage() != SessionStage::Ready {
             return false;
         }
         for _ in 0..DATAGRAMS_PER_POLL {
@@ -39,11 +40,13 @@ impl Driver<'_> {
                 return false;
             }
             let now = Instant::now();
+            let mut core = shared.lock("datagrams");
             let Some(next) = core.datagrams.next_outgoing(now) else {
                 return false;
             };
             self.next_token += 1;
             core.datagrams.sent(self.next_token, next.mailbox);
+            drop(core);
             self.last_sent = Some(now);
             if self.shared.layer == Layer::Streams {
                 let command = OutgoingDatagram {
@@ -70,7 +73,7 @@ impl Driver<'_> {
                 options: next.options,
             }));
         }
-        !core.datagrams.is_idle()
+        !shared.lock("datagrams").datagrams.is_idle()
     }
 }
 

@@ -16,7 +16,7 @@ use eepkit_link::{
 use eepkit_wire::Destination;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{BindError, ReceiveError};
+use crate::error::{BindError, ReceiveError};
 
 /// The sockets of a session, under its lock.
 #[derive(Debug, Default)]
@@ -49,16 +49,16 @@ pub(crate) struct Outgoing {
 }
 
 impl Datagrams {
-    pub(super) fn room(&self) -> Arc<Notify> {
+    pub(crate) fn room(&self) -> Arc<Notify> {
         self.room.clone()
     }
 
-    pub(super) fn bytes(&self) -> Arc<AtomicUsize> {
+    pub(crate) fn bytes(&self) -> Arc<AtomicUsize> {
         self.queued_bytes.clone()
     }
 
     /// Lets a socket receive.
-    pub(super) fn bind(&mut self, mailbox: &Arc<Mailbox>) -> Result<(), BindError> {
+    pub(crate) fn bind(&mut self, mailbox: &Arc<Mailbox>) -> Result<(), BindError> {
         let key = (mailbox.protocol, mailbox.port);
         if self.sockets.contains_key(&key) {
             return Err(BindError::InUse {
@@ -73,7 +73,7 @@ impl Datagrams {
         Ok(())
     }
 
-    pub(super) fn unbind(&mut self, mailbox: &Mailbox) {
+    pub(crate) fn unbind(&mut self, mailbox: &Mailbox) {
         self.sockets.remove(&(mailbox.protocol, mailbox.port));
     }
 
@@ -150,7 +150,7 @@ impl Datagrams {
 
     /// Takes a datagram to be sent. Where there is no room, the oldest are dropped, or it is given
     /// back.
-    pub(super) fn enqueue(&mut self, outgoing: Outgoing, make_room: bool) -> Option<Outgoing> {
+    pub(crate) fn enqueue(&mut self, outgoing: Outgoing, make_room: bool) -> Option<Outgoing> {
         let len = outgoing.payload.body.len();
         while self.outgoing.len() >= MAX_WAITING || self.outgoing_bytes + len > MAX_WAITING_BYTES {
             if !make_room {
@@ -257,21 +257,21 @@ struct Queue {
 
 /// A datagram as it arrived.
 #[derive(Debug)]
-pub(super) struct Packet {
-    pub(super) payload: Payload,
+pub(crate) struct Packet {
+    pub(crate) payload: Payload,
     /// What the router says of the sender, if it has opened the datagram.
-    pub(super) sender: Option<Sender>,
+    pub(crate) sender: Option<Sender>,
 }
 
 /// What a queue gives.
-pub(super) enum Taken {
+pub(crate) enum Taken {
     Packet(Packet),
     Nothing,
     Over(ReceiveError),
 }
 
 impl Mailbox {
-    pub(super) fn new(
+    pub(crate) fn new(
         format: Format,
         (protocol, port): (u8, u16),
         limit: usize,
@@ -289,19 +289,23 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn protocol(&self) -> u8 {
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) fn protocol(&self) -> u8 {
         self.protocol
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub(super) fn arrived(&self) -> &Notify {
+    pub(crate) fn arrived(&self) -> &Notify {
         &self.arrived
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().packets.is_empty()
     }
 
@@ -329,7 +333,7 @@ impl Mailbox {
         self.arrived.notify_waiters();
     }
 
-    pub(super) fn pop(&self) -> Taken {
+    pub(crate) fn pop(&self) -> Taken {
         let mut queue = self.lock();
         match (self.pop_from(&mut queue), &queue.over) {
             (Some(packet), _) => Taken::Packet(packet),
@@ -347,25 +351,25 @@ impl Mailbox {
     }
 
     /// Why the router has no datagrams of this format, if it has none.
-    pub(super) fn unsupported(&self) -> Option<String> {
+    pub(crate) fn unsupported(&self) -> Option<String> {
         match &self.lock().over {
             Some(ReceiveError::Unsupported(why)) => Some(why.clone()),
             _ => None,
         }
     }
 
-    pub(super) fn count_sent(&self) {
+    pub(crate) fn count_sent(&self) {
         self.counters.sent.add();
     }
 
-    pub(super) fn count_refused(&self, dialect: bool) {
+    pub(crate) fn count_refused(&self, dialect: bool) {
         self.counters.refused.add();
         if dialect {
             self.counters.other_dialect.add();
         }
     }
 
-    pub(super) fn stats(&self) -> DatagramStats {
+    pub(crate) fn stats(&self) -> DatagramStats {
         let counters = &self.counters;
         DatagramStats {
             sent: counters.sent.get(),
@@ -393,7 +397,7 @@ impl Drop for Mailbox {
 }
 
 /// A format by the name that links have for it.
-pub(super) fn router_format(format: Format) -> DatagramFormat {
+pub(crate) fn router_format(format: Format) -> DatagramFormat {
     match format {
         Format::Raw => DatagramFormat::Raw,
         Format::Datagram1 => DatagramFormat::Datagram1,

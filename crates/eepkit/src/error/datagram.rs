@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use eepkit_datagram::{Format, SealError};
 
-use crate::error::{AddressError, ErrorKind, LookupError, OpenError};
+use super::{AddressError, ErrorKind, LookupError, OpenError};
 
 /// Why there is no datagram socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

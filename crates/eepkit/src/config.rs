@@ -1,0 +1,36 @@
+//! The configuration of a session, as its parts read it.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use eepkit_i2cp::Options;
+use eepkit_streaming::{EndpointConfig, StreamConfig};
+use eepkit_wire::{Destination, Zeroizing};
+
+/// What a session was built with; see [`crate::SessionBuilder`] for the meanings.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionConfig {
+    pub(crate) options: Options,
+    pub(crate) endpoint: EndpointConfig,
+    pub(crate) stream: StreamConfig,
+    pub(crate) hosts: HashMap<String, Destination>,
+    pub(crate) backlog: usize,
+    pub(crate) accept_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) lookup_timeout: Duration,
+    pub(crate) linger: Duration,
+}
+
+/// The encryption keys of the session's lease sets, in the form of `i2cp.leaseSetPrivateKey`.
+pub(crate) struct Secret(pub(crate) Zeroizing<String>);
+
+impl Secret {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}

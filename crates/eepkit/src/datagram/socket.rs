@@ -1,0 +1,437 @@
+//! The socket: sending, receiving, and checking what is received.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eepkit_datagram::{Datagram, Dialect, Format, Receiver, Sender, UnsealError};
+use eepkit_link::{Layer, Payload, SendOptions, clock, streams};
+use eepkit_wire::Destination;
+use tokio::time::{Instant, timeout_at};
+use tracing::trace;
+
+use super::{options::DatagramOptions, received::ReceivedDatagram};
+use crate::{
+    address::{Address, Host, IntoAddress},
+    error::{LookupError, OpenError, ReceiveError, SendError},
+    lookup,
+    shared::{DatagramStats, Ending, Handle, Mailbox, Outgoing, Packet, Taken, router_format},
+    supervisor,
+};
+
+/// Sends and receives datagrams of one format on one port of a session; from
+/// [`Session::datagrams`](crate::Session::datagrams).
+///
+/// As with UDP, a datagram arrives whole or not at all, perhaps twice, and in any order. What was
+/// received waits in a queue; when that is full, the oldest makes room, and
+/// [`DatagramSocket::stats`] counts it.
+///
+/// A socket is a cheap handle; clones are the same socket, and several tasks may use it. It
+/// outlives the link to the router: while the session is being restored, sending waits and
+/// receiving waits. The port is free again when the last clone is dropped.
+///
+/// ```no_run
+/// # async fn example(session: eepkit::Session) -> Result<(), eepkit::Error> {
+/// use eepkit::{Datagram, Format};
+///
+/// let socket = session.datagrams(Format::Datagram2).bind(7)?;
+/// loop {
+///     let received = socket.recv_from().await?;
+///     if let Datagram::Authenticated(datagram) = received.datagram() {
+///         println!("{} bytes from {}", datagram.payload().len(), datagram.sender());
+///         socket.reply(&received, b"thank you").await?;
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct DatagramSocket {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) handle: Arc<Handle>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) format: Format,
+    pub(super) receiver: Receiver,
+    pub(super) defaults: DatagramOptions,
+    /// Whether payloads are deflated unless a message says otherwise.
+    pub(super) compress: bool,
+}
+
+impl DatagramSocket {
+    /// The port, 0 for all that have no socket of their own.
+    pub fn port(&self) -> u16 {
+        self.inner.mailbox.port()
+    }
+
+    /// The protocol number: that of the format unless another was chosen, 0 for all.
+    pub fn protocol(&self) -> u8 {
+        self.inner.mailbox.protocol()
+    }
+
+    /// The format of what is sent and received.
+    pub fn format(&self) -> Format {
+        self.inner.format
+    }
+
+    /// The longest payload that can be sent without options, in bytes. What is sent should be
+    /// shorter than [`RECOMMENDED_PACKET_LEN`](crate::RECOMMENDED_PACKET_LEN) to arrive well.
+    pub fn max_payload_len(&self) -> usize {
+        let shared = &self.inner.handle.shared;
+        let limit = self.inner.format.max_payload_len(&shared.keys);
+        match shared.layer {
+            Layer::Streams => limit.min(MAX_SAM_PAYLOAD),
+            _ => limit,
+        }
+    }
+
+    /// What became of the datagrams of this socket so far.
+    pub fn stats(&self) -> DatagramStats {
+        self.inner.mailbox.stats()
+    }
+
+    /// Sends a datagram to `to`: text, a destination or a hash, each with or without a port.
+    ///
+    /// Ready when the datagram is on its way out; whether it arrives, nobody tells. Until then the
+    /// address is looked up, the session becomes ready, and there is room among the datagrams that
+    /// wait for the router.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], within the time of [`DatagramOptions::timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future sends nothing.
+    pub async fn send_to(&self, payload: &[u8], to: impl IntoAddress) -> Result<(), SendError> {
+        self.send_with(payload, to, &self.inner.defaults).await
+    }
+
+    /// Sends a datagram as [`DatagramSocket::send_to`] does, with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatagramSocket::send_to`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`DatagramSocket::send_to`].
+    pub async fn send_with(
+        &self,
+        payload: &[u8],
+        to: impl IntoAddress,
+        options: &DatagramOptions,
+    ) -> Result<(), SendError> {
+        let to = to.into_address()?;
+        let shared = &self.inner.handle.shared;
+        let limit = options.timeout.unwrap_or(shared.config.lookup_timeout);
+        let deadline = Instant::now() + limit;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.check(payload, options)?;
+
+        supervisor::wait_ready(shared, left())
+            .await
+            .map_err(|error| match error {
+                OpenError::Timeout { .. } | OpenError::NoTunnels(_) => SendError::NoTunnels(limit),
+                OpenError::Closed => SendError::Closed,
+                error => SendError::Offline(error),
+            })?;
+        let peer =
+            lookup::resolve(shared, &to.host, left())
+                .await
+                .map_err(|error| match error {
+                    LookupError::LeaseSetNotFound => SendError::LeaseSetNotFound,
+                    LookupError::Closed => SendError::Closed,
+                    other => SendError::Lookup(other),
+                })?;
+        let mut outgoing = self.seal(payload, &peer, to.port, options)?;
+        loop {
+            let room = shared.lock("datagram").datagrams.room();
+            let mut notified = std::pin::pin!(room.notified());
+            // Registered before looking, so that room that comes in between is not missed.
+            notified.as_mut().enable();
+            outgoing = match self.enqueue(outgoing, false)? {
+                None => return Ok(()),
+                Some(refused) => refused,
+            };
+            if timeout_at(deadline, notified).await.is_err() {
+                return Err(SendError::Full(limit));
+            }
+        }
+    }
+
+    /// Answers a datagram: to its sender and the port it came from.
+    ///
+    /// The sender of a Datagram3 is only claimed, as any is over SAM on emissary; the answer goes to the destination that was
+    /// claimed, whoever asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatagramSocket::send_to`], and [`SendError::NoSender`] for raw datagrams.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`DatagramSocket::send_to`].
+    pub async fn reply(&self, to: &ReceivedDatagram, payload: &[u8]) -> Result<(), SendError> {
+        let host = match to.datagram() {
+            Datagram::Anonymous(_) => return Err(SendError::NoSender),
+            Datagram::Authenticated(datagram) => Host::from(datagram.sender()),
+            Datagram::Claimed(datagram) => Host::from(datagram.claimed_sender().hash()),
+        };
+        let to = Address::new(host).with_port(to.from_port());
+        self.send_to(payload, to).await
+    }
+
+    /// Sends a datagram to a destination without waiting for anything. Where too many wait for the
+    /// router already, the oldest of them is dropped for it, which [`DatagramSocket::stats`] counts.
+    ///
+    /// While the session has no tunnels, what is sent waits until it expires.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] for datagrams that cannot be sent at all, and when the session is over.
+    pub fn send_now(
+        &self,
+        payload: &[u8],
+        to: &Destination,
+        port: u16,
+        options: &DatagramOptions,
+    ) -> Result<(), SendError> {
+        self.check(payload, options)?;
+        let outgoing = self.seal(payload, to, port, options)?;
+        self.enqueue(outgoing, true).map(drop)
+    }
+
+    /// The next datagram that arrived and is what it says. Others are dropped and counted.
+    ///
+    /// There is no time limit: it waits for as long as the session lives.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError`] when the session is over and nothing is left in the queue.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a datagram that was not returned stays in the queue.
+    pub async fn recv_from(&self) -> Result<ReceivedDatagram, ReceiveError> {
+        let mut refused = 0_usize;
+        loop {
+            let mut notified = std::pin::pin!(self.inner.mailbox.arrived().notified());
+            notified.as_mut().enable();
+            match self.take() {
+                Some(Ok(datagram)) => return Ok(datagram),
+                Some(Err(error)) => return Err(error),
+                None if self.inner.mailbox.is_empty() => notified.await,
+                // It was junk, and checking that took time.
+                None => {
+                    refused += 1;
+                    if refused.is_multiple_of(CHECKS_PER_TURN) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next datagram in the queue, without waiting; `None` if there is none now.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatagramSocket::recv_from`].
+    pub fn try_recv_from(&self) -> Result<Option<ReceivedDatagram>, ReceiveError> {
+        loop {
+            if let Some(taken) = self.take() {
+                return taken.map(Some);
+            }
+            if self.inner.mailbox.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes one packet from the queue; none when there is none, or when it was refused.
+    fn take(&self) -> Option<Result<ReceivedDatagram, ReceiveError>> {
+        let inner = &self.inner;
+        let Packet { payload, sender } = match inner.mailbox.pop() {
+            Taken::Packet(packet) => packet,
+            Taken::Nothing => return None,
+            Taken::Over(error) => return Some(Err(error)),
+        };
+        if let Some(sender) = sender {
+            let datagram = vouched(inner.format, sender, payload.body.clone())?;
+            return Some(Ok(ReceivedDatagram::new(datagram, &payload)));
+        }
+        // What lies beyond 2106 has expired, too.
+        let now = u32::try_from(clock::unix_now().as_secs()).unwrap_or(u32::MAX);
+        match inner.receiver.open(inner.format, &payload.body, now) {
+            Ok(datagram) => Some(Ok(ReceivedDatagram::new(datagram, &payload))),
+            Err(error) => {
+                trace!(%error, port = payload.to_port, "dropped a datagram");
+                let dialect = matches!(error, UnsealError::Dialect(_));
+                inner.mailbox.count_refused(dialect);
+                None
+            }
+        }
+    }
+
+    /// Whether such a datagram can be sent at all.
+    fn check(&self, payload: &[u8], options: &DatagramOptions) -> Result<(), SendError> {
+        let protocol = options.protocol.unwrap_or_else(|| self.protocol());
+        if !may_send(protocol) {
+            return Err(SendError::Protocol(protocol));
+        }
+        if self.inner.handle.shared.layer == Layer::Streams {
+            self.check_for_router(payload, protocol, options)?;
+        }
+        let limit = self.max_payload_len();
+        if payload.len() > limit {
+            return Err(SendError::TooLong {
+                len: payload.len(),
+                limit,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a router that makes the datagrams can send such a one.
+    fn check_for_router(
+        &self,
+        payload: &[u8],
+        protocol: u8,
+        options: &DatagramOptions,
+    ) -> Result<(), SendError> {
+        let unsupported = |why: &str| Err(SendError::Unsupported(why.to_owned()));
+        if let Some(why) = self.inner.mailbox.unsupported() {
+            return Err(SendError::Unsupported(why));
+        }
+        if options.options.iter().next().is_some() {
+            return unsupported("SAM has no place for options in a datagram");
+        }
+        if options.dialect != Dialect::default() {
+            return unsupported("over SAM the router signs, in its own way");
+        }
+        if self.inner.format == Format::Raw
+            && Format::from_protocol(protocol).is_some_and(|own| own != Format::Raw)
+        {
+            return unsupported("raw datagrams cannot have the protocols 17, 19 and 20");
+        }
+        if self.inner.format != Format::Raw && protocol != self.inner.format.protocol() {
+            return unsupported("only raw datagrams choose their protocol");
+        }
+        if payload.is_empty() {
+            return unsupported("SAM has no empty datagrams");
+        }
+        Ok(())
+    }
+
+    fn seal(
+        &self,
+        payload: &[u8],
+        to: &Destination,
+        port: u16,
+        options: &DatagramOptions,
+    ) -> Result<Outgoing, SendError> {
+        let inner = &self.inner;
+        let body: Bytes = if inner.handle.shared.layer == Layer::Streams {
+            Bytes::copy_from_slice(payload)
+        } else {
+            Sender::new(&inner.handle.shared.keys)
+                .with_options(&options.options)
+                .with_dialect(options.dialect)
+                .seal(inner.format, &to.hash(), payload)?
+        };
+        Ok(Outgoing {
+            to: to.clone(),
+            format: router_format(inner.format),
+            payload: Payload {
+                protocol: options.protocol.unwrap_or_else(|| self.protocol()),
+                from_port: options.from_port.unwrap_or_else(|| self.port()),
+                to_port: port,
+                body,
+            },
+            compress: options.compress.unwrap_or(inner.compress),
+            deadline: Instant::now() + options.expiry.unwrap_or(EXPIRY),
+            options: SendOptions {
+                omit_lease_set: options.omit_lease_set,
+                tag_threshold: options.tag_threshold,
+                tags_to_send: options.tags_to_send,
+            },
+            mailbox: inner.mailbox.clone(),
+        })
+    }
+
+    /// Puts a datagram on its way. Gives it back when there is no room for it and none is made.
+    fn enqueue(&self, outgoing: Outgoing, make_room: bool) -> Result<Option<Outgoing>, SendError> {
+        let shared = &self.inner.handle.shared;
+        // A router that makes the datagrams has to make this one as well.
+        let own = shared.layer == Layer::Messages && outgoing.to.hash() == shared.own_hash();
+        let mut core = shared.lock("datagram");
+        match core.lifecycle.ending() {
+            Ending::No => {}
+            Ending::Flushing(_) | Ending::Over(None) => return Err(SendError::Closed),
+            Ending::Over(Some(failure)) => {
+                return Err(SendError::Offline(OpenError::clone(failure)));
+            }
+        }
+        if own {
+            // It needs no router.
+            outgoing.mailbox.count_sent();
+            core.datagrams.deliver(outgoing.payload);
+            return Ok(None);
+        }
+        let refused = core.datagrams.enqueue(outgoing, make_room);
+        core.wake_driver();
+        Ok(refused)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.handle
+            .shared
+            .lock("datagram")
+            .datagrams
+            .unbind(&self.mailbox);
+    }
+}
+
+impl fmt::Debug for DatagramSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatagramSocket")
+            .field("format", &self.inner.format)
+            .field("protocol", &self.protocol())
+            .field("port", &self.port())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether datagrams may be sent with this protocol number: 0 means any, 6 is streaming's, 255 is
+/// reserved (I2CP specification, "Payload").
+pub(super) fn may_send(protocol: u8) -> bool {
+    !matches!(protocol, 0 | 6 | 255)
+}
+
+/// A datagram of which the router says who sent it; `None` where that does not go with the format.
+fn vouched(format: Format, sender: streams::Sender, payload: Bytes) -> Option<Datagram> {
+    match (format, sender) {
+        (Format::Raw, _) => Some(Datagram::anonymous(payload)),
+        (Format::Datagram1 | Format::Datagram2, streams::Sender::Verified(sender)) => {
+            Some(Datagram::vouched(format, sender, payload))
+        }
+        // A router may not be able to tell what is signed: emissary cannot.
+        (_, streams::Sender::Claimed(hash)) => Some(Datagram::claimed(hash, payload)),
+        _ => None,
+    }
+}
+
+/// The longest payload that SAM lets a client send in every format (SAM V3, "Sending Repliable or
+/// Raw Datagrams").
+const MAX_SAM_PAYLOAD: usize = 31_744;
+
+/// How long a datagram may be under way; as routers keep messages that say nothing (I2CP,
+/// `clientMessageTimeout`).
+const EXPIRY: Duration = Duration::from_secs(60);
+
+/// Wrong signatures that are checked before other tasks get their turn. Chosen as about a
+/// millisecond.
+const CHECKS_PER_TURN: usize = 16;

@@ -1,0 +1,177 @@
+//! What the link reports.
+
+use std::task::{Context, Poll};
+
+use eepkit_link::{Command, Direction, DropReason, Event, Payload, TunnelId, clock};
+use eepkit_streaming::{self as streaming, Received, Verification};
+use eepkit_wire::Lease;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{BATCHES_PER_POLL, Driver, End};
+use crate::{error::OpenError, shared::Core, stage::SessionStage};
+
+impl Driver<'_> {
+    /// Handles events of the link, up to a bound; returns whether there may be more.
+    pub(super) fn take_events(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        for _ in 0..BATCHES_PER_POLL {
+            let more = self.collect_events(cx);
+            self.handle_events()?;
+            if !more {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Polls the link for a batch of events; returns whether there may be more.
+    fn collect_events(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.events.len() < EVENTS_PER_BATCH {
+            let Poll::Ready(event) = self.link.poll_event(cx) else {
+                return false;
+            };
+            let last = matches!(event, Event::Lost(_) | Event::Refused(_));
+            self.events.push_back(event);
+            if last {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Handles a batch of events. The lock is released while a signature is made or checked.
+    fn handle_events(&mut self) -> Result<(), End> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let mut core = shared.lock("events");
+        while let Some(event) = self.events.pop_front() {
+            self.credits.on_event(&event);
+            match event {
+                Event::LeaseSetWanted(leases) => {
+                    drop(core);
+                    let publish = self.sign(&leases)?;
+                    core = shared.lock("events");
+                    core.commands.push_first(publish);
+                }
+                Event::Received { payload, .. } => {
+                    if let Some(check) = self.on_received(&mut core, payload) {
+                        drop(core);
+                        let verified = check.check();
+                        core = shared.lock("events");
+                        if let Some(endpoint) = &mut core.endpoint {
+                            endpoint.receive_verified(Instant::now().into_std(), verified);
+                        }
+                    }
+                }
+                event => self.on_event(&mut core, event)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, core: &mut Core, event: Event) -> Result<(), End> {
+        match event {
+            Event::TunnelUp {
+                tunnel,
+                direction: Direction::Outbound,
+                expires,
+                ..
+            } if tunnel != TunnelId::ANY => {
+                if let Some(endpoint) = &mut core.endpoint {
+                    let expires = expires.map(Instant::into_std);
+                    endpoint.tunnel_up(streaming::TunnelId(tunnel.0), expires);
+                }
+            }
+            Event::TunnelDown { tunnel, .. } => {
+                if let Some(endpoint) = &mut core.endpoint {
+                    endpoint.tunnel_down(streaming::TunnelId(tunnel.0));
+                }
+            }
+            Event::Stage(stage) => self.on_stage(stage.into()),
+            Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
+            Event::Sent { token } => {
+                self.fate(token);
+                core.datagrams.reported(token, false);
+            }
+            Event::LookupDone { id, result } => self.on_lookup_done(core, id, result),
+            Event::Incoming(stream) => core.listeners.on_incoming(stream),
+            Event::Datagram(datagram) => Self::on_opened_datagram(core, datagram),
+            Event::NoDatagrams { format, why } => core.datagrams.refuse(format, &why),
+            Event::Refused(error) => return Err(End::Refused(error)),
+            Event::Lost(reason) => return Err(End::Lost(reason)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_stage(&mut self, stage: SessionStage) {
+        if self.shared.stage() != stage {
+            debug!(%stage, "session");
+            self.became_ready |= stage == SessionStage::Ready;
+            self.shared.status.enter(stage);
+        }
+    }
+
+    /// Signs a lease set for the tunnels that the router has.
+    fn sign(&mut self, leases: &[Lease]) -> Result<Command, End> {
+        let signed = self.maker.make(leases, clock::unix_now());
+        signed.map(Command::PublishLeaseSet).map_err(|error| {
+            End::Unusable(OpenError::Option {
+                key: "i2cp.leaseSetType".to_owned(),
+                why: error.to_string(),
+            })
+        })
+    }
+
+    /// Passes a message to the endpoint or to a datagram socket. Returns the signature check that the
+    /// endpoint needs first, if it needs one.
+    fn on_received(&self, core: &mut Core, payload: Payload) -> Option<Verification> {
+        let config = &self.shared.config.endpoint;
+        if !config.accepts_protocol(payload.protocol) {
+            Self::on_datagram(core, payload);
+            return None;
+        }
+        let received = Received {
+            from_port: payload.from_port,
+            to_port: payload.to_port,
+            packet: payload.body,
+        };
+        let endpoint = core.endpoint.as_mut()?;
+        endpoint.receive(Instant::now().into_std(), received)
+    }
+
+    /// Draws conclusions from a packet that will not arrive. Sending it again is the endpoint's
+    /// business, in its own time.
+    fn on_dropped(&mut self, core: &mut Core, token: u64, reason: DropReason) {
+        let Some(fate) = self.fate(token) else {
+            return core.datagrams.reported(token, true);
+        };
+        let hash = fate.to.hash();
+        if reason == DropReason::NoTunnel
+            && let Some(endpoint) = &mut core.endpoint
+        {
+            endpoint.path_gone(Instant::now().into_std(), &hash);
+        }
+        let Some(first) = fate.first else {
+            return;
+        };
+        match reason {
+            // Nothing is known of the round trip yet, so the endpoint would wait for seconds.
+            DropReason::NoTunnel => self.again.push_back(first),
+            // A stream whose first packet cannot arrive need not wait for an answer.
+            DropReason::NoLeaseSet => core.streams.on_attempt(&hash, |attempt| {
+                attempt.not_found = attempt.not_found.saturating_add(1);
+            }),
+            DropReason::UnsupportedEncryption => {
+                core.streams
+                    .on_attempt(&hash, |attempt| attempt.incompatible = true);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Events of the link that are handled under one lock. Chosen because handling one takes some microseconds.
+const EVENTS_PER_BATCH: usize = 16;

@@ -1,0 +1,260 @@
+//! The part of a session that is under its lock.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use eepkit_link::{Command, Connector, Layer, Link, LookupTarget, LostReason};
+use eepkit_streaming::{Endpoint, Event};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::{
+    commands::Commands,
+    datagrams::{Datagrams, Mailbox, router_format},
+    lifecycle::{Gone, Lifecycle},
+    listeners::Listeners,
+    lookups::{LookupResult, Lookups},
+    pings::Pings,
+    sockets::{Draining, SocketKey, Sockets},
+    streams::Streams,
+    waker::DriverWaker,
+};
+use crate::{
+    error::{BindError, ListenError, OpenError, ReceiveError, StreamError},
+    socket::Socket,
+};
+
+/// The part under the lock.
+pub(crate) struct Core {
+    /// What the links of the session carry.
+    layer: Layer,
+    /// `None` while there is no link.
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) streams: Streams,
+    pub(crate) listeners: Listeners,
+    pub(crate) sockets: Sockets,
+    pub(crate) datagrams: Datagrams,
+    pub(crate) pings: Pings,
+    pub(crate) lookups: Lookups,
+    pub(crate) commands: Commands,
+    /// Where the link opens subsessions, if it can.
+    subsessions: Option<Arc<dyn Connector>>,
+    driver: Arc<DriverWaker>,
+}
+
+impl Core {
+    pub(super) fn new(layer: Layer, driver: Arc<DriverWaker>) -> Self {
+        Self {
+            layer,
+            endpoint: None,
+            lifecycle: Lifecycle::new(),
+            streams: Streams::default(),
+            listeners: Listeners::default(),
+            sockets: Sockets::new(driver.clone()),
+            datagrams: Datagrams::default(),
+            pings: Pings::default(),
+            lookups: Lookups::default(),
+            commands: Commands::default(),
+            subsessions: None,
+            driver,
+        }
+    }
+
+    pub(crate) fn wake_driver(&self) {
+        self.driver.wake();
+    }
+
+    /// Begins the life of a new link: listeners and datagram sockets carry on, streams start anew.
+    pub(crate) fn begin_epoch(&mut self, mut endpoint: Endpoint, link: &dyn Link) {
+        for (port, backlog) in self.listeners.ports() {
+            // The endpoint is new: no port is taken and the backlogs were checked before.
+            let _ = endpoint.listen(port, backlog);
+        }
+        self.endpoint = Some(endpoint);
+        self.lifecycle.begin_epoch();
+        self.subsessions = link.subsessions();
+        self.sockets.set_opener(link.streams());
+        if self.layer == Layer::Streams {
+            if !self.listeners.is_empty() {
+                self.commands.push(Command::Listen(true));
+            }
+            for format in self.datagrams.formats() {
+                self.commands.push(Command::OpenDatagrams(format));
+            }
+        }
+    }
+
+    /// Ends the life of a link: its streams, pings and look-ups fail for `reason`.
+    pub(crate) fn end_epoch(&mut self, reason: LostReason) {
+        let why = StreamError::SessionLost(reason.clone());
+        self.lifecycle.end_epoch(reason);
+        self.datagrams.end_epoch();
+        self.end_link(&why);
+    }
+
+    /// Starts the end of the session. What is returned is to be closed without the lock.
+    pub(super) fn begin_close(&mut self, end: Instant) -> Vec<(Arc<Socket>, Draining)> {
+        if !self.lifecycle.is_open() {
+            return Vec::new();
+        }
+        self.lifecycle.flush_until(end);
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.close(Instant::now().into_std());
+        }
+        self.listeners.notify();
+        self.datagrams.close(&ReceiveError::Closed);
+        self.wake_driver();
+        self.sockets.drain()
+    }
+
+    /// Ends the session.
+    pub(super) fn end(&mut self, failure: Option<Arc<OpenError>>) {
+        self.datagrams.end(&match &failure {
+            Some(failure) => ReceiveError::SessionFailed(failure.clone()),
+            None => ReceiveError::Closed,
+        });
+        self.lifecycle.end(failure);
+        self.end_link(&StreamError::SessionClosed);
+        self.listeners.notify();
+    }
+
+    /// Drops everything that belongs to a link, and wakes who waits for it.
+    fn end_link(&mut self, why: &StreamError) {
+        self.endpoint = None;
+        self.sockets.end(why);
+        self.listeners.clear_queues();
+        self.subsessions = None;
+        self.commands.clear();
+        self.lookups.clear();
+        self.streams.clear();
+        self.pings.clear();
+        self.wake_driver();
+    }
+
+    /// The endpoint, if the link of `epoch` still stands.
+    pub(crate) fn endpoint_of(&mut self, epoch: u64) -> Result<&mut Endpoint, Gone> {
+        match &mut self.endpoint {
+            Some(endpoint) if epoch == self.lifecycle.epoch() => Ok(endpoint),
+            _ => Err(self.lifecycle.why_gone(epoch)),
+        }
+    }
+
+    /// The endpoint for new streams: none while the session ends or has no link.
+    pub(crate) fn endpoint(&mut self) -> Option<&mut Endpoint> {
+        match self.lifecycle.is_open() {
+            true => self.endpoint.as_mut(),
+            false => None,
+        }
+    }
+
+    /// Where the link opens subsessions, if it can.
+    pub(crate) fn subsessions(&self) -> Option<Arc<dyn Connector>> {
+        self.subsessions.clone()
+    }
+
+    /// Starts listening on a port; returns what notifies of incoming streams.
+    pub(crate) fn listen(&mut self, port: u16, backlog: usize) -> Result<Arc<Notify>, ListenError> {
+        if !self.lifecycle.is_open() {
+            return Err(ListenError::Closed);
+        }
+        self.listeners.check(port, backlog)?;
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint
+                .listen(port, backlog)
+                .map_err(|_| ListenError::InUse(port))?;
+        }
+        self.tell_listening(true);
+        Ok(self.listeners.add(port, backlog))
+    }
+
+    /// Stops listening on a port, and refuses who waits there.
+    pub(crate) fn unlisten(&mut self, port: u16) {
+        self.listeners.remove(port);
+        self.tell_listening(false);
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.unlisten(Instant::now().into_std(), port);
+        }
+        self.wake_driver();
+    }
+
+    /// Tells a router that makes the streams that the first listener comes, or that the last one has gone.
+    fn tell_listening(&mut self, listening: bool) {
+        if self.layer == Layer::Streams && self.listeners.is_empty() && self.endpoint.is_some() {
+            self.commands.set_listening(listening);
+            self.wake_driver();
+        }
+    }
+
+    /// Lets a datagram socket receive.
+    pub(crate) fn bind(&mut self, mailbox: &Arc<Mailbox>) -> Result<(), BindError> {
+        if !self.lifecycle.is_open() {
+            return Err(BindError::Closed);
+        }
+        self.datagrams.bind(mailbox)?;
+        if self.layer == Layer::Streams && self.endpoint.is_some() {
+            let format = router_format(mailbox.format());
+            self.commands.push(Command::OpenDatagrams(format));
+            self.wake_driver();
+        }
+        Ok(())
+    }
+
+    /// Adds a stream that the router made on the link of `epoch`. `None` where that is lost already.
+    pub(crate) fn add_socket(&mut self, epoch: u64, socket: &Arc<Socket>) -> Option<SocketKey> {
+        if epoch != self.lifecycle.epoch() || !self.lifecycle.is_open() {
+            return None;
+        }
+        self.sockets.add(socket)
+    }
+
+    /// Asks the link to look something up; the answer comes through the channel, which closes when
+    /// the link breaks first.
+    pub(crate) fn lookup(
+        &mut self,
+        target: LookupTarget,
+        timeout: Duration,
+    ) -> oneshot::Receiver<LookupResult> {
+        if self.endpoint.is_none() {
+            // Nobody has the other end.
+            return oneshot::channel().1;
+        }
+        let (id, receiver) = self.lookups.begin();
+        self.commands.push(Command::Lookup {
+            id,
+            target,
+            timeout,
+        });
+        self.wake_driver();
+        receiver
+    }
+
+    /// Asks the link for other numbers of tunnels; the newest wish replaces older ones.
+    pub(crate) fn set_quantity(&mut self, inbound: u8, outbound: u8) {
+        if self.endpoint.is_some() {
+            self.commands.set_quantity(inbound, outbound);
+            self.wake_driver();
+        } else {
+            self.commands.cancel_quantity();
+        }
+    }
+
+    /// Passes an event of the endpoint on to who waits for it.
+    pub(crate) fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Incoming { .. } => self.listeners.notify(),
+            Event::Pong { .. } | Event::PingTimeout(_) => self.pings.on_event(event),
+            _ => self.streams.on_event(&event),
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("lifecycle", &self.lifecycle)
+            .field("streams", &self.streams.len())
+            .finish_non_exhaustive()
+    }
+}
