@@ -15,6 +15,8 @@
 mod auth;
 mod config;
 mod connection;
+mod done;
+mod joining;
 mod lookups;
 mod options;
 mod reading;
@@ -22,6 +24,7 @@ mod sessions;
 mod shared;
 mod streams;
 mod udp;
+mod udp_sockets;
 
 use std::{
     fmt,
@@ -40,7 +43,7 @@ pub use self::config::{DEFAULT_TCP_PORT, DEFAULT_UDP_PORT, SamConfig};
 use self::{
     config::{Files, loopback},
     shared::Shared,
-    udp::UdpSockets,
+    udp_sockets::UdpSockets,
 };
 use crate::{
     serve::{Addresses, BindError, Endpoint, Limits, Listeners, Server},

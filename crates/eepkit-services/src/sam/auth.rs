@@ -7,7 +7,7 @@ use eepkit_sam::{
     server::{Answer, AuthChange, Secret},
 };
 
-use super::{connection::Done, shared::Shared};
+use super::{done::Done, shared::Shared};
 use crate::users::{Change, Password, UserError};
 
 /// Verifies a name and a password.

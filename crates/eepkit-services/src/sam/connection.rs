@@ -1,10 +1,6 @@
 //! One connection of a client: the driver of its machine.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, SessionWatch, Stream};
@@ -14,22 +10,22 @@ use eepkit_sam::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, trace};
+use tracing::debug;
 
 use super::{
-    auth, lookups,
-    reading::{self, Ends, Gate, Gated},
+    auth,
+    done::{Done, SESSION_OVER},
+    joining::join,
+    lookups,
+    reading::{self, Ends, Gate},
     sessions,
-    shared::{Counted, Shared},
+    shared::Shared,
     streams, udp,
 };
-use crate::{
-    relay::{Options, Prefixed, Traffic, relay_stream},
-    serve::{self, Socket, close_gently},
-};
+use crate::serve::{self, Socket, close_gently};
 
 /// Serves a client until the client or the bridge ends the connection.
 pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
@@ -78,69 +74,6 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
             let token = driver.token.take().unwrap_or_default();
             drop(driver);
             join(&shared, socket, stream, early, gate, &token).await;
-        }
-    }
-}
-
-/// Relays between a socket and a stream until one of them, the session or the bridge ends. `early`
-/// is what was read of the socket already; nothing is written to it before `gate` opens.
-pub(super) async fn join(
-    shared: &Shared,
-    socket: Socket,
-    stream: Stream,
-    early: Bytes,
-    gate: Gate,
-    token: &CancellationToken,
-) {
-    let counters = &shared.counters;
-    let _counted = Counted::new(&counters.streams);
-    let over = async {
-        token.cancelled().await;
-        // A client may close everything at once, right after its last words.
-        sleep(LAST_WORDS).await;
-    };
-    let mut socket = Prefixed::new(early, Gated::new(socket, gate));
-    let options = Options::new().half_closed(HALF_CLOSED);
-    let traffic = Traffic::new();
-    tokio::select! {
-        report = relay_stream(&mut socket, stream, &options, &traffic) => {
-            trace!(?report, "a stream of a client of SAM ended");
-        }
-        () = over => {}
-        () = shared.server.closing().cancelled() => {}
-    }
-    let (sent, received) = (traffic.a_to_b(), traffic.b_to_a());
-    counters.bytes_sent.fetch_add(sent, Ordering::Relaxed);
-    counters
-        .bytes_received
-        .fetch_add(received, Ordering::Relaxed);
-}
-
-/// How long one direction may stay silent after the other was closed. A client that is gone has
-/// closed its direction in just the same way as one that waits for an answer. Chosen so that an
-/// answer may take as long as a stream may be idle in Java I2P by default.
-const HALF_CLOSED: Duration = Duration::from_secs(90);
-
-/// How long data that a client wrote to a stream is still read once its session is over. Chosen
-/// because the data is in the socket's buffer already, and a session should be gone within a second.
-pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// The result of a request.
-pub(super) struct Done {
-    pub(super) answer: Answer,
-    pub(super) stream: Option<Stream>,
-    /// The source of datagrams for the control socket.
-    pub(super) mailbox: Option<(Style, DatagramSocket)>,
-    pub(super) watch: Option<SessionWatch>,
-}
-
-impl From<Answer> for Done {
-    fn from(answer: Answer) -> Self {
-        Self {
-            answer,
-            stream: None,
-            mailbox: None,
-            watch: None,
         }
     }
 }
@@ -379,9 +312,6 @@ async fn until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-
-/// The message to a connection whose session is over.
-pub(super) const SESSION_OVER: &str = "the session is over";
 
 /// Bytes that are read at a time while lines are exchanged. Chosen as the longest common line.
 const READ: usize = 4096;

@@ -7,20 +7,10 @@ use eepkit_sam::{
     Failure,
     server::{Answer, Found, SessionKey},
 };
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
-use super::{connection::Done, shared::Shared, streams};
+use super::{done::Done, shared::Shared, streams};
 use crate::errors::{Attempt, sam_failure};
-
-/// The session that looks up names for connections without a session. It exists while it is used, and
-/// has its own destination, so that look-ups of one client do not go through the tunnels of another.
-#[derive(Default)]
-pub(super) struct Lookups {
-    current: Mutex<Option<(Session, Instant)>>,
-}
 
 /// Looks up a name.
 pub(super) async fn look_up(

@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection::{Done, LAST_WORDS, SESSION_OVER},
+    done::{Done, SESSION_OVER},
+    joining::LAST_WORDS,
     options,
     shared::{Live, Shared},
     udp,

@@ -10,11 +10,11 @@ use eepkit_sam::{
     SessionParams, Version,
     server::{Config, Directory, SessionKey},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 
-use super::{SamConfig, SamStats, lookups::Lookups, udp::UdpSockets};
+use super::{SamConfig, SamStats, udp_sockets::UdpSockets};
 use crate::{
     serve::Handle,
     users::{Gate, Users},
@@ -36,6 +36,13 @@ pub(super) struct Shared {
     /// Datagrams whose destination is being looked up.
     pub(super) unresolved: Arc<Semaphore>,
     pub(super) counters: Counters,
+}
+
+/// The session that looks up names for connections without a session. It exists while it is used, and
+/// has its own destination, so that look-ups of one client do not go through the tunnels of another.
+#[derive(Default)]
+pub(super) struct Lookups {
+    pub(super) current: tokio::sync::Mutex<Option<(Session, Instant)>>,
 }
 
 /// An open session or subsession.

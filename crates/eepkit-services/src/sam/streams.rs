@@ -19,7 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
 use super::{
-    connection::{self, Done, SESSION_OVER},
+    done::{Done, SESSION_OVER},
+    joining::join,
     reading::{Ends, Gate},
     shared::Shared,
 };
@@ -167,7 +168,7 @@ async fn forward_one(
                 Socket::Tcp(socket) => Ends::of(socket),
                 _ => None,
             };
-            connection::join(shared, socket, stream, Bytes::new(), gate(ends), session).await;
+            join(shared, socket, stream, Bytes::new(), gate(ends), session).await;
         }
         Ok(Err(error)) => {
             debug!(%error, "cannot forward a stream");
