@@ -15,10 +15,7 @@ use std::{
     thread,
 };
 
-use eepkit_testbed::{
-    foreign::rows::matrix,
-    scenario::{Effort, Row, heading, line, rows},
-};
+use eepkit_testbed::scenario::{Effort, Row, heading, line, others::matrix, rows};
 
 fn main() -> std::io::Result<()> {
     let chosen: Vec<String> = std::env::args()

@@ -40,7 +40,6 @@ mod emissary;
 mod i2pd;
 mod java;
 mod network;
-pub mod rows;
 
 pub use network::{Flow, Network, Party, Plan};
 

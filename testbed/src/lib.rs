@@ -24,7 +24,7 @@ mod tcp;
 mod waits;
 
 pub use eepkit_netem::Loss;
-pub use link::{Link, LinkConfig};
+pub use link::{Link, LinkConfig, messages};
 pub use tcp::TcpConfig;
 pub use waits::Waits;
 

@@ -258,6 +258,25 @@ impl<T: Clone> Link<T> {
     }
 }
 
+/// The number of tunnel messages of a streaming packet of this length. The `first` packet includes the
+/// lease set.
+///
+/// The packet has an overhead of 116 bytes: I2NP header 16 and length 4, tag 8 and authentication 16, clove
+/// 49, gzip 23. A tunnel message carries 964 bytes of an unfragmented message, 960 of a first fragment and
+/// 996 of each further one.
+pub fn messages(packet: usize, first: bool) -> u32 {
+    let lease_set = if first { LEASE_SET } else { 0 };
+    let length = packet + 116 + lease_set;
+    if length <= 964 {
+        return 1;
+    }
+    let further = length.saturating_sub(960).div_ceil(996);
+    1 + u32::try_from(further).unwrap_or(u32::MAX - 1)
+}
+
+/// A lease set with three leases, in bytes.
+const LEASE_SET: usize = 850;
+
 #[cfg(test)]
 mod tests {
     use super::*;

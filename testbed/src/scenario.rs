@@ -14,17 +14,16 @@
 
 use std::{fmt, time::Duration};
 
-use crate::foreign;
-
 mod bulk;
 mod fairness;
+pub mod others;
 mod paths;
 mod short;
 mod streams;
 mod tunnels;
 mod world;
 
-pub use world::{World, messages};
+pub use world::World;
 
 /// The length and number of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +156,7 @@ pub fn rows() -> Vec<Row> {
         short::ROWS,
         paths::ROWS,
         fairness::ROWS,
-        foreign::rows::ROWS,
+        others::ROWS,
         streams::ROWS,
         tunnels::ROWS,
     ]

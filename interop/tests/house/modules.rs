@@ -26,7 +26,6 @@ const NOT_YET: [&str; 5] = [
     "eepkit-datagram",
     "eepkit-streaming",
     "eepkit-wire",
-    "testbed",
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use eepkit_streaming::{
 };
 
 use super::{
-    super::{Link, LinkConfig, Side, Waits, keys, run, scenario::messages, start, tunnel_path},
+    super::{Link, LinkConfig, Side, Waits, keys, messages, run, start, tunnel_path},
     Foreign, Software,
 };
 

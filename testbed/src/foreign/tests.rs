@@ -3,7 +3,7 @@
 use eepkit_streaming::EndpointConfig;
 
 use super::*;
-use crate::{LinkConfig, Loss};
+use crate::{LinkConfig, Loss, scenario::others};
 
 mod interop;
 
@@ -127,7 +127,7 @@ fn transfers_take_as_long_as_simulated_and_nearly_as_measured() {
         let link = LinkConfig::delay(MS(rtt / 2)).jitter(MS(10));
         let party = Party::Theirs(software);
         let length = mebibytes << 20;
-        let took = rows::completion(&party, &party, &link, length, 1);
+        let took = others::completion(&party, &party, &link, length, 1);
         let rate = length as f64 / 1e6 / took.as_secs_f64();
         assert_close(&format!("{software}, {rtt} ms"), rate, simulated, 0.20);
     }
@@ -156,7 +156,7 @@ fn senders_reach_their_known_goodput_to_us() {
         let runs = if link.loss == Loss::NONE { 1 } else { 4 };
         let sum: f64 = (1..=runs)
             .map(|seed| {
-                rows::goodput(&software.into(), &Party::ours(), link, SECONDS(120), seed).rate
+                others::goodput(&software.into(), &Party::ours(), link, SECONDS(120), seed).rate
             })
             .sum();
         let figure = sum / runs as f64 / 1e6;
@@ -180,7 +180,7 @@ fn receivers_allow_a_fixed_window_the_published_goodput() {
         config = config.change_stream(|stream| stream.with_max_window(window));
         let ours = Party::Ours(Box::new(config));
         let link = LinkConfig::delay(MS(260)).jitter(MS(20));
-        let bulk = rows::goodput(&ours, &software.into(), &link, SECONDS(120), 1);
+        let bulk = others::goodput(&ours, &software.into(), &link, SECONDS(120), 1);
         let what = format!("window {window} to {software}");
         assert_close(&what, bulk.rate / 1e6, published, 0.20);
     }

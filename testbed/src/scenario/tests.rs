@@ -1,4 +1,5 @@
 use super::*;
+use crate::messages;
 
 mod soak;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Network, Party, Plan, Software};
+use super::{Effort, Measured, Row, Unit};
 use crate::{
     LinkConfig, Loss,
-    scenario::{Effort, Measured, Row, Unit},
+    foreign::{Network, Party, Plan, Software},
 };
 
 /// The rows.
