@@ -7,8 +7,12 @@ use eepkit_wire::{
 };
 
 use crate::{
-    Authenticated, Dialect, Format, SealError, UnsealError, receiver::check_length,
-    sender::check_room,
+    dialect::Dialect,
+    error::{SealError, UnsealError},
+    format::Format,
+    length::check_length,
+    received::Authenticated,
+    room::check_room,
 };
 
 /// A packet of the format Datagram1 that was read and not checked yet: datagram specification,

@@ -1,6 +1,6 @@
 //! Datagram2: destination, flags, options, offline signature, payload, signature.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 use bytes::Bytes;
 use eepkit_wire::{
@@ -9,80 +9,33 @@ use eepkit_wire::{
 };
 
 use crate::{
-    Authenticated, Format, SealError, UnsealError,
+    dialect::{Dialect, Dialects},
+    error::{SealError, UnsealError},
+    format::Format,
     header::{Flags, encode_options, options_len, wrong_version},
-    receiver::check_length,
-    sender::check_room,
+    length::check_length,
+    received::Authenticated,
+    room::check_room,
 };
 
-/// A packet of the format Datagram2 that was read and not checked yet: datagram specification,
+/// A packet of the format Datagram2 that was parsed and not verified yet: datagram specification,
 /// "Datagram2".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram2 {
     packet: Bytes,
     from: Destination,
-    /// Whether the bytes of the flags came in the order of [`Dialect::Emissary`].
+    /// Whether the bytes of the flags were in the order of [`Dialect::Emissary`].
     swapped: bool,
     options: Mapping,
     offline: Option<OfflineSignature>,
-    /// From the flags to the end of the payload: what is signed, behind the hash.
+    /// The signed part after the hash: from the flags to the end of the payload.
     signed: Range<usize>,
     payload: Range<usize>,
     signature: Signature,
 }
 
-/// How the sender of a Datagram2 understands the specification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Dialect {
-    /// As it is written: the hash of the receiver is signed along.
-    #[default]
-    Specified,
-    /// i2pd 2.58 signs its own hash in place of the receiver's. Such a packet is right for
-    /// every receiver.
-    I2pd,
-    /// emissary-core 0.4.0 writes the two bytes of the flags in the other order. It takes no
-    /// Datagram2 itself: in this dialect, one ends its session with a panic.
-    Emissary,
-}
-
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Specified => "the specification",
-            Self::I2pd => "i2pd",
-            Self::Emissary => "emissary",
-        })
-    }
-}
-
-/// Which dialects of Datagram2 are taken beside the specified one; none by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Dialects {
-    /// Take [`Dialect::I2pd`]. Whoever got such a packet can send it on to this receiver, as with
-    /// Datagram1.
-    pub i2pd: bool,
-    /// Take [`Dialect::Emissary`]. Nothing is lost by that.
-    pub emissary: bool,
-}
-
-impl Dialects {
-    /// What is specified and nothing else.
-    pub const NONE: Self = Self {
-        i2pd: false,
-        emissary: false,
-    };
-
-    /// Every dialect there is.
-    pub const ALL: Self = Self {
-        i2pd: true,
-        emissary: true,
-    };
-}
-
 impl Datagram2 {
-    /// Writes a packet with `payload` by the owner of `keys` for the destination with the hash
-    /// `to`.
+    /// Makes a packet with `payload`, signed with `keys`, for the destination with the hash `to`.
     ///
     /// # Errors
     ///
@@ -146,7 +99,7 @@ impl Datagram2 {
         let kind = signer
             .unwrap_or_else(|| from.signing_key())
             .signature_type();
-        // The signature is what is last; only its type tells where it begins.
+        // The signature comes last; its length follows from its type.
         let length = kind.signature_len().ok_or(DecodeError::UnsupportedType {
             what: "signature type",
             code: kind.0,
@@ -169,19 +122,20 @@ impl Datagram2 {
         })
     }
 
-    /// Who it says sent it. Nothing is proven before [`Datagram2::verify`].
+    /// The sender that the packet claims. Nothing is proven before [`Datagram2::verify`].
     pub fn claimed_sender(&self) -> &Destination {
         &self.from
     }
 
-    /// Checks that the sender signed this for the destination with the hash `receiver`, where it
-    /// is now `now`, in seconds since the epoch. Signatures that only `dialects` make right are
-    /// taken, too.
+    /// Verifies that the sender signed this for the destination with the hash `receiver`, at the
+    /// time `now` in seconds since the epoch. Signatures that are valid only in one of `dialects`
+    /// are accepted too.
     ///
     /// # Errors
     ///
-    /// [`UnsealError::Signature`] when it is not right, an offline signature is not or has expired;
-    /// [`UnsealError::Dialect`] when it is right in a dialect that is not taken.
+    /// [`UnsealError::Signature`] when the signature or an offline signature is wrong, or the latter
+    /// has expired; [`UnsealError::Dialect`] when the signature is valid in a dialect that is not
+    /// accepted.
     pub fn verify(
         self,
         receiver: &Hash,
@@ -194,7 +148,7 @@ impl Datagram2 {
         let dialect = match self.check(receiver) {
             Ok(()) if self.swapped => Dialect::Emissary,
             Ok(()) => Dialect::Specified,
-            // A sender that writes to itself signs the same in both.
+            // For a sender that writes to itself, both dialects sign the same bytes.
             Err(wrong) if self.swapped || *receiver == self.from.hash() => return Err(wrong.into()),
             Err(wrong) => match self.check(&self.from.hash()) {
                 Ok(()) => Dialect::I2pd,
@@ -218,7 +172,7 @@ impl Datagram2 {
         })
     }
 
-    /// Checks the signature with this hash before what is signed.
+    /// Verifies the signature over this hash and the signed part.
     fn check(&self, prelude: &Hash) -> Result<(), SignatureError> {
         let signer = self.offline.as_ref().map(OfflineSignature::transient);
         let signed = &self.packet[self.signed.clone()];

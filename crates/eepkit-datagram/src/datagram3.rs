@@ -4,9 +4,11 @@ use bytes::Bytes;
 use eepkit_wire::{DecodeError, Hash, Mapping, Reader};
 
 use crate::{
-    Claimed, ClaimedSender, Format, MAX_PACKET_LEN, SealError,
+    error::SealError,
+    format::Format,
     header::{Flags, encode_options, options_len, wrong_version},
-    receiver::check_length,
+    length::{MAX_PACKET_LEN, check_length},
+    received::{Claimed, ClaimedSender},
 };
 
 /// The format Datagram3: datagram specification, "Datagram3".

@@ -2,7 +2,7 @@
 
 use eepkit_wire::{DecodeError, SignatureError};
 
-use crate::{Dialect, Format};
+use crate::{dialect::Dialect, format::Format};
 
 /// Why a packet cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use eepkit_wire::{Hash, PrivateKeys};
 
-use crate::MAX_PACKET_LEN;
+use crate::length::MAX_PACKET_LEN;
 
 /// How a packet is laid out, and with it what it says about its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

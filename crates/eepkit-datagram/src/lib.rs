@@ -47,38 +47,28 @@
 mod datagram1;
 mod datagram2;
 mod datagram3;
+mod dialect;
 mod error;
 mod format;
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
+mod length;
 mod received;
 mod receiver;
+mod room;
 mod sender;
 
 pub use self::{
     datagram1::Datagram1,
-    datagram2::{Datagram2, Dialect, Dialects},
+    datagram2::Datagram2,
     datagram3::Datagram3,
+    dialect::{Dialect, Dialects},
     error::{SealError, UnsealError},
     format::Format,
+    length::{MAX_PACKET_LEN, MAX_RECEIVED_LEN, RECOMMENDED_PACKET_LEN},
     received::{Anonymous, Authenticated, Claimed, ClaimedSender, Datagram},
     receiver::Receiver,
     sender::Sender,
 };
-
-/// Longest packet that is written, in bytes: payload and all that the format adds.
-///
-/// Chosen below the longest message between routers (62,708 bytes in Java I2P and i2pd) by what
-/// encryption and a lease set on the way add. i2pd takes no more than 32,768 bytes.
-pub const MAX_PACKET_LEN: usize = 60 * 1024;
-
-/// Longest packet that is read, in bytes. Chosen as the most that a message of I2CP can hold; the
-/// compression between destinations lets a little more through than [`MAX_PACKET_LEN`].
-pub const MAX_RECEIVED_LEN: usize = 64 * 1024;
-
-/// Up to how many bytes packets arrive well: datagram specification, "Datagram Size".
-///
-/// A message travels in pieces of about a kilobyte, and is lost with any one of them.
-pub const RECOMMENDED_PACKET_LEN: usize = 10 * 1024;

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use eepkit_wire::{Destination, Hash, Mapping};
 
-use crate::{Dialect, Format};
+use crate::{dialect::Dialect, format::Format};
 
 /// A datagram that was taken.
 ///

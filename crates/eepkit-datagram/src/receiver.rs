@@ -1,14 +1,20 @@
 //! Reading packets of any format.
 
 use bytes::Bytes;
-use eepkit_wire::{DecodeError, Hash};
+use eepkit_wire::Hash;
 
 use crate::{
-    Anonymous, Datagram, Datagram1, Datagram2, Datagram3, Dialects, Format, MAX_RECEIVED_LEN,
-    UnsealError,
+    datagram1::Datagram1,
+    datagram2::Datagram2,
+    datagram3::Datagram3,
+    dialect::Dialects,
+    error::UnsealError,
+    format::Format,
+    length::check_length,
+    received::{Anonymous, Datagram},
 };
 
-/// A destination that reads packets.
+/// The receiving side of a destination: parses and verifies packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receiver {
     hash: Hash,
@@ -16,7 +22,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// The destination with this hash, which goes by the specification.
+    /// The destination with this hash, which accepts only what is specified.
     pub const fn new(hash: Hash) -> Self {
         Self {
             hash,
@@ -24,20 +30,20 @@ impl Receiver {
         }
     }
 
-    /// Takes packets in these dialects, too.
+    /// Also accepts packets in these dialects.
     #[must_use]
     pub const fn with_dialects(self, dialects: Dialects) -> Self {
         Self { dialects, ..self }
     }
 
-    /// Reads a packet of `format` and checks it, where it is now `now`, in seconds since the
-    /// epoch; only offline signatures have to do with time.
+    /// Parses and verifies a packet of `format`, at the time `now` in seconds since the epoch. Only
+    /// offline signatures depend on the time.
     ///
     /// The payload shares the memory of `packet`.
     ///
     /// # Errors
     ///
-    /// [`UnsealError`]: what a receiver does with such a packet is to drop it.
+    /// [`UnsealError`]; the receiver should drop the packet.
     pub fn open(&self, format: Format, packet: &Bytes, now: u32) -> Result<Datagram, UnsealError> {
         Ok(match format {
             Format::Raw => {
@@ -53,16 +59,4 @@ impl Receiver {
             Format::Datagram3 => Datagram::Claimed(Datagram3::parse(packet)?),
         })
     }
-}
-
-/// Refuses packets that are longer than any message.
-pub(crate) fn check_length(packet: &Bytes) -> Result<(), DecodeError> {
-    if packet.len() > MAX_RECEIVED_LEN {
-        return Err(DecodeError::TooLong {
-            what: "datagram",
-            length: packet.len(),
-            limit: MAX_RECEIVED_LEN,
-        });
-    }
-    Ok(())
 }

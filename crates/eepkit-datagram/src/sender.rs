@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use eepkit_wire::{Hash, Mapping, PrivateKeys};
 
-use crate::{Datagram1, Datagram2, Datagram3, Dialect, Format, SealError};
+use crate::{
+    datagram1::Datagram1, datagram2::Datagram2, datagram3::Datagram3, dialect::Dialect,
+    error::SealError, format::Format, room::check_room,
+};
 
 /// A destination that writes packets.
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +67,4 @@ impl<'a> Sender<'a> {
             }
         })
     }
-}
-
-/// Refuses what would make a packet too long; `len` counts payload and options.
-pub(crate) fn check_room(format: Format, keys: &PrivateKeys, len: usize) -> Result<(), SealError> {
-    let limit = format.max_payload_len(keys);
-    if len > limit {
-        return Err(SealError::TooLong { format, len, limit });
-    }
-    Ok(())
 }

@@ -43,7 +43,7 @@ pub fn parse_peer_line(line: &str) -> Result<PeerLine, PeerLineError> {
     let (destination, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let destination =
         Destination::from_base64(&padded(destination)).map_err(|_| PeerLineError::Destination)?;
-    let params = crate::Message::parse_params(rest, crate::Syntax::CURRENT)
+    let params = crate::message::Message::parse_params(rest, crate::message::Syntax::CURRENT)
         .map_err(|_| PeerLineError::Ports)?;
     let port = |key| params.port(key).map_err(|_| PeerLineError::Ports);
     Ok(PeerLine {
@@ -67,7 +67,7 @@ pub struct PeerLine {
 impl PeerLine {
     /// The line with its end.
     pub fn to_line(&self) -> String {
-        crate::LineBuilder::new(&self.destination.to_base64())
+        crate::message::LineBuilder::new(&self.destination.to_base64())
             .pair_if("FROM_PORT", self.from_port)
             .pair_if("TO_PORT", self.to_port)
             .finish()
@@ -94,7 +94,7 @@ pub enum PeerLineError {
 /// # Errors
 ///
 /// [`IdError`].
-pub fn check_id(id: &str, version: crate::Version) -> Result<(), IdError> {
+pub fn check_id(id: &str, version: crate::version::Version) -> Result<(), IdError> {
     if id.is_empty() || id.len() > MAX_ID {
         return Err(IdError::Length);
     }

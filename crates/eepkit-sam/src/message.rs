@@ -1,6 +1,7 @@
 //! One line of SAM: two words and `key=value` pairs.
 
 mod builder;
+mod error;
 mod params;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ use std::fmt;
 
 pub use self::{
     builder::LineBuilder,
+    error::ParseError,
     params::{ParamError, Params},
 };
 use crate::version::Version;
@@ -111,33 +113,6 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {:?}", self.verb, self.action, self.params)
     }
-}
-
-/// Why a line is no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseError {
-    /// There is nothing in it.
-    #[error("the line is empty")]
-    Empty,
-    /// A quote is not closed.
-    #[error("a quote is not closed")]
-    UnclosedQuote,
-    /// Something follows a closing quote without a space.
-    #[error("no space after a closing quote")]
-    AfterQuote,
-    /// The line ends with a backslash.
-    #[error("nothing follows a backslash")]
-    DanglingEscape,
-    /// A value has no key.
-    #[error("a value has no key")]
-    NoKey,
-    /// A key is there twice.
-    #[error("a key is there twice")]
-    DuplicateKey,
-    /// There are more pairs than anybody needs.
-    #[error("more than {} parameters", Params::MAX)]
-    TooMany,
 }
 
 /// What is left of a line.

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    base32, base64,
     codec::{Codec, DecodeError, Reader},
+    {base32, base64},
 };
 
 /// What base32 addresses end with.

@@ -8,7 +8,8 @@ use crate::{
     encryption::{EncryptionPublicKey, EncryptionType},
     lease::{self, Lease},
     private_keys::PrivateKeys,
-    signature::{Signature, SignatureError, SigningPublicKey},
+    signature::{Signature, SigningPublicKey},
+    signature_error::SignatureError,
 };
 
 /// A lease set of the old kind: common structures specification, section "LeaseSet".

@@ -11,7 +11,8 @@ use crate::{
     mapping::Mapping,
     offline::OfflineSignature,
     private_keys::PrivateKeys,
-    signature::{Signature, SignatureError},
+    signature::Signature,
+    signature_error::SignatureError,
     store_type::StoreType,
 };
 
@@ -321,7 +322,7 @@ struct Header {
 
 impl Header {
     /// The type of the key that signs the set.
-    fn signing_type(&self) -> crate::SignatureType {
+    fn signing_type(&self) -> crate::signature_type::SignatureType {
         self.offline.as_ref().map_or_else(
             || self.destination.signature_type(),
             |offline| offline.transient().signature_type(),

@@ -38,6 +38,7 @@ mod encryption;
 pub mod fuzzing;
 pub mod gzip;
 mod hash;
+mod key_file;
 mod keys_and_cert;
 mod lease;
 mod lease_set;
@@ -49,6 +50,7 @@ mod router_address;
 mod router_identity;
 mod router_info;
 mod signature;
+mod signature_error;
 mod signature_type;
 mod signing_key;
 mod store_type;
@@ -68,16 +70,18 @@ pub use self::{
         ParseEncryptionTypeError,
     },
     hash::Hash,
+    key_file::KeyFileError,
     lease::{Lease, LeaseId},
     lease_set::{LeaseSet, LeaseSetError},
     lease_set2::{LeaseSet2, LeaseSet2Builder, LeaseSetFlags},
     mapping::Mapping,
     offline::OfflineSignature,
-    private_keys::{KeyError, KeyFileError, PrivateKeys},
+    private_keys::{KeyError, PrivateKeys},
     router_address::RouterAddress,
     router_identity::RouterIdentity,
     router_info::{RouterInfo, RouterInfoBuilder, RouterInfoError},
-    signature::{Signature, SignatureError, SigningPublicKey},
+    signature::{Signature, SigningPublicKey},
+    signature_error::SignatureError,
     signature_type::{ParseSignatureTypeError, SignatureType},
     signing_key::SigningPrivateKey,
     store_type::StoreType,

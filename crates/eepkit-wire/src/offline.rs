@@ -3,7 +3,8 @@
 use crate::{
     codec::{Codec, DecodeError, Reader},
     destination::Destination,
-    signature::{Signature, SignatureError, SigningPublicKey},
+    signature::{Signature, SigningPublicKey},
+    signature_error::SignatureError,
     signature_type::SignatureType,
     signing_key::SigningPrivateKey,
 };

@@ -1,20 +1,18 @@
 //! Private key files: a destination together with what is needed to be it.
 
-mod file;
-
 use std::fmt;
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use self::file::KeyFileError;
 use crate::{
     base64,
     codec::{Codec, DecodeError, Reader},
     destination::Destination,
     offline::OfflineSignature,
-    signature::{Signature, SignatureError},
+    signature::Signature,
+    signature_error::SignatureError,
     signature_type::SignatureType,
     signing_key::SigningPrivateKey,
 };

@@ -8,7 +8,8 @@ use crate::{
     mapping::Mapping,
     router_address::RouterAddress,
     router_identity::RouterIdentity,
-    signature::{Signature, SignatureError},
+    signature::Signature,
+    signature_error::SignatureError,
     signing_key::SigningPrivateKey,
 };
 

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use crate::{
     algorithms::{dsa, ecdsa, eddsa, rsa},
     codec::DecodeError,
-    signature::{Signature, SignatureError, SigningPublicKey},
+    signature::{Signature, SigningPublicKey},
+    signature_error::SignatureError,
     signature_type::SignatureType,
 };
 

@@ -22,9 +22,9 @@ pub enum RequestError {
         /// What was asked for.
         what: &'static str,
         /// The version that has it.
-        since: crate::Version,
+        since: crate::version::Version,
         /// The version of this connection.
-        spoken: crate::Version,
+        spoken: crate::version::Version,
     },
     /// It cannot be written as a line that the bridge would read.
     #[error("{0}")]

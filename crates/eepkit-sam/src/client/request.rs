@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use eepkit_wire::{Destination, PrivateKeys, SignatureType, Zeroizing};
 
-use super::RequestError;
+use super::error::RequestError;
 use crate::{
     datagram::SendOptions,
     key,

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::ParseError;
+use super::error::{MAX_PARAMS, ParseError};
 
 /// The `key=value` pairs of a line, in their order. Keys differ; their case matters.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -13,7 +13,7 @@ pub struct Params {
 impl Params {
     /// The most pairs of one line: as many as a session has options at most, and room for the
     /// bridge's own.
-    pub const MAX: usize = 288;
+    pub const MAX: usize = MAX_PARAMS;
 
     /// No pairs.
     pub fn new() -> Self {

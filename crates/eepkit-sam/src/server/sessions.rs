@@ -249,7 +249,7 @@ impl Connection {
     }
 
     /// The primary session of this socket, for subsessions.
-    fn primary<A>(&self, directory: &Directory<A>) -> Result<super::SessionKey, Failure> {
+    fn primary<A>(&self, directory: &Directory<A>) -> Result<super::exchange::SessionKey, Failure> {
         let session = self
             .session
             .ok_or_else(|| Failure::error("this socket has no session"))?;

@@ -226,7 +226,7 @@ impl Connection {
         let (session, entry) = directory.streams(id)?;
         let port: NonZeroU16 = params
             .number("PORT", "a number from 1 to 65535")
-            .and_then(|port| port.ok_or(crate::ParamError::Missing { key: "PORT" }))
+            .and_then(|port| port.ok_or(crate::message::ParamError::Missing { key: "PORT" }))
             .map_err(invalid)?;
         let host = params.value("HOST");
         let address = SocketAddr::new(self.place(host)?, port.get());

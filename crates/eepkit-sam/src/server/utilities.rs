@@ -107,7 +107,7 @@ impl Connection {
         let failure = Failure::error("USER or PASSWORD is wrong");
         self.fail(now, "HELLO REPLY", &failure);
         self.phase = Phase::Done;
-        self.output(super::Output::Close);
+        self.output(super::exchange::Output::Close);
     }
 
     pub(super) fn auth_changed(&mut self, now: Instant, result: Result<(), Failure>) {

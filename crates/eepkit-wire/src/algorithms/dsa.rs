@@ -12,7 +12,7 @@ use sha1::Sha1;
 use zeroize::Zeroizing;
 
 use super::digest;
-use crate::signature::SignatureError;
+use crate::signature_error::SignatureError;
 
 const PUBLIC_LEN: usize = 128;
 const PRIVATE_LEN: usize = 20;

@@ -10,7 +10,7 @@ use sha2::{Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
 use super::digest;
-use crate::signature::SignatureError;
+use crate::signature_error::SignatureError;
 
 /// SEC 1 tag of an uncompressed point, which I2P leaves out.
 const UNCOMPRESSED: u8 = 4;

@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::signature::SignatureError;
+use crate::signature_error::SignatureError;
 
 /// Length of keys, seeds and scalars in bytes.
 const KEY_LEN: usize = 32;

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::digest;
-use crate::signature::SignatureError;
+use crate::signature_error::SignatureError;
 
 /// The public exponent of every RSA key in I2P.
 const EXPONENT: u32 = 65_537;

@@ -3,6 +3,7 @@ use std::fs;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
+use crate::key_file::KeyFileError;
 
 fn keys() -> PrivateKeys {
     PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha20Rng::seed_from_u64(1)).unwrap()

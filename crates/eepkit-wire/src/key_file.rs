@@ -9,7 +9,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{KeyError, PrivateKeys};
+use crate::private_keys::{KeyError, PrivateKeys};
 
 impl PrivateKeys {
     /// Reads a private key file: binary, as i2pd and Java I2P write it, or the base64 text of it,
