@@ -7,7 +7,6 @@
 
 mod address;
 mod driver;
-mod introductions;
 mod ports;
 mod reports;
 mod subsession;

@@ -166,11 +166,11 @@ pub(crate) fn reports_messages(kind: RouterKind, version: ApiVersion) -> bool {
 
 /// Whether nothing may follow the first message to a peer until the router has reported on it.
 ///
-/// i2pd looks a peer's lease set up for each message that comes before it is there. When it is found
-/// all of them are sent, each with a session of encryption of its own, and i2pd from 2.54 on stays with the
-/// last of these for two minutes, answered or not. Java I2P bears several, and reports only when the
-/// peer's router has acknowledged.
-pub(crate) fn introduces_peers(kind: RouterKind) -> bool {
+/// i2pd looks up the peer's lease set for each message that arrives before it has one. It then sends all
+/// of them, each with an encryption session of its own. From 2.54 on it keeps using the last of these
+/// sessions for two minutes, even if that is never answered. Java I2P accepts several messages, and reports
+/// only when the peer's router has acknowledged.
+pub(crate) fn delivers_one_first_message(kind: RouterKind) -> bool {
     matches!(kind, RouterKind::I2pd | RouterKind::Unknown)
 }
 

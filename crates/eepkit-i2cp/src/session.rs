@@ -186,9 +186,10 @@ impl Session {
         quirks::reports_messages(self.core.router.kind, self.core.router.version)
     }
 
-    /// Whether nothing should follow the first message to a peer until the router has reported on it.
-    pub fn introduces_peers(&self) -> bool {
-        self.reports_messages() && quirks::introduces_peers(self.core.router.kind)
+    /// Whether the router delivers only one of the first messages to a peer: nothing should follow it until
+    /// the router has reported on it.
+    pub fn delivers_one_first_message(&self) -> bool {
+        self.reports_messages() && quirks::delivers_one_first_message(self.core.router.kind)
     }
 
     fn receive(&mut self, now: Instant, received: &mut BytesMut) {

@@ -12,6 +12,7 @@
 //! Code above this crate does not know which router it uses.
 
 pub mod clock;
+pub mod first_contact;
 mod router_stage;
 pub mod status;
 pub mod streams;

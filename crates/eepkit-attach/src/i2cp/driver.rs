@@ -11,7 +11,10 @@ use bytes::BytesMut;
 use eepkit_i2cp::{
     CloseReason, Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
 };
-use eepkit_link::{self as link, DropReason, LinkError, LinkStage, LostReason, TunnelId};
+use eepkit_link::{
+    self as link, DropReason, LinkError, LinkStage, LostReason, TunnelId,
+    first_contact::{Admission, FirstContact},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     time::{Instant, sleep_until, timeout},
@@ -19,7 +22,6 @@ use tokio::{
 use tracing::{debug, trace, warn};
 
 use super::{
-    introductions::Admission,
     ports::{Port, Ports, Turn},
     subsession::{Request, Requests},
     translate,
@@ -232,7 +234,6 @@ impl Driver {
     fn may_command(&self, ports: &Ports) -> bool {
         self.session.output().len() < MAX_OUTGOING
             && self.events.len() + ports.events() < MAX_EVENTS
-            && !ports.are_full()
     }
 
     /// Executes a command of a session's link; `None` stands for the end of the link.
@@ -243,7 +244,7 @@ impl Driver {
         };
         let command = match command {
             None => {
-                for outgoing in port.introductions.take_all() {
+                for outgoing in port.gate.take_all() {
                     self.send_now(now, port, outgoing);
                 }
                 if session != Handle::PRIMARY {
@@ -291,23 +292,32 @@ impl Driver {
             .handle_input(now.into_std(), Input::Command(command));
     }
 
-    /// Sends a message, unless it has to wait for the first one to its peer.
+    /// Sends a message, unless the first-contact gate holds it.
     fn send(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) {
-        if !self.session.introduces_peers() {
-            self.send_now(now, port, outgoing);
-            return;
-        }
-        match port.introductions.admit(now, outgoing) {
-            Admission::Go(outgoing) => {
+        match port.gate.admit(now, self.first_contact(), outgoing) {
+            Admission::Send(outgoing) => {
                 self.send_now(now, port, outgoing);
             }
             Admission::First(outgoing) => {
                 let to = outgoing.to.hash();
                 if let Some(nonce) = self.send_now(now, port, outgoing) {
-                    port.introductions.begin(now, to, nonce);
+                    port.gate.begin(now, to, nonce);
                 }
             }
             Admission::Held => {}
+            Admission::Overflow(outgoing) => port.push(link::Event::Dropped {
+                token: outgoing.token,
+                reason: DropReason::Overflow,
+            }),
+        }
+    }
+
+    /// The policy of the router, as far as it is known which program that is.
+    fn first_contact(&self) -> FirstContact {
+        if self.session.delivers_one_first_message() {
+            FirstContact::OneUntilReport
+        } else {
+            FirstContact::Unlimited
         }
     }
 
@@ -340,7 +350,7 @@ impl Driver {
 
     /// Tells a session what became of a message, and sends what waited for that.
     fn report(&mut self, port: &mut Port, nonce: u32, status: DeliveryStatus) {
-        let held = port.introductions.reported(nonce);
+        let held = port.gate.reported(nonce);
         let reason = translate::drop_reason(status);
         report(port, nonce, status);
         let now = Instant::now();

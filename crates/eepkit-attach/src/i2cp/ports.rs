@@ -6,14 +6,14 @@ use std::{
 };
 
 use eepkit_i2cp::Handle;
-use eepkit_link::{Command, Event, LinkStage, Outgoing};
+use eepkit_link::{Command, Event, LinkStage, Outgoing, first_contact::Gate};
 use tokio::{
     sync::mpsc::{self, error::TryRecvError},
     time::Instant,
 };
 use tokio_util::sync::PollSender;
 
-use super::{introductions::Introductions, reports::Reports};
+use super::reports::Reports;
 
 /// The end of one session's link that the task of the connection holds.
 pub(super) struct Port {
@@ -23,7 +23,7 @@ pub(super) struct Port {
     /// Events on their way to the link.
     delivery: VecDeque<Event>,
     pub(super) reports: Reports,
-    pub(super) introductions: Introductions,
+    pub(super) gate: Gate<u32>,
     has_lease_set: bool,
 }
 
@@ -40,7 +40,7 @@ impl Port {
             events: PollSender::new(events),
             delivery: VecDeque::from([Event::Stage(LinkStage::BuildingTunnels)]),
             reports: Reports::default(),
-            introductions: Introductions::default(),
+            gate: Gate::default(),
             has_lease_set: false,
         }
     }
@@ -113,25 +113,17 @@ impl Ports {
 
     /// When messages have waited long enough for a first one to their peer.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let timeouts = self
-            .ports
-            .iter()
-            .map(|port| port.introductions.next_timeout());
+        let timeouts = self.ports.iter().map(|port| port.gate.next_timeout());
         timeouts.flatten().min()
     }
 
     /// Messages that have, of one session.
     pub(super) fn expired(&mut self, now: Instant) -> Option<(Handle, VecDeque<Outgoing>)> {
         let port = self.ports.iter_mut().find(|port| {
-            let timeout = port.introductions.next_timeout();
+            let timeout = port.gate.next_timeout();
             timeout.is_some_and(|at| at <= now)
         })?;
-        Some((port.session, port.introductions.expired(now)))
-    }
-
-    /// Whether as much as may waits for first messages to peers.
-    pub(super) fn are_full(&self) -> bool {
-        self.ports.iter().any(|port| port.introductions.is_full())
+        Some((port.session, port.gate.expired(now)))
     }
 
     /// How many events wait to be delivered.

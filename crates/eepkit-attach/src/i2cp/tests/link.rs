@@ -49,9 +49,9 @@ async fn report(far: &mut Peer<DuplexStream>, nonce: u32, status: DeliveryStatus
     .await;
 }
 
-/// Lets the link know the peer, so that no message waits for a first one.
-async fn introduce(link: &mut dyn Link, far: &mut Peer<DuplexStream>) {
-    submit(link, send(0, b"introduction")).await;
+/// Completes the first contact with the peer, so that no message is held.
+async fn make_contact(link: &mut dyn Link, far: &mut Peer<DuplexStream>) {
+    submit(link, send(0, b"first contact")).await;
     let (nonce, _) = sent(far).await;
     report(far, nonce, DeliveryStatus::GUARANTEED_SUCCESS).await;
     assert!(matches!(next(link).await, Event::Sent { token: 0 }));
@@ -143,7 +143,7 @@ async fn a_slow_application_stops_the_router_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_router_stops_the_application_and_loses_nothing() {
     let (mut link, mut far) = ready(4096).await;
-    introduce(&mut *link, &mut far).await;
+    make_contact(&mut *link, &mut far).await;
     let mut submitted = 0_u32;
     while timeout(Duration::from_secs(1), poll_fn(|cx| link.poll_ready(cx)))
         .await
@@ -167,7 +167,7 @@ async fn a_slow_router_stops_the_application_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_from_the_router_does_not_hold_up_commands() {
     let (mut link, mut far) = ready(64 * 1024).await;
-    introduce(&mut *link, &mut far).await;
+    make_contact(&mut *link, &mut far).await;
     let (mut read, mut write) = tokio::io::split(&mut far.stream);
     let flood = async {
         let frame = received(1, &[0; 1_000]).to_frame().expect("fits");
@@ -371,6 +371,28 @@ async fn what_waits_for_a_peer_without_lease_set_is_dropped_with_the_first() {
         };
         assert_eq!((token, reason), (expected, DropReason::NoLeaseSet));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_too_many_messages_at_the_gate_delays_no_other() {
+    let (mut link, mut far) = ready(1 << 20).await;
+    submit(&mut *link, send(0, b"first")).await;
+    sent(&mut far).await;
+    for token in 1..=256 {
+        submit(&mut *link, send(token, b"held")).await;
+    }
+    submit(&mut *link, send(257, b"too many")).await;
+    let Event::Dropped { token, reason } = next(&mut *link).await else {
+        panic!("not dropped");
+    };
+    assert_eq!((token, reason), (257, DropReason::Overflow));
+
+    let Command::Send(mut other) = send(258, b"to another peer") else {
+        unreachable!()
+    };
+    other.to = keys().destination().clone();
+    submit(&mut *link, Command::Send(other)).await;
+    assert_eq!(sent(&mut far).await.1, b"to another peer");
 }
 
 #[tokio::test(start_paused = true)]
