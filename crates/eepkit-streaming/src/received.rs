@@ -2,8 +2,6 @@
 
 use bytes::Bytes;
 
-#[cfg(doc)]
-use crate::Endpoint;
 use crate::packet::{Identity, Packet, VerifyError};
 
 /// A packet from the network.
