@@ -1,3 +1,5 @@
+//! Requests over datagrams, with loss.
+
 use std::time::Duration;
 
 use eepkit::{Format, sim::SimNet};

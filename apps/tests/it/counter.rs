@@ -1,3 +1,5 @@
+//! One service over three protocols.
+
 use eepkit::{Stream, sim::SimNet};
 use eepkit_apps::counter::{
     Counter, add_by_codec, add_by_http2, add_by_web_socket, serve_codec, serve_http2,

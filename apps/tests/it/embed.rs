@@ -1,3 +1,5 @@
+//! Progress and graceful shutdown.
+
 use std::{cell::RefCell, time::Duration};
 
 use eepkit::{Router, SessionStage, Status};

@@ -1,3 +1,5 @@
+//! A network of twenty nodes.
+
 use std::time::Duration;
 
 use eepkit::{Destination, Session, sim::SimNet};

@@ -1,3 +1,5 @@
+//! The guest book, with visitors.
+
 use eepkit::I2pSocketAddr;
 use eepkit_apps::site::{Visitor, app};
 

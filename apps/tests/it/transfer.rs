@@ -1,3 +1,5 @@
+//! Downloads over connections that break.
+
 use std::time::Duration;
 
 use eepkit::{Address, serve};
