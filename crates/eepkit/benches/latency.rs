@@ -5,8 +5,8 @@
 //! the wait for the lock of the session, and the time until the peer has read the bytes. The simulated
 //! network has a delay of one millisecond and no limit of rate, and runs in real time.
 //!
-//! Run with `cargo bench -p eepkit --bench latency`. With the feature `lock_tracking` it also reports how
-//! long the locks of the sessions were held.
+//! Run with `cargo bench -p eepkit --bench latency`. With `--features lock_tracking` it also reports how
+//! long the locks of the sessions were held, by purpose.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -79,8 +79,27 @@ async fn measure(over_i2cp: bool, bulk: bool, samples: usize) {
         let rate = bytes as f64 / 1e6 / start.elapsed().as_secs_f64();
         println!("{link:>8} {beside:>8} the bulk stream moved {rate:.1} MB/s");
     }
+    report_locks();
     net.stop();
 }
+
+#[cfg(feature = "lock_tracking")]
+fn report_locks() {
+    for holds in eepkit::lock_tracking::take() {
+        let micros = |time: Duration| time.as_nanos() as f64 / 1000.0;
+        println!(
+            "    lock held {:>9} times for {:<12} p99 {:>7.1} max {:>7.1} total {:>7.0} ms",
+            holds.count,
+            holds.purpose,
+            micros(holds.quantile(0.99)),
+            micros(holds.longest),
+            micros(holds.total) / 1000.0,
+        );
+    }
+}
+
+#[cfg(not(feature = "lock_tracking"))]
+fn report_locks() {}
 
 async fn session(net: &SimNet, over_i2cp: bool) -> Session {
     let router = if over_i2cp {
