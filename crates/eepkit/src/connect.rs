@@ -23,7 +23,7 @@ use crate::{
     supervisor,
 };
 
-/// How one stream is opened; the default takes everything from the session.
+/// Options for opening one stream. The defaults are the session's settings.
 #[derive(Clone, Default)]
 pub struct ConnectOptions {
     local_port: u16,
@@ -35,31 +35,31 @@ pub struct ConnectOptions {
 type StreamingChange = Arc<dyn Fn(StreamConfig) -> StreamConfig + Send + Sync>;
 
 impl ConnectOptions {
-    /// The session's choices.
+    /// Options that use the session's settings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The port on this side; 0 by default. The peer sees it; nothing listens on it by that.
+    /// The local port; 0 by default. It is sent to the peer, but does not start a listener.
     #[must_use]
     pub fn local_port(mut self, port: u16) -> Self {
         self.local_port = port;
         self
     }
 
-    /// Time limit for all of it: looking up, waiting for tunnels, waiting for the peer's answer.
-    /// The default is that of the session.
+    /// Time limit for the whole operation: the look-up, waiting for tunnels and waiting for the
+    /// peer's answer. The default is the session's limit.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
     }
 
-    /// Changes the settings of the streaming protocol for this stream, which are those of the session
-    /// otherwise.
+    /// Changes the streaming protocol's settings for this stream. `change` receives the session's
+    /// settings; several changes apply in the order in which they were added.
     ///
-    /// Connecting fails with [`ConnectError::Unsupported`] where the router makes the streams (over
-    /// SAM).
+    /// Over SAM the router implements the streams, and connecting fails with
+    /// [`ConnectError::Unsupported`].
     #[must_use]
     pub fn streaming(
         mut self,
@@ -69,11 +69,11 @@ impl ConnectOptions {
         self
     }
 
-    /// Data that goes out with the first packet, before the peer has answered: one round trip is
-    /// saved. It is the beginning of what the stream sends.
+    /// Data that is sent with the first packet, before the peer has answered. This saves one round
+    /// trip. The data is the beginning of the stream; it is empty by default.
     ///
-    /// The peer's application may see it even if connecting fails here, so it should be something
-    /// that may be said twice, such as a request.
+    /// The peer's application may receive it even if connecting fails here. It should therefore be
+    /// safe to send twice, like an idempotent request.
     #[must_use]
     pub fn early_data(mut self, data: impl Into<Bytes>) -> Self {
         self.early_data = data.into();
@@ -134,7 +134,7 @@ pub(crate) async fn connect(
     if opening.early_rest.is_empty() {
         return Ok(opening.stream);
     }
-    // More early data than the send buffer holds goes on its way like any other.
+    // Early data that exceeds the send buffer is written like any other data.
     match timeout_at(deadline, opening.stream.write_all(&opening.early_rest)).await {
         Err(_) => Err(ConnectError::Timeout(limit)),
         Ok(Ok(())) => Ok(opening.stream),
@@ -146,7 +146,7 @@ pub(crate) async fn connect(
     }
 }
 
-/// Has the router open a stream.
+/// Opens a stream through the router, which implements the streams over SAM.
 async fn through_router(
     handle: &Arc<Handle>,
     target: Target,
@@ -170,8 +170,8 @@ async fn through_router(
         match timeout_at(deadline, opener.open(target.clone())).await {
             Err(_) => return Err(ConnectError::Timeout(limit)),
             Ok(Ok(stream)) => break stream,
-            // As with look-ups: a lease set that was published a moment ago has to get around. i2pd
-            // 2.45 does not tell it from a peer that cannot be reached.
+            // As with look-ups, a recently published lease set takes time to propagate. i2pd 2.45
+            // reports a missing lease set as an unreachable peer.
             Ok(Err(StreamOpenError::NotFound | StreamOpenError::Unreachable(_)))
                 if began.elapsed() + pause < NOT_FOUND_PATIENCE
                     && Instant::now() + pause < deadline =>
@@ -198,7 +198,7 @@ async fn through_router(
     }
 }
 
-/// What it means that the router did not open a stream.
+/// Converts the router's reason for not opening a stream.
 fn router_refusal(error: StreamOpenError, limit: Duration) -> ConnectError {
     match error {
         StreamOpenError::NotFound => ConnectError::LeaseSetNotFound,
@@ -229,7 +229,7 @@ async fn wait_for_tunnels(
     }
 }
 
-/// A stream whose first packet is on its way. Dropping it gives the stream up.
+/// A stream whose first packet has been queued. Dropping it abandons the stream.
 struct Opening {
     stream: Stream,
     early_rest: Bytes,
@@ -238,7 +238,7 @@ struct Opening {
     local: bool,
 }
 
-/// A stream among the attempts of the session, for as long as this lives.
+/// Registers a stream as a connection attempt of the session until it is dropped.
 struct Registered {
     shared: Arc<Shared>,
     epoch: u64,
@@ -263,7 +263,7 @@ fn begin(
     for change in &options.streaming {
         config = change(config);
     }
-    // One limit for everything: this module's.
+    // This module's limit covers the whole operation.
     let config = config.with_connect_timeout(Some(limit));
     let ports = Ports {
         local: options.local_port,
@@ -278,7 +278,7 @@ fn begin(
         0
     } else {
         let taken = endpoint.write(now, id, &options.early_data).unwrap_or(0);
-        // Otherwise the first packet would wait for the company that small writes may get.
+        // Otherwise the delay that coalesces small writes would hold back the first packet.
         endpoint.flush(now, id);
         taken
     };
@@ -341,8 +341,8 @@ impl Opening {
         .await
     }
 
-    /// Ends when the router has looked for the peer's lease set twice in vain and the peer has had
-    /// the time to answer all the same; otherwise waits for ever.
+    /// Completes when two look-ups of the peer's lease set have found nothing and the peer has had
+    /// `NOT_FOUND_PATIENCE` to answer anyway. Otherwise it stays pending for ever.
     async fn no_lease_set(&self) -> ConnectError {
         let verdict_at = Instant::now() + NOT_FOUND_PATIENCE;
         sleep(USUAL_ANSWER).await;
@@ -351,7 +351,7 @@ impl Opening {
             let target = LookupTarget::LeaseSet(self.stream.peer().clone());
             match lookup::ask(&self.registered.shared, target, SEARCH_TIMEOUT).await {
                 Err(link::LinkLookupError::LeaseSetNotFound) => searches += 1,
-                // Found, or nobody can tell: the peer's answer decides.
+                // Found, or unknown: the peer's answer decides.
                 _ => return std::future::pending().await,
             }
             if searches == NOT_FOUND_TWICE {
@@ -364,7 +364,7 @@ impl Opening {
     }
 }
 
-/// What an end of a stream before its beginning means.
+/// Converts the reason why a stream ended before it was established.
 fn refusal(reason: CloseReason, port: u16, limit: Duration) -> ConnectError {
     match reason {
         CloseReason::ConnectTimeout => ConnectError::Timeout(limit),
@@ -376,17 +376,17 @@ fn refusal(reason: CloseReason, port: u16, limit: Duration) -> ConnectError {
     }
 }
 
-/// One failed search may be bad luck; two in a row at some distance are an answer.
+/// Failed look-ups before the peer counts as offline. A single failure may be accidental.
 const NOT_FOUND_TWICE: u8 = 2;
-/// Nobody searches for a peer that answers within this time, as most do.
+/// No look-up is made for a peer that answers within this time. Most peers do.
 const USUAL_ANSWER: Duration = Duration::from_secs(3);
 /// Time for one search in the network database. Chosen because routers give up after about 10 s.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(15);
-/// Pause between the searches. Chosen so that a lease set published a moment ago gets around.
+/// Pause between look-ups. Chosen so that a recently published lease set can propagate.
 const SEARCH_PAUSE: Duration = Duration::from_secs(5);
-/// Pause before a router is asked again for a stream to a peer that it did not find.
+/// Pause before the first retry with a router that did not find the peer; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How long the peer may still answer although its lease set was not found: some routers search
-/// better for messages than for look-ups. Chosen above the first retransmission (9 s) and a slow
-/// round trip.
+/// Time for the peer to answer although its lease set was not found: some routers search more
+/// thoroughly for messages than for look-ups. Chosen above the first retransmission (9 s) and a
+/// slow round trip.
 const NOT_FOUND_PATIENCE: Duration = Duration::from_secs(20);

@@ -22,8 +22,8 @@ pub use kind::ErrorKind;
 
 /// Any error of this library.
 ///
-/// Every error of an operation converts into it with `?`. The message tells one level;
-/// [`source`](std::error::Error::source) tells the rest.
+/// Every error of an operation converts into it with `?`. The message describes one
+/// level; [`source`](std::error::Error::source) returns the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -309,7 +309,7 @@ pub enum ConnectError {
     /// The session has no link to its router, and could not get one in time.
     #[error("the session is not connected to its router")]
     Offline(#[source] OpenError),
-    /// The peer refused: nobody listens on the port, or it does not want us.
+    /// The peer refused: it has no listener on the port, or it rejects this destination.
     #[error(
         "the destination refused the stream: nobody listens on port {port}, or we are not welcome"
     )]
@@ -317,19 +317,19 @@ pub enum ConnectError {
         /// The port that was asked for.
         port: u16,
     },
-    /// The peer did not answer, however often it was asked.
+    /// The peer did not answer any retransmission.
     #[error("the destination does not answer")]
     PeerUnreachable,
     /// The peer did not answer in time.
     #[error("the destination did not answer within {0:?}")]
     Timeout(Duration),
-    /// The session broke meanwhile.
+    /// The session lost its router during the operation.
     #[error("the session was lost while connecting")]
     SessionLost(#[source] link::LostReason),
     /// The session was closed, or could not be restored.
     #[error("the session is closed")]
     Closed,
-    /// As many streams as the session allows are open.
+    /// The session's limit of open streams is reached.
     #[error("the session has {limit} streams and allows no more")]
     TooManyStreams {
         /// The most streams at once.
@@ -338,13 +338,13 @@ pub enum ConnectError {
     /// The destination's signatures cannot be checked here.
     #[error("signatures of the destination's type {0} cannot be checked")]
     UnsupportedPeer(SignatureType),
-    /// A URI of another scheme than `http` was given to a connector that makes plain streams.
+    /// A connector for plain streams was given a URI whose scheme is not `http`.
     #[error("{0:?} is not http, and the stream would carry no TLS")]
     Scheme(String),
-    /// The router makes the streams, and refused.
+    /// The router implements the streams (SAM) and refused to open this one.
     #[error("the router did not open the stream: {0}")]
     Router(String),
-    /// The router makes the streams, and cannot do it.
+    /// The router implements the streams (SAM) and cannot open a stream of this kind.
     #[error("the router cannot open such a stream: {0}")]
     Unsupported(&'static str),
 }
@@ -390,13 +390,13 @@ impl From<ConnectError> for io::Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The session listens on the port already.
+    /// The session already listens on the port.
     #[error("port {0} is listened on already")]
     InUse(u16),
     /// The backlog is zero or above the limit.
     #[error("a backlog of {0} streams is outside 1 to 4096")]
     Backlog(usize),
-    /// As many ports as a session may listen on.
+    /// The session's limit of listening ports is reached.
     #[error("the session listens on {0} ports already")]
     TooMany(usize),
     /// The session was closed, or could not be restored.
@@ -418,7 +418,7 @@ impl ListenError {
 
 /// Why no further stream will be accepted.
 ///
-/// A lost link is no reason: the listener waits until the session is restored.
+/// A lost link is not reported: the listener waits until the session is restored.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -462,7 +462,7 @@ pub enum LookupError {
     /// The lease set is encrypted.
     #[error("its lease set is encrypted and needs a password or a key")]
     Locked,
-    /// The router does not do look-ups of this kind.
+    /// The router does not support look-ups of this kind.
     #[error("the router cannot look this up")]
     Unsupported,
     /// No answer in time.
@@ -499,20 +499,20 @@ impl LookupError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The peer reset the stream; data in flight both ways may be lost.
+    /// The peer reset the stream; data in flight in both directions may be lost.
     #[error("the peer reset the stream")]
     Reset,
-    /// This side reset the stream, or closed it and uses it all the same.
+    /// This side used the stream after it had reset or closed it.
     #[error("the stream is closed")]
     Closed,
-    /// The peer stopped acknowledging: it or the tunnels between are down.
+    /// The peer stopped acknowledging: the peer or the tunnels in between are down.
     #[error("the peer does not answer any more")]
     PeerUnreachable,
-    /// Neither side said anything for as long as the stream's inactivity limit.
+    /// Neither side sent anything for the stream's inactivity timeout.
     #[error("the stream was idle for too long")]
     Idle,
-    /// The link between the session and its router broke; the session comes back, the stream does
-    /// not.
+    /// The link between the session and its router was lost. The session reconnects; the stream is
+    /// not restored.
     #[error("the session was lost")]
     SessionLost(#[source] link::LostReason),
     /// The session was closed.
@@ -548,7 +548,7 @@ impl StreamError {
 impl From<StreamError> for io::Error {
     fn from(error: StreamError) -> Self {
         let kind = match error {
-            // What a socket says when it is written to after shutdown.
+            // As with a socket that is written to after shutdown.
             StreamError::Closed => io::ErrorKind::BrokenPipe,
             ref other => other.kind().io_kind(),
         };
@@ -566,7 +566,7 @@ pub enum PingError {
     /// The address could not be looked up.
     #[error("cannot find the destination")]
     Lookup(#[source] LookupError),
-    /// The payload is longer than a peer gives back.
+    /// The payload is longer than peers echo.
     #[error("a ping carries at most {limit} bytes, not {len}")]
     TooLong {
         /// Length of the payload, in bytes.
@@ -574,10 +574,10 @@ pub enum PingError {
         /// The longest payload that comes back whole, in bytes.
         limit: usize,
     },
-    /// As many pings as a session allows are unanswered.
+    /// The session's limit of unanswered pings is reached.
     #[error("the session waits for as many pings as it allows")]
     TooMany,
-    /// No answer in time. Peers may be told not to answer pings.
+    /// No answer in time. Peers may be configured not to answer pings.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// The session has no tunnels.
@@ -586,10 +586,10 @@ pub enum PingError {
     /// The session has no link to its router, and could not get one in time.
     #[error("the session is not connected to its router")]
     Offline(#[source] OpenError),
-    /// The session broke meanwhile.
+    /// The session lost its router during the operation.
     #[error("the session was lost")]
     SessionLost(#[source] link::LostReason),
-    /// The router makes the streams and does not ping.
+    /// The router implements the streams (SAM), which has no pings.
     #[error("a router that is reached over SAM does not ping peers")]
     Unsupported,
     /// The session was closed, or could not be restored.
@@ -657,7 +657,7 @@ impl From<CloseReason> for StreamError {
             }
             CloseReason::Inactive => Self::Idle,
             CloseReason::EndpointClosed => Self::SessionClosed,
-            // Finished, reset here, not accepted: this side is done with it.
+            // Finished, reset or not accepted by this side.
             _ => Self::Closed,
         }
     }

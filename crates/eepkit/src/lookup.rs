@@ -93,7 +93,7 @@ pub(crate) async fn lease_set_options(
     }
 }
 
-/// Waits for the session to be connected to its router, which it may not be yet, or again.
+/// Waits until the session is connected to its router, initially or after a loss.
 async fn wait_for_link(shared: &Shared, limit: Duration) -> Result<(), link::LinkLookupError> {
     let state = shared
         .watch()
@@ -105,9 +105,9 @@ async fn wait_for_link(shared: &Shared, limit: Duration) -> Result<(), link::Lin
     }
 }
 
-/// Asks the router, and asks again for a while when it finds nothing: in the first seconds of a
-/// session routers say so of destinations that are there, and a lease set that was published a
-/// moment ago has to get around.
+/// Asks the router, and repeats look-ups by hash for a while if nothing is found. In the first
+/// seconds of a session routers fail to find existing destinations, and a recently published lease
+/// set takes time to propagate.
 async fn search(
     shared: &Shared,
     target: LookupTarget,
@@ -116,7 +116,7 @@ async fn search(
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        // The link keeps to the limit as well, so that it forgets the look-up.
+        // The link gets the same limit, so that it drops the look-up in time.
         let left = limit.saturating_sub(began.elapsed());
         let answer = ask(shared, target.clone(), left).await;
         let again = matches!(target, LookupTarget::Hash(_))
@@ -130,7 +130,7 @@ async fn search(
     }
 }
 
-/// Asks the router once. Dropping the future forgets the answer; the link bounds the time.
+/// Asks the router once. Dropping the future discards the answer; the link enforces `limit`.
 pub(crate) async fn ask(
     shared: &Shared,
     target: LookupTarget,
@@ -145,10 +145,10 @@ pub(crate) async fn ask(
         .unwrap_or(Err(link::LinkLookupError::SessionLost))
 }
 
-/// Pause after the first search that found nothing, doubled after each.
+/// Pause after the first look-up that found nothing; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Chosen so that a search that may succeed is made soon after a lease set got around.
+/// The longest pause. Chosen so that a look-up soon follows the propagation of a lease set.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// How long searches are repeated. Chosen because i2pd and emissary were seen to find nothing that
-/// was there for up to 25 s after a session opened, and nobody should wait longer for a typing error.
+/// How long look-ups are repeated. i2pd and emissary were observed to miss existing destinations
+/// for up to 25 s after a session opened, and a mistyped address should not take longer to fail.
 const PATIENCE: Duration = Duration::from_secs(25);

@@ -1,4 +1,4 @@
-//! Pings: a sign of life from a peer, without a stream.
+//! Pings: measure the round-trip time to a peer without a stream.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     supervisor,
 };
 
-/// How a peer is pinged; for [`Session::ping_with`](crate::Session::ping_with).
+/// Options of a ping; for [`Session::ping_with`](crate::Session::ping_with).
 #[derive(Debug, Clone)]
 pub struct PingOptions {
     payload: Bytes,
@@ -37,15 +37,15 @@ impl PingOptions {
         Self::default()
     }
 
-    /// Bytes that come back with the answer and are checked, at most 32; none by default.
+    /// Bytes that the peer echoes and that are checked, at most 32 bytes; empty by default.
     #[must_use]
     pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
         self.payload = payload.into();
         self
     }
 
-    /// Time limit for all of it: looking up, waiting for tunnels, waiting for the answer. 30 s by
-    /// default.
+    /// Time limit for the whole operation: the look-up, waiting for tunnels and waiting for the
+    /// answer. 30 s by default.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
@@ -110,7 +110,7 @@ pub(crate) async fn ping(
     }
 }
 
-/// A ping under way; dropping it forgets the answer.
+/// An unanswered ping. Dropping it discards the answer.
 struct Pending<'a> {
     shared: &'a Shared,
     epoch: u64,
@@ -118,7 +118,7 @@ struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// The round-trip time; `None` when the endpoint gave up or the answer carries other bytes.
+    /// The round-trip time; `None` if the endpoint gave up or the answer carries other bytes.
     async fn answer(&self, payload: &[u8]) -> Result<Option<Duration>, Gone> {
         poll_fn(|cx| {
             let mut core = self.shared.lock("ping");
@@ -126,7 +126,7 @@ impl Pending<'_> {
                 return Poll::Ready(Err(gone));
             }
             core.pings.poll_answer(self.id, cx).map(|answer| {
-                // Old peers send nothing back.
+                // Old peers do not echo the payload.
                 let ours = answer.filter(|(_, echoed)| payload.starts_with(echoed));
                 Ok(ours.map(|(rtt, _)| rtt))
             })
@@ -144,8 +144,8 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Peers give back at most 32 bytes (streaming specification, ECHO flag, API 0.9.18).
+/// Peers echo at most 32 bytes (streaming specification, ECHO flag, API 0.9.18).
 const MAX_PAYLOAD_LEN: usize = 32;
 
-/// See [`PingOptions::timeout`]. Chosen as a look-up (20 s) and a slow round trip.
+/// See [`PingOptions::timeout`]. Chosen as the time of a look-up (20 s) and a slow round trip.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

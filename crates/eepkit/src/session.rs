@@ -1,4 +1,4 @@
-//! Sessions: a destination that is online.
+//! Sessions. A session keeps a destination online.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::{
     stream::Stream,
 };
 
-/// A destination that is online: it opens streams to others and accepts theirs.
+/// A destination that is online. It opens streams to peers and accepts streams from them.
 ///
-/// A session is a cheap handle; clones are the same session. It is supervised: when the link to
-/// the router breaks it comes back by itself with the same destination, after 1 s at first and at
-/// most 5 min between attempts. Listeners and datagram sockets survive that; open streams end with
-/// [`StreamError::SessionLost`](crate::StreamError::SessionLost). [`Session::status`] reports how it
-/// is doing.
+/// `Session` is a cheap handle; clones refer to the same session. When the link to the router is
+/// lost, the session reconnects automatically with the same destination. The delay between attempts
+/// starts at 1 s and grows to at most 5 min. Listeners and datagram sockets survive a reconnect;
+/// open streams end with [`StreamError::SessionLost`](crate::StreamError::SessionLost).
+/// [`Session::status`] reports the current stage and the last problem.
 ///
 /// The session ends with [`Session::close`], or in the background once its last handle, listener,
-/// stream and datagram socket are dropped: what was written is still delivered, for up to the time of
-/// [`SessionBuilder::linger`](crate::SessionBuilder::linger), then the router is told.
+/// stream and datagram socket are dropped. Written data is still delivered, for up to
+/// [`SessionBuilder::linger`](crate::SessionBuilder::linger), before the router is notified.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), eepkit::Error> {
@@ -67,26 +67,26 @@ impl Session {
         self.shared().keys.destination()
     }
 
-    /// The keys of the destination, to be saved where it should be the same next time.
+    /// The keys of the destination. Save them to use the same destination again later.
     pub fn keys(&self) -> &PrivateKeys {
         &self.shared().keys
     }
 
-    /// The status of the session now: how far it has come, since when, and what went wrong.
+    /// The current status of the session: its stage, when it was reached, and any problem.
     pub fn status(&self) -> SessionStatus {
         self.watch().current()
     }
 
-    /// Follows the status of the session. [`SessionWatch::ready`] waits until peers can reach it, as
-    /// far as the router can tell.
+    /// Watches the status of the session. [`SessionWatch::ready`] waits until peers can reach it,
+    /// as far as the router reports.
     pub fn watch(&self) -> SessionWatch {
         self.shared().watch()
     }
 
-    /// Waits until the session is over: closed, or failed.
+    /// Waits until the session has closed or failed.
     ///
-    /// The future borrows nothing and keeps the session open no longer than its other handles do, so it
-    /// can be given to a server as the signal to stop.
+    /// The future borrows nothing and does not keep the session open, so it can serve as the
+    /// shutdown signal of a server.
     ///
     /// # Cancel safety
     ///
@@ -102,12 +102,12 @@ impl Session {
         }
     }
 
-    /// Asks the router for this many tunnels from now on, 1 to 16 each way. The next link after a
-    /// loss starts with those of the session's options again.
+    /// Asks the router to use this many tunnels, 1 to 16 in each direction. After a reconnect the
+    /// quantities of the session's options apply again.
     ///
     /// # Errors
     ///
-    /// [`TunnelQuantityError`] for other numbers, and over SAM, which cannot change them.
+    /// [`TunnelQuantityError`] for a quantity out of range, and over SAM, which cannot change it.
     pub fn set_tunnel_quantity(
         &self,
         inbound: u8,
@@ -131,18 +131,19 @@ impl Session {
 
     /// Opens a stream to `to`: text, a destination or a hash, each with or without a port.
     ///
-    /// Ready when the peer has accepted the stream. The time limit is that of [`SessionBuilder::connect_timeout`]; it covers looking the address
-    /// up, waiting for tunnels and waiting for the peer's answer.
+    /// Returns when the peer has accepted the stream. The time limit is
+    /// [`SessionBuilder::connect_timeout`]; it covers the look-up, waiting for tunnels and waiting
+    /// for the peer's answer.
     ///
     /// [`SessionBuilder::connect_timeout`]: crate::SessionBuilder::connect_timeout
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], a different one for each thing that can be missing.
+    /// [`ConnectError`], whose variants distinguish the causes of failure.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the stream up; the peer may have seen its beginning.
+    /// Dropping the future abandons the stream; the peer may already have received its beginning.
     pub async fn connect(&self, to: impl IntoAddress) -> Result<Stream, ConnectError> {
         self.connect_with(to, &ConnectOptions::default()).await
     }
@@ -174,8 +175,8 @@ impl Session {
         self.listen_with(port, self.shared().config.backlog)
     }
 
-    /// Listens on `port` with room for `backlog` streams that wait to be accepted, 1 to 4096.
-    /// Peers beyond that are refused.
+    /// Listens on `port`. At most `backlog` streams, 1 to 4096, wait to be accepted; further
+    /// streams are refused.
     ///
     /// # Errors
     ///
@@ -184,19 +185,20 @@ impl Session {
         Listener::new(self.handle.clone(), port, backlog)
     }
 
-    /// Sends and receives datagrams of this format, on a port that is chosen last:
+    /// Builds a socket that sends and receives datagrams of this format. The last call binds the
+    /// port:
     /// `session.datagrams(Format::Datagram1).bind(7)`.
     ///
     /// Streams and any number of datagram sockets share the destination. Each socket has its own
-    /// protocol number and port, which have nothing to do with the ports of listeners.
+    /// protocol number and port, which are independent of the ports of listeners.
     pub fn datagrams(&self, format: Format) -> DatagramBuilder {
         DatagramBuilder::new(self.handle.clone(), format)
     }
 
-    /// Asks a peer for a sign of life and returns the round-trip time.
+    /// Pings a peer and returns the round-trip time.
     ///
-    /// Peers answer without any stream or listener, unless they were configured not to. Looking the
-    /// address up, waiting for tunnels and waiting for the answer take at most 30 s.
+    /// Peers answer without a stream or listener, unless they are configured not to. The time limit
+    /// is 30 s; it covers the look-up, waiting for tunnels and waiting for the answer.
     ///
     /// # Errors
     ///
@@ -227,9 +229,9 @@ impl Session {
         ping::ping(self.shared(), to.into_address()?, options).await
     }
 
-    /// Finds the destination of a name, a base32 address or base64 text, in this order: the
-    /// address itself, the session's own host map, what was learnt in the last ten minutes, the
-    /// router.
+    /// Finds the destination of a name, a base32 address or base64 text. The sources are, in this
+    /// order: the address itself, the session's host map, results cached in the last ten minutes,
+    /// and the router.
     ///
     /// # Errors
     ///
@@ -246,8 +248,8 @@ impl Session {
     }
 
     /// The options in the lease set of `to`, such as service records: what its owner set with
-    /// `i2cp.leaseSetOption.N`. The network is asked anew each time. Routers that are reached over
-    /// I2CP tell them since API 0.9.66.
+    /// `i2cp.leaseSetOption.N`. Each call queries the network. Over I2CP, routers report them since
+    /// API 0.9.66.
     ///
     /// # Errors
     ///
@@ -266,14 +268,14 @@ impl Session {
         lookup::lease_set_options(self.shared(), destination, limit).await
     }
 
-    /// Closes the session: no new streams, what was written is delivered, the router is told.
+    /// Closes the session: refuses new streams, delivers written data and notifies the router.
     ///
-    /// Returns when all that is done, or the time of
-    /// [`SessionBuilder::linger`](crate::SessionBuilder::linger) is over.
+    /// Returns when this is done, or when the time of
+    /// [`SessionBuilder::linger`](crate::SessionBuilder::linger) has passed.
     ///
     /// # Cancel safety
     ///
-    /// The session closes in the background all the same.
+    /// Cancel safe: if the future is dropped, the session still closes in the background.
     pub async fn close(&self) {
         let shared = self.shared();
         let linger = shared.config.linger;
@@ -292,8 +294,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Tunnels each way (I2CP overview, `inbound.quantity`).
+/// The most tunnels in each direction (I2CP overview, `inbound.quantity`).
 const MAX_TUNNELS: u8 = 16;
 
-/// How much longer than the linger time closing may take: the supervisor has to get its turn.
+/// How much longer than the linger time closing may take, so that the supervisor can run.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -27,35 +27,37 @@ use crate::{
 
 /// A stream between this session's destination and a peer's.
 ///
-/// It reads and writes like a TCP stream of tokio, and ends like one:
+/// It behaves like tokio's `TcpStream`:
 ///
-/// * **Writing** accepts bytes into a bounded buffer and waits while it is full. A small write
-///   may be held back for a moment so that more fits into the packet; **flush** sends everything
+/// * **Writing** copies bytes into a bounded send buffer and waits while it is full. A small write
+///   may be delayed briefly so that more data fits into the packet. **Flush** sends everything
 ///   accepted so far without that delay and does not wait for the peer. [`Stream::acked`] waits
-///   until the peer's end has acknowledged all of it.
-/// * **Shutdown** closes the writing direction after what is buffered; reading goes on until the
-///   peer closes too. It returns at once; delivery goes on in the background. Peers on i2pd's
-///   streaming library close *both* directions when they see it, without sending what they had
-///   not sent yet: where the peer may be one, read the answer before shutting down.
+///   until the peer has acknowledged all of it.
+/// * **Shutdown** closes the writing direction after the buffered data; reading continues until the
+///   peer closes too. It returns at once and delivery continues in the background. Peers that use
+///   i2pd's streaming library close *both* directions when they receive it and discard data that
+///   they have not sent yet. If the peer may be one of them, read the answer before shutting down.
 /// * **Dropping** the stream, or both its halves, closes both directions in the background:
-///   what was written is still delivered, what arrives is discarded. While the thread panics,
-///   dropping resets instead, so that the peer does not take half an answer for a whole one.
-/// * **[`Stream::reset`]** gives up at once in both directions; the peer's reads fail.
+///   written data is still delivered, and data that arrives is discarded. If the thread is
+///   panicking, dropping resets the stream instead, so that the peer does not mistake a truncated
+///   answer for a complete one.
+/// * **[`Stream::reset`]** aborts both directions at once; the peer's reads fail.
 ///
-/// Over SAM a stream is a connection to the router, which says nothing more than that it ended: a
-/// stream that broke may look like one that ended well, and how long it may be silent is the
-/// router's affair. i2pd and emissary close both directions on shutdown there, too.
+/// Over SAM a stream is a connection to the router, and the router reports only that it ended. A
+/// stream that failed may therefore look like one that was closed, and the router alone decides the
+/// inactivity timeout. i2pd and emissary also close both directions on shutdown over SAM.
 ///
-/// A read or write that waits ends when the peer stays silent for longer than the streaming
-/// protocol's patience ([`StreamError::PeerUnreachable`]), and when the session loses its router
-/// ([`StreamError::SessionLost`]). [`StreamConfig::with_read_timeout`] and
-/// [`StreamConfig::with_write_timeout`] add limits of their own; none by default. Bytes that had arrived and were not read then are gone. Errors
-/// come as [`io::Error`]; [`StreamError::of`] gets the reason out of it.
+/// A pending read or write fails when the peer does not acknowledge data before the retransmission
+/// limit of the streaming protocol ([`StreamError::PeerUnreachable`]), and when the session loses
+/// its router ([`StreamError::SessionLost`]). Bytes that were received but not yet read are then
+/// discarded. [`StreamConfig::with_read_timeout`] and [`StreamConfig::with_write_timeout`] add
+/// timeouts for single reads and writes; there are none by default. Errors are returned as
+/// [`io::Error`]; [`StreamError::of`] extracts the reason.
 ///
 /// # Cancel safety
 ///
-/// As with tokio's TCP stream: `read` and `write` are cancel safe; `read_exact`, `write_all` and
-/// the like are not, because they may have moved some bytes.
+/// As with tokio's `TcpStream`, `read` and `write` are cancel safe. `read_exact`, `write_all` and
+/// similar methods are not, because they may already have transferred some bytes.
 pub struct Stream {
     inner: Arc<Inner>,
 }
@@ -89,22 +91,22 @@ struct Inner {
     write_patience: Option<Patience>,
 }
 
-/// Where the bytes of a stream go.
+/// How the bytes of a stream are carried.
 enum Via {
     /// Through the endpoint of the session's link.
     Endpoint { epoch: u64, id: StreamId },
-    /// To the router, which makes the stream.
+    /// Through a connection to the router, which implements the stream.
     Router { key: SocketKey, socket: Arc<Socket> },
 }
 
-/// Ends a read or write that waits for longer than the stream's options allow.
+/// The timeout policy of reads or writes: fails an operation that is pending for too long.
 struct Patience {
     limit: Duration,
     waiting: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl Stream {
-    /// Takes over a stream of the endpoint; its slot is in the core already.
+    /// Wraps a stream of the endpoint. Its slot must already exist in the core.
     pub(crate) fn new(
         handle: Arc<Handle>,
         epoch: u64,
@@ -129,7 +131,7 @@ impl Stream {
         }
     }
 
-    /// Takes over a stream that the router made; `None` where the link of `epoch` is lost.
+    /// Wraps a stream that the router opened; `None` if the link of `epoch` is lost.
     pub(crate) fn of_router(
         handle: &Arc<Handle>,
         epoch: u64,
@@ -154,7 +156,7 @@ impl Stream {
         })
     }
 
-    /// The destination of the peer. The peer has proved that it is its own.
+    /// The destination of the peer. The peer has proved that it owns the destination.
     pub fn peer(&self) -> &Destination {
         &self.inner.peer
     }
@@ -184,16 +186,17 @@ impl Stream {
         I2pSocketAddr::new(self.inner.local.clone(), self.inner.local_port)
     }
 
-    /// Round-trip time, window and counters; `None` when the stream is over, and over SAM, where only
-    /// the router knows them.
+    /// Round-trip time, cwnd and counters. `None` after the stream has ended, and over SAM, where
+    /// only the router knows them.
     pub fn info(&self) -> Option<StreamInfo> {
         self.inner.info()
     }
 
-    /// Waits until the peer's end has acknowledged everything written so far.
+    /// Waits until the peer has acknowledged everything written so far.
     ///
-    /// That its streaming library has it does not say that its application has read it. A router
-    /// that is reached over SAM does not tell: there it is ready when the router has it all.
+    /// An acknowledgement means that the peer's streaming library has received the data, not that
+    /// its application has read it. SAM does not report acknowledgements: over SAM this returns
+    /// once the router has received all the data.
     ///
     /// # Errors
     ///
@@ -206,14 +209,14 @@ impl Stream {
         poll_fn(|cx| self.inner.poll_acked(cx)).await
     }
 
-    /// Gives the stream up: unsent and unread bytes are discarded and the peer is told.
+    /// Aborts the stream: unsent and unread bytes are discarded and a reset is sent to the peer.
     ///
     /// Further reads and writes fail with [`StreamError::Closed`].
     pub fn reset(&self) {
         self.inner.reset();
     }
 
-    /// Splits the stream into halves that can live in different tasks.
+    /// Splits the stream into two halves that different tasks can own.
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
         (
             ReadHalf {
@@ -228,11 +231,11 @@ impl Stream {
 }
 
 impl ReadHalf {
-    /// Joins two halves of one stream again.
+    /// Joins two halves of one stream.
     ///
     /// # Errors
     ///
-    /// [`ReuniteError`] gives the halves back when they belong to different streams.
+    /// [`ReuniteError`] returns the halves if they belong to different streams.
     pub fn reunite(self, mut write: WriteHalf) -> Result<Stream, Box<ReuniteError>> {
         if !Arc::ptr_eq(&self.inner, &write.inner) {
             return Err(Box::new(ReuniteError(self, write)));
@@ -287,7 +290,7 @@ impl WriteHalf {
         poll_fn(|cx| self.inner.poll_acked(cx)).await
     }
 
-    /// Gives the whole stream up; see [`Stream::reset`].
+    /// Aborts both directions; see [`Stream::reset`].
     pub fn reset(&self) {
         self.inner.reset();
     }
@@ -301,7 +304,7 @@ impl Patience {
         }
     }
 
-    /// Passes the outcome of a poll on, unless it has been pending for too long.
+    /// Returns the result of a poll, or a timeout error if it has been pending for too long.
     fn watch<T>(
         this: Option<&Self>,
         cx: &mut Context<'_>,
@@ -333,7 +336,7 @@ impl Drop for WriteHalf {
 }
 
 impl Inner {
-    /// Runs `act` under the lock of the session, with the time.
+    /// Runs `act` with the session locked and passes it the current time.
     fn with<T>(&self, purpose: &'static str, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
         let mut core = self.handle.shared.lock(purpose);
         act(&mut core, Instant::now())
@@ -361,7 +364,7 @@ impl Inner {
                         buf.put_slice(&data);
                         progress = true;
                     }
-                    // Errors and the end are told once what came before them is read.
+                    // Errors and the end are reported after the data that precedes them.
                     Ok(Read::Pending | Read::End) | Err(_) if progress => break,
                     Ok(Read::End) => return Poll::Ready(Ok(())),
                     Ok(Read::Pending) => {
@@ -371,7 +374,7 @@ impl Inner {
                     Err(error) => return Poll::Ready(Err(error.into())),
                 }
             }
-            // Room in the buffer may be news for the peer.
+            // The driver may have to inform the peer that the buffer has room again.
             core.wake_driver();
             Poll::Ready(Ok(()))
         })

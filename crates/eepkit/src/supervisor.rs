@@ -1,4 +1,4 @@
-//! The task of a session: opens the link, drives it, and opens it again when it breaks.
+//! The task of a session: opens the link, drives it, and reopens it when it is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -78,7 +78,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self) {
-        // Whatever ends this task, nobody may wait for it afterwards.
+        // However this task ends, no waiter may be left behind.
         let guard = EndOnDrop(self.shared.clone());
         let failure = self.supervise().await;
         match &failure {
@@ -160,7 +160,7 @@ impl Supervisor {
         let mut driver = Driver::new(self.shared.clone(), link, &mut self.maker);
         let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
         let became_ready = driver.became_ready();
-        // Drops the link, which tells the router.
+        // Dropping the link notifies the router.
         drop(driver);
         if became_ready {
             self.backoff = Backoff::new();
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 }
 
-/// Whether another attempt would end the same way.
+/// Whether another attempt would fail with the same error.
 fn is_permanent(error: &link::LinkError) -> bool {
     // A router that stopped may be started again.
     matches!(

@@ -24,7 +24,7 @@ pub enum ErrorKind {
     Limit,
     /// The host name is unknown.
     NameNotFound,
-    /// The embedded router found no way into the network.
+    /// The embedded router could not join the network.
     NetworkUnreachable,
     /// The router has no tunnels for the session (yet, or any more).
     NoTunnels,
@@ -32,7 +32,7 @@ pub enum ErrorKind {
     PeerUnreachable,
     /// The peer, or the router, broke the protocol.
     Protocol,
-    /// The peer refused: nobody listens on the port, or it does not want us.
+    /// The peer refused: it has no listener on the port, or it rejects this destination.
     Refused,
     /// The peer reset the stream.
     Reset,
