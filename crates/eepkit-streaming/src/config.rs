@@ -98,9 +98,10 @@ settings! {
         /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a stream
         /// to 0.2 MB/s at a round trip of one second. Peers that bear less are given less.
         copy max_window, with_max_window: u32;
-        /// Slows exponential window growth, at least 1. Default 1.
+        /// Slows exponential cwnd growth, at least 1. Default 1.
         copy slow_start_factor, with_slow_start_factor: f64;
-        /// Slows linear window growth, at least 1. Default 1.
+        /// Slows cwnd growth after slow start or Startup, with every congestion control; at least
+        /// 1. Default 1.
         copy avoidance_factor, with_avoidance_factor: f64;
         /// Retransmission timeout before the round-trip time is known. Default 9 s.
         copy initial_rto, with_initial_rto: Duration;
@@ -127,9 +128,10 @@ settings! {
         /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
         /// takes up to 5 minutes. Then it is reset.
         copy linger, with_linger: Duration;
-        /// Memory, in bytes, for data that was received and not read, to begin with. Default 512 KiB. It
-        /// grows with the speed of the reader up to `max_receive_buffer`. A peer that has sent so much is
-        /// stopped; what it had on its way is still taken, up to 950 KiB more within `max_receive_buffer`.
+        /// Memory, in bytes, for data that was received and not read, to begin with. Default 512
+        /// KiB. It grows with the speed of the reader up to `max_receive_buffer`. A peer that has
+        /// sent so much is choked; what it has in flight is still accepted, up to 950 KiB more
+        /// within `max_receive_buffer`.
         copy receive_buffer, with_receive_buffer: usize;
         /// The most that the receive buffer of a stream grows to, in bytes. Default 16 MiB.
         copy max_receive_buffer, with_max_receive_buffer: usize;

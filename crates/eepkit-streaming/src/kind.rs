@@ -1,7 +1,7 @@
-//! Which software a peer runs, and what that asks of us.
+//! The streaming implementation a peer runs, and the limits that follow from it.
 //!
-//! Everything that is peculiar to one implementation stands here, with a test. The first packet
-//! gives a hint; where it is wrong, the peer is only treated more carefully than needed.
+//! All behaviour that is specific to one implementation is defined here, with tests. The first
+//! packet is a hint. If the hint is wrong, the peer is only treated more carefully than necessary.
 
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ pub enum PeerKind {
 }
 
 impl PeerKind {
-    /// What a SYN packet suggests: its resend delay byte, and whether it names a maximum size.
+    /// Guesses the kind from a SYN packet: its resend delay byte, and whether it has a maximum
+    /// size.
     ///
     /// Java sends its constant of 1 s; i2pd (and go-i2p) its initial timeout of 9 s; emissary and
     /// I2P+ leave the byte zero, and only emissary leaves the maximum size out. This library sends
@@ -42,11 +43,11 @@ impl PeerKind {
         }
     }
 
-    /// How many packets of one stream may be on their way. `lossy` says whether any was lost in the
+    /// Maximum number of packets of one stream in flight. `lossy` says whether any was lost in the
     /// last minute.
     pub(crate) const fn max_in_flight(self, lossy: bool) -> u32 {
         match self {
-            // Java holds 130 packets behind a hole.
+            // Java buffers 130 packets behind a missing one.
             Self::Unknown | Self::Java => {
                 if lossy {
                     120
@@ -109,7 +110,7 @@ impl PeerKind {
         }
     }
 
-    /// How many holes its acknowledgements and buffers bear.
+    /// How many holes its acknowledgements and buffers can represent.
     pub(crate) const fn max_holes(self) -> u32 {
         match self {
             Self::I2pd => 200,
@@ -117,9 +118,9 @@ impl PeerKind {
         }
     }
 
-    /// By how many packets one on a longer way may be overtaken, where several ways are used at once.
-    /// Below the holes that the peer bears, and half of how far a router's session looks ahead for keys
-    /// (320 messages).
+    /// With several active paths, the number of packets that may overtake one on a longer path. It
+    /// is below the number of holes that the peer accepts, and about half of how far the session of
+    /// a router looks ahead for keys (320 messages).
     pub(crate) const fn max_overtaken(self) -> u32 {
         match self {
             Self::Eepkit => 150,
@@ -127,23 +128,23 @@ impl PeerKind {
         }
     }
 
-    /// Whether sending a packet again that is perhaps not lost does harm. i2pd takes a duplicate as
-    /// a sign that its own packets are lost: it changes tunnels and starts its window over.
+    /// Whether a spurious retransmission does harm. i2pd takes a duplicate as a sign that its own
+    /// packets are lost: it changes tunnels and resets its cwnd.
     pub(crate) const fn dislikes_duplicates(self) -> bool {
         matches!(self, Self::I2pd)
     }
 
-    /// Whether the peer takes its choking back by saying so. i2pd and emissary choke for one
-    /// acknowledgement only, and never say that it is over.
+    /// Whether the peer signals the end of choking. i2pd and emissary choke for one acknowledgement
+    /// only, and never signal the end.
     pub(crate) const fn unchokes_explicitly(self) -> bool {
         !matches!(self, Self::I2pd | Self::Emissary)
     }
 
-    /// For how many packets on their way there should still be room when the peer is choked: its
-    /// window, or what it is likely to have on its way.
+    /// Number of packets in flight for which there must still be room when the peer is choked: its
+    /// cwnd, or what it is likely to have in flight.
     ///
-    /// A third of what is sent to a slow reader would be dropped otherwise, and Java waits up to 45 s
-    /// before it sends such packets again, and stays at small windows for minutes after.
+    /// Without this reserve, a third of what is sent to a slow reader would be dropped. Java waits
+    /// up to 45 s before it retransmits such packets, and keeps cwnd small for minutes afterwards.
     pub(crate) const fn packets_after_choke(self) -> usize {
         match self {
             Self::Unknown | Self::Java => 128,

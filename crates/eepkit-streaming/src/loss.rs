@@ -22,9 +22,9 @@ pub(crate) enum Verdict {
 /// Loss detection of one peer.
 #[derive(Debug, Clone)]
 pub(crate) struct LossDetector {
-    /// The acknowledged transmission over the way in use that was sent last.
+    /// The most recently sent transmission over the current path that was acknowledged.
     newest: Option<SentPacket>,
-    /// The way in use.
+    /// The path in use.
     path: PathId,
     /// Round-trip time of `newest`.
     newest_rtt: Duration,
@@ -88,13 +88,13 @@ impl LossDetector {
             .unwrap_or_else(|| Self::initial_window(smoothed))
     }
 
-    /// Whether a transmission over the way in use arrived that was made later.
+    /// Whether a later transmission over the current path has arrived.
     pub(crate) fn knows_later(&self, sent: &SentPacket) -> bool {
         self.newest.is_some_and(|newest| newest.order > sent.order)
     }
 
-    /// What became of a transmission that the peer reports missing. `acked_end` is one past the position
-    /// of the last transmission that was acknowledged, over whatever way.
+    /// What became of a transmission that the peer reports missing. `acked_end` is one past the
+    /// position of the newest transmission that was acknowledged over any path.
     pub(crate) fn judge(
         &self,
         now: Instant,
@@ -104,7 +104,7 @@ impl LossDetector {
     ) -> Verdict {
         let window = self.window(smoothed);
         if sent.path != self.path {
-            // Of another way only time tells, and that something sent later has arrived.
+            // For another path, decide by time, and by whether any later transmission has arrived.
             let deadline = sent.sent_at + smoothed + smoothed / 4 + window;
             return match sent.order < acked_end {
                 false => Verdict::Unknown,

@@ -1,8 +1,8 @@
-//! What is known of one way to a peer: round-trip time, window, pace, and what got lost.
+//! The state of one path to a peer: RTT, cwnd, pacing and loss detection.
 //!
-//! Ordinarily a peer has one lane, which changes its way when that ends or dies and keeps what it
-//! learned. Where several ways are used at once each has a lane of its own: they have different
-//! bottlenecks, and a packet that overtook one on another way says nothing about it.
+//! A peer usually has one path state. It migrates to another path when its path ends or dies, and
+//! keeps what it has measured. With several active paths, each has a path state of its own: the
+//! paths have different bottlenecks, and reordering between two paths is no sign of loss.
 
 use std::{
     sync::Arc,
@@ -20,20 +20,20 @@ use crate::{
     sent_packet::{AckedPacket, SentPacket},
 };
 
-/// Whether a packet of data may leave.
+/// Whether a data packet may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CanSend {
     Now,
     /// Not before this instant.
     At(Instant),
-    /// Not before a packet is acknowledged or declared lost: as many as cwnd are in flight.
+    /// Not before a packet is acknowledged or declared lost, because cwnd is used up.
     CwndFull,
 }
 
-/// One way to a peer and the packets on it.
+/// The state of one path to a peer.
 #[derive(Debug)]
 pub(crate) struct PathState {
-    /// The way.
+    /// The path in use.
     pub(crate) active: ActivePath,
     pub(crate) rtt: Rtt,
     pub(crate) loss: LossDetector,
@@ -43,19 +43,19 @@ pub(crate) struct PathState {
     delivered: u64,
     delivered_at: Instant,
     first_sent: Instant,
-    /// Samples of packets sent before this many were delivered are limited by the application.
+    /// Rate samples of packets sent before `delivered` reaches this count are application-limited.
     app_limited_until: u64,
     last_sent: Option<Instant>,
-    /// Packets lost since one last arrived, which none that arrived proves lost.
+    /// Packets lost since the last one arrived, without a later packet of this path that arrived.
     silent: u32,
-    /// It took a way of which no round-trip time is known, and there has been no sample since.
+    /// It migrated to a path of unknown RTT, and there has been no RTT sample since.
     blind: bool,
-    /// Its way failed before, and has not shown yet that it works again.
+    /// Its path failed before, and no packet has arrived over it since.
     trial: bool,
     tally: Tally,
 }
 
-/// What one incoming packet tells of a lane, gathered before the controller hears of it.
+/// What one received packet reports about a path, collected before the controller is informed.
 #[derive(Debug, Default)]
 struct Tally {
     acked: u32,
@@ -63,7 +63,7 @@ struct Tally {
     prior_in_flight: u32,
     newest: Option<SentPacket>,
     newest_once: Option<SentPacket>,
-    /// The newest of those of which it is certain which transmission arrived.
+    /// The newest acknowledged packet for which it is certain which transmission arrived.
     proof: Option<SentPacket>,
     newest_lost: Option<u64>,
     spurious: bool,
@@ -90,7 +90,7 @@ impl PathState {
         }
     }
 
-    /// Whether another packet may leave.
+    /// Whether another packet may be sent.
     pub(crate) fn can_send(&self, now: Instant) -> CanSend {
         if self.in_flight >= self.controller.cwnd()
             || (self.trial && self.in_flight >= TRIAL_PACKETS)
@@ -106,8 +106,8 @@ impl PathState {
         self.controller.on_sent(now, self.in_flight);
     }
 
-    /// Starts over after a pause, if there was one; `dampening` is the share of what was learned that
-    /// is still believed.
+    /// Restarts the controller after an idle period, if there was one. `dampening` is the factor by
+    /// which the measured values are reduced.
     pub(crate) fn resume(&mut self, now: Instant, dampening: f64) {
         if self.in_flight > 0 {
             return;
@@ -124,7 +124,7 @@ impl PathState {
         self.delivered_at = now;
     }
 
-    /// Marks a transmission, the `order`th to the peer.
+    /// Records a transmission, the `order`th one to the peer.
     pub(crate) fn record(
         &mut self,
         now: Instant,
@@ -153,7 +153,7 @@ impl PathState {
         };
     }
 
-    /// Takes note of a packet that arrived.
+    /// Records that a packet arrived.
     pub(crate) fn acked(&mut self, now: Instant, packet: &AckedPacket, next_order: u64) {
         if !packet.was_lost {
             self.in_flight = self.in_flight.saturating_sub(1);
@@ -164,8 +164,8 @@ impl PathState {
         tally.acked += 1;
         self.delivered += 1;
         self.delivered_at = now;
-        // Of a packet sent twice it may be the first that arrived; the second one's time proves nothing
-        // then (RFC 8985, 6.2).
+        // If a packet was retransmitted, the acknowledgement may be for the original transmission.
+        // The time of the retransmission proves nothing then (RFC 8985, 6.2).
         let least = self.rtt.minimum().unwrap_or(smoothed);
         let too_soon =
             packet.transmissions > 1 && now.saturating_duration_since(sent.sent_at) < least * 4 / 5;
@@ -178,7 +178,7 @@ impl PathState {
         if tally.newest.is_none_or(|newest| sent.order > newest.order) {
             tally.newest = Some(sent);
         }
-        // What is measured on a way that is only tried says nothing about the one in use.
+        // Measurements of a path that is only probed do not apply to the path in use.
         if sent.path == self.active.id() {
             self.silent = 0;
             self.trial = false;
@@ -190,15 +190,16 @@ impl PathState {
                 tally.newest_once = Some(sent);
             }
         }
-        // Taken for lost, and the original arrived: either before it was sent again, or sooner after
-        // that than any round trip can be.
+        // The packet was declared lost, but the original transmission arrived: either before the
+        // retransmission was sent, or sooner after it than a round trip takes.
         if packet.was_lost || too_soon {
             tally.spurious = true;
         }
     }
 
-    /// What became of a packet that is reported missing. `acked_end` is one past the position of the
-    /// last transmission that arrived, over whatever lane; `alone` says that there is no other.
+    /// The fate of a packet that is reported missing. `acked_end` is one past the order of the
+    /// newest transmission that arrived over any path; `alone` says that there is no other path
+    /// state.
     pub(crate) fn judge(
         &self,
         now: Instant,
@@ -210,7 +211,7 @@ impl PathState {
         if alone || verdict != Verdict::Unknown || sent.order >= acked_end {
             return verdict;
         }
-        // Other ways work while nothing has come of this one: then time tells.
+        // Other paths work, but nothing has arrived over this one: decide by a timeout.
         let deadline = sent.sent_at + self.patience();
         if now >= deadline {
             Verdict::Lost
@@ -219,13 +220,13 @@ impl PathState {
         }
     }
 
-    /// How long after its sending a packet has certainly been answered, or lost.
+    /// The time after which a packet has either been acknowledged or is lost.
     fn patience(&self) -> Duration {
         self.rtt.probe_timeout(Duration::ZERO) + self.loss.window(self.rtt.estimate())
     }
 
-    /// Whether a packet that arrived just now was sent so much later than that of `sent`, and the
-    /// same way, that this one should have arrived before it.
+    /// Whether a packet in the current batch of acknowledgements was sent over the same path and so
+    /// much later than `sent` that `sent` should have arrived before it.
     pub(crate) fn proves_lost(&self, sent: &SentPacket) -> bool {
         self.tally.proof.is_some_and(|newest| {
             newest.path == sent.path
@@ -245,7 +246,7 @@ impl PathState {
         *newest = Some(newest.map_or(sent.order, |newest| newest.max(sent.order)));
     }
 
-    /// Tells the controller what was gathered. Returns the round-trip time, if there is a new sample.
+    /// Reports the collected results to the controller. Returns the RTT if there is a new sample.
     pub(crate) fn finish(&mut self, now: Instant, next_order: u64) -> Option<Duration> {
         if self.tally.acked == 0 && self.tally.lost == 0 {
             return None;
@@ -298,9 +299,9 @@ impl PathState {
             delivery_rate: rate,
             newest_order: tally.newest.map_or(0, |sent| sent.order),
             next_order,
-            // A writer that keeps up is often a moment late: that much in flight was limited by the window
-            // all the same. What arrives over the way that was left says nothing about a larger window on
-            // the new one.
+            // A writer that keeps up with the path is often slightly late. With three quarters of
+            // cwnd in flight, cwnd still counts as the limit. Until the new path has an RTT sample,
+            // acknowledgements may come from the old path and do not justify a larger cwnd.
             cwnd_limited: !self.blind
                 && (self.app_limited_until <= self.delivered
                     || u64::from(tally.prior_in_flight) * 4 >= u64::from(self.cwnd()) * 3),
@@ -309,18 +310,18 @@ impl PathState {
         rtt
     }
 
-    /// Everything on it was given up for lost.
+    /// Everything in flight was declared lost.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         self.controller.on_timeout(now);
         self.pacer.set_rate(self.controller.pacing_rate());
     }
 
-    /// `packets` in flight are no longer waited for.
+    /// Stops counting `packets` packets as in flight.
     pub(crate) fn forget(&mut self, packets: u32) {
         self.in_flight = self.in_flight.saturating_sub(packets);
     }
 
-    /// It takes another way; `alone` says that there is no other lane.
+    /// Migrates to another path; `alone` says that there is no other path state.
     pub(crate) fn on_migration(&mut self, now: Instant, migration: Migration, alone: bool) {
         self.loss.on_path_change(self.active.id());
         self.silent = 0;
@@ -338,13 +339,13 @@ impl PathState {
         self.app_limited_until = (self.delivered + u64::from(self.in_flight)).max(1);
     }
 
-    /// Whether nothing arrives over it any more, while packets arrive over others.
+    /// Whether nothing arrives over this path any more, while packets arrive over others.
     pub(crate) const fn is_dead(&self) -> bool {
         self.silent >= DEAD_LOSSES
     }
 
-    /// Whether a probe that left at `sent` over another lane was answered while this one, about which it
-    /// asked, had time to answer and did not.
+    /// Whether a probe sent at `sent` over another path was answered, while a probe over this path
+    /// was not answered in time.
     pub(crate) fn is_outlived(&self, now: Instant, sent: Instant) -> bool {
         self.active
             .probed()
@@ -364,12 +365,12 @@ impl PathState {
     }
 }
 
-/// After this long without sending, part of what was learned is doubted.
+/// Idle time after which the measured values are reduced.
 const IDLE_RESTART: Duration = Duration::from_secs(60);
-/// What was learned counts half after this long. Half of the life of a tunnel.
+/// Half-life of the measured values while idle: half the lifetime of a tunnel.
 const RATE_HALF_LIFE: Duration = Duration::from_secs(300);
-/// So many packets in a row that did not arrive, nor any sent later, are no accident: chance alone
-/// takes as many in 8000 where a busy path loses 5 %.
+/// Number of consecutive losses, with no later packet arriving, after which a path counts as dead.
+/// On a busy path with 5 % random loss, this happens by chance once in 8000 packets.
 const DEAD_LOSSES: u32 = 3;
-/// What is risked on a way that failed before.
+/// Limit of packets in flight on a path that failed before.
 const TRIAL_PACKETS: u32 = 2;

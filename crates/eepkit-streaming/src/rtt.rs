@@ -41,7 +41,7 @@ impl Rtt {
         }
     }
 
-    /// Packets take another way from now on, with this round-trip time; the variation is kept.
+    /// Packets take another path from now on, with this RTT. The RTT variance is kept.
     pub(crate) fn on_path_change(&mut self, rtt: Duration) {
         self.smoothed = Some(rtt.clamp(GRANULARITY, MAX_RTT));
         self.minimum = WindowedMin::new();

@@ -423,8 +423,8 @@ impl Connection {
             Inserted::Duplicate => {
                 cx.stats.duplicates += 1;
                 self.receiving.repeats = self.receiving.repeats.saturating_add(1);
-                // The peer sends again and again what it has an answer to: the answers do not get
-                // through on their way.
+                // The peer keeps retransmitting what was acknowledged: the acknowledgements do not
+                // arrive over this path.
                 if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
                     self.receiving.repeats = 0;
                     peer.give_up_path(cx.now);
@@ -506,8 +506,8 @@ impl Connection {
     }
 }
 
-/// So many packets in a row that had arrived before are no accident. Chosen as what i2pd changes its
-/// way at, and one more, as probes come in pairs.
+/// Number of consecutive duplicates after which the path counts as failing. This is the number at
+/// which i2pd changes its path, and one more, because probes come in pairs.
 const MANY_REPEATS: u8 = 3;
 /// Packets that ask for an answer without carrying anything are answered at most this often, so that
 /// two sides cannot keep each other busy.
