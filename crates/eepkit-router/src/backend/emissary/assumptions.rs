@@ -57,7 +57,7 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) {
             let name = path.strip_prefix(root).unwrap().to_string_lossy();
             let text = fs::read_to_string(&path).unwrap();
             // Test modules stand last in the files.
-            let built = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let built = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             files.insert(name.replace('\\', "/"), built.to_owned());
         }
     }
