@@ -22,7 +22,7 @@ pub(crate) struct Arrival {
     pub(crate) asked: bool,
     /// It ends the stream.
     pub(crate) close: bool,
-    /// Packets are missing, after this one was taken in.
+    /// Packets are missing after this one was inserted.
     pub(crate) holes: bool,
 }
 
@@ -34,8 +34,8 @@ impl AckState {
         if arrival.close {
             return now;
         }
-        // In the beginning every second packet: the sender's window is small and grows by what we
-        // acknowledge.
+        // At the start of a stream, every second packet: the sender's cwnd is small and grows with
+        // what we acknowledge.
         let enough = if pace.prompt && self.received < FIRST_PACKETS {
             pace.packets.min(2)
         } else {
@@ -67,7 +67,7 @@ impl AckState {
     }
 }
 
-/// Chosen as the window at which Java's slow start ends.
+/// Chosen as the cwnd at which Java's slow start ends.
 const FIRST_PACKETS: u64 = 64;
 
 #[cfg(test)]

@@ -1,34 +1,36 @@
-//! Recognises our own kind by what it does, because nothing it says should give it away at once.
+//! Recognises peers that run this library by their behaviour, because their packets do not say so.
 //!
-//! The first packet of this library looks as Java's does. Things that no Java peer does show later that it
-//! is not one: it acknowledges every second packet in the beginning, where Java waits an eighth of a round
-//! trip at least, its first window is many times as large, and it repeats its first packet sooner.
+//! The first packet of this library looks like Java's. Its behaviour differs later: it acknowledges
+//! every second packet at the start of a stream, where Java waits at least an eighth of a round
+//! trip; its initial cwnd is many times larger; and it retransmits its first packet sooner.
 
 use std::time::{Duration, Instant};
 
 /// What one stream has seen of its peer.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprint {
-    /// When the newest packet left that the last plain acknowledgement covers, and when that came.
+    /// When the newest packet covered by the last plain acknowledgement was sent, and when that
+    /// acknowledgement arrived.
     last: Option<(Instant, Instant)>,
-    /// Plain acknowledgements of new packets, and those among them that came sooner one after the other
-    /// than Java's do.
+    /// Number of plain acknowledgements of new packets, and of those that followed the previous one
+    /// sooner than Java's do.
     acks: u32,
     quick: u32,
     /// When a round trip began, and plain acknowledgements of new packets since.
     acks_in_round: Option<(Instant, u32)>,
     /// When a round trip began, and the sequence number that it began with.
     round: Option<(Instant, u32)>,
-    /// When an acknowledgement of ours first left.
+    /// When we first sent an acknowledgement.
     acked: Option<Instant>,
-    /// When the peer's SYN first came, and whether it came again as ours does: Java's takes nine seconds.
+    /// When the peer's SYN first arrived, and whether it was retransmitted at our interval. Java's
+    /// is nine seconds.
     opened: Option<Instant>,
     repeated: bool,
 }
 
 impl Fingerprint {
-    /// A plain acknowledgement covers new packets, the newest of which left, once, at `sent`. Returns
-    /// whether our own kind is certain.
+    /// A plain acknowledgement covers new packets. The newest of them was sent, once, at `sent`.
+    /// Returns whether the peer certainly runs this library.
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
         let waits = (rtt / 8).min(JAVA_DELAY) / 2;
         self.acks = self.acks.saturating_add(1);
@@ -43,37 +45,40 @@ impl Fingerprint {
             (*began, *count) = (now, 0);
         }
         *count += 1;
-        // At the pace of its delay, half as many again, and some for packets that came twice.
+        // One per acknowledgement delay, half as many again, and a few for duplicate packets.
         let delay = (rtt / 8).min(JAVA_DELAY).as_secs_f64().max(0.001);
         let many = f64::from(*count) > 1.5 * rtt.as_secs_f64() / delay + 4.0;
         many || (self.quick >= QUICK_ACKS && self.quick * 2 > self.acks)
     }
 
-    /// The peer holds so many packets behind a missing one. Returns whether our own kind is certain.
+    /// The peer buffers `held` packets behind a missing one. Returns whether the peer certainly
+    /// runs this library.
     pub(crate) const fn on_held(held: u32) -> bool {
         held > JAVA_HOLDS + JAVA_HOLDS / 4
     }
 
-    /// The peer's SYN comes, for the first time or again.
+    /// The peer's SYN arrives, for the first time or again.
     pub(crate) fn on_syn(&mut self, now: Instant) {
         let opened = *self.opened.get_or_insert(now);
         let after = now.saturating_duration_since(opened);
         self.repeated |= after.abs_diff(OUR_SYN_REPEAT) <= SYN_REPEAT_JITTER;
     }
 
-    /// An acknowledgement leaves.
+    /// An acknowledgement is sent.
     pub(crate) fn on_ack_sent(&mut self, now: Instant) {
         self.acked.get_or_insert(now);
     }
 
-    /// The packet `seq` arrives. Returns whether our own kind is certain: Java sends three packets before
-    /// it hears of us, and six more in the round trip after that. `initiator` says who opened the stream.
+    /// The packet `seq` arrives. Returns whether the peer certainly runs this library: Java sends
+    /// three packets before the first acknowledgement, and six more in the next round trip.
+    /// `initiator` says who opened the stream.
     ///
-    /// Later, it never sends more than its largest window in a round trip.
+    /// Later, Java never sends more than its largest cwnd in a round trip.
     ///
-    /// Where the round trip is longer than the time after which SYN is repeated, `rtt` is not known: our
-    /// answer left twice. Then the repetition is the only clue. It is used late, so that the peer has
-    /// recognised us by how we acknowledge before we do so less often.
+    /// If the round trip is longer than the retransmission interval of SYN, `rtt` is not known,
+    /// because our answer was sent twice. Then the retransmission is the only evidence. It is used
+    /// late, so that the peer has recognised us by our acknowledgements before we send fewer of
+    /// them.
     pub(crate) fn on_packet(
         &mut self,
         now: Instant,
@@ -90,7 +95,7 @@ impl Fingerprint {
         } else if seq.saturating_sub(first) > JAVA_MOST + JAVA_MOST / 4 {
             return true;
         }
-        // What arrives until then was sent without knowing of more than our answer to its SYN.
+        // Packets that arrive until then were sent when the peer had only our answer to its SYN.
         let (most, unaware) = if initiator {
             (JAVA_WINDOW * 4, rtt * 9 / 10)
         } else {
@@ -101,22 +106,22 @@ impl Fingerprint {
     }
 }
 
-/// Java acknowledges after an eighth of a round trip and at most this, when it is asked to hurry.
+/// Upper bound of Java's delay when asked for an acknowledgement: an eighth of a round trip.
 const JAVA_DELAY: Duration = Duration::from_millis(120);
-/// Java's initial window.
+/// Java's initial cwnd.
 const JAVA_WINDOW: u32 = 3;
-/// When our own SYN is repeated: a third of the initial timeout.
+/// When our own SYN is retransmitted: after a third of the initial timeout.
 const OUR_SYN_REPEAT: Duration = Duration::from_secs(3);
 /// How much sooner or later a tunnel may deliver one packet than another.
 const SYN_REPEAT_JITTER: Duration = Duration::from_millis(600);
-/// Packets by which a peer of our own kind has recognised us. Chosen by what it takes in the emulator, at
-/// 3 s and a loss of 2 %, and half as many again.
+/// Number of packets after which a peer that runs this library has recognised us. The value is the
+/// number measured in the emulator at 3 s and 2 % loss, and half as many again.
 const SHOWN: u32 = 750;
-/// Packets that Java holds behind a missing one.
+/// Packets that Java buffers behind a missing one.
 const JAVA_HOLDS: u32 = 130;
-/// Java's largest window.
+/// Java's largest cwnd.
 const JAVA_MOST: u32 = 128;
-/// Chance, and the network, bring some acknowledgements closer together.
+/// Required number of quick acknowledgements, as the network moves some closer together by chance.
 const QUICK_ACKS: u32 = 5;
 
 #[cfg(test)]

@@ -70,16 +70,16 @@ impl PeerKind {
         match self {
             // emissary buffers six and resets at the next.
             Self::Unknown | Self::Emissary => 6,
-            // They take a stream's packets from its first one on, as in any other phase.
+            // They accept packets from the start of a stream as in any later phase.
             Self::Java | Self::I2pPlus => 100,
             Self::I2pd | Self::Eepkit => 512,
         }
     }
 
-    /// The largest payload, in bytes, where the peer does not name it.
+    /// The largest payload, in bytes, if the peer does not send the option.
     pub(crate) const fn default_mtu(self) -> u16 {
         match self {
-            // It never names any, sends 1812 itself, and takes what comes.
+            // It never sends the option, uses 1812 itself, and accepts any size.
             Self::Emissary => 1812,
             // Streaming documentation, "MTU".
             _ => DEFAULT_MTU,
@@ -91,7 +91,7 @@ impl PeerKind {
         match self {
             // Java writes its number of holes into one byte without limiting them.
             Self::Unknown | Self::Java | Self::I2pPlus => 255,
-            // It keeps whatever comes; see `max_ahead`.
+            // It buffers everything that arrives; see `max_ahead`.
             Self::Emissary => 2048,
             Self::I2pd => {
                 // Its reorder buffer takes fewer than 256 holes, and no gap of 256 at once.
@@ -161,8 +161,8 @@ impl PeerKind {
         matches!(self, Self::I2pd) && delay == u16::MAX
     }
 
-    /// Whether choking means that there is no room. emissary chokes when more packets are missing than
-    /// an acknowledgement can list, and sending those again is all that helps.
+    /// Whether choking means that the peer has no room. emissary chokes when more packets are
+    /// missing than an acknowledgement can list. Only retransmitting those helps.
     pub(crate) const fn chokes_for_room(self) -> bool {
         !matches!(self, Self::Emissary)
     }
@@ -176,7 +176,7 @@ impl PeerKind {
         }
     }
 
-    /// How acknowledgements are spaced, so that the peer sends fastest.
+    /// The spacing of acknowledgements with which the peer sends fastest.
     pub(crate) fn ack_pace(self, rtt: Duration) -> AckPace {
         let ms = Duration::from_millis;
         match self {
@@ -217,7 +217,7 @@ impl PeerKind {
         }
     }
 
-    /// How long the peer may hold an acknowledgement back when not asked to hurry.
+    /// How long the peer may delay an acknowledgement unless asked for one at once.
     pub(crate) fn max_ack_delay(self, rtt: Duration) -> Duration {
         match self {
             Self::Unknown | Self::Java | Self::I2pPlus => Duration::from_millis(500),
@@ -242,9 +242,9 @@ pub(crate) struct AckPace {
     pub(crate) prompt: bool,
 }
 
-/// The resend delay byte of our first packet, which nobody obeys: Java's, as most peers have it.
+/// The resend delay byte of our first packet: Java's value, the most common one. It has no effect.
 pub(crate) const OUR_RESEND_DELAY: u8 = 1;
-/// Java chokes with this value, and nobody else but its forks.
+/// The value with which Java and its forks choke, and no other implementation.
 pub(crate) const JAVA_CHOKE: u16 = 61_000;
 
 #[cfg(test)]

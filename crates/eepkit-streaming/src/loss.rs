@@ -30,7 +30,7 @@ pub(crate) struct LossDetector {
     newest_rtt: Duration,
     /// How much later a packet must have been sent to prove an earlier one lost.
     window: Option<Duration>,
-    /// Rounds since the window was last found too small.
+    /// Rounds since the last spurious retransmission.
     quiet_rounds: u32,
     /// The round ends when a transmission from here on is acknowledged.
     round_end: u64,
@@ -48,7 +48,7 @@ impl LossDetector {
         }
     }
 
-    /// Takes note of an acknowledged transmission. `next_order` is that of the next one to be made.
+    /// Records an acknowledged transmission. `next_order` is the order of the next transmission.
     pub(crate) fn on_acked(
         &mut self,
         now: Instant,
@@ -71,7 +71,7 @@ impl LossDetector {
         }
     }
 
-    /// A packet taken for lost had only been late.
+    /// A retransmission was spurious: the packet declared lost was only late.
     pub(crate) fn on_spurious(&mut self, smoothed: Duration) {
         self.quiet_rounds = 0;
         let window = self.window(smoothed) + smoothed / 16;
@@ -93,7 +93,7 @@ impl LossDetector {
         self.newest.is_some_and(|newest| newest.order > sent.order)
     }
 
-    /// What became of a transmission that the peer reports missing. `acked_end` is one past the
+    /// The fate of a transmission that the peer reports missing. `acked_end` is one past the
     /// position of the newest transmission that was acknowledged over any path.
     pub(crate) fn judge(
         &self,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Pacer {
     /// When the next packet may leave.
     next: Instant,
-    /// Packets per second; `None` lets everything pass.
+    /// Packets per second; `None` means no limit.
     rate: Option<f64>,
 }
 
@@ -38,7 +38,7 @@ impl Pacer {
             self.next = now;
             return;
         };
-        // Unused time up to the quantum may be caught up in one go, because drivers wake late.
+        // Unused time up to the quantum may be used in one burst, because drivers wake late.
         let quantum = QUANTUM.max(Duration::from_secs_f64(f64::from(BURST - 1) / rate));
         let earliest = now.checked_sub(quantum).unwrap_or(now);
         self.next = self.next.max(earliest) + Duration::from_secs_f64(1.0 / rate);

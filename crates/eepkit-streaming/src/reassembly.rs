@@ -1,4 +1,4 @@
-//! Puts arriving packets in order and knows which are missing.
+//! The reassembly buffer: puts arriving packets in order and tracks which are missing.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -25,7 +25,7 @@ pub(crate) struct Reassembly {
     early_cost: usize,
     /// Sequence number of the packet that carried CLOSE.
     end: Option<u32>,
-    /// The reader is gone: payloads are dropped, sequence numbers are still kept track of.
+    /// The reader is gone: payloads are dropped, sequence numbers are still tracked.
     discard: bool,
 }
 
@@ -36,7 +36,7 @@ struct Chunk {
     cost: usize,
 }
 
-/// What became of a packet.
+/// The result of inserting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inserted {
     /// It was the next one. `filled` says whether it also closed a hole.
@@ -51,7 +51,7 @@ pub(crate) enum Inserted {
     },
     /// It was here before.
     Duplicate,
-    /// There is no room; it is as if it had been lost.
+    /// There is no room; the packet is treated as lost.
     NoRoom,
     /// It lies behind the end of the stream or beyond any possible window.
     Impossible,
@@ -72,9 +72,10 @@ impl Reassembly {
         }
     }
 
-    /// Takes a packet in. `cost` is what its buffer keeps in memory, `limit` what may be kept.
+    /// Inserts a packet. `cost` is the memory its buffer occupies, `limit` the maximum, both in
+    /// bytes.
     ///
-    /// The packet expected next is taken as long as the reader has less than `limit` unread, so
+    /// The packet expected next is accepted as long as the reader has less than `limit` unread, so
     /// that packets waiting behind a hole cannot keep the hole open.
     pub(crate) fn insert(
         &mut self,
@@ -282,8 +283,8 @@ impl Reassembly {
 
 /// One byte counts the missing packets of an acknowledgement.
 pub(crate) const MAX_NACKS: usize = 255;
-/// How far ahead of the next expected packet one may lie. Twice the largest window of this crate,
-/// because peers count their window from what they know to be acknowledged.
+/// How far ahead of the next expected packet one may lie. Twice the largest cwnd of this crate,
+/// because peers count their cwnd from what they know to be acknowledged.
 const MAX_SPAN: u32 = 8192;
 /// Bookkeeping per payload, so that empty packets are not free.
 const CHUNK_OVERHEAD: usize = 64;

@@ -23,7 +23,7 @@ impl Rtt {
         }
     }
 
-    /// Takes a sample. The caller keeps to Karn's rule: none from a retransmitted packet.
+    /// Adds a sample. The caller follows Karn's rule: no samples from retransmitted packets.
     pub(crate) fn sample(&mut self, now: Instant, rtt: Duration) {
         let rtt = rtt.clamp(GRANULARITY, MAX_RTT);
         self.minimum.insert(now, rtt);
@@ -57,7 +57,7 @@ impl Rtt {
         self.smoothed.unwrap_or(GUESS)
     }
 
-    /// The least of the samples of about the last 30 seconds.
+    /// The minimum RTT over about the last 30 seconds.
     pub(crate) fn minimum(&self) -> Option<Duration> {
         self.minimum.get()
     }

@@ -1,7 +1,7 @@
-//! Keeps what was written until the peer has it, cut into packets.
+//! The send buffer: keeps written data, cut into packets, until it is acknowledged.
 //!
-//! A packet's payload lies in the buffer that is sent, behind room for its header: written once,
-//! never copied again, and one allocation per packet.
+//! The payload of a packet is stored in the buffer that is sent, behind room for the header. It is
+//! written once and never copied again, with one allocation per packet.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ pub(crate) struct SendBuffer {
     reported: u32,
     /// Sent packets below `reported` that are not acknowledged, in order.
     holes: VecDeque<u32>,
-    /// Packets found lost and not sent again yet, in order.
+    /// Packets declared lost and not retransmitted yet, in order.
     lost: VecDeque<u32>,
     in_flight: u32,
     /// Payload bytes that were never sent.
@@ -34,7 +34,7 @@ pub(crate) struct SendBuffer {
     limit: usize,
     mtu: usize,
     closing: bool,
-    /// Packets below this leave even where they are not full.
+    /// Packets below this are sent even if they are not full.
     flushed: u32,
 }
 
@@ -163,7 +163,7 @@ impl SendBuffer {
         }
     }
 
-    /// Takes as much of `bytes` as there is room for; returns how much.
+    /// Appends as much of `bytes` as there is room for; returns the number of bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         if self.closing {
             return 0;
@@ -208,7 +208,7 @@ impl SendBuffer {
         self.flush();
     }
 
-    /// Lets what was written leave now.
+    /// Makes everything written so far ready to send.
     pub(crate) fn flush(&mut self) {
         self.flushed = self.ring.end();
     }
@@ -292,7 +292,7 @@ impl SendBuffer {
         self.ring.get_mut(seq)
     }
 
-    /// Takes note that `seq` was sent, again or for the first time.
+    /// Records that `seq` was sent, for the first time or again.
     pub(crate) fn on_sent(&mut self, seq: u32, sent: SentPacket) {
         let Some(segment) = self.ring.get_mut(seq) else {
             return;
@@ -316,8 +316,8 @@ impl SendBuffer {
         segment.state = State::InFlight;
     }
 
-    /// Takes an acknowledgement: everything up to `through` arrived but for `nacks`, which are in
-    /// ascending order. Calls `acked` for every packet that is newly known to have arrived.
+    /// Processes an acknowledgement: everything up to `through` arrived except `nacks`, which are
+    /// in ascending order. Calls `acked` for every packet that is newly known to have arrived.
     ///
     /// Returns `None` for an acknowledgement of something that was never sent.
     pub(crate) fn on_ack(
@@ -347,7 +347,7 @@ impl SendBuffer {
             }
         }
         self.holes.truncate(kept);
-        // What was not reported on before.
+        // Packets not covered by an earlier acknowledgement.
         nack = nacks.partition_point(|nacked| *nacked < self.reported);
         for seq in self.reported..=through {
             if nacks.get(nack) == Some(&seq) {
@@ -373,7 +373,7 @@ impl SendBuffer {
         Some(outcome)
     }
 
-    /// Takes note that a packet arrived, which says nothing about those before it.
+    /// Records that a packet arrived. This implies nothing about earlier packets.
     pub(crate) fn on_arrived(&mut self, seq: u32, mut acked: impl FnMut(AckedPacket)) {
         if seq < self.next {
             self.acknowledge(seq, &mut acked);
@@ -421,7 +421,7 @@ impl SendBuffer {
         self.holes.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// Takes `seq`, in flight, for lost. Returns whether it was in flight.
+    /// Declares `seq` lost. Returns whether it was in flight.
     pub(crate) fn mark_lost(&mut self, seq: u32) -> bool {
         let Some(segment) = self.ring.get_mut(seq) else {
             return false;
@@ -437,7 +437,7 @@ impl SendBuffer {
         true
     }
 
-    /// Takes everything in flight for lost; returns how many packets.
+    /// Declares everything in flight lost; returns the number of packets.
     pub(crate) fn mark_all_lost(&mut self) -> PerPath {
         let counts = self.in_flight_by_lane();
         for seq in self.ring.first()..self.next {

@@ -1,4 +1,4 @@
-//! What a stream does with packets that arrive for it.
+//! Processing of the packets that arrive for a stream.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Connection {
-    /// Takes a packet with our stream id.
+    /// Processes a packet with our stream id.
     pub(crate) fn on_packet(
         &mut self,
         cx: &mut Cx<'_>,
@@ -157,7 +157,7 @@ impl Connection {
         delay == 0
     }
 
-    /// Takes everything for lost that was sent a round trip ago and not acknowledged.
+    /// Declares lost everything that was sent a round trip ago and not acknowledged.
     fn go_back(&mut self, now: Instant, peer: &mut Peer) {
         let rtt = peer.rtt.minimum().unwrap_or_else(|| peer.rtt.estimate());
         let mut batch = peer.begin();
@@ -312,7 +312,7 @@ impl Connection {
         }
     }
 
-    /// Finds out which of the packets reported missing are lost.
+    /// Determines which of the packets reported missing are lost.
     pub(super) fn detect_losses(&mut self, now: Instant, peer: &mut Peer, batch: &mut AckBatch) {
         let mut next = None;
         for index in 0..self.sending.buffer.hole_count() {
@@ -370,7 +370,7 @@ impl Connection {
         }
     }
 
-    /// Takes in a packet that has a sequence number.
+    /// Processes a packet that has a sequence number.
     pub(super) fn insert(
         &mut self,
         cx: &mut Cx<'_>,

@@ -1,4 +1,4 @@
-//! What a stream sends, and when it may.
+//! Selection and construction of the packets that a stream sends.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ impl Connection {
         !self.due.is_empty()
     }
 
-    /// The next packet that leaves whatever the window says.
+    /// The next packet that is sent regardless of cwnd.
     pub(crate) fn poll_control(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
         while let Some(control) = self.due.next() {
             let attempts = self.sending.attempts;
@@ -37,7 +37,7 @@ impl Connection {
         None
     }
 
-    /// Whether there is data that may leave as far as the stream is concerned.
+    /// Whether the stream has data that may be sent now.
     pub(crate) fn wants_data(&self, now: Instant, peer: &Peer) -> bool {
         self.next_data(now, peer).is_some()
     }
@@ -82,7 +82,7 @@ impl Connection {
             .has_room_for_new(peer.kind, lossy, &self.config)
     }
 
-    /// The next packet of data, for which the peer's window has room.
+    /// The next data packet, for which the peer's cwnd has room.
     pub(crate) fn poll_data(&mut self, cx: &Cx<'_>, peer: &mut Peer) -> Option<Built> {
         let seq = self.next_data(cx.now, peer)?;
         self.build_segment(cx, peer, seq, 0)
@@ -122,7 +122,7 @@ impl Connection {
         self.sending.packets_resent += u64::from(resent);
         self.last_activity = cx.now;
         if syn && self.phase == Phase::Open && self.receiving.buffer.has_holes() {
-            // Packets that overtook each other before we could answer.
+            // Packets that were reordered before we could answer.
             self.due.ack = true;
         }
         if self.phase == Phase::Opening {
@@ -315,7 +315,7 @@ impl Connection {
 pub(super) const CHOKE: u16 = 60_001;
 /// Delay value that says we have room again: any up to 60,000 but 0, which asks for an answer.
 pub(super) const UNCHOKE: u16 = 1;
-/// Routers drop a message whose time is up; it should outlive queues and the search for a tunnel.
+/// Routers drop expired messages; the lifetime must cover queues and the search for a tunnel.
 const MIN_LIFETIME: Duration = Duration::from_secs(20);
 /// Header and delay option, in bytes.
 const HEADER_ROOM: usize = 24;

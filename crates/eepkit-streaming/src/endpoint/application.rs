@@ -158,7 +158,7 @@ impl Endpoint {
     }
 
     /// Whether the peer has everything that was written so far; true of unknown streams.
-    /// [`Event::Flushed`] tells when it becomes true.
+    /// [`Event::Flushed`] reports when it becomes true.
     pub fn is_acked(&self, id: StreamId) -> bool {
         self.streams
             .get(id.0)
@@ -186,8 +186,8 @@ impl Endpoint {
         });
     }
 
-    /// The application's handle is gone. What was written is still sent and the stream closed in the
-    /// background, within the linger time of its configuration; the id means nothing any more.
+    /// The application dropped its handle. Written data is still sent and the stream is closed in
+    /// the background, within the linger time of its configuration. The id is no longer valid.
     pub fn release(&mut self, now: Instant, id: StreamId) {
         // A stream that does not exist is released.
         let _ = self.on_stream(now, id, |connection, cx, peer| {

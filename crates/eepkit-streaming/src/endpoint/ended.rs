@@ -1,4 +1,4 @@
-//! Remembers streams that are over, to answer packets that still come for them.
+//! Keeps records of ended streams, to answer packets that still arrive for them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -125,7 +125,7 @@ impl Ended {
 }
 
 impl Record {
-    /// What the peer is told of the stream now: that everything came, or that it is reset.
+    /// The answer to the peer: that everything arrived, or that the stream is reset.
     pub(super) fn last_word(&self, keys: &PrivateKeys) -> Vec<u8> {
         let mut repr = Repr {
             send_id: self.remote_id,

@@ -1,4 +1,4 @@
-//! Finds the stream that a packet belongs to, and takes or refuses new ones.
+//! Finds the stream that a packet belongs to, and accepts or refuses new streams.
 
 use std::{sync::Arc, time::Instant};
 
@@ -65,7 +65,7 @@ impl Endpoint {
         self.answer(now, to, ports, answer.into());
     }
 
-    /// Tells peers again that their streams are reset.
+    /// Retransmits resets.
     pub(super) fn repeat_resets(&mut self, now: Instant) {
         while let Some(record) = self.ended.repeat(now) {
             let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
@@ -169,7 +169,7 @@ impl Endpoint {
         }
     }
 
-    /// Deals with a first packet that came before. Returns whether it had.
+    /// Handles a retransmitted first packet. Returns whether it was one.
     fn repeats_syn(&mut self, now: Instant, from: &Destination, remote_id: u32) -> bool {
         let keys = self
             .by_remote
