@@ -91,12 +91,12 @@ settings! {
         /// multiple of it fill the tunnel messages that they take. Larger packets than 1812, which only a
         /// peer of our own kind with the same setting takes, are not sent while many messages are lost.
         copy max_message_size, with_max_message_size: u16;
-        /// Packets in flight before anything is known of the path, 1 to 64. Default 16, which a new
-        /// session's 24 tags bear; the documentation's 6 cost one more round trip. At most six of them leave
-        /// before the peer has answered.
+        /// The initial cwnd in packets, before the path is measured, 1 to 64. Default 16, which a
+        /// new session's 24 tags allow; the documentation's 6 cost one more round trip. At most six
+        /// of them leave before the peer has answered.
         copy initial_window, with_initial_window: u32;
-        /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a stream
-        /// to 0.2 MB/s at a round trip of one second. Peers that bear less are given less.
+        /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a
+        /// stream to 0.2 MB/s at a round trip of one second. Peers with smaller limits get less.
         copy max_window, with_max_window: u32;
         /// Slows exponential cwnd growth, at least 1. Default 1.
         copy slow_start_factor, with_slow_start_factor: f64;
@@ -205,7 +205,7 @@ pub enum InactivityAction {
 /// What a stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// Throughput: small writes wait a few milliseconds for company.
+    /// Throughput: small writes wait a few milliseconds for more data.
     Bulk,
     /// Latency: nothing waits, and acknowledgements are asked for with every write.
     Interactive,
@@ -258,7 +258,7 @@ settings! {
         copy accept_timeout, with_accept_timeout: Duration;
         /// Memory for received data of all streams, in bytes. Default 256 MiB.
         copy receive_memory, with_receive_memory: usize;
-        /// Share of what was learned about a peer that is still believed when streams to it start again
+        /// Factor applied to the measured values of a peer when streams to it start again
         /// after a pause, 0 to 1. Default 0.75.
         copy window_dampening, with_window_dampening: f64;
         /// Number of paths that carry the packets of a peer at once, 1 to 4, on a link that exposes its

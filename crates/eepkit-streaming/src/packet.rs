@@ -28,11 +28,11 @@ impl Flags {
     pub const SYN: Self = Self(1);
     /// Nothing follows this packet in its direction.
     pub const CLOSE: Self = Self(1 << 1);
-    /// The stream is over and what is in flight does not matter.
+    /// The stream is over, and packets in flight are discarded.
     pub const RESET: Self = Self(1 << 2);
     /// A signature is included.
     pub const SIGNATURE: Self = Self(1 << 3);
-    /// Asks for signatures on all packets; nobody obeys it.
+    /// Asks for signatures on all packets; no implementation supports it.
     pub const SIGNATURE_REQUESTED: Self = Self(1 << 4);
     /// The sender's destination is included.
     pub const FROM: Self = Self(1 << 5);
@@ -275,7 +275,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     ///
-    /// There is no signature, or nobody to check it against, or it is wrong.
+    /// There is no signature, or no key to check it with, or it is wrong.
     pub fn verify(&self, known: Option<&Identity>, unix_now: u32) -> Result<Identity, VerifyError> {
         if !self.flags.contains(Flags::SIGNATURE) {
             return Err(VerifyError::NotSigned);
@@ -339,17 +339,17 @@ impl Identity {
     }
 }
 
-/// Why a packet does not prove who sent it.
+/// Why the sender of a packet could not be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// There is no signature where one is required.
     #[error("the packet is not signed")]
     NotSigned,
-    /// There is a signature, but nothing says by whom.
+    /// There is a signature, but the signer is unknown.
     #[error("the packet does not say who signed it")]
     UnknownSender,
-    /// It is signed by somebody who is not the peer of the stream.
+    /// The signer is not the peer of the stream.
     #[error("the packet comes from somebody else than the peer of its stream")]
     OtherSender,
     /// The signature or offline signature is cut off or of an unknown type.

@@ -133,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// Obeys the delay option; returns whether an acknowledgement is wanted at once.
+    /// Applies the delay option; returns whether an acknowledgement is wanted at once.
     fn on_delay(&mut self, now: Instant, peer: &mut Peer, delay: Option<u16>) -> bool {
         let Some(delay) = delay else { return false };
         if delay == JAVA_CHOKE {
@@ -237,7 +237,7 @@ impl Connection {
             }
             _ => through,
         };
-        // Data of our own kind tells only what is there without a gap.
+        // Data packets of this library acknowledge only what arrived without a gap.
         let tells_all = count < MAX_NACKS && packet.seq() == 0 && packet.payload().is_empty();
         self.acknowledge(cx, peer, through, &nacks[..count], tells_all);
     }
@@ -384,7 +384,7 @@ impl Connection {
             && !packet.payload().is_empty()
             && packet.seq() >= self.receiving.buffer.next()
         {
-            // Nobody will read it and nothing is left to say: the peer should stop.
+            // There is no reader, and nothing is left to send: the peer should stop.
             self.reset(peer, CloseReason::LingerTimeout);
             return;
         }

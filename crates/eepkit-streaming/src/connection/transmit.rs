@@ -58,8 +58,8 @@ impl Connection {
                 })
             }
             Phase::Opening => {
-                // More before the answer, as far as the peer bears it and, where nothing is known of
-                // the path, within the initial window.
+                // More before the answer, up to the limit of the peer and, if the path is not
+                // known, within the initial cwnd.
                 let window = if peer.rtt.smoothed().is_some() {
                     u32::MAX
                 } else {
@@ -146,8 +146,8 @@ impl Connection {
         })
     }
 
-    /// What an acknowledgement on a data packet says: all that is there without a gap. Gaps are told
-    /// by packets of their own, so that data headers have a fixed size.
+    /// What an acknowledgement on a data packet says: all that is there without a gap. Gaps are
+    /// reported by packets of their own, so that data headers have a fixed size.
     fn piggyback(&mut self, cx: &Cx<'_>, peer: &Peer) -> Option<u32> {
         if self.phase == Phase::Opening {
             return None;
@@ -310,7 +310,7 @@ impl Connection {
 }
 
 /// Delay value that says we have no room. Above 60,000 by the specification; not the value of Java,
-/// by which i2pd would take us for Java and halve its window for good, nor 65,535, on which i2pd
+/// by which i2pd would take us for Java and halve its cwnd permanently, nor 65,535, on which i2pd
 /// goes back to the first packet.
 pub(super) const CHOKE: u16 = 60_001;
 /// Delay value that says we have room again: any up to 60,000 but 0, which asks for an answer.
