@@ -1,4 +1,4 @@
-//! How streams and endpoints behave.
+//! Configuration of streams and endpoints.
 //!
 //! Defaults are those of the streaming documentation ("Options and Defaults") unless the field says
 //! otherwise and why. [`EndpointConfig::set`] takes the options by the names used there; see
@@ -47,7 +47,7 @@ macro_rules! settings {
     };
 }
 
-/// How a stream behaves. Each setting has a setter `with_...` and a getter.
+/// The configuration of a stream. Each setting has a setter `with_...` and a getter.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
     pub(crate) connect_delay: Duration,
@@ -211,7 +211,8 @@ pub enum Profile {
     Interactive,
 }
 
-/// How all streams of a destination behave together. Each setting has a setter `with_...` and a getter.
+/// The configuration of all streams of a destination together. Each setting has a setter `with_...`
+/// and a getter.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
     pub(crate) stream: StreamConfig,
@@ -322,7 +323,7 @@ impl EndpointConfig {
         options::set(self, key, value)
     }
 
-    /// Takes every streaming option out of `options` and skips all others, such as tunnel lengths.
+    /// Applies every streaming option in `options` and skips all others, such as tunnel lengths.
     ///
     /// # Errors
     ///
@@ -357,7 +358,7 @@ impl EndpointConfig {
     }
 }
 
-/// How many incoming streams are taken in a span of time; 0 is no limit.
+/// Limits of new incoming streams per span of time; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateLimits {
     /// In a minute.

@@ -17,9 +17,9 @@ use crate::{
 pub struct OptionInfo {
     /// Its name.
     pub key: &'static str,
-    /// What holds when it is not set.
+    /// Its default.
     pub default: &'static str,
-    /// What it does here.
+    /// Its effect in this library.
     pub effect: &'static str,
     apply: Apply,
 }
@@ -187,8 +187,8 @@ macro_rules! option {
     };
 }
 
-/// Every option of the streaming documentation and of the routers: taken, or refused with a reason.
-/// Times are in milliseconds, sizes in bytes, windows in packets.
+/// Every option of the streaming documentation and of the routers: accepted, or refused with a
+/// reason. Times are in milliseconds, sizes in bytes, windows in packets.
 pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.answerPings",

@@ -60,7 +60,7 @@ impl Endpoint {
         Ok(id)
     }
 
-    /// Lets peers connect to `port`; 0 stands for all ports that nobody else listens on. At most
+    /// Listens on `port`; 0 stands for all ports without a listener of their own. At most
     /// `backlog` streams wait to be accepted, at least one.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes a stream that waits on `port`, as given to [`Endpoint::listen`].
+    /// Accepts a stream that waits on `port`, as given to [`Endpoint::listen`].
     pub fn accept(&mut self, now: Instant, port: u16) -> Option<Incoming> {
         let now = self.advance(now);
         while let Some(id) = self.listeners.get_mut(&port)?.pop() {
@@ -165,9 +165,9 @@ impl Endpoint {
             .is_none_or(|entry| entry.connection.is_acked())
     }
 
-    /// Ends our side behind what was written; the peer can still send.
+    /// Closes our side after what was written; the peer can still send.
     ///
-    /// i2pd ends both sides when it hears of this: where the peer may be i2pd, wait for its answer
+    /// i2pd closes both sides when it receives this: if the peer may be i2pd, wait for its answer
     /// first.
     pub fn shutdown(&mut self, now: Instant, id: StreamId) {
         // A stream that does not exist is shut down.

@@ -145,14 +145,15 @@ impl Record {
     }
 }
 
-/// Java keeps 128; a busy server ends that many in a second. A record takes about 100 bytes.
+/// Java keeps 128; on a busy server that many streams end in a second. A record takes about 100
+/// bytes.
 const MAX_RECORDS: usize = 1024;
 /// Longer than a peer waits between retransmissions of its last packet, but for the very last ones.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// The peer retransmits about that often.
 const MAX_ANSWERS: u8 = 8;
 /// How often a reset is sent again. Nothing acknowledges it, and a peer that misses it waits until
-/// it takes us for dead; three packets are lost together once in a thousand times where one in ten
+/// its timeouts expire; three packets are lost together once in a thousand times where one in ten
 /// is lost.
 const RESET_REPEATS: u8 = 2;
 /// Long enough that a burst of losses is over, short enough to close a session without delay.
