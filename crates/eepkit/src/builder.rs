@@ -1,4 +1,4 @@
-//! What a session is built with.
+//! The builder of sessions.
 
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,8 +20,7 @@ use crate::{
 
 /// Builds a [`Session`]; from [`Router::session`].
 ///
-/// Without any call it is a session of the preset [`Preset::Standard`] with a new Ed25519
-/// destination.
+/// By default the session uses [`Preset::Standard`] and a new Ed25519 destination.
 ///
 /// ```no_run
 /// # async fn example(router: eepkit::Router) -> Result<(), eepkit::Error> {
@@ -42,7 +41,7 @@ pub struct SessionBuilder {
     router: Router,
     keys: Keys,
     preset: Preset,
-    /// In the order in which they were given: what comes later wins.
+    /// In the order in which they were given; later entries take precedence.
     options: Vec<(String, String)>,
     streaming: Vec<StreamingChange>,
     hosts: HashMap<String, Destination>,
@@ -102,7 +101,7 @@ impl SessionBuilder {
         self
     }
 
-    /// Signature type of new keys; Ed25519 by default. Keys that are given or loaded keep theirs.
+    /// Signature type of new keys; Ed25519 by default. Given or loaded keys keep their type.
     pub fn signature_type(mut self, kind: SignatureType) -> Self {
         if let Keys::New(_) = self.keys {
             self.keys = Keys::New(Some(kind));
@@ -116,15 +115,15 @@ impl SessionBuilder {
         self
     }
 
-    /// Hops of the tunnels, both ways: 0 to 7, 3 by default. More are slower and fail more often;
-    /// with 0 or 1 peers and routers can find out who this is.
+    /// Hops per tunnel in both directions: 0 to 7, 3 by default. Longer tunnels are slower and fail
+    /// more often. With 0 or 1 hops, peers and routers can identify this router.
     pub fn tunnel_length(self, hops: u8) -> Self {
         self.option("inbound.length", hops)
             .option("outbound.length", hops)
     }
 
-    /// Tunnels each way: 1 to 16, 2 by default. More survive failures better and carry more; each
-    /// costs bandwidth, at every hop too.
+    /// Tunnels in each direction: 1 to 16, 2 by default. More tunnels tolerate failures better and
+    /// carry more data. Each tunnel costs bandwidth here and at every hop.
     pub fn tunnel_quantity(self, tunnels: u8) -> Self {
         self.option("inbound.quantity", tunnels)
             .option("outbound.quantity", tunnels)
@@ -227,16 +226,16 @@ impl SessionBuilder {
         self
     }
 
-    /// How long closing waits for what was written to be delivered; 30 s by default.
+    /// How long closing waits until written data is delivered; 30 s by default.
     pub fn linger(mut self, limit: Duration) -> Self {
         self.linger = limit;
         self
     }
 
-    /// Draws all that is random in the session from `seed`: new keys, stream ids, pauses between
-    /// attempts. With it a program on a simulated network does the same at each run.
+    /// Derives all random values of the session from `seed`: new keys, stream ids and the pauses
+    /// between attempts. A program on a simulated network then behaves the same in each run.
     ///
-    /// **For tests only**: who knows the seed has the keys.
+    /// **For tests only**: anyone who knows the seed can derive the keys.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -244,8 +243,8 @@ impl SessionBuilder {
 
     /// Puts the destination online and waits until peers can reach it.
     ///
-    /// The first attempt decides: if no router answers, or it refuses the session, the call fails at
-    /// once. A session that was opened is supervised.
+    /// If the first attempt finds no router, or the router refuses the session, the call fails at
+    /// once. After it has been opened, the session reconnects automatically.
     ///
     /// # Errors
     ///
@@ -267,12 +266,11 @@ impl SessionBuilder {
 
     /// Starts the session without waiting; it is retried until a router answers.
     ///
-    /// [`Session::watch`] reports its status. Ports can be listened
-    /// on at once.
+    /// [`Session::watch`] reports its status. Listeners can be created at once.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for keys and options that cannot work.
+    /// [`OpenError`] for invalid keys and options.
     ///
     /// # Panics
     ///
@@ -287,7 +285,7 @@ impl SessionBuilder {
         let mut config =
             EndpointConfig::default().change_stream(|stream| preset.apply_to_streams(stream));
         let mut ours: Vec<(&str, &str)> = options.iter().collect();
-        // An access list means something only once it is known; the switches follow it.
+        // The access list must be known before the switches that enable it apply.
         ours.sort_by_key(|(key, _)| *key != "i2cp.accessList");
         for (key, value) in ours {
             match config.set(key, value) {
@@ -340,7 +338,7 @@ impl SessionBuilder {
         let secret = Secret(maker.private_keys());
         let connect_timeout = self.connect_timeout.unwrap_or_else(|| {
             let asked = endpoint.stream().connect_timeout();
-            // For ever, by that option, is for as long as anybody waits.
+            // This value of the option means no limit; it becomes the longest limit.
             asked.unwrap_or(LONGEST_CONNECT).min(LONGEST_CONNECT)
         });
         let config = SessionConfig {
@@ -417,10 +415,11 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the router may take to accept a session; tunnels come later. Chosen because routers
 /// answer at once or not at all.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most that `i2p.streaming.connectTimeout` comes to. Chosen because whoever does not answer for so
-/// long never will, and everything that waits has a deadline.
+/// The longest effective `i2p.streaming.connectTimeout`. Chosen because a peer that has not
+/// answered by then will not answer, and every wait has a deadline.
 const LONGEST_CONNECT: Duration = Duration::from_secs(600);
 /// See [`SessionBuilder::lookup_timeout`].
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
-/// Chosen because a window of data needs a few round trips, and nobody waits for longer at exit.
+/// Chosen because one cwnd of data needs a few round trips, and a longer wait at exit is
+/// unacceptable.
 const LINGER: Duration = Duration::from_secs(30);

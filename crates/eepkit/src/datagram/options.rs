@@ -22,21 +22,22 @@ pub struct DatagramOptions {
 }
 
 impl DatagramOptions {
-    /// No choices.
+    /// Options that use the socket's defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Time limit for sending: looking up, waiting for tunnels and for room. The default is that
-    /// of look-ups, [`SessionBuilder::lookup_timeout`](crate::SessionBuilder::lookup_timeout).
+    /// Time limit for sending: the look-up, waiting for tunnels and waiting for room in the queue.
+    /// The default is that of look-ups,
+    /// [`SessionBuilder::lookup_timeout`](crate::SessionBuilder::lookup_timeout).
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
     }
 
-    /// How long the datagram may be under way: after that time this side drops it, or the router
-    /// may. 60 s by default. i2pd and emissary take no notice of it once they have it.
+    /// The lifetime of the datagram. After that time this side drops it, and the router may drop
+    /// it. 60 s by default. i2pd and emissary ignore it for datagrams that they have accepted.
     #[must_use]
     pub fn expiry(mut self, limit: Duration) -> Self {
         self.expiry = Some(limit);

@@ -85,16 +85,15 @@ impl DatagramSocket {
         }
     }
 
-    /// What became of the datagrams of this socket so far.
+    /// Counters of this socket's datagrams so far.
     pub fn stats(&self) -> DatagramStats {
         self.inner.mailbox.stats()
     }
 
     /// Sends a datagram to `to`: text, a destination or a hash, each with or without a port.
     ///
-    /// Ready when the datagram is on its way out; whether it arrives, nobody tells. Until then the
-    /// address is looked up, the session becomes ready, and there is room among the datagrams that
-    /// wait for the router.
+    /// Waits until the session is ready, the address has been looked up and the send queue has
+    /// room. Returns when the datagram is queued for the router; its arrival is not reported.
     ///
     /// # Errors
     ///
@@ -102,7 +101,7 @@ impl DatagramSocket {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future sends nothing.
+    /// Cancel safe: if the future is dropped before it completes, nothing is sent.
     pub async fn send_to(&self, payload: &[u8], to: impl IntoAddress) -> Result<(), SendError> {
         self.send_with(payload, to, &self.inner.defaults).await
     }
@@ -360,10 +359,10 @@ impl DatagramSocket {
         })
     }
 
-    /// Puts a datagram on its way. Gives it back when there is no room for it and none is made.
+    /// Queues a datagram. Returns it if the queue is full and `make_room` is false.
     fn enqueue(&self, outgoing: Outgoing, make_room: bool) -> Result<Option<Outgoing>, SendError> {
         let shared = &self.inner.handle.shared;
-        // A router that makes the datagrams has to make this one as well.
+        // If the router builds the datagrams, it must build this one as well.
         let own = shared.layer == Layer::Messages && outgoing.to.hash() == shared.own_hash();
         let mut core = shared.lock("datagram");
         match core.lifecycle.ending() {
@@ -374,7 +373,7 @@ impl DatagramSocket {
             }
         }
         if own {
-            // It needs no router.
+            // Delivered locally, without the router.
             outgoing.mailbox.count_sent();
             core.datagrams.deliver(outgoing.payload);
             return Ok(None);
@@ -411,14 +410,14 @@ pub(super) fn may_send(protocol: u8) -> bool {
     !matches!(protocol, 0 | 6 | 255)
 }
 
-/// A datagram of which the router says who sent it; `None` where that does not go with the format.
+/// A datagram whose sender the router reports; `None` if that does not match the format.
 fn vouched(format: Format, sender: streams::Sender, payload: Bytes) -> Option<Datagram> {
     match (format, sender) {
         (Format::Raw, _) => Some(Datagram::anonymous(payload)),
         (Format::Datagram1 | Format::Datagram2, streams::Sender::Verified(sender)) => {
             Some(Datagram::vouched(format, sender, payload))
         }
-        // A router may not be able to tell what is signed: emissary cannot.
+        // Some routers, such as emissary, do not report whether a datagram is signed.
         (_, streams::Sender::Claimed(hash)) => Some(Datagram::claimed(hash, payload)),
         _ => None,
     }
@@ -428,10 +427,10 @@ fn vouched(format: Format, sender: streams::Sender, payload: Bytes) -> Option<Da
 /// Raw Datagrams").
 const MAX_SAM_PAYLOAD: usize = 31_744;
 
-/// How long a datagram may be under way; as routers keep messages that say nothing (I2CP,
+/// The default lifetime of a datagram, as for messages without an expiration (I2CP,
 /// `clientMessageTimeout`).
 const EXPIRY: Duration = Duration::from_secs(60);
 
-/// Wrong signatures that are checked before other tasks get their turn. Chosen as about a
-/// millisecond.
+/// Invalid signatures that are checked before the task yields. Chosen as about a millisecond of
+/// work.
 const CHECKS_PER_TURN: usize = 16;
