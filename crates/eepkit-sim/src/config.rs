@@ -9,8 +9,8 @@ use super::SimNet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Profile {
-    /// No delay, no loss, no limit; tunnels are there at once. For tests of what an application
-    /// does, not of how it bears the network. The default.
+    /// No delay, no loss and no limits; tunnels are built at once. For tests of an application's
+    /// logic rather than its tolerance of the network. The default.
     #[default]
     Ideal,
     /// A small private network of routers on one machine: 1 ms one way, tunnels built in 50 ms.
@@ -233,8 +233,8 @@ impl Builder {
         self
     }
 
-    /// Delay that each hop of both tunnels of a way adds to the link's, so that the lengths that a
-    /// session asks for count. Default: nothing.
+    /// Delay that each hop of both tunnels of a path adds to the link's delay, so that the tunnel
+    /// lengths that a session requests have an effect. Default: zero.
     pub fn hop_delay(mut self, delay: Duration) -> Self {
         self.config.hop_delay = delay.min(LONGEST);
         self
@@ -252,7 +252,7 @@ impl Builder {
         self
     }
 
-    /// How routers send messages for which the session did not choose a way
+    /// How routers send messages for which the session did not choose a path
     /// ([`PathChoice::Auto`](eepkit_link::PathChoice::Auto), and all of I2CP): by a random tunnel and lease
     /// for each message, as emissary does, or by one pair of them for up to two minutes, as i2pd
     /// does. Default: false, as i2pd.
@@ -319,7 +319,7 @@ impl Builder {
     }
 
     /// Lets tunnels turn into black holes at random, on average after `mean` (at least 1 s):
-    /// messages in them are lost, and nobody is told. Default: never.
+    /// messages in them are lost without notice. Default: never.
     pub fn tunnel_blackholes(mut self, mean: impl Into<Option<Duration>>) -> Self {
         self.config.blackholes = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
         self

@@ -100,7 +100,7 @@ impl SimNet {
     }
 
     /// Parts two destinations: no message passes between them, either way, until
-    /// [`SimNet::heal`]. Messages on their way are lost when they arrive.
+    /// [`SimNet::heal`]. Messages in flight are lost when they arrive.
     pub fn partition(&self, a: &Destination, b: &Destination) {
         self.shared.with(|world, _| {
             if let (Ok(a), Ok(b)) = (world.host_id(a), world.host_id(b)) {
@@ -171,12 +171,12 @@ impl SimNet {
         })
     }
 
-    /// The link model of all ways that have none of their own.
+    /// The link model of all paths that have none of their own.
     pub fn link(&self) -> LinkModel {
         self.shared.with(|world, _| world.config.link)
     }
 
-    /// Changes the link model of all ways that have none of their own. Messages that have left
+    /// Changes the link model of all paths that have none of their own. Messages that have left
     /// are not affected.
     pub fn set_link(&self, model: LinkModel) {
         self.shared.with(|world, _| world.config.link = model);
@@ -197,7 +197,7 @@ impl SimNet {
         self.set_link(self.link().rate(rate));
     }
 
-    /// Gives all ways from one destination to another a link model of their own, or with `None`
+    /// Gives all paths from one destination to another a link model of their own, or with `None`
     /// the network's again. The other direction is not affected.
     pub fn set_link_between(
         &self,

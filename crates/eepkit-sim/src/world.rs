@@ -154,7 +154,7 @@ impl World {
         self.schedule.next()
     }
 
-    /// Tasks that wait for something that has happened. Wake them once the world is let go of.
+    /// Tasks that wait for something that has happened. Wake them after the world is unlocked.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)
     }
@@ -284,7 +284,7 @@ impl World {
         Ok(id)
     }
 
-    /// Ends a session that nobody reads any more.
+    /// Ends a session that has no reader any more.
     pub(crate) fn close(&mut self, now: Instant, id: SessionId) {
         self.end(now, id);
         self.sessions.remove(&id);

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{Due, SessionId, World, netdb::Record, session::MAX_LOOKUPS};
 
-/// A look-up under way.
+/// A pending look-up.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     id: u32,

@@ -99,7 +99,7 @@ pub(crate) struct Session {
     pub(crate) inbox: Inbox,
     /// Messages that wait in the router: for the uplink or a lease set.
     pub(crate) waiting: usize,
-    /// Look-ups under way.
+    /// Pending look-ups.
     pub(crate) lookups: usize,
     pub(crate) ready_waker: Option<Waker>,
     /// Nothing follows but the events that wait.
@@ -208,7 +208,7 @@ impl Inbox {
 }
 
 /// What a session's router knows of its peers: lease sets it looked up or that came with
-/// messages, and the ways it chose.
+/// messages, and the paths it chose.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     by_hash: HashMap<Hash, Peer>,
@@ -227,7 +227,7 @@ pub(crate) struct Peer {
     used: u64,
 }
 
-/// The way that a router chose for a peer.
+/// The path that a router chose for a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
     pub(crate) outbound: TunnelId,
@@ -306,7 +306,7 @@ impl Peer {
 /// beyond it the session is not ready for more.
 const MAX_WAITING: usize = 256;
 
-/// Look-ups of one session under way. Chosen to be far above what an application does and to keep
+/// Pending look-ups of one session. Chosen to be far above what an application does and to keep
 /// the schedule small.
 pub(crate) const MAX_LOOKUPS: usize = 256;
 

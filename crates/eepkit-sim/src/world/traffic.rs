@@ -1,5 +1,5 @@
-//! Messages on their way: from the session through its router, out by a tunnel, across a way, in
-//! by a lease.
+//! Messages in flight: from the session through its router and an outbound tunnel, over a path, to
+//! a lease of the peer.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     stats::Cause,
 };
 
-/// A message that has its way.
+/// A message whose path has been chosen.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
     from: HostId,
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// Chooses a message's way, or lets it wait for its receiver's lease set.
+    /// Chooses a message's path, or queues it until its receiver's lease set is found.
     fn route(&mut self, now: Instant, id: SessionId, message: Message) {
         let unix_ms = self.unix_ms(now);
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -197,7 +197,7 @@ impl World {
         Ok((outbound, lease))
     }
 
-    /// Puts a message with a way into the sender's uplink.
+    /// Puts a message with a path into the sender's uplink.
     fn launch(
         &mut self,
         now: Instant,
@@ -377,7 +377,7 @@ impl World {
         self.schedule.add(arrives, Due::Arrive(flight));
     }
 
-    /// A message reaches the end of its way.
+    /// A message reaches the end of its path.
     pub(crate) fn arrive(&mut self, now: Instant, flight: Box<Flight>) {
         let bytes = flight.content.len();
         let Some(gateway) = self.gateways.get(&flight.lease).copied() else {
@@ -530,7 +530,7 @@ impl Content {
     }
 }
 
-/// The way between an outbound tunnel, by its host and number there, and an inbound one. The four
+/// The path between an outbound tunnel, by its host and number there, and an inbound one. The four
 /// numbers are its place in the network's seed.
 fn way(seed: u64, (host, ordinal): (HostId, u64), to: &Gateway) -> Netem {
     let place = [u64::from(host.0), ordinal, u64::from(to.host.0), to.ordinal];
@@ -540,12 +540,12 @@ fn way(seed: u64, (host, ordinal): (HostId, u64), to: &Gateway) -> Netem {
 /// The largest message. I2CP messages are limited to about 64 KB ("I2CP", message size).
 pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Bytes of messages on their way on one network. Chosen to hold the windows of a thousand streams
+/// Bytes of messages in flight on one network. Chosen to hold the windows of a thousand streams
 /// at a second of delay, and to stop a sender without flow control before memory runs out.
 const MAX_IN_FLIGHT_BYTES: usize = 512 * 1024 * 1024;
 
-/// Ways from one outbound tunnel before those to dead leases are forgotten.
+/// Paths from one outbound tunnel before those to expired leases are removed.
 const MAX_WAYS: usize = 1024;
 
-/// How long a router stays with a way it chose, as i2pd does (its ROUTING_PATH_EXPIRATION_TIMEOUT).
+/// How long a router keeps a path it chose, as i2pd does (its ROUTING_PATH_EXPIRATION_TIMEOUT).
 const CHOICE_LASTS: Duration = Duration::from_secs(120);

@@ -27,7 +27,7 @@ pub(crate) struct Tunnel {
     pub(crate) broken: bool,
     /// The lease of an inbound tunnel, once it is up.
     pub(crate) lease: Option<Lease>,
-    /// The ways from this outbound tunnel to leases.
+    /// The paths from this outbound tunnel to leases.
     pub(crate) ways: HashMap<LeaseId, Netem>,
     /// Messages that the session may still have waiting for this outbound tunnel.
     pub(crate) credits: u32,
@@ -306,7 +306,7 @@ impl World {
         }
     }
 
-    /// Ends a tunnel, tells its owner and builds another if it is needed.
+    /// Ends a tunnel, notifies its owner and builds another if it is needed.
     pub(crate) fn take_down(
         &mut self,
         now: Instant,
