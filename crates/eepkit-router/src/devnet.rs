@@ -578,7 +578,7 @@ impl DevnetRouter {
     }
 
     /// Brings a killed router back, with the same identity and the same addresses, and returns
-    /// when it runs; [`RouterWatch::ready`] tells when it has tunnels again.
+    /// when it runs; [`RouterWatch::ready`] reports when it has tunnels again.
     ///
     /// Does nothing to a router that runs. Fails with [`StartError::Stopped`] when the network
     /// was stopped, and with [`StartError::Bind`] should another program have taken one of its

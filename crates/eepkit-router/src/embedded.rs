@@ -388,7 +388,7 @@ impl EmbeddedBuilder {
         self.reporter.watch()
     }
 
-    /// Starts the router and returns when it runs; [`RouterWatch::ready`] tells when it
+    /// Starts the router and returns when it runs; [`RouterWatch::ready`] reports when it
     /// has tunnels.
     ///
     /// A router that knows too few others reseeds first. Where that fails and it knows none at

@@ -167,7 +167,7 @@ impl AnswerWait<'_> {
 }
 
 impl Drop for AnswerWait<'_> {
-    /// Notes that the answer came, or that nobody waits for it any more.
+    /// Notes that the answer came, or that it is no longer awaited.
     fn drop(&mut self) {
         if !self.answered {
             return;
