@@ -118,9 +118,9 @@ impl PeerKind {
         }
     }
 
-    /// With several active paths, the number of packets that may overtake one on a longer path. It
-    /// is below the number of holes that the peer accepts, and about half of how far the session of
-    /// a router looks ahead for keys (320 messages).
+    /// With several active paths, the number of packets that may overtake one on a longer path. The
+    /// value is below the number of holes that the peer accepts, and below half of how far the
+    /// session of a router looks ahead for keys (320 messages).
     pub(crate) const fn max_overtaken(self) -> u32 {
         match self {
             Self::Eepkit => 150,

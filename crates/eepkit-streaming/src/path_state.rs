@@ -106,8 +106,8 @@ impl PathState {
         self.controller.on_sent(now, self.in_flight);
     }
 
-    /// Restarts the controller after an idle period, if there was one. `dampening` is the factor by
-    /// which the measured values are reduced.
+    /// Restarts the controller after an idle period, if there was one. `dampening` is the factor
+    /// applied to the measured values.
     pub(crate) fn resume(&mut self, now: Instant, dampening: f64) {
         if self.in_flight > 0 {
             return;
