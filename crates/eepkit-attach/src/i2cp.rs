@@ -56,7 +56,7 @@ use subsession::Subsessions;
 ///
 /// let router: I2cpRouter = "i2cp://127.0.0.1:7654".parse()?;
 /// let socket: I2cpRouter = "i2cp+unix:/run/i2p/i2cp.sock".parse()?;
-/// # Ok::<(), eepkit_attach::i2cp::RouterAddressError>(())
+/// # Ok::<(), eepkit_attach::RouterAddressError>(())
 /// ```
 #[derive(Clone)]
 pub struct I2cpRouter {

@@ -62,7 +62,7 @@ use streams::Streams;
 /// use eepkit_attach::sam::SamRouter;
 ///
 /// let router: SamRouter = "sam://127.0.0.1:7656".parse()?;
-/// # Ok::<(), eepkit_attach::i2cp::RouterAddressError>(())
+/// # Ok::<(), eepkit_attach::RouterAddressError>(())
 /// ```
 #[derive(Clone)]
 pub struct SamRouter {
