@@ -24,9 +24,9 @@ use crate::{
 /// listener of their own; from [`Session::listen`](crate::Session::listen).
 ///
 /// It outlives the link to the router: while the session is being restored, accepting waits.
-/// A peer's stream is answered when it is accepted. Streams that nobody accepts queue up to the
-/// backlog and for ten seconds; beyond that peers are refused. Dropping the listener frees the
-/// port and refuses the queue.
+/// The peer receives an answer when its stream is accepted. Streams wait in the queue for at most
+/// ten seconds, and the backlog limits their number; streams beyond these limits are refused.
+/// Dropping the listener frees the port and refuses the queued streams.
 ///
 /// Over SAM the router answers the peer before the stream is accepted here, and streams beyond the
 /// backlog are closed. Bridges before 3.2 and i2pd do not report the port: their streams go to the
@@ -119,7 +119,7 @@ impl Listener {
             return Ok(None);
         };
         core.streams.add_accepted(incoming.id);
-        // The endpoint may answer the peer now that somebody has taken the stream.
+        // The stream is accepted: the endpoint may answer the peer.
         core.wake_driver();
         drop(core);
         Ok(Some(Stream::new(

@@ -53,12 +53,12 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     /// What the links of the session carry.
     pub(crate) layer: Layer,
-    /// Admits as many look-ups as may be under way at a time.
+    /// Limits the number of concurrent look-ups.
     pub(crate) lookup_permits: Semaphore,
     core: lock::Mutex<Core>,
     pub(crate) driver: Arc<DriverWaker>,
     pub(crate) status: Reporter<SessionStage>,
-    /// Tells the supervisor, wherever it waits, that the session is to end.
+    /// Notifies the supervisor that the session is to end.
     pub(crate) closing: Notify,
 }
 
@@ -138,6 +138,6 @@ impl Drop for Handle {
     }
 }
 
-/// Look-ups under way at a time; more wait for their turn. Chosen because routers answer names at
+/// Concurrent look-ups; further ones wait. Chosen because routers answer names at
 /// once and search the network for a few tens of hashes at a time.
 const MAX_LOOKUPS: usize = 64;

@@ -1,4 +1,4 @@
-//! Streams that the router makes: each is a connection to it.
+//! Streams that the router implements: each is a connection to the router.
 
 use std::{
     fmt, io,
@@ -119,7 +119,7 @@ impl Socket {
         poll.map(|_| Ok(()))
     }
 
-    /// Closes the writing direction from where nobody can wait.
+    /// Closes the writing direction from a context that cannot wait, such as `drop`.
     pub(crate) fn shutdown(&self) {
         let waker = Waker::noop();
         // The system takes it at once. TLS may have to wait; dropping the stream closes it then.
@@ -137,7 +137,7 @@ impl Socket {
         let connection = self.take(why);
         if let (Some(connection), Ok(runtime)) = (connection, Runtime::try_current()) {
             runtime.spawn(async move {
-                // Nobody is left to learn whether it was delivered in time.
+                // No handle is left that could report whether it was delivered in time.
                 let _ = timeout(limit, drain(connection)).await;
                 drop(draining);
             });

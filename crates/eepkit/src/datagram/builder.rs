@@ -1,4 +1,4 @@
-//! What a datagram socket is made with.
+//! The builder of datagram sockets.
 
 use std::sync::Arc;
 
@@ -41,43 +41,44 @@ impl DatagramBuilder {
     /// Uses another I2CP protocol number than that of the format: 1 to 254 but not 6, which is
     /// streaming's.
     ///
-    /// With 0, a raw socket receives what comes with any number that has no socket of its own, and
-    /// each datagram that it sends has to say its number ([`DatagramOptions::protocol`]).
+    /// With 0, a raw socket receives datagrams of every protocol number that has no socket of its
+    /// own, and each datagram that it sends needs an explicit number
+    /// ([`DatagramOptions::protocol`]).
     pub fn protocol(mut self, protocol: u8) -> Self {
         self.protocol = Some(protocol);
         self
     }
 
-    /// How many datagrams that arrived may wait to be received, 1 to 65,536; 256 by default. When
-    /// there are more, or they are longer than 1 MiB together, the oldest are dropped.
+    /// Length of the receive queue in datagrams, 1 to 65,536; 256 by default. When the queue is
+    /// full, or holds more than 1 MiB, the oldest datagrams are dropped.
     pub fn queue(mut self, datagrams: usize) -> Self {
         self.queue = datagrams;
         self
     }
 
-    /// What holds for each datagram that says nothing else.
+    /// The default options of each datagram that is sent.
     pub fn options(mut self, options: DatagramOptions) -> Self {
         self.defaults = options;
         self
     }
 
-    /// Takes Datagram2 as this other software signs it, too, and none by default. With
-    /// [`Dialect::I2pd`], a datagram that was meant for somebody else can be passed off on this
-    /// socket, as is always so with Datagram1.
+    /// Also accepts Datagram2 in the signature dialect of other software; no dialect by default.
+    /// With [`Dialect::I2pd`], a datagram that was meant for another destination can be replayed to
+    /// this socket, as is always possible with Datagram1.
     ///
-    /// [`DatagramOptions::dialect`] sends so.
+    /// [`DatagramOptions::dialect`] sets the dialect for sending.
     pub fn accept_dialect(mut self, dialect: Dialect) -> Self {
         match dialect {
             Dialect::I2pd => self.dialects.i2pd = true,
             Dialect::Emissary => self.dialects.emissary = true,
-            // What is specified is always taken.
+            // The specified form is always accepted.
             _ => {}
         }
         self
     }
 
-    /// Makes the socket. It receives what comes to `port`; with 0, what comes to any port that has
-    /// no socket of its own with the same protocol number. What it sends comes from this port.
+    /// Binds the socket. It receives datagrams to `port`, or for 0 those to every port that has no
+    /// socket of its own with the same protocol number. Its datagrams are sent from this port.
     ///
     /// # Errors
     ///

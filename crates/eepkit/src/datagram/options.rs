@@ -67,10 +67,10 @@ impl DatagramOptions {
         self
     }
 
-    /// Asks the router not to send this session's lease set along. A peer that does not have it
-    /// looks it up before it can answer; where it has, some bytes are saved.
+    /// Asks the router not to bundle this session's lease set, which saves bytes. A peer that does
+    /// not have the lease set must look it up before it can answer.
     ///
-    /// Bit 8 of the flags of SendMessageExpires. i2pd and emissary take no notice of it.
+    /// Bit 8 of the flags of SendMessageExpires. i2pd and emissary ignore it.
     #[must_use]
     pub fn omit_lease_set(mut self, omit: bool) -> Self {
         self.omit_lease_set = omit;
@@ -99,9 +99,9 @@ impl DatagramOptions {
         self
     }
 
-    /// Writes Datagram2 as this software understands it, for peers that understand nothing else;
-    /// as specified by default. i2pd takes what is specified, too, where it knows the lease set of
-    /// this session; emissary takes nothing.
+    /// Writes Datagram2 in the dialect of other software, for peers that accept nothing else; as
+    /// specified by default. i2pd also accepts the specified form if it knows the lease set of this
+    /// session; emissary accepts no form.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;

@@ -39,8 +39,8 @@ impl ReceivedDatagram {
         self.datagram.payload()
     }
 
-    /// Who sent it, if that is proven: in Datagram1 and 2, but not over SAM on emissary, which hands
-    /// over raw datagrams that look signed as signed ones.
+    /// The sender, if authenticated: in Datagram1 and 2, but not over SAM on emissary, which
+    /// delivers raw datagrams that look signed as signed ones.
     pub fn sender(&self) -> Option<&Destination> {
         match &self.datagram {
             Datagram::Authenticated(datagram) => Some(datagram.sender()),
@@ -48,8 +48,8 @@ impl ReceivedDatagram {
         }
     }
 
-    /// Who is said to have sent it: in Datagram3, and in Datagram1 over SAM on emissary. Anybody can
-    /// say so.
+    /// The claimed sender: in Datagram3, and in Datagram1 over SAM on emissary. The claim is not
+    /// authenticated.
     pub fn claimed_sender(&self) -> Option<ClaimedSender> {
         match &self.datagram {
             Datagram::Claimed(datagram) => Some(datagram.claimed_sender()),

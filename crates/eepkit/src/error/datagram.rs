@@ -27,10 +27,10 @@ pub enum BindError {
     /// The keys of the session are offline keys, which this format cannot show.
     #[error("{0} has no place for offline keys, use Datagram2")]
     OfflineKeys(Format),
-    /// The router makes the datagrams, and cannot do it.
+    /// The router builds the datagrams (SAM) and does not support this.
     #[error("over SAM, {0}")]
     Unsupported(&'static str),
-    /// The session has as many sockets as it may.
+    /// The session's limit of datagram sockets is reached.
     #[error("the session has {0} datagram sockets already")]
     TooMany(usize),
     /// The session is over.
@@ -78,7 +78,7 @@ pub enum SendError {
     /// Datagrams cannot have this protocol number.
     #[error("protocol {0} is not for datagrams: 1 to 254 are, but not 6")]
     Protocol(u8),
-    /// The router makes the datagrams, and cannot do it.
+    /// The router builds the datagrams (SAM) and does not support this.
     #[error("the router cannot send such a datagram: {0}")]
     Unsupported(String),
     /// The datagram to answer does not say who sent it.
@@ -87,7 +87,7 @@ pub enum SendError {
     /// The session had no tunnels in time.
     #[error("the session had no tunnels within {0:?}")]
     NoTunnels(Duration),
-    /// The router did not take the datagrams before this one in time.
+    /// The router did not accept the datagrams queued before this one in time.
     #[error("the datagrams before it were not sent within {0:?}")]
     Full(Duration),
     /// The session is offline.
@@ -124,14 +124,14 @@ impl From<SealError> for SendError {
     }
 }
 
-/// Why no further datagram comes.
+/// Why no further datagram will be received.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
     /// The session was closed.
     #[error("the session is closed")]
     Closed,
-    /// The router makes the datagrams, and has none of this format.
+    /// The router builds the datagrams (SAM) and does not support this format.
     #[error("the router has no such datagrams: {0}")]
     Unsupported(String),
     /// The session could not be restored.

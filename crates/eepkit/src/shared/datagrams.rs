@@ -1,4 +1,4 @@
-//! The datagram sockets of a session: who receives what, and what waits to be sent.
+//! The datagram sockets of a session: dispatch of received datagrams, and the send queue.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -26,7 +26,7 @@ pub(crate) struct Datagrams {
     /// At most [`MAX_WAITING`], with [`MAX_WAITING_BYTES`].
     outgoing: VecDeque<Outgoing>,
     outgoing_bytes: usize,
-    /// Tells those who wait to send that there may be room.
+    /// Wakes senders when the queue may have room.
     room: Arc<Notify>,
     /// Bytes in the queues of all sockets, at most [`MAX_QUEUED_BYTES`].
     queued_bytes: Arc<AtomicUsize>,
@@ -79,7 +79,7 @@ impl Datagrams {
 
     /// Gives a message to the socket it is for: that of its protocol number and port; else that of
     /// all ports; else that of all protocols and the port; else that of all protocols and ports.
-    /// Tells whether there is one.
+    /// Returns whether such a socket exists.
     pub(crate) fn deliver(&self, payload: Payload) -> bool {
         match self.mailbox_for(&payload) {
             Some(mailbox) => mailbox.push(Packet {
@@ -91,8 +91,8 @@ impl Datagrams {
         true
     }
 
-    /// As [`Datagrams::deliver`], of a datagram that the router has checked. Where the router does not
-    /// tell the port, a socket that is alone with its protocol gets it.
+    /// As [`Datagrams::deliver`], for a datagram that the router has verified. If the router does
+    /// not report the port, the only socket of its protocol receives it.
     pub(crate) fn deliver_opened(&self, datagram: IncomingDatagram) -> bool {
         let payload = Payload {
             protocol: datagram.protocol,
@@ -148,8 +148,8 @@ impl Datagrams {
         self.room.notify_waiters();
     }
 
-    /// Takes a datagram to be sent. Where there is no room, the oldest are dropped, or it is given
-    /// back.
+    /// Queues a datagram to be sent. If the queue is full, the oldest are dropped, or this one is
+    /// returned.
     pub(crate) fn enqueue(&mut self, outgoing: Outgoing, make_room: bool) -> Option<Outgoing> {
         let len = outgoing.payload.body.len();
         while self.outgoing.len() >= MAX_WAITING || self.outgoing_bytes + len > MAX_WAITING_BYTES {
@@ -406,7 +406,7 @@ pub(crate) fn router_format(format: Format) -> DatagramFormat {
     }
 }
 
-/// What became of the datagrams of a socket since it was bound.
+/// Counters of a socket's datagrams since it was bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DatagramStats {
@@ -416,7 +416,7 @@ pub struct DatagramStats {
     pub expired: u64,
     /// Not sent: dropped for newer ones by [`DatagramSocket::send_now`](crate::DatagramSocket).
     pub displaced: u64,
-    /// Sent, of which the router said that they will not arrive. Routers rarely tell.
+    /// Sent, and reported by the router as undeliverable. Routers rarely report this.
     pub undelivered: u64,
     /// Arrived, what was dropped and refused of them included.
     pub received: u64,
