@@ -85,13 +85,14 @@
 //! Each destination is a host with a router of its own. Its session has as many inbound and
 //! outbound tunnels as its options ask for (`inbound.quantity`, `outbound.length`, ...). A message
 //! leaves by one outbound tunnel and arrives by one lease of the peer. Each such pair is a path
-//! with its own [`LinkModel`](eepkit_netem::LinkModel) state and its own draw of the delay. What a session's
-//! router knows of a peer is what it looked up or what came with the peer's messages, so it
-//! may know leases whose tunnels are gone, as in reality.
+//! with its own [`LinkModel`](eepkit_netem::LinkModel) state and its own draw of the delay. A
+//! session's router knows only those leases of a peer that it looked up or that came with the
+//! peer's messages, so it may know leases whose tunnels no longer exist, as in reality.
 //!
 //! Not simulated: the routers in between, encryption, padding and fragmentation (a
-//! [`Rate`](eepkit_netem::Rate) counts bytes of application data), congestion that paths share inside
-//! the network (only a [host's connection](Builder::host_rate) is shared), encrypted lease sets.
+//! [`Rate`](eepkit_netem::Rate) counts bytes of application data), congestion that paths share
+//! inside the network (only a [host's connection](Builder::host_rate) is shared), encrypted
+//! lease sets.
 //!
 //! # Interfaces
 //!
