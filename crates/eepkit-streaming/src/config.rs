@@ -313,7 +313,7 @@ impl EndpointConfig {
         self
     }
 
-    /// Sets an option by its I2P name; see [`OPTIONS`].
+    /// Sets an option by its I2P name; see [`OPTIONS`](crate::OPTIONS).
     ///
     /// # Errors
     ///

@@ -32,7 +32,7 @@ impl PeerKind {
     ///
     /// Java sends its constant of 1 s; i2pd (and go-i2p) its initial timeout of 9 s; emissary and
     /// I2P+ leave the byte zero, and only emissary leaves the maximum size out. This library sends
-    /// what Java does, and is recognised later; see [`crate::clues`].
+    /// what Java does, and is recognised later; see [`crate::fingerprint`].
     pub(crate) const fn from_syn(resend_delay: u8, names_max_size: bool) -> Self {
         match (resend_delay, names_max_size) {
             (1, true) => Self::Java,

@@ -307,7 +307,7 @@ fn short(effort: Effort, software: Software, ours_sends: bool) -> Measured {
     }
 }
 
-/// The time from the first packet until the last of `length` bytes has arrived; at most [`MAX_DURATION`].
+/// The time from the first packet until the last of `length` bytes has arrived; at most five minutes.
 pub fn completion(from: &Party, to: &Party, link: &LinkConfig, length: u64, seed: u64) -> Duration {
     let mut network = Network::narrow(link.clone(), seed);
     network.add(Plan::new(from.clone(), to.clone()).length(length));

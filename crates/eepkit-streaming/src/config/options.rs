@@ -220,7 +220,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.congestionAvoidanceGrowthRateFactor",
         "1",
-        "slows linear window growth; no effect on the bandwidth model",
+        "divides the growth of the cwnd, with every congestion control",
         |c, v| {
             c.stream.avoidance_factor = v.factor(1.0, 1000.0)?;
             Ok(())
