@@ -121,8 +121,9 @@ fn host_reply_len(announced: usize, body: &[u8]) -> Option<usize> {
 /// | i2pd from 2.58 (API 0.9.67), inverted | `true`, `1`, or absent | `false`, any other word |
 /// | emissary | `false` | anything else, or absent |
 ///
-/// So nothing is sent to publish, except to emissary; and not to publish, the word `TRUE` is sent
-/// from 0.9.67 on, which Java takes for true and i2pd for a word that it does not know.
+/// To publish, nothing is sent, except to emissary. Not to publish, emissary and a Java I2P that is
+/// recognised get `true`. Other routers get `TRUE` from 0.9.67 on: Java I2P reads it as true, and i2pd
+/// as a word that it does not know.
 ///
 /// i2pd to 2.57 has no version of its own to tell: it sends the client's back. That is why
 /// [`ApiVersion::OURS`] has to stay below 0.9.67: so what an i2pd reports is on the right side of
