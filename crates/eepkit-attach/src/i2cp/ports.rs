@@ -20,7 +20,7 @@ pub(super) struct Port {
     session: Handle,
     commands: mpsc::Receiver<Command>,
     events: PollSender<Event>,
-    /// Events on their way to the link.
+    /// Events that wait for room in the channel to the link.
     delivery: VecDeque<Event>,
     pub(super) reports: Reports,
     pub(super) gate: Gate<u32>,
@@ -76,7 +76,7 @@ pub(super) struct Ports {
 pub(super) enum Turn {
     /// An event was delivered.
     Delivered,
-    /// Nobody takes the events of this session any more; they are gone.
+    /// The receiver of events is gone, and the events with it.
     Dropped(Handle),
     /// A command; `None` stands for the end of the link.
     Command(Handle, Option<Command>),

@@ -104,7 +104,7 @@ impl<'a> Parts<'a> {
         if !file.starts_with(MAGIC) {
             return Err(Su3Error::NotSu3);
         }
-        // What is missing or left over is a question of the length alone.
+        // Only the length shows whether bytes are missing or left over.
         Self::read(&mut Reader::new(file)).map_err(|_| Su3Error::Length)
     }
 

@@ -1,4 +1,4 @@
-//! Packets of the endpoint on their way to the link.
+//! Sends packets of the endpoint to the link.
 
 use std::task::Context;
 
