@@ -17,14 +17,14 @@ pub const HEADER_LEN: usize = 5;
 
 /// The longest body that is sent.
 ///
-/// i2pd counts the header into its limit of 65,535 bytes and silently drops longer frames. The read
-/// buffer of emissary has 65,535 bytes; a longer body makes it panic.
+/// i2pd applies its limit of 65,535 bytes to header and body together, and drops longer frames
+/// without an error. The read buffer of emissary has 65,535 bytes; a longer body makes it panic.
 pub const MAX_BODY_LEN: usize = u16::MAX as usize - HEADER_LEN;
 
-/// The longest body that is accepted. Java I2P sends up to 64 KiB.
+/// The longest body that is accepted. Chosen because Java I2P sends bodies of up to 64 KiB.
 pub const MAX_RECEIVED_BODY_LEN: usize = 64 * 1024;
 
-/// A received frame whose body is not decoded yet.
+/// A received frame with an undecoded body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// The message type; see [`MessageType`](crate::MessageType).
@@ -33,7 +33,7 @@ pub struct Frame {
     pub body: Bytes,
 }
 
-/// Shows the length of the body only, because bodies carry keys and passwords.
+/// Prints the length of the body instead of the body, because bodies contain keys and passwords.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame")
@@ -55,23 +55,23 @@ pub enum FrameError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The first byte of the client is not [`PROTOCOL_BYTE`].
+    /// The first byte from the client is not [`PROTOCOL_BYTE`].
     #[error("the first byte was {0:#04x} instead of 0x2a")]
     NotI2cp(u8),
 }
 
-/// Appends a frame to `out`, whose body `write_body` appends.
+/// Appends a frame to `out`. `write_body` appends the body.
 ///
 /// # Errors
 ///
-/// The length of the body, when it exceeds [`MAX_BODY_LEN`]; `out` is then as it was before.
+/// The length of the body if it exceeds [`MAX_BODY_LEN`]. `out` is then unchanged.
 pub(crate) fn write_frame(
     kind: u8,
     out: &mut Vec<u8>,
     write_body: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), usize> {
     let start = out.len();
-    // The length is an impossible one until the body is complete.
+    // The length field has an invalid value until the body is complete.
     out.extend_from_slice(&[0xff; HEADER_LEN - 1]);
     out.push(kind);
     write_body(out);

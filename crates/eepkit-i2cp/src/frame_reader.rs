@@ -1,4 +1,4 @@
-//! Splitting received bytes into frames.
+//! The reader that splits received bytes into frames.
 
 use bytes::{Buf, BytesMut};
 
@@ -19,12 +19,12 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// The reader of a client: frames from the first byte on.
+    /// Creates the reader of a client, which expects frames from the first byte on.
     pub fn for_client() -> Self {
         Self::default()
     }
 
-    /// The reader of a router: the client's first byte is [`PROTOCOL_BYTE`].
+    /// Creates the reader of a router, which expects [`PROTOCOL_BYTE`] before the first frame.
     pub fn for_router() -> Self {
         Self {
             expects_protocol_byte: true,
@@ -32,19 +32,20 @@ impl FrameReader {
         }
     }
 
-    /// Sets another limit for bodies than [`MAX_RECEIVED_BODY_LEN`].
+    /// Sets the limit for the length of bodies, in bytes. The default is
+    /// [`MAX_RECEIVED_BODY_LEN`].
     pub fn with_max_body_len(mut self, limit: usize) -> Self {
         self.max_body_len = Some(limit);
         self
     }
 
-    /// Takes the next frame from the start of `received`; `None` while it is incomplete, in which
-    /// case it remains in `received`.
+    /// Removes the next frame from the start of `received` and returns it. Returns `None` if the
+    /// frame is incomplete, and leaves its bytes in `received`.
     ///
     /// # Errors
     ///
-    /// The bytes are not I2CP. The error is final, because the start of the next frame is not
-    /// known; the connection has to be closed.
+    /// If the bytes are not I2CP. The caller has to close the connection, because the start of the
+    /// next frame cannot be determined.
     pub fn next_frame(&mut self, received: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         if self.expects_protocol_byte {
             let Some(&first) = received.first() else {
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_wherever_the_bytes_are_split() {
+    fn frames_are_found_however_the_bytes_are_split() {
         let mut stream = Vec::new();
         stream.extend_from_slice(DISCONNECT);
         stream.extend_from_slice(&[0, 0, 0, 0, 8]);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_frame_is_not_an_error_and_stays() {
+    fn an_incomplete_frame_is_not_an_error_and_remains_in_the_buffer() {
         for end in 0..DISCONNECT.len() {
             let mut received = BytesMut::from(&DISCONNECT[..end]);
             let frame = FrameReader::for_client().next_frame(&mut received);

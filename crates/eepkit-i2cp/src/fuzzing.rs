@@ -1,4 +1,4 @@
-//! What the fuzz targets call. Each function panics where an input shows a bug.
+//! Functions that the fuzz targets call. Each panics if the input reveals a bug.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -16,8 +16,9 @@ use crate::{
     Output, Session,
 };
 
-/// The first byte is the message type, the rest its body. What is read is the same after writing
-/// and reading it.
+/// Checks that a decoded message is the same after encoding and decoding it again.
+///
+/// The first byte of the input is the message type, the rest is the body.
 pub fn message(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else {
         return;
@@ -31,8 +32,10 @@ pub fn message(data: &[u8]) {
     assert_eq!(again, Ok(Some(read)));
 }
 
-/// A stream of frames in pieces, the length of each told by a byte. However it is cut, the same
-/// frames are in it.
+/// Checks that a stream of frames received in pieces has the same frames as the whole stream.
+///
+/// The first 16 bytes of the input are the lengths of the pieces, used cyclically. The rest is the
+/// stream.
 pub fn frames(data: &[u8]) {
     let (cuts, stream) = data.split_at(data.len().min(16));
     let mut whole = FrameReader::for_client();
@@ -56,8 +59,10 @@ pub fn frames(data: &[u8]) {
     }
 }
 
-/// Lines of `key=value`. What is taken stays what it is when it is set again, and an error does
-/// not grow with its input.
+/// Checks that setting a stored value again does not change it, and that error texts have a bounded
+/// length.
+///
+/// The input is lines of `key=value`.
 pub fn options(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -77,8 +82,9 @@ pub fn options(data: &[u8]) {
     assert!(options.len() <= Options::MAX);
 }
 
-/// A course of events for a session machine: each starts with a byte that says what it is. The
-/// machine neither panics nor spins, and ends once.
+/// Checks that a session machine neither panics nor loops forever, and is closed at most once.
+///
+/// The input is a sequence of events. The first byte of each selects its kind.
 pub fn session(data: &[u8]) {
     let start = epoch();
     let config = Config {
@@ -139,7 +145,7 @@ fn drain(session: &mut Session) -> usize {
     }
 }
 
-/// Made once, because keys cost more than the rest of a run.
+/// Keys that are generated once, because generating them takes longer than the rest of a run.
 fn keys() -> &'static Arc<PrivateKeys> {
     static KEYS: OnceLock<Arc<PrivateKeys>> = OnceLock::new();
     KEYS.get_or_init(|| {
@@ -157,7 +163,7 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(Instant::now)
 }
 
-/// The same keys in every run.
+/// A generator with constant output, so that every run has the same keys.
 struct Zeros;
 
 impl TryRng for Zeros {
@@ -187,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_shows_no_bug(data: Vec<u8>) {
+        fn arbitrary_bytes_reveal_no_bug(data: Vec<u8>) {
             message(&data);
             frames(&data);
             options(&data);
@@ -195,8 +201,11 @@ mod tests {
         }
 
         #[test]
-        fn frames_of_known_types_show_no_bug(
-            bodies in prop::collection::vec((1_u8..43, prop::collection::vec(any::<u8>(), 0..60)), 0..9),
+        fn frames_of_known_types_reveal_no_bug(
+            bodies in prop::collection::vec(
+                (1_u8..43, prop::collection::vec(any::<u8>(), 0..60)),
+                0..9,
+            ),
         ) {
             let mut stream = vec![3, 1, 7];
             let mut events = Vec::new();

@@ -1,19 +1,20 @@
 //! I2CP, the protocol between an I2P client and its router: messages, framing, options, lease
 //! sets and the client's session machine.
 //!
-//! Sans-IO: bytes and time come in as arguments, bytes and events come out. A driver owns the
-//! connection (TCP, TLS, Unix socket, memory) and the clock.
+//! The crate is sans-IO: bytes and time are arguments; bytes and events are results. A driver owns
+//! the connection (TCP, TLS, Unix socket, memory) and the clock.
 //!
-//! * [`Session`] is the client: it greets the router, opens a session, asks its application for
-//!   lease sets, sends and receives messages, looks up names.
-//! * [`Message`] and [`FrameReader`] are the wire, for both sides: a simulated router decodes what
-//!   the client encodes.
-//! * [`Options`] are the options of a session with their documented defaults and ranges, and
-//!   [`OPTIONS`] is the table of them.
-//! * [`LeaseSetMaker`] makes the lease sets that a router asks for.
+//! * [`Session`] is the client's state machine. It exchanges versions with the router, opens a
+//!   session, requests lease sets from its application, sends and receives messages, and looks up
+//!   names.
+//! * [`Message`] and [`FrameReader`] are the wire format for both sides: a simulated router decodes
+//!   what the client encodes.
+//! * [`Options`] holds the options of a session. [`OPTIONS`] is the table of their documented
+//!   defaults and ranges.
+//! * [`LeaseSetMaker`] makes the lease sets that a router requests.
 //!
-//! Source: the I2CP specification and overview, API 0.9.66. Where routers differ from it and from
-//! each other, one module knows, and a test holds what it knows.
+//! Source: the I2CP specification and overview, API 0.9.66. Differences between routers and the
+//! specification are handled in one module, `quirks.rs`, and each has a test.
 
 mod frame;
 mod frame_reader;

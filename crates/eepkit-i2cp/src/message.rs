@@ -1,7 +1,7 @@
 //! The messages of I2CP, in both directions.
 //!
 //! Source: the I2CP specification (API 0.9.66), "Messages". Client and router use the same types:
-//! whoever sends a message encodes it, whoever gets it decodes it.
+//! the sender of a message encodes it, the receiver decodes it.
 
 mod blinding;
 mod delivery;
@@ -52,15 +52,15 @@ impl MessageType {
     pub const GET_BANDWIDTH_LIMITS: Self = Self(8);
     /// Router to client.
     pub const SESSION_STATUS: Self = Self(20);
-    /// Router to client; to clients before 0.9.7.
+    /// Router to client; sent only to clients before 0.9.7.
     pub const REQUEST_LEASE_SET: Self = Self(21);
     /// Router to client.
     pub const MESSAGE_STATUS: Self = Self(22);
     /// Router to client.
     pub const BANDWIDTH_LIMITS: Self = Self(23);
-    /// Both ways; nobody sends it.
+    /// Both directions; no known implementation sends it.
     pub const REPORT_ABUSE: Self = Self(29);
-    /// Both ways.
+    /// Both directions.
     pub const DISCONNECT: Self = Self(30);
     /// Router to client.
     pub const MESSAGE_PAYLOAD: Self = Self(31);
@@ -68,7 +68,7 @@ impl MessageType {
     pub const GET_DATE: Self = Self(32);
     /// Router to client.
     pub const SET_DATE: Self = Self(33);
-    /// Client to router; before 0.9.11.
+    /// Client to router; used before 0.9.11.
     pub const DEST_LOOKUP: Self = Self(34);
     /// Router to client.
     pub const DEST_REPLY: Self = Self(35);
@@ -80,7 +80,7 @@ impl MessageType {
     pub const HOST_LOOKUP: Self = Self(38);
     /// Router to client.
     pub const HOST_REPLY: Self = Self(39);
-    /// Removed: a first form of CreateLeaseSet2, in 0.9.38 only.
+    /// Removed from the protocol: an early form of CreateLeaseSet2, in 0.9.38 only.
     pub const CREATE_LEASE_SET_2_ABANDONED: Self = Self(40);
     /// Client to router.
     pub const CREATE_LEASE_SET_2: Self = Self(41);
@@ -92,85 +92,85 @@ impl MessageType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {
-    /// Open a session.
+    /// Opens a session.
     CreateSession(SessionConfig),
-    /// Change the options of a session.
+    /// Changes the options of a session.
     ReconfigureSession {
         /// The session.
         session: SessionId,
         /// Its destination and the options that change.
         config: SessionConfig,
     },
-    /// End a session.
+    /// Ends a session.
     DestroySession(SessionId),
-    /// Here is the version 1 lease set that was requested.
+    /// The version 1 lease set that the router requested.
     CreateLeaseSet(CreateLeaseSet),
-    /// Here is the lease set that was requested.
+    /// The lease set that the router requested.
     CreateLeaseSet2(CreateLeaseSet2),
-    /// Send a message, with the router's default lifetime.
+    /// Sends a message to a peer, with the router's default lifetime.
     SendMessage(SendMessage),
-    /// Send a message.
+    /// Sends a message to a peer, with flags and a deadline.
     SendMessageExpires(SendMessageExpires),
-    /// Hand over the message that was announced.
+    /// Requests a message that the router announced.
     ReceiveMessageBegin {
         /// The session.
         session: SessionId,
-        /// The message, as the router numbered it.
+        /// The id that the router gave to the message.
         message: u32,
     },
-    /// The message has arrived.
+    /// Confirms that an announced message has arrived.
     ReceiveMessageEnd {
         /// The session.
         session: SessionId,
-        /// The message, as the router numbered it.
+        /// The id that the router gave to the message.
         message: u32,
     },
-    /// Ask for [`Message::BandwidthLimits`].
+    /// Requests [`Message::BandwidthLimits`].
     GetBandwidthLimits,
     /// A session was opened, changed, refused or ended.
     SessionStatus {
         /// The session.
         session: SessionId,
-        /// What happened to it.
+        /// The new status.
         status: SessionStatus,
     },
-    /// Sign a lease set for these tunnels, which all end at one time.
+    /// Requests a signed lease set for these tunnels, which all expire at the same time.
     RequestLeaseSet(RequestLeaseSet),
-    /// Sign a lease set for these tunnels.
+    /// Requests a signed lease set for these tunnels.
     RequestVariableLeaseSet {
         /// The session.
         session: SessionId,
         /// The tunnels, at most 255.
         leases: Vec<Lease>,
     },
-    /// What became of a message, or that one can be fetched.
+    /// Reports the delivery status of a sent message, or announces a received one.
     MessageStatus(MessageStatus),
-    /// How much the router passes on.
+    /// Bandwidth limits of the client and the router.
     BandwidthLimits(BandwidthLimits),
-    /// Never seen in use.
+    /// A report of abuse. No known implementation sends it.
     ReportAbuse(ReportAbuse),
-    /// The connection ends, for this reason.
+    /// Ends the connection, with a reason.
     Disconnect(Text),
     /// A message from a peer.
     MessagePayload(MessagePayload),
     /// The first message of a client.
     GetDate(GetDate),
-    /// The first message of a router; later, a correction of the clock.
+    /// The first message of a router; later, the router's corrected time.
     SetDate(SetDate),
-    /// Look up the destination with this hash.
+    /// Looks up the destination with this hash.
     DestLookup(Hash),
     /// The answer to [`Message::DestLookup`].
     DestReply(DestReply),
-    /// Look something up.
+    /// Looks up a destination by hash or by host name.
     HostLookup(HostLookup),
     /// The answer to [`Message::HostLookup`].
     HostReply(HostReply),
-    /// How to reach a blinded destination.
+    /// The parameters that the router needs to reach a blinded destination.
     BlindingInfo(BlindingInfo),
 }
 
 impl Message {
-    /// Its type on the wire.
+    /// The type of the message on the wire.
     pub fn kind(&self) -> MessageType {
         match self {
             Self::CreateSession(_) => MessageType::CREATE_SESSION,
@@ -205,7 +205,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// The body would be longer than [`MAX_BODY_LEN`]; `out` is then as it was before.
+    /// If the body would be longer than [`MAX_BODY_LEN`]. `out` is then unchanged.
     pub fn encode_frame(&self, out: &mut Vec<u8>) -> Result<(), MessageTooLong> {
         let kind = self.kind();
         write_frame(kind.0, out, |out| self.encode_body(out))
@@ -266,13 +266,14 @@ impl Message {
         }
     }
 
-    /// Reads the body of a frame; `None` where the type is not known, which is no error.
+    /// Decodes the body of a frame. Returns `None` if the message type is unknown, which is not an
+    /// error.
     ///
     /// Payloads share the memory of `body`.
     ///
     /// # Errors
     ///
-    /// If the body is not one of that type, or is longer than it.
+    /// If the body is not valid for the message type, or has trailing bytes.
     pub fn decode(kind: MessageType, body: &Bytes) -> Result<Option<Self>, DecodeError> {
         let mut r = Reader::new(body);
         let message = match kind {
@@ -329,12 +330,12 @@ impl Message {
     }
 }
 
-/// A message does not fit into a frame.
+/// A message is too long for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("a message of type {} has {length} bytes, the limit is {MAX_BODY_LEN}", kind.0)]
 pub struct MessageTooLong {
     /// The type of the message.
     pub kind: MessageType,
-    /// How long its body would be.
+    /// The length that its body would have, in bytes.
     pub length: usize,
 }

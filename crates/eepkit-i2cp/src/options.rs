@@ -1,4 +1,4 @@
-//! Session options as I2CP names them.
+//! Session options, under their I2CP names.
 
 mod table;
 #[cfg(test)]
@@ -14,11 +14,11 @@ use eepkit_wire::{EncryptionType, SignatureType};
 pub(crate) use table::parse_encryption_types;
 pub use table::{Allowed, OPTIONS, OptionSpec, Sent, spec};
 
-/// Options of a session: strings by name, as SAM, I2CP and tunnel configurations carry them.
+/// Options of a session: a map of strings, as in SAM, I2CP and tunnel configurations.
 ///
-/// Documented keys (see [`OPTIONS`]) are checked when they are set and kept in one spelling; keys
-/// that are not documented, such as those of the streaming library, pass unchanged. Case of keys
-/// matters.
+/// The value of a documented key (see [`OPTIONS`]) is checked when it is set, and stored in a
+/// canonical form. Values of other keys, such as those of the streaming library, are stored
+/// unchanged. Keys are case-sensitive.
 ///
 /// ```
 /// use eepkit_i2cp::Options;
@@ -41,25 +41,25 @@ pub struct Options {
     entries: BTreeMap<String, String>,
 }
 
-/// An option cannot have the value.
+/// An option cannot have this value.
 ///
-/// The value of a secret option is not repeated.
+/// The error does not contain the value of a secret option.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("option {key} cannot be {value}: allowed is {allowed}")]
 #[non_exhaustive]
 pub struct SessionOptionError {
     /// The key.
     pub key: String,
-    /// The value in quotes, or a word for it where it is a secret.
+    /// The value in quotes, or a placeholder if the option is secret.
     pub value: String,
-    /// What would be allowed.
+    /// The allowed values.
     pub allowed: String,
 }
 
 impl SessionOptionError {
     pub(crate) fn new(key: &str, value: &str, allowed: impl fmt::Display) -> Self {
         let hidden = spec(key).is_some_and(|spec| spec.secret);
-        // A value that came over a socket may be of any length; the head shows what is wrong.
+        // A value from a socket may have any length. Its first characters are enough to identify it.
         let shown: String = value.chars().take(SHOWN_CHARS).collect();
         Self {
             key: key.chars().take(SHOWN_CHARS).collect(),
@@ -74,17 +74,18 @@ impl SessionOptionError {
 }
 
 impl Options {
-    /// No options; every default holds.
+    /// Creates an empty set of options: every option has its default.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets an option, replacing what it was.
+    /// Sets an option and replaces its previous value.
     ///
     /// # Errors
     ///
-    /// If a documented option cannot have the value, the key is empty, key or value are too long
-    /// for the wire (255 bytes each), or there are [`Options::MAX`] options already.
+    /// If a documented option cannot have the value, the key is empty, the key or the value is too
+    /// long for the wire (255 bytes each), or [`Options::MAX`] options are set already. The limit
+    /// for values of options that are not sent to the router is 16 KiB.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), SessionOptionError> {
         let spec = spec(key);
         let kept = match spec {
@@ -125,24 +126,24 @@ impl Options {
         Ok(())
     }
 
-    /// Removes an option, so that its default holds.
+    /// Removes an option, which then has its default. Returns the value that was set.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         self.entries.remove(key)
     }
 
-    /// Takes over every option of `other`.
+    /// Copies every option of `other`. Replaces options that are set in both.
     pub fn extend_from(&mut self, other: &Self) {
         for (key, value) in other.iter() {
             self.entries.insert(key.to_owned(), value.to_owned());
         }
     }
 
-    /// The value that was set.
+    /// The value that was set, or `None` if the option was not set.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(String::as_str)
     }
 
-    /// The value that holds: the one that was set, else the documented default.
+    /// The value in effect: the one that was set, or else the documented default.
     pub fn effective(&self, key: &str) -> Option<&str> {
         self.get(key)
             .or_else(|| spec(key).and_then(|spec| spec.default))
@@ -155,7 +156,7 @@ impl Options {
         }
     }
 
-    /// How many options were set.
+    /// The number of options that were set.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -165,7 +166,8 @@ impl Options {
         self.entries.is_empty()
     }
 
-    /// Encryption types of the lease set in order of preference (`i2cp.leaseSetEncType`).
+    /// Encryption types of the lease set in order of preference (`i2cp.leaseSetEncType`), X25519 by
+    /// default.
     pub fn encryption_types(&self) -> Vec<EncryptionType> {
         self.effective("i2cp.leaseSetEncType")
             .and_then(parse_encryption_types)
@@ -179,7 +181,7 @@ impl Options {
             .unwrap_or(SignatureType::ED25519)
     }
 
-    /// Entries for the options of the lease set (`i2cp.leaseSetOption.N`), in the order of N.
+    /// The entries of the lease set's options mapping (`i2cp.leaseSetOption.N`), in the order of N.
     pub fn lease_set_options(&self) -> Vec<(&str, &str)> {
         let mut found: Vec<(u64, (&str, &str))> = self
             .iter()
@@ -192,8 +194,8 @@ impl Options {
         found.into_iter().map(|(_, pair)| pair).collect()
     }
 
-    /// What the router is told: the options that were set and are not for this process alone, and
-    /// the defaults that routers fill in differently. Sorted by key.
+    /// The options to send to the router, sorted by key: those that were set, except options of
+    /// [`Sent::Never`], and the defaults of the options of [`Sent::Always`].
     pub fn for_router(&self) -> BTreeMap<String, String> {
         let mut told = BTreeMap::new();
         for spec in OPTIONS.iter().filter(|spec| spec.sent == Sent::Always) {
@@ -215,24 +217,24 @@ impl Options {
     }
 
     fn number<T: std::str::FromStr + Default>(&self, key: &str) -> T {
-        // Documented keys are checked when they are set, so this fails for no value that is here.
+        // Documented keys are checked when they are set, so parsing a stored value does not fail.
         self.effective(key)
             .and_then(|value| value.parse().ok())
             .unwrap_or_default()
     }
 
-    /// The most options that are kept: four times what is documented, and a bound on what a
-    /// client of a bridge can make this process hold.
+    /// The largest number of options. Chosen as about four times the number of documented options;
+    /// it bounds the memory that a client of a bridge can make this process use.
     pub const MAX: usize = 256;
 }
 
-/// A getter and a setter for each documented option with a number or a flag.
+/// Defines a getter and a setter for each listed option.
 macro_rules! accessors {
     ($($(#[$doc:meta])* $get:ident / $set:ident: $kind:ident $ty:ty = $key:literal;)*) => {
         impl Options {
             $(
                 $(#[$doc])*
-                #[doc = concat!("\n\n`", $key, "`; the default holds where it was not set.")]
+                #[doc = concat!("\n\nReads `", $key, "`, or its default if it was not set.")]
                 pub fn $get(&self) -> $ty {
                     self.$kind($key)
                 }
@@ -262,31 +264,32 @@ accessors! {
     inbound_length_variance / set_inbound_length_variance: number i8 = "inbound.lengthVariance";
     /// Hops added to outbound tunnels at random, -7 to 7.
     outbound_length_variance / set_outbound_length_variance: number i8 = "outbound.lengthVariance";
-    /// Inbound tunnels, 1 to 16.
+    /// Number of inbound tunnels, 1 to 16.
     inbound_quantity / set_inbound_quantity: number u8 = "inbound.quantity";
-    /// Outbound tunnels, 1 to 16.
+    /// Number of outbound tunnels, 1 to 16.
     outbound_quantity / set_outbound_quantity: number u8 = "outbound.quantity";
-    /// Inbound tunnels in reserve, 0 to 3.
+    /// Number of inbound tunnels in reserve, 0 to 3.
     inbound_backup_quantity / set_inbound_backup_quantity: number u8 = "inbound.backupQuantity";
-    /// Outbound tunnels in reserve, 0 to 3.
+    /// Number of outbound tunnels in reserve, 0 to 3.
     outbound_backup_quantity / set_outbound_backup_quantity: number u8 = "outbound.backupQuantity";
-    /// Whether an inbound tunnel may have no hop.
+    /// Whether an inbound tunnel may have zero hops.
     inbound_allow_zero_hop / set_inbound_allow_zero_hop: flag bool = "inbound.allowZeroHop";
-    /// Whether an outbound tunnel may have no hop.
+    /// Whether an outbound tunnel may have zero hops.
     outbound_allow_zero_hop / set_outbound_allow_zero_hop: flag bool = "outbound.allowZeroHop";
     /// Priority of this session's messages in the router, -25 to 25.
     outbound_priority / set_outbound_priority: number i8 = "outbound.priority";
-    /// Whether the router sends messages at once instead of announcing them.
+    /// Whether the router delivers messages at once instead of announcing them first.
     fast_receive / set_fast_receive: flag bool = "i2cp.fastReceive";
-    /// Whether what is sent may be compressed.
+    /// Whether payloads may be compressed.
     gzip / set_gzip: flag bool = "i2cp.gzip";
-    /// Whether the lease set stays out of the network database.
+    /// Whether the lease set is kept out of the network database.
     dont_publish_lease_set / set_dont_publish_lease_set: flag bool = "i2cp.dontPublishLeaseSet";
     /// Whether the router may send the lease set along with messages.
     bundle_reply_info / set_bundle_reply_info: flag bool = "shouldBundleReplyInfo";
     /// Store type of the lease set: 1, 3, 5 or 7.
     lease_set_type / set_lease_set_type: number u8 = "i2cp.leaseSetType";
-    /// Who can read an encrypted lease set: 0 everybody, 1 DH clients, 2 PSK clients.
+    /// Which clients can read an encrypted lease set: 0 all, 1 those with a DH key, 2 those with a
+    /// pre-shared key.
     lease_set_auth_type / set_lease_set_auth_type: number u8 = "i2cp.leaseSetAuthType";
     /// Whether the session closes when it has been idle.
     close_on_idle / set_close_on_idle: flag bool = "i2cp.closeOnIdle";
@@ -296,7 +299,7 @@ accessors! {
     reduce_on_idle / set_reduce_on_idle: flag bool = "i2cp.reduceOnIdle";
     /// Idle time before reducing, in milliseconds, at least 300,000.
     reduce_idle_time / set_reduce_idle_time: number u64 = "i2cp.reduceIdleTime";
-    /// Tunnels each way when reduced, 1 to 5.
+    /// Number of tunnels per direction after the reduction, 1 to 5.
     reduce_quantity / set_reduce_quantity: number u8 = "i2cp.reduceQuantity";
 }
 
@@ -313,7 +316,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The options that were set; see [`Options::iter`].
+/// An iterator over the options that were set; see [`Options::iter`].
 #[derive(Clone)]
 pub struct Iter<'a> {
     inner: btree_map::Iter<'a, String, String>,
@@ -350,12 +353,13 @@ impl<'a> IntoIterator for &'a Options {
     }
 }
 
-/// Keys and values of a mapping have a length of one byte (common structures, "Mapping").
+/// The length field of a key or value has one byte (common structures, "Mapping").
 const MAX_TEXT_LEN: usize = 255;
 
-/// Values that stay in this process, such as lists of keys; an ElGamal private key alone has 344
-/// characters. Chosen to hold one key of each kind with room.
+/// The longest value, in bytes, of an option that is not sent to the router, such as a list of
+/// keys. Chosen to hold one key of each type with room to spare: an ElGamal private key alone has
+/// 344 characters.
 const MAX_LOCAL_LEN: usize = 16 * 1024;
 
-/// How much of a bad key or value an error repeats.
+/// The number of characters of a rejected key or value that an error contains.
 const SHOWN_CHARS: usize = 64;

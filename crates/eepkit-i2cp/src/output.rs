@@ -1,20 +1,21 @@
-//! The bytes that wait to be sent.
+//! The buffer of encoded bytes that have not been sent yet.
 
-/// Appends at one end and sends from the other, without copying where the connection keeps up.
+/// A queue of bytes: frames are appended at the end, and the driver sends from the start.
 ///
-/// Its length is bounded by the driver, which passes no more input while too much waits.
+/// No byte is copied while the connection sends everything before the next frame is appended. The
+/// driver bounds the length: it passes no further input while too many bytes are unsent.
 #[derive(Debug, Default)]
 pub(crate) struct OutputBuffer {
     bytes: Vec<u8>,
-    /// Bytes at the start that are sent.
+    /// The number of bytes at the start that were sent.
     sent: usize,
 }
 
 impl OutputBuffer {
     /// The buffer to append to.
     ///
-    /// Drops bytes that are sent once they are at least half of all. A byte is therefore moved only
-    /// where another one was sent, and memory use stays within twice what waits.
+    /// Removes the sent bytes once they are more than half of the buffer. At most one byte is
+    /// therefore moved per byte sent, and the buffer is at most twice as long as its unsent part.
     pub(crate) fn append(&mut self) -> &mut Vec<u8> {
         if self.sent > self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
@@ -23,7 +24,7 @@ impl OutputBuffer {
         &mut self.bytes
     }
 
-    /// The bytes that wait to be sent, in order.
+    /// The bytes that were not sent yet, in order.
     pub(crate) fn unsent(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
@@ -46,7 +47,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_leave_in_order_and_memory_stays_in_proportion(
+        fn bytes_are_sent_in_order_and_memory_is_at_most_twice_the_unsent_bytes(
             steps in prop::collection::vec((0..200usize, 0..200usize), 0..50),
         ) {
             let mut buffer = OutputBuffer::default();

@@ -1,11 +1,11 @@
-//! Where routers differ from the specification and from each other.
+//! Differences of routers from the specification and from each other.
 //!
-//! Each difference stands here once, named after its router, with the sentence that says what the
-//! router does; everything else asks this module. As far as possible one behaviour is chosen that
-//! is right with all of them, because a router does not say which program it is: it reports an API
-//! version only. emissary and Java I2P are told apart, see [`detect`].
+//! This module is the only place that handles a particular router. Each function describes the
+//! behaviour of the router that it is needed for. A router reports its API version, but not which
+//! program it is. Where possible, the client therefore behaves in a way that is correct with every
+//! router. [`detect`] recognises emissary and newer versions of Java I2P.
 //!
-//! Looked at: emissary-core 0.4.0, i2pd 2.45.1 to 2.58.0, Java I2P 2.8.0.
+//! Versions examined: emissary-core 0.4.0, i2pd 2.45.1 to 2.58.0, Java I2P 2.8.0.
 
 use std::time::Duration;
 
@@ -17,26 +17,28 @@ use crate::{
     version::ApiVersion,
 };
 
-/// The program behind an I2CP connection, as far as it matters.
+/// The router program at the other end of an I2CP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum RouterKind {
     /// emissary.
     Emissary,
-    /// i2pd. Known only where the caller says so.
+    /// i2pd. It cannot be detected; the caller has to name it.
     I2pd,
-    /// Java I2P. Up to API 0.9.61 known only where the caller says so.
+    /// Java I2P. Up to API 0.9.61 it cannot be detected; the caller has to name it.
     Java,
-    /// One that is treated in the way that suits i2pd and Java I2P alike.
+    /// Another or an unidentified router. The client behaves in a way that is correct with both i2pd
+    /// and Java I2P.
     #[default]
     Unknown,
 }
 
-/// Tells emissary and Java I2P by their bandwidth limits.
+/// Identifies emissary and Java I2P by their bandwidth limits.
 ///
-/// Those of emissary are constants. Java I2P from API 0.9.62 on, and none of the others, gives a
-/// burst time, which is 1 s. i2pd and older ones of Java report limits of the client only and leave those of the
-/// router at 0. All understand the request before a session exists.
+/// The limits that emissary reports are constants. Java I2P from API 0.9.62 on is the only router
+/// that reports a burst time, which is 1 s. i2pd and older versions of Java I2P report only the
+/// limits of the client, and 0 for those of the router. All of them answer the request before a
+/// session exists.
 pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     let emissary = BandwidthLimits {
         client_inbound: 50,
@@ -57,12 +59,13 @@ pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     }
 }
 
-/// The true length of the body of a frame that announces `announced` bytes, or `None` while too
-/// little of the body has come to tell.
+/// The true length of the body of a frame that announces `announced` bytes, or `None` if more of the
+/// body has to arrive first.
 ///
-/// emissary announces too little in two messages: RequestVariableLeaseSet by the two bytes of the
-/// session id, HostReply by one of the four bytes of the request id. In both, the announced length
-/// contradicts the body in a way that no right message does, so this holds for every router.
+/// emissary announces too small a length in two messages. In RequestVariableLeaseSet the two bytes
+/// of the session id are not counted, and in HostReply one of the four bytes of the request id. Such
+/// a length contradicts the body, and no valid message contains this contradiction. The correction
+/// is therefore safe with every router.
 pub(crate) fn body_len(kind: u8, announced: usize, body: &[u8]) -> Option<usize> {
     match MessageType(kind) {
         MessageType::REQUEST_VARIABLE_LEASE_SET => lease_set_request_len(announced, body),
@@ -71,7 +74,7 @@ pub(crate) fn body_len(kind: u8, announced: usize, body: &[u8]) -> Option<usize>
     }
 }
 
-/// Session id 2, number of leases 1, leases of 44 bytes.
+/// The layout: session id (2 bytes), number of leases (1 byte), leases (44 bytes each).
 fn lease_set_request_len(announced: usize, body: &[u8]) -> Option<usize> {
     const FIXED: usize = 2 + 1;
     const LEASE: usize = 44;
@@ -87,7 +90,8 @@ fn lease_set_request_len(announced: usize, body: &[u8]) -> Option<usize> {
     })
 }
 
-/// Session id 2, request id 4, result 1, destination with its certificate's length at 385.
+/// The layout: session id (2 bytes), request id (4 bytes), result (1 byte), destination. The length
+/// of the destination's certificate is at its offset 385.
 fn host_reply_len(announced: usize, body: &[u8]) -> Option<usize> {
     const FIXED: usize = 2 + 4 + 1;
     const CERTIFICATE_LEN_AT: usize = FIXED + 385;
@@ -95,8 +99,9 @@ fn host_reply_len(announced: usize, body: &[u8]) -> Option<usize> {
     if announced + 1 == FIXED {
         return Some(FIXED);
     }
-    // A reply with a destination has its certificate's length within what is announced, but for
-    // emissary's with an empty certificate, which lacks the last byte of it.
+    // In a reply with a destination, the certificate's length field is within the announced length.
+    // The exception is a reply of emissary with an empty certificate: its announced length ends
+    // before the last byte of that field.
     if announced + 1 < FIXED + LEAST_DESTINATION {
         return Some(announced);
     }
@@ -110,24 +115,24 @@ fn host_reply_len(announced: usize, body: &[u8]) -> Option<usize> {
     })
 }
 
-/// The value of `i2cp.dontPublishLeaseSet` for a router, `None` to leave it out.
+/// The value of `i2cp.dontPublishLeaseSet` to send to a router, or `None` to omit the option.
 ///
-/// The routers do not agree on what its values mean:
+/// Routers interpret its values differently:
 ///
 /// | router | publishes | does not publish |
 /// |---|---|---|
-/// | Java I2P | anything else, or absent | `true` in any case |
+/// | Java I2P | anything else, or absent | `true`, in upper or lower case |
 /// | i2pd to 2.57 | anything else, or absent | `true` |
 /// | i2pd from 2.58 (API 0.9.67), inverted | `true`, `1`, or absent | `false`, any other word |
 /// | emissary | `false` | anything else, or absent |
 ///
-/// To publish, nothing is sent, except to emissary. Not to publish, emissary and a Java I2P that is
-/// recognised get `true`. Other routers get `TRUE` from 0.9.67 on: Java I2P reads it as true, and i2pd
-/// as a word that it does not know.
+/// If the lease set is to be published, the option is sent to emissary only. If it is not to be
+/// published, emissary and a detected Java I2P get `true`. Other routers get `true` below 0.9.67
+/// and `TRUE` from 0.9.67 on: Java I2P reads `TRUE` as true, and i2pd reads it as an unknown word.
 ///
-/// i2pd to 2.57 has no version of its own to tell: it sends the client's back. That is why
-/// [`ApiVersion::OURS`] has to stay below 0.9.67: so what an i2pd reports is on the right side of
-/// that version whether it is its own or ours.
+/// i2pd up to 2.57 reports the API version of the client instead of its own. The version that an
+/// i2pd reports is therefore below 0.9.67 for the old behaviour, and at least 0.9.67 for the
+/// inverted one, only if [`ApiVersion::OURS`] is below 0.9.67.
 pub(crate) fn dont_publish_value(
     kind: RouterKind,
     version: ApiVersion,
@@ -142,14 +147,14 @@ pub(crate) fn dont_publish_value(
     }
 }
 
-/// How long after its request a lease set is handed over at the earliest.
+/// The shortest time between the router's request and the client's lease set.
 ///
-/// i2pd gives the client ten seconds, but starts the clock after it has sent the request, in
-/// another thread than the one that reads the answer. A lease set that comes before that does not
-/// stop the clock: ten seconds later the session is torn down inside the router, with the
-/// connection left open, so that nobody notices. Seen with every session of 2.45.1 that was
-/// answered within a millisecond; the order of the two steps is the same in 2.58. The delay is
-/// chosen as long against a switch of threads and short against ten seconds.
+/// i2pd waits ten seconds for the lease set, but starts this timer after it has sent the request,
+/// and in another thread than the one that reads the answer. A lease set that arrives before the
+/// timer starts does not stop it. Ten seconds later the router removes the session and leaves the
+/// connection open, so the client gets no error. i2pd 2.45.1 did this with every session that was
+/// answered within a millisecond; the order of the two steps is the same in 2.58. The delay was
+/// chosen because it is long compared with a thread switch and short compared with ten seconds.
 pub(crate) fn lease_set_delay(kind: RouterKind) -> Duration {
     match kind {
         RouterKind::Emissary | RouterKind::Java => Duration::ZERO,
@@ -157,67 +162,70 @@ pub(crate) fn lease_set_delay(kind: RouterKind) -> Duration {
     }
 }
 
-/// Whether the router can tell what became of a single message; emissary never does.
+/// Whether the router can report the delivery status of a single message. emissary never does.
 ///
-/// emissary also drops SendMessage in silence. Every router since 0.7.1 knows SendMessageExpires,
-/// so that is what is sent to all.
+/// emissary also drops SendMessage without an error. Every router since 0.7.1 supports
+/// SendMessageExpires, so the client sends that to every router.
 pub(crate) fn reports_messages(kind: RouterKind, version: ApiVersion) -> bool {
     kind != RouterKind::Emissary && version >= ApiVersion::STATUS_PER_MESSAGE
 }
 
-/// Whether nothing may follow the first message to a peer until the router has reported on it.
+/// Whether only one message may be sent to a new peer until the router has reported on it.
 ///
-/// i2pd looks up the peer's lease set for each message that arrives before it has one. It then sends all
-/// of them, each with an encryption session of its own. From 2.54 on it keeps using the last of these
-/// sessions for two minutes, even if that is never answered. Java I2P accepts several messages, and reports
-/// only when the peer's router has acknowledged.
+/// i2pd looks up the peer's lease set for each message that arrives before it has one. It then sends
+/// all of these messages, each with an encryption session of its own. From 2.54 on it continues to
+/// use the last of these sessions for two minutes, even if the peer never answers on it. Java I2P
+/// accepts several messages, and reports only when the peer's router has acknowledged.
 pub(crate) fn delivers_one_first_message(kind: RouterKind) -> bool {
     matches!(kind, RouterKind::I2pd | RouterKind::Unknown)
 }
 
-/// Whether look-up types 2 to 4 can be tried.
+/// Whether the client may send look-ups of types 2 to 4.
 ///
-/// emissary does not answer them at all. i2pd answers that it failed, whatever version it reports
-/// (see [`dont_publish_value`] on that), so that failure alone does not prove that there is no
-/// lease set.
+/// emissary does not answer them. i2pd answers them with a failure whatever version it reports (see
+/// [`dont_publish_value`]). A failure alone therefore does not prove that there is no lease set.
 pub(crate) fn looks_up_lease_sets(kind: RouterKind, version: ApiVersion) -> bool {
     kind != RouterKind::Emissary && version >= ApiVersion::LEASE_SET_LOOKUP
 }
 
-/// How often a look-up is repeated while it is not answered.
+/// The interval at which an unanswered look-up is repeated, or `None` if it is not repeated.
 ///
-/// emissary forgets a look-up where a message to the same destination waits for the same lease
-/// set. Once the lease set is there, it answers a repetition at once; while it is not, it ignores
-/// it. Others answer every look-up.
+/// emissary drops a look-up if a message to the same destination waits for the same lease set. It
+/// answers a repetition at once if it has the lease set, and ignores the repetition otherwise. Other
+/// routers answer every look-up.
 pub(crate) fn lookup_repeats_after(kind: RouterKind) -> Option<Duration> {
     (kind == RouterKind::Emissary).then_some(Duration::from_secs(2))
 }
 
-/// How often CreateSession is repeated while it is not answered.
+/// The interval at which an unanswered CreateSession is repeated, or `None` if it is not repeated.
 ///
-/// emissary drops it in silence while the channel to its tunnel manager is full, and ignores it
-/// while the session is being made. Others answer always, and a second one means a second session.
+/// emissary drops CreateSession without an error while the channel to its tunnel manager is full,
+/// and ignores it while it creates the session. Other routers always answer, and a second
+/// CreateSession requests a second session from them.
 pub(crate) fn create_repeats_after(kind: RouterKind) -> Option<Duration> {
     (kind == RouterKind::Emissary).then_some(Duration::from_secs(3))
 }
 
-/// Whether the router takes ReconfigureSession; emissary ignores it without an answer.
+/// Whether the router supports ReconfigureSession. emissary ignores it and does not answer.
 pub(crate) fn reconfigures(kind: RouterKind) -> bool {
     kind != RouterKind::Emissary
 }
 
-/// Whether several sessions can share a connection, for certain.
+/// Whether the router is certain to support several sessions on one connection.
 ///
-/// emissary refuses the second. So does i2pd, and gives the first another number at the same time,
-/// which it then does not obey any more: it must not be asked.
+/// emissary refuses the second session. i2pd refuses it too, and at the same time assigns another
+/// id to the first session, which is then unusable: the client does not receive the new id, and the
+/// router ignores messages with the old one. A second session must therefore not be requested from
+/// i2pd.
 pub(crate) fn shares_connections(kind: RouterKind, version: ApiVersion) -> bool {
     kind == RouterKind::Java && version >= ApiVersion::SUBSESSIONS
 }
 
-/// An option, and why the router cannot do what it or the keys ask for.
+/// Returns an option that the router does not support with its value or with these keys, and the
+/// reason.
 ///
-/// Said before the session is opened, because the router itself would say nothing and leave the
-/// session without tunnels or without a lease set.
+/// The client checks this before it opens a session. The router itself would report no error, and
+/// the session would have no tunnels or no lease set.
 pub(crate) fn unsupported(
     kind: RouterKind,
     keys: &PrivateKeys,
@@ -225,13 +233,15 @@ pub(crate) fn unsupported(
 ) -> Option<(&'static str, &'static str)> {
     match kind {
         // emissary verifies CreateSession with the destination's own key.
-        RouterKind::Emissary if keys.offline().is_some() => {
-            Some((SIG_TYPE, "the router (emissary) does not take offline keys"))
-        }
-        RouterKind::Emissary if !opens_in_emissary(keys.destination()) => {
-            Some((SIG_TYPE, "the router (emissary) takes types 7 and 1 only"))
-        }
-        // One key of another type makes emissary drop the whole lease set.
+        RouterKind::Emissary if keys.offline().is_some() => Some((
+            SIG_TYPE,
+            "the router (emissary) does not support offline keys",
+        )),
+        RouterKind::Emissary if !opens_in_emissary(keys.destination()) => Some((
+            SIG_TYPE,
+            "the router (emissary) supports types 7 and 1 only",
+        )),
+        // emissary drops a whole lease set if one of its keys has another type.
         RouterKind::Emissary
             if options
                 .encryption_types()
@@ -240,42 +250,44 @@ pub(crate) fn unsupported(
         {
             Some((
                 ENC_TYPE,
-                "the router (emissary) takes X25519 (4) only over I2CP",
+                "the router (emissary) supports X25519 (4) only over I2CP",
             ))
         }
         RouterKind::Emissary if options.lease_set_type() != 3 => {
-            Some((LEASE_SET_TYPE, "the router (emissary) takes type 3 only"))
+            Some((LEASE_SET_TYPE, "the router (emissary) supports type 3 only"))
         }
-        // emissary tries to build them for ever, and each time fails.
+        // emissary tries to build zero-hop tunnels again and again, and always fails.
         RouterKind::Emissary if options.inbound_length() == 0 => Some((INBOUND_LENGTH, NO_HOPS)),
         RouterKind::Emissary if options.outbound_length() == 0 => Some((OUTBOUND_LENGTH, NO_HOPS)),
-        // i2pd checks the session configuration with the destination's own key.
+        // i2pd verifies the session configuration with the destination's own key.
         RouterKind::I2pd if keys.offline().is_some() => Some((
             SIG_TYPE,
-            "the router (i2pd) does not take offline keys over I2CP",
+            "the router (i2pd) does not support offline keys over I2CP",
         )),
         _ => None,
     }
 }
 
-/// Whether the router can read the destination at all, so that messages to it can be sent.
+/// Whether the router can decode the destination, so that messages can be sent to it.
 ///
-/// emissary knows the key types DSA, P-256 and Ed25519, and drops messages to others in silence.
+/// emissary supports the key types DSA, P-256 and Ed25519. It drops messages to destinations with
+/// other key types and reports no error.
 pub(crate) fn can_send_to(kind: RouterKind, to: &Destination) -> bool {
     kind != RouterKind::Emissary
         || to.signature_type() == SignatureType::DSA_SHA1
         || opens_in_emissary(to)
 }
 
-/// Whether the router passes messages of this protocol number on.
+/// Whether the router forwards messages of this protocol number.
 ///
-/// emissary knows those of streaming, Datagram1, raw datagrams and Datagram2, and drops the others
-/// in silence, on the way out and on the way in.
+/// emissary forwards messages of streaming, Datagram1, raw datagrams and Datagram2. It drops others
+/// in both directions and reports no error.
 pub(crate) fn carries_protocol(kind: RouterKind, protocol: u8) -> bool {
     kind != RouterKind::Emissary || matches!(protocol, 6 | 17 | 18 | 19)
 }
 
-/// emissary reads 64 bytes of signature in CreateSession, and knows two key types of that length.
+/// Whether emissary accepts a CreateSession with this destination. It reads a signature of 64 bytes,
+/// and supports the two key types with signatures of that length.
 fn opens_in_emissary(destination: &Destination) -> bool {
     matches!(
         destination.signature_type(),
@@ -283,18 +295,18 @@ fn opens_in_emissary(destination: &Destination) -> bool {
     )
 }
 
-/// The first version of i2pd in which `i2cp.dontPublishLeaseSet` is inverted, 2.58, is also the
-/// first that reports its own API version: this one.
+/// The API version that i2pd 2.58 reports. That release is the first in which
+/// `i2cp.dontPublishLeaseSet` is inverted, and the first that reports its own API version.
 const INVERTED_IN_I2PD: ApiVersion = ApiVersion::new(0, 9, 67);
 
-/// Where keys are meant.
+/// The option that errors about keys name.
 const SIG_TYPE: &str = "i2cp.destination.sigType";
 const ENC_TYPE: &str = "i2cp.leaseSetEncType";
 const LEASE_SET_TYPE: &str = "i2cp.leaseSetType";
 const INBOUND_LENGTH: &str = "inbound.length";
 const OUTBOUND_LENGTH: &str = "outbound.length";
 
-const NO_HOPS: &str = "the router (emissary) builds no tunnels without hops";
+const NO_HOPS: &str = "the router (emissary) does not build zero-hop tunnels";
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that several test modules use.
 
 use std::{
     sync::Arc,
@@ -33,7 +33,7 @@ pub(crate) fn offline_keys() -> Arc<PrivateKeys> {
     Arc::new(keys.expect("types that can be made"))
 }
 
-/// A lease that ends so many seconds after [`UNIX_NOW`].
+/// A lease that ends this number of seconds after [`UNIX_NOW`].
 pub(crate) fn lease(tunnel: u32, seconds: u64) -> Lease {
     let end = (UNIX_NOW.as_secs() + seconds) * 1000;
     Lease {
@@ -43,7 +43,7 @@ pub(crate) fn lease(tunnel: u32, seconds: u64) -> Lease {
     }
 }
 
-/// Some time; only differences to it matter.
+/// An arbitrary instant; tests use only differences to it.
 #[expect(
     clippy::disallowed_methods,
     reason = "there is no other way to make an Instant; tests count from it"

@@ -1,39 +1,42 @@
-//! API versions, by which the two sides of a connection know what the other understands.
+//! API versions, which state which messages the other side of a connection supports.
 
 use std::{fmt, str::FromStr};
 
 /// An I2CP API version such as 0.9.66.
 ///
-/// Routers report this, not their own version (I2CP, "Version Notes").
+/// Routers report their API version, not their program version (I2CP, "Version Notes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ApiVersion {
     parts: [u16; 4],
 }
 
 impl ApiVersion {
-    /// What this library implements, sent in GetDate. Some routers send it back as theirs; see
-    /// `quirks.rs` before raising it.
+    /// The version that this library implements and sends in GetDate.
+    ///
+    /// i2pd before 2.58 reports this version back as its own. It must therefore stay below 0.9.67;
+    /// see `dont_publish_value` in `quirks.rs`.
     pub const OURS: Self = Self::new(0, 9, 66);
 
-    /// A router that sends no version is 0.8.6 or older.
+    /// The version assumed for a router that sends none: such a router is 0.8.6 or older.
     pub const UNTOLD: Self = Self::new(0, 8, 6);
 
-    /// Authentication in GetDate; HostLookup.
+    /// The first version with authentication in GetDate, and with HostLookup.
     pub const HOST_LOOKUP: Self = Self::new(0, 9, 11);
 
-    /// Several sessions on one connection.
+    /// The first version with several sessions on one connection.
     pub const SUBSESSIONS: Self = Self::new(0, 9, 21);
 
-    /// A nonzero nonce asks for the fate of one message where reliability is `none`.
+    /// The first version in which a nonzero nonce requests a MessageStatus for one message although
+    /// the reliability is `none`.
     pub const STATUS_PER_MESSAGE: Self = Self::new(0, 9, 14);
 
-    /// CreateLeaseSet2.
+    /// The first version with CreateLeaseSet2.
     pub const LEASE_SET_2: Self = Self::new(0, 9, 39);
 
-    /// BlindingInfo.
+    /// The first version with BlindingInfo.
     pub const BLINDING_INFO: Self = Self::new(0, 9, 43);
 
-    /// HostLookup types 2 to 4, which fetch the lease set.
+    /// The first version with HostLookup types 2 to 4, which fetch the lease set.
     pub const LEASE_SET_LOOKUP: Self = Self::new(0, 9, 66);
 
     /// The version `major.minor.micro`.
@@ -47,7 +50,8 @@ impl ApiVersion {
 impl FromStr for ApiVersion {
     type Err = ParseVersionError;
 
-    /// Reads up to four numbers; what follows the digits of a part (`-rc`, `beta`) is ignored.
+    /// Parses two to four numbers separated by dots. Ignores a suffix of a number, such as `-rc` or
+    /// `beta`.
     fn from_str(text: &str) -> Result<Self, ParseVersionError> {
         let mut parts = [0; 4];
         let mut count = 0;
@@ -87,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compares_by_number_not_by_text() {
+    fn versions_are_compared_by_number_and_not_as_text() {
         let old: ApiVersion = "0.9.9".parse().expect("valid");
         let new: ApiVersion = "0.9.66".parse().expect("valid");
         assert!(old < new);
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_is_not_a_version() {
+    fn text_that_is_not_a_version_is_rejected() {
         for text in ["", "9", ".", "a.b", "0.x", "0.99999999999"] {
             assert!(text.parse::<ApiVersion>().is_err(), "{text:?}");
         }

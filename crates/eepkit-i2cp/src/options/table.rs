@@ -1,8 +1,8 @@
 //! The table of documented session options: names, defaults, ranges, meanings.
 //!
-//! One table drives validation, the typed accessors, what goes to the router and the help texts.
-//! Source: the I2CP overview page (API 0.9.66), "I2CP Options"; where routers differ from it the
-//! entry says so.
+//! One table is the source of validation, typed accessors, the options sent to the router, and help
+//! texts. Source: the I2CP overview page (API 0.9.66), "I2CP Options". Entries note where routers
+//! differ from it.
 
 use std::fmt;
 
@@ -14,32 +14,31 @@ use eepkit_wire::{EncryptionType, SignatureType, base64};
 pub struct OptionSpec {
     /// The key. A trailing `*` stands for a decimal number counted from 0.
     pub key: &'static str,
-    /// What holds in a session of this library while the option is not set; `None` where there is
-    /// no value then.
+    /// The value in a session of this library if the option is not set; `None` if it has no default.
     pub default: Option<&'static str>,
-    /// The values it takes.
+    /// The allowed values.
     pub allowed: Allowed,
-    /// Whether the router is told.
+    /// Whether the option is sent to the router.
     pub sent: Sent,
-    /// Whether the value is a secret, to be kept out of logs and error messages.
+    /// Whether the value is a secret, which must not appear in logs and error messages.
     pub secret: bool,
-    /// What it does, for help texts.
+    /// The effect of the option, for help texts.
     pub doc: &'static str,
 }
 
-/// Whether an option goes into the session configuration that the router gets.
+/// Whether an option is part of the session configuration that is sent to the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Sent {
-    /// It is read in this process only.
+    /// Not sent: only this process reads it.
     Never,
-    /// If it was set.
+    /// Sent if it was set.
     WhenSet,
-    /// Even if it was not set: the default is written out, because routers fill in different ones.
+    /// Always sent, with its default if it was not set, because the defaults of routers differ.
     Always,
 }
 
-/// The values an option takes.
+/// The allowed values of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Allowed {
@@ -49,20 +48,20 @@ pub enum Allowed {
     Flag,
     /// A decimal number in this range, both ends included.
     Integer {
-        /// The least value.
+        /// The smallest value.
         min: i64,
-        /// The greatest value.
+        /// The largest value.
         max: i64,
     },
-    /// One of these words; case does not matter when setting it.
+    /// One of these words, in any case.
     Word(&'static [&'static str]),
     /// Encryption types by number or name, separated by commas, in order of preference.
     EncryptionTypes,
     /// A signature type by number or name.
     SignatureType,
-    /// I2P base64 of this many bytes; of any number where `None`.
+    /// I2P base64 of this number of bytes, or of any number if `None`.
     Base64(Option<usize>),
-    /// `[type:]base64`, several separated by commas.
+    /// One or more of `[type:]base64`, separated by commas.
     Keys,
     /// Base64 hashes of routers, separated by commas.
     Peers,
@@ -94,7 +93,7 @@ impl fmt::Display for Allowed {
 }
 
 impl Allowed {
-    /// The value in the form in which it is kept, or `None` where it is not allowed.
+    /// The canonical form of a value, in which it is stored, or `None` if the value is not allowed.
     pub(super) fn canonical(self, value: &str) -> Option<String> {
         match self {
             Self::Text => Some(value.to_owned()),
@@ -141,14 +140,15 @@ impl Allowed {
     }
 }
 
-/// Routers that parse the list by number only exist, so names become numbers.
+/// Converts names of encryption types to numbers, because some routers parse only numbers.
 fn canonical_encryption_types(value: &str) -> Option<String> {
     let types = parse_encryption_types(value)?;
     let numbers: Vec<String> = types.iter().map(|kind| kind.0.to_string()).collect();
     Some(numbers.join(","))
 }
 
-/// Encryption types by number or name; `None` where one is unknown, doubled, or the list empty.
+/// Parses encryption types by number or name. Returns `None` if one is unknown or repeated, or if
+/// the list is empty.
 pub(crate) fn parse_encryption_types(value: &str) -> Option<Vec<EncryptionType>> {
     let mut types = Vec::new();
     for word in value.split(',') {
@@ -161,7 +161,7 @@ pub(crate) fn parse_encryption_types(value: &str) -> Option<Vec<EncryptionType>>
     Some(types)
 }
 
-/// The entry of a key, if the key is documented.
+/// The entry of [`OPTIONS`] for a key, or `None` if the key is not documented.
 pub fn spec(key: &str) -> Option<&'static OptionSpec> {
     OPTIONS
         .iter()
@@ -213,14 +213,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         None,
         Allowed::Peers,
         Sent::WhenSet,
-        "Build tunnels through these routers only. For debugging; it costs all anonymity.",
+        "Build tunnels through these routers only. For debugging: the tunnels give no anonymity.",
     ),
     option(
         "inbound.IPRestriction",
         Some("2"),
         range(0, 4),
         Sent::WhenSet,
-        "Routers that share this many leading bytes of their IP address are not put into one \
+        "Routers whose IP addresses share this number of leading bytes are not used in the same \
          inbound tunnel; 0 allows all.",
     ),
     option(
@@ -228,28 +228,28 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("true"),
         Allowed::Flag,
         Sent::WhenSet,
-        "Whether an inbound tunnel may have no hop, if no other can be built.",
+        "Whether an inbound tunnel may have zero hops if no other can be built.",
     ),
     option(
         "inbound.backupQuantity",
         Some("0"),
         range(0, 3),
         Sent::WhenSet,
-        "Inbound tunnels in reserve.",
+        "Number of inbound tunnels in reserve.",
     ),
     option(
         "inbound.length",
         Some("3"),
         range(0, 7),
         Sent::Always,
-        "Hops of an inbound tunnel. More are slower and fail more often.",
+        "Number of hops of an inbound tunnel. Longer tunnels are slower and fail more often.",
     ),
     option(
         "inbound.lengthVariance",
         Some("0"),
         range(-7, 7),
         Sent::WhenSet,
-        "Hops added at random: up to x, or between -x and x where negative.",
+        "Number of hops added at random: 0 to x, or -x to x if the value is -x.",
     ),
     option(
         "inbound.nickname",
@@ -263,20 +263,21 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("2"),
         range(1, 16),
         Sent::Always,
-        "Inbound tunnels. More survive failures better and cost bandwidth.",
+        "Number of inbound tunnels. More tunnels tolerate more failures and use more bandwidth.",
     ),
     secret(
         "inbound.randomKey",
         Allowed::Base64(Some(32)),
         Sent::WhenSet,
-        "Key of the order of peers in inbound tunnels, to keep it across restarts.",
+        "Key that determines the order of peers in inbound tunnels. Set it to keep the order across \
+         restarts.",
     ),
     option(
         "outbound.IPRestriction",
         Some("2"),
         range(0, 4),
         Sent::WhenSet,
-        "Routers that share this many leading bytes of their IP address are not put into one \
+        "Routers whose IP addresses share this number of leading bytes are not used in the same \
          outbound tunnel; 0 allows all.",
     ),
     option(
@@ -284,55 +285,56 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("true"),
         Allowed::Flag,
         Sent::WhenSet,
-        "Whether an outbound tunnel may have no hop, if no other can be built.",
+        "Whether an outbound tunnel may have zero hops if no other can be built.",
     ),
     option(
         "outbound.backupQuantity",
         Some("0"),
         range(0, 3),
         Sent::WhenSet,
-        "Outbound tunnels in reserve.",
+        "Number of outbound tunnels in reserve.",
     ),
     option(
         "outbound.length",
         Some("3"),
         range(0, 7),
         Sent::Always,
-        "Hops of an outbound tunnel. More are slower and fail more often.",
+        "Number of hops of an outbound tunnel. Longer tunnels are slower and fail more often.",
     ),
     option(
         "outbound.lengthVariance",
         Some("0"),
         range(-7, 7),
         Sent::WhenSet,
-        "Hops added at random: up to x, or between -x and x where negative.",
+        "Number of hops added at random: 0 to x, or -x to x if the value is -x.",
     ),
     option(
         "outbound.nickname",
         None,
         Allowed::Text,
         Sent::WhenSet,
-        "Name of the session in the router's console, where inbound.nickname is not set.",
+        "Name of the session in the router's console if inbound.nickname is not set.",
     ),
     option(
         "outbound.priority",
         Some("0"),
         range(-25, 25),
         Sent::WhenSet,
-        "Priority of this session's messages in the router; higher goes first.",
+        "Priority of this session's messages in the router; higher values are sent first.",
     ),
     option(
         "outbound.quantity",
         Some("2"),
         range(1, 16),
         Sent::Always,
-        "Outbound tunnels. More survive failures better and cost bandwidth.",
+        "Number of outbound tunnels. More tunnels tolerate more failures and use more bandwidth.",
     ),
     secret(
         "outbound.randomKey",
         Allowed::Base64(Some(32)),
         Sent::WhenSet,
-        "Key of the order of peers in outbound tunnels, to keep it across restarts.",
+        "Key that determines the order of peers in outbound tunnels. Set it to keep the order across \
+         restarts.",
     ),
     // Messages.
     option(
@@ -340,7 +342,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("60000"),
         range(8_000, 120_000),
         Sent::WhenSet,
-        "Milliseconds until a message may be dropped. Routers do not use it: each message carries \
+        "Milliseconds until a message may be dropped. Routers do not use it: each message contains \
          its own deadline.",
     ),
     option(
@@ -348,58 +350,59 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("30"),
         range(1, 128),
         Sent::WhenSet,
-        "Session tags left before new ones are sent, to ElGamal peers.",
+        "For ElGamal peers: new session tags are sent when fewer than this number are left.",
     ),
     option(
         "crypto.ratchet.inboundTags",
         Some("160"),
         range(1, i64::MAX),
         Sent::WhenSet,
-        "Window of inbound ratchet tags.",
+        "Window size for inbound ratchet tags.",
     ),
     option(
         "crypto.ratchet.outboundTags",
         Some("160"),
         range(1, i64::MAX),
         Sent::WhenSet,
-        "Window of outbound ratchet tags, as advice to the peer.",
+        "Window size for outbound ratchet tags, as a hint to the peer.",
     ),
     option(
         "crypto.tagsToSend",
         Some("40"),
         range(1, 128),
         Sent::WhenSet,
-        "Session tags sent at a time, to ElGamal peers.",
+        "For ElGamal peers: number of session tags sent at a time.",
     ),
     option(
         "i2cp.fastReceive",
         Some("true"),
         Allowed::Flag,
         Sent::Always,
-        "The router sends messages at once instead of announcing them first.",
+        "The router delivers messages at once instead of announcing them first.",
     ),
     option(
         "i2cp.gzip",
         Some("true"),
         Allowed::Flag,
         Sent::WhenSet,
-        "Compress what is sent. Where false, only what compresses well by construction is \
-         compressed: the first packet of a stream and repliable datagrams.",
+        "Compress payloads. If false, only payloads that always compress well are compressed: the \
+         first packet of a stream, and repliable datagrams.",
     ),
     option(
         "i2cp.messageReliability",
         Some("none"),
         Allowed::Word(&["none", "BestEffort"]),
         Sent::Always,
-        "With BestEffort the router confirms every message; with none, only where it is asked to.",
+        "With BestEffort, the router reports on every message; with none, only on messages that \
+         request it.",
     ),
     option(
         "shouldBundleReplyInfo",
         Some("true"),
         Allowed::Flag,
         Sent::WhenSet,
-        "The router may send the lease set of this session along with messages. Needed for replies \
-         where the lease set is not published.",
+        "The router may send the lease set of this session with messages. Peers need it to reply if \
+         the lease set is not published.",
     ),
     // The lease set.
     option(
@@ -407,23 +410,23 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("false"),
         Allowed::Flag,
         Sent::WhenSet,
-        "Keep the lease set out of the network database: only peers that were written to can \
-         answer.",
+        "Do not publish the lease set in the network database. Only peers to which this session \
+         sent a message can then reply.",
     ),
     option(
         "i2cp.encryptLeaseSet",
         Some("false"),
         Allowed::Flag,
         Sent::WhenSet,
-        "Encrypt the lease set in the old way (version 1).",
+        "Encrypt the lease set with the old scheme (version 1).",
     ),
     option(
         "i2cp.leaseSetAuthType",
         Some("0"),
         range(0, 2),
         Sent::WhenSet,
-        "Who can read an encrypted lease set: 0 everybody with the address, 1 clients with a DH \
-         key, 2 clients with a pre-shared key.",
+        "Which clients can read an encrypted lease set: 0 all that have the address, 1 those with a \
+         DH key, 2 those with a pre-shared key.",
     ),
     option(
         "i2cp.leaseSetBlindedType",
@@ -455,14 +458,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         "i2cp.leaseSetKey",
         Allowed::Base64(Some(32)),
         Sent::Never,
-        "Key of a lease set encrypted in the old way.",
+        "Key of a lease set that is encrypted with the old scheme.",
     ),
     option(
         "i2cp.leaseSetOfflineExpiration",
         None,
         range(0, u32::MAX as i64),
         Sent::WhenSet,
-        "End of the offline signature, seconds since 1970. Set from the keys.",
+        "Expiration of the offline signature, in seconds since 1970. Set from the keys.",
     ),
     option(
         "i2cp.leaseSetOfflineSignature",
@@ -476,19 +479,19 @@ pub const OPTIONS: &[OptionSpec] = &[
         None,
         Allowed::Pair,
         Sent::Never,
-        "An entry of the lease set's options, such as a service record.",
+        "An entry of the lease set's options mapping, such as a service record.",
     ),
     secret(
         "i2cp.leaseSetPrivKey",
         Allowed::Keys,
         Sent::WhenSet,
-        "Key by which the router itself reads the encrypted lease set.",
+        "Key with which the router itself decrypts the encrypted lease set.",
     ),
     secret(
         "i2cp.leaseSetPrivateKey",
         Allowed::Keys,
         Sent::Never,
-        "Private encryption keys of the lease set, to keep them across restarts.",
+        "Private encryption keys of the lease set. Set them to keep the keys across restarts.",
     ),
     secret(
         "i2cp.leaseSetSecret",
@@ -514,7 +517,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("3"),
         Allowed::Word(&["1", "3", "5", "7"]),
         Sent::Always,
-        "1 the old lease set, 3 the present one, 5 encrypted, 7 meta.",
+        "Type of the lease set: 1 LeaseSet, 3 LeaseSet2, 5 encrypted, 7 meta.",
     ),
     // The session.
     option(
@@ -522,7 +525,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("1800000"),
         range(300_000, i64::MAX),
         Sent::Never,
-        "Milliseconds without traffic after which i2cp.closeOnIdle acts.",
+        "Milliseconds without traffic after which i2cp.closeOnIdle takes effect.",
     ),
     option(
         "i2cp.closeOnIdle",
@@ -543,7 +546,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("1200000"),
         range(300_000, i64::MAX),
         Sent::Never,
-        "Milliseconds without traffic after which i2cp.reduceOnIdle acts.",
+        "Milliseconds without traffic after which i2cp.reduceOnIdle takes effect.",
     ),
     option(
         "i2cp.reduceOnIdle",
@@ -557,7 +560,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("1"),
         range(1, 5),
         Sent::Never,
-        "Tunnels each way that i2cp.reduceOnIdle keeps.",
+        "Number of tunnels per direction that i2cp.reduceOnIdle keeps.",
     ),
     // The connection to the router.
     option(
@@ -565,7 +568,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("false"),
         Allowed::Flag,
         Sent::Never,
-        "Speak TLS to the router.",
+        "Connect to the router over TLS.",
     ),
     secret(
         "i2cp.password",

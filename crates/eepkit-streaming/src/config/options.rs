@@ -509,13 +509,13 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.tcbcache.rttDampening",
         "0.75",
-        "none: streams to a peer share one estimate all the time",
+        "none: each path state has an RTT estimate and each peer has one; new streams use them",
         |_, v| v.factor(0.0, 1.0).map(drop)
     ),
     option!(
         "i2p.streaming.tcbcache.rttdevDampening",
         "0.75",
-        "none, likewise",
+        "none, for the same reason",
         |_, v| v.factor(0.0, 1.0).map(drop)
     ),
     option!(
