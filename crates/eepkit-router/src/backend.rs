@@ -1,7 +1,7 @@
 //! Router implementations that this crate can run.
 //!
-//! [`interface`] is what the rest of the crate sees of an implementation. Each other submodule is the
-//! only code that knows its implementation.
+//! [`interface`] is the interface to an implementation that the rest of the crate uses. Each other
+//! submodule is the only code that depends on its implementation.
 
 mod clients;
 mod config;

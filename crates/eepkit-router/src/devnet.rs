@@ -12,14 +12,14 @@
 //! # }
 //! ```
 //!
-//! The routers are those that run on the live network, with their real transport, network
-//! database, tunnels and encryption. They differ in what surrounds them: they listen on loopback
-//! at ports of the system's choosing, cannot reach anything else, are given each other's router
-//! infos instead of a reseed, belong to a network with an identifier of its own, and do not mind
-//! that all of them are at one address. Nothing is written to disk.
+//! The routers are those that run on the live network, with their real transport, network database,
+//! tunnels and encryption. Only their environment differs. They listen on loopback at ports that
+//! the system assigns, cannot reach other addresses, and accept that all of them have the same
+//! address. They start with each other's router infos instead of reseeding. Their network has its
+//! own identifier. Nothing is written to disk.
 //!
-//! Several networks can stand side by side in one process. Dropping a [`Devnet`] stops its
-//! routers; [`Devnet::stop`] also waits until their sockets are closed.
+//! Several networks can exist in one process. Dropping a [`Devnet`] stops its routers;
+//! [`Devnet::stop`] also waits until their sockets are closed.
 
 use std::{
     fmt, io,
@@ -53,43 +53,42 @@ use crate::{
     sockets::listening_socket,
 };
 
-/// Routers of a network unless chosen otherwise. Chosen because tunnels of two hops with two
-/// distinct ends are then spread over enough routers that the loss of one is survived.
+/// The default number of routers. Chosen because tunnels of two hops with two distinct ends are
+/// then spread over enough routers that the network survives the loss of one.
 const DEFAULT_ROUTERS: usize = 8;
 
-/// Most routers in one network. Chosen because each needs a few megabytes and every pair of them
-/// a connection; beyond this a process runs out of file descriptors.
+/// The maximum number of routers in one network. Chosen because each needs a few megabytes, and
+/// every pair needs a connection. With more, a process runs out of file descriptors.
 const MAX_ROUTERS: usize = 100;
 
-/// Hops of a tunnel unless chosen otherwise; two is what the routers themselves use by default,
-/// and enough to cross other routers in both directions.
+/// The default number of hops of a tunnel. Two is the routers' own default, and enough that a
+/// message passes through other routers in both directions.
 const DEFAULT_TUNNEL_LENGTH: usize = 2;
 
-/// Most hops of a tunnel (I2CP specification, `inbound.length`).
+/// The maximum number of hops of a tunnel (I2CP specification, `inbound.length`).
 const MAX_TUNNEL_LENGTH: usize = 7;
 
-/// How long the routers may take to become ready unless chosen otherwise. Chosen because a network
-/// of eight takes less than ten seconds on two busy cores.
+/// The default deadline for the routers to become ready. Chosen because a network of eight takes
+/// less than ten seconds on two busy cores.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Tunnels in each direction that a router keeps for itself; three is what the routers themselves
-/// use by default.
+/// Exploratory tunnels of a router in each direction. Three is the routers' own default.
 const EXPLORATORY_TUNNELS: usize = 3;
 
-/// Traffic that a router admits: more than loopback carries. The router drops what exceeds it
-/// without notice, so it must never be reached.
+/// The traffic that a router admits. Chosen above the capacity of loopback, because the router
+/// silently drops traffic above it.
 const BANDWIDTH: Bandwidth = Bandwidth {
     bytes_per_second: 10_000_000_000,
     share: 1.0,
 };
 
-/// How long the other routers wait for one that builds its first tunnels. Chosen because it takes
-/// some ten milliseconds on an idle machine.
+/// How long the other routers wait for the one that builds its first tunnels. Chosen because this
+/// takes about ten milliseconds on an idle machine.
 const TURN: Duration = Duration::from_millis(250);
 
-/// Network identifiers given out so far in this process. The live network is 2, test networks of
-/// others are often 3 to 99 or 171; ours are 100 to 163, each network's differing from its
-/// neighbours'.
+/// The number of network identifiers that this process has assigned. The live network has 2, and
+/// the test networks of other projects often have 3 to 99 or 171. Networks of this process have 100
+/// to 163, and consecutive networks have different ones.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);
 const FIRST_NETWORK_ID: u8 = 100;
 const NETWORK_IDS: u8 = 64;
@@ -98,7 +97,7 @@ const NETWORK_IDS: u8 = 64;
 #[derive(Debug)]
 pub struct Devnet {
     routers: Vec<DevnetRouter>,
-    /// The task that lets the routers begin; it ends by itself.
+    /// The task that starts tunnel building in one router after the other. It ends by itself.
     turns: Option<AbortHandle>,
 }
 
@@ -106,44 +105,43 @@ impl Devnet {
     /// Starts `routers` routers with the defaults of [`DevnetBuilder`] and waits until all of them
     /// are ready.
     ///
-    /// Dropping the future stops what has been started.
+    /// Dropping the future stops all routers that were started.
     pub async fn start(routers: usize) -> Result<Self, StartError> {
         Self::builder().routers(routers).start().await
     }
 
-    /// A network with choices of its own.
+    /// A builder with the default options.
     pub fn builder() -> DevnetBuilder {
         DevnetBuilder::default()
     }
 
-    /// The router number `index`, counted from 0. Floodfills have the highest numbers.
+    /// Returns the router with this index, counted from 0. Floodfills have the highest indexes.
     ///
     /// # Panics
     ///
-    /// When the network has no such router, as indexing a slice does.
+    /// If the network has no such router.
     pub fn router(&self, index: usize) -> DevnetRouter {
         self.routers[index].clone()
     }
 
-    /// All routers, in the order of their numbers.
+    /// All routers in the order of their indexes.
     pub fn routers(&self) -> &[DevnetRouter] {
         &self.routers
     }
 
-    /// The network's identifier; its routers talk to no router with another.
+    /// The network identifier. Routers refuse connections of routers with another one.
     pub fn network_id(&self) -> u8 {
         // There are at least two routers.
         self.routers[0].node.plan.network_id
     }
 
-    /// The router infos with which the routers were introduced to each other, for a router
-    /// outside this network object that shall join them.
+    /// The router infos with which the routers started, for a router outside this object that is to
+    /// join the network.
     pub fn router_infos(&self) -> Vec<Vec<u8>> {
         self.routers[0].node.infos.to_vec()
     }
 
-    /// Waits until all routers that are not stopped are ready, at most for `deadline` altogether.
-    /// Cancel safe.
+    /// Waits until all running routers are ready, for at most `deadline` in total. Cancel safe.
     pub async fn ready(&self, deadline: Duration) -> Result<(), RouterNotReady> {
         let end = Instant::now() + deadline;
         for router in &self.routers {
@@ -159,7 +157,8 @@ impl Devnet {
     /// Stops all routers. When this returns, their sockets are closed and their tasks have ended.
     pub async fn stop(self) {
         for router in &self.routers {
-            // Their sessions end because the network was stopped, not because of a crash.
+            // The reason of the loss of their sessions is then the stop of the network, not a
+            // crash.
             router.node.closed.cancel();
         }
         let stops: Vec<_> = self
@@ -171,7 +170,7 @@ impl Devnet {
             })
             .collect();
         for stop in stops {
-            // A panic in there was reported by the runtime.
+            // The runtime has already reported a panic in the task.
             let _ = stop.await;
         }
     }
@@ -188,7 +187,7 @@ impl Drop for Devnet {
     }
 }
 
-/// Choices for a [`Devnet`].
+/// Options of a [`Devnet`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct DevnetBuilder {
@@ -220,36 +219,36 @@ impl Default for DevnetBuilder {
 }
 
 impl DevnetBuilder {
-    /// How many routers, 2 to 100. Default 8.
+    /// The number of routers, 2 to 100. Default: 8.
     pub fn routers(mut self, routers: usize) -> Self {
         self.routers = routers;
         self
     }
 
-    /// How many of them keep the network database, at least 1. Default: a third, at least 3
-    /// (where there are so many).
+    /// The number of floodfills among them, at least 1. Default: a third of the routers, but at
+    /// least 3 if there are as many.
     pub fn floodfills(mut self, floodfills: usize) -> Self {
         self.floodfills = Some(floodfills);
         self
     }
 
-    /// Hops of the routers' own tunnels, and of those sessions opened through
-    /// [`DevnetRouter`] that do not set `inbound.length` and `outbound.length` themselves: 1 to 7,
-    /// and less than there are routers. Default 2.
+    /// Hops of a tunnel, from 1 to 7, and fewer than there are routers. Applies to the routers' own
+    /// tunnels and to sessions opened through [`DevnetRouter`] that do not set `inbound.length` and
+    /// `outbound.length`. Default: 2.
     pub fn tunnel_length(mut self, hops: usize) -> Self {
         self.tunnel_length = Some(hops);
         self
     }
 
     /// Derives the routers' identities from a number, so that they are the same at every start.
-    /// What the routers draw and when they act stays random. Default: new identities.
+    /// Other random choices and the timing of the routers still vary. Default: new identities.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The network's identifier. Default: one that differs from those of the networks started
-    /// before and after in this process.
+    /// The network identifier. Default: one that differs from those of the previous and the next
+    /// network started in this process.
     pub fn network_id(mut self, id: u8) -> Self {
         self.network_id = Some(id);
         self
@@ -268,20 +267,20 @@ impl DevnetBuilder {
         self
     }
 
-    /// How long [`DevnetBuilder::start`] waits for the routers to become ready. Default 60 s.
+    /// How long [`DevnetBuilder::start`] waits for the routers to become ready. Default: 60 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Lets [`DevnetBuilder::start`] return as soon as the routers run; whoever opens a session
-    /// then waits for them there. Default: wait until they are ready.
+    /// Makes [`DevnetBuilder::start`] return as soon as the routers run. Opening a session then
+    /// waits until its router is ready. Default: `start` waits until the routers are ready.
     pub fn without_waiting(mut self) -> Self {
         self.deadline = None;
         self
     }
 
-    /// Host names that all routers know. Default: none.
+    /// Host names that all routers can resolve. Default: none.
     pub fn hosts(mut self, hosts: HostBook) -> Self {
         self.hosts = hosts;
         self
@@ -289,15 +288,16 @@ impl DevnetBuilder {
 
     /// Starts the network.
     ///
-    /// Dropping the future stops what has been started.
+    /// Dropping the future stops all routers that were started.
     pub async fn start(self) -> Result<Devnet, StartError> {
         let plan = self.plan()?;
         let mut drafts = Vec::with_capacity(self.routers);
         for index in 0..self.routers {
             drafts.push(Draft::new(&plan, index)?);
         }
-        // Every router knows every other from the start: tunnels can be built at once, without
-        // the exploration by which routers find each other on the live network.
+        // Every router starts with the router infos of all others. Tunnels can therefore be built
+        // immediately, without the exploration by which routers find each other on the live
+        // network.
         let infos: Arc<[Vec<u8>]> = drafts
             .iter()
             .map(|draft| draft.router_info(&plan))
@@ -310,7 +310,8 @@ impl DevnetBuilder {
         };
         for draft in drafts {
             let (node, listener) = Node::new(&plan, draft, &infos, &dials, &self.hosts);
-            // In the list before it runs: whatever happens next, dropping the list stops it.
+            // The router is added to the list before it runs, so that dropping the list always
+            // stops it.
             net.routers.push(DevnetRouter {
                 node: Arc::clone(&node),
             });
@@ -324,7 +325,7 @@ impl DevnetBuilder {
         Ok(net)
     }
 
-    /// Checks the choices against each other.
+    /// Checks that the options are consistent.
     fn plan(&self) -> Result<Arc<Plan>, StartError> {
         let bad = |option, why: String| Err(StartError::BadOption { option, why });
         if !(2..=MAX_ROUTERS).contains(&self.routers) {
@@ -368,19 +369,19 @@ impl DevnetBuilder {
     }
 }
 
-/// Lets one router after the other build its first tunnels.
+/// Allows one router after the other to build its first tunnels.
 ///
-/// When all begin at once, so many of them dial each other at the same time that connections are
-/// lost (see [`Dials`]); one at a time, each takes some ten milliseconds.
+/// If all of them start at once, so many dial each other at the same time that connections are lost
+/// (see [`Dials`]). One at a time, each takes about ten milliseconds.
 async fn take_turns(routers: Vec<DevnetRouter>) {
     for router in routers {
         router.node.allow_tunnels();
-        // Whatever keeps a router from its tunnels, its turn ends.
+        // The next router starts even if this one did not become ready.
         let _ = router.watch().ready(TURN).await;
     }
 }
 
-/// The choices, checked.
+/// The checked options.
 #[derive(Debug)]
 struct Plan {
     routers: usize,
@@ -398,8 +399,8 @@ impl Plan {
         index >= self.routers - self.floodfills
     }
 
-    /// How the router `index` is started: with the ports of `addresses`, or ports of the system's
-    /// choosing where there are none yet.
+    /// Returns the configuration of router `index`. It has the ports of `addresses`, or lets the
+    /// system assign those that are not set.
     fn config(
         &self,
         index: usize,
@@ -424,7 +425,7 @@ impl Plan {
             ntcp2: Some(TransportConfig {
                 port,
                 host: Some(Ipv4Addr::LOCALHOST),
-                // Hybrid key exchange costs time in every handshake and hides nothing here.
+                // Hybrid key exchange costs time in every handshake and protects nothing here.
                 post_quantum: false,
             }),
             ssu2: None,
@@ -457,7 +458,7 @@ impl Plan {
     }
 }
 
-/// A router before it runs: its listener is bound, so that its router info can be written.
+/// A router before its start. Its listener is bound, so that its router info can be written.
 struct Draft {
     index: usize,
     identity: Identity,
@@ -468,8 +469,8 @@ struct Draft {
 impl Draft {
     fn new(plan: &Plan, index: usize) -> Result<Self, StartError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        // It listens before the router runs: routers that start earlier and dial it wait for a
-        // moment, instead of noting it down as dead.
+        // The socket listens before the router runs. Routers that start earlier and dial it then
+        // wait for a moment instead of recording it as unreachable.
         let bound = listening_socket(address).and_then(|socket| {
             let bound = socket.local_addr()?.as_socket();
             Ok((socket, bound.map(|address| address.port())))
@@ -494,8 +495,8 @@ impl Draft {
     }
 }
 
-/// One router of a [`Devnet`]. Cheap to clone; stays valid while the router is killed and
-/// restarted. It is the network that keeps the router alive, not this handle.
+/// One router of a [`Devnet`]. Cheap to clone. Remains valid while the router is killed and
+/// restarted. The network keeps the router alive; this handle does not.
 #[derive(Clone)]
 pub struct DevnetRouter {
     node: Arc<Node>,
@@ -511,62 +512,66 @@ impl fmt::Debug for DevnetRouter {
 }
 
 impl DevnetRouter {
-    /// Its number in the network.
+    /// The index of the router in the network.
     pub fn index(&self) -> usize {
         self.node.index
     }
 
-    /// Whether it keeps the network database.
+    /// Whether the router is a floodfill.
     pub fn is_floodfill(&self) -> bool {
         self.node.plan.is_floodfill(self.node.index)
     }
 
-    /// The hash of its identity, the same after a restart.
+    /// The hash of the router's identity. It does not change at a restart.
     pub fn id(&self) -> Hash {
         self.node.id
     }
 
-    /// Where it offers I2CP to other processes (TCP), unless that is off; the same after a restart.
+    /// The TCP address at which the router offers I2CP to other processes. `None` if that is off.
+    /// It does not change at a restart.
     pub fn i2cp_addr(&self) -> Option<SocketAddr> {
         self.node.addresses().i2cp
     }
 
-    /// Where it speaks SAM 3 (TCP), unless SAM is off; the same after a restart.
+    /// The TCP address at which the router offers SAM 3. `None` if SAM is off. It does not change
+    /// at a restart.
     pub fn sam_addr(&self) -> Option<SocketAddr> {
         self.node.addresses().sam_tcp
     }
 
-    /// Where it takes SAM datagrams (UDP), unless SAM is off; the same after a restart.
+    /// The UDP address at which the router accepts SAM datagrams. `None` if SAM is off. It does not
+    /// change at a restart.
     pub fn sam_udp_addr(&self) -> Option<SocketAddr> {
         self.node.addresses().sam_udp
     }
 
-    /// Where other routers connect to it (NTCP2); the same after a restart.
+    /// The address at which the router accepts NTCP2 connections of other routers. It does not
+    /// change at a restart.
     pub fn ntcp2_addr(&self) -> SocketAddr {
         let port = self.node.addresses().ntcp2_port.unwrap_or_default();
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 
-    /// Hops of a tunnel where a session does not say otherwise.
+    /// The default number of hops of a session's tunnels.
     pub fn tunnel_length(&self) -> usize {
         self.node.plan.tunnel_length
     }
 
-    /// Follows how far it is.
+    /// A receiver of the router's stages.
     pub fn watch(&self) -> RouterWatch {
         self.node.reporter.watch()
     }
 
-    /// Whether it was started and neither killed nor stopped with its network.
+    /// Whether the router was started, and neither killed nor stopped with its network.
     pub fn is_running(&self) -> bool {
         matches!(*self.node.state(), State::Up(_))
     }
 
-    /// Takes the router down at once, as a crash would: its sessions are lost, its tunnels and
-    /// those that led through it are dead. When this returns, its sockets are closed. The other
-    /// routers notice and replace their tunnels, which takes them a second or two.
+    /// Stops the router immediately, as a crash would. Its sessions are lost, and its tunnels and
+    /// those that pass through it fail. When this returns, its sockets are closed. The other
+    /// routers notice and replace their tunnels within a second or two.
     ///
-    /// Does nothing to a router that is down. Cancelling it leaves the router stopping.
+    /// Does nothing if the router is not running. If the future is dropped, the router still stops.
     pub async fn kill(&self) {
         let _one_at_a_time = self.node.start.lock().await;
         if let Some(instance) = self.node.take_down() {
@@ -577,22 +582,22 @@ impl DevnetRouter {
         }
     }
 
-    /// Brings a killed router back, with the same identity and the same addresses, and returns
-    /// when it runs; [`RouterWatch::ready`] reports when it has tunnels again.
+    /// Restarts a killed router with the same identity and the same addresses, and returns when it
+    /// runs. [`RouterWatch::ready`] reports when it has tunnels again.
     ///
-    /// Does nothing to a router that runs. Fails with [`StartError::Stopped`] when the network
-    /// was stopped, and with [`StartError::Bind`] should another program have taken one of its
-    /// ports meanwhile. Cancelling it leaves the router down.
+    /// Does nothing if the router is running. Fails with [`StartError::Stopped`] if the network was
+    /// stopped, and with [`StartError::Bind`] if another program has meanwhile bound one of its
+    /// ports. If the future is dropped, the router does not run.
     pub async fn restart(&self) -> Result<(), StartError> {
         self.node.start(None).await
     }
 }
 
 impl Connector for DevnetRouter {
-    /// Opens a session; see [`DevnetBuilder::tunnel_length`] for the length of its tunnels.
+    /// Opens a session. See [`DevnetBuilder::tunnel_length`] for the length of its tunnels.
     fn open(&self, mut setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         for key in ["inbound.length", "outbound.length"] {
-            // A length that the builder has checked is in the option's range.
+            // The builder has checked that the length is in the range of the option.
             if setup.options.get(key).is_none() {
                 let _ = setup.options.set(key, &self.tunnel_length().to_string());
             }
@@ -609,19 +614,19 @@ impl Connector for DevnetRouter {
     }
 }
 
-/// One router's place in the network.
+/// The permanent state of one router in the network. It survives restarts of the router.
 struct Node {
     index: usize,
     plan: Arc<Plan>,
     id: Hash,
     identity: Identity,
-    /// The router infos of the whole network.
+    /// The router infos of all routers of the network.
     infos: Arc<[Vec<u8>]>,
     dials: Arc<Dials>,
     hosts: HostBook,
     reporter: Arc<Reporter<RouterStage>>,
     state: Arc<Mutex<State>>,
-    /// Opens sessions on the router that is up.
+    /// Opens sessions on the running router.
     i2cp: I2cpRouter,
     /// Held while the router is started or stopped.
     start: tokio::sync::Mutex<()>,
@@ -630,10 +635,10 @@ struct Node {
 }
 
 enum State {
-    /// Killed, or not started yet; where it shall listen.
+    /// Killed, or not started yet. Has the addresses at which it will listen.
     Down(Addresses),
     Up(Arc<dyn Instance>),
-    /// The network was stopped; where it has listened.
+    /// The network was stopped. Has the addresses at which it listened.
     Closed(Addresses),
 }
 
@@ -641,8 +646,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens sessions on the router that is up, in memory. The end of a connection means that the router
-/// was killed, and may come back, unless the network was stopped.
+/// Opens sessions in memory on the running router. The end of a connection means that the network
+/// was stopped, or that the router was killed and may be restarted.
 fn i2cp_of(
     plan: &Plan,
     index: usize,
@@ -716,7 +721,7 @@ impl Node {
         Some(instance)
     }
 
-    /// Stops the router without waiting, for good.
+    /// Stops the router permanently, without waiting.
     fn close(&self) {
         self.closed.cancel();
         let mut state = self.state();
@@ -742,7 +747,7 @@ impl Node {
         let config = RouterConfig {
             routers: others.map(|(_, info)| info.clone()).collect(),
             hosts: self.hosts.clone(),
-            // At the first start the network decides when the router begins.
+            // At the first start the network determines when the router builds tunnels.
             build_tunnels: listener.is_none(),
             listener,
             ..self

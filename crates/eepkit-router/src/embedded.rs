@@ -1,4 +1,4 @@
-//! A real router in this process, on the live network.
+//! A real router in this process, connected to the live network.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,15 +16,14 @@
 //! # }
 //! ```
 //!
-//! The router keeps its keys and what it learned of the network in a directory of its own (see
-//! [`StateError`] for what can be wrong with it), so that it is the same router at the next start
-//! and needs no reseed then. The first start on the live network takes some minutes until there
-//! are tunnels; later ones take less.
+//! The router stores its keys and its knowledge of the network in a directory of its own (see
+//! [`StateError`] for possible faults). It therefore has the same identity at the next start, and
+//! does not need to reseed. At the first start on the live network it takes some minutes until
+//! there are tunnels. Later starts take less.
 //!
-//! The router listens for other routers on all interfaces: that is what makes it a part of the
-//! network. Sessions of this process reach it in memory. Other processes reach it over I2CP or SAM if
-//! it is told to offer them ([`EmbeddedBuilder::i2cp_port`], [`EmbeddedBuilder::sam_port`]), on loopback
-//! only.
+//! The router listens for other routers on all interfaces, because it is a part of the network.
+//! Sessions of this process reach it in memory. It can offer I2CP or SAM to other processes, on
+//! loopback only ([`EmbeddedBuilder::i2cp_port`], [`EmbeddedBuilder::sam_port`]).
 
 use std::{
     collections::HashSet,
@@ -54,26 +53,26 @@ use crate::{
     storage::{Keeper, Known, Ports, StateDir, StateError, id_of},
 };
 
-/// The live network (network database specification, router info option `netId`).
+/// The identifier of the live network (network database specification, router info option `netId`).
 const LIVE_NETWORK: u8 = 2;
 
-/// With fewer known routers than this a router reseeds: i2pd's threshold is 25, and Java I2P's 50
-/// after filtering; in between, a network of few routers would be asked at every start.
+/// A router that has fewer router infos than this reseeds. Chosen as i2pd's threshold. Java I2P
+/// reseeds below 50 after filtering, but a router in a network with few routers would then contact
+/// a reseed host at every start.
 const FEW_ROUTERS: usize = 25;
 
-/// Traffic that a router admits unless chosen otherwise, bytes per second. Chosen because most
-/// home connections have it to spare.
+/// The default traffic limit of a router, in bytes per second. Chosen because most home connections
+/// can spare it.
 const DEFAULT_BANDWIDTH: usize = 1_000_000;
 
-/// Part of the traffic that may be other routers' unless chosen otherwise. The default of Java
-/// I2P.
+/// The default fraction of the traffic limit for transit traffic. The default of Java I2P.
 const DEFAULT_SHARE: f64 = 0.8;
 
-/// Tunnels of other routers at a time unless chosen otherwise; the default of i2pd is 10000, which
-/// is more than an application should carry on the side.
+/// The default number of transit tunnels at a time. Chosen below i2pd's 10,000, which is more than
+/// an application should carry.
 const DEFAULT_TRANSIT: usize = 1_000;
 
-/// A router in this process. Cheap to clone; dropping the last handle stops the router without
+/// A router in this process. Cheap to clone. Dropping the last handle stops the router without
 /// waiting. See the [module](self).
 #[derive(Clone)]
 pub struct EmbeddedRouter {
@@ -89,7 +88,7 @@ struct Inner {
     running: Mutex<Option<Running>>,
 }
 
-/// What is given up when the router stops. The instance comes first: its tasks use the others.
+/// Dropped when the router stops. The instance is first, because its tasks use the other fields.
 struct Running {
     instance: Arc<dyn Instance>,
     mapper: Option<PortMapper>,
@@ -106,8 +105,8 @@ impl fmt::Debug for EmbeddedRouter {
 }
 
 impl EmbeddedRouter {
-    /// A router that keeps its state in this directory, which is created if needed. One router at
-    /// a time can use it.
+    /// A builder of a router that stores its state in this directory. The directory is created if
+    /// it does not exist. Only one router at a time can use it.
     pub fn builder(state_dir: impl Into<PathBuf>) -> EmbeddedBuilder {
         EmbeddedBuilder {
             state_dir: state_dir.into(),
@@ -131,51 +130,52 @@ impl EmbeddedRouter {
         }
     }
 
-    /// Where it offers I2CP to other processes (TCP, loopback), if it was asked to.
+    /// The TCP address on loopback at which the router offers I2CP to other processes. `None` if
+    /// that is off.
     pub fn i2cp_addr(&self) -> Option<SocketAddr> {
         self.inner.addresses.i2cp
     }
 
-    /// Where it offers SAM 3 (TCP, loopback), if it was asked to.
+    /// The TCP address on loopback at which the router offers SAM 3. `None` if SAM is off.
     pub fn sam_addr(&self) -> Option<SocketAddr> {
         self.inner.addresses.sam_tcp
     }
 
-    /// Where it takes SAM datagrams (UDP, loopback), if it was asked to.
+    /// The UDP address on loopback at which the router accepts SAM datagrams. `None` if SAM is off.
     pub fn sam_udp_addr(&self) -> Option<SocketAddr> {
         self.inner.addresses.sam_udp
     }
 
-    /// The port at which it takes NTCP2 connections, unless NTCP2 is off.
+    /// The port at which the router accepts NTCP2 connections. `None` if NTCP2 is off.
     pub fn ntcp2_port(&self) -> Option<u16> {
         self.inner.addresses.ntcp2_port
     }
 
-    /// The port at which it takes SSU2 packets, unless SSU2 is off.
+    /// The port at which the router receives SSU2 packets. `None` if SSU2 is off.
     pub fn ssu2_port(&self) -> Option<u16> {
         self.inner.addresses.ssu2_port
     }
 
-    /// The hash of its identity.
+    /// The hash of the router's identity.
     pub fn id(&self) -> Hash {
         self.inner.id
     }
 
-    /// Its router info as it was when the router started, for routers that shall know this one.
+    /// The router's router info as of its start, for routers that are to connect to this one.
     pub fn router_info(&self) -> &[u8] {
         &self.inner.router_info
     }
 
-    /// Follows how far it is.
+    /// A receiver of the router's stages.
     pub fn watch(&self) -> RouterWatch {
         self.inner.watch.clone()
     }
 
-    /// Stops the router: sessions end, what it knows is written, port mappings are removed. When
-    /// this returns, its sockets are closed and its directory can be used again. Takes well below
-    /// a second, unless a gateway or a disk is slow.
+    /// Stops the router. Sessions end, the state is written, and port mappings are removed. When
+    /// this returns, its sockets are closed and its directory can be used again. Takes much less
+    /// than a second, unless a gateway or a disk is slow.
     ///
-    /// A second call returns at once. Cancelling it leaves the router stopping.
+    /// A second call returns immediately. If the future is dropped, the router still stops.
     pub async fn stop(&self) {
         let running = self
             .inner
@@ -219,7 +219,7 @@ impl Connector for EmbeddedRouter {
     }
 }
 
-/// Choices for an [`EmbeddedRouter`].
+/// Options of an [`EmbeddedRouter`].
 #[derive(Debug)]
 #[must_use]
 pub struct EmbeddedBuilder {
@@ -238,34 +238,34 @@ pub struct EmbeddedBuilder {
     i2cp_port: Option<u16>,
     sam_port: Option<u16>,
     allow_local: bool,
-    /// The router infos to know from the start, in a private network.
+    /// The router infos to start with in a private network.
     private: Option<Vec<Vec<u8>>>,
     port_mapping: bool,
     reporter: Arc<Reporter<RouterStage>>,
 }
 
-/// A router with the default choices that keeps its state in this directory.
+/// A builder of a router with the default options that stores its state in this directory.
 impl From<&Path> for EmbeddedBuilder {
     fn from(state_dir: &Path) -> Self {
         EmbeddedRouter::builder(state_dir)
     }
 }
 
-/// A router with the default choices that keeps its state in this directory.
+/// A builder of a router with the default options that stores its state in this directory.
 impl From<PathBuf> for EmbeddedBuilder {
     fn from(state_dir: PathBuf) -> Self {
         EmbeddedRouter::builder(state_dir)
     }
 }
 
-/// A router with the default choices that keeps its state in this directory.
+/// A builder of a router with the default options that stores its state in this directory.
 impl From<&str> for EmbeddedBuilder {
     fn from(state_dir: &str) -> Self {
         EmbeddedRouter::builder(state_dir)
     }
 }
 
-/// A router with the default choices that keeps its state in this directory.
+/// A builder of a router with the default options that stores its state in this directory.
 impl From<String> for EmbeddedBuilder {
     fn from(state_dir: String) -> Self {
         EmbeddedRouter::builder(state_dir)
@@ -273,126 +273,130 @@ impl From<String> for EmbeddedBuilder {
 }
 
 impl EmbeddedBuilder {
-    /// The network's identifier. Default 2, the live network.
+    /// The network identifier. Default: 2, the live network.
     pub fn network_id(mut self, id: u8) -> Self {
         self.network_id = id;
         self
     }
 
-    /// The TCP port for NTCP2; `None` turns NTCP2 off. Default `Some(0)`: the system picks one at
-    /// the first start, and later starts use the same if it is free.
+    /// The TCP port for NTCP2. `None` turns NTCP2 off. Default: `Some(0)`. The system assigns a
+    /// port at the first start, and later starts use the same port if it is free.
     pub fn ntcp2(mut self, port: Option<u16>) -> Self {
         self.ntcp2 = port;
         self
     }
 
-    /// The UDP port for SSU2; `None` turns SSU2 off. Default as for
-    /// [`EmbeddedBuilder::ntcp2`].
+    /// The UDP port for SSU2. `None` turns SSU2 off. Default: as for [`EmbeddedBuilder::ntcp2`].
     pub fn ssu2(mut self, port: Option<u16>) -> Self {
         self.ssu2 = port;
         self
     }
 
-    /// The address under which other routers reach this one. Default: found out by port mapping
-    /// and from what other routers say.
+    /// The address at which other routers reach this one. Default: detected by port mapping and
+    /// from reports of other routers.
     pub fn host(mut self, host: Ipv4Addr) -> Self {
         self.host = Some(host);
         self
     }
 
-    /// Whether the router keeps a part of the network database. Needs bandwidth and an address
-    /// that others can reach. Default: no.
+    /// Whether the router is a floodfill, which stores a part of the network database. This needs
+    /// bandwidth and an address that others can reach. Default: no.
     pub fn floodfill(mut self, floodfill: bool) -> Self {
         self.floodfill = floodfill;
         self
     }
 
-    /// How many tunnels of other routers may lead through this one; `None` lets through none,
-    /// which makes one's own traffic stand out. Default 1000.
+    /// The maximum number of tunnels of other routers that may pass through this one. `None`
+    /// refuses all transit tunnels, which makes the router's own traffic easier to identify.
+    /// Default: 1000.
     pub fn transit_tunnels(mut self, most: Option<usize>) -> Self {
         self.transit = most;
         self
     }
 
-    /// How much traffic the router admits, bytes per second, and which part of it, 0 to 1, may be
-    /// other routers'. What exceeds it is dropped. Default 1,000,000 and 0.8.
+    /// The traffic limit in bytes per second, and the fraction of it, from 0 to 1, that transit
+    /// traffic may use. Traffic above the limit is dropped. Default: 1,000,000 and 0.8.
     pub fn bandwidth(mut self, bytes_per_second: usize, share: f64) -> Self {
         self.bandwidth = bytes_per_second;
         self.share = share;
         self
     }
 
-    /// Hops of the tunnels that the router uses for itself, 1 to 7; those of sessions are options
-    /// of the session. Default 2.
+    /// Hops of the router's own tunnels, 1 to 7. The length of a session's tunnels is an option of
+    /// the session. Default: 2.
     pub fn tunnel_length(mut self, hops: usize) -> Self {
         self.tunnel_length = hops;
         self
     }
 
-    /// Where the router gets its first routers from. Default: the public reseed hosts.
+    /// The source of the router's first router infos. Default: the public reseed hosts.
     pub fn reseed(mut self, reseed: Reseed) -> Self {
         self.reseed = reseed;
         self
     }
 
-    /// Host names that the router knows. Default: none.
+    /// Host names that the router can resolve. Default: none.
     pub fn hosts(mut self, hosts: HostBook) -> Self {
         self.hosts = hosts;
         self
     }
 
-    /// The TCP port on loopback at which the router offers I2CP to other processes; 0: the system
-    /// picks one. Sessions of this process need none. Default `None`: no I2CP over TCP.
+    /// The TCP port on loopback at which the router offers I2CP to other processes. With 0 the
+    /// system assigns it. Sessions of this process do not need a port. Default: `None`, no I2CP
+    /// over TCP.
     pub fn i2cp_port(mut self, port: Option<u16>) -> Self {
         self.i2cp_port = port;
         self
     }
 
-    /// The port for SAM on loopback, TCP and UDP alike; 0: the system picks them. Default `None`:
-    /// no SAM.
+    /// The port for SAM on loopback, for TCP and UDP. With 0 the system assigns both. Default:
+    /// `None`, no SAM.
     pub fn sam_port(mut self, port: Option<u16>) -> Self {
         self.sam_port = port;
         self
     }
 
-    /// Whether to talk to routers at local addresses, and to have several of one subnet in a
-    /// tunnel: for private networks only. Default: no.
+    /// Whether the router connects to routers at local addresses, and whether a tunnel may contain
+    /// several routers of one subnet. Only for private networks. Default: no.
     pub fn allow_local(mut self, allow: bool) -> Self {
         self.allow_local = allow;
         self
     }
 
-    /// Makes it a router of a private network, whose routers may be on several machines.
+    /// Makes this a router of a private network, whose routers may be on several machines.
     ///
-    /// Its routers have this identifier, may be at local addresses, are introduced to each other
-    /// by `routers`, their router infos ([`EmbeddedRouter::router_info`]), and call themselves
-    /// fast and reachable, so that tunnels lead through all of them. There is no reseed and no
-    /// port mapping; where others reach this router is said by [`EmbeddedBuilder::host`]. The list
-    /// may be empty: the first routers start alone, and start again once there are others.
+    /// `id` is the network identifier. `routers` are the router infos of the other routers
+    /// ([`EmbeddedRouter::router_info`]). Routers of a private network may have local addresses.
+    /// They publish that they are fast and reachable, so that tunnels use all of them. They neither
+    /// reseed nor map ports. [`EmbeddedBuilder::host`] sets the address at which other routers
+    /// reach this one. The list may be empty: the first routers start alone, and are restarted once
+    /// there are others.
     ///
-    /// For a private network inside one process see [`devnet`](crate::devnet). Default: none.
+    /// For a private network inside one process, see [`devnet`](crate::devnet). Default: not a
+    /// private network.
     pub fn private_network(mut self, id: u8, routers: Vec<Vec<u8>>) -> Self {
         self.private = Some(routers);
         self.network_id(id).allow_local(true).port_mapping(false)
     }
 
-    /// Whether to open the router's ports in a home gateway, by UPnP. Default: yes.
+    /// Whether to open the router's ports in a home gateway over UPnP. Default: yes.
     pub fn port_mapping(mut self, enabled: bool) -> Self {
         self.port_mapping = enabled;
         self
     }
 
-    /// Follows the start from its beginning: [`EmbeddedBuilder::start`] returns only after the
-    /// router was reseeded, if it needs that.
+    /// A receiver of the router's stages, which includes those before [`EmbeddedBuilder::start`]
+    /// returns, such as reseeding.
     pub fn watch(&self) -> RouterWatch {
         self.reporter.watch()
     }
 
-    /// Starts the router and returns when it runs; [`RouterWatch::ready`] reports when it
-    /// has tunnels.
+    /// Starts the router and returns when it runs. [`RouterWatch::ready`] reports when it has
+    /// tunnels.
     ///
-    /// A router that knows too few others reseeds first. Where that fails and it knows none at
-    /// all, the error says what to do. Dropping the future leaves nothing running.
+    /// A router that has too few router infos reseeds first. If reseeding fails and it has none at
+    /// all, it does not start, and the error names a remedy. Dropping the future stops everything
+    /// that was started.
     pub async fn start(self) -> Result<EmbeddedRouter, StartError> {
         let reporter = Arc::clone(&self.reporter);
         self.start_inner()
@@ -425,7 +429,8 @@ impl EmbeddedBuilder {
             backend.start(config, Arc::clone(&self.reporter)).await
         };
         let instance = match launch(remembered).await {
-            // Another program has a port that the system once picked: any other will do.
+            // Another program uses a port that the system assigned in an earlier run. Any other
+            // port will do.
             Err(StartError::Bind { .. }) if remembered != Ports::default() => {
                 launch(Ports::default()).await?
             }
@@ -482,12 +487,12 @@ impl EmbeddedBuilder {
             );
         }
         if self.bandwidth == 0 {
-            return bad("bandwidth", "0 bytes per second carry nothing".to_owned());
+            return bad("bandwidth", "0 bytes per second is not enough".to_owned());
         }
         Ok(())
     }
 
-    /// Reseeds, and adds what was found to what is known and to the directory.
+    /// Reseeds, and adds the result to `known` and to the directory.
     async fn add_reseeded(&self, dir: &Arc<StateDir>, known: &mut Known) -> Result<(), StartError> {
         self.reporter.enter(RouterStage::Reseeding);
         let found = match self.reseed.run(self.network_id).await {
@@ -496,7 +501,7 @@ impl EmbeddedBuilder {
             Err(ReseedError::Never) => return Ok(()),
             Err(error) => {
                 let routers = known.routers.len();
-                tracing::warn!(%error, routers, "the router starts with what it knows");
+                tracing::warn!(%error, routers, "cannot reseed; stored router infos are used");
                 return Ok(());
             }
         };
@@ -552,14 +557,15 @@ impl EmbeddedBuilder {
     }
 }
 
-/// Opens sessions on `instance` in memory; their end means that the router was stopped.
+/// Opens sessions in memory on `instance`. The end of a connection means that the router was
+/// stopped.
 fn i2cp_of(backend: &dyn Backend, instance: &dyn Instance) -> I2cpRouter {
     let clients = instance.clients();
     let connect = move || std::future::ready(clients.connect());
     I2cpRouter::in_process("embedded router", connect).kind(backend.kind())
 }
 
-/// Those of `routers` that are other routers than `own`; what was known of them is forgotten.
+/// Returns the `routers` other than `own`, and removes all of them from `known`.
 fn introduced(routers: &[Vec<u8>], own: Hash, known: &mut Known) -> Vec<Vec<u8>> {
     let id = |info: &Vec<u8>| id_of(info);
     let ids: HashSet<Hash> = routers.iter().filter_map(id).collect();
@@ -572,7 +578,7 @@ fn introduced(routers: &[Vec<u8>], own: Hash, known: &mut Known) -> Vec<Vec<u8>>
     others.cloned().collect()
 }
 
-/// Adds routers to what is known and to the directory.
+/// Adds routers to the known ones and to the directory.
 async fn add_routers(
     dir: &Arc<StateDir>,
     known: &mut Known,
@@ -583,10 +589,11 @@ async fn add_routers(
     blocking(move || dir.add_routers(&routers)).await
 }
 
-/// How long file work at the start may take. Chosen because it is a few thousand small files.
+/// How long file operations at the start may take. Chosen because there are a few thousand small
+/// files.
 const STATE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Runs file work where it may block.
+/// Runs file operations on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, StartError> {

@@ -1,4 +1,4 @@
-//! Why a router does not start.
+//! Errors of starting a router.
 
 use std::{io, net::SocketAddr};
 
@@ -6,7 +6,7 @@ use eepkit_link::RouterNotReady;
 
 use crate::{reseed::ReseedError, storage::StateError};
 
-/// Why a router did not start.
+/// The reason why a router did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -19,7 +19,7 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// An option has a value that cannot work.
+    /// An option has an invalid value.
     #[error("router option {option}: {why}")]
     BadOption {
         /// The option.

@@ -7,8 +7,8 @@ use eepkit_wire::Hash;
 use rand::Rng;
 use x25519_dalek::{PublicKey, StaticSecret};
 
-/// Bytes of encryption key, padding and signing key of an identity (common structures
-/// specification, "RouterIdentity").
+/// Length of the encryption key, padding and signing key of an identity, in bytes (common
+/// structures specification, "RouterIdentity").
 const KEYS: usize = 384;
 
 /// Key certificate for Ed25519 signatures (type 7) and X25519 encryption (type 4): its type, its
@@ -46,7 +46,7 @@ impl Identity {
         Self::from_bytes(&bytes)
     }
 
-    /// The keys from the key file of a router. Any bytes are keys.
+    /// Reads the keys from the key file of a router. Any bytes are valid keys.
     pub(crate) fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
         fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
             let mut field = [0; N];
@@ -69,7 +69,7 @@ impl Identity {
         }
     }
 
-    /// The identity as a router info begins with it.
+    /// The serialized identity, as it begins a router info.
     pub(crate) fn serialized(&self) -> Vec<u8> {
         let static_key = PublicKey::from(&StaticSecret::from(self.static_key));
         let signing_key = SigningKey::from_bytes(&self.signing_key).verifying_key();
@@ -81,7 +81,7 @@ impl Identity {
         serialized
     }
 
-    /// The identity's hash, the router's name in the network database.
+    /// The identity's hash, which names the router in the network database.
     pub(crate) fn id(&self) -> Hash {
         Hash::of(&self.serialized())
     }
@@ -94,7 +94,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A router info of a new router in a network.
+    /// Makes a router info of a new router in a network.
     pub(crate) fn router_info(network_id: u8) -> Vec<u8> {
         let identity = Identity::new(&mut rand::rng());
         let router = RouterIdentity::from_bytes(&identity.serialized()).unwrap();
@@ -123,7 +123,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn debug_output_names_the_router_and_shows_no_key() {
+    fn debug_output_names_the_router_and_contains_no_key() {
         let identity = Identity::new(&mut rand::rng());
 
         let text = format!("{identity:?}");

@@ -1,13 +1,13 @@
 //! I2P routers that run in this process.
 //!
-//! * [`embedded`]: a router on the live network or on a private one, with a state directory, reseeding
-//!   and port mapping;
+//! * [`embedded`]: a router on the live network or on a private one, with a state directory,
+//!   reseeding and port mapping;
 //! * [`devnet`]: a private network of several routers on loopback.
 //!
 //! Both implement [`eepkit_link::Connector`] and report their progress through
 //! [`eepkit_link::status`]. Sessions of the same process reach the routers in memory.
 //!
-//! Only `backend` knows which implementation runs.
+//! Only `backend` depends on the implementation that runs.
 
 mod backend;
 pub mod devnet;

@@ -1,9 +1,9 @@
-//! Opening the router's ports in a home gateway, by UPnP.
+//! Opens the router's ports in a home gateway over UPnP.
 //!
-//! A router that other routers can reach is of more use to them, and gets its own tunnels faster.
-//! Behind a home gateway that takes a port mapping, asked for over UPnP's Internet Gateway Device
-//! protocol. The mapping is renewed while the router runs and removed when it stops. Without a
-//! gateway that offers it nothing is lost: the router then works like one behind a firewall.
+//! A router that other routers can reach is more useful to them, and builds its own tunnels faster.
+//! Behind a home gateway this requires a port mapping, which is requested over UPnP's Internet
+//! Gateway Device protocol. The mapping is renewed while the router runs and removed when it stops.
+//! Without a gateway that supports the protocol, the router works as it does behind a firewall.
 
 use std::{
     fmt,
@@ -24,28 +24,29 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What the gateway's user interface shows the mapping as.
+/// The description of the mapping in the gateway's user interface.
 const DESCRIPTION: &str = "I2P (eepkit)";
 
-/// How long a mapping holds. Chosen so that one that a crash leaves behind is gone in an hour.
+/// The lifetime of a mapping. Chosen so that a mapping that remains after a crash expires within an
+/// hour.
 const LEASE: Duration = Duration::from_secs(3600);
 
-/// How often mappings are renewed and the external address is looked at: often enough that one
-/// failed renewal does not end a lease.
+/// How often mappings are renewed and the external address is queried. Chosen so that a lease
+/// survives one failed renewal.
 const RENEWAL: Duration = Duration::from_secs(20 * 60);
 
 /// How long the search for a gateway and each request may take. Chosen because gateways answer
 /// within a second, if at all.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A port that other routers shall reach.
+/// A port that other routers are to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MappedPort {
     Tcp(u16),
     Udp(u16),
 }
 
-/// Keeps mappings until it is stopped.
+/// Maintains mappings until it is stopped.
 #[derive(Debug)]
 pub(crate) struct PortMapper {
     stop: CancellationToken,
@@ -53,7 +54,7 @@ pub(crate) struct PortMapper {
 }
 
 impl PortMapper {
-    /// Maps `ports` in the background, and sends the external address whenever it is a new one.
+    /// Maps `ports` in the background, and sends the external address whenever it changes.
     pub(crate) fn start(ports: Vec<MappedPort>, external: mpsc::Sender<Ipv4Addr>) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -69,7 +70,7 @@ impl PortMapper {
         Self { stop, task }
     }
 
-    /// Removes the mappings, and returns when that is done.
+    /// Removes the mappings. Returns when they are removed.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         // Each removal has a deadline.
@@ -91,7 +92,7 @@ trait PortGateway {
     fn external_address(&self) -> impl Future<Output = Result<IpAddr, GatewayError>> + Send;
 }
 
-/// What a gateway said, or that it said nothing.
+/// The error that a gateway reported, or that it did not answer.
 #[derive(Debug)]
 struct GatewayError(String);
 
@@ -116,7 +117,7 @@ async fn keep(
                 Err(error) => tracing::info!(?port, %error, "the gateway does not open a port"),
             }
         }
-        // An address under which nothing is mapped must not be published.
+        // An address must not be published if no port is mapped on it.
         if mapped {
             match gateway.external_address().await {
                 Ok(IpAddr::V4(address)) if is_public(address) && known != Some(address) => {
@@ -126,7 +127,7 @@ async fn keep(
                     }
                 }
                 Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "the gateway does not tell its address"),
+                Err(error) => tracing::debug!(%error, "the gateway does not report its address"),
             }
         }
         if stop.run_until_cancelled(sleep(RENEWAL)).await.is_none() {
@@ -135,12 +136,13 @@ async fn keep(
     }
     for port in ports {
         if let Err(error) = gateway.unmap(*port).await {
-            tracing::debug!(?port, %error, "the gateway does not close a port; it will by itself");
+            tracing::debug!(?port, %error, "the gateway does not close a port; its lease expires");
         }
     }
 }
 
-/// Whether the world can reach an address: behind two gateways the outer one hides the inner.
+/// Whether an address is reachable from the Internet. Behind two gateways, the outer one hides the
+/// inner one.
 fn is_public(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     let carrier_grade = first == 100 && (64..128).contains(&second);
@@ -161,8 +163,8 @@ struct Upnp {
 impl Upnp {
     async fn search() -> Result<Self, GatewayError> {
         let gateway = within(search_gateway(SearchOptions::default())).await?;
-        // Of all addresses of this machine, the one from which it reaches the gateway. Nothing is
-        // sent by connecting a UDP socket.
+        // Selects the local address from which this machine reaches the gateway. Connecting a UDP
+        // socket sends nothing.
         let local = async {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
             socket.connect(gateway.addr).await?;
@@ -186,9 +188,11 @@ fn split(port: MappedPort) -> (PortMappingProtocol, u16) {
 async fn within<T, E: fmt::Display>(
     request: impl Future<Output = Result<T, E>>,
 ) -> Result<T, GatewayError> {
-    match timeout(PATIENCE, request).await {
+    match timeout(REQUEST_TIMEOUT, request).await {
         Ok(result) => result.map_err(|error| GatewayError(error.to_string())),
-        Err(_) => Err(GatewayError(format!("no answer within {PATIENCE:?}"))),
+        Err(_) => Err(GatewayError(format!(
+            "no answer within {REQUEST_TIMEOUT:?}"
+        ))),
     }
 }
 
@@ -197,14 +201,15 @@ impl PortGateway for Upnp {
         let (protocol, number) = split(port);
         let local = SocketAddr::new(self.local, number);
         let add = |lease: u32| async move {
-            // The router publishes the port it listens at: the outer one must be the same.
+            // The router publishes the port at which it listens, so the external port must be the
+            // same.
             self.gateway
                 .add_port(protocol, number, local, lease, DESCRIPTION)
                 .await
         };
         within(async {
             match add(u32::try_from(LEASE.as_secs()).unwrap_or(u32::MAX)).await {
-                // Old gateways know no leases.
+                // Old gateways do not support leases.
                 Err(AddPortError::OnlyPermanentLeasesSupported) => add(0).await,
                 result => result,
             }
@@ -280,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn mappings_are_renewed_and_removed_and_new_addresses_told_once() {
+    async fn mappings_are_renewed_and_removed_and_each_new_address_is_sent_once() {
         let fake = Fake::default();
         let first = Ipv4Addr::new(5, 5, 5, 5);
         *fake.address.lock().unwrap() = Some(first);
@@ -303,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_without_a_mapping_is_not_told() {
+    async fn an_address_without_a_mapping_is_not_sent() {
         let fake = Fake {
             refuses: true,
             ..Fake::default()

@@ -1,9 +1,9 @@
 //! Reseeding: how a router gets its first router infos.
 //!
-//! A router that knows no others downloads a signed list of router infos from a reseed host. It
-//! asks several hosts, run by different people, over HTTPS. TLS hides the list from observers, and
-//! the signature (see [`Su3Error`]) protects it even from the provider of the host. No other part of
-//! the library resolves names on the Internet.
+//! A router that has no router infos downloads a signed list of them from a reseed host. It
+//! requests the list over HTTPS from several hosts that are run by different people. TLS hides the
+//! list from observers. The signature (see [`Su3Error`]) protects it even from the provider of the
+//! host. No other part of the library resolves names on the Internet.
 
 mod https;
 mod signers;
@@ -53,23 +53,23 @@ pub const DEFAULT_HOSTS: &[&str] = &[
     "https://i2p.novg.net/",
 ];
 
-/// The number of lists after which the search ends. Two, so that no single host determines all
-/// routers that the router knows at first.
+/// The number of lists after which the search ends. Chosen so that no single host determines all
+/// routers that the router has at first.
 const ENOUGH_HOSTS: usize = 2;
 
-/// Hosts that are asked at the same time. Chosen because one of three usually answers, and asking
-/// all would be needless load.
+/// The number of simultaneous requests to hosts. Chosen because one of three hosts usually answers,
+/// and requests to all of them would be needless load.
 const AT_ONCE: usize = 3;
 
-/// How long one host may take. Chosen because a list has about 100 kB; a slower host would delay
-/// the others.
+/// How long the download from one host may take. Chosen because a list has about 100 kB, and a
+/// slower host would delay the others.
 const HOST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The default deadline of the search. Chosen so that a program without a connection to the
-/// Internet reports that while its user still waits.
+/// Internet reports an error while its user still waits.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(25);
 
-/// The most hosts that are asked. Chosen because the error message names each of them.
+/// The maximum number of hosts. Chosen because the error message names each of them.
 const MAX_HOSTS: usize = 50;
 
 /// The source of a router's first router infos.
@@ -108,7 +108,7 @@ impl Reseed {
         Self::new(Source::File(path.into()))
     }
 
-    /// Never reseeds: the router must know others from earlier runs.
+    /// Never reseeds. The router must have router infos from earlier runs.
     pub fn never() -> Self {
         Self::new(Source::Nowhere)
     }
@@ -131,23 +131,23 @@ impl Reseed {
         Ok(self)
     }
 
-    /// Also accepts lists signed with this certificate (PEM, RSA with 4096 bits), for a network with
-    /// its own reseed hosts. Default: the signers that Java I2P and i2pd trust.
+    /// Also accepts lists signed with this certificate (PEM, RSA with 4096 bits), for a network
+    /// with its own reseed hosts. Default: the signers that Java I2P and i2pd trust.
     pub fn trust_signer(mut self, pem: &str) -> Result<Self, SignerError> {
         Signers::default().add(pem, clock::unix_now())?;
         self.signers.push(pem.to_owned());
         Ok(self)
     }
 
-    /// How long the search may take. At the deadline it returns what was found, or an error.
-    /// Default: 25 s.
+    /// The deadline of the search. When it passes, the search returns the router infos found so
+    /// far, or an error if there are none. Default: 25 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Downloads router infos of the network with this identifier. The result has valid ones only,
-    /// and each router once.
+    /// Downloads router infos of the network with this identifier. Returns only valid ones, and at
+    /// most one for each router.
     ///
     /// Cancel safe: dropping the future closes the connections.
     pub async fn run(&self, network_id: u8) -> Result<Vec<Vec<u8>>, ReseedError> {
@@ -265,7 +265,7 @@ async fn read_list(
     }
 }
 
-/// The valid router infos of this network in a list, by the hash of the router.
+/// Returns the valid router infos of this network in a list, by the hash of the router.
 fn open(
     file: &[u8],
     signers: &Signers,
@@ -290,11 +290,11 @@ fn open(
     Ok(routers)
 }
 
-/// Why a list of routers cannot be used.
+/// The reason why a list of routers cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
-    /// The file was refused.
+    /// The file was rejected.
     #[error(transparent)]
     Su3(#[from] Su3Error),
     /// The list has no router of this network.
@@ -307,7 +307,7 @@ pub enum ListError {
     },
 }
 
-/// Why one reseed host gave no routers.
+/// The reason why one reseed host returned no routers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReseedHostError {
@@ -319,11 +319,11 @@ pub enum ReseedHostError {
     List(#[from] ListError),
 }
 
-/// Why reseeding failed.
+/// The reason why reseeding failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReseedError {
-    /// No host gave a usable list.
+    /// No host returned a usable list.
     #[error(
         "the router knows no other routers, and no list of them could be downloaded: {0}. Check \
          the connection to the Internet and the system's clock; without one, give the router a \
@@ -348,12 +348,12 @@ pub enum ReseedError {
         #[source]
         why: ListError,
     },
-    /// Reseeding is switched off, but the router knows no others.
+    /// Reseeding is turned off, and the router has no router infos.
     #[error("the router knows no other routers, and reseeding is switched off")]
     Never,
 }
 
-/// What failed at each reseed host.
+/// The errors of the reseed hosts.
 #[derive(Debug, Default)]
 pub struct HostFailures {
     hosts: Vec<(String, ReseedHostError)>,
@@ -369,7 +369,7 @@ impl HostFailures {
         }
     }
 
-    /// The hosts that were asked, each with its error.
+    /// Iterates over the hosts that were tried, each with its error.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ReseedHostError)> {
         self.hosts
             .iter()

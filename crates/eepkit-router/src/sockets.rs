@@ -1,13 +1,14 @@
-//! Sockets that are bound before a router takes them.
+//! Sockets that are bound before a router uses them.
 
 use std::{io, net::SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Inbound connections that the system queues until they are accepted. The usual system limit.
+/// The number of inbound connections that the system queues until they are accepted. Chosen as the
+/// usual system limit.
 pub(crate) const LISTEN_BACKLOG: i32 = 128;
 
-/// A socket that is bound to `address` and does not block.
+/// Creates a non-blocking socket that is bound to `address`.
 pub(crate) fn bound_socket(
     address: SocketAddr,
     kind: Type,
@@ -23,8 +24,8 @@ pub(crate) fn bound_socket(
         socket.set_only_v6(true)?;
     }
     if kind == Type::STREAM && cfg!(unix) {
-        // A restarted router gets its port back while old connections are in TIME_WAIT. (On
-        // Windows the option would let two routers share the port.)
+        // A restarted router can then bind its port while old connections are in TIME_WAIT. On
+        // Windows the option would allow two routers to share the port.
         socket.set_reuse_address(true)?;
     }
     socket.set_nonblocking(true)?;
@@ -32,7 +33,7 @@ pub(crate) fn bound_socket(
     Ok(socket)
 }
 
-/// A TCP socket that is bound to `address` and listens.
+/// Creates a TCP socket that is bound to `address` and listens.
 pub(crate) fn listening_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = bound_socket(address, Type::STREAM, Protocol::TCP)?;
     socket.listen(LISTEN_BACKLOG)?;

@@ -7,7 +7,7 @@
 //! | `router.ports` | the ports that the system assigned, to be requested again |
 //! | `router.info` | the router's own router info, for other programs |
 //! | `netDb/routerInfo-<hash>.dat` | router infos, named as Java I2P and i2pd name them |
-//! | `profiles.json` | the router's experience with each of them |
+//! | `profiles.json` | statistics about each of these routers |
 //!
 //! Only the owner can access the directory and its files. Files are replaced atomically: a crash
 //! leaves either the old or the new content.
@@ -28,28 +28,31 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-/// The first bytes of `router.keys`. The last digit is the version of the format.
+/// The first bytes of `router.keys`. The last digit is the format version.
 const KEYS_MAGIC: &[u8; 8] = b"eepkitR1";
 
-/// The most router infos that are stored. Chosen because tunnels use a few hundred routers, and the
-/// router reads all of them when it starts.
+/// The maximum number of stored router infos. Chosen because tunnels use a few hundred routers, and
+/// the router reads all infos when it starts.
 const MAX_ROUTERS: usize = 2_000;
 
-/// The largest router info, in bytes. Real ones have 1,000 to 3,000; transports allow more.
+/// The largest router info, in bytes. Chosen because real ones have 1,000 to 3,000 bytes, and
+/// transports allow more.
 const MAX_ROUTER_INFO: u64 = 16 * 1024;
 
-/// The largest `profiles.json`, in bytes. [`MAX_ROUTERS`] entries need about one megabyte.
+/// The largest `profiles.json`, in bytes. Chosen because [`MAX_ROUTERS`] entries need about one
+/// megabyte.
 const MAX_PROFILES: u64 = 8 * 1024 * 1024;
 
-/// The age beyond which a router info is deleted. Chosen because most routers have another address
-/// or are gone after some weeks. An older list is still better than asking a reseed host again.
+/// The age above which a router info is deleted. Chosen because most routers have changed their
+/// address or disappeared after some weeks. An older list is still better than another request to a
+/// reseed host.
 const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// How long the last writes may take when a router stops. Chosen because there are at most a few
 /// thousand small files.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why a state directory cannot be used.
+/// The reason why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
@@ -91,7 +94,7 @@ pub(crate) struct StateDir {
     _lock: File,
 }
 
-/// The routers that a router knows when it starts.
+/// The router infos and profiles that a router has when it starts.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Router infos that are recent, of the right network and correctly signed.
@@ -100,7 +103,7 @@ pub(crate) struct Known {
     pub(crate) profiles: Vec<(String, Profile)>,
 }
 
-/// The ports that a router listened on.
+/// The ports at which a router listened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ports {
     pub(crate) ntcp2: Option<u16>,
@@ -126,7 +129,8 @@ impl StateDir {
         }
     }
 
-    /// The router's keys, all of which are random bytes; they are drawn and stored the first time.
+    /// Returns the router's keys, which are random bytes. They are generated and stored at the
+    /// first call.
     pub(crate) fn keys<const N: usize>(&self) -> Result<[u8; N], StateError> {
         let path = self.path.join("router.keys");
         let bad = |why| StateError::BadKeys {
@@ -155,7 +159,7 @@ impl StateDir {
         }
     }
 
-    /// The ports of the last run; none when the file is missing or unreadable.
+    /// Returns the ports of the last run, or none if the file is missing or unreadable.
     pub(crate) fn ports(&self) -> Ports {
         let text = read_limited(&self.path.join("router.ports"), 1024).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -184,8 +188,8 @@ impl StateDir {
         write_private(&path, router_info).map_err(io_error(&path))
     }
 
-    /// The routers known from earlier runs. All other files in `netDb` are deleted: router infos that
-    /// are too old or of another network, and files that are no router infos.
+    /// Returns the router infos of earlier runs. Deletes all other files in `netDb`: router infos
+    /// that are too old or of another network, and files that are not router infos.
     pub(crate) fn known(&self, network_id: u8) -> Result<Known, StateError> {
         let netdb = self.path.join("netDb");
         let now = clock::unix_now();
@@ -209,16 +213,17 @@ impl StateDir {
         let Ok(text) = read_limited(&self.path.join("profiles.json"), MAX_PROFILES) else {
             return Vec::new();
         };
-        // A file that cannot be read is ignored: the router gathers the same facts again.
+        // A file that cannot be read is ignored, because the router collects the same statistics
+        // again.
         let stored: BTreeMap<String, Profile> = serde_json::from_slice(&text).unwrap_or_default();
         stored
             .into_iter()
-            // The router relies on the names being hashes in base64.
+            // The router requires that the names are hashes in base64.
             .filter(|(name, _)| Hash::from_base64(name).is_ok())
             .collect()
     }
 
-    /// Stores router infos; those that are not valid are skipped.
+    /// Stores router infos. Invalid ones are skipped.
     pub(crate) fn add_routers(&self, routers: &[Vec<u8>]) -> Result<(), StateError> {
         for info in routers {
             if let Some(name) = name_of(info) {
@@ -256,7 +261,7 @@ impl StateDir {
         self.forget_oldest()
     }
 
-    /// Deletes all router infos but the newest [`MAX_ROUTERS`].
+    /// Deletes all router infos except the newest [`MAX_ROUTERS`].
     fn forget_oldest(&self) -> Result<(), StateError> {
         let netdb = self.path.join("netDb");
         let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&netdb)
@@ -285,13 +290,14 @@ fn is_usable(info: &[u8], network_id: u8, now: Duration) -> bool {
     })
 }
 
-/// The hash of the router that an info describes, in base64; `None` for anything but a valid router
-/// info.
+/// Returns the hash, in base64, of the router that an info describes. Returns `None` if the router
+/// info is invalid.
 fn name_of(info: &[u8]) -> Option<String> {
     id_of(info).map(|id| id.to_base64())
 }
 
-/// The hash of the router that an info describes; `None` for anything but a valid router info.
+/// Returns the hash of the router that an info describes. Returns `None` if the router info is
+/// invalid.
 pub(crate) fn id_of(info: &[u8]) -> Option<Hash> {
     let info = RouterInfo::from_bytes(info).ok()?;
     info.verify().ok()?;
@@ -304,7 +310,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Writes what a running router wants to store, in the background and in order.
+/// Writes the backups of a running router in the background and in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Keeper {
     dir: Arc<StateDir>,
@@ -322,7 +328,7 @@ impl Keeper {
         }
     }
 
-    /// Writes profiles of routers, by base64 hash, and their router infos where given.
+    /// Writes profiles of routers, by base64 hash, and their router infos if present.
     pub(crate) fn save(&self, routers: Vec<(String, Option<Vec<u8>>, Profile)>) {
         let (dir, turn) = (Arc::clone(&self.dir), Arc::clone(&self.turn));
         self.writes.spawn_blocking(move || {
@@ -344,11 +350,11 @@ impl Keeper {
     }
 }
 
-/// What the router learned about another one.
+/// The statistics of a router about another one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Profile {
-    /// Seconds since the Unix epoch, as are the other times.
+    /// In seconds since the Unix epoch, as the other times.
     pub(crate) last_activity: u64,
     pub(crate) last_declined: Option<u64>,
     pub(crate) last_dial_failure: Option<u64>,
@@ -388,7 +394,7 @@ fn private_file(path: &Path, keep: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Replaces a file by one that only its owner can access, atomically.
+/// Replaces a file atomically by one that only its owner can access.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

@@ -1,4 +1,4 @@
-//! I2CP connections between this process and a router in it, in memory.
+//! I2CP connections in memory between this process and a router in it.
 
 use std::{
     io,
@@ -10,12 +10,12 @@ use tokio::{
     sync::mpsc::{self, error::TrySendError},
 };
 
-/// Bytes that a connection holds in each direction. Chosen as four messages of the greatest length:
-/// a writer then fills one half while the reader empties the other.
+/// The buffer of a connection in each direction, in bytes. Chosen as four messages of the largest
+/// size, so that a writer can fill one half while the reader empties the other.
 const CONNECTION_BYTES: usize = 256 * 1024;
 
-/// Connections that wait for the router to accept them. Chosen as the usual backlog of a listening
-/// socket.
+/// The maximum number of connections that wait for the router to accept them. Chosen as the usual
+/// backlog of a listening socket.
 const BACKLOG: usize = 128;
 
 /// Makes connections to one router. Cheap to clone; does not keep the router running.
@@ -24,13 +24,14 @@ pub(crate) struct Clients {
     connections: mpsc::Sender<DuplexStream>,
 }
 
-/// The router's end, which accepts the connections.
+/// The router's end of the channel, which accepts the connections.
 #[derive(Debug)]
 pub(crate) struct ClientListener {
     connections: mpsc::Receiver<DuplexStream>,
 }
 
-/// Both ends. Dropping the listener, as a router that stops does, ends the connections that wait.
+/// Creates both ends. Dropping the listener, which a router does when it stops, closes the
+/// connections that wait to be accepted.
 pub(crate) fn channel() -> (Clients, ClientListener) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     let clients = Clients {
@@ -43,11 +44,12 @@ pub(crate) fn channel() -> (Clients, ClientListener) {
 }
 
 impl Clients {
-    /// Makes a connection, which the router accepts later.
+    /// Opens a connection. The router accepts it later.
     ///
     /// # Errors
     ///
-    /// `ConnectionRefused` when the router has stopped or does not accept the connections that wait.
+    /// `ConnectionRefused` when the router has stopped or [`BACKLOG`] connections already wait to
+    /// be accepted.
     pub(crate) fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(CONNECTION_BYTES);
         self.connections.try_send(theirs).map_err(|error| {
@@ -62,7 +64,7 @@ impl Clients {
 }
 
 impl ClientListener {
-    /// The next connection; `None` once no [`Clients`] is left that could make one.
+    /// Returns the next connection, or `None` once every [`Clients`] handle is dropped.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<DuplexStream>> {
         self.connections.poll_recv(cx)
     }
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bytes_cross_in_both_directions_and_a_dropped_end_is_the_end_of_the_stream() {
+    async fn bytes_pass_in_both_directions_and_dropping_an_end_ends_the_stream() {
         let (clients, mut listener) = channel();
         let mut ours = clients.connect().unwrap();
         let mut theirs = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_nobody_accepts_are_limited() {
+    fn connections_that_wait_to_be_accepted_are_limited() {
         let (clients, _listener) = channel();
         let waiting: Vec<_> = (0..BACKLOG).map(|_| clients.connect().unwrap()).collect();
         assert!(clients.connect().is_err());

@@ -1,4 +1,4 @@
-//! What a router is started with, whatever implementation runs it.
+//! The start parameters of a router, independent of the implementation that runs it.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -14,112 +14,114 @@ use crate::{
     storage::{Keeper, Profile},
 };
 
-/// What a router is started with.
+/// The start parameters of a router.
 #[derive(Debug)]
 pub(crate) struct RouterConfig {
     pub(crate) identity: Identity,
-    /// The network's identifier.
+    /// The network identifier.
     pub(crate) network_id: u8,
-    /// Whether other routers may be at local addresses, and several of one subnet in a tunnel.
+    /// Whether other routers may have local addresses, and whether a tunnel may contain several
+    /// routers of one subnet.
     pub(crate) allow_local: bool,
-    /// Whether the router publishes that it is fast and reachable, without having measured it.
+    /// Whether the router publishes that it is fast and reachable without having measured it.
     pub(crate) claims_capacity: bool,
-    /// Whether the router keeps a part of the network database.
+    /// Whether the router is a floodfill, which stores a part of the network database.
     pub(crate) floodfill: bool,
     pub(crate) bandwidth: Bandwidth,
     pub(crate) exploratory: Exploratory,
     pub(crate) transit: Transit,
-    /// `None`: the router has no NTCP2.
+    /// `None` turns NTCP2 off.
     pub(crate) ntcp2: Option<TransportConfig>,
-    /// `None`: the router has no SSU2.
+    /// `None` turns SSU2 off.
     pub(crate) ssu2: Option<TransportConfig>,
-    /// The TCP port on loopback at which the router offers I2CP to other processes, 0 for one of the
-    /// system's choosing. `None`: it offers I2CP in this process only.
+    /// The TCP port on loopback at which the router offers I2CP to other processes. With 0 the
+    /// system assigns the port. `None`: the router offers I2CP only within this process.
     pub(crate) i2cp_port: Option<u16>,
-    /// Where the router offers SAM; `None`: it does not.
+    /// The ports at which the router offers SAM. `None` turns SAM off.
     pub(crate) sam: Option<SamPorts>,
-    /// Router infos to begin with.
+    /// The router infos that the router has when it starts.
     pub(crate) routers: Vec<Vec<u8>>,
-    /// What is known of those routers, by base64 hash.
+    /// The stored profiles of those routers, by base64 hash.
     pub(crate) profiles: Vec<(String, Profile)>,
-    /// Host names that the router knows.
+    /// The host names that the router can resolve.
     pub(crate) hosts: HostBook,
-    /// Takes what the router wants to keep.
+    /// Stores the router infos and profiles that the router backs up.
     pub(crate) keeper: Option<Keeper>,
     pub(crate) reach: Reach,
-    /// A socket that listens already at the NTCP2 port, for the router to use.
+    /// A socket that already listens at the NTCP2 port, for the router to use.
     pub(crate) listener: Option<Socket>,
-    /// Whether the router may build tunnels at once; if not, it waits for
+    /// Whether the router may build tunnels immediately. If not, it waits for
     /// [`Instance::allow_tunnels`](super::Instance::allow_tunnels).
     pub(crate) build_tunnels: bool,
 }
 
 impl RouterConfig {
-    /// Where routers of the same machine connect to this one over NTCP2, if its port is known.
+    /// The address at which routers on the same machine connect to this one over NTCP2. `None` if
+    /// its port is not yet assigned.
     pub(crate) fn local_ntcp2(&self) -> Option<SocketAddr> {
         let port = self.ntcp2.as_ref()?.port;
         (port != 0).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 }
 
-/// How much traffic a router admits.
+/// The amount of traffic that a router admits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bandwidth {
     /// Bytes per second.
     pub(crate) bytes_per_second: usize,
-    /// The part of it that may be other routers' traffic, 0 to 1.
+    /// The fraction of it, from 0 to 1, that transit traffic of other routers may use.
     pub(crate) share: f64,
 }
 
-/// The tunnels that a router keeps for itself.
+/// The exploratory tunnels, which a router builds for its own use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Exploratory {
-    /// Hops of each.
+    /// Hops per tunnel.
     pub(crate) hops: usize,
-    /// Tunnels in each direction; `None` leaves the number to the implementation.
+    /// Tunnels in each direction. `None` uses the default of the implementation.
     pub(crate) tunnels: Option<usize>,
 }
 
-/// Whether tunnels of other routers may lead through a router.
+/// Whether tunnels of other routers may pass through a router.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Transit {
-    /// None may.
+    /// No transit tunnels.
     Refused,
-    /// So many may at a time.
+    /// At most this number of transit tunnels at a time.
     AtMost(usize),
-    /// All may.
+    /// Any number of transit tunnels.
     Unlimited,
 }
 
-/// How a router takes connections of other routers over one transport.
+/// How a router accepts connections of other routers over one transport.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TransportConfig {
-    /// The port, 0 for one of the system's choosing.
+    /// The port. With 0 the system assigns it.
     pub(crate) port: u16,
-    /// The address to publish; `None`: it is found out.
+    /// The address to publish. With `None` the router detects it.
     pub(crate) host: Option<Ipv4Addr>,
     /// Whether handshakes use hybrid key exchange where the peer offers it.
     pub(crate) post_quantum: bool,
 }
 
-/// The ports on loopback at which a router offers SAM, 0 for those of the system's choosing.
+/// The ports on loopback at which a router offers SAM. With 0 the system assigns the port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SamPorts {
     pub(crate) tcp: u16,
     pub(crate) udp: u16,
 }
 
-/// What a router may reach.
+/// The addresses that a router may reach.
 #[derive(Debug, Clone)]
 pub(crate) enum Reach {
-    /// Everything.
+    /// Every address.
     World,
-    /// Loopback: sockets are bound there whatever the router asks for, and connections to anywhere
-    /// else fail.
+    /// Loopback only. Every socket is bound to loopback, whatever address the router requests, and
+    /// connections to other addresses fail.
     Loopback {
-        /// The dials of the routers of the same private network.
+        /// The connections between the routers of the same private network.
         dials: Arc<Dials>,
-        /// Where this router accepts connections of other routers.
+        /// The address at which this router accepts connections of other routers.
         own: SocketAddr,
     },
 }

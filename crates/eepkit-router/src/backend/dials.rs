@@ -10,32 +10,33 @@ use tokio::sync::watch;
 
 /// The connections that routers of one private network have opened to each other.
 ///
-/// When two routers of emissary-core dial each other at the same time, each rejects the other's
-/// connection because its own is under way, and then finds its own rejected. Both connections and
-/// what was sent over them are lost, which is found out by time-outs of eight seconds. Between
-/// routers on the Internet that is rare; in a network whose routers all start at once it is the
-/// rule. Here the second dial of a pair fails at once, and the first connection stands.
+/// When two routers of emissary-core dial each other at the same time, each rejects the connection
+/// of the other because its own is not yet established. Each then finds its own connection
+/// rejected. Both connections are lost, with everything that was sent over them, and the routers
+/// notice only after timeouts of eight seconds. This is rare between routers on the Internet, but
+/// common in a network whose routers all start at the same time. Here the second dial of a pair
+/// fails immediately, and the first connection remains.
 #[derive(Debug, Default)]
 pub(crate) struct Dials {
     open: Mutex<HashMap<(SocketAddr, SocketAddr), usize>>,
-    /// Changes when a router went away.
+    /// Changes when a router of the network stops.
     lost: watch::Sender<()>,
 }
 
 impl Dials {
-    /// Notes that a router of the network went away: all others replace their tunnels. They would
-    /// find out by themselves, but in a small network, where many tunnels lead through every router,
-    /// that takes most of a minute.
+    /// Records that a router of the network stopped. All other routers then replace their tunnels.
+    /// They would detect the loss themselves, but this takes most of a minute in a small network,
+    /// where many tunnels pass through every router.
     pub(crate) fn router_lost(&self) {
         self.lost.send_replace(());
     }
 
-    /// Follows [`Dials::router_lost`].
+    /// A receiver that changes at each [`Dials::router_lost`].
     pub(super) fn losses(&self) -> watch::Receiver<()> {
         self.lost.subscribe()
     }
 
-    /// Notes a dial; `None` if `to` has dialed `from` already.
+    /// Records a dial. Returns `None` if `to` has already dialed `from`.
     pub(super) fn begin(self: &Arc<Self>, from: SocketAddr, to: SocketAddr) -> Option<Dial> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.contains_key(&(to, from)) {

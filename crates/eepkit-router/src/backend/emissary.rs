@@ -1,21 +1,22 @@
-//! What the router crate, emissary-core, needs from us, and what we know about it.
+//! The adapter to the router crate emissary-core, and the known behaviour of that crate.
 //!
-//! emissary-core is written against a `Runtime` trait: sockets, timers, tasks, metrics. Ours is in
-//! `runtime`; it adds what an embedded router needs and emissary does not have:
+//! emissary-core requires an implementation of its `Runtime` trait: sockets, timers, tasks,
+//! metrics. The implementation in `runtime` adds what an embedded router needs and emissary does
+//! not provide:
 //!
-//! * every task belongs to a `scope::Scope`, so that stopping one router of several in a process
-//!   ends all of its tasks and closes all of its sockets, at once and verifiably (emissary's own
-//!   shutdown ends only the transports, and may take ten minutes);
-//! * a scope may be confined to loopback, although emissary binds its transports to `0.0.0.0`;
-//! * the metrics that emissary keeps are where readiness is read from: they change at the moment
-//!   a tunnel is built, while its event stream reports once a second;
-//! * tunnels that are dead are noticed and replaced, where emissary would use
-//!   them for the rest of their ten minutes;
-//! * a task that panics does not take its siblings with it.
+//! * Every task belongs to a `scope::Scope`. Stopping one of several routers in a process therefore
+//!   ends all of its tasks and closes all of its sockets immediately and verifiably. Emissary's own
+//!   shutdown ends only the transports, and may take ten minutes.
+//! * A scope may be confined to loopback, although emissary binds its transports to `0.0.0.0`.
+//! * Readiness is read from the metrics that emissary keeps. They change at the moment a tunnel is
+//!   built, while its event stream reports once a second.
+//! * Dead tunnels are detected and replaced. Emissary alone would use them for the rest of their
+//!   ten minutes.
+//! * A panic in one task does not end the other tasks of the same join set.
 //!
-//! Log lines of emissary-core have targets that begin with `emissary::`. At `warn` a private
-//! network writes a handful of lines about tunnels that it cannot build yet; the recommended
-//! filter for applications is [`QUIET_FILTER`].
+//! The targets of emissary-core's log lines begin with `emissary::`. At level `warn` a private
+//! network logs a few lines about tunnels that it cannot build yet. The recommended filter for
+//! applications is [`QUIET_FILTER`].
 
 #[cfg(test)]
 mod assumptions;
@@ -43,8 +44,8 @@ use super::{
 use crate::error::StartError;
 use instance::Instance;
 
-/// A `tracing-subscriber` filter that shows what an application wants to see: our own events from
-/// `info`, the router's only where something is wrong with the router itself.
+/// A `tracing-subscriber` filter for applications. It passes events of eepkit from level `info`,
+/// and of emissary only errors, which concern the router itself.
 pub const QUIET_FILTER: &str = "info,emissary=error";
 
 /// Routers of emissary-core.

@@ -1,4 +1,4 @@
-//! What this crate sees of a router implementation.
+//! The interface to a router implementation.
 
 use std::{
     fmt,
@@ -17,44 +17,44 @@ use crate::error::StartError;
 pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Starts a router, which reports its stages to `reporter`.
     ///
-    /// Dropping the future leaves nothing running.
+    /// Dropping the future stops everything that was started.
     fn start(
         &self,
         config: RouterConfig,
         reporter: Arc<Reporter<RouterStage>>,
     ) -> BoxFuture<Result<Arc<dyn Instance>, StartError>>;
 
-    /// The router info that a router with this configuration starts with, for other routers. It
-    /// publishes the NTCP2 address of the configuration, which must have one.
+    /// Returns the router info that a router with this configuration has when it starts, for other
+    /// routers. It publishes the NTCP2 address of the configuration, which must have one.
     fn router_info(&self, config: &RouterConfig) -> Vec<u8>;
 
-    /// Whose I2CP the routers speak.
+    /// The kind of router, which determines the I2CP quirks of the routers.
     fn kind(&self) -> RouterKind;
 }
 
 /// A running router. Dropping it stops the router without waiting.
 pub(crate) trait Instance: fmt::Debug + Send + Sync + 'static {
-    /// Where the router listens.
+    /// The addresses at which the router listens.
     fn addresses(&self) -> Addresses;
 
-    /// The router's own router info, as it was when the router started.
+    /// The router's own router info as of its start.
     fn router_info(&self) -> &[u8];
 
-    /// Makes I2CP connections to the router, in memory.
+    /// A handle that opens I2CP connections to the router in memory.
     fn clients(&self) -> Clients;
 
-    /// Takes the addresses under which the Internet reaches the router, as they are found out.
+    /// A channel that accepts the external addresses of the router as they are discovered.
     fn external_addresses(&self) -> mpsc::Sender<Ipv4Addr>;
 
-    /// Lets a router build tunnels that was started with [`RouterConfig::build_tunnels`] off.
+    /// Allows a router that was started without [`RouterConfig::build_tunnels`] to build tunnels.
     fn allow_tunnels(&self);
 
-    /// Stops the router, as does dropping the future. When the future is ready, the router's sockets
-    /// are closed and its tasks have ended.
+    /// Stops the router. Dropping the future stops it too. When the future completes, the router's
+    /// sockets are closed and its tasks have ended.
     fn stop(&self) -> BoxFuture<()>;
 }
 
-/// Where a running router listens.
+/// The addresses at which a running router listens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Addresses {
     pub(crate) ntcp2_port: Option<u16>,

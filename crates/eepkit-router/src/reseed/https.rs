@@ -16,8 +16,8 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-/// The user agent that every router sends, so that neither reseed hosts nor observers can tell
-/// routers apart. Reseed hosts refuse other user agents.
+/// The user agent that every router sends, so that neither reseed hosts nor observers can
+/// distinguish routers. Reseed hosts refuse other user agents.
 const AGENT: &str = "Wget/1.11.4";
 
 /// Why a download failed.
@@ -31,7 +31,7 @@ pub enum FetchError {
     /// closed.
     #[error("cannot connect: {0}")]
     Connect(#[source] std::io::Error),
-    /// The certificate is not trusted, or the host does not speak TLS.
+    /// The certificate is not trusted, or the host does not support TLS.
     #[error("no secure connection: {0}")]
     Tls(#[source] std::io::Error),
     /// The response violates HTTP.
@@ -40,7 +40,7 @@ pub enum FetchError {
     /// The response has an error status.
     #[error("HTTP status {0}")]
     Status(u16),
-    /// The response is longer than a list of routers can be.
+    /// The response is longer than the limit for a list of routers, or incomplete.
     #[error("the answer is too long or was cut off")]
     Body,
     /// The deadline passed.
@@ -48,7 +48,7 @@ pub enum FetchError {
     Timeout,
 }
 
-/// The settings of all downloads.
+/// The settings shared by all downloads.
 #[derive(Clone)]
 pub(super) struct Client {
     tls: TlsConnector,
@@ -66,8 +66,8 @@ impl Client {
         })
     }
 
-    /// Fetches at most `limit` bytes. Redirects are not followed. Cancel safe: dropping it closes
-    /// the connection.
+    /// Downloads at most `limit` bytes. Redirects are not followed. Cancel safe: dropping the
+    /// future closes the connection.
     pub(super) async fn get(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let uri: Uri = url.parse().map_err(|_| FetchError::BadUrl)?;
         let (Some("https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -117,7 +117,7 @@ impl Client {
         tokio::select! {
             answer = &mut exchange => answer,
             ended = &mut connection => match ended {
-                // The connection may end before the answer is read to its end.
+                // The connection may end before the response has been read completely.
                 Ok(()) => exchange.await,
                 Err(error) => Err(FetchError::Http(error)),
             },

@@ -1,4 +1,4 @@
-//! The signers of router lists that are trusted.
+//! The trusted signers of router lists.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,8 +8,8 @@ use x509_parser::{pem::parse_x509_pem, public_key::PublicKey};
 /// The signature type of reseed hosts.
 pub(super) const SIGNATURE_TYPE: SignatureType = SignatureType::RSA_SHA512_4096;
 
-/// The signers that Java I2P and i2pd trust too, by their certificates in i2pd's
-/// `contrib/certificates/reseed`, which are public data.
+/// The signers that Java I2P and i2pd trust too. Their certificates are from i2pd's
+/// `contrib/certificates/reseed`, and are public data.
 const CERTIFICATES: &[&str] = &[
     include_str!("../../certificates/reseed/acetone_at_mail.i2p.crt"),
     include_str!("../../certificates/reseed/admin_at_stormycloud.org.crt"),
@@ -25,7 +25,7 @@ const CERTIFICATES: &[&str] = &[
     include_str!("../../certificates/reseed/reseed_at_diva.exchange.crt"),
 ];
 
-/// A certificate cannot be used for a signer of router lists.
+/// A certificate does not belong to a valid signer of router lists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not the certificate of a reseed signer: {0}")]
 pub struct SignerError(&'static str);
@@ -41,7 +41,7 @@ pub(super) struct Signers {
 }
 
 impl Signers {
-    /// The built-in signers whose certificates are valid at `unix_now`.
+    /// Returns the built-in signers whose certificates are valid at `unix_now`.
     pub(super) fn built_in(unix_now: Duration) -> Self {
         let mut signers = Self::default();
         for certificate in CERTIFICATES {

@@ -1,6 +1,6 @@
-//! Signed update files, as far as reseeding needs them.
+//! The subset of signed update files that reseeding needs.
 //!
-//! An SU3 file is a header, a content and a signature over both (software updates specification,
+//! An SU3 file has a header, a content and a signature over both (software updates specification,
 //! section "SU3 File Specification"). Reseed hosts sign with RSA of 4096 bits over SHA-512.
 
 use std::io::{Cursor, Read};
@@ -10,20 +10,20 @@ use zip::ZipArchive;
 
 use super::signers::{SIGNATURE_TYPE, Signers};
 
-/// The largest file that is accepted, in bytes. Real ones have 50,000 to 150,000.
+/// The largest accepted file, in bytes. Chosen because real files have 50,000 to 150,000 bytes.
 pub(super) const MAX_FILE: usize = 1024 * 1024;
 
-/// The most router infos in one file. Real files have 75 to 100.
+/// The maximum number of router infos in one file. Chosen because real files have 75 to 100.
 const MAX_ENTRIES: usize = 500;
 
-/// The largest router info, in bytes. Real ones have 1,000 to 3,000.
+/// The largest router info, in bytes. Chosen because real ones have 1,000 to 3,000 bytes.
 const MAX_ROUTER_INFO: u64 = 16 * 1024;
 
 const MAGIC: &[u8; 6] = b"I2Psu3";
 const FILE_TYPE_ZIP: u8 = 0;
 const CONTENT_TYPE_RESEED: u8 = 3;
 
-/// Why a reseed file was refused.
+/// The reason why a reseed file was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Su3Error {
@@ -41,13 +41,13 @@ pub enum Su3Error {
         /// The purpose of the file: 3 is reseeding.
         content_type: u8,
     },
-    /// The signature is of another type than reseed hosts use.
+    /// The signature type is not the one of reseed hosts.
     #[error("its signature is of type {0}, not 6 (RSA-SHA512-4096)")]
     SignatureType(u16),
-    /// The signer is not among those that are trusted.
+    /// The signer is not trusted.
     #[error("{0} is not a known signer of router lists")]
     UnknownSigner(String),
-    /// The signature is wrong: the file was tampered with or damaged.
+    /// The signature is invalid: the file was modified or damaged.
     #[error("the signature of {0} is wrong")]
     BadSignature(String),
     /// The archive in the file cannot be read, or exceeds a limit.
@@ -88,7 +88,7 @@ pub(super) fn open(file: &[u8], signers: &Signers) -> Result<Bundle, Su3Error> {
     Ok(Bundle { signer, routers })
 }
 
-/// The fields of a file, without judging them.
+/// The fields of a file, which are not validated.
 struct Parts<'a> {
     signature_type: SignatureType,
     file_type: u8,
@@ -104,7 +104,7 @@ impl<'a> Parts<'a> {
         if !file.starts_with(MAGIC) {
             return Err(Su3Error::NotSu3);
         }
-        // Only the length shows whether bytes are missing or left over.
+        // A mismatch of the total length means that bytes are missing or left over.
         Self::read(&mut Reader::new(file)).map_err(|_| Su3Error::Length)
     }
 
@@ -150,7 +150,7 @@ fn unpack(archive: &[u8]) -> Result<Vec<Vec<u8>>, Su3Error> {
         if !entry.is_file() {
             continue;
         }
-        // The size in the archive's directory may be a lie, so it is not relied upon.
+        // The size in the archive's directory may be wrong, so it is not used.
         let mut info = Vec::new();
         entry
             .take(MAX_ROUTER_INFO + 1)

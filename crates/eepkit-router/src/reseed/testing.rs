@@ -1,4 +1,4 @@
-//! A reseed host for tests, and the files that it serves, signed by a signer that only tests trust.
+//! A reseed host for tests, and the files that it serves. Only tests trust their signer.
 
 use std::{io::Write, sync::Arc};
 
@@ -41,7 +41,7 @@ fn zip(files: &[Vec<u8>]) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
-/// An SU3 file before it is signed.
+/// An unsigned SU3 file.
 pub(crate) struct Draft {
     pub(crate) signature_type: u16,
     pub(crate) file_type: u8,
@@ -78,7 +78,7 @@ impl Draft {
     }
 }
 
-/// What a reseed host answers.
+/// The response of a reseed host.
 #[derive(Clone)]
 pub(crate) enum Answer {
     File(Vec<u8>),
@@ -87,7 +87,7 @@ pub(crate) enum Answer {
     Nothing,
 }
 
-/// A reseed host on loopback: its address and its certificate.
+/// Starts a reseed host on loopback. Returns its address and its certificate.
 pub(crate) async fn host(answer: Answer) -> (String, String) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();

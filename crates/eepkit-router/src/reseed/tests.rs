@@ -28,7 +28,7 @@ fn a_good_file_gives_its_routers() {
 fn a_changed_bit_anywhere_is_noticed() {
     let file = Draft::of(&[b"x".to_vec()]).signed();
     let signers = signers();
-    // Every part of the header that means something, the content and the signature.
+    // Every part of the header that has a meaning, the content and the signature.
     for position in [
         8,
         13,
@@ -62,7 +62,7 @@ fn a_file_signed_by_another_key_is_refused() {
 }
 
 #[test]
-fn signers_nobody_knows_and_other_signature_types_are_refused() {
+fn unknown_signers_and_other_signature_types_are_refused() {
     let draft = Draft {
         signer: "mallory@mail.i2p",
         ..Draft::of(&[])
@@ -82,7 +82,7 @@ fn signers_nobody_knows_and_other_signature_types_are_refused() {
 }
 
 #[test]
-fn files_that_end_early_or_go_on_are_refused_wherever_they_are_cut() {
+fn truncated_files_and_files_with_trailing_bytes_are_refused() {
     let file = Draft::of(&[b"x".to_vec()]).signed();
     let signers = signers();
     for length in 0..file.len() {
@@ -115,7 +115,7 @@ fn signed_files_of_another_kind_are_refused() {
 }
 
 #[test]
-fn archives_out_of_proportion_are_refused_even_when_signed() {
+fn oversized_archives_are_refused_even_when_signed() {
     let bomb = Draft::of(&[vec![0; 100 * 1024 * 1024]]).signed();
     assert!(bomb.len() < su3::MAX_FILE);
     let many = Draft::of(&vec![Vec::new(); 501]).signed();
@@ -164,7 +164,7 @@ fn built_in_signers_are_trusted_while_their_certificates_are_valid() {
 }
 
 #[test]
-fn what_is_no_certificate_of_a_signer_is_refused() {
+fn invalid_signer_certificates_are_refused() {
     let elliptic = rcgen::generate_simple_self_signed(["x".to_owned()])
         .unwrap()
         .cert
@@ -178,7 +178,7 @@ fn what_is_no_certificate_of_a_signer_is_refused() {
     }
 }
 
-/// A search at these hosts, all trusted.
+/// A search at hosts with these answers, all of them trusted.
 async fn reseed(answers: Vec<Answer>) -> Reseed {
     let mut urls = Vec::new();
     let mut roots = Vec::new();
@@ -227,7 +227,7 @@ async fn one_good_host_among_bad_ones_is_enough() {
 }
 
 #[tokio::test]
-async fn a_host_with_a_certificate_that_nobody_vouches_for_is_refused() {
+async fn a_host_with_an_untrusted_certificate_is_refused() {
     let (url, _) = host(Answer::File(Draft::of(&[router_info(2)]).signed())).await;
     let reseed = Reseed::hosts([url]).trust_signer(SIGNER).unwrap();
 
@@ -244,7 +244,7 @@ async fn a_host_with_a_certificate_that_nobody_vouches_for_is_refused() {
 }
 
 #[tokio::test]
-async fn when_all_hosts_are_down_the_error_names_each_and_says_what_to_do() {
+async fn when_all_hosts_are_down_the_error_names_each_and_a_remedy() {
     let closed = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -268,7 +268,7 @@ async fn when_all_hosts_are_down_the_error_names_each_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn hosts_that_never_answer_are_given_up_at_the_deadline() {
+async fn hosts_that_never_answer_time_out_at_the_deadline() {
     let reseed = reseed(vec![Answer::Nothing])
         .await
         .deadline(Duration::from_millis(200));
@@ -282,7 +282,7 @@ async fn hosts_that_never_answer_are_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_file_is_taken_instead_of_hosts_and_checked_as_well() {
+async fn a_file_replaces_the_hosts_and_is_verified_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("i2pseeds.su3");
     let info = router_info(2);
@@ -314,7 +314,7 @@ async fn a_file_is_taken_instead_of_hosts_and_checked_as_well() {
 }
 
 #[tokio::test]
-async fn nowhere_gives_nothing() {
+async fn without_a_source_the_search_fails() {
     assert!(matches!(
         Reseed::never().run(2).await,
         Err(ReseedError::Never)

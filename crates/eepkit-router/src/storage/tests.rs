@@ -13,7 +13,7 @@ fn keys(dir: &StateDir) -> Result<[u8; 40], StateError> {
 }
 
 #[test]
-fn keys_are_drawn_once_and_stored() {
+fn keys_are_generated_once_and_stored() {
     let dir = tempfile::tempdir().unwrap();
     let first = keys(&StateDir::open(dir.path()).unwrap()).unwrap();
 

@@ -1,4 +1,4 @@
-//! Private networks.
+//! Tests of private networks.
 
 use std::{
     collections::HashSet,
@@ -52,7 +52,7 @@ async fn routers_report_their_stages_and_where_they_listen() {
         let i2cp = router.i2cp_addr().unwrap();
         for address in [i2cp, sam, router.ntcp2_addr()] {
             assert!(address.ip().is_loopback() && address.port() != 0);
-            assert!(addresses.insert(address), "{address} is given twice");
+            assert!(addresses.insert(address), "{address} is assigned twice");
         }
         assert!(router.sam_udp_addr().unwrap().ip().is_loopback());
         assert!(sam_answers(sam).await);
@@ -108,7 +108,7 @@ async fn names_and_hashes_are_found_and_unknown_ones_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn networks_stand_side_by_side_and_do_not_see_each_other() {
+async fn networks_of_one_process_are_isolated_from_each_other() {
     let (first, second) = tokio::join!(Devnet::start(4), Devnet::start(4));
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_ne!(first.network_id(), second.network_id());
@@ -211,7 +211,7 @@ async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> LinkError {
     router.open(setup).await.unwrap_err()
 }
 
-/// Runs in a process of its own, because other tests open and close sockets meanwhile.
+/// Runs in a separate process, because other tests open and close sockets at the same time.
 #[test]
 fn starting_and_stopping_leaves_no_tasks_and_no_sockets() {
     let status = Command::new(std::env::current_exe().unwrap())
@@ -226,7 +226,7 @@ fn starting_and_stopping_leaves_no_tasks_and_no_sockets() {
     assert!(status.success());
 }
 
-/// Set in the process of its own.
+/// The environment variable that is set in the separate process.
 const ALONE: &str = "EEPKIT_TEST_ALONE";
 
 #[tokio::test]
@@ -251,13 +251,13 @@ async fn twenty_cycles_leave_nothing_behind() {
     assert_eq!(open_descriptors(), descriptors);
 }
 
-/// Descriptors of this process; 0 where that cannot be told.
+/// The number of open descriptors of this process, or 0 if it cannot be determined.
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 #[tokio::test]
-async fn a_seed_gives_the_same_identities_every_time() {
+async fn a_seed_determines_the_identities() {
     let ids = |seed| async move {
         let builder = Devnet::builder().routers(2).without_waiting();
         let net = builder.seed(seed).start().await.unwrap();
@@ -274,7 +274,7 @@ async fn a_seed_gives_the_same_identities_every_time() {
 }
 
 #[tokio::test]
-async fn choices_that_cannot_work_are_refused() {
+async fn invalid_options_are_refused() {
     for (builder, option) in [
         (Devnet::builder().routers(1), "routers"),
         (Devnet::builder().routers(101), "routers"),
@@ -295,7 +295,7 @@ async fn choices_that_cannot_work_are_refused() {
 }
 
 #[tokio::test]
-async fn a_deadline_too_short_is_told_with_how_far_the_routers_are() {
+async fn a_missed_deadline_is_reported_with_the_stages_of_the_routers() {
     let builder = Devnet::builder()
         .routers(4)
         .deadline(Duration::from_micros(1));

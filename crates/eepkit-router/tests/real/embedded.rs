@@ -1,4 +1,4 @@
-//! The embedded router, on a private network in place of the live one.
+//! Tests of the embedded router, on a private network instead of the live one.
 
 use std::{fs, net::TcpListener, path::Path, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     session::{DEADLINE, TestSession},
 };
 
-/// A router that joins `net` when it is given its routers.
+/// A builder of a router that joins `net` when it gets the router infos of `net`.
 fn builder(net: &Devnet, dir: &Path) -> EmbeddedBuilder {
     EmbeddedRouter::builder(dir)
         .network_id(net.network_id())
@@ -63,7 +63,7 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
     TcpListener::bind(router.i2cp_addr().unwrap()).unwrap();
     assert!(dir.path().join("profiles.json").exists());
 
-    // Without a reseed host: it knows the others.
+    // Needs no reseed host, because it has stored the others.
     let again = builder(&net, dir.path())
         .reseed(Reseed::never())
         .start()
@@ -78,7 +78,7 @@ async fn a_new_router_reseeds_joins_the_network_and_is_the_same_after_a_restart(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn embedded_routers_that_are_introduced_to_each_other_form_a_private_network() {
+async fn embedded_routers_with_each_others_router_infos_form_a_private_network() {
     const NETWORK: u8 = 99;
     let dir = tempfile::tempdir().unwrap();
     let start = async |index: usize, others: Vec<Vec<u8>>| {
@@ -115,7 +115,7 @@ async fn embedded_routers_that_are_introduced_to_each_other_form_a_private_netwo
 }
 
 #[tokio::test]
-async fn without_any_router_to_begin_with_the_error_says_what_to_do() {
+async fn without_any_router_info_the_error_names_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -221,7 +221,7 @@ async fn a_port_that_was_taken_meanwhile_is_replaced() {
 }
 
 #[tokio::test]
-async fn choices_that_cannot_work_are_refused_before_anything_is_written() {
+async fn invalid_options_are_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("router");
     let new = || EmbeddedRouter::builder(&path);

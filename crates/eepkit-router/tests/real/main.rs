@@ -1,6 +1,6 @@
-//! Real routers: private networks, and the embedded router on one of them.
+//! Tests with real routers: private networks, and the embedded router on one of them.
 //!
-//! These tests take real time, but wait for events, never for a while.
+//! These tests run in real time, but wait for events, never for a fixed duration.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

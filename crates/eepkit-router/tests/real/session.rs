@@ -1,5 +1,5 @@
-//! A session as small as the tests here need it: it keeps its lease set published and passes
-//! messages. What a session of the library does beyond that is tested there.
+//! A minimal session for these tests. It keeps its lease set published and exchanges messages. The
+//! library tests the full session.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, interval, timeout};
 
-/// How long anything may take here.
+/// The deadline of every operation.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestSession {
@@ -58,7 +58,7 @@ impl TestSession {
         }
     }
 
-    /// The next event that is none of housekeeping.
+    /// Returns the next event that the session does not handle itself.
     pub(crate) async fn event(&mut self) -> Event {
         loop {
             let event = poll_fn(|cx| self.link.poll_event(cx)).await;
@@ -94,8 +94,8 @@ impl TestSession {
         self.submit(Command::Send(outgoing)).await;
     }
 
-    /// Sends a message until it arrives: a message can be lost, and is while tunnels lead through
-    /// a router that is no more.
+    /// Sends a message repeatedly until it arrives. Messages are lost while tunnels pass through a
+    /// router that has stopped.
     pub(crate) async fn deliver(&mut self, peer: &mut Self, body: &'static [u8]) {
         let to = peer.destination();
         let delivered = timeout(DEADLINE, async {
@@ -147,10 +147,10 @@ impl TestSession {
     }
 }
 
-/// Shows what the environment variable `RUST_LOG` asks for.
+/// Writes the log lines selected by the environment variable `RUST_LOG` to standard error.
 pub(crate) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
-    // Only the first test of the process can set it.
+    // Only the first test of the process can install the subscriber.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -1,9 +1,9 @@
-//! What this module takes for granted about emissary-core, checked against its source.
+//! Assumptions of this module about emissary-core, checked against its source.
 //!
-//! emissary-core does not say which of its tasks asks for a timer. `runtime` identifies some of them by
-//! the duration, which works only as long as nothing else asks for the same one. These tests read the
-//! source of the version that is built, so that an upgrade that changes a duration, or adds a timer of
-//! the same length, fails here.
+//! emissary-core does not report which of its tasks requests a timer. `runtime` identifies some of
+//! them by the duration, which works only as long as no other task requests the same one. These
+//! tests read the source of the version that is built. They fail when an upgrade changes a duration
+//! or adds a timer of the same length.
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +18,8 @@ use super::{
     tunnels::{ANSWER_TIMEOUT, TUNNEL_LIFETIME, TUNNEL_RENEWAL},
 };
 
-/// The source files of emissary-core by their path below `src`, without what is only built for tests;
-/// `None`, with a line that says so, where the source is not on this machine.
+/// Returns the source files of emissary-core by their path below `src`, without the code that is
+/// built only for tests. Prints a line and returns `None` if the source is not on this machine.
 fn source() -> Option<BTreeMap<String, String>> {
     let Some(root) = source_directory() else {
         println!("SKIP: the source of emissary-core is not on this machine");
@@ -27,11 +27,15 @@ fn source() -> Option<BTreeMap<String, String>> {
     };
     let mut files = BTreeMap::new();
     collect(&root, &root, &mut files);
-    assert!(files.len() > 50, "{} holds no crate", root.display());
+    assert!(
+        files.len() > 50,
+        "{} is not the source of a crate",
+        root.display()
+    );
     Some(files)
 }
 
-/// Asks cargo, which has fetched the source to build this test.
+/// Gets the directory from cargo, which has downloaded the source to build this test.
 fn source_directory() -> Option<PathBuf> {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["metadata", "--offline", "--locked", "--format-version", "1"])
@@ -56,15 +60,15 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(root).unwrap().to_string_lossy();
             let text = fs::read_to_string(&path).unwrap();
-            // Test modules stand last in the files.
+            // Test modules are at the end of the files.
             let built = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             files.insert(name.replace('\\', "/"), built.to_owned());
         }
     }
 }
 
-/// Where the router asks for a timer by the function `name`: file, argument, and the durations that the
-/// argument may stand for; none where it is computed.
+/// Finds the calls of the timer function `name`. Each entry has the file, the argument, and the
+/// durations that the argument may denote. It has no durations if the argument is computed.
 fn timers(files: &BTreeMap<String, String>, name: &str) -> Vec<(String, String, Vec<Duration>)> {
     let call = format!("R::{name}(");
     let mut found = Vec::new();
@@ -82,7 +86,7 @@ fn timers(files: &BTreeMap<String, String>, name: &str) -> Vec<(String, String, 
     found
 }
 
-/// The text up to the parenthesis that closes a call.
+/// Returns the text up to the closing parenthesis of a call.
 fn argument(rest: &str) -> String {
     let mut depth = 1;
     let end = rest.find(|character| {
@@ -96,7 +100,8 @@ fn argument(rest: &str) -> String {
     rest[..end.unwrap()].trim().to_owned()
 }
 
-/// The values of a constant: that of the file, or else those of all files that have one of the name.
+/// Returns the values of a constant: the one of the file, or else those of all files that define
+/// the name.
 fn constants(files: &BTreeMap<String, String>, file: &str, name: &str) -> Vec<Duration> {
     let declaration = format!("const {name}: Duration = ");
     let value = |text: &String| {
@@ -109,7 +114,7 @@ fn constants(files: &BTreeMap<String, String>, file: &str, name: &str) -> Vec<Du
     }
 }
 
-/// The value of `Duration::from_secs(..)` or `Duration::from_millis(..)` with a sum of products.
+/// Evaluates `Duration::from_secs(..)` or `Duration::from_millis(..)` with a sum of products.
 fn duration(expression: &str) -> Option<Duration> {
     let (unit, rest) = expression
         .strip_prefix("Duration::from_")?
@@ -131,7 +136,7 @@ fn duration(expression: &str) -> Option<Duration> {
     }
 }
 
-/// The places that ask for exactly this duration.
+/// Returns the calls that request exactly this duration.
 fn places(timers: &[(String, String, Vec<Duration>)], duration: Duration) -> Vec<(&str, &str)> {
     timers
         .iter()
@@ -141,7 +146,7 @@ fn places(timers: &[(String, String, Vec<Duration>)], duration: Duration) -> Vec
 }
 
 #[test]
-fn delays_by_which_tasks_are_identified_belong_to_those_tasks_alone() {
+fn delays_that_identify_tasks_are_unique_to_those_tasks() {
     let Some(files) = source() else { return };
     let delays = timers(&files, "delay");
 
@@ -157,7 +162,7 @@ fn delays_by_which_tasks_are_identified_belong_to_those_tasks_alone() {
             ("tunnel/pool/listener.rs", "TUNNEL_BUILD_EXPIRATION"),
             ("tunnel/pool/mod.rs", "TUNNEL_TEST_EXPIRATION"),
         ],
-        "the waits for the answer to a tunnel build or test"
+        "the waits for the reply to a tunnel build or test"
     );
     assert_eq!(
         places(&delays, TUNNEL_RENEWAL),
@@ -190,7 +195,7 @@ fn the_only_timer_without_a_duration_is_that_of_a_new_tunnel_pool() {
 }
 
 #[test]
-fn the_meters_that_readiness_is_read_from_exist() {
+fn the_meters_that_determine_readiness_exist() {
     let Some(files) = source() else { return };
 
     for (name, _) in METERS {
@@ -203,7 +208,7 @@ fn the_meters_that_readiness_is_read_from_exist() {
 }
 
 #[test]
-fn the_i2cp_server_binds_the_address_of_its_configuration_and_listens_for_good() {
+fn the_i2cp_server_binds_the_configured_address_and_listens_permanently() {
     let Some(files) = source() else { return };
     let server = &files["i2cp/mod.rs"];
 

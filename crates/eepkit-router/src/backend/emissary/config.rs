@@ -1,4 +1,4 @@
-//! A configuration of this crate as emissary-core takes it.
+//! Converts a configuration of this crate to the one of emissary-core.
 
 use std::net::Ipv4Addr;
 
@@ -10,15 +10,15 @@ use emissary_core::{
 use super::sockets::CLIENTS;
 use crate::backend::config::{RouterConfig, Transit};
 
-/// How often the router reports what it carries, seconds.
+/// How often the router reports its traffic, in seconds.
 ///
-/// Two minutes after a tunnel of another router began to lead through it, emissary-core shuts the
-/// tunnel down unless it carried something since the last report, which by default was less than a
-/// second ago: idle tunnels die, without notice to their owners. Nobody reads the reports here, so
-/// they are made as far apart as a tunnel lives.
+/// Two minutes after a transit tunnel was built, emissary-core shuts it down unless it carried
+/// traffic since the last report. By default the last report was made less than a second ago. Idle
+/// tunnels therefore end without notice to their owners. No component here reads the reports, so
+/// the interval is the lifetime of a tunnel.
 const REPORT_INTERVAL_S: usize = 10 * 60;
 
-/// Everything but the router infos and profiles to begin with.
+/// Converts everything except the initial router infos and profiles.
 pub(super) fn emissary_config(config: &RouterConfig) -> Config {
     let identity = &config.identity;
     let loopback = Ipv4Addr::LOCALHOST.to_string();
@@ -30,8 +30,8 @@ pub(super) fn emissary_config(config: &RouterConfig) -> Config {
             bandwidth: config.bandwidth.bytes_per_second,
             share_ratio: config.bandwidth.share,
         }),
-        // X: fast, so that it is chosen for tunnels; R: reachable (network database specification,
-        // "Capabilities").
+        // X: fast, so that other routers select it for tunnels. R: reachable (network database
+        // specification, "Capabilities").
         caps: config
             .claims_capacity
             .then(|| if config.floodfill { "XfR" } else { "XR" }.to_owned()),

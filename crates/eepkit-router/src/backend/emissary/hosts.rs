@@ -1,12 +1,12 @@
-//! Host names for emissary: it asks this book when a client looks a name up, and answers look-ups by
-//! hash only if it has one, empty or not.
+//! Host names for emissary. It queries this book when a client looks up a name. It answers look-ups
+//! by hash only if it has a book, which may be empty.
 
 use std::{future::Future, pin::Pin};
 
 use eepkit_naming::HostBook;
 use emissary_core::runtime::AddressBook;
 
-/// A [`HostBook`] as emissary asks it.
+/// Implements emissary's address book with a [`HostBook`].
 pub(crate) struct Hosts(pub(crate) HostBook);
 
 impl AddressBook for Hosts {
@@ -15,7 +15,7 @@ impl AddressBook for Hosts {
         Box::pin(std::future::ready(found))
     }
 
-    /// The router expects the hash alone, without `.b32.i2p`.
+    /// The router expects only the hash, without `.b32.i2p`.
     fn resolve_base32(&self, host: &str) -> Option<String> {
         let address = self.0.get(host)?.to_b32();
         let hash = address.strip_suffix(".b32.i2p").unwrap_or(&address);
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_router_is_told_the_destination_and_its_hash() {
+    async fn look_ups_return_the_destination_and_its_hash() {
         let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng()).unwrap();
         let destination = keys.destination().clone();
         let book = HostBook::new();

@@ -16,16 +16,17 @@ use crate::{
     error::StartError,
 };
 
-/// How long a router that stops may take to hand over what it knows of other routers. Chosen
-/// because it takes milliseconds.
+/// How long the backup of router infos and profiles may take when a router stops. Chosen because it
+/// takes milliseconds.
 const BACKUP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long the tasks of a router may take to end. Chosen because it takes milliseconds; a task
-/// can only be late when the executor is blocked.
+/// How long the tasks of a router may take to end. Chosen because it takes milliseconds, and a task
+/// is late only if the executor is blocked.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// External addresses that port mapping found and the router has not taken yet. It takes them
-/// at once; more than a few would mean that it hangs, and then a newer one replaces nothing.
+/// The maximum number of external addresses that the router has not read yet. Chosen because the
+/// router reads them immediately, and port mapping waits if a router that hangs leaves the queue
+/// full.
 const EXTERNAL_ADDRESSES: usize = 4;
 
 /// A running router.
@@ -46,7 +47,7 @@ impl Instance {
         reporter: Arc<Reporter<RouterStage>>,
     ) -> Result<Self, StartError> {
         let scope = Scope::new(config.reach.clone());
-        // Until there is an instance, dropping this future stops what has been started.
+        // Until the instance exists, dropping this future stops everything that was started.
         let stop = StopOnDrop(Some(Arc::clone(&scope)));
         scope.allow_tunnels(config.build_tunnels);
         let (clients, listener) = clients::channel();
@@ -136,7 +137,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Makes a router whose tasks run in `scope`; with it comes its router info.
+/// Builds a router whose tasks run in `scope`. Returns it with its router info.
 async fn build(
     scope: &Arc<Scope>,
     config: RouterConfig,
@@ -166,8 +167,8 @@ async fn build(
     if let Some(keeper) = keeper {
         builder = builder.with_storage(Arc::new(keeper));
     }
-    // The event stream reports once a second what the meters report at once; without a reader it
-    // fills up and is ignored.
+    // The event stream reports once a second what the meters report immediately. Without a reader
+    // it fills up, and the router ignores that.
     match scope.enter(builder.build()).await {
         Ok((router, _, router_info)) => Ok((router, router_info)),
         Err(error) => Err(match scope.take_bind_error() {
@@ -177,7 +178,7 @@ async fn build(
     }
 }
 
-/// Drives the router.
+/// Polls the router until it ends.
 async fn run(
     mut router: Router<Runtime>,
     mut external_addresses: mpsc::Receiver<Ipv4Addr>,

@@ -1,4 +1,4 @@
-//! The router info of a router that does not run yet.
+//! The router info of a router that is not running yet.
 
 use emissary_core::{
     crypto::{SigningPrivateKey, StaticPrivateKey},
@@ -8,7 +8,7 @@ use emissary_core::{
 use super::{config::emissary_config, runtime::Runtime};
 use crate::backend::config::RouterConfig;
 
-/// The router info with which a router of this configuration starts.
+/// Returns the router info with which a router of this configuration starts.
 pub(super) fn of(config: &RouterConfig) -> Vec<u8> {
     let identity = &config.identity;
     let address = config.local_ntcp2().map(|address| {

@@ -1,4 +1,4 @@
-//! emissary-core's `Runtime` on tokio.
+//! The `Runtime` of emissary-core, implemented on tokio.
 
 use std::{
     future::Future,
@@ -25,19 +25,20 @@ use super::{
     tunnels::{ANSWER_TIMEOUT, TUNNEL_LIFETIME, TUNNEL_RENEWAL},
 };
 
-/// Most bytes that a compressed object may have when inflated. Chosen because the largest object,
-/// the payload of an I2CP message, has at most 64 KiB when compressed and is rarely denser than
-/// a quarter; router infos and lease sets have a few KiB. Guards against decompression bombs.
+/// The maximum size of a decompressed object, in bytes, which protects against decompression bombs.
+/// Chosen because the largest object, the payload of an I2CP message, has at most 64 KiB when
+/// compressed and rarely compresses below a quarter. Router infos and lease sets have a few KiB.
 const INFLATE_LIMIT: u64 = 256 * 1024;
 
-/// The interval by which emissary-core writes router infos and profiles to disk, and the only
-/// delay of this length: it is how we recognise that task, to make it run when a router stops.
+/// The interval at which emissary-core writes router infos and profiles to disk. It is the only
+/// delay of this length. This identifies the backup task, so that it can be run when a router
+/// stops.
 pub(super) const BACKUP_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
-/// The delay after which a tunnel pool first builds tunnels, and the only timer of this length.
+/// The delay after which a tunnel pool first builds tunnels. It is the only timer of this length.
 pub(super) const POOL_START: Duration = Duration::ZERO;
 
-/// Binds emissary-core to tokio. Everything goes to the [`Scope`] of the running task.
+/// Binds emissary-core to tokio. Every call goes to the [`Scope`] of the running task.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime;
 
@@ -57,7 +58,7 @@ impl core::Runtime for Runtime {
     {
         match Scope::current() {
             Some(scope) => scope.spawn(future),
-            // A destructor that runs after its task ended; nothing of it may outlive the router.
+            // A destructor ran after its task had ended. No task may outlive the router.
             None => tracing::debug!("a task was spawned outside a router; it is not run"),
         }
     }
@@ -142,7 +143,7 @@ impl core::Instant for Moment {
     }
 }
 
-/// Tasks whose results one task collects.
+/// Tasks whose results are collected by one task.
 #[derive(Debug)]
 pub(crate) struct Tasks<T> {
     set: JoinSet<T>,
@@ -176,8 +177,8 @@ impl<T: Send + 'static> core::JoinSet<T> for Tasks<T> {
 impl<T: Send + 'static> Stream for Tasks<T> {
     type Item = T;
 
-    /// Never ends: emissary-core takes the end of the stream as the end of the subsystem that
-    /// polls it. A task that panicked is passed over for the same reason.
+    /// Never ends, because emissary-core treats the end of the stream as the end of the subsystem
+    /// that polls it. A task that panicked is skipped for the same reason.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             match self.set.poll_join_next(cx) {
@@ -196,8 +197,8 @@ impl<T: Send + 'static> Stream for Tasks<T> {
     }
 }
 
-/// The meters of one router. Of the dozens that emissary-core keeps, [`RouterActivity`] holds those that
-/// tell how the router is doing; the others go nowhere.
+/// The meters of one router. emissary-core has dozens. [`RouterActivity`] stores those that reflect
+/// the state of the router, and the others are discarded.
 #[derive(Debug, Clone)]
 pub(crate) struct Meters(Option<Arc<Scope>>);
 
@@ -205,10 +206,10 @@ pub(crate) struct Meters(Option<Arc<Scope>>);
 #[derive(Debug)]
 struct Meter(Option<(Arc<Scope>, Field)>);
 
-/// Picks a field of [`RouterActivity`].
+/// Selects a field of [`RouterActivity`].
 pub(super) type Field = fn(&mut RouterActivity) -> &mut usize;
 
-/// The meters of emissary-core that are kept, by their names.
+/// The meters of emissary-core that are stored, by their names.
 pub(super) const METERS: [(&str, Field); 7] = [
     ("transport_active_connections_count", |a| &mut a.peers),
     ("tunnel_inbound_count", |a| &mut a.inbound_tunnels),

@@ -1,4 +1,5 @@
-//! The extent of one router in the process: its tasks, its meters, what it may reach.
+//! The scope of one router in the process: its tasks, its meters, and the addresses that it may
+//! reach.
 
 use std::{
     future::Future,
@@ -26,14 +27,14 @@ tokio::task_local! {
     static CURRENT: Place;
 }
 
-/// Where the running task belongs.
+/// The router and the tunnel pool that the running task belongs to.
 #[derive(Debug)]
 struct Place {
     scope: Arc<Scope>,
-    /// Shared by the tasks that this one spawns. A tunnel pool is a task of emissary-core, and
-    /// waits for its tunnels in tasks of its own; nothing else tells to which pool a wait belongs.
+    /// Shared by the tasks that this one spawns. A tunnel pool is a task of emissary-core that
+    /// waits for its tunnels in tasks of its own. Only this relation identifies the pool of a wait.
     own: Arc<Pool>,
-    /// Of the task that spawned this one.
+    /// The pool of the task that spawned this one.
     spawner: Arc<Pool>,
 }
 
@@ -48,25 +49,26 @@ impl Place {
     }
 }
 
-/// One router's tasks and sockets.
+/// The tasks and sockets of one router.
 #[derive(Debug)]
 pub(crate) struct Scope {
     reach: Reach,
     cancel: CancellationToken,
     tasks: TaskTracker,
-    /// Read while a task of the router is polled; true once no task may be polled any more.
+    /// Read-locked while a task of the router is polled. True once no task may be polled any more.
     frozen: RwLock<bool>,
     activity: watch::Sender<RouterActivity>,
-    /// Backups asked for, and how often the task that makes them has been ready for one.
+    /// The number of requested backups, and how often the backup task was ready for one.
     backups_requested: watch::Sender<u64>,
     backups_awaited: watch::Sender<u64>,
     bind_error: Mutex<Option<(SocketAddr, io::Error)>>,
     tunnels: Tunnels,
     /// Whether the router may build tunnels.
     tunnels_allowed: watch::Sender<bool>,
-    /// A listening address that was bound before the router started, for it to take.
+    /// A listening socket that was bound before the router started, for the router to take.
     reserved: Mutex<Option<(SocketAddr, Socket)>>,
-    /// What accepts I2CP connections of this process, for the router to take.
+    /// The listener for I2CP connections of this process and the TCP port for those of other
+    /// processes, for the router to take.
     clients: Mutex<Option<(ClientListener, Option<u16>)>>,
 }
 
@@ -89,7 +91,7 @@ impl Scope {
         })
     }
 
-    /// The scope of the running task; `None` outside any router.
+    /// Returns the scope of the running task, or `None` outside any router.
     pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(|task| Arc::clone(&task.scope)).ok()
     }
@@ -116,8 +118,8 @@ impl Scope {
         });
     }
 
-    /// Makes a future, which the caller spawns, a task of this router. After [`Scope::cancel`] it
-    /// is not polled any more; it is for the caller to drop it.
+    /// Makes a future that the caller spawns a task of this router. After [`Scope::cancel`] it is
+    /// not polled any more. The caller must drop it.
     pub(crate) fn track<F: Future>(
         self: &Arc<Self>,
         future: F,
@@ -134,8 +136,8 @@ impl Scope {
 
     /// Ends every task of the router.
     ///
-    /// First no task is polled any more, then all of them are dropped: the router's tasks panic
-    /// when they find that others, which they talk to, have gone before them.
+    /// All tasks stop being polled before any of them is dropped, because the router's tasks panic
+    /// when a task that they communicate with ends first.
     pub(crate) fn cancel(self: &Arc<Self>) {
         let inside = Self::current().is_some_and(|current| Arc::ptr_eq(&current, self));
         if !inside {
@@ -145,46 +147,46 @@ impl Scope {
         self.tasks.close();
     }
 
-    /// Resolves when no task is left: every socket is closed. Cancel safe.
+    /// Completes when no task is left, and therefore every socket is closed. Cancel safe.
     pub(crate) async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Tasks that have not ended.
+    /// The number of tasks that have not ended.
     #[cfg(test)]
     pub(crate) fn task_count(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Follows the router's meters.
+    /// A receiver of changes of the router's meters.
     pub(crate) fn activity(&self) -> watch::Receiver<RouterActivity> {
         self.activity.subscribe()
     }
 
-    /// Changes the router's meters.
+    /// Updates the router's meters.
     pub(crate) fn record(&self, change: impl FnOnce(&mut RouterActivity)) {
         self.activity.send_modify(change);
     }
 
-    /// Has the router hand its router infos and profiles to its storage, and waits until it has,
-    /// at most for `deadline`.
+    /// Makes the router write its router infos and profiles to its storage. Waits until this is
+    /// done, at most for `deadline`.
     pub(crate) async fn back_up(&self, deadline: Duration) {
         let mut awaited = self.backups_awaited.subscribe();
         let before = *awaited.borrow_and_update();
         if before == 0 {
-            // The router has no storage, or has not got that far.
+            // The router has no storage, or has not started its backup task yet.
             return;
         }
         self.backups_requested.send_modify(|count| *count += 1);
-        // Ready for the next backup means done with this one.
+        // The task is ready for the next backup once it has finished this one.
         let done = timeout(deadline, awaited.wait_for(|count| *count > before)).await;
         if done.is_err() {
             tracing::debug!("the router did not hand over its router infos in time");
         }
     }
 
-    /// Resolves at the next [`Scope::back_up`]; for the task that makes backups.
+    /// Completes at the next [`Scope::back_up`]. For the task that makes backups.
     pub(crate) async fn backup_requested(&self) {
         let mut requested = self.backups_requested.subscribe();
         self.backups_awaited.send_modify(|count| *count += 1);
@@ -192,12 +194,12 @@ impl Scope {
         let _ = requested.changed().await;
     }
 
-    /// What the router's waiting for tunnels has taught.
+    /// The state of dead-tunnel detection.
     pub(crate) fn tunnels(&self) -> &Tunnels {
         &self.tunnels
     }
 
-    /// Resolves when the router shall replace the tunnels that it has now. Cancel safe.
+    /// Completes when the router must replace its current tunnels. Cancel safe.
     pub(crate) fn tunnels_replaced(&self) -> impl Future<Output = ()> + Send + use<> {
         let replaced = self.tunnels.replaced();
         let mut lost = match &self.reach {
@@ -221,31 +223,31 @@ impl Scope {
         }
     }
 
-    /// The tunnel pool that the running task works for: the task that spawned it.
+    /// The tunnel pool of the running task: the one of the task that spawned it.
     pub(crate) fn current_pool() -> Option<Arc<Pool>> {
         CURRENT.try_with(|task| Arc::clone(&task.spawner)).ok()
     }
 
-    /// Makes the router wait with its first tunnels, or lets it build them. At first it is let.
+    /// Allows or forbids the router to build its first tunnels. Initially they are allowed.
     pub(crate) fn allow_tunnels(&self, allowed: bool) {
         self.tunnels_allowed.send_replace(allowed);
     }
 
-    /// Resolves once the router may build tunnels. Cancel safe.
+    /// Completes once the router may build tunnels. Cancel safe.
     pub(crate) fn tunnels_allowed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut allowed = self.tunnels_allowed.subscribe();
         async move {
-            // The scope is kept by the task that polls this.
+            // The task that polls this future keeps the scope alive.
             let _ = allowed.wait_for(|allowed| *allowed).await;
         }
     }
 
-    /// Lets the router have a socket when it binds the address that the socket is bound to.
+    /// Reserves a socket. The router gets it when it binds the address of the socket.
     pub(crate) fn reserve(&self, address: SocketAddr, socket: Socket) {
         *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Some((address, socket));
     }
 
-    /// Takes the socket that was reserved for `address`.
+    /// Returns the socket that was reserved for `address`.
     pub(crate) fn take_reserved(&self, address: SocketAddr) -> Option<Socket> {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         reserved
@@ -253,13 +255,13 @@ impl Scope {
             .map(|(_, socket)| socket)
     }
 
-    /// Lets the router have the listener for I2CP connections of this process, and the TCP port on
-    /// loopback for those of others, if it shall have one.
+    /// Provides the router with the listener for I2CP connections of this process and, with a
+    /// `port`, the TCP port on loopback for those of other processes.
     pub(crate) fn offer_clients(&self, listener: ClientListener, port: Option<u16>) {
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Some((listener, port));
     }
 
-    /// Takes what [`Scope::offer_clients`] offered.
+    /// Returns what [`Scope::offer_clients`] stored.
     pub(crate) fn take_clients(&self) -> Option<(ClientListener, Option<u16>)> {
         self.clients
             .lock()
@@ -267,7 +269,7 @@ impl Scope {
             .take()
     }
 
-    /// The address to bind instead of `asked`.
+    /// Returns the address to bind instead of `asked`.
     pub(crate) fn confine(&self, asked: SocketAddr) -> SocketAddr {
         if matches!(self.reach, Reach::World) {
             return asked;
@@ -284,7 +286,7 @@ impl Scope {
         matches!(self.reach, Reach::World) || target.ip().is_loopback()
     }
 
-    /// Asks leave to dial the router at `target`; `None` if it must not be dialed now.
+    /// Registers a dial of the router at `target`. Returns `None` if it must not be dialed now.
     pub(crate) async fn dial(&self, target: SocketAddr) -> Option<Option<Dial>> {
         match &self.reach {
             Reach::World => Some(None),
@@ -300,7 +302,7 @@ impl Scope {
         }
     }
 
-    /// Keeps why an address could not be bound: the router itself only says that it could not.
+    /// Stores why an address could not be bound, because the router reports only that it could not.
     pub(crate) fn bind_failed(&self, address: SocketAddr, error: io::Error) {
         *self
             .bind_error
@@ -308,7 +310,7 @@ impl Scope {
             .unwrap_or_else(PoisonError::into_inner) = Some((address, error));
     }
 
-    /// Takes what [`Scope::bind_failed`] kept.
+    /// Returns what [`Scope::bind_failed`] stored.
     pub(crate) fn take_bind_error(&self) -> Option<(SocketAddr, io::Error)> {
         self.bind_error
             .lock()
@@ -317,8 +319,9 @@ impl Scope {
     }
 }
 
-/// How long a dial waits after it was announced, so that the other router has dropped its own
-/// attempt when the connection arrives. Chosen because that takes well below a millisecond.
+/// How long a dial waits after it was registered, so that the other router has dropped its own
+/// attempt when the connection arrives. Chosen because dropping it takes much less than a
+/// millisecond.
 const DIAL_PAUSE: Duration = Duration::from_millis(3);
 
 pin_project_lite::pin_project! {
@@ -352,7 +355,7 @@ pub(super) mod tests {
     use super::*;
     use crate::backend::dials::Dials;
 
-    /// The scope of a router that reaches loopback only.
+    /// A scope of a router that reaches only loopback.
     pub(in super::super) fn private_scope() -> Arc<Scope> {
         let own = SocketAddr::from(([127, 0, 0, 1], 1));
         Scope::new(Reach::Loopback {

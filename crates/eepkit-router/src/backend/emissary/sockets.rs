@@ -1,8 +1,8 @@
-//! The sockets of a router: emissary-core's socket traits on tokio.
+//! The sockets of a router: emissary-core's socket traits implemented on tokio.
 //!
-//! Clients in this process reach the router's I2CP in memory. emissary-core binds its I2CP listener at
-//! an address from its configuration; at the address [`CLIENTS`], which no host has, the listener is
-//! one that accepts connections in memory, and over TCP where the configuration has a port for it.
+//! Clients in this process reach the router's I2CP in memory. emissary-core binds its I2CP listener
+//! at an address from its configuration. No host has the address [`CLIENTS`]. The listener that is
+//! bound there accepts connections in memory, and over TCP if the configuration has a port for it.
 
 use std::{
     io,
@@ -28,16 +28,16 @@ use crate::{
     sockets::{LISTEN_BACKLOG, bound_socket},
 };
 
-/// Where emissary-core is told to listen for I2CP. An address of the discard-only prefix `100::/64`
-/// (RFC 6666), which is never bound.
+/// The I2CP address in the configuration of emissary-core. It is in the discard-only prefix
+/// `100::/64` (RFC 6666) and is never bound.
 pub(crate) const CLIENTS: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
 
-/// How long dialing a router may take. Chosen because a tunnel build that waits for it gives up
+/// How long dialing a router may take. Chosen because the tunnel build that waits for it times out
 /// after 8 to 10 s.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Largest datagram that an SSU2 socket sends when the router does not say otherwise: Ethernet's
-/// MTU, which SSU2 itself clamps (SSU2 specification, "MTU").
+/// The largest datagram that an SSU2 socket sends unless the router sets another size. It is
+/// Ethernet's MTU, which SSU2 itself clamps (SSU2 specification, "MTU").
 const DEFAULT_MTU: usize = 1500;
 
 /// A connection to another router or to a client.
@@ -48,7 +48,7 @@ pub(crate) struct TcpStream {
 }
 
 impl TcpStream {
-    /// A connection over TCP.
+    /// Wraps a TCP connection.
     fn tcp(stream: net::TcpStream, dial: Option<Dial>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -57,7 +57,7 @@ impl TcpStream {
         })
     }
 
-    /// A connection of a client in this process.
+    /// Wraps a connection of a client in this process.
     fn memory(stream: DuplexStream) -> Self {
         Self {
             stream: Either::Right(stream),
@@ -145,7 +145,7 @@ impl TcpListener {
         })
     }
 
-    /// What listens at [`CLIENTS`]: what the scope offers there.
+    /// Returns the listener at [`CLIENTS`], which the scope provides.
     fn clients() -> Option<Self> {
         let (memory, port) = Scope::current()?.take_clients()?;
         let tcp = match port {
@@ -163,7 +163,7 @@ impl TcpListener {
             return Poll::Pending;
         };
         loop {
-            // A failed accept concerns one connection, or passes (no file descriptors left).
+            // A failed accept affects one connection, or is temporary (no free file descriptors).
             match ready!(listener.poll_accept(cx)) {
                 Err(error) => {
                     tracing::debug!(%error, "accepting a connection failed");
@@ -183,7 +183,7 @@ impl TcpListener {
     }
 }
 
-/// Binds a socket in the way of the current scope.
+/// Binds a socket according to the current scope.
 fn bind<T>(
     asked: SocketAddr,
     kind: Type,
@@ -217,7 +217,7 @@ impl core::TcpListener<TcpStream> for TcpListener {
         })
     }
 
-    /// Never `None`, on which the caller would stop listening for good.
+    /// Never returns `None`, because the caller would then stop listening permanently.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
         if let Some(memory) = &mut self.memory {
             match memory.poll_accept(cx) {
@@ -237,9 +237,10 @@ impl core::TcpListener<TcpStream> for TcpListener {
     }
 }
 
-/// Tries again after a pause, as accepting fails for as long as the process has no descriptors.
+/// Wakes the task after a pause, because accepting fails as long as the process has no free
+/// descriptors.
 fn wake_later(waker: Waker) {
-    /// Chosen because it is short for a peer that waits and long for a processor.
+    /// Chosen because it is short for a waiting peer and long enough to avoid a busy loop.
     const PAUSE: Duration = Duration::from_millis(100);
     if let Some(scope) = Scope::current() {
         scope.spawn(async move {
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn why_an_address_could_not_be_bound_is_kept() {
+    async fn the_error_of_a_failed_bind_is_stored() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let scope = private_scope();

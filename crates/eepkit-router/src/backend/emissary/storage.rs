@@ -1,4 +1,4 @@
-//! The router's state in the terms of emissary.
+//! Conversions between the stored state of a router and the types of emissary-core.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl From<Profile> for emissary_core::Profile {
         Self {
             last_activity: Duration::from_secs(stored.last_activity),
             last_declined: stored.last_declined.map(Duration::from_secs),
-            // emissary-core considers a router unreachable for good once a dial failed more than
-            // three minutes ago. Without the entry it tries again.
+            // emissary-core considers a router permanently unreachable once a dial failed more than
+            // three minutes ago. Without the entry it dials again.
             last_dial_failure: None,
             num_accepted: stored.accepted,
             num_connection: stored.connections,

@@ -10,7 +10,7 @@ use crate::{
     storage::id_of,
 };
 
-/// A router without surroundings.
+/// The configuration of a router without state, listeners or other routers.
 fn config(identity: &Identity, network_id: u8) -> RouterConfig {
     RouterConfig {
         identity: identity.clone(),
@@ -67,7 +67,7 @@ fn a_router_info_has_the_identity_the_address_and_the_network_of_its_router() {
 }
 
 #[tokio::test]
-async fn a_router_takes_i2cp_connections_of_this_process_and_listens_nowhere_for_them() {
+async fn a_router_accepts_i2cp_connections_of_this_process_without_a_socket() {
     let identity = Identity::new(&mut rand::rng());
     let mut config = config(&identity, 77);
     config.ntcp2 = Some(TransportConfig {

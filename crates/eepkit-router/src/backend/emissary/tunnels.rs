@@ -1,9 +1,9 @@
 //! Detection and replacement of dead tunnels.
 //!
 //! emissary-core uses a tunnel for ten minutes even if none of its tests succeeds. When a hop that
-//! its exploratory tunnels share goes away, the router can neither build tunnels nor look anything
+//! its exploratory tunnels share disappears, the router can neither build tunnels nor look anything
 //! up until they expire. This module counts the tunnel builds and tests of each pool that time out.
-//! After too many in a row, all tunnels of the router are replaced.
+//! After too many consecutive timeouts, all tunnels of the router are replaced.
 
 use std::{
     future::Future,
@@ -16,35 +16,36 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-/// How long emissary-core waits for the answer to a tunnel build, and for a tunnel test to come
-/// back; its only delays of this length.
+/// How long emissary-core waits for the reply to a tunnel build and for the return of a tunnel
+/// test. It has no other delays of this length.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The age at which emissary-core begins to replace a tunnel; its only delay of this length.
+/// The age at which emissary-core begins to replace a tunnel. It has no other delay of this length.
 pub(super) const TUNNEL_RENEWAL: Duration = Duration::from_secs(9 * 60);
 
-/// The age at which emissary-core drops one of its own tunnels; its only delays of this length.
+/// The age at which emissary-core drops one of its own tunnels. It has no other delays of this
+/// length.
 pub(super) const TUNNEL_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// The shortest time that a private network's router waits. Chosen because answers take five to
+/// The shortest timeout of a router in a private network. Chosen because answers take five to
 /// twenty milliseconds on an idle machine.
 const MIN_ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How often [`MIN_ANSWER_TIMEOUT`] may be doubled; then it is [`ANSWER_TIMEOUT`].
+/// How often [`MIN_ANSWER_TIMEOUT`] may be doubled. After that it is [`ANSWER_TIMEOUT`].
 const MAX_DOUBLINGS: u32 = 5;
 
-/// Consecutive timeouts of one pool after which the tunnels are replaced. On the live network, six in
-/// ten builds may fail while nothing is wrong; that 24 fail in a row then happens once in 200,000
-/// times. In a private network none fails without a reason.
+/// Consecutive timeouts of one pool after which the tunnels are replaced. On the live network six
+/// of ten builds may fail without a fault, so that 24 consecutive failures have a probability of 1
+/// in 200,000. In a private network no build fails without a fault.
 const MAX_TIMEOUTS: u32 = 24;
 const PRIVATE_MAX_TIMEOUTS: u32 = 8;
 
-/// The shortest time between two replacements. While the machine has no network, replacing tunnels
-/// does not help.
+/// The shortest time between two replacements. Chosen because replacing tunnels does not help while
+/// the machine has no network.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(2 * 60);
 const PRIVATE_MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The timeouts of one router, and when its tunnels were last replaced.
+/// The timeouts of one router, and the time when its tunnels were last replaced.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     /// Whether the router belongs to a private network.
@@ -55,7 +56,7 @@ pub(crate) struct Tunnels {
     replaced_at: Mutex<Option<Instant>>,
 }
 
-/// How many answers to one tunnel pool have timed out since the last that came.
+/// The number of consecutive answers to one tunnel pool that have timed out.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     timeouts: AtomicU32,
@@ -71,7 +72,7 @@ impl Tunnels {
         }
     }
 
-    /// Begins to wait for the answer to a tunnel build or a tunnel test.
+    /// Starts a wait for the answer to a tunnel build or a tunnel test.
     pub(crate) fn begin_wait(&self, pool: Arc<Pool>) -> AnswerWait<'_> {
         AnswerWait {
             tunnels: self,
@@ -82,7 +83,7 @@ impl Tunnels {
         }
     }
 
-    /// Resolves when the tunnels that exist now are to be replaced. Cancel safe.
+    /// Completes when the current tunnels must be replaced. Cancel safe.
     pub(crate) fn replaced(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut replaced = self.replaced.subscribe();
         async move {
@@ -102,7 +103,7 @@ impl Tunnels {
         }
     }
 
-    /// Counts a timeout, and replaces the tunnels when there have been too many.
+    /// Counts a timeout, and replaces the tunnels after too many of them.
     fn count_timeout(&self, pool: &Pool) {
         let (most, interval) = if self.private {
             (PRIVATE_MAX_TIMEOUTS, PRIVATE_MIN_REPLACEMENT_INTERVAL)
@@ -128,8 +129,8 @@ impl Tunnels {
         self.replaced.send_replace(());
     }
 
-    /// How long replaced tunnels are kept: the router first notes that a tunnel ends, and drops it
-    /// when its last test is over.
+    /// How long replaced tunnels are kept. The router first records that a tunnel ends, and drops
+    /// it after its last test.
     pub(crate) fn keep(&self) -> Duration {
         self.timeout(MAX_DOUBLINGS.min(self.doublings.load(Ordering::Relaxed) + 1))
     }
@@ -138,9 +139,9 @@ impl Tunnels {
 /// A wait for the answer to a tunnel build or a tunnel test.
 ///
 /// On the live network the timeout is that of the router. In a private network answers take
-/// milliseconds, and a lost one should not delay the next attempt by eight seconds. How long to wait
-/// depends on how busy the machine is: the timeout doubles when an answer does not come, and halves
-/// when one comes in less than a quarter of it.
+/// milliseconds, and a lost answer should not delay the next attempt by eight seconds. The right
+/// timeout depends on the load of the machine. It therefore doubles when an answer does not arrive,
+/// and halves when one arrives in less than a quarter of it.
 #[derive(Debug)]
 pub(crate) struct AnswerWait<'a> {
     tunnels: &'a Tunnels,
@@ -152,12 +153,12 @@ pub(crate) struct AnswerWait<'a> {
 }
 
 impl AnswerWait<'_> {
-    /// How long to wait.
+    /// The timeout of this wait.
     pub(crate) fn timeout(&self) -> Duration {
         self.tunnels.timeout(self.doublings)
     }
 
-    /// Notes that no answer came.
+    /// Records that no answer arrived.
     pub(crate) fn timed_out(mut self) {
         self.answered = false;
         let longer = (self.doublings + 1).min(MAX_DOUBLINGS);
@@ -167,7 +168,7 @@ impl AnswerWait<'_> {
 }
 
 impl Drop for AnswerWait<'_> {
-    /// Notes that the answer came, or that it is no longer awaited.
+    /// Records that the answer arrived, or that it is no longer awaited.
     fn drop(&mut self) {
         if !self.answered {
             return;
@@ -189,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// The output of a future that is ready.
+    /// Polls a future once and returns its output if it is ready.
     fn now<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => Some(output),
@@ -206,7 +207,7 @@ mod tests {
         let tunnels = Tunnels::new(true);
         assert_eq!(tunnels.begin_wait(pool()).timeout(), MIN_ANSWER_TIMEOUT);
 
-        // Several at the same time count as one.
+        // Several simultaneous timeouts double the timeout once.
         let (first, second) = (tunnels.begin_wait(pool()), tunnels.begin_wait(pool()));
         first.timed_out();
         second.timed_out();
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tunnels_are_replaced_when_no_answer_comes_any_more() {
+    async fn tunnels_are_replaced_when_answers_stop() {
         for (private, most, rest) in [
             (true, PRIVATE_MAX_TIMEOUTS, PRIVATE_MIN_REPLACEMENT_INTERVAL),
             (false, MAX_TIMEOUTS, MIN_REPLACEMENT_INTERVAL),
@@ -247,7 +248,7 @@ mod tests {
             let mut replaced = Box::pin(tunnels.replaced());
             for _ in 1..most {
                 tunnels.begin_wait(Arc::clone(&mine)).timed_out();
-                // What another pool sees says nothing about this one.
+                // Answers to another pool do not reset the count of this pool.
                 drop(tunnels.begin_wait(Arc::clone(&other)));
             }
             assert_eq!(now(replaced.as_mut()), None);
@@ -256,7 +257,8 @@ mod tests {
             assert!(now(replaced.as_mut()).is_some());
             assert!(tunnels.keep() > Duration::ZERO && tunnels.keep() <= ANSWER_TIMEOUT);
 
-            // Not those that were built since, and not again at once.
+            // Tunnels that were built since are not replaced, and there is no second replacement
+            // immediately after the first.
             let mut again = Box::pin(tunnels.replaced());
             for _ in 0..2 * most {
                 tunnels.begin_wait(Arc::clone(&mine)).timed_out();
