@@ -1,12 +1,13 @@
-//! Drives one link: moves packets between the endpoint of a session and its router.
+//! Drives one link: transfers packets between the endpoint of a session and its router.
 //!
-//! One task polls the driver (see [`crate::supervisor`]). Each poll takes a bounded number of
-//! steps and then yields to the executor. While the link accepts nothing, the endpoint is not
-//! asked for packets, so that what applications write stays in the buffers of the streams.
+//! One task polls the driver (see [`crate::supervisor`]). Each poll performs a bounded number of
+//! steps and then yields to the executor. While the link accepts nothing, the driver does not poll
+//! the endpoint for packets, so that written data stays in the send buffers of the streams.
 //!
-//! The session is locked for one batch of events or packets at a time. Everything that takes long is done
-//! without the lock: the link decodes and encodes messages, signatures of received packets are checked, and
-//! lease sets are signed. An application that writes to a stream therefore waits for one batch at most.
+//! The driver locks the session for one batch of events or packets at a time. Slow operations run
+//! without the lock: decoding and encoding messages, verifying signatures of received packets, and
+//! signing lease sets. An application that writes to a stream therefore waits for one batch at
+//! most.
 
 mod datagrams;
 mod events;
@@ -39,28 +40,30 @@ pub(crate) struct Driver<'a> {
     link: Box<dyn Link>,
     maker: &'a mut LeaseSetMaker,
     credits: Credits,
-    /// Events of the link that wait to be handled; one batch at most.
+    /// Events of the link that are not handled yet; one batch at most.
     events: VecDeque<Event>,
-    /// Packets that wait for the link or its credits; one batch at most.
+    /// Packets that wait for the link or for credits; one batch at most.
     held: VecDeque<Transmit>,
-    /// First packets of streams whose path was gone, to be sent again over another. Bounded by `fates`.
+    /// First packets of streams that the link dropped because their path had expired. They are sent
+    /// over another path. Bounded by `fates`.
     again: VecDeque<Transmit>,
-    /// Packets from the session's destination to itself, which need no router.
+    /// Packets from the session's destination to itself, which do not pass through the router.
     looped: VecDeque<Received>,
-    /// Packets whose fate the link may report, by rising token.
+    /// Submitted packets on which the link may report, in ascending order of tokens.
     fates: VecDeque<(u64, Fate)>,
-    /// Look-ups of lease sets that the endpoint requested, by their number. The endpoint bounds them.
+    /// Look-ups of lease sets that the endpoint requested, by id. The endpoint bounds their number.
     lookups: HashMap<u32, Hash>,
     next_token: u64,
-    /// When the last packet went to the link.
+    /// When the last packet was submitted to the link.
     last_sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     became_ready: bool,
-    /// Whether datagrams have their turn before streams, as they have in every second poll.
+    /// Whether this poll sends datagrams before stream packets. It alternates, so that neither
+    /// starves the other.
     datagrams_first: bool,
 }
 
-/// Who a packet is for, and whether it opens a stream.
+/// The recipient of a submitted packet, and a copy of the packet if it opens a stream.
 #[derive(Debug)]
 struct Fate {
     to: Destination,
@@ -68,14 +71,14 @@ struct Fate {
     first: Option<Transmit>,
 }
 
-/// How driving ended.
+/// Why the driver stopped.
 #[derive(Debug)]
 pub(crate) enum End {
     /// The session was closed.
     Closed,
     /// The link broke.
     Lost(LostReason),
-    /// The router does not open the session, and said so only on the link.
+    /// The router refused the session after the link was established.
     Refused(link::LinkError),
     /// No link can serve this session.
     Unusable(OpenError),
@@ -111,7 +114,7 @@ impl<'a> Driver<'a> {
         self.became_ready
     }
 
-    /// Does what can be done now.
+    /// Performs all work that is currently possible, up to a bound.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let shared = self.shared.clone();
         shared.driver.register(cx.waker());
@@ -130,7 +133,7 @@ impl<'a> Driver<'a> {
             more_packets |= self.send_datagrams(cx);
         }
         if self.is_flushed(&mut shared.lock("close")) {
-            // Streams whose peers still write are reset, so that the peers learn of the end.
+            // Streams that are still open have been reset; this sends the resets to their peers.
             more_packets |= self.move_packets(cx);
         }
         if self.is_finished(&shared.lock("close")) {
@@ -153,14 +156,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// What is known of a packet that the link reports on.
+    /// Removes and returns the record of a packet on which the link reports.
     fn fate(&mut self, token: u64) -> Option<Fate> {
         let at = self.fates.binary_search_by_key(&token, |(token, _)| *token);
         Some(self.fates.remove(at.ok()?)?.1)
     }
 
-    /// Sets the timer to `at`, or to the end of flushing if that is sooner. Returns whether it is
-    /// due already.
+    /// Sets the timer to `at`, or to the end of flushing if that is sooner. Returns whether that
+    /// instant has passed already.
     fn sleep(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
         let ends = {
             let core = self.shared.lock("timer");
@@ -180,8 +183,8 @@ impl<'a> Driver<'a> {
         self.timer.as_mut().poll(cx).is_ready()
     }
 
-    /// Whether the session is to end and everything has arrived, or the time for that is over: what
-    /// streams are still open are reset then.
+    /// Returns whether the session is closing and either all data is acknowledged or the time for
+    /// it is over. In that case, resets the streams that are still open.
     fn is_flushed(&self, core: &mut Core) -> bool {
         let Ending::Flushing(end) = *core.lifecycle.ending() else {
             return false;
@@ -197,7 +200,8 @@ impl<'a> Driver<'a> {
         flushed
     }
 
-    /// Whether the session is to end and nothing is left to send, or no time to send it.
+    /// Whether the session is closing and either nothing is left to send or the time for it is
+    /// over.
     fn is_finished(&self, core: &Core) -> bool {
         match *core.lifecycle.ending() {
             Ending::No => false,
@@ -217,7 +221,7 @@ impl<'a> Driver<'a> {
             && core.endpoint.as_ref().is_none_or(|one| one.is_idle())
     }
 
-    /// Until when the session stays after its last packet.
+    /// The earliest end of the session after its last packet.
     fn farewell(&self) -> Option<Instant> {
         self.last_sent.map(|at| at + FAREWELL)
     }
@@ -228,11 +232,11 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// How long the session stays after its last packet. A router drops what it has not sent when the
-/// session ends, and the last packet is the one that tells the peer so: without it, the peer waits
-/// until it takes us for dead. Chosen as several times what a busy router takes to send a packet.
+/// How long the session stays open after its last packet. When a session ends, the router drops the
+/// packets that it has not sent. The last packet closes a stream; if it is lost, the peer waits for
+/// its own time limit. Chosen as several times the time in which a busy router sends a packet.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Batches of events and of packets in one poll. Chosen, with the size of a batch, so that a poll ends within
-/// a millisecond or so and other tasks of the executor get their turn.
+/// Batches of events and of packets in one poll. Chosen, with the size of a batch, so that a poll
+/// ends after about a millisecond and does not delay other tasks of the executor for longer.
 const BATCHES_PER_POLL: usize = 8;

@@ -1,8 +1,8 @@
-//! Errors: one enum for each operation, and one coarse [`ErrorKind`] over all of them.
+//! Errors: one enum for each operation, and one coarse [`ErrorKind`] for all of them.
 //!
-//! A function returns the enum of its operation, so that a program can match what may happen
-//! there. Programs that only forward errors collect them in [`Error`]. Bridges, proxies and
-//! bindings map [`ErrorKind`] to their own codes, and nothing else.
+//! A function returns the error enum of its operation, so that a program can match the possible
+//! causes. Programs that only forward errors collect them in [`Error`]. Bridges, proxies and
+//! bindings map [`ErrorKind`] to their own codes, and ignore all other details.
 
 mod kind;
 
@@ -22,21 +22,21 @@ pub use kind::ErrorKind;
 
 /// Any error of this library.
 ///
-/// Every error of an operation converts into it with `?`. The message describes one
-/// level; [`source`](std::error::Error::source) returns the cause.
+/// Every error of an operation converts into it with `?`. The message does not contain that of the
+/// cause, which [`source`](std::error::Error::source) returns.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address could not be understood.
+    /// An address could not be parsed.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// Waiting for incoming streams ended.
     #[error(transparent)]
     Accept(#[from] AcceptError),
-    /// A router address could not be understood.
+    /// A router address could not be parsed.
     #[error(transparent)]
     Attach(#[from] AttachError),
-    /// There is no datagram socket.
+    /// A datagram socket could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A stream could not be opened.
@@ -73,7 +73,7 @@ pub enum Error {
     /// The number of tunnels was not changed.
     #[error(transparent)]
     TunnelQuantity(#[from] TunnelQuantityError),
-    /// Reading or writing failed. An error of an eepkit stream inside keeps its kind.
+    /// Reading or writing failed. If the error contains a [`StreamError`], it has the kind of that.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -134,19 +134,19 @@ const fn start_kind(error: &eepkit_router::StartError) -> ErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It starts like a base64 destination and is none.
+    /// The text has the form of a base64 destination, and cannot be decoded.
     #[error("this is not a destination in I2P base64: {0}")]
     Destination(String),
-    /// It is named `.b32.i2p` and the label is not a hash.
+    /// The text ends in `.b32.i2p`, and the label before it is not a hash.
     #[error("this is not a .b32.i2p address: {0}")]
     Base32(String),
-    /// The address of an encrypted lease set, which takes a lookup of another kind.
+    /// The address of an encrypted lease set (b33), which requires a different kind of look-up.
     #[error("addresses of encrypted lease sets (b33) are not supported")]
     EncryptedLeaseSet,
-    /// Host names on I2P end in `.i2p`.
+    /// The host name does not end in `.i2p`.
     #[error("{0:?} is not a name on I2P")]
     NotI2p(String),
-    /// A host name with characters or lengths that no name can have.
+    /// The host name has invalid characters or an invalid length.
     #[error("{name:?} is not a host name: {why}")]
     Name {
         /// The name.
@@ -154,10 +154,10 @@ pub enum AddressError {
         /// The rule it breaks.
         why: &'static str,
     },
-    /// What follows the colon is not a port.
+    /// The text after the colon is not a port.
     #[error("{0:?} is not a port (0 to 65535)")]
     Port(String),
-    /// Nothing where an address is expected.
+    /// The address is an empty string.
     #[error("the address is empty")]
     Empty,
 }
@@ -219,7 +219,7 @@ pub enum OpenError {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// A session option has a value that cannot work.
+    /// A session option has an invalid value.
     #[error("session option {key}: {why}")]
     Option {
         /// The option.
@@ -227,24 +227,24 @@ pub enum OpenError {
         /// What is wrong with its value.
         why: String,
     },
-    /// The router cannot do what an option asks for.
+    /// The router does not support one of the options.
     #[error("the router cannot do it: {0}")]
     Unsupported(&'static str),
-    /// The router accepted the session and had no tunnels for it in time.
+    /// The router accepted the session and built no tunnels for it in time.
     #[error("the router accepted the session and built no tunnels within {0:?}")]
     NoTunnels(Duration),
     /// The session did not become ready in time.
     #[error("the session was not ready after {after:?}; it got to: {reached}")]
     Timeout {
-        /// How long was waited.
+        /// The time limit that passed.
         after: Duration,
-        /// How far it came.
+        /// The last stage that the session reached.
         reached: SessionStage,
     },
     /// The link to the router broke before the session was ready.
     #[error("the session was lost before it was ready")]
     Lost(#[source] link::LostReason),
-    /// The router or the session was closed meanwhile.
+    /// The router or the session was closed during the operation.
     #[error("the session was closed")]
     Closed,
 }
@@ -291,7 +291,7 @@ impl From<link::LinkError> for OpenError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address could not be understood.
+    /// The address could not be parsed.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The address could not be looked up.
@@ -300,21 +300,21 @@ pub enum ConnectError {
     /// The network has no lease set for the destination.
     #[error("the destination is offline or does not exist: the network has no lease set for it")]
     LeaseSetNotFound,
-    /// No encryption type in common with the peer's lease set.
+    /// The session and the peer's lease set have no encryption type in common.
     #[error("no encryption type in common with the destination")]
     IncompatibleEncryption,
     /// The session has no tunnels.
     #[error("the session had no tunnels for {0:?}")]
     NoTunnels(Duration),
-    /// The session has no link to its router, and could not get one in time.
+    /// The session has no link to its router, and the link was not restored in time.
     #[error("the session is not connected to its router")]
     Offline(#[source] OpenError),
     /// The peer refused: it has no listener on the port, or it rejects this destination.
     #[error(
-        "the destination refused the stream: nobody listens on port {port}, or we are not welcome"
+        "the destination refused the stream: it does not listen on port {port}, or rejects the caller"
     )]
     Refused {
-        /// The port that was asked for.
+        /// The requested port.
         port: u16,
     },
     /// The peer did not answer any retransmission.
@@ -332,19 +332,19 @@ pub enum ConnectError {
     /// The session's limit of open streams is reached.
     #[error("the session has {limit} streams and allows no more")]
     TooManyStreams {
-        /// The most streams at once.
+        /// The largest number of open streams.
         limit: usize,
     },
-    /// The destination's signatures cannot be checked here.
+    /// The destination has a signature type that this library cannot verify.
     #[error("signatures of the destination's type {0} cannot be checked")]
     UnsupportedPeer(SignatureType),
     /// A connector for plain streams was given a URI whose scheme is not `http`.
     #[error("{0:?} is not http, and the stream would carry no TLS")]
     Scheme(String),
-    /// The router implements the streams (SAM) and refused to open this one.
+    /// The router implements the streams (SAM), and refused to open this one.
     #[error("the router did not open the stream: {0}")]
     Router(String),
-    /// The router implements the streams (SAM) and cannot open a stream of this kind.
+    /// The router implements the streams (SAM), and does not support such a stream.
     #[error("the router cannot open such a stream: {0}")]
     Unsupported(&'static str),
 }
@@ -450,16 +450,16 @@ impl From<AcceptError> for io::Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
-    /// The address could not be understood.
+    /// The address could not be parsed.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// No address book knows the name.
+    /// No address book contains the name.
     #[error("{0:?} is in no address book")]
     NameNotFound(String),
-    /// The network has no lease set for it.
+    /// The network has no lease set for the destination.
     #[error("the network has no lease set for it: it is offline or does not exist")]
     LeaseSetNotFound,
-    /// The lease set is encrypted.
+    /// The lease set is encrypted, and requires a password or a key.
     #[error("its lease set is encrypted and needs a password or a key")]
     Locked,
     /// The router does not support look-ups of this kind.
@@ -494,34 +494,34 @@ impl LookupError {
 
 /// Why an open stream failed.
 ///
-/// Reads and writes through tokio's traits return it inside an [`io::Error`], from where
-/// [`StreamError::of`] gets it back.
+/// Reads and writes through tokio's traits return it inside an [`io::Error`].
+/// [`StreamError::of`] extracts it from there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The peer reset the stream; data in flight in both directions may be lost.
+    /// The peer reset the stream. Data in flight in both directions may be lost.
     #[error("the peer reset the stream")]
     Reset,
-    /// This side used the stream after it had reset or closed it.
+    /// The stream was used after this side had reset or closed it.
     #[error("the stream is closed")]
     Closed,
-    /// The peer stopped acknowledging: the peer or the tunnels in between are down.
+    /// The peer stopped acknowledging, because it is down or because the tunnels to it are down.
     #[error("the peer does not answer any more")]
     PeerUnreachable,
     /// Neither side sent anything for the stream's inactivity timeout.
     #[error("the stream was idle for too long")]
     Idle,
-    /// The link between the session and its router was lost. The session reconnects; the stream is
-    /// not restored.
+    /// The link between the session and its router was lost. The session reconnects, but does not
+    /// restore the stream.
     #[error("the session was lost")]
     SessionLost(#[source] link::LostReason),
     /// The session was closed.
     #[error("the session is closed")]
     SessionClosed,
-    /// A read or write waited for as long as the stream's options allow.
+    /// A read or write reached the time limit in the stream's options.
     #[error("not done within {0:?}")]
     Timeout(Duration),
-    /// The stream has sent as many packets as a stream can.
+    /// The stream has used all sequence numbers.
     #[error("the stream has sent as many packets as a stream can")]
     Exhausted,
 }
@@ -548,7 +548,7 @@ impl StreamError {
 impl From<StreamError> for io::Error {
     fn from(error: StreamError) -> Self {
         let kind = match error {
-            // As with a socket that is written to after shutdown.
+            // A TCP socket also returns it for a write after shutdown.
             StreamError::Closed => io::ErrorKind::BrokenPipe,
             ref other => other.kind().io_kind(),
         };
@@ -560,7 +560,7 @@ impl From<StreamError> for io::Error {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PingError {
-    /// The address could not be understood.
+    /// The address could not be parsed.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The address could not be looked up.
@@ -571,7 +571,7 @@ pub enum PingError {
     TooLong {
         /// Length of the payload, in bytes.
         len: usize,
-        /// The longest payload that comes back whole, in bytes.
+        /// The longest payload that peers echo completely, in bytes.
         limit: usize,
     },
     /// The session's limit of unanswered pings is reached.
@@ -583,13 +583,13 @@ pub enum PingError {
     /// The session has no tunnels.
     #[error("the session had no tunnels for {0:?}")]
     NoTunnels(Duration),
-    /// The session has no link to its router, and could not get one in time.
+    /// The session has no link to its router, and the link was not restored in time.
     #[error("the session is not connected to its router")]
     Offline(#[source] OpenError),
     /// The session lost its router during the operation.
     #[error("the session was lost")]
     SessionLost(#[source] link::LostReason),
-    /// The router implements the streams (SAM), which has no pings.
+    /// The router implements the streams (SAM). SAM has no pings.
     #[error("a router that is reached over SAM does not ping peers")]
     Unsupported,
     /// The session was closed, or could not be restored.
@@ -619,10 +619,10 @@ impl PingError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TunnelQuantityError {
-    /// Not a possible number of tunnels.
+    /// The number of tunnels is invalid.
     #[error("{0} tunnels are outside 1 to 16")]
     OutOfRange(u8),
-    /// A router that is reached over SAM does not change the tunnels of an open session.
+    /// Over SAM, the number of tunnels of an open session cannot be changed.
     #[error("a router that is reached over SAM does not change the tunnels of an open session")]
     Unsupported,
 }
@@ -642,7 +642,7 @@ impl From<eepkit_streaming::ConnectionError> for StreamError {
         match error {
             eepkit_streaming::ConnectionError::Closed(reason) => reason.into(),
             eepkit_streaming::ConnectionError::Exhausted => Self::Exhausted,
-            // A stream that the endpoint has forgotten ended some time ago.
+            // The endpoint removes streams some time after they have ended.
             _ => Self::Closed,
         }
     }
@@ -657,7 +657,7 @@ impl From<CloseReason> for StreamError {
             }
             CloseReason::Inactive => Self::Idle,
             CloseReason::EndpointClosed => Self::SessionClosed,
-            // Finished, reset or not accepted by this side.
+            // This side finished, reset or did not accept the stream.
             _ => Self::Closed,
         }
     }

@@ -1,9 +1,10 @@
 //! I2P for applications: streams and datagrams between destinations, on tokio.
 //!
-//! [I2P](https://i2p.net) is an anonymous network on top of the Internet. Programs are addressed by a
-//! *destination*, a set of public keys, instead of an IP address. Their messages go through *tunnels*
-//! of several routers, so that neither end learns where the other is. This crate puts destinations
-//! online. Its streams read and write like TCP streams of tokio.
+//! [I2P](https://i2p.net) is an anonymous network on top of the Internet. Programs are addressed by
+//! a *destination*, a set of public keys, instead of an IP address. Their messages go through
+//! *tunnels* of several routers, so that neither end learns the location of the other. This crate
+//! publishes destinations and opens streams between them. Its streams read and write like TCP
+//! streams of tokio.
 //!
 //! # Quick start
 //!
@@ -47,8 +48,8 @@
 //! # }
 //! ```
 //!
-//! Both ends on a simulated network, in one process and in virtual time. Programs are tested like
-//! this, without a router and without a network:
+//! Both ends on a simulated network, in one process and in virtual time. A program can be tested
+//! this way without a router and without a network:
 //!
 //! ```
 //! use eepkit::{Preset, Router, sim::SimNet};
@@ -61,7 +62,7 @@
 //! let client = Router::new(net.i2cp_router()).session().preset(Preset::Test).open().await?;
 //!
 //! let listener = server.listen(80)?;
-//! // Connecting ends when the peer has accepted the stream, so both run at the same time.
+//! // `connect` returns after the peer has answered, so both calls run concurrently.
 //! let connecting = client.connect((server.destination(), 80));
 //! let (outgoing, incoming) = tokio::join!(connecting, listener.accept());
 //! let (mut outgoing, mut incoming) = (outgoing?, incoming?);
@@ -78,24 +79,26 @@
 //!
 //! # Routers
 //!
-//! A [`Router`] is where sessions are opened. The sessions are the same whatever router it is:
+//! A [`Router`] opens sessions. The interface of a session is the same for every kind of router:
 //!
 //! | call | router |
 //! |---|---|
 //! | `Router::start(dir)` | one inside this process (feature `embedded`, on by default) |
 //! | [`Router::attach`]`(url)` | one that runs already, over I2CP or SAM |
-//! | `Router::attach_or_start(url, dir)` | the one at the address if it answers, else one inside this process |
+//! | `Router::attach_or_start(url, dir)` | the one at `url`, else one inside this process |
 //! | [`Router::from_env`]`()` | the one in `EEPKIT_ROUTER`, by default I2CP on this machine |
-//! | [`Router::new`]`(connector)` | a router of a `Devnet` (a private network of real routers), a [`sim::SimNet`], or another [`Connector`] |
+//! | [`Router::new`]`(connector)` | one of a `Devnet`, a [`sim::SimNet`] or another [`Connector`] |
 //!
+//! A `Devnet` is a private network of real routers.
 //! [`Router::shutdown`] closes the sessions and stops a router inside this process.
 //!
 //! # Status and readiness
 //!
-//! Routers and sessions need time: a new router downloads a list of others, connects to some, and
-//! builds tunnels; a session needs tunnels and a published lease set. Both report their [`Status`]: the
-//! stage, the time it was reached, the stages before, and the problem that is in the way. A
-//! [`StatusWatch`] follows it:
+//! Routers and sessions need time to become ready. A new router downloads a list of other routers,
+//! connects to some of them, and builds tunnels. A session needs tunnels and a published lease set.
+//! Both report their [`Status`]: the current stage, the time it was reached, the earlier stages,
+//! and the problem that prevents the next stage, if there is one. A [`StatusWatch`] receives each
+//! change:
 //!
 //! ```no_run
 //! # async fn example(router: eepkit::Router) -> Result<(), eepkit::Error> {
@@ -117,9 +120,10 @@
 //!
 //! # Sessions
 //!
-//! A [`Session`] is a destination that is online. [`SessionBuilder`] has its keys and options; a
-//! [`Preset`] stands for many of them. A session is supervised: it comes back by itself when its router
-//! does, with the same destination, the same listeners and the same datagram sockets.
+//! A [`Session`] is a destination that is online. [`SessionBuilder`] sets its keys and options. A
+//! [`Preset`] sets several options at once. A session is supervised: when its router has stopped
+//! and is reachable again, the session is restored with the same destination, listeners and
+//! datagram sockets.
 //!
 //! # Streams
 //!
@@ -127,27 +131,28 @@
 //! [`Destination`], each with or without a port. [`Session::listen`] takes a port, or 0 for all.
 //! [`Stream`] documents what closing, flushing and dropping do.
 //!
-//! A [`Listener`] is accepted from in a loop, or used as a stream of streams
-//! ([`futures_core::Stream`]). [`serve()`] runs the loop with a [`Handler`] for each stream, with a
-//! limit, and with a shutdown that lets handlers finish.
+//! A program calls [`Listener::accept`] in a loop, or uses the listener as a
+//! [`futures_core::Stream`] of streams. [`serve()`] runs the loop, calls a [`Handler`] for each
+//! stream, limits the number of concurrent handlers, and waits for running handlers at shutdown.
 //!
 //! # Settings of streaming
 //!
 //! [`SessionBuilder::streaming`] changes the settings of a session's streams, and
-//! [`ConnectOptions::streaming`] those of one stream; both start from the [`Preset`]. Options that come
-//! as text, from a file or a user, have the names of the I2P documentation (`i2p.streaming...`) and go
-//! to [`SessionBuilder::option`]. What the router cannot do is refused when the session is opened.
+//! [`ConnectOptions::streaming`] those of one stream; both start from the [`Preset`].
+//! [`SessionBuilder::option`] accepts options as text, for example from a file or a user, under the
+//! names of the I2P documentation (`i2p.streaming...`). Opening a session fails if the router does
+//! not support one of its options.
 //!
 //! # HTTP
 //!
 //! With the feature `axum` a [`Listener`] is a listener of `axum::serve`. With the feature `hyper`,
-//! `HttpConnector` opens the connections of HTTP clients; it asks nobody outside of I2P.
+//! `HttpConnector` opens the connections of HTTP clients. It makes no look-up outside of I2P.
 //!
 //! # Datagrams
 //!
 //! [`Session::datagrams`] binds a [`DatagramSocket`] to a port, for one of the four [`Format`]s of
-//! I2P. The type of a [`Datagram`] states what is known of its sender: [`Authenticated`], [`Claimed`] or
-//! [`Anonymous`].
+//! I2P. The type of a [`Datagram`] states how far its sender is verified: [`Authenticated`],
+//! [`Claimed`] or [`Anonymous`].
 //!
 //! ```
 //! use eepkit::{Format, Preset, Router, sim::SimNet};
@@ -175,18 +180,18 @@
 //! Each operation has an error enum of its own; [`Error`] collects them. [`ErrorKind`] is a coarse
 //! classification, and [`Error::hint`] suggests what a user can do.
 //!
-//! Every wait has a time limit, except for what the program itself waits for: the next incoming stream,
-//! the next byte of a peer that is alive.
+//! Every wait has a time limit, except for the next incoming stream or datagram, and for the next
+//! byte from a peer that is alive.
 //!
 //! # Cancel safety
 //!
-//! A future that is dropped gives up its operation and leaves nothing behind. The documentation of each
-//! states the details.
+//! Dropping a future cancels its operation and releases its resources. The documentation of each
+//! function states the details.
 //!
 //! # Logging
 //!
 //! Logs go to [`tracing`]. At level `info` and above they contain no IP address and no full
-//! destination; at `debug` and `trace` they may.
+//! destination. At `debug` and `trace` they may contain both.
 
 mod address;
 #[cfg(feature = "axum")]
@@ -277,13 +282,13 @@ pub use stage::SessionStage;
 pub use status::{SessionNotReady, SessionProblem, SessionStatus, SessionWatch};
 pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};
 
-/// Simulated networks; from `eepkit-sim`.
+/// Simulated networks: a re-export of `eepkit-sim`.
 pub mod sim {
     #[doc(no_inline)]
     pub use eepkit_sim::*;
 }
 
-/// Compiles the example of the repository's front page.
+/// Compiles the example in the README of the repository.
 #[cfg(all(doctest, feature = "embedded"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

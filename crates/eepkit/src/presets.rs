@@ -1,11 +1,11 @@
-//! Presets: settings that go together for a purpose.
+//! Presets: combined settings for a use case.
 
 use std::{fmt, str::FromStr};
 
 use eepkit_i2cp::{Options, SessionOptionError};
 use eepkit_streaming::{Profile, StreamConfig};
 
-/// Settings that go together for a purpose; for [`SessionBuilder::preset`].
+/// Combined settings for a use case; an argument of [`SessionBuilder::preset`].
 ///
 /// | preset | hops | tunnels in + out | send buffer | receive buffer | small writes | backlog |
 /// |---|---|---|---|---|---|---|
@@ -15,36 +15,38 @@ use eepkit_streaming::{Profile, StreamConfig};
 /// | `Server` | 3 | 4 + 3 | 64 KiB | 256 KiB to 1 MiB | are coalesced | 512 |
 /// | `Test` | 1 | 1 + 1 | 64 KiB | 512 KiB to 16 MiB | are coalesced | 64 |
 ///
-/// A receive buffer grows with the speed of its reader. Each setting of a preset can be overridden by
-/// another call of the builder, before or after.
+/// A receive buffer grows within its range with the rate at which the application reads. Other
+/// calls of the builder override single settings of a preset, before or after the call that sets
+/// it.
 ///
 /// [`SessionBuilder::preset`]: crate::SessionBuilder::preset
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Preset {
-    /// What suits most programs: three hops, as every I2P router does by default, and two tunnels
-    /// each way, so that one may fail.
+    /// For most programs. Three hops are the default of every I2P router. With two tunnels in each
+    /// direction, one may fail.
     #[default]
     Standard,
-    /// For chats and shells, where the round-trip time matters. One hop less saves a third of it and
-    /// costs anonymity: two colluding hops suffice to link both ends. A third tunnel, because the
-    /// failure of one is noticed at once. Small buffers, so that input does not queue behind earlier
-    /// output.
+    /// For chats and shells, where the round-trip time matters. Two hops instead of three reduce
+    /// the round-trip time by a third and weaken anonymity: two colluding hops suffice to link both
+    /// ends. A third tunnel reduces the effect of a failed one, which interactive users notice at
+    /// once. Buffers are small, so that new input does not wait behind earlier output.
     Interactive,
-    /// For large files: more tunnels, which have more bandwidth together; a receive buffer for 4 MB/s
-    /// at a round-trip time of half a second from the start; and a send buffer that keeps a fast path
-    /// busy while the program reads its disk.
+    /// For large files. More tunnels have a larger total bandwidth. The initial receive buffer
+    /// allows 4 MB/s at a round-trip time of half a second. The send buffer keeps a fast path in
+    /// use while the program reads from a disk.
     Bulk,
-    /// For services with many clients: more inbound tunnels, which the requests of all clients share; a
-    /// long backlog; and receive buffers that a single client cannot make large.
+    /// For services with many clients. The requests of all clients share the inbound tunnels, so
+    /// there are more of them. The backlog is long. The receive buffer of one stream is limited, so
+    /// that a single client cannot use much memory.
     Server,
-    /// For private networks and tests: one hop and one tunnel, which are built fastest. **It
-    /// gives no anonymity on the live network.**
+    /// For private networks and tests: one tunnel of one hop in each direction, which is built
+    /// fastest. **It gives no anonymity on the live network.**
     Test,
 }
 
 impl Preset {
-    /// Every preset, for help texts.
+    /// All presets, for example for a help text.
     pub const ALL: [Self; 5] = [
         Self::Standard,
         Self::Interactive,

@@ -1,9 +1,10 @@
-//! What the handles of a session and its driver share.
+//! State that the handles of a session share with its driver.
 //!
-//! The streams of a session live in one [`Endpoint`](eepkit_streaming::Endpoint), which neither waits nor
-//! knows tokio. Handles call it under the lock of [`Core`] and leave a waker where they would have to wait;
-//! the driver ([`crate::driver`]) moves packets between the endpoint and the link and wakes them. No lock is
-//! held across an await, and none while a signature is made or checked for the link.
+//! One [`Endpoint`](eepkit_streaming::Endpoint) contains the streams of a session. It does not wait
+//! and does not depend on tokio. Handles call it under the lock of [`Core`] and register a waker
+//! where they have to wait. The driver ([`crate::driver`]) transfers packets between the endpoint
+//! and the link and wakes the handles. No lock is held across an await, nor while the driver signs
+//! a lease set or verifies a packet.
 
 mod commands;
 mod core;
@@ -102,8 +103,7 @@ impl Shared {
         self.status.stage()
     }
 
-    /// Starts the end of the session: new calls fail, what was written is sent for at most
-    /// `linger`.
+    /// Starts to close the session: new calls fail, and written data is sent for at most `linger`.
     pub(crate) fn begin_close(&self, linger: Duration) {
         let sockets = self.lock("close").begin_close(Instant::now() + linger);
         for (socket, draining) in sockets {
@@ -112,7 +112,7 @@ impl Shared {
         self.closing.notify_one();
     }
 
-    /// Ends the session, for `failure` or because it was closed; everything that waits is woken.
+    /// Ends the session, because of `failure` or because it was closed. Wakes all waiting tasks.
     pub(crate) fn end(&self, failure: Option<Arc<OpenError>>) {
         self.lock("end").end(failure.clone());
         match failure {
@@ -125,8 +125,8 @@ impl Shared {
     }
 }
 
-/// Counts the handles of a session: when the last session, listener, stream and socket handle is dropped,
-/// the session closes in the background.
+/// Closes the session in the background when the last session, listener, stream and socket handle
+/// is dropped. The handles share it in an [`Arc`].
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -138,6 +138,6 @@ impl Drop for Handle {
     }
 }
 
-/// Concurrent look-ups; further ones wait. Chosen because routers answer names at
-/// once and search the network for a few tens of hashes at a time.
+/// Concurrent look-ups; further ones wait. Chosen because routers answer look-ups of names at once
+/// and search the network for a few tens of hashes at a time.
 const MAX_LOOKUPS: usize = 64;

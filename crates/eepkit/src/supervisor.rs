@@ -1,4 +1,4 @@
-//! The task of a session: opens the link, drives it, and reopens it when it is lost.
+//! The supervisor task of a session. It opens the link, drives it, and reopens it after a loss.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     status::SessionProblem,
 };
 
-/// Starts the task. It ends with the session; must be called within a tokio runtime.
+/// Starts the task, which ends with the session. Must be called within a tokio runtime.
 pub(crate) fn spawn(
     connector: Arc<dyn Connector>,
     shared: Arc<Shared>,
@@ -37,7 +37,7 @@ pub(crate) fn spawn(
 
 /// Waits until the session is ready, for at most `limit`.
 pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
-    // The usual case, without touching the watch.
+    // The common case needs no watch.
     if shared.stage() == SessionStage::Ready {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), O
     Ok(())
 }
 
-/// Waits as [`wait_ready`] does, but gives up when the first attempt fails.
+/// Waits as [`wait_ready`] does, but returns an error when the first attempt fails.
 pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
     let watch = shared.watch();
     let interrupted = async {
@@ -61,7 +61,7 @@ pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), 
     let status = tokio::select! {
         biased;
         status = watch.ready(limit) => status,
-        // The status says why.
+        // The error contains the status, which has the reason.
         () = interrupted => watch.ready(Duration::ZERO).await,
     };
     status?;
@@ -78,7 +78,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self) {
-        // However this task ends, no waiter may be left behind.
+        // Ends the session on a panic too, so that nothing waits for it forever.
         let guard = EndOnDrop(self.shared.clone());
         let failure = self.supervise().await;
         match &failure {
@@ -89,7 +89,8 @@ impl Supervisor {
         drop(guard);
     }
 
-    /// Keeps the session alive until it is closed (`None`) or trying again makes no sense.
+    /// Restores the session after each loss until it is closed (`None`) or a permanent error
+    /// occurs.
     async fn supervise(&mut self) -> Option<Arc<OpenError>> {
         loop {
             let opened = tokio::select! {
@@ -115,7 +116,7 @@ impl Supervisor {
             }
             let pause = self.backoff.next_pause(&mut self.rng);
             info!(retry_in = ?pause, "no link to the router");
-            // Only here: what routers and systems say may hold addresses.
+            // At level debug, because messages of routers and of the system may contain addresses.
             debug!(router = self.connector.name(), %problem, "no link to the router");
             self.shared
                 .status
@@ -137,7 +138,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs one link to its end.
+    /// Drives one link until it ends.
     async fn drive(&mut self, link: Box<dyn Link>) -> End {
         debug!(
             router = self.connector.name(),
@@ -179,7 +180,7 @@ impl Supervisor {
 
 /// Whether another attempt would fail with the same error.
 fn is_permanent(error: &link::LinkError) -> bool {
-    // A router that stopped may be started again.
+    // A stopped router is not among these errors, because it may be started again.
     matches!(
         error,
         link::LinkError::BadOption { .. }
@@ -199,8 +200,8 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// Pauses between attempts: doubled each time, with jitter, so that the applications of a machine
-/// do not fall on a restarted router together.
+/// Pauses between attempts. The pause doubles each time and has jitter, so that the applications of
+/// a machine do not all connect to a restarted router at the same time.
 #[derive(Debug)]
 struct Backoff {
     next: Duration,
@@ -218,11 +219,11 @@ impl Backoff {
     }
 }
 
-/// Chosen because a router that is restarted is back in seconds.
+/// Chosen because a restarted router accepts connections after a few seconds.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Chosen so that a router that comes back after hours is found in minutes.
+/// Chosen so that a session reconnects within minutes to a router that was stopped for hours.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// The share of a pause that chance may take away.
+/// The largest fraction by which jitter shortens a pause.
 const JITTER: f64 = 0.25;
 
 #[cfg(test)]

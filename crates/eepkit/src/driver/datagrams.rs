@@ -1,4 +1,4 @@
-//! Datagrams between the sockets of a session and the link.
+//! Transfers datagrams between the sockets of a session and the link.
 
 use std::task::Context;
 
@@ -13,7 +13,7 @@ use super::Driver;
 use crate::{shared::Core, stage::SessionStage};
 
 impl Driver<'_> {
-    /// Gives a datagram that the router has checked to its socket.
+    /// Delivers a datagram that the router has verified to its socket.
     pub(super) fn on_opened_datagram(core: &Core, datagram: IncomingDatagram) {
         let (protocol, port) = (datagram.protocol, datagram.to_port);
         if !core.datagrams.deliver_opened(datagram) {
@@ -21,7 +21,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Gives a message that is not for streams to its socket.
+    /// Delivers a message of a protocol other than streaming to its socket.
     pub(super) fn on_datagram(core: &Core, payload: Payload) {
         let (protocol, port) = (payload.protocol, payload.to_port);
         if !core.datagrams.deliver(payload) {
@@ -29,7 +29,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Hands datagrams to the link, as far as it accepts them. Returns whether more can follow at once.
+    /// Submits datagrams while the link accepts them, up to a bound. Returns whether more are
+    /// queued that the link may accept at once.
     pub(super) fn send_datagrams(&mut self, cx: &mut Context<'_>) -> bool {
         let shared = self.shared.clone();
         if shared.lock("datagrams").datagrams.is_idle() || shared.stage() != SessionStage::Ready {
@@ -77,6 +78,6 @@ impl Driver<'_> {
     }
 }
 
-/// Datagrams in one poll. Chosen as a quarter of what a link takes at a time, so that streams get
-/// most of it.
+/// Datagrams in one poll. Chosen as a quarter of the commands that a link accepts at a time, so
+/// that streams have the larger share.
 const DATAGRAMS_PER_POLL: usize = 16;

@@ -1,4 +1,4 @@
-//! What the link reports.
+//! Handles events of the link.
 
 use std::task::{Context, Poll};
 
@@ -39,7 +39,7 @@ impl Driver<'_> {
         true
     }
 
-    /// Handles a batch of events. The lock is released while a signature is made or checked.
+    /// Handles a batch of events. Releases the lock while it signs or verifies.
     fn handle_events(&mut self) -> Result<(), End> {
         if self.events.is_empty() {
             return Ok(());
@@ -114,7 +114,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Signs a lease set for the tunnels that the router has.
+    /// Signs a lease set with the leases that the router announced.
     fn sign(&mut self, leases: &[Lease]) -> Result<Command, End> {
         let signed = self.maker.make(leases, clock::unix_now());
         signed.map(Command::PublishLeaseSet).map_err(|error| {
@@ -125,8 +125,8 @@ impl Driver<'_> {
         })
     }
 
-    /// Passes a message to the endpoint or to a datagram socket. Returns the signature check that the
-    /// endpoint needs first, if it needs one.
+    /// Passes a message to the endpoint or to a datagram socket. Returns the signature check that
+    /// must precede its processing, if there is one.
     fn on_received(&self, core: &mut Core, payload: Payload) -> Option<Verification> {
         let config = &self.shared.config.endpoint;
         if !config.accepts_protocol(payload.protocol) {
@@ -142,8 +142,8 @@ impl Driver<'_> {
         endpoint.receive(Instant::now().into_std(), received)
     }
 
-    /// Draws conclusions from a packet that will not arrive. Sending it again is the endpoint's
-    /// business, in its own time.
+    /// Handles the report that the router dropped a packet. Apart from the first packet of a
+    /// stream, the endpoint retransmits it after its own timeout.
     fn on_dropped(&mut self, core: &mut Core, token: u64, reason: DropReason) {
         let Some(fate) = self.fate(token) else {
             return core.datagrams.reported(token, true);
@@ -158,9 +158,9 @@ impl Driver<'_> {
             return;
         };
         match reason {
-            // Nothing is known of the round trip yet, so the endpoint would wait for seconds.
+            // There is no RTT sample yet, so the endpoint would retransmit only after seconds.
             DropReason::NoTunnel => self.again.push_back(first),
-            // A stream whose first packet cannot arrive need not wait for an answer.
+            // Without a lease set the first packet cannot arrive, so connecting can fail early.
             DropReason::NoLeaseSet => core.streams.on_attempt(&hash, |attempt| {
                 attempt.not_found = attempt.not_found.saturating_add(1);
             }),
@@ -173,5 +173,6 @@ impl Driver<'_> {
     }
 }
 
-/// Events of the link that are handled under one lock. Chosen because handling one takes some microseconds.
+/// Events of the link that are handled under one lock. Chosen because handling one takes some
+/// microseconds.
 const EVENTS_PER_BATCH: usize = 16;

@@ -1,4 +1,4 @@
-//! Look-ups of lease sets, which the endpoint requests.
+//! Look-ups of lease sets that the endpoint requests.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl Driver<'_> {
     }
 }
 
-/// The leases that have not expired, with their ends on the clock of the runtime.
+/// The leases that have not expired, with their end times converted to the runtime's clock.
 fn peer_leases(leases: &[Lease], now: Instant) -> Vec<PeerLease> {
     let unix_ms = u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX);
     leases
@@ -68,5 +68,6 @@ fn peer_leases(leases: &[Lease], now: Instant) -> Vec<PeerLease> {
         .collect()
 }
 
-/// Time for one look-up of a lease set. Chosen because routers give up after about 10 s.
+/// Time limit of one look-up of a lease set. Chosen because routers stop searching after about 10
+/// s.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! Sends packets of the endpoint to the link.
+//! Submits packets of the endpoint to the link.
 
 use std::task::Context;
 
@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::{BATCHES_PER_POLL, Driver, Fate};
 
-/// What the endpoint wants after a batch.
+/// When the endpoint has to be polled after a batch.
 enum Next {
-    /// To be polled again.
+    /// At once.
     Poll,
-    /// Nothing until this instant, if any.
+    /// At this instant, or not before the next event or call.
     Wait(Option<Instant>),
 }
 
@@ -24,7 +24,8 @@ impl Driver<'_> {
             if !self.send_held(cx, now) {
                 return self.wait_for_link(cx);
             }
-            // While the link accepts nothing, what applications write stays in the buffers of the streams.
+            // While the link accepts nothing, written data stays in the send buffers of the
+            // streams.
             let room = match self.link.poll_ready(cx).is_ready() {
                 true => PACKETS_PER_BATCH,
                 false => 1,
@@ -70,7 +71,8 @@ impl Driver<'_> {
         Next::Poll
     }
 
-    /// While the link accepts no packet, readers go on, and what waits is dropped in its time.
+    /// Handles the events of the endpoint while the link accepts no packet, so that readers still
+    /// receive data. Sets the timer to the first deadline of the waiting packets.
     fn wait_for_link(&mut self, cx: &mut Context<'_>) -> bool {
         let shared = self.shared.clone();
         let mut core = shared.lock("packets");
@@ -83,7 +85,7 @@ impl Driver<'_> {
         self.sleep(cx, until)
     }
 
-    /// Sends the packets that wait, as far as the link accepts them now. Returns whether none is left.
+    /// Submits the waiting packets while the link accepts them. Returns whether none is left.
     fn send_held(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.held.is_empty() {
             let count = self.again.len().min(PACKETS_PER_BATCH);
@@ -93,7 +95,8 @@ impl Driver<'_> {
         while let Some(held) = self.held.pop_front() {
             let path = paths.next().unwrap_or(PathChoice::Auto);
             if held.to.hash() == self.shared.own_hash() {
-                // Bounded by the endpoint's own windows: it acknowledges what it is given here.
+                // Bounded by the cwnd of the streams, because the endpoint itself acknowledges
+                // these packets.
                 self.looped.push_back(Received {
                     from_port: held.from_port,
                     to_port: held.to_port,
@@ -114,7 +117,7 @@ impl Driver<'_> {
         true
     }
 
-    /// The paths of the packets that wait, in terms of the link; in the same order.
+    /// The paths of the waiting packets as values of the link, in the same order.
     fn resolve_paths(&self, now: Instant) -> Vec<PathChoice> {
         if !self.credits.expose_tunnels() {
             return vec![PathChoice::Auto; self.held.len()];
@@ -133,7 +136,8 @@ impl Driver<'_> {
         paths.map(|path| path.unwrap_or(PathChoice::Auto)).collect()
     }
 
-    /// Uses a credit of a packet's tunnel; `false` if the tunnel accepts no message now.
+    /// Uses a credit of the path's tunnel. Returns `false` if the tunnel currently accepts no
+    /// message.
     fn take_credit(&mut self, path: PathChoice) -> bool {
         if self.credits.are_exhausted() {
             return false;
@@ -178,13 +182,13 @@ impl Driver<'_> {
 /// I2CP protocol number of streaming (I2CP specification, "Payload").
 const STREAMING: u8 = 6;
 
-/// Packets that are made under one lock. Chosen because making one takes about a microsecond, and some tens
-/// where it is signed.
+/// Packets that the endpoint builds under one lock. Chosen because building one takes about a
+/// microsecond, or some tens of microseconds if it is signed.
 const PACKETS_PER_BATCH: usize = 16;
 
-/// Steps of the endpoint under one lock, events of streams among them.
+/// Outputs of the endpoint, including events of streams, that are handled under one lock.
 const STEPS_PER_BATCH: usize = 32;
 
-/// Packets whose fate is watched; the oldest are forgotten first. Chosen above a window on a fast
-/// link, as links that report a fate do so soon.
+/// Submitted packets that are kept for a report of the link; the oldest are removed first. Chosen
+/// above the cwnd on a fast link, because links that report on packets do so soon.
 const MAX_FATES: usize = 4096;

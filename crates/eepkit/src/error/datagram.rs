@@ -1,4 +1,4 @@
-//! Why datagrams cannot be sent or received.
+//! Errors of datagram sockets.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -6,11 +6,11 @@ use eepkit_datagram::{Format, SealError};
 
 use super::{AddressError, ErrorKind, LookupError, OpenError};
 
-/// Why there is no datagram socket.
+/// Why a datagram socket could not be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// There is a socket of this protocol number and port.
+    /// The session has another socket with this protocol number and port.
     #[error("protocol {protocol} has a socket on port {port} already")]
     InUse {
         /// The protocol number.
@@ -21,10 +21,10 @@ pub enum BindError {
     /// Datagrams cannot have this protocol number.
     #[error("protocol {0} is not for datagrams: 1 to 254 are, but not 6")]
     Protocol(u8),
-    /// The queue cannot have this length.
+    /// The requested length of the queue is invalid.
     #[error("a queue of {0} datagrams is not possible, allowed is 1 to 65536")]
     Queue(usize),
-    /// The keys of the session are offline keys, which this format cannot show.
+    /// The keys of the session are offline keys, which this format has no field for.
     #[error("{0} has no place for offline keys, use Datagram2")]
     OfflineKeys(Format),
     /// The router builds the datagrams (SAM) and does not support this.
@@ -33,7 +33,7 @@ pub enum BindError {
     /// The session's limit of datagram sockets is reached.
     #[error("the session has {0} datagram sockets already")]
     TooMany(usize),
-    /// The session is over.
+    /// The session was closed, or could not be restored.
     #[error("the session is closed")]
     Closed,
 }
@@ -55,7 +55,7 @@ impl BindError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The address could not be understood.
+    /// The address could not be parsed.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The peer's destination could not be found.
@@ -67,12 +67,12 @@ pub enum SendError {
     /// The payload is too long for a datagram of this format.
     #[error("{len} bytes are too long for this datagram, the limit is {limit}")]
     TooLong {
-        /// Bytes of the payload, and of the options.
+        /// Length of the payload and the options, in bytes.
         len: usize,
-        /// Bytes that there is room for.
+        /// The longest payload and options together, in bytes.
         limit: usize,
     },
-    /// The format has no place for this.
+    /// The format has no field for one of the options.
     #[error(transparent)]
     Format(SealError),
     /// Datagrams cannot have this protocol number.
@@ -81,19 +81,19 @@ pub enum SendError {
     /// The router builds the datagrams (SAM) and does not support this.
     #[error("the router cannot send such a datagram: {0}")]
     Unsupported(String),
-    /// The datagram to answer does not say who sent it.
+    /// The datagram to reply to does not state its sender.
     #[error("a raw datagram does not say who sent it")]
     NoSender,
-    /// The session had no tunnels in time.
+    /// The session had no tunnels before the time limit.
     #[error("the session had no tunnels within {0:?}")]
     NoTunnels(Duration),
     /// The router did not accept the datagrams queued before this one in time.
     #[error("the datagrams before it were not sent within {0:?}")]
     Full(Duration),
-    /// The session is offline.
+    /// The session has no link to its router, and the link was not restored in time.
     #[error("the session is offline")]
     Offline(#[source] OpenError),
-    /// The session is over.
+    /// The session was closed, or could not be restored.
     #[error("the session is closed")]
     Closed,
 }

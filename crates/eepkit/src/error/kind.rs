@@ -2,54 +2,56 @@
 
 use std::{fmt, io};
 
-/// What went wrong, coarsely: enough to choose a reply code, a retry or a sentence for the user.
+/// A coarse classification of an error, sufficient to choose a reply code, a retry or a message for
+/// the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The port is listened on already, or the destination is online elsewhere on this router.
+    /// Another listener or socket uses the port, or another session of the router uses the
+    /// destination.
     AddressInUse,
-    /// The caller's argument, option or key file cannot work.
+    /// An argument or an option of the caller is invalid.
     BadInput,
     /// The session, the listener or the router was closed by this program.
     Closed,
-    /// User name, password or key are missing or wrong.
+    /// The user name, the password or the key is missing or wrong.
     Denied,
     /// This side and the peer have no encryption type in common.
     IncompatibleEncryption,
-    /// A file could not be read or written.
+    /// A file could not be read, parsed or written.
     Io,
     /// The network has no lease set for the destination: it is offline or does not exist.
     LeaseSetNotFound,
-    /// A limit was reached; later it may work.
+    /// A limit was reached. The same call may succeed later.
     Limit,
     /// The host name is unknown.
     NameNotFound,
     /// The embedded router could not join the network.
     NetworkUnreachable,
-    /// The router has no tunnels for the session (yet, or any more).
+    /// The router currently has no tunnels for the session.
     NoTunnels,
-    /// The peer was there and does not answer any more, or never did although it is published.
+    /// The peer stopped answering, or never answered although its lease set is published.
     PeerUnreachable,
-    /// The peer, or the router, broke the protocol.
+    /// The peer or the router violated the protocol.
     Protocol,
     /// The peer refused: it has no listener on the port, or it rejects this destination.
     Refused,
     /// The peer reset the stream.
     Reset,
-    /// The router said no.
+    /// The router refused the request.
     RouterRefused,
     /// The router cannot be reached.
     RouterUnreachable,
     /// The link between the session and its router broke.
     SessionLost,
-    /// Not finished in time.
+    /// The operation did not finish in time.
     Timeout,
-    /// The router or this library cannot do it.
+    /// The router or this library does not support the operation.
     Unsupported,
 }
 
 impl ErrorKind {
-    /// Whether the same call may succeed later without anything being changed.
+    /// Whether the same call may succeed later without any change.
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
@@ -65,7 +67,7 @@ impl ErrorKind {
         )
     }
 
-    /// The nearest kind of the standard library.
+    /// The closest kind of the standard library.
     pub const fn io_kind(self) -> io::ErrorKind {
         match self {
             Self::AddressInUse => io::ErrorKind::AddrInUse,
@@ -87,7 +89,7 @@ impl ErrorKind {
         }
     }
 
-    /// What a user can do about it, in one sentence; `None` where nothing general can be said.
+    /// What a user can do about the error, in one sentence. `None` if it depends on the case.
     pub const fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::AddressInUse => {
@@ -114,7 +116,7 @@ impl ErrorKind {
             }
             Self::PeerUnreachable => "the peer or its tunnels are down; try again in a minute",
             Self::Refused => "check the port; the peer may not be listening on it",
-            Self::RouterRefused => "the router's log tells why",
+            Self::RouterRefused => "the router's log has the reason",
             Self::RouterUnreachable => {
                 "start an I2P router and enable I2CP in it, or use an embedded router"
             }

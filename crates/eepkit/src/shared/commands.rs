@@ -1,11 +1,11 @@
-//! Commands for the link besides messages.
+//! Commands for the link, except those that send messages.
 
 use std::collections::VecDeque;
 
 use eepkit_link::Command;
 
 /// Commands that wait for the link. Bounded by [`super::Shared::lookup_permits`], by the number of
-/// datagram sockets, and by what the driver itself adds for events of the link.
+/// datagram sockets, and by the commands that the driver adds for events of the link.
 #[derive(Debug, Default)]
 pub(crate) struct Commands(VecDeque<Command>);
 
@@ -14,7 +14,7 @@ impl Commands {
         self.0.push_back(command);
     }
 
-    /// Adds a command that goes before all others.
+    /// Adds a command before all others.
     pub(crate) fn push_first(&mut self, command: Command) {
         self.0.push_front(command);
     }
@@ -31,7 +31,7 @@ impl Commands {
         self.0.clear();
     }
 
-    /// Asks for other numbers of tunnels; only the newest such command is kept.
+    /// Requests other numbers of tunnels. Only the newest such command is kept.
     pub(super) fn set_quantity(&mut self, inbound: u8, outbound: u8) {
         self.cancel_quantity();
         self.push(Command::Quantity {
@@ -45,7 +45,7 @@ impl Commands {
             .retain(|command| !matches!(command, Command::Quantity { .. }));
     }
 
-    /// Starts or stops incoming streams; only the newest such command is kept.
+    /// Starts or stops incoming streams. Only the newest such command is kept.
     pub(super) fn set_listening(&mut self, listening: bool) {
         self.0
             .retain(|command| !matches!(command, Command::Listen(_)));
@@ -53,7 +53,7 @@ impl Commands {
     }
 }
 
-/// Tunnels each way (I2CP overview, `inbound.quantity`).
+/// Most tunnels in each direction (I2CP overview, `inbound.quantity`).
 const MAX_TUNNELS: u8 = 16;
 
 #[cfg(test)]

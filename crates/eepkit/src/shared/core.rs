@@ -1,4 +1,4 @@
-//! The part of a session that is under its lock.
+//! The state of a session that its lock protects.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use crate::{
     socket::Socket,
 };
 
-/// The part under the lock.
+/// The state of a session that its lock protects.
 pub(crate) struct Core {
     /// What the links of the session carry.
     layer: Layer,
@@ -39,7 +39,7 @@ pub(crate) struct Core {
     pub(crate) pings: Pings,
     pub(crate) lookups: Lookups,
     pub(crate) commands: Commands,
-    /// Where the link opens subsessions, if it can.
+    /// The connector with which the link opens subsessions, if it supports them.
     subsessions: Option<Arc<dyn Connector>>,
     driver: Arc<DriverWaker>,
 }
@@ -66,10 +66,10 @@ impl Core {
         self.driver.wake();
     }
 
-    /// Begins the life of a new link: listeners and datagram sockets carry on, streams start anew.
+    /// Starts to use a new link. Listeners and datagram sockets continue; there are no streams yet.
     pub(crate) fn begin_epoch(&mut self, mut endpoint: Endpoint, link: &dyn Link) {
         for (port, backlog) in self.listeners.ports() {
-            // The endpoint is new: no port is taken and the backlogs were checked before.
+            // Cannot fail: the endpoint is new, so no port is in use, and the backlogs are valid.
             let _ = endpoint.listen(port, backlog);
         }
         self.endpoint = Some(endpoint);
@@ -86,7 +86,7 @@ impl Core {
         }
     }
 
-    /// Ends the life of a link: its streams, pings and look-ups fail for `reason`.
+    /// Stops using a link: its streams, pings and look-ups fail because of `reason`.
     pub(crate) fn end_epoch(&mut self, reason: LostReason) {
         let why = StreamError::SessionLost(reason.clone());
         self.lifecycle.end_epoch(reason);
@@ -94,7 +94,7 @@ impl Core {
         self.end_link(&why);
     }
 
-    /// Starts the end of the session. What is returned is to be closed without the lock.
+    /// Starts to close the session. The caller must close the returned sockets without the lock.
     pub(super) fn begin_close(&mut self, end: Instant) -> Vec<(Arc<Socket>, Draining)> {
         if !self.lifecycle.is_open() {
             return Vec::new();
@@ -120,7 +120,7 @@ impl Core {
         self.listeners.notify();
     }
 
-    /// Drops everything that belongs to a link, and wakes who waits for it.
+    /// Drops everything that belongs to a link, and wakes all tasks that wait for it.
     fn end_link(&mut self, why: &StreamError) {
         self.endpoint = None;
         self.sockets.end(why);
@@ -133,7 +133,7 @@ impl Core {
         self.wake_driver();
     }
 
-    /// The endpoint, if the link of `epoch` still stands.
+    /// The endpoint, if the link of `epoch` is still in use.
     pub(crate) fn endpoint_of(&mut self, epoch: u64) -> Result<&mut Endpoint, Gone> {
         match &mut self.endpoint {
             Some(endpoint) if epoch == self.lifecycle.epoch() => Ok(endpoint),
@@ -141,7 +141,7 @@ impl Core {
         }
     }
 
-    /// The endpoint for new streams: none while the session ends or has no link.
+    /// The endpoint for new streams. `None` while the session is closing or has no link.
     pub(crate) fn endpoint(&mut self) -> Option<&mut Endpoint> {
         match self.lifecycle.is_open() {
             true => self.endpoint.as_mut(),
@@ -149,12 +149,12 @@ impl Core {
         }
     }
 
-    /// Where the link opens subsessions, if it can.
+    /// The connector with which the link opens subsessions, if it supports them.
     pub(crate) fn subsessions(&self) -> Option<Arc<dyn Connector>> {
         self.subsessions.clone()
     }
 
-    /// Starts listening on a port; returns what notifies of incoming streams.
+    /// Starts to listen on a port. Returns the notification of incoming streams.
     pub(crate) fn listen(&mut self, port: u16, backlog: usize) -> Result<Arc<Notify>, ListenError> {
         if !self.lifecycle.is_open() {
             return Err(ListenError::Closed);
@@ -169,7 +169,7 @@ impl Core {
         Ok(self.listeners.add(port, backlog))
     }
 
-    /// Stops listening on a port, and refuses who waits there.
+    /// Stops listening on a port, and refuses the streams that wait in its backlog.
     pub(crate) fn unlisten(&mut self, port: u16) {
         self.listeners.remove(port);
         self.tell_listening(false);
@@ -179,7 +179,8 @@ impl Core {
         self.wake_driver();
     }
 
-    /// Tells a router that makes the streams that the first listener comes, or that the last one has gone.
+    /// If the router makes the streams: requests that it starts to accept streams, for the first
+    /// listener, or that it stops, after the last one.
     fn tell_listening(&mut self, listening: bool) {
         if self.layer == Layer::Streams && self.listeners.is_empty() && self.endpoint.is_some() {
             self.commands.set_listening(listening);
@@ -187,7 +188,7 @@ impl Core {
         }
     }
 
-    /// Lets a datagram socket receive.
+    /// Adds a datagram socket, which then receives.
     pub(crate) fn bind(&mut self, mailbox: &Arc<Mailbox>) -> Result<(), BindError> {
         if !self.lifecycle.is_open() {
             return Err(BindError::Closed);
@@ -201,7 +202,7 @@ impl Core {
         Ok(())
     }
 
-    /// Adds a stream that the router made on the link of `epoch`. `None` where that is lost already.
+    /// Adds a stream that the router made on the link of `epoch`. `None` if that link is lost.
     pub(crate) fn add_socket(&mut self, epoch: u64, socket: &Arc<Socket>) -> Option<SocketKey> {
         if epoch != self.lifecycle.epoch() || !self.lifecycle.is_open() {
             return None;
@@ -209,15 +210,15 @@ impl Core {
         self.sockets.add(socket)
     }
 
-    /// Asks the link to look something up; the answer comes through the channel, which closes when
-    /// the link breaks first.
+    /// Requests a look-up from the link. The channel returns the answer, or closes if the link is
+    /// lost before.
     pub(crate) fn lookup(
         &mut self,
         target: LookupTarget,
         timeout: Duration,
     ) -> oneshot::Receiver<LookupResult> {
         if self.endpoint.is_none() {
-            // Nobody has the other end.
+            // The sender is dropped, so the channel is closed.
             return oneshot::channel().1;
         }
         let (id, receiver) = self.lookups.begin();
@@ -230,7 +231,7 @@ impl Core {
         receiver
     }
 
-    /// Asks the link for other numbers of tunnels; the newest wish replaces older ones.
+    /// Requests other numbers of tunnels from the link. The newest request replaces older ones.
     pub(crate) fn set_quantity(&mut self, inbound: u8, outbound: u8) {
         if self.endpoint.is_some() {
             self.commands.set_quantity(inbound, outbound);
@@ -240,7 +241,7 @@ impl Core {
         }
     }
 
-    /// Passes an event of the endpoint on to who waits for it.
+    /// Passes an event of the endpoint to the handle that waits for it.
     pub(crate) fn on_event(&mut self, event: Event) {
         match event {
             Event::Incoming { .. } => self.listeners.notify(),

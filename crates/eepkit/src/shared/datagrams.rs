@@ -21,16 +21,17 @@ use crate::error::{BindError, ReceiveError};
 /// The sockets of a session, under its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Datagrams {
-    /// By protocol number and port, 0 for any. At most [`MAX_SOCKETS`].
+    /// By protocol number and port; 0 stands for any. At most [`MAX_SOCKETS`].
     sockets: HashMap<(u8, u16), Arc<Mailbox>>,
-    /// At most [`MAX_WAITING`], with [`MAX_WAITING_BYTES`].
+    /// At most [`MAX_WAITING`] datagrams with [`MAX_WAITING_BYTES`] in total.
     outgoing: VecDeque<Outgoing>,
     outgoing_bytes: usize,
     /// Wakes senders when the queue may have room.
     room: Arc<Notify>,
     /// Bytes in the queues of all sockets, at most [`MAX_QUEUED_BYTES`].
     queued_bytes: Arc<AtomicUsize>,
-    /// Datagrams whose fate the router may report, by rising token; at most [`MAX_FATES`].
+    /// Sent datagrams on which the router may report, in ascending order of tokens. At most
+    /// [`MAX_FATES`].
     fates: VecDeque<(u64, Arc<Mailbox>)>,
 }
 
@@ -39,12 +40,12 @@ pub(crate) struct Datagrams {
 pub(crate) struct Outgoing {
     pub(crate) to: Destination,
     pub(crate) format: DatagramFormat,
-    /// Sealed, unless the router does that.
+    /// Sealed, unless the router seals datagrams.
     pub(crate) payload: Payload,
     pub(crate) compress: bool,
     pub(crate) deadline: Instant,
     pub(crate) options: SendOptions,
-    /// The socket that it comes from, for its counters.
+    /// The socket that sent it, for its counters.
     pub(crate) mailbox: Arc<Mailbox>,
 }
 
@@ -57,7 +58,7 @@ impl Datagrams {
         self.queued_bytes.clone()
     }
 
-    /// Lets a socket receive.
+    /// Adds a socket, which then receives.
     pub(crate) fn bind(&mut self, mailbox: &Arc<Mailbox>) -> Result<(), BindError> {
         let key = (mailbox.protocol, mailbox.port);
         if self.sockets.contains_key(&key) {
@@ -77,9 +78,9 @@ impl Datagrams {
         self.sockets.remove(&(mailbox.protocol, mailbox.port));
     }
 
-    /// Gives a message to the socket it is for: that of its protocol number and port; else that of
-    /// all ports; else that of all protocols and the port; else that of all protocols and ports.
-    /// Returns whether such a socket exists.
+    /// Delivers a message to the socket of its protocol number and port; else to that of its
+    /// protocol number and all ports; else to that of all protocols and its port; else to that of
+    /// all protocols and ports. Returns whether such a socket exists.
     pub(crate) fn deliver(&self, payload: Payload) -> bool {
         match self.mailbox_for(&payload) {
             Some(mailbox) => mailbox.push(Packet {
@@ -108,7 +109,7 @@ impl Datagrams {
                 .filter(|one| one.protocol == payload.protocol);
             mailbox = those.next().filter(|_| those.next().is_none());
         }
-        // A socket of all protocols may be one of another format.
+        // A socket of all protocols may have another format.
         let Some(mailbox) = mailbox.filter(|one| router_format(one.format) == datagram.format)
         else {
             return false;
@@ -134,7 +135,7 @@ impl Datagrams {
             .collect()
     }
 
-    /// Nothing of this format is sent or received, because the router cannot.
+    /// Stops sending and receiving datagrams of a format that the router does not support.
     pub(crate) fn refuse(&mut self, format: DatagramFormat, why: &str) {
         let error = ReceiveError::Unsupported(why.to_owned());
         for mailbox in self.sockets.values() {
@@ -148,8 +149,8 @@ impl Datagrams {
         self.room.notify_waiters();
     }
 
-    /// Queues a datagram to be sent. If the queue is full, the oldest are dropped, or this one is
-    /// returned.
+    /// Queues a datagram to be sent. If the queue is full, drops the oldest datagrams if
+    /// `make_room` is set, and returns the new one otherwise.
     pub(crate) fn enqueue(&mut self, outgoing: Outgoing, make_room: bool) -> Option<Outgoing> {
         let len = outgoing.payload.body.len();
         while self.outgoing.len() >= MAX_WAITING || self.outgoing_bytes + len > MAX_WAITING_BYTES {
@@ -166,12 +167,12 @@ impl Datagrams {
         None
     }
 
-    /// Whether nothing waits to be sent.
+    /// Whether no datagram waits to be sent.
     pub(crate) fn is_idle(&self) -> bool {
         self.outgoing.is_empty()
     }
 
-    /// The next datagram to be sent; those whose time has passed are dropped.
+    /// The next datagram to be sent. Drops those whose deadline has passed.
     pub(crate) fn next_outgoing(&mut self, now: Instant) -> Option<Outgoing> {
         loop {
             let next = self.pop_outgoing()?;
@@ -182,7 +183,7 @@ impl Datagrams {
         }
     }
 
-    /// Notes that a datagram went to the router, which may report on `token`.
+    /// Records that a datagram was submitted as `token`, on which the router may report.
     pub(crate) fn sent(&mut self, token: u64, mailbox: Arc<Mailbox>) {
         mailbox.count_sent();
         if self.fates.len() == MAX_FATES {
@@ -191,7 +192,7 @@ impl Datagrams {
         self.fates.push_back((token, mailbox));
     }
 
-    /// Notes what the router reported of a message.
+    /// Counts a report of the router on a message.
     pub(crate) fn reported(&mut self, token: u64, dropped: bool) {
         let found = self.fates.binary_search_by_key(&token, |(token, _)| *token);
         let Some((_, mailbox)) = found.ok().and_then(|at| self.fates.remove(at)) else {
@@ -202,12 +203,12 @@ impl Datagrams {
         }
     }
 
-    /// Nothing that was sent on the link before is reported any more.
+    /// Drops the records of sent datagrams, because a new link does not report on them.
     pub(crate) fn end_epoch(&mut self) {
         self.fates.clear();
     }
 
-    /// Nothing comes any more, because of `error`: what has arrived can still be received.
+    /// Ends receiving with `error`. Datagrams that have arrived can still be received.
     pub(crate) fn close(&self, error: &ReceiveError) {
         for mailbox in self.sockets.values() {
             mailbox.lock().over = Some(error.clone());
@@ -216,7 +217,7 @@ impl Datagrams {
         self.room.notify_waiters();
     }
 
-    /// As [`Datagrams::close`], and nothing is sent any more.
+    /// Ends receiving as [`Datagrams::close`] does, and drops the datagrams that wait to be sent.
     pub(crate) fn end(&mut self, error: &ReceiveError) {
         self.outgoing.clear();
         self.outgoing_bytes = 0;
@@ -232,13 +233,13 @@ impl Datagrams {
     }
 }
 
-/// What a socket and its session share. Its lock may be taken under that of the session.
+/// State that a socket shares with its session. Its lock may be acquired under that of the session.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     format: Format,
     protocol: u8,
     port: u16,
-    /// Datagrams that may wait.
+    /// The most datagrams in the queue.
     limit: usize,
     queue: Mutex<Queue>,
     /// Bytes in the queues of all sockets of the session.
@@ -251,7 +252,7 @@ pub(crate) struct Mailbox {
 struct Queue {
     packets: VecDeque<Packet>,
     bytes: usize,
-    /// Why nothing comes any more.
+    /// Why no further datagram will arrive.
     over: Option<ReceiveError>,
 }
 
@@ -259,11 +260,11 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct Packet {
     pub(crate) payload: Payload,
-    /// What the router says of the sender, if it has opened the datagram.
+    /// The sender as the router reports it, if the router has opened the datagram.
     pub(crate) sender: Option<Sender>,
 }
 
-/// What a queue gives.
+/// The result of taking from a queue.
 pub(crate) enum Taken {
     Packet(Packet),
     Nothing,
@@ -309,7 +310,7 @@ impl Mailbox {
         self.lock().packets.is_empty()
     }
 
-    /// Puts a packet at the end, and makes room at the front for it.
+    /// Appends a packet, and drops packets at the front if the queue is full.
     fn push(&self, packet: Packet) {
         self.counters.received.add();
         let len = packet.payload.body.len();
@@ -322,7 +323,7 @@ impl Mailbox {
         while full(&queue) {
             self.counters.overflowed.add();
             if self.pop_from(&mut queue).is_none() {
-                // The others have it all.
+                // The queues of the other sockets use all of the shared limit.
                 return;
             }
         }
@@ -350,7 +351,7 @@ impl Mailbox {
         Some(packet)
     }
 
-    /// Why the router has no datagrams of this format, if it has none.
+    /// The reason of the router, if it does not support datagrams of this format.
     pub(crate) fn unsupported(&self) -> Option<String> {
         match &self.lock().over {
             Some(ReceiveError::Unsupported(why)) => Some(why.clone()),
@@ -396,7 +397,7 @@ impl Drop for Mailbox {
     }
 }
 
-/// A format by the name that links have for it.
+/// Converts a format to that of links.
 pub(crate) fn router_format(format: Format) -> DatagramFormat {
     match format {
         Format::Raw => DatagramFormat::Raw,
@@ -410,22 +411,24 @@ pub(crate) fn router_format(format: Format) -> DatagramFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DatagramStats {
-    /// Handed to the router, or to a socket of the same session.
+    /// Datagrams submitted to the router, or delivered to a socket of the same session.
     pub sent: u64,
-    /// Not sent: they waited for the router until their time had passed.
+    /// Datagrams dropped before they were sent, because their deadline passed.
     pub expired: u64,
-    /// Not sent: dropped for newer ones by [`DatagramSocket::send_now`](crate::DatagramSocket).
+    /// Datagrams dropped before they were sent, to make room for newer ones of
+    /// [`DatagramSocket::send_now`](crate::DatagramSocket).
     pub displaced: u64,
-    /// Sent, and reported by the router as undeliverable. Routers rarely report this.
+    /// Sent datagrams that the router reported as undeliverable. Routers rarely report this.
     pub undelivered: u64,
-    /// Arrived, what was dropped and refused of them included.
+    /// Datagrams that arrived, including those that were dropped afterwards.
     pub received: u64,
-    /// Arrived, and dropped because the queue was full: the oldest.
+    /// Datagrams that arrived and were dropped because the queue was full. The oldest are dropped.
     pub overflowed: u64,
-    /// Arrived, and dropped when they were read: of another format, or with a wrong signature.
+    /// Datagrams that arrived and were dropped when they were read, because they had another format
+    /// or an invalid signature.
     pub refused: u64,
-    /// Those of [`DatagramStats::refused`] that are right in a dialect of Datagram2 that the socket
-    /// does not take.
+    /// The part of [`DatagramStats::refused`] that is valid in a dialect of Datagram2 that the
+    /// socket does not accept.
     pub other_dialect: u64,
 }
 
@@ -454,25 +457,26 @@ impl Counter {
     }
 }
 
-/// Datagram sockets of one session. Chosen far above what services use; a program with more binds
-/// port 0 and sorts by port.
+/// Datagram sockets of one session. Chosen far above the number that services use. A program that
+/// needs more can bind port 0 and dispatch by port itself.
 const MAX_SOCKETS: usize = 1024;
 
-/// Datagrams that wait for the router. Chosen as what a router takes in well below a second; more
-/// would only wait longer.
+/// Datagrams that wait for the router. Chosen because a router accepts that many in well below a
+/// second. A longer queue would only add delay.
 const MAX_WAITING: usize = 256;
 
-/// Bytes of them. Chosen to hold some of the longest.
+/// Bytes of the datagrams that wait for the router. Chosen to hold some datagrams of maximum
+/// length.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
-/// Bytes that wait to be received on one socket. Chosen as some of the longest, or a second of a
-/// fast tunnel.
+/// Bytes that wait to be received on one socket. Chosen to hold some datagrams of maximum length,
+/// or the traffic of a fast tunnel in one second.
 const MAX_SOCKET_BYTES: usize = 1024 * 1024;
 
-/// Bytes that wait to be received on all sockets of a session. Chosen so that what a peer can fill
-/// does not grow with the number of sockets.
+/// Bytes that wait to be received on all sockets of a session. It is one limit, so that the memory
+/// that a peer can occupy does not grow with the number of sockets. Chosen as 32 full sockets.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
 
-/// Datagrams whose fate is watched; the oldest are forgotten first. Chosen above what is in the
-/// router at a time, as links that report a fate do so soon.
+/// Sent datagrams that are kept for a report of the router; the oldest are removed first. Chosen
+/// above the number that a router holds at a time, because links that report do so soon.
 const MAX_FATES: usize = 1024;

@@ -1,4 +1,4 @@
-//! Which link a session is on, and whether it ends.
+//! The current link of a session, and whether the session is closing.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -19,15 +19,15 @@ pub(crate) struct Lifecycle {
 /// Whether and how the session ends.
 #[derive(Debug, Clone)]
 pub(crate) enum Ending {
-    /// It does not.
+    /// The session is open.
     No,
-    /// What was written is still sent, until this instant at the latest.
+    /// The session is closing. Written data is still sent, until this instant at the latest.
     Flushing(Instant),
-    /// It ended: closed, or failed for the reason given.
+    /// The session was closed (`None`) or failed with this error.
     Over(Option<Arc<OpenError>>),
 }
 
-/// Why the link that a stream belongs to is not there any more.
+/// Why the link that a stream belongs to is no longer in use.
 #[derive(Debug)]
 pub(crate) enum Gone {
     /// It broke.
@@ -45,7 +45,7 @@ impl Lifecycle {
         }
     }
 
-    /// Counts the links of the session. A stream belongs to the link on which it was opened.
+    /// The number of links so far. A stream belongs to the link on which it was opened.
     pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -54,7 +54,7 @@ impl Lifecycle {
         &self.ending
     }
 
-    /// Whether the session neither ended nor is about to.
+    /// Whether the session has neither ended nor started to close.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.ending, Ending::No)
     }
@@ -78,7 +78,7 @@ impl Lifecycle {
         self.ending = Ending::Over(failure);
     }
 
-    /// Why the link of `epoch` is not there, given that it is not.
+    /// Why the link of `epoch`, which must not be the current one, is no longer in use.
     pub(super) fn why_gone(&self, epoch: u64) -> Gone {
         if let Ending::Over(_) = self.ending {
             return Gone::Ended;
@@ -90,7 +90,7 @@ impl Lifecycle {
         Gone::Lost(reason.unwrap_or_else(|| LostReason::Connection("some time ago".to_owned())))
     }
 
-    /// Why accepting has to stop, if it has to.
+    /// The error that ends accepting, if the session is closing or has ended.
     pub(crate) fn accept_error(&self) -> Option<AcceptError> {
         match &self.ending {
             Ending::No => None,
@@ -109,8 +109,8 @@ impl From<Gone> for StreamError {
     }
 }
 
-/// Lost links whose reason is kept for streams that were open on them. Chosen because a stream
-/// that nobody touched through 16 losses will not miss the exact reason.
+/// Lost links whose reason is kept for streams that were open on them. Chosen because the exact
+/// reason does not matter for a stream that was not used during 16 later losses.
 const REMEMBERED_LOSSES: usize = 16;
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_learns_why_its_own_link_was_lost() {
+    fn the_reason_of_each_lost_link_is_kept() {
         let mut lifecycle = Lifecycle::new();
         for why in ["first", "second"] {
             lifecycle.begin_epoch();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_losses_are_remembered() {
+    fn only_the_last_losses_are_kept() {
         let mut lifecycle = Lifecycle::new();
         for _ in 0..100 {
             lifecycle.begin_epoch();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_counts_more_than_a_loss() {
+    fn an_ended_session_is_reported_before_a_lost_link() {
         let mut lifecycle = Lifecycle::new();
         lifecycle.begin_epoch();
         lifecycle.end_epoch(LostReason::Stopped);

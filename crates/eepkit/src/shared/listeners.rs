@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::error::ListenError;
 
-/// The listeners of a session, by port; 0 stands for all that have none of their own. At most
-/// [`MAX_PORTS`].
+/// The listeners of a session, by port. Port 0 stands for all ports without their own listener. At
+/// most [`MAX_PORTS`].
 #[derive(Debug, Default)]
 pub(crate) struct Listeners(HashMap<u16, Listening>);
 
@@ -38,7 +38,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Adds a listener; returns what notifies it of incoming streams.
+    /// Adds a listener. Returns the notification of incoming streams.
     pub(super) fn add(&mut self, port: u16, backlog: usize) -> Arc<Notify> {
         let incoming = Arc::new(Notify::new());
         let listening = Listening {
@@ -68,9 +68,9 @@ impl Listeners {
         self.0.get_mut(&port)?.queue.pop_front()
     }
 
-    /// Gives a stream that the router made to the listener of its port, else to that of all ports.
-    /// Where the router does not report the port, a listener that is alone gets it. Without a
-    /// listener, or with a full one, the stream ends.
+    /// Queues a stream that the router made at the listener of its port, else at that of all ports.
+    /// If the router does not report the port, the only listener receives the stream. If there is
+    /// no listener, or its queue is full, the stream is closed.
     pub(crate) fn on_incoming(&mut self, stream: RouterStream) {
         let alone = match (stream.local_port, self.0.len()) {
             (0, 1) => self.0.keys().next().copied(),
@@ -89,14 +89,14 @@ impl Listeners {
         }
     }
 
-    /// Drops the streams that the router made: its link is lost.
+    /// Drops the streams that the router made, because its link is lost.
     pub(super) fn clear_queues(&mut self) {
         for listening in self.0.values_mut() {
             listening.queue.clear();
         }
     }
 
-    /// Has every listener look for streams, or for the end of the session.
+    /// Wakes every listener, which then checks for streams and for the end of the session.
     pub(super) fn notify(&self) {
         for listening in self.0.values() {
             listening.incoming.notify_waiters();
@@ -104,12 +104,13 @@ impl Listeners {
     }
 }
 
-/// Streams that wait to be accepted on one port, at most. Chosen because each may hold a window of
-/// data: 4,096 streams with their first packet are about 8 MiB.
+/// The most streams that wait to be accepted on one port. Chosen because each holds received data:
+/// 4,096 streams with their first packet use about 8 MiB.
 const MAX_BACKLOG: usize = 4096;
 
-/// Ports with a listener of their own in one session. Chosen far above what services use; a program with
-/// more listens on port 0 and sorts by [`Stream::local_port`](crate::Stream::local_port).
+/// Ports with a listener in one session. Chosen far above the number that services use. A program
+/// that needs more can listen on port 0 and dispatch by
+/// [`Stream::local_port`](crate::Stream::local_port).
 const MAX_PORTS: usize = 1024;
 
 #[cfg(test)]
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_to_its_port_before_the_one_for_all() {
+    fn the_listener_of_a_port_has_precedence_over_that_of_all_ports() {
         let mut listeners = Listeners::default();
         listeners.add(0, 5);
         listeners.add(80, 5);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_a_port_goes_to_a_listener_that_is_alone() {
+    fn a_stream_without_a_port_goes_to_the_only_listener() {
         let mut listeners = Listeners::default();
         listeners.add(80, 5);
         listeners.on_incoming(stream(0));
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_and_a_backlog_have_limits() {
+    fn ports_and_backlogs_are_limited() {
         let mut listeners = Listeners::default();
         assert_eq!(listeners.check(1, 0), Err(ListenError::Backlog(0)));
         assert_eq!(listeners.check(1, 4097), Err(ListenError::Backlog(4097)));

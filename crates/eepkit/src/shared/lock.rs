@@ -1,8 +1,8 @@
 //! The lock of a session.
 //!
-//! Each acquisition names its purpose. With the feature `lock_tracking` the time for which the lock is held
-//! is recorded under that name, and a hold of more than a millisecond is logged as a warning. Without
-//! the feature the name costs nothing.
+//! Each acquisition names its purpose. With the feature `lock_tracking`, the time for which the
+//! lock is held is recorded under that name, and a hold of more than a millisecond is logged as a
+//! warning. Without the feature, the name is ignored.
 
 pub(super) use imp::Mutex;
 
@@ -41,7 +41,7 @@ mod imp {
 
     use crate::lock_tracking;
 
-    /// Holds the lock, and records for how long.
+    /// Holds the lock, and records the hold time when it is dropped.
     #[derive(Debug)]
     pub(crate) struct Guard<'a, T> {
         guard: MutexGuard<'a, T>,
@@ -98,7 +98,7 @@ mod imp {
         }
     }
 
-    /// Chosen because a task that runs for longer without yielding delays others of its thread, and one
-    /// that holds a lock delays those of other threads as well.
+    /// Chosen because a task that runs for longer without yielding delays the other tasks of its
+    /// thread. A task that holds a lock delays tasks of other threads as well.
     const LONGEST_HOLD: Duration = Duration::from_millis(1);
 }

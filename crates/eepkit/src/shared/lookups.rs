@@ -1,14 +1,15 @@
-//! Look-ups that the link has been asked for.
+//! Look-ups that were requested from the link.
 
 use std::collections::HashMap;
 
 use eepkit_link::{LinkLookupError, LookupAnswer};
 use tokio::sync::oneshot;
 
-/// What a look-up ends with.
+/// The result of a look-up.
 pub(crate) type LookupResult = Result<LookupAnswer, LinkLookupError>;
 
-/// Who waits for which look-up. Bounded by the permits of [`super::Shared::lookup_permits`].
+/// The look-ups in progress with their waiters. Bounded by the permits of
+/// [`super::Shared::lookup_permits`].
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     waiting: HashMap<u32, oneshot::Sender<LookupResult>>,
@@ -16,13 +17,13 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// An id for a look-up of the driver, which keeps its own list of them.
+    /// An id for a look-up of the driver, which has its own list of look-ups.
     pub(crate) fn next_id(&mut self) -> u32 {
         self.last = self.last.wrapping_add(1);
         self.last
     }
 
-    /// Begins a look-up: its id, and where the answer comes.
+    /// Begins a look-up. Returns its id and the receiver of the answer.
     pub(super) fn begin(&mut self) -> (u32, oneshot::Receiver<LookupResult>) {
         let (sender, receiver) = oneshot::channel();
         let id = self.next_id();
@@ -30,14 +31,14 @@ impl Lookups {
         (id, receiver)
     }
 
-    /// Passes an answer on to who waits for it, if anybody still does.
+    /// Sends an answer to the waiter of the look-up, if there still is one.
     pub(crate) fn finish(&mut self, id: u32, result: LookupResult) {
         if let Some(waiter) = self.waiting.remove(&id) {
             let _ = waiter.send(result);
         }
     }
 
-    /// Closes the channels of all look-ups: their link is lost.
+    /// Closes the channels of all look-ups, because their link is lost.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
     }
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_answer_reaches_who_asked() {
+    async fn each_answer_reaches_its_waiter() {
         let mut lookups = Lookups::default();
         let (first, one) = lookups.begin();
         let (second, two) = lookups.begin();

@@ -23,7 +23,7 @@ struct Ping {
 pub(crate) type Answer = Option<(Duration, Bytes)>;
 
 impl Pings {
-    /// Whether as many pings wait as may.
+    /// Whether the limit of waiting pings is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() >= MAX_PINGS
     }
@@ -61,7 +61,7 @@ impl Pings {
         }
     }
 
-    /// Removes all pings and wakes who waits, to find out why.
+    /// Removes all pings and wakes their waiters, which then read the reason from the lifecycle.
     pub(super) fn clear(&mut self) {
         for (_, mut ping) in self.0.drain() {
             if let Some(waker) = ping.waker.take() {
@@ -71,5 +71,5 @@ impl Pings {
     }
 }
 
-/// Pings that wait at a time: as many as the endpoint keeps.
+/// The most pings that wait at a time. The endpoint has the same limit.
 const MAX_PINGS: usize = 256;

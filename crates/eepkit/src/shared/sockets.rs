@@ -16,10 +16,11 @@ slotmap::new_key_type! {
     pub(crate) struct SocketKey;
 }
 
-/// Streams that the router makes, of one link. Bounded by the connections that the process may have.
+/// Streams that the router makes, of one link. Bounded by the number of connections that the
+/// process may open.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    /// Where the link opens streams, if the router makes them.
+    /// Opens streams on the link, if the router makes them.
     opener: Option<Arc<dyn Opener>>,
     open: SlotMap<SocketKey, Arc<Socket>>,
     draining: Arc<DrainCount>,
@@ -31,8 +32,8 @@ struct DrainCount {
     driver: Arc<DriverWaker>,
 }
 
-/// A stream that was closed and still delivers what was written, until this is dropped. The session does
-/// not end before.
+/// Held while a closed stream still delivers written data. The session does not end before it is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Draining(Arc<DrainCount>);
 
@@ -56,20 +57,20 @@ impl Sockets {
         self.opener = opener;
     }
 
-    /// Adds a stream, until it is closed or the link is lost. `None` where the link is lost already.
+    /// Adds a stream, until it is closed or the link is lost. `None` if the link is lost already.
     pub(super) fn add(&mut self, socket: &Arc<Socket>) -> Option<SocketKey> {
         self.opener.as_ref()?;
         Some(self.open.insert(socket.clone()))
     }
 
-    /// Removes a stream that its owner is done with. Returns `None` where the stream is over, else what is
-    /// to be kept until everything written is delivered.
+    /// Removes a stream that its owner has closed. Returns `None` if the stream has ended.
+    /// Otherwise the caller must hold the returned guard until all written data is delivered.
     pub(crate) fn remove(&mut self, key: SocketKey) -> Option<Draining> {
         self.open.remove(key)?;
         Some(Draining::new(&self.draining))
     }
 
-    /// Removes all streams; each is to be closed.
+    /// Removes all streams. The caller must close each of them.
     pub(super) fn drain(&mut self) -> Vec<(Arc<Socket>, Draining)> {
         self.open
             .drain()
@@ -77,12 +78,12 @@ impl Sockets {
             .collect()
     }
 
-    /// Whether streams that were closed still deliver what was written.
+    /// Whether closed streams still deliver written data.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.count.load(Ordering::Acquire) > 0
     }
 
-    /// Ends all streams: their link is lost, or the session ended.
+    /// Ends all streams, because their link is lost or the session has ended.
     pub(super) fn end(&mut self, why: &StreamError) {
         self.opener = None;
         for (_, socket) in self.open.drain() {
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_counts_as_draining_until_it_has_delivered() {
+    fn a_closed_stream_counts_as_draining_until_its_guard_is_dropped() {
         let mut sockets = sockets();
         let key = sockets.add(&socket()).expect("a link");
         assert!(!sockets.is_draining());
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_link_ends_its_streams_and_takes_no_more() {
+    fn a_lost_link_ends_its_streams_and_accepts_no_more() {
         let mut sockets = sockets();
         let key = sockets.add(&socket()).expect("a link");
         sockets.end(&StreamError::SessionClosed);

@@ -1,4 +1,4 @@
-//! Who waits for what on the streams of the endpoint.
+//! The wakers of tasks that wait for streams of the endpoint.
 
 use std::{
     collections::HashMap,
@@ -16,8 +16,8 @@ pub(crate) struct Streams {
     attempts: HashMap<StreamId, Attempt>,
 }
 
-/// What a handle waits for on one stream; one waker for each direction, as a stream has one
-/// reader and one writer at a time.
+/// The wakers of one stream. There is one for each direction, because a stream has one reader and
+/// one writer at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     pub(crate) connected: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Slot {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {
     to: Hash,
-    /// How often it reported that the peer has no lease set.
+    /// How often the link reported that the peer has no lease set.
     pub(crate) not_found: u8,
     pub(crate) incompatible: bool,
 }
@@ -47,7 +47,8 @@ impl Streams {
         self.slots.insert(id, slot);
     }
 
-    /// Adds a stream that is being opened to `to`. To be followed by [`Streams::end_attempt`].
+    /// Adds a stream that is being opened to `to`. The caller must call [`Streams::end_attempt`]
+    /// later.
     pub(crate) fn add_attempt(&mut self, id: StreamId, to: Hash) {
         self.slots.insert(id, Slot::default());
         let attempt = Attempt {
@@ -58,7 +59,7 @@ impl Streams {
         self.attempts.insert(id, attempt);
     }
 
-    /// Stops watching for reports about the first packets of a stream.
+    /// Stops recording reports about the first packets of a stream.
     pub(crate) fn end_attempt(&mut self, id: StreamId) {
         self.attempts.remove(&id);
     }
@@ -79,7 +80,7 @@ impl Streams {
         self.slots.len()
     }
 
-    /// Leaves a waker for the next event of a stream, in place of an older one.
+    /// Stores a waker for the next event of a stream, and replaces the previous one.
     pub(crate) fn park(
         &mut self,
         id: StreamId,
@@ -93,7 +94,7 @@ impl Streams {
         }
     }
 
-    /// Wakes who waits for an event of the endpoint.
+    /// Wakes the task that waits for an event of the endpoint.
     pub(super) fn on_event(&mut self, event: &Event) {
         let (Event::Connected(id)
         | Event::Readable(id)
@@ -122,7 +123,8 @@ impl Streams {
         }
     }
 
-    /// Notes what the link reported about a packet to a peer that may be the first of a stream.
+    /// Records a report of the link about a packet to `to`, for all streams that are being opened
+    /// to that peer.
     pub(crate) fn on_attempt(&mut self, to: &Hash, note: impl Fn(&mut Attempt)) {
         for (id, attempt) in self.attempts.iter_mut().filter(|(_, one)| one.to == *to) {
             note(attempt);
@@ -132,7 +134,7 @@ impl Streams {
         }
     }
 
-    /// Removes all streams and wakes everybody, to find out why.
+    /// Removes all streams and wakes their waiters, which then read the reason from the lifecycle.
     pub(super) fn clear(&mut self) {
         self.attempts.clear();
         for (_, mut slot) in self.slots.drain() {

@@ -1,18 +1,18 @@
-//! How the driver of a session is woken.
+//! Wakes the driver of a session.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::Waker,
 };
 
-/// The waker of a session's driver. It has a lock of its own, which is held for an assignment at most, so
-/// that the driver can be woken with and without the lock of the session.
+/// The waker of a session's driver. It has its own lock, so that the driver can be woken with and
+/// without the lock of the session. The lock is held for one assignment at most.
 #[derive(Debug, Default)]
 pub(crate) struct DriverWaker(Mutex<Option<Waker>>);
 
 impl DriverWaker {
-    /// Sets who is woken. The driver calls it at the beginning of each poll: what happens after that wakes
-    /// it again.
+    /// Sets the waker. The driver calls it at the beginning of each poll, so that every later
+    /// change wakes the driver again.
     pub(crate) fn register(&self, waker: &Waker) {
         match &mut *self.lock() {
             Some(current) => current.clone_from(waker),
@@ -20,7 +20,7 @@ impl DriverWaker {
         }
     }
 
-    /// Wakes the driver, once for each time that it registered.
+    /// Wakes the driver, at most once per call of [`DriverWaker::register`].
     pub(crate) fn wake(&self) {
         let waker = self.lock().take();
         if let Some(waker) = waker {
