@@ -11,32 +11,32 @@ use crate::{
     version::Version,
 };
 
-/// What one datagram that is sent can say otherwise than its session: specification, "Sending
+/// Options of a single datagram that override those of its session. Source: specification, "Sending
 /// Repliable or Raw Datagrams".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendOptions {
-    /// The port that it comes from.
+    /// The source port.
     pub from_port: Option<u16>,
-    /// The port that it goes to.
+    /// The destination port.
     pub to_port: Option<u16>,
-    /// Its protocol; for raw datagrams only.
+    /// The I2CP protocol number; for raw datagrams only.
     pub protocol: Option<u8>,
-    /// How many session tags to send along.
+    /// The number of session tags to send with the datagram.
     pub send_tags: Option<u16>,
-    /// Below how many session tags to send more.
+    /// The number of session tags below which more are sent.
     pub tag_threshold: Option<u16>,
-    /// After how long routers may drop it; told in seconds.
+    /// The time after which routers may drop the datagram; seconds on the wire.
     pub expires: Option<Duration>,
-    /// Whether to send the lease set of this side along.
+    /// Whether to send the sender's lease set with the datagram.
     pub send_lease_set: Option<bool>,
 }
 
 impl SendOptions {
-    /// Reads them from the pairs of a line. Pairs of other names are none of its business.
+    /// Reads the options from the pairs of a line. Other pairs are ignored.
     ///
     /// # Errors
     ///
-    /// [`ParamError`] where a value is out of range.
+    /// [`ParamError`] if a value is out of range.
     pub fn from_params(params: &Params) -> Result<Self, ParamError> {
         let seconds: Option<u32> = params.number("EXPIRES", "a number of seconds")?;
         let send_lease_set = match params.value("SEND_LEASESET") {
@@ -54,7 +54,7 @@ impl SendOptions {
         })
     }
 
-    /// Adds them to a line.
+    /// Appends the options to a line.
     pub fn add_to(&self, line: LineBuilder) -> LineBuilder {
         line.pair_if("FROM_PORT", self.from_port)
             .pair_if("TO_PORT", self.to_port)
@@ -69,22 +69,22 @@ impl SendOptions {
 /// The first line of a packet to the bridge's UDP port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendHeader {
-    /// The version that the line is of.
+    /// The protocol version of the line.
     pub version: Version,
-    /// The session to send from.
+    /// The ID of the session that sends the datagram.
     pub id: String,
-    /// To whom, in any form that names a destination.
+    /// The receiver, in any form that names a destination.
     pub to: String,
-    /// What this datagram says otherwise than its session.
+    /// The options that override those of the session.
     pub options: SendOptions,
 }
 
 impl SendHeader {
-    /// Reads the first line of a packet, and gives the payload behind it.
+    /// Parses the first line of a packet, and returns it with the payload after it.
     ///
     /// # Errors
     ///
-    /// [`PacketError`]; nobody is answered by UDP, so the bridge only counts it.
+    /// [`PacketError`]. The bridge sends no answers over UDP, so it only counts these errors.
     pub fn parse(packet: &[u8]) -> Result<(Self, &[u8]), PacketError> {
         let (line, payload) = first_line(packet)?;
         let mut words = line.splitn(4, ' ');
@@ -93,7 +93,7 @@ impl SendHeader {
         let version = version.parse().map_err(|_| PacketError::Version)?;
         let id = word().ok_or(PacketError::Header)?;
         let to = word().ok_or(PacketError::Header)?;
-        // yosemite 0.7 writes values without keys, which mean nothing to Java I2P and i2pd either.
+        // yosemite 0.7 writes values without keys. Java I2P and i2pd ignore them too.
         let pairs: Vec<&str> = word()
             .unwrap_or_default()
             .split(' ')
@@ -110,7 +110,7 @@ impl SendHeader {
         Ok((header, payload))
     }
 
-    /// The packet with this first line.
+    /// Formats the packet: this first line and the payload.
     pub fn to_packet(&self, payload: &[u8]) -> Vec<u8> {
         let words = format!("{} {} {}", self.version, self.id, self.to);
         let mut packet = self
@@ -123,20 +123,20 @@ impl SendHeader {
     }
 }
 
-/// Who sent a datagram.
+/// The sender of a datagram.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Sender {
-    /// Nobody says.
+    /// The datagram has no sender.
     Unknown,
-    /// This destination, which signed it.
+    /// The destination that signed the datagram.
     Verified(Destination),
-    /// A destination with this hash, if it is true.
+    /// The hash of a destination. It is not authenticated.
     Claimed(Hash),
 }
 
 impl Sender {
-    /// The text of it: a destination, or for Datagram3 the 44 characters of a hash.
+    /// The text form: a destination, or for Datagram3 the 44 characters of a hash.
     fn to_text(&self) -> Option<String> {
         match self {
             Self::Unknown => None,
@@ -157,23 +157,24 @@ impl Sender {
     }
 }
 
-/// A datagram that came for a session.
+/// A datagram received by a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
-    /// The port that it comes from.
+    /// The source port.
     pub from_port: u16,
-    /// The port that it came to.
+    /// The destination port.
     pub to_port: u16,
-    /// Its protocol.
+    /// The I2CP protocol number.
     pub protocol: u8,
-    /// What it carries.
+    /// The payload.
     pub payload: Bytes,
 }
 
 impl Received {
-    /// The line and the payload that deliver it on a control socket where `version` is spoken.
+    /// Formats the line and the payload that deliver the datagram on a control socket of protocol
+    /// version `version`.
     pub fn to_control(&self, style: Style, version: Version) -> Vec<u8> {
         let ports = version.has_ports();
         let sender = self.sender.to_text();
@@ -195,8 +196,8 @@ impl Received {
         packet
     }
 
-    /// The packet that forwards it by UDP, for a session on whose control socket `version` is
-    /// spoken. `header` says whether a raw datagram has a first line.
+    /// Formats the UDP packet that forwards the datagram, for a session whose control socket has
+    /// protocol version `version`. `header` selects whether a raw datagram has a first line.
     pub fn to_packet(&self, style: Style, version: Version, header: bool) -> Vec<u8> {
         let ports = version.has_ports();
         let mut packet = if style == Style::Raw {
@@ -218,8 +219,8 @@ impl Received {
         packet
     }
 
-    /// Reads a packet that a bridge forwarded to a session of `style`. `header` says whether raw
-    /// datagrams were asked for with a first line.
+    /// Parses a packet that a bridge forwarded to a session of `style`. `header` is whether the
+    /// session requested a first line for raw datagrams.
     ///
     /// # Errors
     ///
@@ -257,8 +258,8 @@ impl Received {
         })
     }
 
-    /// Reads `DATAGRAM RECEIVED` or `RAW RECEIVED`, and says how many bytes of payload follow it.
-    /// The payload itself is empty.
+    /// Parses `DATAGRAM RECEIVED` or `RAW RECEIVED`, and returns it with the number of payload
+    /// bytes that follow. The payload of the result is empty.
     ///
     /// # Errors
     ///
@@ -286,20 +287,20 @@ impl Received {
     }
 }
 
-/// Why a packet or a line with a datagram cannot be read.
+/// The reason why a packet or a line with a datagram cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
-    /// The first line is missing, no text, or does not have its words.
+    /// The first line is missing, is not text, or lacks required words.
     #[error("the first line of the packet is wrong")]
     Header,
     /// The first line does not begin with a version of SAM 3.
     #[error("the packet does not begin with a version of SAM 3")]
     Version,
     /// The sender is neither a destination nor a hash.
-    #[error("the sender of the datagram is no destination")]
+    #[error("the sender of the datagram is not a destination")]
     Sender,
-    /// A value of the first line is wrong.
+    /// A value of the first line is invalid.
     #[error(transparent)]
     Param(#[from] ParamError),
 }
@@ -318,14 +319,14 @@ fn first_line(packet: &[u8]) -> Result<(&str, &[u8]), PacketError> {
     Ok((line, payload.get(1..).unwrap_or_default()))
 }
 
-/// A hash in base64, with its padding.
+/// The length of a hash in base64, with padding.
 const HASH_CHARS: usize = 44;
 
 /// Bytes of the first line of a packet. Java I2P reads 2,048; chosen because the longest
 /// destination, with a key of RSA 4096, has some 1,050 characters, and the ID 256.
 const MAX_HEADER: usize = 4096;
 
-/// Bytes of a datagram; no packet of UDP is longer.
+/// The largest datagram, in bytes: that of a UDP packet.
 const MAX_PACKET: usize = 65_535;
 
 #[cfg(test)]

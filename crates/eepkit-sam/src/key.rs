@@ -1,26 +1,27 @@
-//! Destinations and private keys as texts.
+//! Text forms of destinations and private keys.
 
 use eepkit_wire::{AddressError, Destination, Host, KeyError, PrivateKeys, Zeroizing};
 
-/// Reads a private key as SAM writes it: base64 of destination and private keys.
+/// Parses a private key in the form that SAM uses: base64 of destination and private keys.
 ///
-/// Padding may be missing: clients that split lines at every `=` lose it.
+/// Padding may be missing, because clients that split lines at every `=` lose it.
 ///
 /// # Errors
 ///
-/// [`KeyError`] when it is none.
+/// [`KeyError`] if the text is not a private key.
 pub fn parse_private_keys(text: &str) -> Result<PrivateKeys, KeyError> {
     PrivateKeys::from_base64(&padded(text))
 }
 
-/// Reads whatever names a destination: base64, `.b32.i2p` addresses of both kinds, host names.
+/// Parses any name of a destination: base64, `.b32.i2p` addresses of both kinds, or a host name.
 ///
-/// Padding of base64 may be missing. Private keys stand for their destination: what SESSION STATUS
-/// calls a destination are private keys, and there are programs that pass it on as one.
+/// Padding of base64 may be missing. Private keys are accepted in place of their destination,
+/// because SESSION STATUS returns private keys in its DESTINATION parameter, and some programs pass
+/// them on as a destination.
 ///
 /// # Errors
 ///
-/// [`AddressError`] when it is nothing of that.
+/// [`AddressError`] if the text has none of these forms.
 pub fn parse_target(text: &str) -> Result<Host, AddressError> {
     if text.len() < Host::MIN_BASE64 {
         return text.parse();
@@ -33,11 +34,13 @@ pub fn parse_target(text: &str) -> Result<Host, AddressError> {
         })
 }
 
-/// Reads the line that tells an accepted stream's peer: a destination, and since 3.2 the ports.
+/// Parses the line that names the peer of an accepted stream: a destination and, since 3.2, the
+/// ports.
 ///
 /// # Errors
 ///
-/// [`PeerLineError`]; a line that a bridge sends instead, `STREAM STATUS ...`, is one of them.
+/// [`PeerLineError`]. A bridge may send `STREAM STATUS ...` in place of this line, which is also an
+/// error here.
 pub fn parse_peer_line(line: &str) -> Result<PeerLine, PeerLineError> {
     let line = line.trim_matches([' ', '\t']);
     let (destination, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
@@ -53,19 +56,19 @@ pub fn parse_peer_line(line: &str) -> Result<PeerLine, PeerLineError> {
     })
 }
 
-/// Who opened a stream that was accepted.
+/// The peer that opened an accepted stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerLine {
     /// The peer.
     pub destination: Destination,
-    /// The peer's port; told since 3.2.
+    /// The peer's port; sent since 3.2.
     pub from_port: Option<u16>,
-    /// The port on this side; told since 3.2.
+    /// The port on this side; sent since 3.2.
     pub to_port: Option<u16>,
 }
 
 impl PeerLine {
-    /// The line with its end.
+    /// Formats the line, including its line end.
     pub fn to_line(&self) -> String {
         crate::message::LineBuilder::new(&self.destination.to_base64())
             .pair_if("FROM_PORT", self.from_port)
@@ -74,22 +77,22 @@ impl PeerLine {
     }
 }
 
-/// A line does not tell a peer.
+/// The reason why a line does not name a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerLineError {
-    /// It does not begin with a destination.
+    /// The line does not begin with a destination.
     #[error("the line does not begin with a destination")]
     Destination,
-    /// Its ports are wrong.
-    #[error("the ports behind the destination are wrong")]
+    /// A port is invalid.
+    #[error("the ports after the destination are invalid")]
     Ports,
 }
 
 /// Checks the ID of a session.
 ///
-/// Everything is allowed but white space, control characters, `=` and quotes, which no line could
-/// hold without escapes; until 3.1, only ASCII is.
+/// An ID must not contain white space, control characters, `=`, quotes or backslashes, because a
+/// line could not contain them without escapes. Before 3.2, an ID must be ASCII.
 ///
 /// # Errors
 ///
@@ -108,35 +111,35 @@ pub fn check_id(id: &str, version: crate::version::Version) -> Result<(), IdErro
     Ok(())
 }
 
-/// An ID cannot be one.
+/// The reason why a text is not a valid session ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {
-    /// It is empty or too long.
+    /// The ID is empty or too long.
     #[error("ID must have 1 to {MAX_ID} bytes")]
     Length,
-    /// It holds a character that it cannot hold.
+    /// The ID contains a forbidden character.
     #[error("ID must not hold spaces, control characters, quotes, backslashes or =")]
     Character,
-    /// It holds more than ASCII, and the version of the protocol is older than 3.2.
+    /// The ID is not ASCII, and the protocol version is older than 3.2.
     #[error("ID must be ASCII before SAM 3.2")]
     NotAscii,
 }
 
-/// Bytes of a session's ID. Chosen because clients make IDs of up to 64 characters, and an ID is
-/// kept for each session and sent with each datagram.
+/// The longest session ID, in bytes. Chosen because clients use IDs of up to 64 characters, and an
+/// ID is stored for each session and sent with each datagram.
 const MAX_ID: usize = 256;
 
-/// The text with the padding that its length asks for.
+/// Returns the text with the base64 padding that its length requires.
 fn padded(text: &str) -> Zeroizing<String> {
     let digits = text.trim_end_matches('=');
     let missing = match digits.len() % 4 {
         2 => "==",
         3 => "=",
-        // Nothing is missing, or one character too many is there, and the decoder says so.
+        // Either no padding is missing, or the length is invalid and the decoder returns an error.
         _ => "",
     };
-    // Padding that is there may be wrong, which the decoder shall see.
+    // Padding that is present may be wrong. It is left unchanged so that the decoder checks it.
     if digits.len() != text.len() {
         return Zeroizing::new(text.to_owned());
     }
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_read_with_and_without_padding() {
+    fn private_keys_are_parsed_with_and_without_padding() {
         let keys = keys(SignatureType::ED25519);
         let text = keys.to_base64();
         assert!(text.ends_with("=="), "679 bytes");
@@ -190,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_stand_for_their_destination() {
+    fn private_keys_are_accepted_as_their_destination() {
         let keys = keys(SignatureType::ED25519);
         let expected = Ok(Host::Destination(keys.destination().clone()));
         let text = keys.to_base64();
         assert_eq!(parse_target(&text), expected);
         assert_eq!(parse_target(text.trim_end_matches('=')), expected);
-        // What follows a destination is its keys or a mistake.
+        // After a destination, only its private keys are accepted.
         assert!(parse_target(&text[..text.len() - 4]).is_err());
     }
 

@@ -1,17 +1,18 @@
-//! SAM, by which programs in any language use I2P: versions 3.0 to 3.3.
+//! SAM versions 3.0 to 3.3, the text protocol that gives programs in any language access to I2P.
 //!
-//! A client talks to a *bridge* over TCP, in lines of text; each stream has a socket of its own,
-//! and datagrams may go by UDP. This crate has what both sides share: lines ([`LineReader`],
+//! A client sends lines of text to a *bridge* over TCP. Each stream has its own socket. Datagrams
+//! can also be sent over UDP. This crate contains what both sides share: lines ([`LineReader`],
 //! [`LineBuilder`]), messages ([`Message`]), [`Version`]s, [`Style`]s, [`ResultCode`]s, the
 //! parameters of sessions ([`SessionParams`]), and the headers of datagrams ([`SendHeader`],
-//! [`Received`]); and the machines of the two: [`server`] and [`client`].
+//! [`Received`]). It also contains the state machines of both sides: [`server`] and [`client`].
 //!
-//! Everything here is sans-IO: no clock, no sockets, no tasks, and no randomness but a seed that is
-//! passed in. Nothing panics on input, and every line, table and buffer has a limit.
+//! The crate is sans-IO: it uses no clock, no sockets and no tasks. The only randomness is a seed
+//! that the caller passes in. Input never causes a panic, and every line, table and buffer has a
+//! limit.
 //!
-//! What clients and bridges get wrong is borne as far as it is unambiguous; what is written is as
-//! strict as the strictest reader needs it. `docs/spec/sam.md` lists where this departs from the
-//! specification, and why.
+//! Readers accept mistakes of clients and bridges as long as the meaning is unambiguous. Writers
+//! follow the strictest known reader. `docs/spec/sam.md` lists the deviations from the
+//! specification and their reasons.
 
 pub mod client;
 mod datagram;

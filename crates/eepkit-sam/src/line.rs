@@ -1,13 +1,13 @@
-//! Lines: the frames of SAM.
+//! Lines, the frames of SAM.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Cuts what arrives on a socket into lines, and hands out the bytes between and behind them:
+/// Splits the bytes of a socket into lines. Also returns the bytes between and after lines:
 /// payloads of datagrams, and the data of a socket that became a stream.
 ///
-/// A line ends with a newline; a carriage return before it belongs to the end. It is UTF-8 and
-/// holds no control characters but tabs: a line with a zero byte in it is no text that anybody
-/// typed, and one with a terminal's escape sequence should not get into a log.
+/// A line ends with a newline. A carriage return before the newline is part of the line end. A line
+/// is UTF-8 and contains no control characters except tabs: a zero byte is never valid in SAM text,
+/// and a terminal escape sequence must not get into a log.
 ///
 /// ```
 /// use eepkit_sam::LineReader;
@@ -20,19 +20,19 @@ use bytes::{Buf as _, Bytes, BytesMut};
 /// ```
 pub struct LineReader {
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no newline.
+    /// The number of bytes at the front of the buffer that contain no newline.
     scanned: usize,
     limit: usize,
 }
 
 impl LineReader {
-    /// The longest line that a bridge reads, in bytes, without its end.
+    /// The longest line that a bridge reads, in bytes, without its line end.
     ///
-    /// Chosen because a private key with RSA keys and an offline signature comes close to 12 KiB
-    /// in base64, and options come behind it. Java I2P and i2pd read 8 KiB.
+    /// Chosen because a private key with RSA keys and an offline signature takes almost 12 KiB in
+    /// base64, and options follow it. Java I2P and i2pd read 8 KiB.
     pub const MAX_LINE: usize = 16 * 1024;
 
-    /// Reads lines of at most `limit` bytes without their end.
+    /// Creates a reader for lines of at most `limit` bytes, without the line end.
     pub fn new(limit: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -41,20 +41,22 @@ impl LineReader {
         }
     }
 
-    /// Takes over what arrived.
+    /// Appends received bytes to the buffer.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next line without its end; `None` until it has arrived whole.
+    /// Returns the next line without its line end, or `None` until the whole line has arrived.
     ///
     /// # Errors
     ///
-    /// [`LineError`]. A line that is no text is consumed. One that is too long is not, and the
-    /// error stays: where the next line would begin is not known.
+    /// [`LineError`]. A line that is not valid text is consumed. A line that is too long is not
+    /// consumed, and each further call returns the error again, because the start of the next line
+    /// is unknown.
     pub fn next_line(&mut self) -> Result<Option<String>, LineError> {
         let Some(end) = self.find_end() else {
-            // The end of the line may be a carriage return that is here and a newline that is not.
+            // The buffer may end with the carriage return of a line end whose newline has not
+            // arrived yet.
             return if self.buffer.len() > self.limit + 1 {
                 Err(LineError::TooLong { limit: self.limit })
             } else {
@@ -72,11 +74,11 @@ impl LineReader {
         line.map(Some)
     }
 
-    /// The next line as [`LineReader::next_line`] would give it, without consuming it.
+    /// Returns the line that [`LineReader::next_line`] would return, without consuming it.
     ///
     /// # Errors
     ///
-    /// As [`LineReader::next_line`].
+    /// As for [`LineReader::next_line`], except that the limit is not checked.
     pub fn peek_line(&mut self) -> Result<Option<String>, LineError> {
         let Some(end) = self.find_end() else {
             return Ok(None);
@@ -85,7 +87,7 @@ impl LineReader {
         text(content.strip_suffix(b"\r").unwrap_or(content)).map(Some)
     }
 
-    /// The next `count` bytes; `None` until all of them have arrived.
+    /// Returns the next `count` bytes, or `None` until all of them have arrived.
     pub fn take(&mut self, count: usize) -> Option<Bytes> {
         if self.buffer.len() < count {
             return None;
@@ -94,7 +96,7 @@ impl LineReader {
         Some(self.buffer.split_to(count).freeze())
     }
 
-    /// Drops up to `count` bytes, and says how many were there.
+    /// Drops up to `count` bytes, and returns the number of bytes dropped.
     pub fn skip(&mut self, count: usize) -> usize {
         let dropped = count.min(self.buffer.len());
         self.buffer.advance(dropped);
@@ -102,24 +104,25 @@ impl LineReader {
         dropped
     }
 
-    /// Everything that arrived and was not handed out yet.
+    /// Returns all bytes that have arrived and were not consumed.
     pub fn take_rest(&mut self) -> Bytes {
         self.scanned = 0;
         self.buffer.split().freeze()
     }
 
-    /// How many bytes arrived and were not handed out yet.
+    /// The number of bytes that have arrived and were not consumed.
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether everything that arrived was handed out.
+    /// Whether all bytes that have arrived were consumed.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
-    /// Where the next newline is. Remembers how far it looked, so that a line that comes byte by
-    /// byte is not searched again from its beginning each time.
+    /// Returns the position of the next newline. Remembers the position up to which it has
+    /// searched, so that a line that arrives byte by byte is not searched from its beginning each
+    /// time.
     fn find_end(&mut self) -> Option<usize> {
         let unseen = self.buffer.get(self.scanned..).unwrap_or_default();
         match unseen.iter().position(|byte| *byte == b'\n') {
@@ -138,7 +141,7 @@ impl LineReader {
 
 impl std::fmt::Debug for LineReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The bytes may be a private key.
+        // The buffer may contain a private key.
         f.debug_struct("LineReader")
             .field("buffered", &self.buffer.len())
             .field("limit", &self.limit)
@@ -146,11 +149,11 @@ impl std::fmt::Debug for LineReader {
     }
 }
 
-/// Why bytes are no line of SAM.
+/// The reason why bytes are not a line of SAM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// There is no end of the line where there has to be one.
+    /// The line has no line end within the limit.
     #[error("line is longer than {limit} bytes")]
     TooLong {
         /// The longest line, in bytes.
@@ -159,7 +162,8 @@ pub enum LineError {
     /// The line is not UTF-8.
     #[error("line is not UTF-8 text")]
     NotUtf8,
-    /// The line holds a control character: a zero byte, a carriage return in its middle, ...
+    /// The line contains a control character, such as a zero byte or a carriage return before its
+    /// end.
     #[error("line holds a control character")]
     Control,
 }
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_come_in_pieces_and_several_at_once() {
+    fn lines_may_arrive_in_pieces_or_several_at_once() {
         let mut lines = reader(b"ab");
         assert_eq!(lines.next_line(), Ok(None));
         lines.push(b"c\nde\r");
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peeked_line_is_still_there() {
+    fn peeking_does_not_consume_a_line() {
         let mut lines = reader(b"PING 1\nx");
         assert_eq!(lines.peek_line(), Ok(Some("PING 1".to_owned())));
         assert_eq!(lines.peek_line(), Ok(Some("PING 1".to_owned())));
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_limit_passes_and_a_longer_one_does_not() {
+    fn a_line_longer_than_the_limit_is_an_error() {
         assert_eq!(
             reader(b"12345678\r\n").next_line(),
             Ok(Some("12345678".to_owned()))
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_text() {
+    fn lines_that_are_not_text_are_errors() {
         for bad in [&b"a\0b\n"[..], b"a\rb\n", b"\x1b[2J\n", b"\x7f\n"] {
             let mut lines = reader(bad);
             assert_eq!(lines.next_line(), Err(LineError::Control), "{bad:?}");
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_come_whole_or_not_at_all() {
+    fn payloads_are_returned_only_when_complete() {
         let mut lines = reader(b"ab\ncd");
         assert_eq!(lines.next_line(), Ok(Some("ab".to_owned())));
         assert_eq!(lines.take(3), None);

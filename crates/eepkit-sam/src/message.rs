@@ -1,4 +1,4 @@
-//! One line of SAM: two words and `key=value` pairs.
+//! Messages: one line with two words and `key=value` pairs.
 
 mod builder;
 mod error;
@@ -30,9 +30,9 @@ use crate::version::Version;
 pub struct Message {
     /// The first word, in upper case.
     pub verb: String,
-    /// The second word, in upper case; empty where there is none.
+    /// The second word, in upper case; empty if there is none.
     pub action: String,
-    /// What follows.
+    /// The pairs after the words.
     pub params: Params,
 }
 
@@ -43,11 +43,11 @@ pub struct Syntax {
 }
 
 impl Syntax {
-    /// Those of the newest version. They hold for HELLO as well: only since 3.2 can it bear a value
-    /// that needs an escape.
+    /// The rules of the newest version. They also apply to HELLO, because a value that needs an
+    /// escape can occur in HELLO only since 3.2.
     pub const CURRENT: Self = Self { escapes: true };
 
-    /// Those of `version`: until 3.1 a backslash is a character like any other.
+    /// The rules of `version`. Before 3.2, a backslash is an ordinary character.
     pub fn of(version: Version) -> Self {
         Self {
             escapes: version.has_escapes(),
@@ -56,11 +56,11 @@ impl Syntax {
 }
 
 impl Message {
-    /// Reads a line.
+    /// Parses a line.
     ///
-    /// Words and pairs are separated by any number of spaces and tabs, in every version, because
-    /// clients of every version send them so. A value may be in double quotes; since 3.2 a backslash
-    /// before any character stands for that character, inside of quotes and outside. `KEY`, `KEY=`
+    /// Words and pairs are separated by any number of spaces and tabs. This applies to every
+    /// version, because clients of every version send such lines. A value may be in double quotes.
+    /// Since 3.2, a backslash escapes any character, inside and outside of quotes. `KEY`, `KEY=`
     /// and `KEY=""` are empty values.
     ///
     /// # Errors
@@ -88,8 +88,8 @@ impl Message {
         })
     }
 
-    /// Reads the pairs of a line that has no words before them, such as the rest of a line with
-    /// a peer's destination, or of the first line of a datagram.
+    /// Parses pairs without words before them, such as those after a peer's destination, or those
+    /// in the first line of a datagram.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Message {
         Ok(params)
     }
 
-    /// Whether these are its two words, which are given in upper case.
+    /// Whether the message has these two words, which are given in upper case.
     pub fn is(&self, verb: &str, action: &str) -> bool {
         self.verb == verb && self.action == action
     }
@@ -115,14 +115,14 @@ impl fmt::Debug for Message {
     }
 }
 
-/// What is left of a line.
+/// The unparsed rest of a line.
 struct Words<'a> {
     rest: &'a str,
     syntax: Syntax,
 }
 
 impl<'a> Words<'a> {
-    /// The next characters up to a space.
+    /// Returns the next characters up to a space.
     fn word(&mut self) -> Option<&'a str> {
         let text = self.rest.trim_start_matches(SPACES);
         let end = text.find(SPACES).unwrap_or(text.len());
@@ -131,7 +131,7 @@ impl<'a> Words<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// The next key, and its value unless there is only the key.
+    /// Returns the next key, and its value if it has one.
     fn pair(&mut self) -> Result<Option<(String, Option<String>)>, ParseError> {
         self.rest = self.rest.trim_start_matches(SPACES);
         if self.rest.is_empty() {
@@ -157,7 +157,7 @@ impl<'a> Words<'a> {
         Ok(Some((key, Some(value))))
     }
 
-    /// A value that begins `text`, up to the closing quote or the next space.
+    /// Parses the value at the start of `text`, up to the closing quote or the next space.
     fn value(&mut self, text: &'a str, quoted: bool) -> Result<String, ParseError> {
         let mut value = String::new();
         let mut chars = text.char_indices();
@@ -190,5 +190,5 @@ impl<'a> Words<'a> {
     }
 }
 
-/// What separates words.
+/// The characters that separate words.
 const SPACES: [char; 2] = [' ', '\t'];

@@ -1,45 +1,45 @@
-//! RESULT values, and what fails with which.
+//! RESULT values, and failures of requests.
 
 use std::{borrow::Cow, fmt};
 
 /// A value of RESULT.
 ///
-/// Both sides must bear values that they do not know, so there is [`ResultCode::Other`].
+/// Both sides must accept values that they do not know. These are [`ResultCode::Other`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResultCode {
-    /// Done.
+    /// The request succeeded.
     Ok,
-    /// Somebody accepts or forwards already where only one can.
+    /// Another socket already accepts or forwards, and the version allows only one.
     AlreadyAccepting,
     /// The peer exists but cannot be reached.
     CantReachPeer,
-    /// The destination is in use already.
+    /// The destination is already in use.
     DuplicatedDest,
-    /// The session ID is in use already.
+    /// The session ID is already in use.
     DuplicatedId,
-    /// Anything else; MESSAGE says what.
+    /// Any other failure; MESSAGE describes it.
     I2pError,
     /// There is no session with this ID.
     InvalidId,
-    /// A key, destination or name has a wrong form.
+    /// A key, destination or name is malformed.
     InvalidKey,
     /// The name is unknown.
     KeyNotFound,
     /// The destination of a look-up with OPTIONS has no lease set.
     LeaseSetNotFound,
-    /// No version of the protocol that both sides speak.
+    /// The two sides have no protocol version in common.
     NoVersion,
     /// The peer cannot be found on the network.
     PeerNotFound,
-    /// Nothing happened in time.
+    /// The request timed out.
     Timeout,
     /// A value that is not in the specification.
     Other(Box<str>),
 }
 
 impl ResultCode {
-    /// Every value of the specification.
+    /// All values of the specification.
     pub const KNOWN: [Self; 13] = [
         Self::Ok,
         Self::AlreadyAccepting,
@@ -56,7 +56,7 @@ impl ResultCode {
         Self::Timeout,
     ];
 
-    /// The word for it.
+    /// The value as it appears on the wire.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Ok => "OK",
@@ -76,8 +76,8 @@ impl ResultCode {
         }
     }
 
-    /// The value with this word. Words of particular bridges are taken for those of the
-    /// specification that they mean: emissary writes `DUPLICATE_ID` and `DUPLICATE_DEST`.
+    /// Parses a value. Variants of particular bridges are mapped to the values of the
+    /// specification: emissary writes `DUPLICATE_ID` and `DUPLICATE_DEST`.
     pub fn parse(text: &str) -> Self {
         match text {
             "DUPLICATE_ID" => return Self::DuplicatedId,
@@ -97,17 +97,17 @@ impl fmt::Display for ResultCode {
     }
 }
 
-/// Why a request failed: the value for RESULT and the text for MESSAGE.
+/// The reason why a request failed: the values of RESULT and MESSAGE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The value for RESULT.
+    /// The value of RESULT.
     pub result: ResultCode,
-    /// The text for MESSAGE. Answers whose clients compare the whole line go without it.
+    /// The text of MESSAGE. Some answers omit it because clients compare the whole line.
     pub message: Cow<'static, str>,
 }
 
 impl Failure {
-    /// A failure with a value of its own.
+    /// Creates a failure with a specific RESULT.
     pub fn new(result: ResultCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             result,
@@ -115,7 +115,7 @@ impl Failure {
         }
     }
 
-    /// A failure without a value of its own.
+    /// Creates a failure with RESULT=I2P_ERROR.
     pub fn error(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ResultCode::I2pError, message)
     }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_read_as_they_are_written_and_unknown_ones_are_kept() {
+    fn values_round_trip_and_unknown_values_are_kept() {
         for code in ResultCode::KNOWN {
             assert_eq!(ResultCode::parse(code.as_str()), code);
         }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_emissary_are_understood() {
+    fn values_of_emissary_are_mapped_to_those_of_the_specification() {
         assert_eq!(ResultCode::parse("DUPLICATE_ID"), ResultCode::DuplicatedId);
         assert_eq!(
             ResultCode::parse("DUPLICATE_DEST"),

@@ -1,4 +1,4 @@
-//! What SESSION CREATE and SESSION ADD ask for.
+//! The parameters of SESSION CREATE and SESSION ADD.
 
 use eepkit_wire::{PrivateKeys, SignatureType};
 
@@ -10,53 +10,57 @@ use crate::{
     version::Version,
 };
 
-/// A session or subsession as a client asks for it, without its keys.
+/// The parameters of a requested session or subsession, without its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionParams {
-    /// What it carries.
+    /// The style.
     pub style: Style,
-    /// Its ID, unique on the bridge.
+    /// The ID, unique on the bridge.
     pub id: String,
-    /// Where datagrams go that are not delivered on the control socket.
+    /// The address to which received datagrams are forwarded. `None` delivers them on the control
+    /// socket.
     pub forward: Option<ForwardTo>,
-    /// The port that it sends from where nothing else is said; 0 by default.
+    /// The source port of what does not set one; 0 by default.
     pub from_port: u16,
-    /// The port that it sends to where nothing else is said; 0 by default.
+    /// The destination port of what does not set one; 0 by default.
     pub to_port: u16,
-    /// The protocol that it sends with: that of its style, or the choice of a raw session.
+    /// The I2CP protocol number of what the session sends: that of its style, or the one that a raw
+    /// session selects.
     pub protocol: u8,
-    /// The port of what it receives; 0 for all that nothing else matches better.
+    /// The port on which the session receives; 0 receives everything that no more specific
+    /// subsession receives.
     pub listen_port: u16,
-    /// The protocol of what it receives; 0 for all but streams, for raw sessions only.
+    /// The protocol number that the session receives. 0 is allowed for raw sessions only, and
+    /// receives every protocol except streaming.
     pub listen_protocol: u8,
-    /// Whether raw datagrams are forwarded with a line of ports and protocol before them.
+    /// Whether forwarded raw datagrams begin with a line of ports and protocol.
     pub header: bool,
-    /// The bind address for UDP that the client expects of the bridge, if it said so.
+    /// The UDP bind address of the bridge that the client expects, if it sent one.
     pub udp_host: Option<String>,
-    /// The port for UDP that the client expects of the bridge, if it said so.
+    /// The UDP port of the bridge that the client expects, if it sent one.
     pub udp_port: Option<u16>,
-    /// I2CP and streaming options, in their order: everything that is not the bridge's own.
+    /// I2CP and streaming options in their order: all parameters that are not the bridge's own.
     pub options: Vec<(String, String)>,
 }
 
-/// A place for datagrams, by UDP.
+/// A UDP address to which datagrams are forwarded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ForwardTo {
-    /// The host; `None` for that of the client.
+    /// The host; `None` is the host of the client.
     pub host: Option<String>,
-    /// The port; 0 where the client only sends, and what comes is for nobody.
+    /// The port. 0 means that the client only sends: received datagrams are dropped.
     pub port: u16,
 }
 
-/// The destination that SESSION CREATE asks for.
+/// The destination that SESSION CREATE requests.
 pub enum NewDestination {
-    /// A new one, with keys of this type, or of the bridge's default type.
+    /// A new destination with keys of this type, or of the bridge's default type.
     Transient(Option<SignatureType>),
-    /// One that the client has the keys of.
+    /// A destination whose keys the client has sent.
     Keys {
         /// The keys.
         keys: Box<PrivateKeys>,
-        /// The text that they came in. Clients compare it with the answer, byte for byte.
+        /// The text of the keys as received. Clients compare it with the answer byte by byte.
         text: eepkit_wire::Zeroizing<String>,
     },
 }
@@ -75,7 +79,7 @@ impl SessionParams {
     ///
     /// # Errors
     ///
-    /// [`Failure`] with what the client is to be answered.
+    /// [`Failure`], which is the answer to the client.
     pub fn create(params: &Params, version: Version) -> Result<(Self, NewDestination), Failure> {
         let style = style(params)?;
         let id = id(params, version)?;
@@ -89,7 +93,7 @@ impl SessionParams {
         }
         let destination = destination(params, style)?;
         let mut this = Self::common(params, style, id)?;
-        // A session that shares its destination with no other takes everything that comes.
+        // A session that shares its destination with no other receives on all ports.
         this.listen_port = 0;
         if style == Style::Raw {
             this.listen_protocol = 0;
@@ -101,7 +105,7 @@ impl SessionParams {
     ///
     /// # Errors
     ///
-    /// [`Failure`] with what the client is to be answered.
+    /// [`Failure`], which is the answer to the client.
     pub fn add(params: &Params, version: Version) -> Result<Self, Failure> {
         let style = style(params)?;
         let id = id(params, version)?;
@@ -117,7 +121,7 @@ impl SessionParams {
             .port("LISTEN_PORT")
             .map_err(invalid)?
             .unwrap_or(this.from_port);
-        // go-sam-go says where it listens and nothing else.
+        // go-sam-go sends LISTEN_PORT without FROM_PORT.
         let listens_elsewhere =
             params.value("FROM_PORT").is_some() && this.listen_port != this.from_port;
         if style == Style::Stream && this.listen_port != 0 && listens_elsewhere {
@@ -142,7 +146,7 @@ impl SessionParams {
         Ok(this)
     }
 
-    /// What CREATE and ADD have in common. It listens to everything of its style.
+    /// Reads the parameters that CREATE and ADD have in common. The result receives on all ports.
     fn common(params: &Params, style: Style, id: String) -> Result<Self, Failure> {
         if style == Style::Stream {
             for key in ["PORT", "HOST"] {
@@ -158,7 +162,7 @@ impl SessionParams {
             Some(protocol) => protocol,
             None => raw_protocol(params)?.unwrap_or(DEFAULT_RAW_PROTOCOL),
         };
-        // diva writes PORT=0 for sessions that only send.
+        // diva sends PORT=0 for sessions that only send.
         let port = params.port("PORT").map_err(invalid)?;
         Ok(Self {
             style,
@@ -180,11 +184,11 @@ impl SessionParams {
     }
 }
 
-/// PROTOCOL of raw datagrams.
+/// Reads PROTOCOL of raw datagrams.
 ///
 /// # Errors
 ///
-/// [`Failure`] unless it is a number that raw datagrams can have.
+/// [`Failure`] if it is not a number that raw datagrams can use.
 pub(crate) fn raw_protocol(params: &Params) -> Result<Option<u8>, Failure> {
     let key = "PROTOCOL";
     let allowed = "a number from 0 to 255, but not 6, 17, 19 or 20";
@@ -195,7 +199,7 @@ pub(crate) fn raw_protocol(params: &Params) -> Result<Option<u8>, Failure> {
     Ok(protocol)
 }
 
-/// The answer to a parameter that is wrong.
+/// Converts a parameter error to an answer.
 pub(crate) fn invalid(error: ParamError) -> Failure {
     Failure::error(error.to_string())
 }
@@ -217,7 +221,7 @@ fn destination(params: &Params, style: Style) -> Result<NewDestination, Failure>
     if text == "TRANSIENT" {
         return signature_type(params).map(NewDestination::Transient);
     }
-    // Next to keys, SIGNATURE_TYPE says nothing; there are clients that always send it.
+    // SIGNATURE_TYPE is ignored if the client sends keys, because some clients always send it.
     let keys = key::parse_private_keys(text)
         .map_err(|error| Failure::new(ResultCode::InvalidKey, error.to_string()))?;
     if keys.offline().is_some() && !style.takes_offline_keys() {
@@ -231,12 +235,12 @@ fn destination(params: &Params, style: Style) -> Result<NewDestination, Failure>
     })
 }
 
-/// SIGNATURE_TYPE, where it is given, as a type that keys can be made of.
+/// Reads SIGNATURE_TYPE, if present, as a type for which keys can be generated.
 ///
 /// # Errors
 ///
-/// [`Failure`]. Its text begins with the name of the parameter, by which clients notice that they
-/// should try another type.
+/// [`Failure`]. Its text begins with the name of the parameter. Clients look for the name to decide
+/// whether to try another type.
 pub fn signature_type(params: &Params) -> Result<Option<SignatureType>, Failure> {
     let Some(text) = params.value("SIGNATURE_TYPE") else {
         return Ok(None);
@@ -259,7 +263,7 @@ fn forbid(params: &Params, key: &'static str, what: &'static str) -> Result<(), 
     }
 }
 
-/// What is not the bridge's own. A bare key says true.
+/// Returns the parameters that are not the bridge's own. A bare key has the value true.
 fn options(params: &Params) -> Vec<(String, String)> {
     params
         .iter()
@@ -268,7 +272,7 @@ fn options(params: &Params) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Parameters that the bridge takes for itself and no router shall see.
+/// Parameters for the bridge itself. They are not sent to the router.
 pub(crate) const OWN_KEYS: [&str; 16] = [
     "STYLE",
     "ID",

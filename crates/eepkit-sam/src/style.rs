@@ -1,4 +1,4 @@
-//! What a session carries.
+//! Session styles.
 
 use std::{fmt, str::FromStr};
 
@@ -8,20 +8,21 @@ use std::{fmt, str::FromStr};
 pub enum Style {
     /// Streams.
     Stream,
-    /// Datagrams that say who sent them, signed.
+    /// Datagrams with a sender and a signature.
     Datagram,
-    /// As [`Style::Datagram`], in the newer format: no replay to another destination, offline keys.
+    /// As [`Style::Datagram`], in a newer format that prevents replay to another destination and
+    /// supports offline keys.
     Datagram2,
-    /// Datagrams that say who sent them, unsigned: anybody can claim to be anybody.
+    /// Datagrams with a sender but without a signature, so the sender is not authenticated.
     Datagram3,
     /// Datagrams without a sender.
     Raw,
-    /// Nothing itself: subsessions of the other styles share its destination and tunnels.
+    /// No traffic of its own: subsessions of the other styles share its destination and tunnels.
     Primary,
 }
 
 impl Style {
-    /// Every style.
+    /// All styles.
     pub const ALL: [Self; 6] = [
         Self::Stream,
         Self::Datagram,
@@ -31,7 +32,7 @@ impl Style {
         Self::Primary,
     ];
 
-    /// The word for it.
+    /// The name as it appears on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stream => "STREAM",
@@ -43,18 +44,19 @@ impl Style {
         }
     }
 
-    /// Whether it sends and receives datagrams of any kind.
+    /// Whether the style sends and receives datagrams of any kind.
     pub const fn is_datagrams(self) -> bool {
         !matches!(self, Self::Stream | Self::Primary)
     }
 
-    /// Whether keys with an offline signature can be used: not where the format of the datagrams
-    /// has no place for one.
+    /// Whether the style supports keys with an offline signature. [`Style::Datagram`] does not,
+    /// because its format has no field for one.
     pub const fn takes_offline_keys(self) -> bool {
         !matches!(self, Self::Datagram)
     }
 
-    /// The I2CP protocol number of what it sends; that of [`Style::Raw`] is the session's choice.
+    /// The I2CP protocol number of the style. `None` for [`Style::Raw`], where the session chooses
+    /// it, and for [`Style::Primary`].
     pub const fn protocol(self) -> Option<u8> {
         match self {
             Self::Stream => Some(6),
@@ -65,8 +67,8 @@ impl Style {
         }
     }
 
-    /// The longest payload of a datagram that the specification lets a client send, in bytes:
-    /// sections "Sending Repliable or Raw Datagrams" and "SAM Anonymous (Raw) Datagrams".
+    /// The largest payload of a datagram that the specification allows a client to send, in bytes.
+    /// Source: sections "Sending Repliable or Raw Datagrams" and "SAM Anonymous (Raw) Datagrams".
     pub const fn max_payload(self) -> usize {
         match self {
             Self::Raw => 32_768,
@@ -84,7 +86,7 @@ impl fmt::Display for Style {
 impl FromStr for Style {
     type Err = UnknownStyle;
 
-    /// The word as it is written; MASTER is the old word for PRIMARY.
+    /// Parses the name of a style. MASTER is the old name of PRIMARY.
     fn from_str(text: &str) -> Result<Self, UnknownStyle> {
         if text == "MASTER" {
             return Ok(Self::Primary);
@@ -96,17 +98,17 @@ impl FromStr for Style {
     }
 }
 
-/// No style has this name.
+/// The text is not the name of a style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("STYLE is STREAM, DATAGRAM, DATAGRAM2, DATAGRAM3, RAW or PRIMARY")]
 pub struct UnknownStyle;
 
-/// The protocol of raw datagrams where nothing else is said: specification, "I2CP Ports and
+/// The default I2CP protocol number of raw datagrams. Source: specification, "I2CP Ports and
 /// Protocol".
 pub const DEFAULT_RAW_PROTOCOL: u8 = 18;
 
-/// Protocols that raw datagrams cannot be sent with, because others own them: streaming, and the
-/// datagrams that say who sent them.
+/// Protocol numbers that raw datagrams cannot use, because streaming and the datagrams with a
+/// sender use them.
 pub const RESERVED_PROTOCOLS: [u8; 4] = [6, 17, 19, 20];
 
 #[cfg(test)]
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn styles_read_as_they_are_written_and_master_is_primary() {
+    fn styles_round_trip_and_master_is_primary() {
         for style in Style::ALL {
             assert_eq!(style.as_str().parse(), Ok(style));
         }
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_protocol_that_a_style_owns_is_reserved() {
+    fn every_protocol_number_of_a_style_is_reserved() {
         let mut owned: Vec<u8> = Style::ALL.into_iter().filter_map(Style::protocol).collect();
         owned.sort_unstable();
         assert_eq!(owned, RESERVED_PROTOCOLS);

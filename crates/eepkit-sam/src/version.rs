@@ -1,4 +1,4 @@
-//! Versions of the protocol, and which of them two sides agree on.
+//! Protocol versions and their negotiation.
 
 use std::{fmt, str::FromStr};
 
@@ -6,24 +6,24 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Version {
-    /// 3.0: streams on sockets of their own, datagrams by UDP.
+    /// 3.0: one socket per stream, datagrams over UDP.
     V3_0,
     /// 3.1: SIGNATURE_TYPE, RAW SEND, HELLO without MIN and MAX.
     V3_1,
-    /// 3.2: ports and protocols, users, TLS, UTF-8, PING, QUIT, several accepts at once.
+    /// 3.2: ports and protocols, users, TLS, UTF-8, PING, QUIT, concurrent accepts.
     V3_2,
-    /// 3.3: PRIMARY sessions, options of single datagrams.
+    /// 3.3: PRIMARY sessions, options per datagram.
     V3_3,
 }
 
 impl Version {
-    /// Every version, the oldest first.
+    /// All versions, the oldest first.
     pub const ALL: [Self; 4] = [Self::V3_0, Self::V3_1, Self::V3_2, Self::V3_3];
 
     /// The newest version.
     pub const NEWEST: Self = Self::V3_3;
 
-    /// The text of it, such as `3.1`.
+    /// The version as it appears on the wire, such as `3.1`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V3_0 => "3.0",
@@ -33,7 +33,7 @@ impl Version {
         }
     }
 
-    /// Whether peers' ports are told: since 3.2.
+    /// Whether the ports of peers are sent: since 3.2.
     pub fn has_ports(self) -> bool {
         self >= Self::V3_2
     }
@@ -43,20 +43,20 @@ impl Version {
         self >= Self::V3_2
     }
 
-    /// Whether text may be more than ASCII: since 3.2.
+    /// Whether text may contain characters other than ASCII: since 3.2.
     pub fn has_utf8(self) -> bool {
         self >= Self::V3_2
     }
 
-    /// The highest version that both sides speak.
+    /// Returns the highest version that both sides support.
     ///
-    /// `min` and `max` are the client's limits as it wrote them, two numbers or only the first
-    /// (`3` is 3.0); an absent one is no limit.
+    /// `min` and `max` are the client's limits as received: two numbers, or only the first (`3` is
+    /// 3.0). `None` is no limit.
     ///
     /// # Errors
     ///
-    /// [`NegotiationError::Malformed`] when a limit is no version,
-    /// [`NegotiationError::NoVersion`] when there is none between them.
+    /// [`NegotiationError::Malformed`] if a limit is not a version, [`NegotiationError::NoVersion`]
+    /// if no supported version is within the limits.
     pub fn negotiate(min: Option<&str>, max: Option<&str>) -> Result<Self, NegotiationError> {
         let min = min.map_or(Ok((0, 0)), numbers)?;
         let max = max.map_or(Ok((u32::MAX, u32::MAX)), numbers)?;
@@ -86,24 +86,24 @@ impl FromStr for Version {
     }
 }
 
-/// Why two sides do not agree on a version.
+/// The reason why the two sides have no version in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiationError {
-    /// A limit is not one or two numbers.
+    /// A limit does not consist of one or two numbers.
     #[error("MIN and MAX are versions such as 3.1")]
     Malformed,
-    /// No version lies between the limits.
+    /// No supported version is within the limits.
     #[error("no version from 3.0 to 3.3 is between MIN and MAX")]
     NoVersion,
 }
 
-/// The text is no version of SAM 3 that is known here.
+/// The text is not a supported version of SAM 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("not a version from 3.0 to 3.3")]
 pub struct UnknownVersion;
 
-/// `3.1` or `3`. Numbers that no version will reach count as the greatest.
+/// Parses `3.1` or `3`. Numbers that do not fit become the maximum.
 fn numbers(text: &str) -> Result<(u32, u32), NegotiationError> {
     let number = |digits: &str| {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_version_between_the_limits_wins() {
+    fn the_highest_version_within_the_limits_is_selected() {
         let cases = [
             (None, None, "3.3"),
             (Some("3.0"), Some("3.0"), "3.0"),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_nobody_speaks_are_refused() {
+    fn unsupported_and_malformed_versions_are_refused() {
         for (min, max) in [
             ("3.4", "3.9"),
             ("1.0", "2.0"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_reads_as_it_is_written() {
+    fn versions_round_trip() {
         for version in Version::ALL {
             assert_eq!(version.as_str().parse(), Ok(version));
         }

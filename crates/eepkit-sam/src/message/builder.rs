@@ -1,9 +1,9 @@
-//! Lines out.
+//! Formatting of lines.
 
 use std::fmt::{self, Display};
 
-/// Writes a line in the strictest form, which every reader understands: single spaces, quotes only
-/// where a value needs them, no space at the end, one newline.
+/// Builds a line in the strictest form, which every known reader accepts: single spaces, quotes
+/// only where a value needs them, no space at the end, one newline.
 ///
 /// ```
 /// use eepkit_sam::LineBuilder;
@@ -15,21 +15,21 @@ use std::fmt::{self, Display};
 /// assert_eq!(line, "STREAM STATUS RESULT=I2P_ERROR MESSAGE=\"no tunnels\"\n");
 /// ```
 #[derive(Clone)]
-#[must_use = "a line is there once `finish` is called"]
+#[must_use = "`finish` returns the line"]
 pub struct LineBuilder {
     line: String,
 }
 
 impl LineBuilder {
-    /// Begins with these words, or with a peer's destination.
+    /// Starts a line with these words, or with a peer's destination.
     pub fn new(words: &str) -> Self {
         let mut line = String::with_capacity(words.len() + ROOM);
         push_text(&mut line, words);
         Self { line }
     }
 
-    /// Adds a pair. A value with a space, a quote or a backslash in it is quoted, and so is an
-    /// empty one; control characters become spaces, so that a value cannot end the line.
+    /// Appends a pair. A value is quoted if it is empty or contains white space, a quote or a
+    /// backslash. Control characters become spaces, so that a value cannot end the line.
     pub fn pair(mut self, key: &str, value: impl Display) -> Self {
         let value = value.to_string();
         self.line.push(' ');
@@ -51,7 +51,7 @@ impl LineBuilder {
         self
     }
 
-    /// Adds a pair if there is a value.
+    /// Appends a pair if there is a value.
     pub fn pair_if(self, key: &str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.pair(key, value),
@@ -59,9 +59,9 @@ impl LineBuilder {
         }
     }
 
-    /// Adds MESSAGE, or nothing where the text is empty: there are readers that know neither
-    /// escapes nor empty values. Quotes and backslashes in the text become `'` and `/`, what is
-    /// not ASCII becomes `?`, and a long text is cut.
+    /// Appends MESSAGE, or nothing if the text is empty, because some readers support neither
+    /// escapes nor empty values. Quotes and backslashes in the text become `'` and `/`. Characters
+    /// other than ASCII become `?`. A long text is truncated.
     pub fn message(mut self, text: &str) -> Self {
         let mut message = String::new();
         for c in text.chars().take(MAX_MESSAGE) {
@@ -80,17 +80,17 @@ impl LineBuilder {
         self
     }
 
-    /// How long the line is so far, in bytes.
+    /// The length of the line so far, in bytes.
     pub fn len(&self) -> usize {
         self.line.len()
     }
 
-    /// Whether there is nothing in it yet.
+    /// Whether the line is empty.
     pub fn is_empty(&self) -> bool {
         self.line.is_empty()
     }
 
-    /// The line with its end.
+    /// Returns the line with its line end.
     pub fn finish(mut self) -> String {
         self.line.push('\n');
         self.line
@@ -99,7 +99,7 @@ impl LineBuilder {
 
 impl fmt::Debug for LineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The line may hold a private key.
+        // The line may contain a private key.
         f.debug_struct("LineBuilder")
             .field("length", &self.line.len())
             .finish_non_exhaustive()
@@ -110,9 +110,9 @@ fn push_text(line: &mut String, text: &str) {
     line.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }));
 }
 
-/// What most lines have behind their words, in bytes; longer ones grow.
+/// Initial capacity for pairs, in bytes. Chosen because it is enough for most lines.
 const ROOM: usize = 64;
 
-/// Characters of a MESSAGE. Chosen because it is one sentence, and readers with a buffer of 256
-/// bytes exist.
+/// The longest MESSAGE, in characters. Chosen because a MESSAGE is one sentence, and some readers
+/// have a buffer of 256 bytes.
 const MAX_MESSAGE: usize = 160;

@@ -1,6 +1,6 @@
 //! Errors of parsing a line.
 
-/// Why a line is not a message.
+/// The reason why a line is not a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -27,5 +27,5 @@ pub enum ParseError {
     TooMany,
 }
 
-/// The most parameters of a line.
+/// The maximum number of parameters of a line.
 pub(super) const MAX_PARAMS: usize = 288;

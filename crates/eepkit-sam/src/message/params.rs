@@ -1,26 +1,26 @@
-//! The pairs of a line.
+//! Pairs of a line.
 
 use std::{fmt, str::FromStr};
 
 use super::error::{MAX_PARAMS, ParseError};
 
-/// The `key=value` pairs of a line, in their order. Keys differ; their case matters.
+/// The `key=value` pairs of a line, in their order. Keys are unique and case-sensitive.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Params {
     pairs: Vec<(String, Option<String>)>,
 }
 
 impl Params {
-    /// The most pairs of one line: as many as a session has options at most, and room for the
-    /// bridge's own.
+    /// The maximum number of pairs of a line: the maximum number of options of a session, plus the
+    /// bridge's own parameters.
     pub const MAX: usize = MAX_PARAMS;
 
-    /// No pairs.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a pair; without a value it is a bare key.
+    /// Appends a pair. A pair without a value is a bare key.
     ///
     /// # Errors
     ///
@@ -36,19 +36,19 @@ impl Params {
         Ok(())
     }
 
-    /// The value of `key`; empty for a bare key, `None` where the key is not there.
+    /// Returns the value of `key`: empty for a bare key, `None` if the key is absent.
     pub fn get(&self, key: &str) -> Option<&str> {
         let (_, value) = self.pairs.iter().find(|(there, _)| there == key)?;
         Some(value.as_deref().unwrap_or_default())
     }
 
-    /// The value of `key` where there is one that is not empty: to clients that fill in a
-    /// template, `KEY=` says that they have nothing to say.
+    /// Returns the value of `key` if it is not empty. Clients that fill in a template send `KEY=`
+    /// for a parameter without a value.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.get(key).filter(|value| !value.is_empty())
     }
 
-    /// A value that must be there.
+    /// Returns the value of a required parameter.
     ///
     /// # Errors
     ///
@@ -57,12 +57,12 @@ impl Params {
         self.value(key).ok_or(ParamError::Missing { key })
     }
 
-    /// Whether the key is there, with or without a value.
+    /// Whether the key is present, with or without a value.
     pub fn contains(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
-    /// `true` or `false` in any case; a bare key says true.
+    /// Returns a flag: `true` or `false` in any case. A bare key is true.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Params {
         }
     }
 
-    /// A decimal number that fits; `None` where there is no value.
+    /// Parses a decimal number that fits the type. `None` if there is no value.
     ///
     /// # Errors
     ///
@@ -94,13 +94,13 @@ impl Params {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
-        // The standard library would take a plus sign.
+        // The standard library would accept a plus sign.
         let digits = value.bytes().all(|byte| byte.is_ascii_digit());
         let number = if digits { value.parse().ok() } else { None };
         number.map(Some).ok_or(ParamError::Invalid { key, allowed })
     }
 
-    /// A port, 0 to 65535.
+    /// Parses a port, 0 to 65535.
     ///
     /// # Errors
     ///
@@ -109,32 +109,32 @@ impl Params {
         self.number(key, "a number from 0 to 65535")
     }
 
-    /// Takes a pair out.
+    /// Removes a pair, and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(there, _)| there == key)?;
         Some(self.pairs.remove(at).1.unwrap_or_default())
     }
 
-    /// The pairs in their order; a bare key has no value.
+    /// Iterates over the pairs in their order. A bare key has no value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.pairs
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_deref()))
     }
 
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 }
 
 impl fmt::Debug for Params {
-    /// The keys, and how long the values are: they may be private keys and passwords.
+    /// Formats keys and the lengths of values, because values may be private keys and passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
             .entries(self.pairs.iter().map(|(key, value)| {
@@ -145,30 +145,30 @@ impl fmt::Debug for Params {
     }
 }
 
-/// A parameter is wrong.
+/// A parameter is missing or invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParamError {
-    /// It is not there.
+    /// The parameter is missing.
     #[error("{key} is missing")]
     Missing {
         /// The key.
         key: &'static str,
     },
-    /// It has a value that it cannot have.
+    /// The value is not allowed.
     #[error("{key} must be {allowed}")]
     Invalid {
         /// The key.
         key: &'static str,
-        /// What it can be.
+        /// The allowed values.
         allowed: &'static str,
     },
-    /// It does not belong into this command.
+    /// The parameter does not belong to this command.
     #[error("{key} is not for {what}")]
     NotFor {
         /// The key.
         key: &'static str,
-        /// What it is not for.
+        /// The command or style that does not allow the parameter.
         what: &'static str,
     },
 }
