@@ -1,8 +1,8 @@
-//! The client's side of SAM: one machine for each connection to a bridge.
+//! The client's side of SAM: one state machine for each connection to a bridge.
 //!
-//! A [`Client`] says HELLO, asks what it is told to ask, and turns what the bridge says into
-//! [`Event`]s. Sessions live on the connection that created them; each stream needs a connection of
-//! its own, which is raw bytes once it stands.
+//! A [`Client`] sends HELLO and the requests of the caller, and converts the answers of the bridge
+//! to [`Event`]s. A session ends with the connection that created it. Each stream needs a
+//! connection of its own, which carries raw bytes once the stream is open.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@
 //! assert_eq!(&line[..], b"NAMING LOOKUP NAME=example.i2p\n");
 //! ```
 //!
-//! What particular bridges do otherwise than the specification says stands in [`quirks`].
+//! [`quirks`] lists the deviations of particular bridges from the specification.
 
 mod connection;
 mod error;

@@ -322,8 +322,8 @@ fn first_line(packet: &[u8]) -> Result<(&str, &[u8]), PacketError> {
 /// The length of a hash in base64, with padding.
 const HASH_CHARS: usize = 44;
 
-/// Bytes of the first line of a packet. Java I2P reads 2,048; chosen because the longest
-/// destination, with a key of RSA 4096, has some 1,050 characters, and the ID 256.
+/// The longest first line of a packet, in bytes. Chosen because the longest destination, with an
+/// RSA 4096 key, has about 1,050 characters, and an ID has up to 256. Java I2P reads 2,048 bytes.
 const MAX_HEADER: usize = 4096;
 
 /// The largest datagram, in bytes: that of a UDP packet.

@@ -1,5 +1,5 @@
-//! What the fuzz targets run. Each function takes any bytes, and panics where a parser breaks a
-//! promise; that a parser must not panic itself goes without saying.
+//! The functions that the fuzz targets run. Each function accepts any bytes, and panics if a parser
+//! violates one of its guarantees. The parsers themselves must never panic.
 
 use std::{
     sync::Arc,
@@ -16,10 +16,10 @@ use crate::{
     server::{Answer, Config, Connection, Directory, Found, Output, Peer},
 };
 
-/// What a fuzz target does with its input.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every parser, by the name of its fuzz target.
+/// The targets by name.
 pub const TARGETS: [(&str, Target); 5] = [
     ("sam_bridge", bridge),
     ("sam_lines", lines),
@@ -28,7 +28,7 @@ pub const TARGETS: [(&str, Target); 5] = [
     ("sam_client", client),
 ];
 
-/// However the bytes are cut into pieces, the same lines are in them.
+/// Splitting the bytes into pieces does not change the lines.
 pub fn lines(data: &[u8]) {
     let (cuts, stream) = data.split_at(data.len().min(8));
     let mut whole = LineReader::new(LIMIT);
@@ -56,7 +56,7 @@ pub fn lines(data: &[u8]) {
     }
 }
 
-/// Whatever a bridge says, each request is answered once, and nothing follows the end.
+/// For any input from a bridge, each request is answered once, and nothing follows the end.
 #[expect(clippy::disallowed_methods, reason = "some instant to begin with")]
 pub fn client(data: &[u8]) {
     use crate::client::{Accept, Client, Config, Create, Event, Keys, Output, Request};
@@ -82,7 +82,7 @@ pub fn client(data: &[u8]) {
             let event = match client.poll_output() {
                 Output::Timeout(_) => return,
                 Output::Transmit(bytes) => {
-                    assert_eq!(bytes.last(), Some(&b'\n'), "what is sent is lines");
+                    assert_eq!(bytes.last(), Some(&b'\n'), "only lines are sent");
                     continue;
                 }
                 Output::Event(event) => event,
@@ -91,7 +91,7 @@ pub fn client(data: &[u8]) {
             match event {
                 Event::Answered { id, .. } => {
                     let at = asked.iter().position(|one| *one == id);
-                    asked.remove(at.expect("an answer to what was asked, and only once"));
+                    asked.remove(at.expect("each request is answered once"));
                 }
                 Event::Closed(_) => over = true,
                 _ => {}
@@ -107,12 +107,11 @@ pub fn client(data: &[u8]) {
     client.handle_end(now);
     drain(&mut client);
     let is_stream = client.is_stream();
-    assert!(over || is_stream, "the end is told");
-    assert!(is_stream || asked.is_empty(), "nobody waits for ever");
+    assert!(over || is_stream, "the end is reported");
+    assert!(is_stream || asked.is_empty(), "every request is answered");
 }
 
-/// What was read of a line is the same after writing and reading it, and reading commands of any
-/// content ends.
+/// A parsed line round-trips, and parsing of commands terminates for any content.
 pub fn message(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -132,7 +131,7 @@ pub fn message(data: &[u8]) {
         }
         let line = line.finish();
         let again = Message::parse(line.trim_end_matches('\n'), Syntax::CURRENT)
-            .expect("what is written can be read");
+            .expect("a formatted line can be parsed");
         assert_eq!(again.verb, message.verb);
         assert_eq!(again.params.len(), message.params.len());
         for (key, value) in message.params.iter() {
@@ -145,7 +144,7 @@ pub fn message(data: &[u8]) {
     let _ = key::parse_target(text);
 }
 
-/// A packet that is read is the same after writing and reading it.
+/// A parsed packet round-trips.
 pub fn datagram(data: &[u8]) {
     if let Ok((header, payload)) = SendHeader::parse(data) {
         assert_eq!(
@@ -167,12 +166,12 @@ pub fn datagram(data: &[u8]) {
     }
 }
 
-/// Two sockets of a bridge, with what clients, the router and time may do to them in any order.
-/// However it goes, machines come to rest, and nothing is left once their sockets are gone.
+/// Runs two sockets of a bridge with actions of clients, the router and time in any order. The
+/// machines always become idle, and no session remains after the sockets are closed.
 pub fn bridge(data: &[u8]) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a beginning for time, which then passes as the input says"
+        reason = "the start time; the input advances it"
     )]
     let mut now = Instant::now();
     let config = Arc::new(Config {
@@ -187,7 +186,8 @@ pub fn bridge(data: &[u8]) {
         rest = after;
         let socket = &mut sockets[usize::from(op & 1)];
         match op >> 1 & 7 {
-            // Whole lines more often than noise: otherwise nothing but HELLO would be reached.
+            // Whole lines are more frequent than random bytes, because random bytes rarely get past
+            // HELLO.
             0..=2 => {
                 let line = LINES[usize::from(*argument) % LINES.len()];
                 if socket.wants_bytes() {
@@ -224,12 +224,12 @@ pub fn bridge(data: &[u8]) {
     assert_eq!((directory.sessions(), directory.subsessions()), (0, 0));
 }
 
-/// Takes what a machine says. Each step says a bounded number of things.
+/// Takes the outputs of a machine. Each step has a bounded number of outputs.
 fn drain(socket: &mut Connection) {
     let mut outputs = 0;
     while let Some(output) = socket.poll_output() {
         outputs += 1;
-        assert!(outputs < 100_000, "a machine that does not come to rest");
+        assert!(outputs < 100_000, "the machine does not become idle");
         if let Output::Send(bytes) = output {
             assert!(!bytes.is_empty());
         }
@@ -293,7 +293,7 @@ const LINES: [&str; 20] = [
     "QUIT\n",
 ];
 
-/// Short, so that a fuzzer reaches it.
+/// Chosen small, so that a fuzzer reaches it.
 const LIMIT: usize = 64;
 
 #[cfg(test)]
@@ -304,14 +304,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fuzz_targets_bear_noise(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn fuzz_targets_accept_random_bytes(data in prop::collection::vec(any::<u8>(), 0..600)) {
             for (_, target) in TARGETS {
                 target(&data);
             }
         }
 
         #[test]
-        fn fuzz_targets_bear_what_looks_like_sam(
+        fn fuzz_targets_accept_sam_like_input(
             text in "(SESSION|STREAM|3\\.3|DEST) (CREATE|ADD|me) ?([A-Z_]{1,9}(=(\"[^\"]{0,9}\"?|[^ ]{0,9}))? {0,2}){0,8}\n?.{0,9}"
         ) {
             for (_, target) in TARGETS {

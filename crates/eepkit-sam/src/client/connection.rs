@@ -1,4 +1,4 @@
-//! The machine of one connection.
+//! The state machine of one connection.
 
 use std::{
     collections::VecDeque,
@@ -23,22 +23,22 @@ use crate::{
     version::Version,
 };
 
-/// How a connection begins, and how it is watched.
+/// The handshake and the keep-alive of a connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The oldest version that will do; 3.1 by default.
+    /// The oldest acceptable version; 3.1 by default.
     ///
-    /// i2pd before 2.50 takes it for the version to speak when it does not know
-    /// [`Config::max_version`]. A bridge that has nothing newer than 3.0 answers
-    /// [`Closed::NoVersion`], and can be asked again with 3.0 on another connection.
+    /// i2pd before 2.50 uses it as the version of the connection if it does not support
+    /// [`Config::max_version`]. A bridge that supports nothing newer than 3.0 causes
+    /// [`Closed::NoVersion`]. The caller can then try 3.0 on another connection.
     pub min_version: Version,
-    /// The newest version that will do; the newest by default.
+    /// The newest acceptable version; [`Version::NEWEST`] by default.
     pub max_version: Version,
-    /// The user, if the bridge asks for one; since 3.2.
+    /// The user, if the bridge requires one; since 3.2.
     pub login: Option<Login>,
-    /// After how long without a word of the bridge it is sent a PING, and how long it may take to
-    /// answer; since 3.2. Not by default: i2pd closes the connection when it has answered.
+    /// The idle time after which a PING is sent, and the time limit for its PONG; since 3.2. `None`
+    /// by default, because i2pd closes the connection after a PONG.
     pub keep_alive: Option<Duration>,
 }
 
@@ -55,78 +55,78 @@ impl Default for Config {
 
 /// One connection to a bridge.
 ///
-/// Hand it what arrives ([`Client::handle_input`], [`Client::handle_end`]) and the time
-/// ([`Client::handle_timeout`]); after each, and after each request, take what comes out with
-/// [`Client::poll_output`] until it is [`Output::Timeout`].
+/// The caller passes received bytes ([`Client::handle_input`], [`Client::handle_end`]) and the time
+/// ([`Client::handle_timeout`]) to the client. After each of these calls and after each request, it
+/// calls [`Client::poll_output`] until the result is [`Output::Timeout`].
 ///
-/// A request waits until those before it are answered, because bridges lose what is sent too
-/// early; at most [`Client::MAX_WAITING`] wait.
+/// A request is sent after the earlier requests are answered, because bridges lose lines that
+/// arrive too early. At most [`Client::MAX_WAITING`] requests wait.
 #[derive(Debug)]
 pub struct Client {
     config: Config,
     state: State,
     lines: LineReader,
-    /// What waits for its turn.
+    /// Requests that are not sent yet.
     waiting: VecDeque<(RequestId, Request, Duration)>,
-    /// What the bridge was asked and did not answer.
+    /// The request that is sent and not answered.
     asked: Option<Asked>,
     out: VecDeque<Zeroizing<Vec<u8>>>,
     events: VecDeque<Event>,
-    /// The payload of a datagram that is still arriving.
+    /// The header of a datagram whose payload is still arriving, and the size of the payload.
     payload: Option<(Received, usize)>,
-    /// When the bridge last said something.
+    /// The time when bytes last arrived from the bridge.
     heard: Instant,
-    /// The PING that keeps the connection alive, and until when it has to be answered.
+    /// The deadline for the PONG to the keep-alive PING, if one is sent.
     probe: Option<Instant>,
     next_id: u64,
     now: Instant,
 }
 
-/// Names a request on its connection.
+/// Identifies a request on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(u64);
 
-/// What comes out.
+/// What [`Client::poll_output`] returns.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// Bytes for the bridge, which are to be written at once.
+    /// Bytes to write to the bridge immediately.
     Transmit(Bytes),
-    /// Something happened.
+    /// An event for the caller.
     Event(Event),
-    /// Nothing more now; call [`Client::handle_timeout`] at this time.
+    /// Nothing to do now. Call [`Client::handle_timeout`] at this time.
     Timeout(Option<Instant>),
 }
 
-/// What happened.
+/// An event of a connection.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The bridge speaks this version.
+    /// The handshake is complete, and the connection uses this version.
     Ready(Version),
-    /// A request was answered.
+    /// A request is complete.
     Answered {
         /// The request.
         id: RequestId,
-        /// What became of it.
+        /// The answer, or the reason for the failure.
         result: Result<Answer, RequestError>,
     },
-    /// Somebody opened the stream that was waited for: the connection is the stream from now on.
-    /// `None` after a silent accept, of which nothing is known.
+    /// A peer opened the stream for which the connection waited. From now on the connection is the
+    /// stream. `None` after a silent accept, where the bridge does not send the peer.
     Peer(Option<PeerLine>),
-    /// A datagram came for a session of this connection.
+    /// A datagram arrived for a session of this connection.
     Datagram(Received),
-    /// The connection is over; nothing follows.
+    /// The connection is closed. No event follows.
     Closed(Closed),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// HELLO was said; until when it has to be answered.
+    /// HELLO is sent. The time is the deadline for the answer.
     Hello(Instant),
-    /// Requests are granted.
+    /// Requests can be sent.
     Ready(Version),
-    /// The bridge waits for a stream.
+    /// The bridge waits for a peer to open a stream.
     Accepting(Version),
     /// The connection is a stream.
     Stream,
@@ -141,11 +141,11 @@ struct Asked {
 }
 
 impl Client {
-    /// The most requests that wait for their turn. Chosen far above what one connection is for:
-    /// look-ups beyond it go over others.
+    /// The maximum number of waiting requests. Chosen far above the need of one connection; a
+    /// caller with more look-ups uses further connections.
     pub const MAX_WAITING: usize = 64;
 
-    /// Begins with HELLO.
+    /// Creates a client that begins with HELLO.
     pub fn new(config: Config, now: Instant) -> Self {
         let mut hello = LineBuilder::new("HELLO VERSION")
             .pair("MIN", config.min_version)
@@ -173,9 +173,10 @@ impl Client {
         client
     }
 
-    /// Asks for something; the bridge may take `timeout` to answer, from when its turn comes.
+    /// Sends a request, after the earlier ones are answered. `timeout` starts when the request is
+    /// sent.
     ///
-    /// [`Event::Answered`] follows in any case.
+    /// [`Event::Answered`] follows in every case.
     pub fn request(&mut self, request: Request, timeout: Duration) -> RequestId {
         self.next_id += 1;
         let id = RequestId(self.next_id);
@@ -194,12 +195,12 @@ impl Client {
         id
     }
 
-    /// Sends a datagram over the connection of its session. The bridge does not say what becomes
-    /// of it.
+    /// Sends a datagram over the connection of its session. The bridge does not report whether it
+    /// was delivered.
     ///
     /// # Errors
     ///
-    /// [`RequestError`] where it cannot be sent at all.
+    /// [`RequestError`] if the datagram cannot be sent.
     pub fn send_datagram(&mut self, datagram: &SendDatagram) -> Result<(), RequestError> {
         let State::Ready(version) = self.state else {
             return Err(RequestError::Over);
@@ -211,7 +212,8 @@ impl Client {
         Ok(())
     }
 
-    /// Takes what arrived. Once the connection is a stream, nothing that arrives concerns it.
+    /// Processes received bytes. Once the connection is a stream, they are kept for
+    /// [`Client::take_rest`].
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
         self.now = self.now.max(now);
         self.heard = self.now;
@@ -222,7 +224,7 @@ impl Client {
         self.read_lines();
     }
 
-    /// Takes that nothing more will arrive.
+    /// Processes the end of the received bytes.
     pub fn handle_end(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if matches!(self.state, State::Over | State::Stream) {
@@ -237,7 +239,7 @@ impl Client {
         self.close(Closed::ByBridge);
     }
 
-    /// Takes that time has passed.
+    /// Processes the passing of time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
         match self.state {
@@ -245,7 +247,7 @@ impl Client {
             State::Ready(version) => {
                 if let Some(asked) = self.asked.take_if(|asked| asked.deadline <= self.now) {
                     self.answer(asked.id, Err(RequestError::Timeout));
-                    // The answer may still come, and would be taken for that of the next.
+                    // The answer may still arrive, and would be matched with the next request.
                     self.close(Closed::Timeout);
                     return;
                 }
@@ -255,7 +257,7 @@ impl Client {
         }
     }
 
-    /// The next thing that comes out.
+    /// Returns the next output.
     pub fn poll_output(&mut self) -> Output {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
@@ -266,12 +268,12 @@ impl Client {
         Output::Timeout(self.next_timeout())
     }
 
-    /// What arrived behind the last line: the beginning of the stream.
+    /// Returns the bytes after the last line, which are the beginning of the stream.
     pub fn take_rest(&mut self) -> Bytes {
         self.lines.take_rest()
     }
 
-    /// The version that is spoken, once it is known.
+    /// The version of the connection, once it is negotiated.
     pub fn version(&self) -> Option<Version> {
         match self.state {
             State::Ready(version) | State::Accepting(version) => Some(version),
@@ -279,12 +281,12 @@ impl Client {
         }
     }
 
-    /// Whether the connection has become a stream.
+    /// Whether the connection is a stream.
     pub fn is_stream(&self) -> bool {
         self.state == State::Stream
     }
 
-    /// From now on, keeps the connection alive as [`Config::keep_alive`] says.
+    /// Changes [`Config::keep_alive`].
     pub fn set_keep_alive(&mut self, after: Option<Duration>) {
         self.config.keep_alive = after;
     }
@@ -305,7 +307,7 @@ impl Client {
         }
     }
 
-    /// Sends a PING when it is time, and ends when none was answered.
+    /// Sends a PING when it is due, and closes the connection if the PONG is overdue.
     fn keep_alive(&mut self, version: Version) {
         let Some(after) = self.config.keep_alive.filter(|_| version >= Version::V3_2) else {
             return;
@@ -337,7 +339,7 @@ impl Client {
             match self.lines.next_line() {
                 Ok(Some(line)) => self.on_line(&line),
                 Ok(None) => return,
-                Err(_) => return self.close(Closed::NotSam("a line that is no text, or too long")),
+                Err(_) => return self.close(Closed::NotSam("a line is too long or not text")),
             }
         }
     }
@@ -354,7 +356,7 @@ impl Client {
     fn on_hello(&mut self, line: &str) {
         let message = match Message::parse(line, Syntax::CURRENT) {
             Ok(message) if message.is("HELLO", "REPLY") => message,
-            _ => return self.close(Closed::NotSam("the first line is no HELLO REPLY")),
+            _ => return self.close(Closed::NotSam("the first line is not HELLO REPLY")),
         };
         match reply::success(&message.params) {
             Ok(()) => {}
@@ -383,13 +385,13 @@ impl Client {
             return self.on_pong(text);
         }
         let Ok(message) = Message::parse(line, Syntax::of(version)) else {
-            return self.close(Closed::NotSam("a line that is no message"));
+            return self.close(Closed::NotSam("a line is not a message"));
         };
         if message.is("DATAGRAM", "RECEIVED") || message.is("RAW", "RECEIVED") {
             match Received::from_control(&message) {
                 Ok(datagram) => self.payload = Some(datagram),
-                // Where the next line begins is not known.
-                Err(_) => self.close(Closed::NotSam("a datagram without sender or size")),
+                // The start of the next line is unknown.
+                Err(_) => self.close(Closed::NotSam("a datagram has an invalid sender or size")),
             }
             return;
         }
@@ -398,7 +400,7 @@ impl Client {
             .take_if(|asked| reply::answers(&asked.request, &message));
         match asked {
             Some(asked) => self.on_answer(asked, &message, version),
-            // What nobody asked for is bad news of the session, or nothing of interest.
+            // An unexpected SESSION failure ends the session. Other unexpected lines are ignored.
             None => match reply::success(&message.params) {
                 Err(RequestError::Refused(failure)) if message.verb == "SESSION" => {
                     self.close(Closed::Refused(failure));
@@ -432,7 +434,7 @@ impl Client {
             .map(|message| reply::success(&message.params));
         match failure {
             Ok(Err(RequestError::Refused(failure))) => self.close(Closed::Refused(failure)),
-            _ => self.close(Closed::NotSam("neither a peer nor a refusal")),
+            _ => self.close(Closed::NotSam("a line names neither a peer nor a failure")),
         }
     }
 
@@ -447,7 +449,7 @@ impl Client {
         }
     }
 
-    /// Asks the next request that can be asked.
+    /// Sends the next request.
     fn ask_next(&mut self) {
         let State::Ready(version) = self.state else {
             return;
@@ -492,7 +494,7 @@ impl Client {
     }
 
     fn send(&mut self, bytes: Zeroizing<Vec<u8>>) {
-        // A bridge that pings faster than it reads gets the answers that fit.
+        // A bridge that sends PINGs faster than it reads gets only the PONGs that fit.
         if self.out.len() < MAX_OUT {
             self.out.push_back(bytes);
         }
@@ -517,7 +519,7 @@ impl Client {
     }
 }
 
-/// What follows a word at the beginning of a line; empty if nothing does.
+/// Returns the text after a word at the beginning of a line; empty if there is none.
 fn words_after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(word)?;
     (rest.is_empty() || rest.starts_with(' ')).then_some(rest)
@@ -527,9 +529,9 @@ fn pong(text: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("PONG{text}\n").into_bytes())
 }
 
-/// The PING of this side. i2pd takes none without a text.
+/// The keep-alive PING. i2pd does not accept a PING without a text.
 const KEEP_ALIVE: &[u8] = b"PING eepkit\n";
 
-/// Lines that wait to be written: every request and its PONGs. More wait only while the driver
-/// does not write.
+/// The maximum number of lines waiting to be written. Chosen to allow each request and its PONGs.
+/// More lines wait only while the driver does not write.
 const MAX_OUT: usize = 2 * Client::MAX_WAITING;

@@ -1,62 +1,62 @@
-//! What can go wrong.
+//! Errors of a client.
 
 use crate::result::Failure;
 
-/// Why a request was not granted.
+/// The reason why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The bridge said no.
+    /// The bridge refused the request.
     #[error("the bridge refused: {0}")]
     Refused(Failure),
-    /// The bridge did not answer in time. The connection is of no use any more: the answer may
-    /// still come.
+    /// The bridge did not answer in time. The connection is not usable any more, because the answer
+    /// may still arrive.
     #[error("the bridge did not answer in time")]
     Timeout,
-    /// The bridge answered something else.
-    #[error("the bridge answered with something else: {0}")]
+    /// The bridge sent an invalid answer.
+    #[error("the answer of the bridge is invalid: {0}")]
     Malformed(&'static str),
-    /// The bridge speaks too old a version for it.
-    #[error("{what} needs SAM {since}, and the bridge speaks {spoken}")]
+    /// The request needs a newer version than the bridge supports.
+    #[error("{what} needs SAM {since}, but the bridge uses SAM {spoken}")]
     TooOld {
-        /// What was asked for.
+        /// The requested feature.
         what: &'static str,
-        /// The version that has it.
+        /// The first version with the feature.
         since: crate::version::Version,
         /// The version of this connection.
         spoken: crate::version::Version,
     },
-    /// It cannot be written as a line that the bridge would read.
+    /// The request cannot be written as a line that bridges can read.
     #[error("{0}")]
     Invalid(&'static str),
-    /// As many requests wait already as can.
-    #[error("too many requests wait for an answer")]
+    /// The maximum number of requests is already waiting.
+    #[error("too many requests are waiting for an answer")]
     Busy,
-    /// The connection is over, or has become a stream.
-    #[error("the connection to the bridge is over")]
+    /// The connection is closed or is a stream.
+    #[error("the connection to the bridge is closed")]
     Over,
 }
 
-/// Why a connection is over.
+/// The reason why a connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Closed {
     /// The bridge closed it.
     #[error("the bridge closed the connection")]
     ByBridge,
-    /// The bridge speaks none of the versions that were offered.
-    #[error("the bridge speaks no version of SAM that is known here")]
+    /// The bridge supports none of the offered versions.
+    #[error("the bridge supports none of the offered versions of SAM")]
     NoVersion,
-    /// The bridge did not like HELLO, or ended the session, and said why.
+    /// The bridge refused HELLO or ended the session, and sent the reason.
     #[error("the bridge closed the connection: {0}")]
     Refused(Failure),
-    /// What the bridge sent is not SAM.
-    #[error("this is not SAM: {0}")]
+    /// The bridge sent data that is not SAM.
+    #[error("the bridge sent invalid data: {0}")]
     NotSam(&'static str),
     /// The bridge did not answer HELLO or a request in time.
-    #[error("the bridge does not answer")]
+    #[error("the bridge did not answer in time")]
     Timeout,
-    /// This side ended it with [`Request::Quit`](super::Request::Quit).
+    /// This side closed it with [`Request::Quit`](super::Request::Quit).
     #[error("the connection was closed")]
     Quit,
 }

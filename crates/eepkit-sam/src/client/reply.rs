@@ -1,4 +1,4 @@
-//! What a bridge answers.
+//! Answers of a bridge.
 
 use eepkit_wire::{Destination, PrivateKeys};
 
@@ -12,45 +12,46 @@ use crate::{
     result::{Failure, ResultCode},
 };
 
-/// What became of a request that was granted.
+/// The answer to a successful request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The session stands and has tunnels.
+    /// The session is open and has tunnels.
     Created {
-        /// The keys of a new destination; `None` where the client gave its own.
+        /// The keys of a new destination; `None` if the client sent its own.
         keys: Option<Box<PrivateKeys>>,
     },
-    /// The subsession stands.
+    /// The subsession is added.
     Added,
-    /// The subsession is gone.
+    /// The subsession is removed.
     Removed,
-    /// The connection is the stream from now on: see [`Client::take_rest`](super::Client::take_rest).
+    /// From now on the connection is the stream: see
+    /// [`Client::take_rest`](super::Client::take_rest).
     Connected,
-    /// The bridge waits for a stream; [`Event::Peer`](super::Event::Peer) follows.
+    /// The bridge waits for a stream. [`Event::Peer`](super::Event::Peer) follows.
     Accepting,
-    /// The bridge forwards streams from now on.
+    /// From now on the bridge forwards streams.
     Forwarding,
-    /// The name has this destination.
+    /// The destination of the name.
     Found {
         /// The destination.
         destination: Destination,
-        /// Options of its lease set, where they were asked for.
+        /// The options of its lease set, if requested.
         options: Vec<(String, String)>,
     },
-    /// New keys.
+    /// Generated keys.
     Generated(Box<PrivateKeys>),
-    /// The bridge is there.
+    /// The bridge answered a PING.
     Pong,
 }
 
-/// Whether a line answers a request, by its two words. `name` of a look-up is echoed.
+/// Whether a line answers a request, judged by its two words. Bridges repeat the NAME of a look-up.
 pub(super) fn answers(request: &Request, message: &Message) -> bool {
     match request {
         Request::Create(_) | Request::Add(_) | Request::Remove { .. } => {
             message.is("SESSION", "STATUS")
         }
-        // A bridge that does not like the session says so in words of its own.
+        // If the session is invalid, some bridges answer with SESSION STATUS.
         Request::Connect(_) | Request::Accept(_) | Request::Forward(_) => {
             message.is("STREAM", "STATUS") || message.is("SESSION", "STATUS")
         }
@@ -73,7 +74,7 @@ pub(super) fn answers(request: &Request, message: &Message) -> bool {
 /// [`RequestError::Refused`] and [`RequestError::Malformed`].
 pub(super) fn read(request: &Request, message: &Message) -> Result<Answer, RequestError> {
     let params = &message.params;
-    // Keys come without RESULT.
+    // Generated keys are sent without RESULT.
     let generated = matches!(request, Request::Generate(_)) && !params.contains("RESULT");
     if !generated {
         success(params)?;
@@ -93,10 +94,13 @@ pub(super) fn read(request: &Request, message: &Message) -> Result<Answer, Reque
         Request::Accept(_) if message.verb == "STREAM" => Ok(Answer::Accepting),
         Request::Forward(_) if message.verb == "STREAM" => Ok(Answer::Forwarding),
         Request::Lookup(_) => {
-            let destination = params
-                .value("VALUE")
-                .and_then(read_destination)
-                .ok_or(RequestError::Malformed("a look-up without a destination"))?;
+            let destination =
+                params
+                    .value("VALUE")
+                    .and_then(read_destination)
+                    .ok_or(RequestError::Malformed(
+                        "the answer to the look-up has no destination",
+                    ))?;
             let options = params.iter().filter_map(|(key, value)| {
                 let key = key.strip_prefix("OPTION:")?;
                 Some((key.to_owned(), value.unwrap_or_default().to_owned()))
@@ -107,20 +111,22 @@ pub(super) fn read(request: &Request, message: &Message) -> Result<Answer, Reque
             })
         }
         Request::Generate(_) => Ok(Answer::Generated(private_keys(params, "PRIV")?)),
-        _ => Err(RequestError::Malformed("words that answer nothing")),
+        _ => Err(RequestError::Malformed(
+            "the answer does not match the request",
+        )),
     }
 }
 
-/// Whether RESULT is OK.
+/// Checks that RESULT is OK.
 ///
 /// # Errors
 ///
-/// [`RequestError::Refused`] with what it is otherwise.
+/// [`RequestError::Refused`] for any other RESULT, [`RequestError::Malformed`] if there is none.
 pub(super) fn success(params: &Params) -> Result<(), RequestError> {
     let result = params
         .value("RESULT")
         .map(ResultCode::parse)
-        .ok_or(RequestError::Malformed("an answer without RESULT"))?;
+        .ok_or(RequestError::Malformed("the answer has no RESULT"))?;
     if result == ResultCode::Ok {
         return Ok(());
     }
@@ -138,8 +144,8 @@ fn private_keys(params: &Params, key: &str) -> Result<Box<PrivateKeys>, RequestE
         .value(key)
         .and_then(|text| key::parse_private_keys(text).ok())
         .map(Box::new)
-        .ok_or(RequestError::Malformed("an answer without keys"))
+        .ok_or(RequestError::Malformed("the answer has no keys"))
 }
 
-/// Characters of MESSAGE that are kept. Chosen as two lines of a terminal.
+/// The maximum length of a stored MESSAGE, in characters. Chosen as two lines of a terminal.
 const MAX_MESSAGE: usize = 160;

@@ -1,4 +1,4 @@
-//! What a client asks of a bridge, and the lines for it.
+//! Requests of a client, and their lines.
 
 use std::{fmt, time::Duration};
 
@@ -15,63 +15,63 @@ use crate::{
     version::Version,
 };
 
-/// Something that a client asks of a bridge.
+/// A request to a bridge.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Request {
-    /// SESSION CREATE; the session ends with the connection.
+    /// SESSION CREATE. The session ends with the connection.
     Create(Create),
     /// SESSION ADD, on the connection that created a PRIMARY session.
     Add(Subsession),
-    /// SESSION REMOVE: ends a subsession.
+    /// SESSION REMOVE.
     Remove {
         /// The ID of the subsession.
         id: String,
     },
-    /// STREAM CONNECT. Once granted the connection is the stream.
+    /// STREAM CONNECT. After success the connection is the stream.
     Connect(Connect),
-    /// STREAM ACCEPT. Once somebody comes the connection is the stream.
+    /// STREAM ACCEPT. Once a peer has opened a stream, the connection is the stream.
     Accept(Accept),
-    /// STREAM FORWARD: the bridge makes a TCP connection for each stream that comes, until this
+    /// STREAM FORWARD. The bridge opens a TCP connection for each stream of a peer, until this
     /// connection ends.
     Forward(Forward),
     /// NAMING LOOKUP.
     Lookup(Lookup),
-    /// DEST GENERATE: new keys, of this type.
+    /// DEST GENERATE: new keys of this type.
     Generate(SignatureType),
-    /// PING, which the bridge gives back.
+    /// PING with this text, which the bridge returns in its PONG.
     Ping(String),
-    /// QUIT: ends the session and the connection.
+    /// QUIT. Ends the session and the connection.
     Quit,
 }
 
-/// A session to be created.
+/// A session to create.
 #[derive(Debug, Clone)]
 pub struct Create {
-    /// The ID, which no other session of the bridge has.
+    /// The ID, unique on the bridge.
     pub id: String,
-    /// What it carries.
+    /// The style.
     pub style: Style,
-    /// Its destination.
+    /// The destination.
     pub keys: Keys,
-    /// Where streams and datagrams come from if nothing else is said; since 3.2.
+    /// The default source port of streams and datagrams; since 3.2.
     pub from_port: u16,
-    /// Where they go to if nothing else is said; since 3.2.
+    /// The default destination port of streams and datagrams; since 3.2.
     pub to_port: u16,
-    /// The protocol of raw datagrams; since 3.2.
+    /// The I2CP protocol number of raw datagrams; since 3.2.
     pub protocol: Option<u8>,
-    /// Whether raw datagrams are forwarded with their ports and protocol; since 3.2.
+    /// Whether raw datagrams are forwarded with a line of ports and protocol; since 3.2.
     pub header: bool,
-    /// The UDP port to forward datagrams to; without it they come on the connection.
+    /// The UDP port to which datagrams are forwarded. `None` delivers them on the connection.
     pub forward_port: Option<u16>,
-    /// The host of that port; that of the client if it is left out.
+    /// The host of that port; `None` is the host of the client.
     pub forward_host: Option<String>,
     /// Options for the router.
     pub options: SessionOptions,
 }
 
 impl Create {
-    /// A session with this ID, style and destination, and otherwise with nothing said.
+    /// Creates a session with this ID, style and destination, and defaults otherwise.
     pub fn new(id: impl Into<String>, style: Style, keys: Keys) -> Self {
         Self {
             id: id.into(),
@@ -91,9 +91,10 @@ impl Create {
 /// The destination of a session.
 #[derive(Clone)]
 pub enum Keys {
-    /// A new one, of this type, whose keys are in the answer.
+    /// A new destination of this type. The answer contains its keys.
     Transient(SignatureType),
-    /// That of these keys. **The bridge gets them all**, and whoever has them is the destination.
+    /// The destination of these keys. **The bridge gets all private keys**, and whoever has them
+    /// can act as the destination.
     Given(Box<PrivateKeys>),
 }
 
@@ -109,9 +110,9 @@ impl fmt::Debug for Keys {
 /// A subsession of a PRIMARY session.
 #[derive(Debug, Clone)]
 pub struct Subsession {
-    /// The ID, which no other session or subsession of the bridge has.
+    /// The ID, unique among the sessions and subsessions of the bridge.
     pub id: String,
-    /// What it carries; anything but PRIMARY.
+    /// The style; any but PRIMARY.
     pub style: Style,
     /// As in [`Create::from_port`].
     pub from_port: u16,
@@ -119,22 +120,22 @@ pub struct Subsession {
     pub to_port: u16,
     /// As in [`Create::protocol`].
     pub protocol: Option<u8>,
-    /// The port that it gets what comes for; [`Subsession::from_port`] if it is left out, 0 for all.
+    /// The port on which it receives. `None` is [`Subsession::from_port`], 0 is every port.
     pub listen_port: Option<u16>,
-    /// The protocol that it gets what comes with, for raw datagrams; 0 for all.
+    /// The protocol number that it receives, for raw datagrams; 0 is every protocol.
     pub listen_protocol: Option<u8>,
     /// As in [`Create::header`].
     pub header: bool,
-    /// As in [`Create::forward_port`], but bridges insist on it for datagrams.
+    /// As in [`Create::forward_port`], but bridges require it for datagrams.
     pub forward_port: Option<u16>,
     /// As in [`Create::forward_host`].
     pub forward_host: Option<String>,
-    /// Options of streams.
+    /// Options of its streams.
     pub options: SessionOptions,
 }
 
 impl Subsession {
-    /// A subsession with this ID and style, and otherwise with nothing said.
+    /// Creates a subsession with this ID and style, and defaults otherwise.
     pub fn new(id: impl Into<String>, style: Style) -> Self {
         Self {
             id: id.into(),
@@ -152,10 +153,10 @@ impl Subsession {
     }
 }
 
-/// A stream to a peer.
+/// A stream to open to a peer.
 #[derive(Debug, Clone)]
 pub struct Connect {
-    /// The session that it comes from.
+    /// The session that opens it.
     pub id: String,
     /// The peer: a destination in base64, an address or a name.
     pub to: String,
@@ -163,46 +164,46 @@ pub struct Connect {
     pub from_port: u16,
     /// The port at the peer; since 3.2.
     pub to_port: u16,
-    /// Whether the bridge says nothing, and just closes where it fails.
+    /// Whether the bridge sends no status, and only closes the connection on failure.
     pub silent: bool,
 }
 
-/// The next stream that comes to a session.
+/// A wait for the next stream that a peer opens to a session.
 #[derive(Debug, Clone)]
 pub struct Accept {
     /// The session.
     pub id: String,
-    /// Whether the bridge says nothing, not even who the peer is.
+    /// Whether the bridge sends neither a status nor the peer.
     pub silent: bool,
 }
 
-/// Where the streams that come to a session are forwarded to.
+/// The address to which the streams of a session are forwarded.
 #[derive(Debug, Clone)]
 pub struct Forward {
     /// The session.
     pub id: String,
     /// The TCP port.
     pub port: u16,
-    /// Its host; that of the client if it is left out.
+    /// The host of that port; `None` is the host of the client.
     pub host: Option<String>,
-    /// Whether the bridge begins with the stream's data, and does not say who the peer is.
+    /// Whether the bridge sends the data of the stream without a line that names the peer.
     pub silent: bool,
-    /// Whether the bridge speaks TLS to that port; since 3.2.
+    /// Whether the bridge uses TLS on that port; since 3.2.
     pub tls: bool,
 }
 
-/// A name to be looked up.
+/// A name to look up.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     /// A name, an address, or ME for the destination of the session.
     pub name: String,
-    /// Whether the options of its lease set are wanted, which takes a search of the network. Only
-    /// newest bridges have them.
+    /// Whether to request the options of its lease set, which requires a search of the network.
+    /// Only the newest bridges support it.
     pub options: bool,
 }
 
 impl Request {
-    /// A look-up of this name.
+    /// Creates a look-up of this name.
     pub fn lookup(name: impl Into<String>) -> Self {
         Self::Lookup(Lookup {
             name: name.into(),
@@ -210,7 +211,7 @@ impl Request {
         })
     }
 
-    /// The line for it, where `version` is spoken.
+    /// Formats the request for `version`.
     ///
     /// # Errors
     ///
@@ -279,14 +280,17 @@ impl Request {
                 if *kind != SignatureType::DSA_SHA1 {
                     needs(Version::V3_1, "a signature type")?;
                 }
-                // Bridges of 3.0 do not know the word, and make the same without it.
+                // Bridges of 3.0 do not support the parameter, and generate DSA_SHA1 keys without
+                // it.
                 let known = version >= Version::V3_1;
                 LineBuilder::new("DEST GENERATE").pair_if("SIGNATURE_TYPE", known.then_some(kind.0))
             }
             Self::Ping(text) => {
                 needs(Version::V3_2, "PING")?;
                 if text.is_empty() {
-                    return Err(RequestError::Invalid("i2pd takes no PING without a text"));
+                    return Err(RequestError::Invalid(
+                        "a PING needs a text, because of i2pd",
+                    ));
                 }
                 LineBuilder::new(&format!("PING {text}"))
             }
@@ -298,7 +302,7 @@ impl Request {
         let line = Zeroizing::new(line.finish());
         if line.len() > MAX_SENT_LINE {
             return Err(RequestError::Invalid(
-                "the line would be longer than bridges read, which is 8 KiB",
+                "the line is longer than the 8 KiB that bridges read",
             ));
         }
         Ok(line)
@@ -314,7 +318,7 @@ impl Create {
                 || self.forward_host.is_some();
             if extras {
                 return Err(RequestError::Invalid(
-                    "a PRIMARY session has no ports: its subsessions have",
+                    "a PRIMARY session has no ports, only its subsessions have",
                 ));
             }
         }
@@ -338,7 +342,7 @@ impl Create {
             Keys::Given(keys) => {
                 if keys.offline().is_some() && !self.style.takes_offline_keys() {
                     return Err(RequestError::Invalid(
-                        "DATAGRAM has no place for offline keys, DATAGRAM2 has",
+                        "DATAGRAM does not support offline keys, use DATAGRAM2",
                     ));
                 }
                 line.pair("DESTINATION", keys.to_base64().as_str())
@@ -366,7 +370,7 @@ impl Subsession {
         let raw = self.style == Style::Raw;
         if self.listen_protocol.is_some() && !raw {
             return Err(RequestError::Invalid(
-                "only raw datagrams choose a protocol",
+                "only raw datagrams can select a protocol",
             ));
         }
         let line = LineBuilder::new("SESSION ADD")
@@ -389,7 +393,7 @@ impl Subsession {
     }
 }
 
-/// What sessions and subsessions have in common.
+/// The parameters that sessions and subsessions have in common.
 struct Addressing<'a> {
     style: Style,
     from_port: u16,
@@ -413,7 +417,7 @@ impl Addressing<'_> {
         }
         if self.style != Style::Raw && (self.protocol.is_some() || self.header) {
             return Err(RequestError::Invalid(
-                "only raw datagrams have a protocol of their own and headers",
+                "only raw datagrams can have PROTOCOL and HEADER",
             ));
         }
         if self
@@ -421,12 +425,14 @@ impl Addressing<'_> {
             .is_some_and(|protocol| RESERVED_PROTOCOLS.contains(&protocol))
         {
             return Err(RequestError::Invalid(
-                "raw datagrams cannot have the protocols 6, 17, 19 and 20",
+                "raw datagrams cannot use the protocols 6, 17, 19 and 20",
             ));
         }
         let forwarded = self.forward_port.is_some() || self.forward_host.is_some();
         if forwarded && !self.style.is_datagrams() {
-            return Err(RequestError::Invalid("only datagrams are forwarded by UDP"));
+            return Err(RequestError::Invalid(
+                "only datagrams can be forwarded by UDP",
+            ));
         }
         if self.forward_port == Some(0) {
             return Err(RequestError::Invalid(
@@ -445,27 +451,28 @@ impl Addressing<'_> {
     }
 }
 
-/// A datagram that goes over the connection of its session.
+/// A datagram to send over the connection of its session.
 #[derive(Debug, Clone)]
 pub struct SendDatagram {
-    /// The style of the session or subsession, which is the newest of its kind.
+    /// The style of the session or subsession that was created last for this kind of datagram.
     pub style: Style,
     /// The peer: a destination in base64, an address or a name.
     pub to: String,
-    /// What this datagram says otherwise than its session. Only ports and the protocol have a place
-    /// here, and those since 3.2; the rest goes by UDP only ([`SendHeader`](crate::SendHeader)).
+    /// Options of this datagram that override those of its session. Only ports and the protocol are
+    /// supported here, since 3.2. The other options are sent over UDP only
+    /// ([`SendHeader`](crate::SendHeader)).
     pub options: SendOptions,
-    /// What it carries.
+    /// The payload.
     pub payload: Bytes,
 }
 
 impl SendDatagram {
-    /// The bytes for it.
+    /// Formats the datagram.
     pub(super) fn bytes(&self, version: Version) -> Result<Vec<u8>, RequestError> {
         let words = match self.style {
             Style::Raw => "RAW SEND",
             style if style.is_datagrams() => "DATAGRAM SEND",
-            _ => return Err(RequestError::Invalid("the session has no datagrams")),
+            _ => return Err(RequestError::Invalid("the session does not send datagrams")),
         };
         if self.payload.is_empty() || self.payload.len() > self.style.max_payload() {
             return Err(RequestError::Invalid("the datagram is empty or too long"));
@@ -495,28 +502,29 @@ impl SendDatagram {
     }
 }
 
-/// Options of a session for the router: what I2CP and the streaming library know by these names.
+/// Options of a session for the router, by the names that I2CP and the streaming library use.
 ///
-/// Every option is sent, in the order in which they were set, or refused.
+/// Every option is either sent, in the order of the calls to [`SessionOptions::set`], or refused.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SessionOptions {
     pairs: Vec<(String, String)>,
 }
 
 impl SessionOptions {
-    /// The most options of a session.
+    /// The maximum number of options of a session.
     pub const MAX: usize = 256;
 
-    /// No options.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets an option; a later value replaces an earlier one.
+    /// Sets an option. A later value replaces an earlier one.
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`] where the key is one of SAM's own, or key or value cannot be in a line.
+    /// [`InvalidOption`] if the key is one of SAM's own parameters, or if a line cannot contain the
+    /// key or the value.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), InvalidOption> {
         if OWN_KEYS.contains(&key) {
             return Err(InvalidOption::Own);
@@ -550,12 +558,12 @@ impl SessionOptions {
         for (key, value) in &self.pairs {
             if !version.has_escapes() && value.contains(['"', '\\']) {
                 return Err(RequestError::Invalid(
-                    "before SAM 3.2 the value of an option holds no quotes and backslashes",
+                    "before SAM 3.2 the value of an option cannot contain quotes and backslashes",
                 ));
             }
             if !version.has_utf8() && !value.is_ascii() {
                 return Err(RequestError::Invalid(
-                    "before SAM 3.2 the value of an option is ASCII",
+                    "before SAM 3.2 the value of an option must be ASCII",
                 ));
             }
             line = line.pair(key, value);
@@ -565,7 +573,7 @@ impl SessionOptions {
 }
 
 impl fmt::Debug for SessionOptions {
-    /// The keys: values may be secrets.
+    /// Formats the keys only, because values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
             .entries(self.pairs.iter().map(|(key, _)| key))
@@ -573,25 +581,25 @@ impl fmt::Debug for SessionOptions {
     }
 }
 
-/// Why something is no option of a session.
+/// The reason why an option is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidOption {
-    /// The key means something else to a bridge.
-    #[error("it is a parameter of SAM, and no option of the router")]
+    /// The key is a parameter of SAM.
+    #[error("the key is a parameter of SAM, not an option of the router")]
     Own,
-    /// The key is empty or holds what a key cannot hold.
-    #[error("a key is made of visible ASCII without quotes, backslashes and =")]
+    /// The key is empty or contains a forbidden character.
+    #[error("a key must be visible ASCII without quotes, backslashes and =")]
     Key,
-    /// The value holds control characters.
-    #[error("a value has no control characters")]
+    /// The value contains control characters.
+    #[error("a value must not contain control characters")]
     Value,
-    /// There are more than a bridge keeps.
+    /// The session already has the maximum number of options.
     #[error("a session has at most {} options", SessionOptions::MAX)]
     TooMany,
 }
 
-/// A user of the bridge and the password.
+/// A user of the bridge and its password.
 #[derive(Clone)]
 pub struct Login {
     pub(super) user: String,
@@ -599,7 +607,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// This user with this password. What a line cannot hold becomes spaces, which no bridge takes.
+    /// Creates a login. Control characters become spaces when the line is formatted, and no bridge
+    /// accepts such a login.
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
             user: user.into(),
@@ -614,7 +623,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// The destination that a text is.
+/// Parses a destination, in base64 or as private keys.
 pub(super) fn read_destination(text: &str) -> Option<Destination> {
     match key::parse_target(text).ok()? {
         eepkit_wire::Host::Destination(destination) => Some(destination),
@@ -624,7 +633,7 @@ pub(super) fn read_destination(text: &str) -> Option<Destination> {
 
 fn checked_id(id: &str, version: Version) -> Result<&str, RequestError> {
     key::check_id(id, version)
-        .map_err(|_| RequestError::Invalid("this cannot be the ID of a session"))?;
+        .map_err(|_| RequestError::Invalid("the ID is not a valid session ID"))?;
     Ok(id)
 }
 
@@ -632,14 +641,13 @@ fn plain(text: &str) -> Result<&str, RequestError> {
     match super::quirks::is_plain(text) && !text.contains(char::is_control) {
         true => Ok(text),
         false => Err(RequestError::Invalid(
-            "a name or host is not empty and holds no spaces, quotes and control characters",
+            "a name or host must not be empty or contain spaces, quotes or control characters",
         )),
     }
 }
 
-/// What Java I2P and i2pd read of a line.
+/// The longest line that Java I2P and i2pd read, in bytes.
 const MAX_SENT_LINE: usize = 8 * 1024;
 
-/// How long a bridge may take to say which version it speaks. Chosen as many times what a busy
-/// router takes.
+/// The time limit for the answer to HELLO. Chosen as a multiple of what a busy router needs.
 pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ fn keys() -> PrivateKeys {
     PrivateKeys::generate(SignatureType::ED25519, &mut rng).expect("can be made")
 }
 
-/// A client and what came out of it.
+/// A client and its outputs.
 struct Dialogue {
     client: Client,
     now: Instant,
@@ -32,7 +32,7 @@ fn now() -> Instant {
 }
 
 impl Dialogue {
-    /// One that has begun with HELLO.
+    /// A client that has sent HELLO.
     fn new(config: Config) -> Self {
         let now = now();
         let mut this = Self {
@@ -46,10 +46,10 @@ impl Dialogue {
         this
     }
 
-    /// One where this version was agreed on.
-    fn speaking(version: &str) -> Self {
+    /// A client that has negotiated this version.
+    fn with_version(version: &str) -> Self {
         let mut this = Self::new(Config::default());
-        this.hears(&format!("HELLO REPLY RESULT=OK VERSION={version}\n"));
+        this.receive(&format!("HELLO REPLY RESULT=OK VERSION={version}\n"));
         this.sent.clear();
         this.events.clear();
         this
@@ -68,26 +68,26 @@ impl Dialogue {
         }
     }
 
-    fn hears(&mut self, text: &str) {
+    fn receive(&mut self, text: &str) {
         self.client.handle_input(self.now, text.as_bytes());
         self.drain();
     }
 
-    fn waits(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.now += time;
         self.client.handle_timeout(self.now);
         self.drain();
     }
 
-    /// Asks, and gives the line for it.
-    fn asks(&mut self, request: Request) -> String {
+    /// Sends a request, and returns its line.
+    fn send_request(&mut self, request: Request) -> String {
         self.sent.clear();
         self.client.request(request, LIMIT);
         self.drain();
         std::mem::take(&mut self.sent)
     }
 
-    /// What became of the last request.
+    /// The result of the last request.
     fn result(&mut self) -> Result<Answer, RequestError> {
         let answer = self.events.drain(..).rev().find_map(|event| match event {
             Event::Answered { result, .. } => Some(result),
@@ -125,20 +125,20 @@ fn hello_names_the_user_and_the_password_is_quoted() {
 }
 
 #[test]
-fn the_version_of_the_bridge_is_taken() {
+fn the_version_of_the_bridge_is_used() {
     for (text, version) in
         ["3.1", "3.2", "3.3"]
             .into_iter()
             .zip([Version::V3_1, Version::V3_2, Version::V3_3])
     {
         let mut dialogue = Dialogue::new(Config::default());
-        dialogue.hears(&format!("HELLO REPLY RESULT=OK VERSION={text}\n"));
+        dialogue.receive(&format!("HELLO REPLY RESULT=OK VERSION={text}\n"));
         assert_eq!(dialogue.events, [Event::Ready(version)]);
     }
 }
 
 #[test]
-fn a_bridge_that_refuses_hello_or_is_none_is_told_apart() {
+fn failures_of_hello_are_distinguished() {
     let cases = [
         ("HELLO REPLY RESULT=NOVERSION\n", Closed::NoVersion),
         ("HELLO REPLY RESULT=OK VERSION=4.0\n", Closed::NoVersion),
@@ -148,36 +148,36 @@ fn a_bridge_that_refuses_hello_or_is_none_is_told_apart() {
         ),
         (
             "HTTP/1.1 400 Bad Request\r\n",
-            Closed::NotSam("the first line is no HELLO REPLY"),
+            Closed::NotSam("the first line is not HELLO REPLY"),
         ),
     ];
     for (line, why) in cases {
         let mut dialogue = Dialogue::new(Config::default());
-        dialogue.hears(line);
+        dialogue.receive(line);
         assert_eq!(dialogue.events, [Event::Closed(why)], "{line}");
     }
 }
 
 #[test]
-fn a_bridge_that_says_nothing_is_given_up() {
+fn the_connection_closes_if_hello_is_not_answered() {
     let mut dialogue = Dialogue::new(Config::default());
-    dialogue.waits(Duration::from_secs(19));
+    dialogue.advance(Duration::from_secs(19));
     assert_eq!(dialogue.events, []);
-    dialogue.waits(Duration::from_secs(1));
+    dialogue.advance(Duration::from_secs(1));
     assert_eq!(dialogue.events, [Event::Closed(Closed::Timeout)]);
 }
 
 #[test]
 fn sessions_of_every_style_are_created() {
     for style in Style::ALL {
-        let mut dialogue = Dialogue::speaking("3.3");
-        let line = dialogue.asks(Request::Create(create(style)));
+        let mut dialogue = Dialogue::with_version("3.3");
+        let line = dialogue.send_request(Request::Create(create(style)));
         assert_eq!(
             line,
             format!("SESSION CREATE STYLE={style} ID=x DESTINATION=TRANSIENT SIGNATURE_TYPE=7\n")
         );
         let keys = keys();
-        dialogue.hears(&format!(
+        dialogue.receive(&format!(
             "SESSION STATUS RESULT=OK DESTINATION={}\n",
             keys.to_base64().as_str()
         ));
@@ -187,14 +187,14 @@ fn sessions_of_every_style_are_created() {
 }
 
 #[test]
-fn a_session_of_given_keys_says_them_and_no_type() {
-    let mut dialogue = Dialogue::speaking("3.1");
+fn a_session_with_given_keys_sends_the_keys_and_no_signature_type() {
+    let mut dialogue = Dialogue::with_version("3.1");
     let keys = Keys::Given(Box::new(keys()));
     let text = match &keys {
         Keys::Given(keys) => keys.to_base64(),
         Keys::Transient(_) => unreachable!("they were given"),
     };
-    let line = dialogue.asks(Request::Create(Create::new("x", Style::Stream, keys)));
+    let line = dialogue.send_request(Request::Create(Create::new("x", Style::Stream, keys)));
     assert_eq!(
         line,
         format!(
@@ -202,13 +202,13 @@ fn a_session_of_given_keys_says_them_and_no_type() {
             text.as_str()
         )
     );
-    // What the bridge writes there is not needed.
-    dialogue.hears("SESSION STATUS RESULT=OK\n");
+    // The destination in the answer is not needed.
+    dialogue.receive("SESSION STATUS RESULT=OK\n");
     assert_eq!(dialogue.result(), Ok(Answer::Created { keys: None }));
 }
 
 #[test]
-fn every_parameter_of_a_session_reaches_the_line() {
+fn every_parameter_of_a_session_is_sent() {
     let mut raw = create(Style::Raw);
     raw.from_port = 1;
     raw.to_port = 2;
@@ -220,7 +220,7 @@ fn every_parameter_of_a_session_reaches_the_line() {
     raw.options
         .set("inbound.nickname", "a b")
         .expect("an option");
-    let line = Dialogue::speaking("3.3").asks(Request::Create(raw));
+    let line = Dialogue::with_version("3.3").send_request(Request::Create(raw));
     assert_eq!(
         line,
         "SESSION CREATE STYLE=RAW ID=x DESTINATION=TRANSIENT SIGNATURE_TYPE=7 PORT=3 \
@@ -232,7 +232,7 @@ fn every_parameter_of_a_session_reaches_the_line() {
     add.listen_port = Some(0);
     add.listen_protocol = Some(0);
     add.from_port = 9;
-    let line = Dialogue::speaking("3.3").asks(Request::Add(add));
+    let line = Dialogue::with_version("3.3").send_request(Request::Add(add));
     assert_eq!(
         line,
         "SESSION ADD STYLE=RAW ID=y PORT=3 FROM_PORT=9 LISTEN_PORT=0 LISTEN_PROTOCOL=0\n"
@@ -240,7 +240,7 @@ fn every_parameter_of_a_session_reaches_the_line() {
 }
 
 #[test]
-fn what_no_bridge_would_take_is_not_sent() {
+fn invalid_sessions_are_refused_before_sending() {
     let wrong: [fn(&mut Create); 6] = [
         |c| c.id = "a b".to_owned(),
         |c| c.header = true,
@@ -256,17 +256,21 @@ fn what_no_bridge_would_take_is_not_sent() {
         },
     ];
     for (number, change) in wrong.into_iter().enumerate() {
-        let mut dialogue = Dialogue::speaking("3.3");
+        let mut dialogue = Dialogue::with_version("3.3");
         let mut create = create(Style::Stream);
         change(&mut create);
-        assert_eq!(dialogue.asks(Request::Create(create)), "", "{number}");
+        assert_eq!(
+            dialogue.send_request(Request::Create(create)),
+            "",
+            "{number}"
+        );
         let result = dialogue.result();
         assert!(matches!(result, Err(RequestError::Invalid(_))), "{number}");
     }
 }
 
 #[test]
-fn offline_keys_are_not_for_datagrams_of_the_old_format() {
+fn offline_keys_are_refused_for_datagrams_of_the_old_format() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let offline = keys()
         .with_transient(u32::MAX, SignatureType::ED25519, &mut rng)
@@ -277,15 +281,15 @@ fn offline_keys_are_not_for_datagrams_of_the_old_format() {
             .is_some_and(|one: &OfflineSignature| one.expires() == u32::MAX)
     );
     for (style, fits) in [(Style::Datagram, false), (Style::Datagram2, true)] {
-        let mut dialogue = Dialogue::speaking("3.3");
+        let mut dialogue = Dialogue::with_version("3.3");
         let keys = Keys::Given(Box::new(offline.clone()));
-        let line = dialogue.asks(Request::Create(Create::new("x", style, keys)));
+        let line = dialogue.send_request(Request::Create(Create::new("x", style, keys)));
         assert_eq!(!line.is_empty(), fits, "{style}");
     }
 }
 
 #[test]
-fn options_that_mean_something_else_or_cannot_be_written_are_refused() {
+fn invalid_options_are_refused() {
     let mut options = SessionOptions::new();
     assert_eq!(options.set("PORT", "1"), Err(InvalidOption::Own));
     assert_eq!(options.set("a b", "1"), Err(InvalidOption::Key));
@@ -301,19 +305,19 @@ fn options_that_mean_something_else_or_cannot_be_written_are_refused() {
 }
 
 #[test]
-fn a_line_that_bridges_do_not_read_is_not_sent() {
+fn a_line_that_is_too_long_is_not_sent() {
     let mut create = create(Style::Stream);
     create
         .options
         .set("long", &"x".repeat(8192))
         .expect("an option");
-    let mut dialogue = Dialogue::speaking("3.3");
-    assert_eq!(dialogue.asks(Request::Create(create)), "");
+    let mut dialogue = Dialogue::with_version("3.3");
+    assert_eq!(dialogue.send_request(Request::Create(create)), "");
     assert!(matches!(dialogue.result(), Err(RequestError::Invalid(_))));
 }
 
 #[test]
-fn what_a_version_does_not_have_is_not_asked() {
+fn requests_that_need_a_newer_version_are_not_sent() {
     let ports = |from_port, to_port| {
         Request::Connect(Connect {
             id: "x".to_owned(),
@@ -331,17 +335,17 @@ fn what_a_version_does_not_have_is_not_asked() {
         Request::Add(Subsession::new("y", Style::Stream)),
         Request::Remove { id: "y".to_owned() },
     ] {
-        let mut dialogue = Dialogue::speaking("3.1");
-        assert_eq!(dialogue.asks(request.clone()), "", "{request:?}");
+        let mut dialogue = Dialogue::with_version("3.1");
+        assert_eq!(dialogue.send_request(request.clone()), "", "{request:?}");
         let result = dialogue.result();
         assert!(
             matches!(result, Err(RequestError::TooOld { .. })),
             "{request:?}"
         );
     }
-    let line = Dialogue::speaking("3.1").asks(ports(0, 0));
+    let line = Dialogue::with_version("3.1").send_request(ports(0, 0));
     assert_eq!(line, "STREAM CONNECT ID=x DESTINATION=a.i2p SILENT=false\n");
-    let line = Dialogue::speaking("3.2").asks(ports(1, 2));
+    let line = Dialogue::with_version("3.2").send_request(ports(1, 2));
     assert_eq!(
         line,
         "STREAM CONNECT ID=x DESTINATION=a.i2p SILENT=false FROM_PORT=1 TO_PORT=2\n"
@@ -349,19 +353,19 @@ fn what_a_version_does_not_have_is_not_asked() {
 }
 
 #[test]
-fn emissary_is_asked_for_primary_although_it_says_3_2() {
-    let mut dialogue = Dialogue::speaking("3.2");
-    let line = dialogue.asks(Request::Add(Subsession::new("y", Style::Stream)));
+fn subsessions_are_requested_from_3_2_on_because_of_emissary() {
+    let mut dialogue = Dialogue::with_version("3.2");
+    let line = dialogue.send_request(Request::Add(Subsession::new("y", Style::Stream)));
     assert_eq!(line, "SESSION ADD STYLE=STREAM ID=y\n");
-    dialogue.hears("SESSION STATUS RESULT=OK ID=\"y\" MESSAGE=\"ADD y\"\n");
+    dialogue.receive("SESSION STATUS RESULT=OK ID=\"y\" MESSAGE=\"ADD y\"\n");
     assert_eq!(dialogue.result(), Ok(Answer::Added));
-    dialogue.asks(Request::Remove { id: "y".to_owned() });
-    dialogue.hears("SESSION STATUS RESULT=OK DESTINATION=AAAA\n");
+    dialogue.send_request(Request::Remove { id: "y".to_owned() });
+    dialogue.receive("SESSION STATUS RESULT=OK DESTINATION=AAAA\n");
     assert_eq!(dialogue.result(), Ok(Answer::Removed));
 }
 
 #[test]
-fn refusals_are_told_with_their_reason() {
+fn refusals_are_reported_with_their_reason() {
     let cases = [
         ("DUPLICATED_ID", ResultCode::DuplicatedId),
         ("DUPLICATE_DEST", ResultCode::DuplicatedDest),
@@ -370,9 +374,9 @@ fn refusals_are_told_with_their_reason() {
         ("NEWS", ResultCode::Other("NEWS".into())),
     ];
     for (word, code) in cases {
-        let mut dialogue = Dialogue::speaking("3.3");
-        dialogue.asks(Request::Create(create(Style::Stream)));
-        dialogue.hears(&format!(
+        let mut dialogue = Dialogue::with_version("3.3");
+        dialogue.send_request(Request::Create(create(Style::Stream)));
+        dialogue.receive(&format!(
             "SESSION STATUS RESULT={word} MESSAGE=\"why not\"\n"
         ));
         assert_eq!(dialogue.result(), Err(refused(code, "why not")));
@@ -380,10 +384,10 @@ fn refusals_are_told_with_their_reason() {
 }
 
 #[test]
-fn a_refusal_without_an_end_counts_when_the_bridge_closes() {
-    let mut dialogue = Dialogue::speaking("3.2");
-    dialogue.asks(Request::Create(create(Style::Stream)));
-    dialogue.hears("SESSION STATUS RESULT=DUPLICATE_ID");
+fn a_refusal_without_a_newline_is_read_when_the_bridge_closes() {
+    let mut dialogue = Dialogue::with_version("3.2");
+    dialogue.send_request(Request::Create(create(Style::Stream)));
+    dialogue.receive("SESSION STATUS RESULT=DUPLICATE_ID");
     dialogue.client.handle_end(dialogue.now);
     dialogue.drain();
     assert_eq!(dialogue.events.pop(), Some(Event::Closed(Closed::ByBridge)));
@@ -394,38 +398,38 @@ fn a_refusal_without_an_end_counts_when_the_bridge_closes() {
 }
 
 #[test]
-fn a_stream_begins_behind_its_status() {
-    let mut dialogue = Dialogue::speaking("3.3");
-    dialogue.asks(Request::Connect(Connect {
+fn a_stream_begins_after_its_status_line() {
+    let mut dialogue = Dialogue::with_version("3.3");
+    dialogue.send_request(Request::Connect(Connect {
         id: "x".to_owned(),
         to: "a.i2p".to_owned(),
         from_port: 0,
         to_port: 0,
         silent: false,
     }));
-    dialogue.hears("STREAM STATUS RESULT=OK\nPING 1\nHello");
+    dialogue.receive("STREAM STATUS RESULT=OK\nPING 1\nHello");
     assert_eq!(dialogue.result(), Ok(Answer::Connected));
     assert!(dialogue.client.is_stream());
-    // A line that looks like a command is the peer's.
+    // After the status line, the bytes belong to the stream, even if they look like a command.
     assert_eq!(dialogue.sent, "");
     assert_eq!(dialogue.client.take_rest(), &b"PING 1\nHello"[..]);
 }
 
 #[test]
-fn an_accepted_stream_tells_the_peer_before_its_data() {
+fn the_peer_of_an_accepted_stream_is_reported_before_its_data() {
     let peer = keys().destination().clone();
-    let mut dialogue = Dialogue::speaking("3.3");
+    let mut dialogue = Dialogue::with_version("3.3");
     let accept = Accept {
         id: "x".to_owned(),
         silent: false,
     };
-    let line = dialogue.asks(Request::Accept(accept.clone()));
+    let line = dialogue.send_request(Request::Accept(accept.clone()));
     assert_eq!(line, "STREAM ACCEPT ID=x SILENT=false\n");
-    dialogue.hears("STREAM STATUS RESULT=OK\n");
+    dialogue.receive("STREAM STATUS RESULT=OK\n");
     assert_eq!(dialogue.result(), Ok(Answer::Accepting));
-    dialogue.hears("PING 5\n");
+    dialogue.receive("PING 5\n");
     assert_eq!(dialogue.sent, "PONG 5\n");
-    dialogue.hears(&format!("{} FROM_PORT=1 TO_PORT=2\nHi", peer.to_base64()));
+    dialogue.receive(&format!("{} FROM_PORT=1 TO_PORT=2\nHi", peer.to_base64()));
     let Some(Event::Peer(Some(line))) = dialogue.events.pop() else {
         panic!("a peer");
     };
@@ -433,30 +437,30 @@ fn an_accepted_stream_tells_the_peer_before_its_data() {
     assert_eq!((line.from_port, line.to_port), (Some(1), Some(2)));
     assert_eq!(dialogue.client.take_rest(), &b"Hi"[..]);
 
-    // The bridge may give up while it waits.
-    let mut dialogue = Dialogue::speaking("3.3");
-    dialogue.asks(Request::Accept(accept));
-    dialogue.hears("STREAM STATUS RESULT=OK\nSTREAM STATUS RESULT=I2P_ERROR MESSAGE=over\n");
+    // The bridge may report a failure while it waits for a stream.
+    let mut dialogue = Dialogue::with_version("3.3");
+    dialogue.send_request(Request::Accept(accept));
+    dialogue.receive("STREAM STATUS RESULT=OK\nSTREAM STATUS RESULT=I2P_ERROR MESSAGE=over\n");
     let why = Closed::Refused(Failure::error("over"));
     assert_eq!(dialogue.events.pop(), Some(Event::Closed(why)));
 }
 
 #[test]
-fn silent_streams_say_nothing_and_begin_at_once() {
-    let mut dialogue = Dialogue::speaking("3.3");
-    dialogue.asks(Request::Accept(Accept {
+fn silent_streams_begin_immediately() {
+    let mut dialogue = Dialogue::with_version("3.3");
+    dialogue.send_request(Request::Accept(Accept {
         id: "x".to_owned(),
         silent: true,
     }));
     assert_eq!(dialogue.events.pop(), Some(Event::Peer(None)));
-    dialogue.hears("data\n");
+    dialogue.receive("data\n");
     assert_eq!(dialogue.client.take_rest(), &b"data\n"[..]);
 }
 
 #[test]
 fn streams_are_forwarded() {
-    let mut dialogue = Dialogue::speaking("3.3");
-    let line = dialogue.asks(Request::Forward(Forward {
+    let mut dialogue = Dialogue::with_version("3.3");
+    let line = dialogue.send_request(Request::Forward(Forward {
         id: "x".to_owned(),
         port: 80,
         host: Some("::1".to_owned()),
@@ -467,23 +471,23 @@ fn streams_are_forwarded() {
         line,
         "STREAM FORWARD ID=x PORT=80 HOST=::1 SILENT=true SSL=true\n"
     );
-    dialogue.hears("STREAM STATUS RESULT=OK\n");
+    dialogue.receive("STREAM STATUS RESULT=OK\n");
     assert_eq!(dialogue.result(), Ok(Answer::Forwarding));
 }
 
 #[test]
-fn names_are_looked_up_and_answers_to_other_names_are_not_taken() {
+fn answers_to_look_ups_of_other_names_are_ignored() {
     let found = keys().destination().clone();
-    let mut dialogue = Dialogue::speaking("3.3");
+    let mut dialogue = Dialogue::with_version("3.3");
     let lookup = Lookup {
         name: "a.i2p".to_owned(),
         options: true,
     };
-    let line = dialogue.asks(Request::Lookup(lookup));
+    let line = dialogue.send_request(Request::Lookup(lookup));
     assert_eq!(line, "NAMING LOOKUP NAME=a.i2p OPTIONS=true\n");
-    dialogue.hears("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=b.i2p\n");
+    dialogue.receive("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=b.i2p\n");
     assert_eq!(dialogue.events, []);
-    dialogue.hears(&format!(
+    dialogue.receive(&format!(
         "NAMING REPLY RESULT=OK NAME=a.i2p VALUE={} OPTION:_smtp._tcp=\"1 2\"\n",
         found.to_base64()
     ));
@@ -494,104 +498,104 @@ fn names_are_looked_up_and_answers_to_other_names_are_not_taken() {
     };
     assert_eq!(dialogue.result(), Ok(answer));
     for word in ["KEY_NOT_FOUND", "INVALID_KEY"] {
-        dialogue.asks(Request::lookup("c.i2p"));
-        dialogue.hears(&format!("NAMING REPLY RESULT={word} NAME=c.i2p\n"));
+        dialogue.send_request(Request::lookup("c.i2p"));
+        dialogue.receive(&format!("NAMING REPLY RESULT={word} NAME=c.i2p\n"));
         let result = dialogue.result();
         assert!(matches!(result, Err(RequestError::Refused(f)) if quirks::is_name_unknown(&f)));
     }
 }
 
 #[test]
-fn new_keys_are_read() {
+fn generated_keys_are_parsed() {
     let keys = keys();
-    let mut dialogue = Dialogue::speaking("3.1");
-    let line = dialogue.asks(Request::Generate(SignatureType::ED25519));
+    let mut dialogue = Dialogue::with_version("3.1");
+    let line = dialogue.send_request(Request::Generate(SignatureType::ED25519));
     assert_eq!(line, "DEST GENERATE SIGNATURE_TYPE=7\n");
-    dialogue.hears(&format!(
+    dialogue.receive(&format!(
         "DEST REPLY PUB={} PRIV={}\n",
         keys.destination().to_base64(),
         keys.to_base64().as_str()
     ));
     assert_eq!(dialogue.result(), Ok(Answer::Generated(Box::new(keys))));
-    dialogue.asks(Request::Generate(SignatureType::ED25519));
-    dialogue.hears("DEST REPLY RESULT=I2P_ERROR MESSAGE=\"no such type\"\n");
+    dialogue.send_request(Request::Generate(SignatureType::ED25519));
+    dialogue.receive("DEST REPLY RESULT=I2P_ERROR MESSAGE=\"no such type\"\n");
     let error = refused(ResultCode::I2pError, "no such type");
     assert_eq!(dialogue.result(), Err(error));
 }
 
 #[test]
-fn pings_go_both_ways() {
-    let mut dialogue = Dialogue::speaking("3.2");
-    dialogue.hears("PING 12 34\nPING\n");
+fn both_sides_can_ping() {
+    let mut dialogue = Dialogue::with_version("3.2");
+    dialogue.receive("PING 12 34\nPING\n");
     assert_eq!(dialogue.sent, "PONG 12 34\nPONG\n");
-    let line = dialogue.asks(Request::Ping("are you there".to_owned()));
+    let line = dialogue.send_request(Request::Ping("are you there".to_owned()));
     assert_eq!(line, "PING are you there\n");
-    dialogue.hears("PONG somebody else\n");
+    dialogue.receive("PONG somebody else\n");
     assert_eq!(dialogue.events, []);
-    dialogue.hears("PONG are you there\n");
+    dialogue.receive("PONG are you there\n");
     assert_eq!(dialogue.result(), Ok(Answer::Pong));
-    assert_eq!(dialogue.asks(Request::Quit), "QUIT\n");
+    assert_eq!(dialogue.send_request(Request::Quit), "QUIT\n");
     assert_eq!(dialogue.events.pop(), Some(Event::Closed(Closed::Quit)));
 }
 
 #[test]
-fn a_connection_is_kept_alive_and_one_that_is_dead_is_noticed() {
+fn keep_alive_detects_a_dead_connection() {
     let minute = Duration::from_secs(60);
-    let mut dialogue = Dialogue::speaking("3.2");
+    let mut dialogue = Dialogue::with_version("3.2");
     dialogue.client.set_keep_alive(Some(minute));
     dialogue.drain();
     assert_eq!(dialogue.wake, Some(dialogue.now + minute));
-    dialogue.waits(minute);
+    dialogue.advance(minute);
     assert_eq!(dialogue.sent, "PING eepkit\n");
-    dialogue.hears("PONG eepkit\n");
-    dialogue.waits(minute);
+    dialogue.receive("PONG eepkit\n");
+    dialogue.advance(minute);
     assert_eq!(dialogue.events, []);
-    dialogue.waits(minute);
+    dialogue.advance(minute);
     assert_eq!(dialogue.events, [Event::Closed(Closed::Timeout)]);
 }
 
 #[test]
-fn one_question_is_asked_at_a_time_and_not_too_many_wait() {
+fn one_request_is_sent_at_a_time_and_waiting_requests_are_limited() {
     let mut dialogue = Dialogue::new(Config::default());
     dialogue.sent.clear();
     for number in 0..Client::MAX_WAITING {
         let name = format!("{number}.i2p");
-        assert_eq!(dialogue.asks(Request::lookup(name)), "");
+        assert_eq!(dialogue.send_request(Request::lookup(name)), "");
     }
-    dialogue.asks(Request::lookup("more.i2p"));
+    dialogue.send_request(Request::lookup("more.i2p"));
     assert_eq!(dialogue.result(), Err(RequestError::Busy));
-    dialogue.hears("HELLO REPLY RESULT=OK VERSION=3.3\n");
+    dialogue.receive("HELLO REPLY RESULT=OK VERSION=3.3\n");
     assert_eq!(dialogue.sent, "NAMING LOOKUP NAME=0.i2p\n");
     dialogue.sent.clear();
-    dialogue.hears("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=0.i2p\n");
+    dialogue.receive("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=0.i2p\n");
     assert_eq!(dialogue.sent, "NAMING LOOKUP NAME=1.i2p\n");
 }
 
 #[test]
-fn an_answer_that_does_not_come_ends_the_connection() {
-    let mut dialogue = Dialogue::speaking("3.2");
-    dialogue.asks(Request::lookup("a.i2p"));
-    dialogue.asks(Request::lookup("b.i2p"));
+fn a_missing_answer_ends_the_connection() {
+    let mut dialogue = Dialogue::with_version("3.2");
+    dialogue.send_request(Request::lookup("a.i2p"));
+    dialogue.send_request(Request::lookup("b.i2p"));
     assert_eq!(dialogue.wake, Some(dialogue.now + LIMIT));
-    dialogue.waits(LIMIT);
+    dialogue.advance(LIMIT);
     assert_eq!(dialogue.events.pop(), Some(Event::Closed(Closed::Timeout)));
     let answers = dialogue.events.len();
-    assert_eq!(answers, 2, "both are told");
+    assert_eq!(answers, 2, "both requests end");
     assert_eq!(dialogue.result(), Err(RequestError::Timeout));
-    dialogue.asks(Request::lookup("c.i2p"));
+    dialogue.send_request(Request::lookup("c.i2p"));
     assert_eq!(dialogue.result(), Err(RequestError::Over));
 }
 
 #[test]
-fn datagrams_come_between_the_lines() {
+fn datagrams_are_received_between_lines() {
     let peer = keys().destination().clone();
-    let mut dialogue = Dialogue::speaking("3.2");
-    dialogue.asks(Request::lookup("a.i2p"));
-    dialogue.hears(&format!(
+    let mut dialogue = Dialogue::with_version("3.2");
+    dialogue.send_request(Request::lookup("a.i2p"));
+    dialogue.receive(&format!(
         "DATAGRAM RECEIVED DESTINATION={} SIZE=4 FROM_PORT=1 TO_PORT=2\nPI",
         peer.to_base64()
     ));
-    dialogue.hears("N\nNAMING REPLY RESULT=KEY_NOT_FOUND NAME=a.i2p\nRAW RECEIVED SIZE=1\nx");
+    dialogue.receive("N\nNAMING REPLY RESULT=KEY_NOT_FOUND NAME=a.i2p\nRAW RECEIVED SIZE=1\nx");
     let datagrams: Vec<_> = dialogue
         .events
         .iter()
@@ -608,7 +612,7 @@ fn datagrams_come_between_the_lines() {
 }
 
 #[test]
-fn datagrams_are_sent_with_what_the_version_knows() {
+fn datagrams_are_sent_with_the_options_that_the_version_supports() {
     let mut datagram = SendDatagram {
         style: Style::Raw,
         to: "a.i2p".to_owned(),
@@ -622,7 +626,7 @@ fn datagrams_are_sent_with_what_the_version_knows() {
         payload: Bytes::from_static(b"hi"),
     };
     let send = |version: &str, datagram: &SendDatagram| {
-        let mut dialogue = Dialogue::speaking(version);
+        let mut dialogue = Dialogue::with_version(version);
         let result = dialogue.client.send_datagram(datagram);
         dialogue.drain();
         result.map(|()| dialogue.sent)
@@ -641,31 +645,31 @@ fn datagrams_are_sent_with_what_the_version_knows() {
 }
 
 #[test]
-fn a_session_that_the_bridge_ends_is_over() {
-    let mut dialogue = Dialogue::speaking("3.3");
-    dialogue.hears("SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"tunnels are gone\"\n");
+fn the_connection_closes_if_the_bridge_ends_the_session() {
+    let mut dialogue = Dialogue::with_version("3.3");
+    dialogue.receive("SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"tunnels are gone\"\n");
     let why = Closed::Refused(Failure::error("tunnels are gone"));
     assert_eq!(dialogue.events, [Event::Closed(why)]);
 }
 
 #[test]
-fn junk_ends_the_connection() {
+fn invalid_input_ends_the_connection() {
     for junk in ["\0\n", "SESSION X=\"\n", "DATAGRAM RECEIVED SIZE=x\n"] {
-        let mut dialogue = Dialogue::speaking("3.3");
-        dialogue.hears(junk);
+        let mut dialogue = Dialogue::with_version("3.3");
+        dialogue.receive(junk);
         let closed = matches!(
             dialogue.events.as_slice(),
             [Event::Closed(Closed::NotSam(_))]
         );
         assert!(closed, "{junk:?}: {:?}", dialogue.events);
     }
-    let mut dialogue = Dialogue::speaking("3.3");
-    dialogue.hears(&"x".repeat(17 * 1024));
+    let mut dialogue = Dialogue::with_version("3.3");
+    dialogue.receive(&"x".repeat(17 * 1024));
     assert!(matches!(dialogue.events.as_slice(), [Event::Closed(_)]));
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_output_omits_secrets() {
     let keys = keys();
     let text = keys.to_base64();
     let request = Request::Create(Create::new("x", Style::Stream, Keys::Given(Box::new(keys))));

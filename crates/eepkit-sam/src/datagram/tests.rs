@@ -54,7 +54,7 @@ fn every_option_of_a_datagram_is_read() {
 }
 
 #[test]
-fn words_that_are_no_options_are_passed_over() {
+fn words_that_are_not_options_are_ignored() {
     let packet = b"3.0 me you.i2p 0 0 18 40 30 true TO_PORT=2 \nx";
     let (header, payload) = SendHeader::parse(packet).expect("valid");
     let expected = SendOptions {
@@ -90,7 +90,7 @@ fn packets_without_a_proper_first_line_are_refused() {
 }
 
 #[test]
-fn ports_are_told_since_3_2_only() {
+fn ports_are_sent_only_since_3_2() {
     let sender = someone();
     let text = sender.to_base64();
     let datagram = received(Sender::Verified(sender));
@@ -115,7 +115,7 @@ fn ports_are_told_since_3_2_only() {
 }
 
 #[test]
-fn raw_datagrams_have_a_first_line_if_it_was_asked_for() {
+fn raw_datagrams_have_a_first_line_if_requested() {
     let datagram = received(Sender::Unknown);
     assert_eq!(
         datagram.to_packet(Style::Raw, Version::V3_3, false),
@@ -144,7 +144,7 @@ fn the_sender_of_datagram3_is_the_44_characters_of_a_hash() {
 }
 
 #[test]
-fn what_a_bridge_sends_is_what_a_client_reads() {
+fn received_datagrams_round_trip() {
     let senders = [
         (Style::Datagram, Sender::Verified(someone()), 17),
         (Style::Datagram2, Sender::Verified(someone()), 19),

@@ -11,7 +11,7 @@ fn error(line: &str) -> ParseError {
 }
 
 #[test]
-fn words_are_in_any_case_and_keys_and_values_are_not() {
+fn words_are_case_insensitive_and_keys_and_values_are_not() {
     let message = parse("stream Connect ID=Abc id=x");
     assert!(message.is("STREAM", "CONNECT"));
     assert_eq!(message.params.get("ID"), Some("Abc"));
@@ -42,7 +42,7 @@ fn a_command_may_have_one_word() {
 }
 
 #[test]
-fn quotes_hold_spaces_and_escapes_hold_quotes() {
+fn a_quoted_value_may_contain_spaces_and_escaped_quotes() {
     let message = parse(r#"A B C="one two" D="say \"hi\"" E="back\\slash" F=a\ b G="=" H=a=b=="#);
     let values = [
         ("C", "one two"),
@@ -63,7 +63,7 @@ fn a_quote_inside_of_a_word_is_a_character() {
 }
 
 #[test]
-fn backslashes_are_characters_until_3_1() {
+fn backslashes_are_ordinary_characters_before_3_2() {
     let line = r#"A B C=a\b D="x\" E=y"#;
     let old = Message::parse(line, Syntax::of(Version::V3_1)).expect("valid in 3.1");
     assert_eq!(old.params.get("C"), Some("a\\b"));
@@ -76,7 +76,7 @@ fn backslashes_are_characters_until_3_1() {
 }
 
 #[test]
-fn empty_values_come_in_three_forms() {
+fn empty_values_have_three_forms() {
     let message = parse("A B C D= E=\"\" F=1");
     for key in ["C", "D", "E"] {
         assert_eq!(message.params.get(key), Some(""), "{key}");
@@ -88,13 +88,13 @@ fn empty_values_come_in_three_forms() {
     assert_eq!(message.params.get("X"), None);
 }
 
-/// Keys of parameters are names in the program.
+/// Parameter keys are `&'static str`.
 fn leak(key: &str) -> &'static str {
     Box::leak(key.to_owned().into_boxed_str())
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
+fn malformed_messages_are_refused() {
     assert_eq!(error(""), ParseError::Empty);
     assert_eq!(error("   "), ParseError::Empty);
     assert_eq!(error("A B C=1 C=2"), ParseError::DuplicateKey);
@@ -142,7 +142,7 @@ fn lines_are_quoted_only_where_needed() {
 }
 
 #[test]
-fn messages_are_plain_enough_for_every_reader() {
+fn a_message_contains_only_characters_that_every_reader_accepts() {
     let line = |text: &str| LineBuilder::new("A B").message(text).finish();
     assert_eq!(line("fine"), "A B MESSAGE=fine\n");
     assert_eq!(line("a \"b\" \\ ü\n"), "A B MESSAGE=\"a 'b' / ?\"\n");
@@ -152,7 +152,7 @@ fn messages_are_plain_enough_for_every_reader() {
 }
 
 #[test]
-fn what_may_be_secret_is_not_shown() {
+fn debug_output_omits_values() {
     let message = parse("SESSION CREATE DESTINATION=hush PASSWORD=hush");
     assert!(!format!("{message:?}").contains("hush"));
     let builder = LineBuilder::new("A B").pair("PRIV", "hush");
@@ -161,7 +161,7 @@ fn what_may_be_secret_is_not_shown() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_again(
+    fn formatted_lines_round_trip(
         pairs in prop::collection::btree_map("[A-Za-z0-9_.:-]{1,12}", "[^\\p{Cc}]{0,40}", 0..12)
     ) {
         let mut builder = LineBuilder::new("ONE TWO");
@@ -170,7 +170,7 @@ proptest! {
         }
         let line = builder.finish();
         let message = Message::parse(line.trim_end_matches('\n'), Syntax::CURRENT)
-            .expect("what is written can be read");
+            .expect("a formatted line can be parsed");
         prop_assert!(message.is("ONE", "TWO"));
         prop_assert_eq!(message.params.len(), pairs.len());
         for (key, value) in &pairs {

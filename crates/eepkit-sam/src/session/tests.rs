@@ -15,7 +15,7 @@ fn add(text: &str) -> Result<SessionParams, Failure> {
     SessionParams::add(&params(text), Version::NEWEST)
 }
 
-/// What the client is told of a CREATE that fails.
+/// The answer to a CREATE that fails.
 fn refusal(text: &str) -> String {
     create(text).expect_err(text).to_string()
 }
@@ -25,7 +25,7 @@ fn add_refusal(text: &str) -> String {
 }
 
 #[test]
-fn options_pass_and_what_is_the_bridges_own_does_not() {
+fn options_are_forwarded_and_parameters_of_the_bridge_are_not() {
     let (session, destination) = create(
         "STYLE=STREAM ID=x DESTINATION=TRANSIENT SIGNATURE_TYPE=7 inbound.length=1 \
          FROM_PORT=5 i2cp.leaseSetEncType=4,0 i2p.streaming.answerPings CRYPTO_TYPE=0 \
@@ -52,7 +52,7 @@ fn options_pass_and_what_is_the_bridges_own_does_not() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_parameter_is_named() {
     assert_eq!(
         refusal("ID=x DESTINATION=TRANSIENT"),
         "I2P_ERROR: STYLE is missing"
@@ -125,7 +125,7 @@ fn reserved_protocols_are_refused() {
 }
 
 #[test]
-fn datagrams_go_to_a_port_if_there_is_one() {
+fn datagrams_are_forwarded_if_a_port_is_given() {
     let forward = |text: &str| {
         let (session, _) =
             create(&format!("STYLE=DATAGRAM ID=x DESTINATION=TRANSIENT {text}")).expect("valid");
@@ -148,7 +148,7 @@ fn datagrams_go_to_a_port_if_there_is_one() {
 }
 
 #[test]
-fn keys_are_read_and_their_text_is_kept() {
+fn keys_are_parsed_and_their_text_is_kept() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).expect("can be made");
     let text = keys.to_base64();
@@ -156,7 +156,7 @@ fn keys_are_read_and_their_text_is_kept() {
     let (_, destination) = create(&format!(
         "STYLE=STREAM ID=x DESTINATION={unpadded} SIGNATURE_TYPE=nonsense"
     ))
-    .expect("the signature type says nothing beside keys");
+    .expect("the signature type is ignored if keys are given");
     let NewDestination::Keys { keys: read, text } = destination else {
         panic!("keys were given");
     };
@@ -169,7 +169,7 @@ fn keys_are_read_and_their_text_is_kept() {
 }
 
 #[test]
-fn offline_keys_are_for_all_but_old_datagrams() {
+fn offline_keys_are_refused_only_for_datagrams_of_the_old_format() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).expect("can be made");
     let text = keys
@@ -181,13 +181,13 @@ fn offline_keys_are_for_all_but_old_datagrams() {
         assert!(with(style).is_ok(), "{style}");
     }
     assert_eq!(
-        with("DATAGRAM").expect_err("no place for it").to_string(),
+        with("DATAGRAM").expect_err("unsupported").to_string(),
         "I2P_ERROR: offline keys cannot be used with STYLE=DATAGRAM, use DATAGRAM2"
     );
 }
 
 #[test]
-fn signature_types_go_by_number_and_by_name_in_any_case() {
+fn signature_types_are_parsed_by_number_and_by_name_in_any_case() {
     let kind = |text: &str| signature_type(&params(&format!("SIGNATURE_TYPE={text}")));
     assert_eq!(kind("7"), Ok(Some(SignatureType::ED25519)));
     assert_eq!(
@@ -203,7 +203,7 @@ fn signature_types_go_by_number_and_by_name_in_any_case() {
 }
 
 #[test]
-fn a_subsession_listens_where_it_sends_from_unless_it_says_otherwise() {
+fn the_listen_port_of_a_subsession_defaults_to_its_from_port() {
     let session = add("STYLE=STREAM ID=x FROM_PORT=80").expect("valid");
     assert_eq!(session.listen_port, 80);
     let session = add("STYLE=STREAM ID=x LISTEN_PORT=80").expect("valid");
@@ -223,7 +223,7 @@ fn a_subsession_listens_where_it_sends_from_unless_it_says_otherwise() {
 }
 
 #[test]
-fn what_a_subsession_cannot_be_is_refused() {
+fn invalid_subsessions_are_refused() {
     let cases = [
         ("STYLE=PRIMARY ID=x", "a subsession cannot be PRIMARY"),
         (
