@@ -1,5 +1,5 @@
-//! The session machine at work: messages to a peer into the output, and messages from a peer out of
-//! received bytes, with payloads of the length of a streaming packet.
+//! Benchmarks of the session machine: it encodes messages to a peer, and decodes messages from a
+//! peer. Payloads have the length of a streaming packet.
 
 #![allow(
     missing_docs,
@@ -29,7 +29,8 @@ const ID: SessionId = SessionId(1);
 /// The payload of a streaming packet of full size.
 const BODY_LEN: usize = 1_730;
 
-/// Messages of one measurement: as many as one read from the router holds.
+/// The number of messages in one measurement. Chosen as the number that one read from the router's
+/// socket returns.
 const MESSAGES: usize = 8;
 
 const HEADER: gzip::Header = gzip::Header {
@@ -43,7 +44,7 @@ fn keys(seed: u64) -> Arc<PrivateKeys> {
     Arc::new(PrivateKeys::generate(SignatureType::ED25519, rng).unwrap())
 }
 
-/// A session that is open and has a lease set.
+/// Creates an open session with a lease set.
 fn open_session(now: Instant) -> Session {
     let config = Config {
         keys: keys(1),
@@ -87,7 +88,7 @@ fn open_session(now: Instant) -> Session {
     session
 }
 
-/// Polls the machine, discards its output, and returns how many messages it received.
+/// Polls the machine, discards its output, and returns the number of received messages.
 fn drain(session: &mut Session) -> usize {
     let mut received = 0;
     loop {

@@ -1,8 +1,8 @@
-//! Lease sets, made and signed on the side of the client.
+//! The maker of lease sets, which the client creates and signs.
 //!
-//! A router asks for a lease set whenever its inbound tunnels change; the client signs it, because
-//! the router never sees the signing key. The encryption keys stay the same for the life of a
-//! session, since peers keep talking to them.
+//! A router requests a lease set whenever its inbound tunnels change. The client signs it, because
+//! the router never gets the signing key. The encryption keys stay the same for the life of a
+//! session, because peers continue to encrypt messages to them.
 
 mod elgamal;
 #[cfg(test)]
@@ -19,14 +19,14 @@ use eepkit_wire::{
 
 use crate::options::{Options, SessionOptionError};
 
-/// A lease set as it goes to the router, with the private keys that the router decrypts with.
+/// A signed lease set for the router, with the private keys that the router needs for decryption.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedLeaseSet {
-    /// Its kind.
+    /// The type of the lease set.
     pub store_type: StoreType,
-    /// Its encoding, signature included.
+    /// The encoded lease set, with its signature.
     pub bytes: Bytes,
-    /// The private halves of its encryption keys, in the same order.
+    /// The private keys of its encryption keys, in the same order.
     pub keys: Vec<EncryptionPrivateKey>,
 }
 
@@ -40,11 +40,12 @@ impl fmt::Debug for SignedLeaseSet {
     }
 }
 
-/// Makes the lease sets of one destination.
+/// Creates the lease sets of one destination.
 ///
-/// What the options say holds for its whole life: kinds of keys (`i2cp.leaseSetEncType`), given
-/// keys (`i2cp.leaseSetPrivateKey`), kind of lease set (`i2cp.leaseSetType`), whether it is for the
-/// network database (`i2cp.dontPublishLeaseSet`) and its options (`i2cp.leaseSetOption.N`).
+/// The options are read once, by [`LeaseSetMaker::new`]: the encryption types
+/// (`i2cp.leaseSetEncType`), given encryption keys (`i2cp.leaseSetPrivateKey`), the type of the
+/// lease set (`i2cp.leaseSetType`), whether it is published in the network database
+/// (`i2cp.dontPublishLeaseSet`), and its options mapping (`i2cp.leaseSetOption.N`).
 pub struct LeaseSetMaker {
     keys: Arc<PrivateKeys>,
     store_type: StoreType,
@@ -55,12 +56,12 @@ pub struct LeaseSetMaker {
 }
 
 impl LeaseSetMaker {
-    /// Reads the options, and makes the encryption keys that they do not give.
+    /// Reads the options, and generates the encryption keys that they do not contain.
     ///
     /// # Errors
     ///
-    /// If an option cannot be met: a kind of lease set or key that is not supported, a key that
-    /// does not fit its kind, or options that do not fit together.
+    /// If the type of the lease set or of a key is not supported, a key is not valid for its type,
+    /// or options contradict each other.
     pub fn new<R: CryptoRng + ?Sized>(
         keys: Arc<PrivateKeys>,
         options: &Options,
@@ -89,7 +90,7 @@ impl LeaseSetMaker {
                 SessionOptionError::new(
                     "i2cp.leaseSetOption",
                     key,
-                    format_args!("what fits: {error}"),
+                    format_args!("an entry of a mapping ({error})"),
                 )
             })?;
         }
@@ -103,14 +104,15 @@ impl LeaseSetMaker {
         })
     }
 
-    /// Signs a lease set for these tunnels, at this time since 1970.
+    /// Creates and signs a lease set for these tunnels. `unix_now` is the time since 1970.
     ///
-    /// Its publication time is later than that of the set before by a second or more, so that the
-    /// network takes it. Of more than 16 tunnels those that end last are taken.
+    /// The publication time is at least one second after that of the previous lease set, because
+    /// the network database replaces a lease set only with a newer one. If there are more than 16
+    /// tunnels, the 16 that expire last are used.
     ///
     /// # Errors
     ///
-    /// If there is no tunnel that has not ended, which points at a wrong clock.
+    /// If there is no tunnel, or if all tunnels have expired, which a wrong clock can cause.
     pub fn make(
         &mut self,
         leases: &[Lease],
@@ -138,8 +140,8 @@ impl LeaseSetMaker {
         })
     }
 
-    /// The private encryption keys in the form of `i2cp.leaseSetPrivateKey`, to keep them across
-    /// restarts.
+    /// The private encryption keys in the format of `i2cp.leaseSetPrivateKey`. An application can
+    /// store them, to use the same keys after a restart.
     pub fn private_keys(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::new());
         for pair in &self.encryption {
@@ -157,7 +159,7 @@ impl LeaseSetMaker {
     fn make_version_1(&self, leases: &[Lease]) -> Result<Bytes, MakeError> {
         let none = LeaseSetError::KeyCount { max: 1, got: 0 };
         let key = self.encryption.first().ok_or(none)?.public_key();
-        // The revocation key has no use; the destination's own has the right type.
+        // The revocation key is unused. The destination's own signing key has the right type.
         let revocation_key = self.keys.destination().signing_key();
         let lease_set = LeaseSet::sign(&self.keys, key, revocation_key, leases)?;
         Ok(lease_set.to_bytes().into())
@@ -205,25 +207,29 @@ impl fmt::Debug for LeaseSetMaker {
     }
 }
 
-/// Why a lease set cannot be made.
+/// The reason why a lease set cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MakeError {
-    /// The router named no tunnel.
-    #[error("a lease set needs a tunnel")]
+    /// There is no tunnel.
+    #[error("a lease set needs at least one tunnel")]
     NoTunnels,
-    /// All tunnels have ended.
-    #[error("the last tunnel ended {ago} seconds ago: is the clock right?")]
+    /// All tunnels have expired.
+    #[error("the last tunnel expired {ago} seconds ago; the clock may be wrong")]
     Ended {
-        /// How long ago, in seconds.
+        /// The time since the last tunnel expired, in seconds.
         ago: u64,
     },
-    /// The parts do not make a lease set.
+    /// The tunnels, keys and options do not form a valid lease set.
     #[error(transparent)]
     Parts(#[from] LeaseSetError),
 }
 
-/// The kind of lease set that the options ask for, if the keys and the other options allow it.
+/// The type of lease set in the options.
+///
+/// # Errors
+///
+/// If the type is not supported, or contradicts the keys or other options.
 fn store_type(keys: &PrivateKeys, options: &Options) -> Result<StoreType, SessionOptionError> {
     let code = options.lease_set_type();
     let refused = |allowed: &str| {
@@ -240,7 +246,7 @@ fn store_type(keys: &PrivateKeys, options: &Options) -> Result<StoreType, Sessio
             refused("3, unless i2cp.leaseSetEncType is 0 alone")
         }
         Some(StoreType::LeaseSet) => Ok(StoreType::LeaseSet),
-        // Encrypted and meta lease sets have their place here.
+        // Encrypted and meta lease sets are not implemented.
         _ => refused("3 or 1"),
     }
 }
@@ -253,11 +259,7 @@ fn given_keys(options: &Options) -> Result<Vec<EncryptionPrivateKey>, SessionOpt
     text.split(',')
         .map(|key| {
             key.trim().parse().map_err(|error| {
-                SessionOptionError::new(
-                    PRIVATE_KEY,
-                    "",
-                    format_args!("[type:]base64, but: {error}"),
-                )
+                SessionOptionError::new(PRIVATE_KEY, "", format_args!("[type:]base64 ({error})"))
             })
         })
         .collect()

@@ -59,7 +59,8 @@ pub struct SessionOptionError {
 impl SessionOptionError {
     pub(crate) fn new(key: &str, value: &str, allowed: impl fmt::Display) -> Self {
         let hidden = spec(key).is_some_and(|spec| spec.secret);
-        // A value from a socket may have any length. Its first characters are enough to identify it.
+        // A value from a socket may have any length. Its first characters are enough to identify
+        // it.
         let shown: String = value.chars().take(SHOWN_CHARS).collect();
         Self {
             key: key.chars().take(SHOWN_CHARS).collect(),

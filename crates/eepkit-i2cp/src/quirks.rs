@@ -27,8 +27,8 @@ pub enum RouterKind {
     I2pd,
     /// Java I2P. Up to API 0.9.61 it cannot be detected; the caller has to name it.
     Java,
-    /// Another or an unidentified router. The client behaves in a way that is correct with both i2pd
-    /// and Java I2P.
+    /// Another or an unidentified router. The client behaves in a way that is correct with both
+    /// i2pd and Java I2P.
     #[default]
     Unknown,
 }
@@ -59,13 +59,13 @@ pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     }
 }
 
-/// The true length of the body of a frame that announces `announced` bytes, or `None` if more of the
-/// body has to arrive first.
+/// The true length of the body of a frame that announces `announced` bytes, or `None` if more of
+/// the body has to arrive first.
 ///
 /// emissary announces too small a length in two messages. In RequestVariableLeaseSet the two bytes
-/// of the session id are not counted, and in HostReply one of the four bytes of the request id. Such
-/// a length contradicts the body, and no valid message contains this contradiction. The correction
-/// is therefore safe with every router.
+/// of the session id are not counted, and in HostReply one of the four bytes of the request id.
+/// Such a length contradicts the body, and no valid message contains this contradiction. The
+/// correction is therefore safe with every router.
 pub(crate) fn body_len(kind: u8, announced: usize, body: &[u8]) -> Option<usize> {
     match MessageType(kind) {
         MessageType::REQUEST_VARIABLE_LEASE_SET => lease_set_request_len(announced, body),
@@ -172,10 +172,10 @@ pub(crate) fn reports_messages(kind: RouterKind, version: ApiVersion) -> bool {
 
 /// Whether only one message may be sent to a new peer until the router has reported on it.
 ///
-/// i2pd looks up the peer's lease set for each message that arrives before it has one. It then sends
-/// all of these messages, each with an encryption session of its own. From 2.54 on it continues to
-/// use the last of these sessions for two minutes, even if the peer never answers on it. Java I2P
-/// accepts several messages, and reports only when the peer's router has acknowledged.
+/// i2pd looks up the peer's lease set for each message that arrives before it has one. It then
+/// sends all of these messages, each with an encryption session of its own. From 2.54 on it
+/// continues to use the last of these sessions for two minutes, even if the peer never answers on
+/// it. Java I2P accepts several messages, and reports only when the peer's router has acknowledged.
 pub(crate) fn delivers_one_first_message(kind: RouterKind) -> bool {
     matches!(kind, RouterKind::I2pd | RouterKind::Unknown)
 }
@@ -191,8 +191,8 @@ pub(crate) fn looks_up_lease_sets(kind: RouterKind, version: ApiVersion) -> bool
 /// The interval at which an unanswered look-up is repeated, or `None` if it is not repeated.
 ///
 /// emissary drops a look-up if a message to the same destination waits for the same lease set. It
-/// answers a repetition at once if it has the lease set, and ignores the repetition otherwise. Other
-/// routers answer every look-up.
+/// answers a repetition at once if it has the lease set, and ignores the repetition otherwise.
+/// Other routers answer every look-up.
 pub(crate) fn lookup_repeats_after(kind: RouterKind) -> Option<Duration> {
     (kind == RouterKind::Emissary).then_some(Duration::from_secs(2))
 }
@@ -286,8 +286,8 @@ pub(crate) fn carries_protocol(kind: RouterKind, protocol: u8) -> bool {
     kind != RouterKind::Emissary || matches!(protocol, 6 | 17 | 18 | 19)
 }
 
-/// Whether emissary accepts a CreateSession with this destination. It reads a signature of 64 bytes,
-/// and supports the two key types with signatures of that length.
+/// Whether emissary accepts a CreateSession with this destination. It reads a signature of 64
+/// bytes, and supports the two key types with signatures of that length.
 fn opens_in_emissary(destination: &Destination) -> bool {
     matches!(
         destination.signature_type(),

@@ -1,7 +1,7 @@
 //! The client's session machine.
 //!
-//! Required reading: the I2CP specification, "Example Message Sequences" and "Multisession Notes";
-//! `quirks.rs` for where routers do otherwise.
+//! Source: the I2CP specification, "Example Message Sequences" and "Multisession Notes".
+//! `quirks.rs` has the deviations of routers.
 
 mod core;
 mod lookups;
@@ -39,25 +39,25 @@ pub use types::{
 
 /// The client side of one I2CP connection, with its primary session and its subsessions.
 ///
-/// # How to drive it
+/// # Use
 ///
 /// After every call of [`Session::handle_input`], call [`Session::poll_output`] until it returns
 /// [`Output::Timeout`]:
 ///
-/// 1. Make a machine and a connection, and poll the output.
+/// 1. Create a machine and a connection, and poll the output.
 /// 2. Write [`Session::output`] to the router, and call [`Session::consume_output`] with the number
 ///    of bytes that were written.
-/// 3. Append received bytes to a buffer and pass it with [`Input::Receive`]. At the end of the
-///    connection pass [`Input::Eof`], at the time of [`Output::Timeout`] [`Input::Timeout`], and
-///    for the application [`Input::Command`].
-/// 4. On [`Event::LeaseSetWanted`] make a lease set with a
-///    [`LeaseSetMaker`](crate::LeaseSetMaker) and answer with [`Command::PublishLeaseSet`] within
+/// 3. Append received bytes to a buffer and pass it with [`Input::Receive`]. Pass [`Input::Eof`] at
+///    the end of the connection, [`Input::Timeout`] at the time that [`Output::Timeout`] contains,
+///    and [`Input::Command`] for each command of the application.
+/// 4. On [`Event::LeaseSetWanted`], create a lease set with a
+///    [`LeaseSetMaker`](crate::LeaseSetMaker) and pass it with [`Command::PublishLeaseSet`] within
 ///    10 seconds.
 /// 5. After [`Event::Closed`] write the rest of the output, and close the connection.
 ///
-/// Time never goes backwards. The machine queues look-ups before the first lease set; it encodes
-/// all other messages into its output at once. The driver must therefore pass no more input while
-/// the output is too long.
+/// The times that the driver passes must not decrease. The machine queues look-ups until the first
+/// lease set was sent. It encodes all other messages into its output at once, so the driver must
+/// bound the output: it passes no further input while the output is too long.
 ///
 /// ```
 /// use std::{sync::Arc, time::{Duration, Instant}};
@@ -89,8 +89,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A machine at the start of a connection, at this time on both clocks (`unix_now` since
-    /// 1970).
+    /// Creates a machine at the start of a connection. `now` and `unix_now`, the time since 1970,
+    /// are the same moment on two clocks.
     pub fn new(config: Config, now: Instant, unix_now: Duration) -> Self {
         let mut core = Core {
             router: Router {
@@ -125,7 +125,7 @@ impl Session {
         }
     }
 
-    /// Passes what happened, and when, to the machine.
+    /// Passes an input, and the time at which it occurred, to the machine.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Receive(bytes) => self.receive(now, bytes),
@@ -135,7 +135,7 @@ impl Session {
         }
     }
 
-    /// The bytes to send to the router, in order; empty when there are none.
+    /// The bytes to send to the router, in order. Empty if there are none.
     pub fn output(&self) -> &[u8] {
         self.core.output.unsent()
     }
@@ -160,34 +160,34 @@ impl Session {
         Output::Timeout(state.into_iter().chain(lookups).min())
     }
 
-    /// Which program the router is, as far as it is known and matters.
+    /// The router's program, as named by the caller or detected.
     pub fn router(&self) -> RouterKind {
         self.core.router.kind
     }
 
-    /// The router's API version; 0.8.6 until it has said so.
+    /// The router's API version; 0.8.6 until the router has reported one.
     pub fn version(&self) -> ApiVersion {
         self.core.router.version
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether the router can read this destination. emissary cannot read all, and drops messages
-    /// to the others in silence.
+    /// Whether the router can decode this destination. emissary cannot decode all destinations. It
+    /// drops messages to the others and reports no error.
     pub fn can_send_to(&self, to: &eepkit_wire::Destination) -> bool {
         quirks::can_send_to(self.core.router.kind, to)
     }
 
-    /// Whether the router tells what became of a single message whose nonce is not 0.
+    /// Whether the router reports the delivery status of a single message whose nonce is not 0.
     pub fn reports_messages(&self) -> bool {
         quirks::reports_messages(self.core.router.kind, self.core.router.version)
     }
 
-    /// Whether the router delivers only one of the first messages to a peer: nothing should follow it until
-    /// the router has reported on it.
+    /// Whether the router delivers only one of several first messages to a new peer. The caller
+    /// should then send one message, and no other until the router has reported on it.
     pub fn delivers_one_first_message(&self) -> bool {
         self.reports_messages() && quirks::delivers_one_first_message(self.core.router.kind)
     }
@@ -209,8 +209,8 @@ impl Session {
     fn handle_frame(&mut self, now: Instant, frame: &Frame) {
         let message = match Message::decode(MessageType(frame.kind), &frame.body) {
             Ok(Some(message)) => message,
-            // A type of the future, or one that is not for clients. A first message that is not
-            // known cannot be SetDate, so what answers is something else.
+            // The type is newer than this library. A first message of an unknown type is not
+            // SetDate, so the other side is not an I2CP router.
             Ok(None) if !self.state.awaits_date() => return,
             Ok(None) => {
                 let why = format!("a first message of type {}", frame.kind);
@@ -331,7 +331,7 @@ impl State {
         matches!(self, Self::Opening(Opening::Date(_)))
     }
 
-    /// The reason to close the connection after malformed input.
+    /// The reason for closing the connection after malformed input.
     fn misbehaved(&self, why: String) -> CloseReason {
         match self {
             _ if self.awaits_date() => CloseReason::NotI2cp(why),
@@ -339,8 +339,8 @@ impl State {
         }
     }
 
-    /// The meaning of the text in Disconnect. Java I2P answers a login or a session that it
-    /// refuses with this message only.
+    /// The reason that the text of a Disconnect stands for. Java I2P sends no other message when it
+    /// refuses a login or a session.
     fn disconnected(&self, text: &str) -> CloseReason {
         let lower = text.to_ascii_lowercase();
         match self {
@@ -357,5 +357,5 @@ impl State {
     }
 }
 
-/// The longest time to open that is kept, so that no time overflows: a day.
+/// The upper limit of [`Config::open_timeout`]. Chosen so that adding it to a time never overflows.
 const MAX_OPEN_TIMEOUT: Duration = Duration::from_secs(24 * 3600);

@@ -1,6 +1,6 @@
-//! ElGamal keys for destinations in the old mode.
+//! ElGamal key pairs for the encryption keys of lease sets.
 //!
-//! Only key pairs are made here; encryption and decryption are the router's.
+//! This module only creates key pairs. The router encrypts and decrypts.
 
 use crypto_bigint::{
     Odd, U2048,
@@ -11,13 +11,13 @@ use eepkit_wire::{
     Zeroizing, rand_core::CryptoRng,
 };
 
-/// A new pair.
+/// Generates a key pair.
 pub(super) fn generate<R: CryptoRng + ?Sized>(
     rng: &mut R,
 ) -> Result<EncryptionKeyPair, DecodeError> {
     let mut exponent = Zeroizing::new([0; LEN]);
     rng.fill_bytes(exponent.as_mut_slice());
-    // One bit less than the modulus, so that the exponent is below it.
+    // The exponent has one bit less than the modulus, so it is smaller than the modulus.
     exponent[0] &= 0x7f;
     from_private(EncryptionPrivateKey::new(
         EncryptionType::ELGAMAL,
@@ -25,10 +25,10 @@ pub(super) fn generate<R: CryptoRng + ?Sized>(
     )?)
 }
 
-/// The pair of a private key.
+/// Computes the key pair of a private key.
 pub(super) fn from_private(key: EncryptionPrivateKey) -> Result<EncryptionKeyPair, DecodeError> {
     let mut bytes = Zeroizing::new([0; LEN]);
-    // A key of the type has this length, or could not have been made.
+    // `EncryptionPrivateKey::new` checks the length for the type.
     bytes.copy_from_slice(key.as_bytes());
     let exponent = Zeroizing::new(U2048::from_be_slice(bytes.as_slice()));
     let params = FixedMontyParams::new(MODULUS);
@@ -40,7 +40,7 @@ pub(super) fn from_private(key: EncryptionPrivateKey) -> Result<EncryptionKeyPai
     )
 }
 
-/// Bytes of a key.
+/// The length of a key, in bytes.
 const LEN: usize = 256;
 
 /// Generator of the group (cryptography specification, "ElGamal encryption").

@@ -25,7 +25,7 @@ fn version_2(made: &SignedLeaseSet) -> LeaseSet2 {
 }
 
 #[test]
-fn makes_a_published_x25519_lease_set_by_default() {
+fn the_default_is_a_published_x25519_lease_set() {
     let made = maker(&[])
         .make(&[lease(1, 600), lease(2, 500)], UNIX_NOW)
         .expect("made");
@@ -46,7 +46,7 @@ fn makes_a_published_x25519_lease_set_by_default() {
 }
 
 #[test]
-fn keeps_its_keys_and_raises_the_publication_time() {
+fn keys_stay_the_same_and_the_publication_time_increases() {
     let mut maker = maker(&[]);
     let first = maker.make(&[lease(1, 600)], UNIX_NOW).expect("made");
     let second = maker.make(&[lease(2, 600)], UNIX_NOW).expect("made");
@@ -63,7 +63,7 @@ fn keeps_its_keys_and_raises_the_publication_time() {
 }
 
 #[test]
-fn keys_come_in_the_order_of_preference() {
+fn keys_are_in_the_order_of_preference() {
     let made = maker(&[("i2cp.leaseSetEncType", "6,4,0")])
         .make(&[lease(1, 600)], UNIX_NOW)
         .expect("made");
@@ -83,7 +83,7 @@ fn keys_come_in_the_order_of_preference() {
 }
 
 #[test]
-fn given_keys_are_used_and_can_be_kept() {
+fn private_keys_can_be_stored_and_used_again() {
     let first = maker(&[("i2cp.leaseSetEncType", "4,0")]);
     let kept = first.private_keys();
     let mut options = options(&[("i2cp.leaseSetEncType", "4,0")]);
@@ -95,7 +95,7 @@ fn given_keys_are_used_and_can_be_kept() {
 }
 
 #[test]
-fn an_unpublished_lease_set_says_so_and_service_records_are_in_it() {
+fn an_unpublished_lease_set_has_its_flag_and_contains_service_records() {
     let made = maker(&[
         ("i2cp.dontPublishLeaseSet", "true"),
         (
@@ -123,7 +123,7 @@ fn offline_keys_sign_with_the_transient_key() {
 }
 
 #[test]
-fn the_old_mode_makes_a_version_1_lease_set() {
+fn a_version_1_lease_set_can_be_created() {
     let keys = keys_of(SignatureType::DSA_SHA1, 5);
     let options = options(&[("i2cp.leaseSetType", "1"), ("i2cp.leaseSetEncType", "0")]);
     let mut maker = LeaseSetMaker::new(Arc::clone(&keys), &options, &mut rng()).expect("valid");
@@ -147,7 +147,7 @@ fn elgamal_public_keys_are_powers_of_two_in_the_group() {
 }
 
 #[test]
-fn what_cannot_be_made_names_the_option() {
+fn errors_name_the_option_that_cannot_be_applied() {
     let refused = |keys: Arc<PrivateKeys>, pairs: &[(&str, &str)]| {
         LeaseSetMaker::new(keys, &options(pairs), &mut rng())
             .expect_err("cannot be made")
@@ -187,7 +187,7 @@ fn what_cannot_be_made_names_the_option() {
 }
 
 #[test]
-fn a_lease_set_needs_a_tunnel_that_has_not_ended() {
+fn a_lease_set_needs_a_tunnel_that_has_not_expired() {
     let mut maker = maker(&[]);
     assert_eq!(maker.make(&[], UNIX_NOW), Err(MakeError::NoTunnels));
     let later = UNIX_NOW + Duration::from_secs(3600);
@@ -197,11 +197,11 @@ fn a_lease_set_needs_a_tunnel_that_has_not_ended() {
     );
     maker
         .make(&[lease(1, 600)], UNIX_NOW)
-        .expect("a failure leaves nothing behind");
+        .expect("a failure does not change the maker");
 }
 
 #[test]
-fn of_too_many_tunnels_those_that_end_last_are_taken() {
+fn of_too_many_tunnels_those_that_expire_last_are_used() {
     let leases: Vec<Lease> = (1..=20).map(|n| lease(n, u64::from(n) * 10)).collect();
     let made = maker(&[]).make(&leases, UNIX_NOW).expect("made");
     let lease_set = version_2(&made);
@@ -210,7 +210,7 @@ fn of_too_many_tunnels_those_that_end_last_are_taken() {
 }
 
 #[test]
-fn private_keys_are_not_shown() {
+fn debug_output_contains_no_private_keys() {
     let mut maker = maker(&[]);
     let made = maker.make(&[lease(1, 600)], UNIX_NOW).expect("made");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! How to reach a blinded destination.
+//! BlindingInfo, the parameters of a blinded destination.
 
 use std::fmt;
 
@@ -6,44 +6,44 @@ use eepkit_wire::{Codec, DecodeError, Destination, Hash, Reader, SignatureType, 
 
 use super::fields::{SessionId, Text};
 
-/// Tells the router that a destination is blinded, and what is needed to look it up. There is no
-/// reply. Since 0.9.43.
+/// Informs the router that a destination is blinded, with the parameters that are needed to look it
+/// up. There is no reply. Since API 0.9.43.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BlindingInfo {
     /// The session.
     pub session: SessionId,
-    /// Which destination.
+    /// The blinded destination.
     pub endpoint: Endpoint,
-    /// Signature type of the blinded key; RedDSA.
+    /// The signature type of the blinded key; RedDSA.
     pub blinded_type: SignatureType,
-    /// When the router may forget this, seconds since 1970.
+    /// The time after which the router may discard the parameters, in seconds since 1970.
     pub expires: u32,
-    /// Where the lease set is for some clients only: how this one proves to be among them.
+    /// The key of this client, if only some clients can read the lease set.
     pub client: Option<ClientAuthentication>,
-    /// Where the address is blinded with a password: the password.
+    /// The password, if the address is blinded with one.
     pub password: Option<Text>,
 }
 
-/// Names a blinded destination.
+/// Identifies a blinded destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// By its hash, which helps a router only if it knows the destination already.
+    /// By its hash. The router can use it only if it already has the destination.
     Hash(Hash),
-    /// By host name, which helps a router only if it is in the address book.
+    /// By host name. The router can use it only if the name is in its address book.
     Name(Text),
-    /// By itself.
+    /// The destination itself.
     Destination(Destination),
     /// By its signing key.
     SigningKey(SigningPublicKey),
 }
 
-/// A client's own key for a lease set that only some clients can read: an X25519 private key,
-/// little-endian.
+/// The key of a client for a lease set that only some clients can read. It is an X25519 private
+/// key, little-endian.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ClientAuthentication {
-    /// The server knows the public half.
+    /// The server has the public key of this private key.
     Dh([u8; 32]),
-    /// The server knows the key itself.
+    /// The server has this key itself, a pre-shared key.
     Psk([u8; 32]),
 }
 
@@ -155,11 +155,11 @@ impl fmt::Debug for ClientAuthentication {
     }
 }
 
-/// Flag bit 0: the lease set is for some clients only.
+/// Flag bit 0: only some clients can read the lease set.
 const PER_CLIENT: u8 = 1;
-/// Flag bits 3-1: how they prove it; 0 for DH.
+/// Flag bits 3-1: the authentication scheme of these clients; 0 for DH.
 const SCHEME: u8 = 0b1110;
 /// Flag bits 3-1 for a pre-shared key.
 const SCHEME_PSK: u8 = 1 << 1;
-/// Flag bit 4: a password is needed.
+/// Flag bit 4: the address needs a password.
 const PASSWORD: u8 = 1 << 4;

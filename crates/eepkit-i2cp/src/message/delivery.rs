@@ -1,4 +1,4 @@
-//! Messages that carry application data, and what became of them.
+//! Messages that contain application data, and their delivery status.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use eepkit_wire::{Codec, DecodeError, Destination, Reader, gzip};
 
 use super::fields::{SessionId, encode_payload, read_payload};
 
-/// Send a message, with the router's default lifetime.
+/// Sends a message to a peer, with the router's default lifetime.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendMessage {
-    /// The session it comes from.
+    /// The session that sends the message.
     pub session: SessionId,
-    /// Who it is for.
+    /// The destination of the peer.
     pub to: Destination,
-    /// What it carries, in gzip framing.
+    /// The payload, with gzip framing.
     pub payload: Bytes,
-    /// Comes back in [`MessageStatus`]; 0 asks for no report.
+    /// The nonce of the [`MessageStatus`]; 0 requests none.
     pub nonce: u32,
 }
 
@@ -49,14 +49,15 @@ impl fmt::Debug for SendMessage {
     }
 }
 
-/// Send a message, with flags and a deadline.
+/// Sends a message to a peer, with flags and a deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendMessageExpires {
     /// The message.
     pub message: SendMessage,
-    /// How the router should treat it.
+    /// Flags for the router.
     pub flags: SendFlags,
-    /// The router may drop it after this, milliseconds since 1970. The lower 48 bits are sent.
+    /// The time after which the router may drop the message, in milliseconds since 1970. The lower
+    /// 48 bits are sent.
     pub expires: u64,
 }
 
@@ -78,9 +79,10 @@ impl SendMessageExpires {
     }
 }
 
-/// The body of SendMessageExpires, with a payload that is framed while it is encoded.
+/// The body of SendMessageExpires with a payload that has no gzip framing yet.
 ///
-/// Encodes as [`SendMessageExpires`], without the copy that a framed payload would be.
+/// It has the same encoding as [`SendMessageExpires`]. The framing is added while the message is
+/// encoded, which saves a copy of the payload.
 #[derive(Clone, Copy)]
 pub(crate) struct FramedSend<'a> {
     pub(crate) session: SessionId,
@@ -100,7 +102,8 @@ impl FramedSend<'_> {
         let start = out.len();
         out.extend_from_slice(&[0xff; PAYLOAD_LENGTH]);
         gzip::encode_into(out, self.header, self.body, self.compress);
-        // A payload whose length does not fit four bytes does not fit a frame either.
+        // A payload whose length exceeds four bytes is also too long for a frame, which the caller
+        // checks.
         let length = (out.len() - start - PAYLOAD_LENGTH) as u32;
         out[start..start + PAYLOAD_LENGTH].copy_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&self.nonce.to_be_bytes());
@@ -108,21 +111,21 @@ impl FramedSend<'_> {
     }
 }
 
-/// The flags occupy the two upper bytes of what was a date of eight bytes.
+/// Encodes the flags into the two upper bytes of an eight-byte date, as the specification defines.
 fn encode_flags(flags: SendFlags, expires: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&flags.0.to_be_bytes());
     out.extend_from_slice(&expires.to_be_bytes()[2..]);
 }
 
-/// Bytes of the length in front of a payload.
+/// The size of the length field before a payload, in bytes.
 const PAYLOAD_LENGTH: usize = 4;
 
-/// The flags of SendMessageExpires. The default leaves every choice to the router.
+/// The flags of SendMessageExpires. With the default, the router uses the settings of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct SendFlags(pub u16);
 
 impl SendFlags {
-    /// With or without "do not bundle this session's lease set".
+    /// Sets or clears the flag that the router must not bundle this session's lease set.
     #[must_use]
     pub fn with_omit_lease_set(self, omit: bool) -> Self {
         if omit {
@@ -132,31 +135,35 @@ impl SendFlags {
         }
     }
 
-    /// With the least threshold on the list that is not below `tags` (the greatest above 192):
-    /// with fewer session tags left than this, more are sent. For ElGamal peers only.
+    /// Sets the low-tag threshold: if fewer session tags are left, the router sends new ones.
+    ///
+    /// The value is rounded up to the next one that the protocol can express, at most 192. It has
+    /// an effect for ElGamal peers only.
     #[must_use]
     pub fn with_tag_threshold(self, tags: u8) -> Self {
         Self(self.0 & !0x00f0 | code_of(&TAG_THRESHOLDS, tags) << 4)
     }
 
-    /// With the least number on the list that is not below `tags` (the greatest above 160): this
-    /// many session tags are sent at a time. For ElGamal peers only.
+    /// Sets the number of session tags that the router sends at a time.
+    ///
+    /// The value is rounded up to the next one that the protocol can express, at most 160. It has
+    /// an effect for ElGamal peers only.
     #[must_use]
     pub fn with_tags_to_send(self, tags: u8) -> Self {
         Self(self.0 & !0x000f | code_of(&TAGS_TO_SEND, tags))
     }
 
-    /// Whether the lease set must not be bundled.
+    /// Whether the router must not bundle the lease set.
     pub fn omit_lease_set(self) -> bool {
         self.0 & Self::OMIT_LEASE_SET != 0
     }
 
-    /// The low-tag threshold, if one was chosen.
+    /// The low-tag threshold, if it is set.
     pub fn tag_threshold(self) -> Option<u8> {
         value_of(&TAG_THRESHOLDS, self.0 >> 4 & 0xf)
     }
 
-    /// How many tags to send, if that was chosen.
+    /// The number of tags to send, if it is set.
     pub fn tags_to_send(self) -> Option<u8> {
         value_of(&TAGS_TO_SEND, self.0 & 0xf)
     }
@@ -164,7 +171,8 @@ impl SendFlags {
     const OMIT_LEASE_SET: u16 = 1 << 8;
 }
 
-/// Codes count from 1; 0 stands for "as the session says".
+/// The code of the smallest listed value that is not below `tags`. Codes start at 1; code 0 selects
+/// the setting of the session.
 fn code_of(table: &[u8; 15], tags: u8) -> u16 {
     let index = table
         .iter()
@@ -179,18 +187,19 @@ fn value_of(table: &[u8; 15], code: u16) -> Option<u8> {
         .and_then(|index| table.get(index).copied())
 }
 
-/// What became of a message that was sent, or that one can be fetched.
+/// The delivery status of a message that was sent, or the announcement of a received one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageStatus {
     /// The session.
     pub session: SessionId,
-    /// The message as the router numbered it.
+    /// The id that the router gave to the message.
     pub message: u32,
-    /// What became of it.
+    /// The status.
     pub status: DeliveryStatus,
-    /// Bytes of the message to be fetched; only with [`DeliveryStatus::AVAILABLE`].
+    /// The length of the announced message, in bytes. Used only with
+    /// [`DeliveryStatus::AVAILABLE`].
     pub size: u32,
-    /// The nonce it was sent with.
+    /// The nonce with which the message was sent.
     pub nonce: u32,
 }
 
@@ -219,9 +228,9 @@ impl Codec for MessageStatus {
 pub struct DeliveryStatus(pub u8);
 
 impl DeliveryStatus {
-    /// A message from a peer can be fetched.
+    /// A message from a peer can be requested.
     pub const AVAILABLE: Self = Self(0);
-    /// The router took it; another status follows.
+    /// The router accepted the message; another status follows.
     pub const ACCEPTED: Self = Self(1);
     /// Probably delivered.
     pub const BEST_EFFORT_SUCCESS: Self = Self(2);
@@ -229,7 +238,7 @@ impl DeliveryStatus {
     pub const BEST_EFFORT_FAILURE: Self = Self(3);
     /// Probably delivered.
     pub const GUARANTEED_SUCCESS: Self = Self(4);
-    /// Not delivered, for whatever reason.
+    /// Not delivered, for an unspecified reason.
     pub const GUARANTEED_FAILURE: Self = Self(5);
     /// Delivered to a destination on the same router.
     pub const LOCAL_SUCCESS: Self = Self(6);
@@ -239,37 +248,37 @@ impl DeliveryStatus {
     pub const ROUTER_FAILURE: Self = Self(8);
     /// The computer has no network.
     pub const NETWORK_FAILURE: Self = Self(9);
-    /// There is no such session.
+    /// The session does not exist.
     pub const BAD_SESSION: Self = Self(10);
     /// The payload is empty, too long or not valid.
     pub const BAD_MESSAGE: Self = Self(11);
-    /// Flags or expiration cannot be.
+    /// The flags or the expiration are not valid.
     pub const BAD_OPTIONS: Self = Self(12);
     /// A queue in the router was full.
     pub const OVERFLOW: Self = Self(13);
-    /// It expired before it was sent.
+    /// The message expired before it was sent.
     pub const EXPIRED: Self = Self(14);
     /// This session has no valid lease set.
     pub const BAD_LOCAL_LEASE_SET: Self = Self(15);
     /// This session has no tunnels.
     pub const NO_LOCAL_TUNNELS: Self = Self(16);
-    /// No encryption in common with the peer.
+    /// The session and the peer have no encryption type in common.
     pub const UNSUPPORTED_ENCRYPTION: Self = Self(17);
-    /// Something is wrong with the peer's destination.
+    /// The peer's destination is not valid or not supported.
     pub const BAD_DESTINATION: Self = Self(18);
-    /// Something is wrong with the peer's lease set.
+    /// The peer's lease set is not valid or not supported.
     pub const BAD_LEASE_SET: Self = Self(19);
-    /// The peer's lease set has expired and no new one is found.
+    /// The peer's lease set has expired, and no newer one was found.
     pub const EXPIRED_LEASE_SET: Self = Self(20);
-    /// The peer's lease set is not found.
+    /// The peer's lease set was not found.
     pub const NO_LEASE_SET: Self = Self(21);
-    /// The peer has a meta lease set, which cannot be sent to.
+    /// The peer has a meta lease set, to which messages cannot be sent.
     pub const META_LEASE_SET: Self = Self(22);
-    /// The session sent to itself.
+    /// The session sent a message to itself.
     pub const LOOPBACK_DENIED: Self = Self(23);
 
-    /// Whether it says that the message is on its way. All other codes but
-    /// [`DeliveryStatus::AVAILABLE`] say that it is not.
+    /// Whether the message was accepted or delivered. All other codes except
+    /// [`DeliveryStatus::AVAILABLE`] report a failure.
     pub fn is_success(self) -> bool {
         matches!(
             self,
@@ -284,11 +293,11 @@ impl DeliveryStatus {
 /// A message from a peer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessagePayload {
-    /// The session it is for.
+    /// The session that receives the message.
     pub session: SessionId,
-    /// The message as the router numbered it.
+    /// The id that the router gave to the message.
     pub message: u32,
-    /// What it carries, in gzip framing.
+    /// The payload, with gzip framing.
     pub payload: Bytes,
 }
 
@@ -321,5 +330,5 @@ impl fmt::Debug for MessagePayload {
 /// Low-tag thresholds by code (I2CP, "Flags Field", bits 7-4).
 const TAG_THRESHOLDS: [u8; 15] = [2, 3, 6, 9, 14, 20, 27, 35, 45, 57, 72, 92, 117, 147, 192];
 
-/// Tags to send by code (I2CP, "Flags Field", bits 3-0).
+/// Numbers of tags to send by code (I2CP, "Flags Field", bits 3-0).
 const TAGS_TO_SEND: [u8; 15] = [2, 4, 6, 8, 12, 16, 24, 32, 40, 51, 64, 80, 100, 125, 160];

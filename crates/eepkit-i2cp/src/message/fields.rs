@@ -5,12 +5,12 @@ use std::fmt;
 use bytes::Bytes;
 use eepkit_wire::{Codec, DecodeError, Destination, Reader};
 
-/// The number of a session on a connection, assigned by the router.
+/// The id of a session on a connection, assigned by the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u16);
 
 impl SessionId {
-    /// No session, in look-ups before a session exists.
+    /// No session. Used in look-ups before a session exists.
     pub const NONE: Self = Self(0xffff);
 }
 
@@ -29,12 +29,12 @@ impl Codec for SessionId {
 pub struct Text(String);
 
 impl Text {
-    /// The text; `None` when it is longer than 255 bytes.
+    /// Creates a string, or returns `None` if the text is longer than 255 bytes.
     pub fn new(text: &str) -> Option<Self> {
         (text.len() <= Self::MAX_LEN).then(|| Self(text.to_owned()))
     }
 
-    /// The first 255 bytes of the text, cut at a character boundary.
+    /// Creates a string of at most the first 255 bytes of the text, cut at a character boundary.
     pub fn truncated(text: &str) -> Self {
         let mut end = text.len().min(Self::MAX_LEN);
         while !text.is_char_boundary(end) {
@@ -48,7 +48,7 @@ impl Text {
         &self.0
     }
 
-    /// The longest text in bytes: its length is encoded as one byte.
+    /// The largest length in bytes. The length is encoded as one byte.
     pub const MAX_LEN: usize = 255;
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for Text {
     }
 }
 
-/// Reads a payload with its length of four bytes, sharing the memory of `body`.
+/// Reads a length of four bytes and a payload, which shares the memory of `body`.
 pub(super) fn read_payload(r: &mut Reader<'_>, body: &Bytes) -> Result<Bytes, DecodeError> {
     let length = r.u32("payload")? as usize;
     let start = r.position();
@@ -79,12 +79,13 @@ pub(super) fn read_payload(r: &mut Reader<'_>, body: &Bytes) -> Result<Bytes, De
 }
 
 pub(super) fn encode_payload(payload: &Bytes, out: &mut Vec<u8>) {
-    // A payload whose length does not fit four bytes does not fit a frame either.
+    // A payload whose length exceeds four bytes is also too long for a frame, which the caller
+    // checks.
     out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
     out.extend_from_slice(payload);
 }
 
-/// Reads a destination unless the body ends.
+/// Reads a destination, or returns `None` at the end of the body.
 pub(super) fn read_optional_destination(
     r: &mut Reader<'_>,
 ) -> Result<Option<Destination>, DecodeError> {

@@ -1,4 +1,4 @@
-//! Requests for lease sets, and the lease sets.
+//! Messages that request lease sets, and messages that contain them.
 
 use std::fmt;
 
@@ -11,20 +11,21 @@ use eepkit_wire::{
 use super::fields::SessionId;
 use crate::lease_set::SignedLeaseSet;
 
-/// Sign a lease set for these tunnels. The old form, in which all end at one time; Java I2P sends
-/// it to clients before 0.9.7 only.
+/// Requests a signed lease set for tunnels that all expire at the same time.
+///
+/// This is the old form of the request. Java I2P sends it only to clients before 0.9.7.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestLeaseSet {
     /// The session.
     pub session: SessionId,
-    /// Gateway and tunnel number of each, at most 255.
+    /// Gateway and tunnel id of each tunnel. At most 255 are encoded.
     pub tunnels: Vec<(Hash, u32)>,
-    /// When they end, milliseconds since 1970.
+    /// The time at which the tunnels expire, in milliseconds since 1970.
     pub end: u64,
 }
 
 impl RequestLeaseSet {
-    /// The tunnels in the new form.
+    /// The tunnels as leases.
     pub fn leases(&self) -> Vec<Lease> {
         let lease = |&(gateway, tunnel)| Lease {
             gateway,
@@ -80,7 +81,8 @@ pub(super) fn read_leases(r: &mut Reader<'_>) -> Result<Vec<Lease>, DecodeError>
 pub struct CreateLeaseSet {
     /// The session.
     pub session: SessionId,
-    /// A DSA private key for revocation, which nobody does; random bytes for all other types.
+    /// The DSA private key for revocation, or arbitrary bytes if the signing key has another type.
+    /// No known router implements revocation.
     pub revocation_key: [u8; 20],
     /// The ElGamal private key of the lease set.
     pub encryption_key: LeaseSetKey,
@@ -118,7 +120,7 @@ impl fmt::Debug for CreateLeaseSet {
     }
 }
 
-/// A lease set of any version with its private keys. Since 0.9.39.
+/// A lease set of any version with its private keys. Since API 0.9.39.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateLeaseSet2 {
     /// The session.
@@ -133,7 +135,7 @@ impl Codec for CreateLeaseSet2 {
         self.lease_set.store_type.encode(out);
         out.extend_from_slice(&self.lease_set.bytes);
         let keys = &self.lease_set.keys[..self.lease_set.keys.len().min(MAX_COUNT)];
-        // A meta lease set has no keys, and not even their number.
+        // A meta lease set has neither keys nor the number of keys.
         if self.lease_set.store_type != StoreType::Meta {
             out.push(keys.len() as u8);
             for key in keys {
@@ -164,7 +166,7 @@ impl Codec for CreateLeaseSet2 {
     }
 }
 
-/// Reads as much as is the lease set.
+/// Reads the bytes of one lease set.
 fn read_lease_set(r: &mut Reader<'_>, store_type: StoreType) -> Result<Bytes, DecodeError> {
     let start = r.position();
     match store_type {
@@ -208,8 +210,8 @@ fn skip_meta(r: &mut Reader<'_>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Skips publication time, lifetime, flags and the offline signature, and tells by what type of
-/// key the whole is signed.
+/// Skips publication time, lifetime, flags and offline signature. Returns the signature type of the
+/// key that signs the lease set.
 fn skip_times_and_flags(
     r: &mut Reader<'_>,
     owner: SignatureType,
@@ -226,5 +228,5 @@ fn skip_times_and_flags(
         .signature_type())
 }
 
-/// Lists in these messages have a length of one byte.
+/// The largest number of items in a list of these messages. The number is encoded as one byte.
 const MAX_COUNT: usize = u8::MAX as usize;

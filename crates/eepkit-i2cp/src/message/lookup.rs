@@ -11,7 +11,7 @@ pub enum DestReply {
     Found(Destination),
     /// The hash that was not found.
     NotFound(Hash),
-    /// A look-up failed; routers before 0.8.3 do not say which.
+    /// A look-up failed. Routers before 0.8.3 send this answer, which does not contain the hash.
     Failed,
 }
 
@@ -33,21 +33,24 @@ impl Codec for DestReply {
     }
 }
 
-/// Look something up.
+/// Looks up a destination, or its lease set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostLookup {
     /// The session, or [`SessionId::NONE`].
     pub session: SessionId,
-    /// Comes back in the reply.
+    /// The id that the reply contains.
     pub request: u32,
-    /// Milliseconds the router may take. 10 seconds or more are advised.
+    /// The time limit of the look-up, in milliseconds. The specification recommends 10 seconds or
+    /// more.
     pub timeout: u32,
-    /// What to look up.
+    /// The target of the look-up.
     pub key: LookupKey,
 }
 
-/// What a [`HostLookup`] looks up. The last three fetch the lease set in any case and return its
-/// options (0.9.66).
+/// The target of a [`HostLookup`].
+///
+/// With the last three, the router always fetches the lease set, and returns its options. They need
+/// API 0.9.66.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LookupKey {
@@ -123,19 +126,19 @@ impl Codec for HostLookup {
 pub struct HostReply {
     /// The session of the look-up.
     pub session: SessionId,
-    /// The request of the look-up.
+    /// The id of the look-up.
     pub request: u32,
-    /// Whether it was found.
+    /// The result code.
     pub result: HostResult,
-    /// The destination; always with [`HostResult::SUCCESS`], and where it is known although its
-    /// lease set is not found.
+    /// The destination. It is always present with [`HostResult::SUCCESS`]. With other results it is
+    /// present if the router has the destination but did not find its lease set.
     pub destination: Option<Destination>,
-    /// The options of the lease set, where they were asked for.
+    /// The options of the lease set, if they were requested.
     pub options: Option<Mapping>,
 }
 
 impl HostReply {
-    /// The answer that something was found.
+    /// Creates the reply of a successful look-up.
     pub fn found(session: SessionId, request: u32, destination: Destination) -> Self {
         Self {
             session,
@@ -146,7 +149,7 @@ impl HostReply {
         }
     }
 
-    /// The answer that nothing was found.
+    /// Creates the reply of a failed look-up, without a destination.
     pub fn failed(session: SessionId, request: u32, result: HostResult) -> Self {
         Self {
             session,
@@ -199,20 +202,20 @@ impl Codec for HostReply {
 pub struct HostResult(pub u8);
 
 impl HostResult {
-    /// Found.
+    /// The look-up succeeded.
     pub const SUCCESS: Self = Self(0);
-    /// Not found, for whatever reason.
+    /// The look-up failed, for an unspecified reason.
     pub const FAILURE: Self = Self(1);
     /// The lease set is blinded with a password that the router does not have.
     pub const PASSWORD_REQUIRED: Self = Self(2);
-    /// The lease set is for clients with a key that the router does not have.
+    /// The lease set needs a client key that the router does not have.
     pub const PRIVATE_KEY_REQUIRED: Self = Self(3);
-    /// Both password and key are needed.
+    /// The lease set needs both a password and a key.
     pub const PASSWORD_AND_KEY_REQUIRED: Self = Self(4);
-    /// The lease set cannot be decrypted with what the router has.
+    /// The router cannot decrypt the lease set with the password and the key that it has.
     pub const DECRYPTION_FAILURE: Self = Self(5);
-    /// The lease set is not found; the destination may be told all the same.
+    /// The lease set was not found. The reply may still contain the destination.
     pub const LEASE_SET_NOT_FOUND: Self = Self(6);
-    /// The router does not do this type of look-up.
+    /// The router does not support this type of look-up.
     pub const TYPE_UNSUPPORTED: Self = Self(7);
 }

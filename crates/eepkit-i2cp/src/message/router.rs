@@ -1,4 +1,4 @@
-//! Messages about the connection and the router: dates, limits, complaints.
+//! Messages about the connection and the router: dates, bandwidth limits, reports of abuse.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use eepkit_wire::{Codec, DecodeError, Mapping, Reader};
 
 use super::fields::{SessionId, Text};
 
-/// The first message of a client: which API it speaks, and who it is.
+/// The first message of a client, with its API version and its login.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct GetDate {
     /// The client's API version; clients of 0.8.6 and older send none.
     pub version: Option<Text>,
-    /// `i2cp.username` and `i2cp.password`, where the router asks for them.
+    /// `i2cp.username` and `i2cp.password`, if the router requires them.
     pub login: Mapping,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for GetDate {
 /// The router's time and API version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetDate {
-    /// Milliseconds since 1970.
+    /// The router's time, in milliseconds since 1970.
     pub date: u64,
     /// The router's API version; routers of 0.8.6 and older send none.
     pub version: Option<Text>,
@@ -75,24 +75,25 @@ impl Codec for SetDate {
     }
 }
 
-/// How much the router passes on; any of it may be 0 for "not told".
+/// Bandwidth limits of the client and the router. A value of 0 means that the router does not
+/// report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BandwidthLimits {
-    /// To this client, KB per second.
+    /// Limit for traffic to this client, in KB per second.
     pub client_inbound: u32,
-    /// From this client, KB per second.
+    /// Limit for traffic from this client, in KB per second.
     pub client_outbound: u32,
-    /// Into the router, KB per second.
+    /// Limit for inbound traffic of the router, in KB per second.
     pub router_inbound: u32,
-    /// Into the router for a short time, KB per second.
+    /// Limit for inbound bursts of the router, in KB per second.
     pub router_inbound_burst: u32,
-    /// Out of the router, KB per second.
+    /// Limit for outbound traffic of the router, in KB per second.
     pub router_outbound: u32,
-    /// Out of the router for a short time, KB per second.
+    /// Limit for outbound bursts of the router, in KB per second.
     pub router_outbound_burst: u32,
-    /// How long a burst may last, seconds.
+    /// The longest duration of a burst, in seconds.
     pub router_burst_time: u32,
-    /// Not defined.
+    /// Fields that the specification does not define.
     pub undefined: [u32; 9],
 }
 
@@ -131,16 +132,16 @@ impl Codec for BandwidthLimits {
     }
 }
 
-/// A complaint about a message. Specified, never seen in use.
+/// A report of abuse by a message. No known implementation sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportAbuse {
     /// The session.
     pub session: SessionId,
-    /// 0 is least, 255 most abusive.
+    /// The severity, from 0 (lowest) to 255 (highest).
     pub severity: u8,
-    /// The complaint.
+    /// A description of the abuse.
     pub reason: Text,
-    /// The message it is about.
+    /// The id of the message.
     pub message: u32,
 }
 

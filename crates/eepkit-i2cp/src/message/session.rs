@@ -1,4 +1,4 @@
-//! The configuration by which a client opens a session, and what the router says to it.
+//! The configuration with which a client opens a session, and the router's status codes.
 
 use std::fmt;
 
@@ -12,23 +12,24 @@ use eepkit_wire::{
 /// Source: I2CP, "Session Config".
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// Whose session it is.
+    /// The destination of the session.
     pub destination: Destination,
     /// The options, sorted by key.
     pub options: Mapping,
-    /// When it was signed, milliseconds since 1970. Routers want it within 30 seconds of now.
+    /// The time of the signature, in milliseconds since 1970. Routers require it to be within 30
+    /// seconds of the current time.
     pub date: u64,
-    /// Over all before it, by the destination's key or by its transient key.
+    /// The signature of all preceding fields, by the destination's key or by its transient key.
     pub signature: Signature,
 }
 
 impl SessionConfig {
-    /// Signs a configuration. Where the keys are offline keys, the three options that tell the
-    /// router about the transient key are added.
+    /// Signs a configuration. If the keys are offline keys, this adds the three options that
+    /// contain the transient key, its expiration and the offline signature.
     ///
     /// # Errors
     ///
-    /// If the options do not fit into a mapping, or the key cannot sign.
+    /// If the options do not fit into a mapping.
     pub fn sign(
         keys: &PrivateKeys,
         mut options: std::collections::BTreeMap<String, String>,
@@ -59,11 +60,12 @@ impl SessionConfig {
         })
     }
 
-    /// Checks the signature, at the time `unix_now` in seconds since 1970.
+    /// Verifies the signature at the time `unix_now`, in seconds since 1970.
     ///
     /// # Errors
     ///
-    /// If the signature is not that of the destination or of a transient key that it signed.
+    /// If the signature is neither one by the destination's key nor one by a transient key that the
+    /// destination has signed and that has not expired.
     pub fn verify(&self, unix_now: u32) -> Result<(), SignatureError> {
         let mut signed = Vec::new();
         encode_signed(&self.destination, &self.options, self.date, &mut signed);
@@ -86,7 +88,7 @@ fn encode_signed(destination: &Destination, options: &Mapping, date: u64, out: &
     out.extend_from_slice(&date.to_be_bytes());
 }
 
-/// The offline signature that the options tell of, if they tell of a whole one.
+/// The offline signature in the options, or `None` if an option of it is missing or not valid.
 fn offline_signature(destination: &Destination, options: &Mapping) -> Option<OfflineSignature> {
     let expires = options.get(OFFLINE_EXPIRATION)?.parse().ok()?;
     let transient = transient_key(options)?;
@@ -95,7 +97,7 @@ fn offline_signature(destination: &Destination, options: &Mapping) -> Option<Off
     Some(OfflineSignature::new(expires, transient, signature))
 }
 
-/// Reads `[type:]base64`; the type is DSA-SHA1 where it is not told.
+/// Parses `[type:]base64`. The default type is DSA-SHA1.
 fn transient_key(options: &Mapping) -> Option<SigningPublicKey> {
     let text = options.get(OFFLINE_TRANSIENT)?;
     let (kind, key) = match text.split_once(':') {
@@ -127,7 +129,7 @@ impl Codec for SessionConfig {
     }
 }
 
-/// Options may hold keys, so only their number is shown.
+/// Prints the number of options instead of the options, because these may contain keys.
 impl fmt::Debug for SessionConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionConfig")
@@ -138,7 +140,7 @@ impl fmt::Debug for SessionConfig {
     }
 }
 
-/// Why a session configuration cannot be made.
+/// The reason why a session configuration cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -154,11 +156,12 @@ pub struct SessionStatus(pub u8);
 impl SessionStatus {
     /// The session has ended.
     pub const DESTROYED: Self = Self(0);
-    /// The session is open, under the id of the message.
+    /// The session is open. The message contains its id.
     pub const CREATED: Self = Self(1);
-    /// The options have changed.
+    /// The options were changed.
     pub const UPDATED: Self = Self(2);
-    /// The configuration is not valid; i2pd also says this to a destination that is there already.
+    /// The configuration is not valid. i2pd also uses this code if the destination already has a
+    /// session.
     pub const INVALID: Self = Self(3);
     /// The router cannot open another session.
     pub const REFUSED: Self = Self(4);

@@ -14,7 +14,8 @@ use eepkit_wire::{EncryptionType, SignatureType, base64};
 pub struct OptionSpec {
     /// The key. A trailing `*` stands for a decimal number counted from 0.
     pub key: &'static str,
-    /// The value in a session of this library if the option is not set; `None` if it has no default.
+    /// The value in a session of this library if the option is not set; `None` if it has no
+    /// default.
     pub default: Option<&'static str>,
     /// The allowed values.
     pub allowed: Allowed,
@@ -269,8 +270,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         "inbound.randomKey",
         Allowed::Base64(Some(32)),
         Sent::WhenSet,
-        "Key that determines the order of peers in inbound tunnels. Set it to keep the order across \
-         restarts.",
+        "Key that determines the order of peers in inbound tunnels. Set it to keep the order \
+         across restarts.",
     ),
     option(
         "outbound.IPRestriction",
@@ -333,8 +334,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         "outbound.randomKey",
         Allowed::Base64(Some(32)),
         Sent::WhenSet,
-        "Key that determines the order of peers in outbound tunnels. Set it to keep the order across \
-         restarts.",
+        "Key that determines the order of peers in outbound tunnels. Set it to keep the order \
+         across restarts.",
     ),
     // Messages.
     option(
@@ -401,8 +402,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("true"),
         Allowed::Flag,
         Sent::WhenSet,
-        "The router may send the lease set of this session with messages. Peers need it to reply if \
-         the lease set is not published.",
+        "The router may send the lease set of this session with messages. Peers need it to reply \
+         if the lease set is not published.",
     ),
     // The lease set.
     option(
@@ -425,8 +426,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("0"),
         range(0, 2),
         Sent::WhenSet,
-        "Which clients can read an encrypted lease set: 0 all that have the address, 1 those with a \
-         DH key, 2 those with a pre-shared key.",
+        "Which clients can read an encrypted lease set: 0 all that have the address, 1 those with \
+         a DH key, 2 those with a pre-shared key.",
     ),
     option(
         "i2cp.leaseSetBlindedType",

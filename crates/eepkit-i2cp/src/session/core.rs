@@ -1,4 +1,4 @@
-//! The state that every phase of a connection uses.
+//! The data that every phase of a connection uses.
 
 use std::{
     collections::VecDeque,
@@ -21,16 +21,16 @@ use crate::{
 /// The part of a session machine that all states share.
 pub(super) struct Core {
     pub(super) router: Router,
-    /// The router's program, when the caller knows it.
+    /// The router's program, if the caller named it.
     pub(super) told_router: Option<RouterKind>,
     pub(super) start: Instant,
     pub(super) start_unix: Duration,
     /// The router's clock minus ours, in milliseconds.
     pub(super) offset_ms: i64,
     pub(super) lookups: Lookups,
-    /// Bounded by the driver, which passes no input while too much waits.
+    /// Bounded by the driver, which passes no input while too many bytes are unsent.
     pub(super) output: OutputBuffer,
-    /// Bounded by what one input leads to, because the driver drains it after each.
+    /// Bounded by the number of events of one input, because the driver drains it after each.
     pub(super) events: VecDeque<Event>,
 }
 
@@ -56,14 +56,15 @@ impl Core {
         Ok(())
     }
 
-    /// Reports the end of the connection.
+    /// Fails all look-ups, and reports the end of the connection.
     pub(super) fn close(&mut self, reason: CloseReason) {
         self.events
             .extend(self.lookups.fail_all(LookupFailure::Closed).events);
         self.event(Event::Closed(reason));
     }
 
-    /// Adopts the router's clock, by which the router judges dates and deadlines.
+    /// Stores the offset of the router's clock, because the router checks dates and deadlines
+    /// against that clock.
     pub(super) fn set_clock(&mut self, now: Instant, router_ms: u64) {
         let ours = i64::try_from(self.unix_ms(now)).unwrap_or(i64::MAX);
         let theirs = i64::try_from(router_ms).unwrap_or(i64::MAX);
@@ -71,7 +72,7 @@ impl Core {
         self.event(Event::ClockOffset(self.offset_ms));
     }
 
-    /// Our time in milliseconds since 1970.
+    /// The local time in milliseconds since 1970.
     fn unix_ms(&self, now: Instant) -> u64 {
         let unix = self
             .start_unix

@@ -1,8 +1,9 @@
 //! The look-ups that wait for an answer.
 //!
-//! Look-ups for the same thing share one request on the wire: it saves traffic, and emissary
-//! answers only one of several. Requests are held back until the session can look up, that is,
-//! until it has tunnels; their time runs meanwhile.
+//! Look-ups of the same target share one request on the wire. This saves traffic, and emissary
+//! answers only one of several equal requests. Requests are not sent before the session's first
+//! lease set, because routers fail or ignore look-ups before there are tunnels. The timeouts of
+//! look-ups run meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::{
 pub(super) struct Lookups {
     requests: Vec<Request>,
     next_request: u32,
-    /// Set once the session can look up.
+    /// Set once requests can be sent.
     session: Option<SessionId>,
 }
 
@@ -38,7 +39,7 @@ struct Waiting {
     deadline: Instant,
 }
 
-/// A target in the form in which equal ones are found.
+/// The normalized target of a look-up, so that equal targets compare equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Hash(Hash),
@@ -46,26 +47,27 @@ enum Target {
     LeaseSet(Destination),
 }
 
-/// How it was put to the router.
+/// The message type with which a request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
+    /// Not sent yet.
     Held,
     /// HostLookup of a type that fetches the lease set.
     Fetching,
     /// HostLookup of type 0 or 1.
     Plain,
-    /// DestLookup, to old routers.
+    /// DestLookup, for routers before 0.9.11.
     Old,
 }
 
-/// What the machine knows of the router.
+/// The properties of the router that its quirks depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Router {
     pub(super) kind: RouterKind,
     pub(super) version: ApiVersion,
 }
 
-/// What a look-up leads to: messages to send and answers to give.
+/// The results of an operation: messages to send to the router, and events for the application.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     pub(super) messages: Vec<Message>,
@@ -79,7 +81,7 @@ impl Effects {
 }
 
 impl Lookups {
-    /// Starts a look-up.
+    /// Starts a look-up, or adds it to the request for the same target.
     pub(super) fn start(
         &mut self,
         now: Instant,
@@ -140,7 +142,7 @@ impl Lookups {
         effects
     }
 
-    /// The session can look up from now on.
+    /// Sends the held requests. From now on, requests are sent at once.
     pub(super) fn release(&mut self, now: Instant, router: Router, session: SessionId) -> Effects {
         let mut effects = Effects::default();
         if self.session.replace(session).is_some() {
@@ -162,7 +164,7 @@ impl Lookups {
         effects
     }
 
-    /// Takes an answer. One that nobody waits for is ignored.
+    /// Handles a HostReply. An answer to an unknown request is ignored.
     pub(super) fn host_reply(&mut self, now: Instant, router: Router, reply: HostReply) -> Effects {
         let mut effects = Effects::default();
         let Some(index) = self
@@ -174,7 +176,8 @@ impl Lookups {
         };
         let request = &mut self.requests[index];
         let result = request.judge(router, &reply);
-        // i2pd says that it failed where it does not know the type, so it is asked once more.
+        // i2pd reports a failure if it does not support the type of the look-up, so the look-up is
+        // repeated with a plain type.
         let inconclusive = matches!(
             reply.result,
             HostResult::FAILURE | HostResult::TYPE_UNSUPPORTED
@@ -190,7 +193,7 @@ impl Lookups {
         effects
     }
 
-    /// Takes an answer of an old router.
+    /// Handles a DestReply, which routers before 0.9.11 send.
     pub(super) fn dest_reply(&mut self, reply: DestReply) -> Effects {
         let mut effects = Effects::default();
         let (hash, result) = match reply {
@@ -216,7 +219,7 @@ impl Lookups {
         effects
     }
 
-    /// Gives up what is overdue and repeats what wants it.
+    /// Fails look-ups whose deadline has passed, and repeats requests that are due.
     pub(super) fn handle_timeout(&mut self, now: Instant, router: Router) -> Effects {
         let mut effects = Effects::default();
         for request in &mut self.requests {
@@ -241,7 +244,7 @@ impl Lookups {
         effects
     }
 
-    /// When [`Lookups::handle_timeout`] wants to be called.
+    /// The time of the next call of [`Lookups::handle_timeout`].
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let deadlines = self
             .requests
@@ -251,7 +254,7 @@ impl Lookups {
         deadlines.chain(repeats).min()
     }
 
-    /// Answers all that waits.
+    /// Fails all look-ups.
     pub(super) fn fail_all(&mut self, failure: LookupFailure) -> Effects {
         let mut effects = Effects::default();
         for request in self.requests.drain(..) {
@@ -276,7 +279,7 @@ impl Lookups {
 }
 
 impl Request {
-    /// Puts the request to the router for the first time.
+    /// The message that sends the request for the first time.
     fn send(
         &mut self,
         now: Instant,
@@ -361,8 +364,8 @@ impl Target {
         match target {
             LookupTarget::Hash(hash) => Ok(Self::Hash(hash)),
             LookupTarget::LeaseSet(destination) => Ok(Self::LeaseSet(destination)),
-            // Names are looked up in lower case; address books hold them so. A b32 name is its
-            // hash, and asking for that is what I2CP prefers.
+            // Address books store names in lower case. A b32 name is converted to its hash, because
+            // the I2CP specification recommends a look-up by hash.
             LookupTarget::Name(name) => {
                 let name = name.to_ascii_lowercase();
                 if name.ends_with(B32_SUFFIX)
@@ -387,7 +390,8 @@ impl Target {
     }
 }
 
-/// Whether the name is a b32 address of 56 characters or more, which names a blinded destination.
+/// Whether the name is a b32 address with 56 or more characters, which is the address of a blinded
+/// destination.
 fn is_blinded_address(name: &str) -> bool {
     name.strip_suffix(B32_SUFFIX)
         .is_some_and(|label| label.len() >= 56)
@@ -395,9 +399,9 @@ fn is_blinded_address(name: &str) -> bool {
 
 const B32_SUFFIX: &str = ".b32.i2p";
 
-/// The most look-ups that wait at a time. Chosen because an application with more than this many
-/// names in flight has lost count; each costs about 100 bytes here and a search in the router.
+/// The largest number of look-ups that wait at a time. Chosen as more than an application needs.
+/// Each costs about 100 bytes here, and a search in the router.
 const MAX_WAITING: usize = 1024;
 
-/// The longest time-out that is kept, so that no time overflows: a day.
+/// The upper limit of the timeout of a look-up. Chosen so that adding it to a time never overflows.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);

@@ -24,30 +24,31 @@ use crate::{
     version::ApiVersion,
 };
 
-/// The session is open on the router.
+/// The state of a connection whose primary session is open.
 pub(super) struct Open {
     primary: Entry,
     subsessions: Vec<Entry>,
-    /// The subsession that was asked for and not answered yet; at most one at a time, because
-    /// answers cannot be told apart.
+    /// The subsession that was requested and not answered yet. There is at most one, because
+    /// answers do not name their request.
     asked: Option<Entry>,
-    /// When the router must have asked for the first lease set.
+    /// The deadline for the router's first request for a lease set.
     tunnels_by: Option<Instant>,
-    /// Messages that were announced and asked for, which have to be confirmed.
+    /// Messages that were announced and requested, and that have to be confirmed when they arrive.
+    /// At most [`MAX_ANNOUNCED`].
     announced: VecDeque<u32>,
 }
 
 struct Entry {
     handle: Handle,
-    /// [`SessionId::NONE`] until the router has given one.
+    /// [`SessionId::NONE`] until the router has assigned one.
     id: SessionId,
     keys: Arc<PrivateKeys>,
     options: Options,
-    /// Whether a lease set was handed over.
+    /// Whether a lease set was sent to the router.
     has_lease_set: bool,
-    /// When the last request for a lease set may be answered.
+    /// The earliest time at which the last request for a lease set may be answered.
     answer_from: Option<Instant>,
-    /// The answer, until that time.
+    /// The lease set that is held until that time.
     held: Option<SignedLeaseSet>,
     reconfiguring: bool,
 }
@@ -130,7 +131,7 @@ impl Open {
                 Ok(())
             }
             Message::SessionStatus { session, status } => self.status(core, session, status),
-            // Messages that only clients send, and ReportAbuse, which has no effect.
+            // Messages that only clients send are ignored, and ReportAbuse, which has no effect.
             _ => Ok(()),
         }
     }
@@ -173,7 +174,7 @@ impl Open {
                 options,
             } => self.open_subsession(core, now, session, keys, options),
             Command::Close(Handle::PRIMARY) => {
-                // Not all routers answer, so no answer is awaited.
+                // Java I2P does not answer, so the machine does not wait for an answer.
                 core.send(&Message::DestroySession(self.primary.id))?;
                 Err(CloseReason::Local)
             }
@@ -330,7 +331,7 @@ impl Open {
             .entry(outgoing.session)
             .filter(|entry| entry.has_lease_set)
             .map(|entry| entry.id)
-            // i2pd would answer the same; emissary would not answer.
+            // i2pd would report the same status. emissary would not answer.
             .ok_or(DeliveryStatus::NO_LOCAL_TUNNELS)?;
         if !quirks::can_send_to(core.router.kind, &outgoing.to) {
             return Err(DeliveryStatus::BAD_DESTINATION);
@@ -368,7 +369,7 @@ impl Open {
         self.publish_due(core, now)
     }
 
-    /// Hands over the lease sets whose time has come.
+    /// Sends the held lease sets that may be sent now.
     fn publish_due(&mut self, core: &mut Core, now: Instant) -> Result<(), CloseReason> {
         for entry in std::iter::once(&mut self.primary).chain(&mut self.subsessions) {
             if entry.answer_from.is_some_and(|from| from > now) {
@@ -408,8 +409,8 @@ impl Open {
             return Ok(());
         };
         entry.reconfiguring = true;
-        // The whole configuration is sent again, so that defaults that are always told do not
-        // take the place of what was set before.
+        // The whole configuration is sent again. Otherwise the defaults that are always sent would
+        // replace options that were set before.
         entry.options.extend_from(options);
         let config = core.session_config(now, &entry.keys, &entry.options)?;
         let session = entry.id;
@@ -426,7 +427,7 @@ impl Open {
     ) -> Result<(), CloseReason> {
         let router = core.router;
         if !quirks::shares_connections(router.kind, router.version) {
-            let why = "it takes one session per connection, or nobody said that it is Java I2P";
+            let why = "several sessions per connection need a router that is known to be Java I2P";
             core.event(Event::SubsessionClosed {
                 session: handle,
                 reason: CloseReason::Unsupported(why),
@@ -436,7 +437,7 @@ impl Open {
         let impossible = if self.asked.is_some() {
             Some("another subsession is being opened")
         } else if self.entry(handle).is_some() {
-            Some("the name is taken")
+            Some("the handle is in use")
         } else if self.subsessions.len() >= MAX_SUBSESSIONS {
             Some("there are too many subsessions")
         } else {
@@ -498,14 +499,15 @@ impl Open {
     }
 }
 
-/// What it means that the router did not open a session.
+/// The reason that a router's refusal of a session stands for.
 ///
-/// i2pd says "invalid" to a destination that is there already. What we send is well-formed and
-/// signed, so nothing else is left for it to mean, but for offline keys, which i2pd cannot check.
+/// i2pd reports "invalid" for a destination that already has a session. The session configuration
+/// is well-formed and signed, so the only other cause is a session with offline keys, whose
+/// signature i2pd cannot verify.
 pub(super) fn refusal(status: SessionStatus, offline: bool) -> CloseReason {
     match status {
         SessionStatus::INVALID if offline => {
-            CloseReason::Refused("it does not take offline keys".to_owned())
+            CloseReason::Refused("it does not support offline keys".to_owned())
         }
         SessionStatus::INVALID => CloseReason::Duplicate,
         SessionStatus::REFUSED => CloseReason::Refused("it cannot open another session".to_owned()),
@@ -513,7 +515,7 @@ pub(super) fn refusal(status: SessionStatus, offline: bool) -> CloseReason {
     }
 }
 
-/// Answers a command that needs an open session.
+/// Rejects a command that needs an open session.
 pub(super) fn refuse(core: &mut Core, command: Command) {
     match command {
         Command::Send(outgoing) => {
@@ -561,24 +563,29 @@ fn version_1(
         })?;
     Ok(CreateLeaseSet {
         session,
-        // The field is for a revocation that no router does; nothing is given away in it.
+        // The field is meant for revocation, which no router implements. It therefore contains no
+        // key.
         revocation_key: [0; 20],
         encryption_key,
         lease_set: lease_set.bytes.clone(),
     })
 }
 
-/// How long the router may take to build the first tunnels. The specification advises 5 minutes or
-/// more; chosen above that, as a router that has just started needs to find peers first.
+/// The time within which the router has to build the first tunnels. The specification recommends 5
+/// minutes or more. Chosen above that, because a router that has just started has to find peers
+/// first.
 const TUNNELS_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// The longest lifetime of a message that is asked for: the default of routers (I2CP overview,
-/// `clientMessageTimeout`). One that is too far in the future is refused (MessageStatus 12).
+/// The longest lifetime that the machine requests for a message: the default of routers (I2CP
+/// overview, `clientMessageTimeout`). A router refuses a deadline that is too far in the future
+/// (MessageStatus 12).
 const MAX_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Announced messages whose confirmation is owed. A router holds back few; one that is forgotten
-/// is confirmed all the same unless the session asked for fast receive.
+/// The largest number of announced messages that were not confirmed yet. Chosen above what a router
+/// holds back. A message that no longer fits is still confirmed, unless the session uses fast
+/// receive.
 const MAX_ANNOUNCED: usize = 1024;
 
-/// Chosen well above what applications use; each costs the router a lease set.
+/// The largest number of subsessions. Chosen well above what applications use; each costs the
+/// router a lease set.
 const MAX_SUBSESSIONS: usize = 64;

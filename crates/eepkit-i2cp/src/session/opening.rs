@@ -1,4 +1,4 @@
-//! The states before the session is open: date, limits, status.
+//! The states before the session is open: waiting for SetDate, BandwidthLimits and SessionStatus.
 
 use std::time::{Duration, Instant};
 
@@ -79,14 +79,14 @@ pub(super) fn login(options: &Options) -> Mapping {
         if let Some(value) = options.get(key)
             && login.insert(key, value).is_err()
         {
-            // Longer than any router allows; the router will refuse the login.
+            // A value this long is not valid with any router. The router refuses the login.
             continue;
         }
     }
     login
 }
 
-/// GetDate was sent; SetDate is the answer.
+/// GetDate was sent. SetDate is the expected answer.
 pub(super) struct AwaitDate {
     config: Config,
     deadline: Instant,
@@ -98,7 +98,7 @@ impl AwaitDate {
             return Ok(self);
         }
         Err(CloseReason::Timeout(
-            "the router did not answer the greeting",
+            "the router did not answer the first message",
         ))
     }
 
@@ -132,7 +132,7 @@ impl AwaitDate {
     }
 }
 
-/// GetBandwidthLimits was sent; the answer reveals which program the router is.
+/// GetBandwidthLimits was sent. The answer identifies the router's program.
 pub(super) struct AwaitLimits {
     config: Config,
     deadline: Instant,
@@ -161,7 +161,7 @@ impl AwaitLimits {
     }
 }
 
-/// Sends CreateSession, unless this router cannot open such a session.
+/// Sends CreateSession, or returns an error if the router does not support this session.
 fn create(
     config: Config,
     deadline: Instant,
@@ -185,7 +185,7 @@ fn create(
         let needed = ApiVersion::LEASE_SET_2;
         return Err(CloseReason::BadOption {
             key: "i2cp.leaseSetType".to_owned(),
-            why: format!("the router speaks {version}, this needs {needed} or later"),
+            why: format!("the router has API version {version}, this needs {needed} or later"),
         });
     }
     let created = core.session_config(now, &config.keys, &config.options)?;
@@ -198,7 +198,7 @@ fn create(
     }))
 }
 
-/// CreateSession was sent.
+/// CreateSession was sent. SessionStatus is the expected answer.
 pub(super) struct AwaitStatus {
     config: Config,
     deadline: Instant,
@@ -235,9 +235,9 @@ impl AwaitStatus {
             return Ok(Progress::Opening(Opening::Status(self)));
         };
         match status {
-            SessionStatus::CREATED if session == SessionId::NONE => Err(CloseReason::Protocol(
-                "a session without a number".to_owned(),
-            )),
+            SessionStatus::CREATED if session == SessionId::NONE => {
+                Err(CloseReason::Protocol("a session without an id".to_owned()))
+            }
             SessionStatus::CREATED => {
                 core.event(Event::Opened(Handle::PRIMARY));
                 let open = Open::new(self.config, session, now);
@@ -248,6 +248,6 @@ impl AwaitStatus {
     }
 }
 
-/// How long the router may take to tell its limits before the session is opened without knowing
-/// them. All known routers answer at once; chosen so that one that does not costs little.
+/// The time to wait for the router's limits before the session is opened without them. Chosen as a
+/// short delay for a router that does not answer; all known routers answer at once.
 const LIMITS_TIMEOUT: Duration = Duration::from_secs(3);

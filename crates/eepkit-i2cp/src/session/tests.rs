@@ -1,4 +1,5 @@
-//! Transcripts: the machine against routers that say what real ones were seen to say.
+//! Tests of the session machine against simulated routers that answer as real ones were observed
+//! to.
 
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ mod opening;
 mod requests;
 mod subsessions;
 
-/// A machine, a clock, and what the other side of the wire has seen.
+/// A machine, a clock, and the events and messages that the machine has emitted.
 pub(super) struct Bench {
     session: Session,
     now: Instant,
     frames: FrameReader,
-    /// Bytes from the router of which the machine has not got a whole frame.
+    /// Bytes from the router that are not a complete frame yet.
     received: BytesMut,
     timeout: Option<Instant>,
     events: Vec<Event>,
@@ -42,7 +43,7 @@ const HEADER: gzip::Header = gzip::Header {
 
 const ID: SessionId = SessionId(0x1234);
 
-/// What is waited before a lease set goes to a router that may be i2pd.
+/// The delay before a lease set is sent to a router that may be i2pd.
 const LEASE_SET_DELAY: Duration = Duration::from_millis(200);
 
 impl Bench {
@@ -80,7 +81,7 @@ impl Bench {
         bench
     }
 
-    /// Up to the open session with a lease set, on a router of this version.
+    /// Advances to an open session with a lease set, on a router with this API version.
     fn ready(version: &str) -> Self {
         let mut bench = Self::new(&[]);
         bench.greet(version, BandwidthLimits::default());
@@ -131,13 +132,13 @@ impl Bench {
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(at) = self.timeout.filter(|at| *at <= until) {
-            assert!(at >= self.now, "time goes forward");
+            assert!(at >= self.now, "time does not decrease");
             self.now = at;
             self.input(Input::Timeout);
             assert_ne!(
                 self.timeout,
                 Some(at),
-                "a timeout that was handled is not wanted again"
+                "a handled timeout is not requested again"
             );
         }
         self.now = until;
@@ -171,7 +172,7 @@ impl Bench {
 
     fn closed(&mut self) -> CloseReason {
         assert!(self.session.is_closed());
-        assert_eq!(self.timeout, None, "a closed machine wants nothing");
+        assert_eq!(self.timeout, None, "a closed machine has no timeout");
         match self.events.pop() {
             Some(Event::Closed(reason)) => reason,
             other => panic!("the last event was {other:?}"),

@@ -1,4 +1,4 @@
-//! What goes into a session machine and what comes out of it.
+//! The inputs and outputs of a session machine.
 
 use std::{
     fmt,
@@ -17,46 +17,49 @@ use crate::{
     version::ApiVersion,
 };
 
-/// What a session machine needs to know at its start.
+/// The configuration of a session machine.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The destination of the primary session and its keys.
     pub keys: Arc<PrivateKeys>,
     /// Options of the primary session. `i2cp.username` and `i2cp.password` are the login.
     pub options: Options,
-    /// Which router it is, where the caller knows; else it is found out.
+    /// The router's program, if the caller knows it. If `None`, the machine tries to detect it.
     pub router: Option<RouterKind>,
-    /// How long the router may take to accept the session, counted from the start.
+    /// The time within which the router has to accept the session, counted from the creation of the
+    /// machine. Values above one day have the effect of one day.
     pub open_timeout: Duration,
 }
 
-/// What happens to a session machine.
+/// An input of a session machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Input<'a> {
-    /// The router sent bytes, which the driver appended to this buffer. The machine takes complete
-    /// frames from its start and leaves an incomplete one, so the driver must keep the buffer.
+    /// The router sent bytes, which the driver appended to this buffer. The machine removes
+    /// complete frames from its start. It leaves an incomplete frame, so the driver must keep the
+    /// buffer.
     Receive(&'a mut BytesMut),
-    /// The connection was closed by the other side or broke.
+    /// The router closed the connection, or the connection broke.
     Eof,
-    /// The time of [`Output::Timeout`] has come, or any time has passed.
+    /// The time of [`Output::Timeout`] was reached. A call at any other time is allowed.
     Timeout,
-    /// The application wants something.
+    /// A command of the application.
     Command(Command),
 }
 
-/// What a session machine wants.
+/// An output of a session machine.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use]
 pub enum Output {
-    /// Tell the application.
+    /// An event for the application.
     Event(Event),
-    /// Nothing more for now; call with [`Input::Timeout`] at this time if nothing comes earlier.
+    /// There is no other output. Pass [`Input::Timeout`] at this time, if there is one and no other
+    /// input comes before it.
     Timeout(Option<Instant>),
 }
 
-/// Names a session on the connection; chosen by the application for subsessions.
+/// Identifies a session on the connection. The application chooses the handles of subsessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle(pub u32);
 
@@ -65,83 +68,89 @@ impl Handle {
     pub const PRIMARY: Self = Self(0);
 }
 
-/// What an application wants from a session machine.
+/// A command of the application to a session machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Command {
-    /// Send a message.
+    /// Sends a message.
     Send(Outgoing),
-    /// Here is the lease set for [`Event::LeaseSetWanted`]. i2pd wants it within 10 seconds.
+    /// Sends the lease set that [`Event::LeaseSetWanted`] requested. i2pd requires it within 10
+    /// seconds.
     PublishLeaseSet {
-        /// Whose it is.
+        /// The session.
         session: Handle,
         /// The lease set and the private keys of its encryption keys.
         lease_set: SignedLeaseSet,
     },
-    /// Change options of a session. Routers heed the tunnel options at most.
+    /// Changes options of a session. Routers apply at most the tunnel options.
+    /// [`Event::Reconfigured`] is the answer.
     Reconfigure {
         /// The session.
         session: Handle,
         /// The options that change.
         options: Options,
     },
-    /// Look something up; [`Event::LookupDone`] carries `id` back.
+    /// Looks up a target. [`Event::LookupDone`] with the same `id` is the answer.
     Lookup {
-        /// Chosen by the application.
+        /// An id that the application chooses.
         id: u32,
-        /// What to look up.
+        /// The target.
         target: LookupTarget,
-        /// When to give up.
+        /// The time after which the look-up fails, at most one day.
         timeout: Duration,
     },
-    /// Ask for the router's limits.
+    /// Requests the router's limits. [`Event::BandwidthLimits`] is the answer.
     GetBandwidthLimits,
-    /// Tell the router how to reach a blinded destination. Ignored by routers before 0.9.43.
+    /// Sends the parameters of a blinded destination to the router. Has no effect with routers
+    /// before 0.9.43.
     Blinding {
-        /// Which destination.
+        /// The blinded destination.
         endpoint: Endpoint,
-        /// When the router may forget this, seconds since 1970.
+        /// The time after which the router may discard the parameters, in seconds since 1970.
         expires: u32,
-        /// Proof of being one of the clients that can read the lease set.
+        /// The key with which this client can read the lease set, if it needs one.
         client: Option<ClientAuthentication>,
         /// The password of the address.
         password: Option<Text>,
     },
-    /// Open a subsession, which shares tunnels and encryption keys with the primary session.
-    /// One at a time; [`Event::Opened`] or [`Event::SubsessionClosed`] answers.
+    /// Opens a subsession, which shares tunnels and encryption keys with the primary session.
+    ///
+    /// Only one subsession can be in the process of being opened. [`Event::Opened`] or
+    /// [`Event::SubsessionClosed`] is the answer.
     OpenSubsession {
-        /// The name for it, not that of another session.
+        /// The handle for the subsession; no other session may have it.
         session: Handle,
-        /// Its destination and keys.
+        /// The destination of the subsession and its keys.
         keys: Arc<PrivateKeys>,
-        /// Its options.
+        /// The options of the subsession.
         options: Options,
     },
-    /// End a session. Ending the primary session ends the connection; close it then.
+    /// Ends a session. Ending the primary session ends the connection, which the driver then has to
+    /// close.
     Close(Handle),
 }
 
 /// A message to a peer.
 #[derive(Clone)]
 pub struct Outgoing {
-    /// The session it comes from.
+    /// The session that sends the message.
     pub session: Handle,
-    /// Who it is for.
+    /// The destination of the peer.
     pub to: Destination,
     /// The protocol number and the ports.
     pub header: gzip::Header,
-    /// The payload, which is framed while it is encoded.
+    /// The payload. Encoding adds the gzip framing.
     pub body: Bytes,
     /// Whether the payload is compressed, if that makes it shorter.
     pub compress: bool,
-    /// Returned in [`Event::MessageStatus`], if it is not 0.
+    /// The nonce in [`Event::MessageStatus`]. No status is reported if it is 0.
     pub nonce: u32,
-    /// Whether the router is asked what became of it. If not, only a message that could not be
-    /// handed to the router is reported.
+    /// Whether to request the delivery status from the router. If false, a status is reported only
+    /// if the message could not be sent to the router.
     pub report: bool,
-    /// How the router should treat it.
+    /// Flags for the router.
     pub flags: SendFlags,
-    /// The router may drop it after this.
+    /// The time after which the router may drop the message.
     pub deadline: Instant,
 }
 
@@ -156,153 +165,154 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-/// What to look up.
+/// The target of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LookupTarget {
     /// The destination with this hash.
     Hash(Hash),
-    /// A host name of the router's address book, or a `.b32.i2p` name.
+    /// A host name in the router's address book, or a `.b32.i2p` name. Case does not matter.
     Name(String),
     /// The lease set of a destination.
     LeaseSet(Destination),
 }
 
-/// What a look-up found.
+/// The result of a successful look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The destination.
     pub destination: Destination,
-    /// Options of its lease set; empty where the router does not tell them.
+    /// The options of its lease set; empty if the router does not report them.
     pub options: Mapping,
 }
 
-/// Why a look-up found nothing.
+/// The reason why a look-up failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupFailure {
-    /// The router's address book does not have the name, or its destination is offline: routers
-    /// do not tell which.
+    /// The name is not in the router's address book, or its destination is offline. Routers do not
+    /// report which.
     #[error("the name is not in the router's address book, or its destination is offline")]
     NameNotFound,
-    /// No lease set is found.
+    /// No lease set was found.
     #[error("no lease set was found")]
     LeaseSetNotFound,
     /// The lease set needs a password or a key.
     #[error("the lease set is encrypted and needs a password or a key")]
     Locked,
-    /// The router cannot look this kind of thing up.
+    /// The router does not support look-ups of this kind.
     #[error("the router cannot look this up")]
     Unsupported,
-    /// Too many look-ups wait already.
-    #[error("too many look-ups wait already")]
+    /// Too many look-ups are waiting for an answer.
+    #[error("too many look-ups are waiting for an answer")]
     Busy,
-    /// No answer in time.
+    /// The router did not answer within the timeout.
     #[error("the router did not answer in time")]
     Timeout,
-    /// The session ended first.
+    /// The session ended before the answer arrived.
     #[error("the session ended")]
     Closed,
 }
 
-/// What a session machine tells its application.
+/// An event that a session machine reports to its application.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The router has introduced itself.
+    /// The version and the program of the router were determined.
     Connected {
-        /// Its API version.
+        /// The router's API version.
         version: ApiVersion,
-        /// Which program it is, as far as it matters.
+        /// The router's program.
         router: RouterKind,
     },
     /// The router accepted a session and builds its tunnels.
     Opened(Handle),
-    /// The router has tunnels and wants a lease set for them.
+    /// The router has tunnels and requests a lease set for them.
     LeaseSetWanted {
         /// The session.
         session: Handle,
         /// The inbound tunnels.
         leases: Vec<Lease>,
     },
-    /// The lease set was handed to the router; from now on messages can be sent.
+    /// The lease set was sent to the router. From now on messages can be sent.
     LeaseSetSent(Handle),
     /// A message from a peer.
     Received {
-        /// The session it is for.
+        /// The session that received the message.
         session: Handle,
-        /// What it carries, in gzip framing.
+        /// The payload, with gzip framing.
         payload: Bytes,
     },
-    /// What became of a message; see [`Outgoing::report`].
+    /// The delivery status of a message; see [`Outgoing::report`].
     MessageStatus {
-        /// The session it came from.
+        /// The session that sent the message.
         session: Handle,
-        /// Its nonce.
+        /// The nonce of the message.
         nonce: u32,
-        /// What became of it.
+        /// The status.
         status: DeliveryStatus,
     },
     /// The answer to [`Command::Lookup`].
     LookupDone {
         /// The id of the command.
         id: u32,
-        /// What was found.
+        /// The result.
         result: Result<Found, LookupFailure>,
     },
     /// The answer to [`Command::Reconfigure`].
     Reconfigured {
         /// The session.
         session: Handle,
-        /// Whether the router took the options.
+        /// Whether the router accepted the options.
         accepted: bool,
     },
     /// The answer to [`Command::GetBandwidthLimits`].
     BandwidthLimits(BandwidthLimits),
-    /// The router's clock is ahead of ours by this many milliseconds.
+    /// The router's clock minus the local clock, in milliseconds.
     ClockOffset(i64),
     /// A subsession was refused or has ended.
     SubsessionClosed {
         /// The session.
         session: Handle,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
-    /// The connection is over; nothing follows but bytes to send. Close it once they are sent.
+    /// The connection has ended. No event follows. The driver sends the remaining output, and then
+    /// closes the connection.
     Closed(CloseReason),
 }
 
-/// Why a session is over.
+/// The reason why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// What answers is no I2CP router.
-    #[error("it does not speak I2CP: {0}")]
+    /// The other side of the connection is not an I2CP router.
+    #[error("not an I2CP router: {0}")]
     NotI2cp(String),
-    /// The router broke the protocol.
+    /// The router sent a message that violates the protocol.
     #[error("the router broke the protocol: {0}")]
     Protocol(String),
-    /// User name or password are missing or wrong.
+    /// The user name or the password is missing or wrong.
     #[error("the router refused the login: {0}")]
     LoginRefused(String),
-    /// The destination has a session on this router already.
+    /// The destination already has a session on this router.
     #[error("the destination has a session on this router already")]
     Duplicate,
-    /// The router does not open the session.
+    /// The router refused to open the session.
     #[error("the router refused the session: {0}")]
     Refused(String),
-    /// The router cannot do it, as far as is known; it was not asked.
-    #[error("the router cannot do it: {0}")]
+    /// The router is not known to support the request, which was therefore not sent.
+    #[error("not supported by the router: {0}")]
     Unsupported(&'static str),
     /// An option cannot have the value with this router.
     #[error("session option {key}: {why}")]
     BadOption {
         /// The option.
         key: String,
-        /// What is wrong.
+        /// The reason why the value is not allowed.
         why: String,
     },
-    /// The router ended the connection, with these words.
+    /// The router ended the connection, with this text.
     #[error("the router closed the connection: {0}")]
     Disconnected(String),
     /// The router ended the session.
@@ -311,10 +321,10 @@ pub enum CloseReason {
     /// The connection broke.
     #[error("the connection to the router ended")]
     Eof,
-    /// The router did not do this in time.
+    /// The router exceeded the time limit stated in the text.
     #[error("timed out: {0}")]
     Timeout(&'static str),
-    /// The application ended it.
+    /// The application ended the session.
     #[error("the session was closed")]
     Local,
 }

@@ -201,7 +201,7 @@ fn each_step_of_opening_has_the_common_deadline() {
     bench.pass(Duration::from_secs(30));
     assert_eq!(
         bench.closed(),
-        CloseReason::Timeout("the router did not answer the greeting")
+        CloseReason::Timeout("the router did not answer the first message")
     );
 
     let mut bench = Bench::new(&[]);
@@ -333,7 +333,10 @@ fn a_router_that_is_too_old_is_not_given_a_session() {
     match bench.closed() {
         CloseReason::BadOption { key, why } => {
             assert_eq!(key, "i2cp.leaseSetType");
-            assert_eq!(why, "the router speaks 0.9.38, this needs 0.9.39 or later");
+            assert_eq!(
+                why,
+                "the router has API version 0.9.38, this needs 0.9.39 or later"
+            );
         }
         other => panic!("{other:?}"),
     }
