@@ -61,7 +61,7 @@ fn version_1_lease_set() -> CreateLeaseSet {
     }
 }
 
-/// A lease set with the layout of an encrypted one; its contents do not matter here.
+/// A lease set with the layout of an encrypted one. Its contents are arbitrary.
 fn encrypted_lease_set() -> SignedLeaseSet {
     let mut bytes = vec![0, 11];
     bytes.extend_from_slice(&[0xb1; 32]);
@@ -104,7 +104,7 @@ fn blinding(endpoint: Endpoint) -> BlindingInfo {
     }
 }
 
-/// One of each message, and of each shape that it has.
+/// One message of each type, and one of each variant of its encoding.
 fn samples() -> Vec<Message> {
     let session = SessionId(0x0102);
     let destination = keys().destination().clone();
@@ -243,7 +243,7 @@ fn body(message: &Message) -> Bytes {
     out.into()
 }
 
-/// Bytes as hex, with structures that have tests of their own replaced by their names.
+/// Bytes as hex. Structures with separate tests are replaced by their names.
 fn legend(bytes: &[u8]) -> String {
     let keys = keys();
     let config = config();
@@ -425,7 +425,7 @@ fn lookup_messages_have_the_bytes_of_the_specification() {
 }
 
 #[test]
-fn greetings_have_the_bytes_of_the_specification() {
+fn dates_have_the_bytes_of_the_specification() {
     assert_body(
         &Message::GetDate(GetDate {
             version: Some(text("0.9.66")),
@@ -485,7 +485,7 @@ fn a_truncated_message_is_an_error_or_another_message() {
         let whole = body(&message);
         for end in 0..whole.len() {
             let cut = whole.slice(..end);
-            // Where the end is optional a cut leaves a shorter message, but never the same.
+            // If the end of a message is optional, a cut message is a valid shorter message.
             if let Ok(Some(shorter)) = Message::decode(message.kind(), &cut) {
                 assert_ne!(shorter, message);
                 assert_eq!(body(&shorter), cut, "{message:?} cut at {end}");
@@ -511,7 +511,7 @@ fn trailing_data_is_an_error() {
         let other = |decoded: &Message| *decoded != message;
         match decoded {
             Err(_) => {}
-            // A version of no characters follows a date that had none.
+            // The added byte is an empty version after a date without a version.
             Ok(Some(decoded)) => assert!(other(&decoded), "{message:?}"),
             Ok(None) => panic!("{message:?} became unknown"),
         }
@@ -519,7 +519,7 @@ fn trailing_data_is_an_error() {
 }
 
 #[test]
-fn unknown_types_are_no_error() {
+fn unknown_types_are_not_an_error() {
     for kind in [0, 9, 19, 40, 43, 255] {
         let decoded = Message::decode(MessageType(kind), &Bytes::from_static(b"anything"));
         assert_eq!(decoded, Ok(None));
@@ -527,7 +527,7 @@ fn unknown_types_are_no_error() {
 }
 
 #[test]
-fn unknown_codes_survive() {
+fn unknown_codes_are_preserved() {
     let status = Message::SessionStatus {
         session: SessionId(1),
         status: SessionStatus(77),
@@ -545,7 +545,7 @@ fn unknown_codes_survive() {
 }
 
 #[test]
-fn rejects_an_unknown_lookup_type() {
+fn an_unknown_lookup_type_is_rejected() {
     let bytes = Bytes::from_static(&[0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 5]);
     assert_eq!(
         Message::decode(MessageType::HOST_LOOKUP, &bytes),
@@ -557,7 +557,7 @@ fn rejects_an_unknown_lookup_type() {
 }
 
 #[test]
-fn rejects_a_payload_that_is_longer_than_its_message() {
+fn a_payload_that_is_longer_than_its_message_is_rejected() {
     let bytes = Bytes::from_static(&[0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]);
     assert_eq!(
         Message::decode(MessageType::MESSAGE_PAYLOAD, &bytes),
@@ -566,7 +566,7 @@ fn rejects_a_payload_that_is_longer_than_its_message() {
 }
 
 #[test]
-fn a_message_that_does_not_fit_a_frame_leaves_the_buffer_as_it_was() {
+fn encoding_a_message_that_is_too_long_does_not_change_the_buffer() {
     let fixed = 2 + 4 + 4;
     let message = |len| {
         Message::MessagePayload(MessagePayload {
@@ -588,7 +588,7 @@ fn a_message_that_does_not_fit_a_frame_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
-fn text_is_cut_at_a_character() {
+fn text_is_cut_at_a_character_boundary() {
     let long = "ä".repeat(200);
     assert_eq!(Text::new(&long), None);
     assert_eq!(Text::truncated(&long).as_str().len(), 254);
@@ -596,7 +596,7 @@ fn text_is_cut_at_a_character() {
 }
 
 #[test]
-fn session_configurations_verify_and_bit_flips_do_not() {
+fn session_configurations_verify_only_if_they_are_unchanged() {
     let now = u32::try_from(UNIX_NOW.as_secs()).expect("fits");
     let good = config();
     good.verify(now).expect("signed");
@@ -612,7 +612,7 @@ fn session_configurations_verify_and_bit_flips_do_not() {
 }
 
 #[test]
-fn offline_session_configurations_tell_and_use_the_transient_key() {
+fn offline_session_configurations_contain_and_use_the_transient_key() {
     let now = u32::try_from(UNIX_NOW.as_secs()).expect("fits");
     let keys = offline_keys();
     let signed = SessionConfig::sign(&keys, BTreeMap::new(), 5).expect("fits");
@@ -659,7 +659,7 @@ fn send_flags_round_up_to_the_listed_numbers() {
 }
 
 #[test]
-fn secrets_and_payloads_are_not_shown() {
+fn debug_output_contains_no_secrets_and_no_payloads() {
     for message in samples() {
         let shown = format!("{message:?}");
         assert!(!shown.contains("gzip"), "{shown}");
@@ -676,7 +676,7 @@ proptest! {
     }
 
     #[test]
-    fn what_decodes_from_flipped_bits_encodes_again(
+    fn messages_decoded_from_flipped_bits_can_be_encoded(
         index: prop::sample::Index,
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0_u32..8), 1..4),
     ) {

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn every_default_is_allowed_and_in_its_kept_form() {
+fn every_default_is_allowed_and_in_canonical_form() {
     for spec in OPTIONS {
         if let Some(default) = spec.default {
             assert_eq!(
@@ -21,7 +21,7 @@ fn every_default_is_allowed_and_in_its_kept_form() {
 }
 
 #[test]
-fn every_documented_key_is_there_once() {
+fn every_documented_key_is_in_the_table_once() {
     for spec in OPTIONS {
         let same = OPTIONS.iter().filter(|other| other.key == spec.key).count();
         assert_eq!(same, 1, "{}", spec.key);
@@ -94,7 +94,7 @@ fn every_accessor_names_a_documented_key_with_a_default() {
 }
 
 #[test]
-fn defaults_are_those_of_the_design() {
+fn the_defaults_are_as_documented() {
     let options = Options::new();
     assert_eq!(options.inbound_length(), 3);
     assert_eq!(options.outbound_length(), 3);
@@ -138,7 +138,7 @@ fn numbers_out_of_range_are_refused_with_key_value_and_range() {
 }
 
 #[test]
-fn values_are_kept_in_one_spelling() {
+fn values_are_stored_in_canonical_form() {
     let mut options = Options::new();
     for (key, given, kept) in [
         ("i2cp.gzip", "FALSE", "false"),
@@ -158,7 +158,7 @@ fn values_are_kept_in_one_spelling() {
 }
 
 #[test]
-fn unknown_keys_pass_unchanged() {
+fn values_of_unknown_keys_are_stored_unchanged() {
     let mut options = Options::new();
     options.set("inbound.something", " As Is ").expect("passes");
     options.set("i2p.streaming.profile", "2").expect("passes");
@@ -168,7 +168,7 @@ fn unknown_keys_pass_unchanged() {
 }
 
 #[test]
-fn the_router_is_told_what_routers_fill_in_differently() {
+fn defaults_that_differ_between_routers_are_always_sent() {
     let told = Options::new().for_router();
     let expected = [
         ("i2cp.fastReceive", "true"),
@@ -185,7 +185,7 @@ fn the_router_is_told_what_routers_fill_in_differently() {
 }
 
 #[test]
-fn the_router_is_not_told_what_is_for_this_process() {
+fn options_for_this_process_are_not_sent_to_the_router() {
     let mut options = Options::new();
     for spec in OPTIONS.iter().filter(|spec| spec.sent == Sent::Never) {
         let key = spec.key.replace('*', "0");
@@ -204,7 +204,7 @@ fn the_router_is_not_told_what_is_for_this_process() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_output_and_errors_contain_no_secrets() {
     let mut options = Options::new();
     options.set("i2cp.password", "sesame").expect("any text");
     options.set("inbound.nickname", "shop").expect("any text");
@@ -221,7 +221,7 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
-fn what_does_not_fit_the_wire_is_refused() {
+fn keys_and_values_that_are_too_long_are_refused() {
     let mut options = Options::new();
     let long = "x".repeat(256);
     assert!(options.set("inbound.nickname", &long).is_err());
@@ -245,13 +245,13 @@ fn the_number_of_options_is_bounded() {
         options.set(&format!("key.{n}"), "x").expect("room");
     }
     assert!(options.set("one.more", "x").is_err());
-    options.set("key.0", "y").expect("replacing takes no room");
+    options.set("key.0", "y").expect("replacing adds no option");
     assert_eq!(options.remove("key.0").as_deref(), Some("y"));
     options.set("one.more", "x").expect("room again");
 }
 
 #[test]
-fn lease_set_options_come_in_the_order_of_their_numbers() {
+fn lease_set_options_are_in_the_order_of_their_numbers() {
     let mut options = Options::new();
     options
         .set("i2cp.leaseSetOption.10", "_b._tcp=1 86400 0 0 25 x.b32.i2p")

@@ -8,7 +8,7 @@ use crate::{
     testing::{keys, keys_of, lease, offline_keys},
 };
 
-/// The frame of a message, with another announced length.
+/// The frame of a message, with an announced length that is too small by `less` bytes.
 fn frame_announcing_less(message: &Message, less: u32) -> Vec<u8> {
     let mut frame = message.to_frame().expect("fits");
     let right = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
@@ -16,7 +16,7 @@ fn frame_announcing_less(message: &Message, less: u32) -> Vec<u8> {
     frame
 }
 
-/// Everything that a reader cuts out of these bytes, given in pieces of this size.
+/// The messages that a reader finds in these bytes, which arrive in pieces of this size.
 fn read_all(bytes: &[u8], piece: usize) -> Vec<Message> {
     let mut reader = FrameReader::for_client();
     let mut received = BytesMut::new();
@@ -28,12 +28,12 @@ fn read_all(bytes: &[u8], piece: usize) -> Vec<Message> {
             messages.push(message.expect("valid").expect("known"));
         }
     }
-    assert!(received.is_empty(), "in step at the end");
+    assert!(received.is_empty(), "no bytes are left");
     messages
 }
 
 #[test]
-fn emissary_lease_set_requests_are_read_in_spite_of_their_length() {
+fn emissary_lease_set_requests_are_decoded_despite_their_length() {
     for count in 1..=16 {
         let request = Message::RequestVariableLeaseSet {
             session: SessionId(3),
@@ -51,10 +51,10 @@ fn emissary_lease_set_requests_are_read_in_spite_of_their_length() {
 }
 
 #[test]
-fn emissary_host_replies_are_read_in_spite_of_their_length() {
+fn emissary_host_replies_are_decoded_despite_their_length() {
     let destinations = [
         keys().destination().clone(),
-        // An empty certificate, the shortest destination there is.
+        // An empty certificate, which makes the shortest possible destination.
         keys_of(SignatureType::DSA_SHA1, 2).destination().clone(),
         keys_of(SignatureType::ECDSA_SHA512_P521, 3)
             .destination()
@@ -103,17 +103,17 @@ fn other_frames_keep_their_length() {
     assert_eq!(
         body_len(37, 47, &[0, 1]),
         None,
-        "the number of leases has not come"
+        "the number of leases has not arrived"
     );
     assert_eq!(
         body_len(39, 398, &[0; 100]),
         None,
-        "the certificate has not come"
+        "the certificate has not arrived"
     );
 }
 
 #[test]
-fn emissary_and_java_are_told_by_their_limits() {
+fn emissary_and_java_are_detected_by_their_limits() {
     let emissary = BandwidthLimits {
         client_inbound: 50,
         client_outbound: 50,
@@ -144,7 +144,7 @@ fn emissary_and_java_are_told_by_their_limits() {
 }
 
 #[test]
-fn an_i2pd_that_echoes_our_version_is_taken_for_an_old_one() {
+fn an_i2pd_that_reports_our_version_is_treated_as_an_old_one() {
     assert!(ApiVersion::OURS < INVERTED_IN_I2PD);
     assert_eq!(
         dont_publish_value(RouterKind::Unknown, ApiVersion::OURS, true),
@@ -152,7 +152,7 @@ fn an_i2pd_that_echoes_our_version_is_taken_for_an_old_one() {
     );
 }
 
-/// What each router makes of the value, as its source says.
+/// Whether each router publishes a lease set with this value, according to its source code.
 mod publishes {
     pub(super) fn java(value: Option<&str>) -> bool {
         !value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -175,7 +175,7 @@ mod publishes {
 }
 
 #[test]
-fn every_router_publishes_if_and_only_if_it_was_asked_to() {
+fn every_router_publishes_if_and_only_if_the_options_say_so() {
     let old = ApiVersion::new(0, 9, 66);
     let new = ApiVersion::new(0, 9, 67);
     for dont in [false, true] {
@@ -204,7 +204,7 @@ fn every_router_publishes_if_and_only_if_it_was_asked_to() {
             assert_eq!(publishes::emissary(told), !dont);
         }
     }
-    // An emissary that was not recognised hides a session rather than publish it.
+    // An undetected emissary does not publish a lease set that is not to be published.
     assert!(!publishes::emissary(dont_publish_value(
         RouterKind::Unknown,
         new,
@@ -213,7 +213,7 @@ fn every_router_publishes_if_and_only_if_it_was_asked_to() {
 }
 
 #[test]
-fn what_emissary_would_drop_in_silence_is_said() {
+fn sessions_that_emissary_drops_without_an_error_are_refused() {
     let refused = |keys: &PrivateKeys, options: &Options| {
         unsupported(RouterKind::Emissary, keys, options).map(|(key, _)| key)
     };
@@ -249,7 +249,7 @@ fn what_emissary_would_drop_in_silence_is_said() {
 }
 
 #[test]
-fn emissary_is_not_sent_to_destinations_that_it_cannot_read() {
+fn destinations_that_emissary_cannot_decode_are_refused() {
     let reddsa = keys_of(SignatureType::REDDSA, 1);
     let dsa = keys_of(SignatureType::DSA_SHA1, 1);
     assert!(!can_send_to(RouterKind::Emissary, reddsa.destination()));
@@ -259,7 +259,7 @@ fn emissary_is_not_sent_to_destinations_that_it_cannot_read() {
 }
 
 #[test]
-fn what_a_client_sends_is_never_reframed() {
+fn messages_of_a_client_keep_their_length() {
     let lookup = Message::HostLookup(HostLookup {
         session: SessionId(1),
         request: 1,
@@ -277,7 +277,7 @@ fn what_a_client_sends_is_never_reframed() {
 }
 
 #[test]
-fn emissary_carries_four_protocols_and_others_all() {
+fn emissary_forwards_four_protocols_and_other_routers_all() {
     for protocol in 0..=255 {
         let known = [6, 17, 18, 19].contains(&protocol);
         assert_eq!(carries_protocol(RouterKind::Emissary, protocol), known);

@@ -1,4 +1,4 @@
-//! Whatever comes.
+//! Tests with arbitrary sequences of inputs.
 
 use super::{
     subsessions::{SUB, open_subsession},
@@ -30,7 +30,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_course_of_events_panics_or_spins(steps in prop::collection::vec(step(), 0..40)) {
+    fn no_sequence_of_inputs_panics_or_loops_forever(
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
         let mut bench = Bench::new(&[]);
         let known = [
             set_date("0.9.66"),
@@ -52,7 +54,8 @@ proptest! {
             match step {
                 Step::Router(bytes) => bench.receive(&bytes),
                 Step::Frame(kind, body) => {
-                    let mut frame = u32::try_from(body.len()).expect("short").to_be_bytes().to_vec();
+                    let length = u32::try_from(body.len()).expect("short");
+                    let mut frame = length.to_be_bytes().to_vec();
                     frame.push(kind);
                     frame.extend(body);
                     bench.receive(&frame);

@@ -1,9 +1,9 @@
-//! How a session ends.
+//! Tests of the end of a session.
 
 use super::*;
 
 #[test]
-fn every_end_answers_the_lookups_that_wait() {
+fn every_end_of_a_session_fails_the_waiting_lookups() {
     for end in 0..3 {
         let mut bench = Bench::ready("0.9.57");
         bench.command(lookup(1, LookupTarget::Hash(peer().hash())));
@@ -28,7 +28,7 @@ fn every_end_answers_the_lookups_that_wait() {
 }
 
 #[test]
-fn closing_says_goodbye_and_waits_for_nothing() {
+fn closing_sends_destroy_session_and_does_not_wait_for_an_answer() {
     let mut bench = Bench::ready("0.9.66");
     bench.command(Command::Close(Handle::PRIMARY));
     assert_eq!(bench.sent(), [Message::DestroySession(ID)]);
@@ -41,7 +41,7 @@ fn closing_says_goodbye_and_waits_for_nothing() {
 }
 
 #[test]
-fn a_destroyed_session_is_over() {
+fn a_session_ends_when_the_router_destroys_it() {
     let mut bench = Bench::ready("0.9.66");
     bench.router(&Message::SessionStatus {
         session: ID,

@@ -1,9 +1,9 @@
-//! Look-ups.
+//! Tests of look-ups.
 
 use super::*;
 
 #[test]
-fn looks_up_hashes_and_names() {
+fn hashes_and_names_are_looked_up() {
     let mut bench = Bench::ready("0.9.57");
     bench.command(lookup(1, LookupTarget::Hash(peer().hash())));
     let asked = bench.only_lookup();
@@ -35,7 +35,7 @@ fn b32_names_are_looked_up_by_their_hash() {
 }
 
 #[test]
-fn names_that_cannot_be_are_not_found() {
+fn invalid_names_are_not_found() {
     let mut bench = Bench::ready("0.9.57");
     bench.command(lookup(1, LookupTarget::Name(String::new())));
     bench.command(lookup(2, LookupTarget::Name("x".repeat(256))));
@@ -45,7 +45,7 @@ fn names_that_cannot_be_are_not_found() {
 }
 
 #[test]
-fn a_destination_with_another_hash_is_not_what_was_looked_up() {
+fn an_answer_with_another_hash_is_a_failure() {
     let mut bench = Bench::ready("0.9.57");
     bench.command(lookup(1, LookupTarget::Hash(Hash::new([1; 32]))));
     let asked = bench.only_lookup();
@@ -82,7 +82,7 @@ fn every_result_code_has_its_meaning() {
 }
 
 #[test]
-fn lease_sets_are_fetched_where_the_router_can() {
+fn lease_sets_are_fetched_if_the_router_supports_it() {
     let mut bench = Bench::ready("0.9.66");
     bench.command(lookup(1, LookupTarget::LeaseSet(peer())));
     let asked = bench.only_lookup();
@@ -106,7 +106,7 @@ fn lease_sets_are_fetched_where_the_router_can() {
 }
 
 #[test]
-fn i2pd_is_asked_again_in_the_way_that_it_knows() {
+fn a_failed_lease_set_lookup_is_repeated_as_a_hash_lookup() {
     for code in [HostResult::FAILURE, HostResult::TYPE_UNSUPPORTED] {
         let mut bench = Bench::ready("0.9.67");
         bench.command(lookup(1, LookupTarget::LeaseSet(peer())));
@@ -125,8 +125,8 @@ fn i2pd_is_asked_again_in_the_way_that_it_knows() {
 }
 
 #[test]
-fn a_router_before_0_9_11_is_asked_in_the_old_way() {
-    // No session opens on so old a router, so the table of look-ups is asked directly.
+fn a_router_before_0_9_11_gets_dest_lookup() {
+    // No session opens on a router this old, so the test uses the table of look-ups directly.
     let router = Router {
         kind: RouterKind::Unknown,
         version: ApiVersion::new(0, 9, 10),
@@ -204,14 +204,14 @@ fn each_lookup_has_its_own_deadline() {
     bench.pass(Duration::from_secs(3));
     assert_eq!(bench.answers(), [(2, Err(LookupFailure::Timeout))]);
 
-    // What comes too late is for nobody.
+    // A late answer is ignored.
     let request = bench.only_lookup().request;
     bench.router(&Message::HostReply(HostReply::found(ID, request, peer())));
     assert!(bench.answers().is_empty());
 }
 
 #[test]
-fn lookups_wait_for_the_first_lease_set_while_their_time_runs() {
+fn lookups_are_held_until_the_first_lease_set_and_can_time_out_before_it() {
     let mut bench = Bench::new(&[]);
     bench.sent();
     bench.command(lookup(1, LookupTarget::Hash(peer().hash())));
@@ -234,36 +234,33 @@ fn lookups_wait_for_the_first_lease_set_while_their_time_runs() {
     bench.pass(LEASE_SET_DELAY);
     match bench.sent().as_slice() {
         [Message::CreateLeaseSet2(_), Message::HostLookup(lookup)] => {
-            assert_eq!(lookup.timeout, 13_800, "what is left");
+            assert_eq!(lookup.timeout, 13_800, "the remaining time");
         }
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn emissary_is_reminded_of_lookups_and_asked_for_hashes_only() {
+fn lookups_to_emissary_are_repeated_and_by_hash_only() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.66", emissary_limits());
     bench.accept();
     bench.command(lookup(1, LookupTarget::LeaseSet(peer())));
     assert_eq!(bench.only_lookup().key, LookupKey::Hash(peer().hash()));
     bench.pass(Duration::from_secs(2));
-    let reminder = bench.only_lookup();
+    let repetition = bench.only_lookup();
     bench.router(&Message::HostReply(HostReply::found(
         ID,
-        reminder.request,
+        repetition.request,
         peer(),
     )));
     assert_eq!(bench.answers(), [(1, Ok(peer()))]);
     bench.router(&Message::HostReply(HostReply::found(
         ID,
-        reminder.request,
+        repetition.request,
         peer(),
     )));
-    assert!(
-        bench.answers().is_empty(),
-        "the second answer is for nobody"
-    );
+    assert!(bench.answers().is_empty(), "the second answer is ignored");
     bench.pass(Duration::from_secs(60));
     assert_eq!(bench.sent(), []);
 }

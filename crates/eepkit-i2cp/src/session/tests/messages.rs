@@ -1,9 +1,9 @@
-//! Messages out and in.
+//! Tests of sent and received messages.
 
 use super::*;
 
 #[test]
-fn messages_go_out_with_flags_and_deadline() {
+fn messages_are_sent_with_flags_and_deadline() {
     let mut bench = Bench::ready("0.9.66");
     bench.pass(Duration::from_secs(5).saturating_sub(LEASE_SET_DELAY));
     bench.command(send(&bench, 42));
@@ -28,7 +28,7 @@ fn messages_go_out_with_flags_and_deadline() {
 }
 
 #[test]
-fn the_router_gets_no_nonce_where_no_report_is_wanted() {
+fn the_nonce_is_0_on_the_wire_if_no_report_is_requested() {
     let mut bench = Bench::ready("0.9.66");
     let Command::Send(mut outgoing) = send(&bench, 42) else {
         unreachable!()
@@ -42,7 +42,7 @@ fn the_router_gets_no_nonce_where_no_report_is_wanted() {
 }
 
 #[test]
-fn messages_come_in() {
+fn messages_are_received() {
     let mut bench = Bench::ready("0.9.66");
     let payload = Bytes::from_static(b"hello");
     bench.router(&Message::MessagePayload(MessagePayload {
@@ -63,7 +63,7 @@ fn messages_come_in() {
 }
 
 #[test]
-fn without_fast_receive_messages_are_fetched_and_confirmed() {
+fn without_fast_receive_messages_are_requested_and_confirmed() {
     let mut bench = Bench::new(&[("i2cp.fastReceive", "false")]);
     bench.greet("0.9.66", BandwidthLimits::default());
     bench.accept();
@@ -100,7 +100,7 @@ fn without_fast_receive_messages_are_fetched_and_confirmed() {
 }
 
 #[test]
-fn the_fate_of_a_message_is_told_if_it_was_asked_for() {
+fn a_message_status_with_a_nonce_is_reported() {
     let mut bench = Bench::ready("0.9.66");
     let report = |nonce| {
         Message::MessageStatus(MessageStatus {
@@ -147,7 +147,7 @@ fn sending_before_there_are_tunnels_fails_at_once() {
 }
 
 #[test]
-fn a_message_that_is_too_long_fails_alone() {
+fn a_message_that_is_too_long_fails_and_the_session_stays_open() {
     let mut bench = Bench::ready("0.9.66");
     let Command::Send(mut outgoing) = send(&bench, 7) else {
         unreachable!()
@@ -189,7 +189,7 @@ fn unknown_messages_and_those_of_a_client_are_ignored() {
 }
 
 #[test]
-fn a_broken_message_ends_the_connection() {
+fn a_malformed_message_ends_the_connection() {
     let mut bench = Bench::ready("0.9.66");
     bench.receive(&[0, 0, 0, 1, 31, 0]);
     match bench.closed() {

@@ -1,9 +1,9 @@
-//! Opening a session.
+//! Tests of opening a session.
 
 use super::*;
 
 #[test]
-fn opens_a_session_step_by_step() {
+fn a_session_is_opened_step_by_step() {
     let mut bench = Bench::new(&[("inbound.length", "1")]);
     match bench.sent().as_slice() {
         [Message::GetDate(greeting)] => {
@@ -60,7 +60,7 @@ fn opens_a_session_step_by_step() {
     }
 
     bench.command(publish(Handle::PRIMARY));
-    assert_eq!(bench.sent(), [], "i2pd would not notice so fast an answer");
+    assert_eq!(bench.sent(), [], "i2pd would miss such an early answer");
     bench.pass(LEASE_SET_DELAY);
     match bench.sent().as_slice() {
         [Message::CreateLeaseSet2(message)] => {
@@ -73,11 +73,11 @@ fn opens_a_session_step_by_step() {
         bench.events().as_slice(),
         [Event::LeaseSetSent(Handle::PRIMARY)]
     ));
-    assert_eq!(bench.timeout, None, "nothing is waited for");
+    assert_eq!(bench.timeout, None, "no timeout is pending");
 }
 
 #[test]
-fn a_lease_set_that_took_its_time_is_not_held_back_and_the_last_one_counts() {
+fn only_an_early_lease_set_is_delayed_and_only_the_last_one_is_sent() {
     let mut bench = Bench::ready("0.9.57");
     bench.router(&lease_set_request(ID));
     bench.pass(LEASE_SET_DELAY);
@@ -103,7 +103,7 @@ fn a_lease_set_that_took_its_time_is_not_held_back_and_the_last_one_counts() {
 }
 
 #[test]
-fn opens_the_same_session_when_every_byte_comes_alone() {
+fn a_session_is_opened_if_every_byte_arrives_alone() {
     let mut bench = Bench::new(&[]);
     let mut answers = Vec::new();
     for message in [
@@ -127,7 +127,7 @@ fn opens_the_same_session_when_every_byte_comes_alone() {
 }
 
 #[test]
-fn a_known_router_is_not_asked_what_it_is() {
+fn bandwidth_limits_are_not_requested_if_the_router_is_named() {
     let mut bench = Bench::with_keys(keys(), &[], Some(RouterKind::Emissary));
     bench.sent();
     bench.router(&set_date("0.9.63"));
@@ -140,36 +140,40 @@ fn a_known_router_is_not_asked_what_it_is() {
 }
 
 #[test]
-fn emissary_is_told_to_publish_and_others_are_not() {
-    let told = |limits, options: &[(&str, &str)], version: &str| {
+fn the_option_to_publish_is_sent_to_emissary_only() {
+    let sent = |limits, options: &[(&str, &str)], version: &str| {
         let mut bench = Bench::new(options);
         bench.greet(version, limits);
         let options = created_options(&bench.sent());
         options.get("i2cp.dontPublishLeaseSet").map(str::to_owned)
     };
     let hidden = [("i2cp.dontPublishLeaseSet", "true")];
-    let shown = [("i2cp.dontPublishLeaseSet", "false")];
+    let published = [("i2cp.dontPublishLeaseSet", "false")];
     let other = BandwidthLimits::default();
     assert_eq!(
-        told(emissary_limits(), &[], "0.9.63").as_deref(),
+        sent(emissary_limits(), &[], "0.9.63").as_deref(),
         Some("false")
     );
     assert_eq!(
-        told(emissary_limits(), &hidden, "0.9.63").as_deref(),
+        sent(emissary_limits(), &hidden, "0.9.63").as_deref(),
         Some("true")
     );
-    assert_eq!(told(other, &[], "0.9.67"), None);
-    assert_eq!(told(other, &shown, "0.9.67"), None, "i2pd would hide it");
-    assert_eq!(told(other, &hidden, "0.9.66").as_deref(), Some("true"));
+    assert_eq!(sent(other, &[], "0.9.67"), None);
     assert_eq!(
-        told(other, &hidden, "0.9.67").as_deref(),
+        sent(other, &published, "0.9.67"),
+        None,
+        "i2pd would not publish it"
+    );
+    assert_eq!(sent(other, &hidden, "0.9.66").as_deref(), Some("true"));
+    assert_eq!(
+        sent(other, &hidden, "0.9.67").as_deref(),
         Some("TRUE"),
-        "i2pd would show it"
+        "i2pd would publish it"
     );
 }
 
 #[test]
-fn login_goes_into_the_greeting_and_not_into_the_session() {
+fn the_login_is_in_get_date_and_not_in_the_session() {
     let mut bench = Bench::new(&[("i2cp.username", "me"), ("i2cp.password", "sesame")]);
     match bench.sent().as_slice() {
         [Message::GetDate(greeting)] => {
@@ -185,7 +189,7 @@ fn login_goes_into_the_greeting_and_not_into_the_session() {
 }
 
 #[test]
-fn a_router_that_does_not_tell_its_limits_costs_three_seconds() {
+fn a_session_is_opened_after_three_seconds_without_bandwidth_limits() {
     let mut bench = Bench::new(&[]);
     bench.router(&set_date("0.9.66"));
     bench.sent();
@@ -196,7 +200,7 @@ fn a_router_that_does_not_tell_its_limits_costs_three_seconds() {
 }
 
 #[test]
-fn each_step_of_opening_has_the_common_deadline() {
+fn all_steps_of_opening_share_one_deadline() {
     let mut bench = Bench::new(&[]);
     bench.pass(Duration::from_secs(30));
     assert_eq!(
@@ -217,7 +221,7 @@ fn each_step_of_opening_has_the_common_deadline() {
 }
 
 #[test]
-fn tunnels_have_a_deadline_of_their_own() {
+fn building_tunnels_has_a_separate_deadline() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.66", BandwidthLimits::default());
     bench.router(&Message::SessionStatus {
@@ -234,7 +238,7 @@ fn tunnels_have_a_deadline_of_their_own() {
 }
 
 #[test]
-fn create_session_is_repeated_to_emissary_alone() {
+fn create_session_is_repeated_to_emissary_only() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.63", emissary_limits());
     bench.sent();
@@ -249,7 +253,7 @@ fn create_session_is_repeated_to_emissary_alone() {
 }
 
 #[test]
-fn what_is_no_router_is_said_to_be_none() {
+fn answers_of_other_protocols_are_reported_as_not_i2cp() {
     let not_i2cp = |bytes: &[u8]| {
         let mut bench = Bench::new(&[]);
         bench.receive(bytes);
@@ -258,10 +262,10 @@ fn what_is_no_router_is_said_to_be_none() {
     assert!(not_i2cp(b"HTTP/1.1 400 Bad Request\r\n"));
     assert!(not_i2cp(b"SSH-2.0-OpenSSH_9\r\n"));
     assert!(not_i2cp(&[0, 0, 0, 0, 99]), "an unknown type");
-    assert!(not_i2cp(&[0, 0, 0, 1, 33, 0]), "a broken SetDate");
+    assert!(not_i2cp(&[0, 0, 0, 1, 33, 0]), "a malformed SetDate");
     assert!(
         not_i2cp(&[0, 0, 0, 3, 20, 0, 1, 1]),
-        "something before SetDate"
+        "another message before SetDate"
     );
     assert!(
         not_i2cp(&[0, 0, 0, 10, 33, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'x']),
@@ -270,7 +274,7 @@ fn what_is_no_router_is_said_to_be_none() {
 }
 
 #[test]
-fn refusals_say_what_was_refused() {
+fn refusals_have_the_reason_of_their_status() {
     let refused = |keys, status| {
         let mut bench = Bench::with_keys(keys, &[], None);
         bench.greet("0.9.57", BandwidthLimits::default());
@@ -299,35 +303,35 @@ fn refusals_say_what_was_refused() {
 }
 
 #[test]
-fn java_says_goodbye_instead_of_refusing() {
-    let goodbye = |words: &str, steps: usize| {
+fn a_disconnect_of_java_is_a_refusal_with_a_reason() {
+    let disconnect = |text: &str, steps: usize| {
         let mut bench = Bench::new(&[]);
         if steps > 0 {
             bench.greet("0.9.65", BandwidthLimits::default());
         }
-        bench.router(&Message::Disconnect(Text::truncated(words)));
+        bench.router(&Message::Disconnect(Text::truncated(text)));
         bench.closed()
     };
     assert!(matches!(
-        goodbye("Authorization required", 0),
+        disconnect("Authorization required", 0),
         CloseReason::LoginRefused(_)
     ));
     assert!(matches!(
-        goodbye("Authorization failed", 1),
+        disconnect("Authorization failed", 1),
         CloseReason::LoginRefused(_)
     ));
     assert_eq!(
-        goodbye("Duplicate destination x", 1),
+        disconnect("Duplicate destination x", 1),
         CloseReason::Duplicate
     );
     assert_eq!(
-        goodbye("Too many client sessions", 1),
+        disconnect("Too many client sessions", 1),
         CloseReason::Refused("Too many client sessions".to_owned())
     );
 }
 
 #[test]
-fn a_router_that_is_too_old_is_not_given_a_session() {
+fn no_session_is_opened_on_a_router_that_is_too_old() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.38", BandwidthLimits::default());
     match bench.closed() {
@@ -350,7 +354,7 @@ fn a_router_that_is_too_old_is_not_given_a_session() {
 }
 
 #[test]
-fn what_emissary_cannot_do_is_said_before_the_session_is_opened() {
+fn options_that_emissary_does_not_support_fail_before_the_session_is_opened() {
     let mut bench = Bench::new(&[("i2cp.leaseSetEncType", "4,0")]);
     bench.sent();
     bench.greet("0.9.63", emissary_limits());
@@ -359,7 +363,7 @@ fn what_emissary_cannot_do_is_said_before_the_session_is_opened() {
 }
 
 #[test]
-fn the_clock_of_the_router_is_adopted() {
+fn dates_follow_the_clock_of_the_router() {
     let mut bench = Bench::new(&[]);
     let hour = 3_600_000;
     let theirs = u64::try_from(UNIX_NOW.as_millis()).expect("fits") - hour;
@@ -379,7 +383,7 @@ fn the_clock_of_the_router_is_adopted() {
     }
     bench.accept();
 
-    // Later it corrects itself.
+    // Later the router corrects its clock.
     bench.router(&Message::SetDate(SetDate {
         date: theirs + hour,
         version,

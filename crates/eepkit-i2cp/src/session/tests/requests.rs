@@ -1,4 +1,4 @@
-//! Reconfiguring, limits, blinding.
+//! Tests of reconfiguration, bandwidth limits and blinding.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn tunnel_options_can_be_changed() {
 }
 
 #[test]
-fn emissary_is_not_asked_to_reconfigure() {
+fn reconfigure_session_is_not_sent_to_emissary() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.63", emissary_limits());
     bench.accept();
@@ -69,7 +69,7 @@ fn emissary_is_not_asked_to_reconfigure() {
 }
 
 #[test]
-fn limits_can_be_asked_for() {
+fn bandwidth_limits_can_be_requested() {
     let mut bench = Bench::ready("0.9.66");
     bench.command(Command::GetBandwidthLimits);
     assert_eq!(bench.sent(), [Message::GetBandwidthLimits]);
@@ -81,7 +81,7 @@ fn limits_can_be_asked_for() {
 }
 
 #[test]
-fn blinding_is_told_to_routers_that_know_it() {
+fn blinding_info_is_sent_to_routers_that_support_it() {
     for (version, expected) in [("0.9.42", 0), ("0.9.43", 1)] {
         let mut bench = Bench::ready(version);
         bench.command(Command::Blinding {

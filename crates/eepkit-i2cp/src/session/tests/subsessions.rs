@@ -1,4 +1,4 @@
-//! Subsessions.
+//! Tests of subsessions.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn java() -> Bench {
 }
 
 #[test]
-fn a_subsession_lives_on_the_same_connection() {
+fn a_subsession_shares_the_connection() {
     let mut bench = java();
     let id = SessionId(0x4321);
     bench.command(open_subsession(SUB));
@@ -69,14 +69,16 @@ fn a_subsession_lives_on_the_same_connection() {
 }
 
 #[test]
-fn subsessions_are_opened_one_at_a_time_and_only_where_they_can() {
+fn subsessions_are_opened_one_at_a_time_and_only_on_java() {
     let refused = |bench: &mut Bench, handle| {
         bench.command(open_subsession(handle));
         assert_eq!(bench.sent(), []);
         matches!(
             bench.events().as_slice(),
-            [Event::SubsessionClosed { session, reason: CloseReason::Refused(_) | CloseReason::Unsupported(_) }]
-                if *session == handle
+            [Event::SubsessionClosed {
+                session,
+                reason: CloseReason::Refused(_) | CloseReason::Unsupported(_)
+            }] if *session == handle
         )
     };
     let mut bench = Bench::new(&[]);
@@ -84,7 +86,7 @@ fn subsessions_are_opened_one_at_a_time_and_only_where_they_can() {
     assert!(refused(&mut bench, SUB), "the primary session is not open");
 
     let mut bench = java();
-    assert!(refused(&mut bench, Handle::PRIMARY), "the name is taken");
+    assert!(refused(&mut bench, Handle::PRIMARY), "the handle is in use");
     bench.command(open_subsession(SUB));
     bench.sent();
     assert!(refused(&mut bench, Handle(6)), "another is being opened");
@@ -97,7 +99,7 @@ fn subsessions_are_opened_one_at_a_time_and_only_where_they_can() {
         [Event::SubsessionClosed { session: SUB, .. }]
     ));
     bench.command(open_subsession(SUB));
-    assert_eq!(bench.sent().len(), 1, "it can be tried again");
+    assert_eq!(bench.sent().len(), 1, "a second attempt is possible");
 
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.63", emissary_limits());
@@ -109,12 +111,12 @@ fn subsessions_are_opened_one_at_a_time_and_only_where_they_can() {
     let mut bench = Bench::ready("0.9.66");
     assert!(
         refused(&mut bench, SUB),
-        "it may be i2pd, whose session would be lost"
+        "the router may be i2pd, whose session would become unusable"
     );
 }
 
 #[test]
-fn a_destroyed_subsession_leaves_the_primary_session() {
+fn the_primary_session_survives_the_end_of_a_subsession() {
     let mut bench = java();
     let id = SessionId(0x4321);
     bench.command(open_subsession(SUB));
