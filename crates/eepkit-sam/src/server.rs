@@ -1,18 +1,19 @@
-//! The machine of a bridge.
+//! The state machine of a bridge.
 //!
-//! Each TCP connection has a [`Connection`]; all of one bridge share a [`Directory`] of sessions.
-//! The driver feeds the machine with bytes, answers and time, and does what
-//! [`Connection::poll_output`] says, in that order:
+//! Each TCP connection has a [`Connection`]. All connections of one bridge share a [`Directory`] of
+//! sessions. The driver passes bytes, answers and time to the machine, and executes the outputs of
+//! [`Connection::poll_output`] in their order:
 //!
-//! 1. After each `handle_...`, it takes outputs until there are none.
-//! 2. It calls [`Connection::handle_timeout`] when [`Connection::deadline`] is there.
-//! 3. While [`Connection::wants_bytes`] says no, it leaves the socket unread: that is backpressure.
-//! 4. If it can see when the client reads, it says so with [`Connection::watch_reading`], and calls
-//!    [`Connection::handle_read`] while [`Connection::waits_for_reading`].
-//! 5. When the socket ends, for whatever reason, it calls [`Connection::handle_end`], and takes the
-//!    outputs a last time: among them is the closing of what belonged to the connection.
-//! 6. After [`Output::Join`] the socket belongs to the stream, and after [`Output::Close`] to
-//!    nobody; the machine says nothing more.
+//! 1. After each `handle_...` call, the driver takes outputs until there are none.
+//! 2. It calls [`Connection::handle_timeout`] at the time of [`Connection::deadline`].
+//! 3. While [`Connection::wants_bytes`] is false, it does not read from the socket. This is
+//!    backpressure.
+//! 4. If it can observe when the client reads, it calls [`Connection::watch_reading`] first, and
+//!    [`Connection::handle_read`] while [`Connection::waits_for_reading`] is true.
+//! 5. When the socket ends, for whatever reason, it calls [`Connection::handle_end`] and takes the
+//!    outputs one last time. They close what belonged to the connection.
+//! 6. After [`Output::Join`] the socket belongs to the stream. After [`Output::Close`] the driver
+//!    closes it. The machine has no further outputs.
 
 mod commands;
 mod config;

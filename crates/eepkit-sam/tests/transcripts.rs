@@ -1,30 +1,30 @@
-//! Dialogues with a bridge, byte for byte; the files in `transcripts/` hold them.
+//! Dialogues with a bridge, byte by byte. The files in `transcripts/` contain them.
 //!
-//! A line is a step, an empty one or one with `#` is none. A step begins with the name of a socket,
-//! a capital letter; the socket opens with its first step:
+//! Each line is a step. Empty lines and lines with `#` are ignored. A step begins with the name of a
+//! socket, a capital letter. The socket opens with its first step:
 //!
 //! ```text
 //! A> text       the client sends the text and a newline
-//! A>> text      the client sends the text, in which \n, \0 and \xff mean what they say
+//! A>> text      the client sends the text, with the escapes \n, \r, \t, \0 and \xff
 //! A< text       the bridge sends the text and a newline, in one piece
 //! A<< text      the bridge sends the text, in one piece, with the same escapes
-//! A? text       the bridge asks the router for this
-//! A= text       the router answers this
-//! A. join text  the socket joins the stream, with this as its beginning
+//! A? text       the bridge sends this request to the router
+//! A= text       the router sends this answer
+//! A. join text  the socket joins the stream, which begins with this text
 //! A. close      the bridge closes the socket
 //! A- eof        the client closes the socket
-//! A~ seen       from now on it is seen when the client reads
+//! A~ seen       from now on the driver observes when the client reads
 //! A~ read       the client has read everything
-//! U> text       a packet comes to the UDP port
-//! U? text       it is sent to the router so
-//! U! text       it cannot be sent, for this reason
+//! U> text       a packet arrives at the UDP port
+//! U? text       the bridge sends this request for it to the router
+//! U! text       the packet cannot be sent, for this reason
 //! +20ms         time passes
-//! auth on       names and passwords are needed from now on
+//! auth on       from now on a name and a password are required
 //! ```
 //!
 //! `$name` is a value: `$keys` and `$other` are private keys, `$dest` and `$otherdest` their
-//! destinations, `$hash` the hash of `$dest` in base64, `$b32` and `$b33` its addresses. `%name` in what the
-//! bridge sends stands for any word, and gives it the name.
+//! destinations, `$hash` the hash of `$dest` in base64, `$b32` and `$b33` its addresses. In bytes
+//! of the bridge, `%name` matches any word and stores it under this name.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,7 +46,7 @@ use eepkit_wire::{BlindedAddress, Destination, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 #[test]
-fn every_transcript_holds() {
+fn bridge_follows_every_transcript() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut files: Vec<_> = fs::read_dir(dir)
         .expect("the transcripts are there")
@@ -56,7 +56,7 @@ fn every_transcript_holds() {
     let mut failures = Vec::new();
     for file in &files {
         let text = fs::read_to_string(file).expect("can be read");
-        // A heading begins a dialogue of its own.
+        // Each heading begins a new dialogue.
         for dialogue in text.split("\n== ").skip(1) {
             let (title, steps) = dialogue.split_once('\n').unwrap_or((dialogue, ""));
             if let Err(error) = Stage::new().play(steps) {
@@ -69,15 +69,15 @@ fn every_transcript_holds() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// The sockets of a dialogue, and what they have in common.
+/// The sockets of a dialogue and their shared state.
 struct Stage {
     config: Arc<Config>,
     directory: Directory,
     sockets: BTreeMap<char, Connection>,
-    /// What a socket's machine said and the dialogue did not mention yet.
+    /// Outputs of each socket's machine that the dialogue has not mentioned yet.
     said: HashMap<char, Vec<Output>>,
     values: HashMap<String, String>,
-    /// IDs of the sessions that were asked for, so that requests can be shown with them.
+    /// IDs of the requested sessions, for the text form of requests.
     ids: HashMap<SessionKey, String>,
     udp: Option<String>,
     now: Instant,
@@ -120,7 +120,7 @@ impl Stage {
         ];
         #[expect(
             clippy::disallowed_methods,
-            reason = "a beginning for time, which then passes as the dialogue says"
+            reason = "the start time; the dialogue advances it"
         )]
         let now = Instant::now();
         let mut config = Config::default();
@@ -161,7 +161,10 @@ impl Stage {
         }
         for (socket, said) in &self.said {
             if let Some(output) = said.first() {
-                return Err(format!("{socket} also said: {}", self.describe(output)));
+                return Err(format!(
+                    "unexpected output of {socket}: {}",
+                    self.describe(output)
+                ));
             }
         }
         Ok(())
@@ -226,7 +229,7 @@ impl Stage {
                     Err(format!("instead: {shown}"))
                 }
             }
-            _ => Err("what does this step mean?".to_owned()),
+            _ => Err("unknown step".to_owned()),
         }
     }
 
@@ -299,7 +302,7 @@ impl Stage {
     fn next(&mut self, name: char) -> Result<Output, String> {
         let said = self.said.entry(name).or_default();
         if said.is_empty() {
-            return Err("the bridge said nothing".to_owned());
+            return Err("the bridge sent nothing".to_owned());
         }
         Ok(said.remove(0))
     }
@@ -313,7 +316,7 @@ impl Stage {
         let sent = String::from_utf8_lossy(sent).into_owned();
         let mut left = sent.as_str();
         let pattern = self.expand(&pattern);
-        // Between the parts that are known stands a word that gets a name.
+        // The text between two known parts is a word that is stored under a name.
         let mut parts = pattern.split('%');
         let first = parts.next().unwrap_or_default();
         left = left.strip_prefix(first).ok_or_else(|| shown(&sent))?;
@@ -403,7 +406,7 @@ impl Stage {
                     },
                 }
             }
-            _ => return Err("what does this answer mean?".to_owned()),
+            _ => return Err("unknown answer".to_owned()),
         })
     }
 
@@ -540,7 +543,7 @@ fn shown(text: &str) -> String {
     format!("instead: {:?}", text.chars().take(300).collect::<String>())
 }
 
-/// The bytes of a text in which some escapes mean what they say.
+/// Converts the escapes of a text to bytes.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;

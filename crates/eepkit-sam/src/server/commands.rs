@@ -1,4 +1,4 @@
-//! HELLO, and which command is which.
+//! HELLO, and the dispatch of commands.
 
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ impl Connection {
         let version = Version::negotiate(params.value("MIN"), params.value("MAX"));
         let version = match version {
             Ok(version) if version <= self.config.max_version => Ok(version),
-            // The client would take an older one, too, if its limits allow for it.
+            // The client may also accept an older version, if its limits allow one.
             Ok(_) => {
                 Version::negotiate(params.value("MIN"), Some(self.config.max_version.as_str()))
             }
@@ -111,10 +111,10 @@ impl Connection {
     }
 }
 
-/// As much of a word as an answer bears.
+/// Returns as much of a word as an answer contains.
 fn shown(word: &str) -> String {
     word.chars().take(SHOWN_CHARS).collect()
 }
 
-/// Chosen so that two words and the sentence around them fit a message.
+/// Chosen so that two words and the sentence around them fit into a message.
 const SHOWN_CHARS: usize = 24;

@@ -1,4 +1,4 @@
-//! How a bridge behaves.
+//! Configuration of a bridge.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,46 +6,49 @@ use eepkit_wire::SignatureType;
 
 use crate::version::Version;
 
-/// How a bridge behaves; the same for all its connections.
+/// The configuration of a bridge; the same for all its connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The newest version that is spoken; 3.3 by default.
+    /// The newest supported version; 3.3 by default.
     pub max_version: Version,
-    /// Signature type of new destinations where the client asks for none. Ed25519 by default; the
-    /// specification says DSA_SHA1, which is "not what you want" and which few routers take.
+    /// The signature type of new destinations if the client requests none. Ed25519 by default: the
+    /// default of the specification, DSA_SHA1, is "not what you want" by its own words, and few
+    /// routers accept it.
     pub default_signature_type: SignatureType,
-    /// How long a client may take to say HELLO; 60 s by default, as in Java I2P.
+    /// The time limit for HELLO; 60 s by default, as in Java I2P.
     pub hello_timeout: Duration,
-    /// How long a client may take from HELLO to its first command. No limit by default, because
-    /// clients keep sockets at hand for later look-ups.
+    /// The time limit from HELLO to the first command. `None` by default, because clients keep idle
+    /// sockets for later look-ups.
     pub command_timeout: Option<Duration>,
-    /// After how long without a word a client of 3.2 or newer is sent a PING on a socket that is no
-    /// stream, and how long it may take to answer. Not by default: there are clients of 3.3 that
-    /// do not answer.
+    /// The idle time after which a client of 3.2 or newer gets a PING on a socket that is not a
+    /// stream, and the time limit for its PONG. `None` by default, because some clients of 3.3 do
+    /// not answer.
     pub ping_after: Option<Duration>,
-    /// Pause between a line and what must not be read together with it: 20 ms by default. There
-    /// are clients that read a line with a single read and lose what follows it.
+    /// The pause between a line and bytes that must not be read together with it; 20 ms by default.
+    /// Some clients read a line with a single read, and lose what follows it.
     ///
-    /// It is for clients of which nobody tells when they read; see [`Config::patience`].
+    /// It applies if the driver cannot observe when the client reads. See also
+    /// [`Config::patience`].
     pub gap: Duration,
-    /// How long such a pause may be where the driver sees when the client has read the line, which
-    /// ends it ([`Connection::handle_read`](super::Connection::handle_read)); 500 ms by default.
+    /// The maximum length of such a pause if the driver observes when the client reads; 500 ms by
+    /// default. Reading ends the pause
+    /// ([`Connection::handle_read`](super::Connection::handle_read)).
     pub patience: Duration,
-    /// Whether streams and datagrams may be forwarded to any numeric address. Not by default: to
-    /// the client's own and to loopback addresses only, because whoever reaches the bridge could
-    /// have it connect to anywhere else.
+    /// Whether streams and datagrams may be forwarded to any numeric address. False by default:
+    /// only the client's own address and loopback addresses are allowed, because otherwise whoever
+    /// reaches the bridge could make it connect to any host.
     pub forward_anywhere: bool,
     /// Whether clients may change users with AUTH; true by default.
     pub auth_commands: bool,
-    /// The addresses at which the bridge takes datagrams by UDP; none if it does not.
+    /// The addresses at which the bridge receives datagrams over UDP; empty by default.
     pub udp: Vec<SocketAddr>,
-    /// The most sessions at once, subsessions not counted; 128 by default. Each costs the router
-    /// several tunnels.
+    /// The maximum number of sessions, without subsessions; 128 by default. Each session uses
+    /// several tunnels of the router.
     pub max_sessions: usize,
-    /// The most subsessions of one primary session; 64 by default.
+    /// The maximum number of subsessions of a primary session; 64 by default.
     pub max_subsessions: usize,
-    /// The most sockets that wait at once for a stream of one session; 1,024 by default.
+    /// The maximum number of sockets that wait for a stream of one session; 1,024 by default.
     pub max_accepts: usize,
 }
 
@@ -70,8 +73,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long what must not be read together with a line waits at most; `seen` says whether the
-    /// driver sees when the client reads.
+    /// The maximum pause after a line. `seen` is whether the driver observes when the client reads.
     pub fn pause(&self, seen: bool) -> Duration {
         if seen { self.patience } else { self.gap }
     }

@@ -1,4 +1,4 @@
-//! One TCP connection to a bridge.
+//! The state machine of one TCP connection to a bridge.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,8 @@ use crate::{
     version::Version,
 };
 
-/// The machine of one connection; see the [module](super) for how it is driven.
+/// The state machine of one connection. The [module](super) documentation describes how to drive
+/// it.
 pub struct Connection {
     pub(super) config: Arc<Config>,
     pub(super) client: Option<IpAddr>,
@@ -33,29 +34,29 @@ pub struct Connection {
     pub(super) lines: LineReader,
     pub(super) version: Option<Version>,
     pub(super) phase: Phase,
-    /// The session whose control socket this is.
+    /// The session of which this is the control socket.
     pub(super) session: Option<SessionKey>,
     outputs: VecDeque<Output>,
-    /// When the client has to have said HELLO, or its first command.
+    /// The deadline for HELLO, or for the first command.
     speak_by: Option<Instant>,
     ping: Ping,
-    /// Commands in a row that could not be understood.
+    /// The number of consecutive commands that were not understood.
     errors: usize,
-    /// When the last line went out.
+    /// The time when the last line was sent.
     pub(super) sent_at: Instant,
-    /// Whether the driver sees when the client has read what it was sent.
+    /// Whether the driver observes when the client has read what was sent.
     is_seen: bool,
 }
 
-/// What a connection is at.
+/// The phase of a connection.
 pub(super) enum Phase {
-    /// It waits for HELLO.
+    /// Waits for HELLO.
     Hello,
     /// A name and a password are being checked.
     Authenticating { version: Version },
-    /// It waits for a command.
+    /// Waits for a command.
     Idle,
-    /// A CREATE met a session of the same ID or destination, whose socket may just be closing.
+    /// CREATE found a session with the same ID or destination, whose socket may just be closing.
     Retrying { message: Message, at: Instant },
     /// A session is being opened.
     Opening {
@@ -69,7 +70,7 @@ pub(super) enum Phase {
     LookingUp { name: String },
     /// A change of users is being made.
     ChangingAuth,
-    /// The payload of a datagram is arriving. `to` is none where it cannot be sent.
+    /// The payload of a datagram is arriving. `send` is an error if the datagram cannot be sent.
     Payload {
         send: Result<(SessionKey, String, SendOptions), Failure>,
         verb: &'static str,
@@ -77,36 +78,37 @@ pub(super) enum Phase {
     },
     /// A stream is being opened.
     Connecting { silent: bool },
-    /// A peer may open a stream.
+    /// Waits until a peer opens a stream.
     Accepting { session: SessionKey, silent: bool },
-    /// A peer opened a stream; the line that tells it waits until the last one was surely read.
+    /// A peer opened a stream. The line that names the peer is sent after the pause that follows
+    /// the previous line.
     Accepted {
         peer: Destination,
         ports: (u16, u16),
         at: Instant,
     },
-    /// Streams are about to be forwarded.
+    /// The router prepares to forward streams.
     Preparing { session: SessionKey },
     /// Streams are forwarded until the socket closes.
     Forwarding { session: SessionKey },
-    /// The socket belongs to a stream, or to nobody.
+    /// The socket belongs to a stream, or is closed.
     Done,
 }
 
-/// Whether the client is still there.
+/// The state of the keep-alive PING.
 #[derive(Debug, Clone, Copy)]
 enum Ping {
-    /// Nobody asks.
+    /// No PING is sent.
     Off,
-    /// It will be asked then.
+    /// A PING is sent at this time.
     At(Instant),
-    /// It was asked, and has to answer until then.
+    /// A PING is sent, and this is the deadline for the answer.
     Until(Instant),
 }
 
 impl Connection {
-    /// A connection from `client`, where that is known. `seed` must be fresh and secret: keys are
-    /// drawn from it.
+    /// Creates the machine of a connection from `client`, if the address is known. `seed` must be
+    /// fresh and secret, because keys are generated from it.
     pub fn new(config: Arc<Config>, client: Option<IpAddr>, seed: [u8; 32], now: Instant) -> Self {
         Self {
             speak_by: Some(now + config.hello_timeout),
@@ -125,13 +127,13 @@ impl Connection {
         }
     }
 
-    /// Says that the driver sees when the client has read what it was sent, and tells it with
-    /// [`Connection::handle_read`].
+    /// Declares that the driver observes when the client has read what was sent, and calls
+    /// [`Connection::handle_read`] then.
     pub fn watch_reading(&mut self) {
         self.is_seen = true;
     }
 
-    /// Takes what the client sent.
+    /// Processes bytes of the client.
     pub fn handle_bytes<A>(&mut self, now: Instant, directory: &mut Directory<A>, bytes: &[u8]) {
         if matches!(self.phase, Phase::Done) {
             return;
@@ -141,9 +143,9 @@ impl Connection {
         self.work(now, directory);
     }
 
-    /// Takes what came of a request, or happened by itself.
+    /// Processes the answer to a request, or an event of the router.
     ///
-    /// An answer to nothing that was asked is ignored.
+    /// An answer without a matching request is ignored.
     pub fn handle_answer<A>(&mut self, now: Instant, directory: &mut Directory<A>, answer: Answer) {
         match answer {
             Answer::Opened(result) => self.opened(now, directory, result),
@@ -164,7 +166,7 @@ impl Connection {
         self.work(now, directory);
     }
 
-    /// Does what is due.
+    /// Executes what is due.
     pub fn handle_timeout<A>(&mut self, now: Instant, directory: &mut Directory<A>) {
         if self.speak_by.is_some_and(|at| at <= now) {
             self.speak_by = None;
@@ -204,25 +206,25 @@ impl Connection {
         self.work(now, directory);
     }
 
-    /// The client has read everything that it was sent.
+    /// Processes the report that the client has read everything that was sent.
     pub fn handle_read(&mut self, now: Instant) {
         if self.waits_for_reading() {
             self.tell_peer(now);
         }
     }
 
-    /// The socket is gone, or the driver gives it up: what belonged to it ends.
+    /// Processes the end of the socket. Everything that belonged to the connection ends.
     pub fn handle_end<A>(&mut self, directory: &mut Directory<A>) {
         self.release(directory);
         self.phase = Phase::Done;
     }
 
-    /// The next thing to do.
+    /// Returns the next output.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Connection::handle_timeout`] wants to be called.
+    /// The time at which to call [`Connection::handle_timeout`].
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Done => return None,
@@ -236,27 +238,27 @@ impl Connection {
         [self.speak_by, phase, ping].into_iter().flatten().min()
     }
 
-    /// Whether more bytes of the client should be read now.
+    /// Whether to read more bytes of the client now.
     pub fn wants_bytes(&self) -> bool {
         self.lines.len() < READ_AHEAD
     }
 
-    /// Whether [`Connection::handle_read`] is wanted: only then something waits for it.
+    /// Whether something waits for [`Connection::handle_read`].
     pub fn waits_for_reading(&self) -> bool {
         self.is_seen && matches!(self.phase, Phase::Accepted { .. })
     }
 
-    /// Whether the connection is over for the machine.
+    /// Whether the machine is done with the connection.
     pub fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
     }
 
-    /// The version that was agreed on; none before HELLO.
+    /// The negotiated version; `None` before HELLO.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
 
-    /// Goes through what arrived, as far as it can be dealt with now.
+    /// Processes the buffered bytes, as far as the phase allows.
     pub(super) fn work<A>(&mut self, now: Instant, directory: &mut Directory<A>) {
         loop {
             let line = match &self.phase {
@@ -267,8 +269,8 @@ impl Connection {
                     }
                     continue;
                 }
-                // Something takes its time. A client that wants to know whether the bridge lives, or
-                // wants to go, does not have to wait for it.
+                // The command in progress takes time. A client that sends PING or QUIT does not
+                // have to wait for it.
                 Phase::Retrying { .. }
                 | Phase::Opening { .. }
                 | Phase::Adding { .. }
@@ -277,7 +279,8 @@ impl Connection {
                     Ok(Some(line)) if is_urgent(&line) => self.lines.next_line(),
                     _ => return,
                 },
-                // Nothing is expected where streams are forwarded, and nothing is kept.
+                // No command is expected on a socket that forwards streams, so its bytes are
+                // dropped.
                 Phase::Forwarding { .. } | Phase::Preparing { .. } => {
                     self.lines.take_rest();
                     return;
@@ -335,7 +338,8 @@ impl Connection {
         self.close(directory);
     }
 
-    /// A command cannot be understood. One may be a mistake; many in a row are no client.
+    /// Reports a command that was not understood. One may be a mistake. After many in a row the
+    /// connection is closed.
     pub(super) fn misunderstood<A>(
         &mut self,
         now: Instant,
@@ -350,7 +354,7 @@ impl Connection {
         }
     }
 
-    /// A command was understood.
+    /// Records that a command was understood.
     pub(super) fn understood(&mut self) {
         self.errors = 0;
     }
@@ -372,7 +376,7 @@ impl Connection {
         self.outputs.push_back(Output::Send(Bytes::from(bytes)));
     }
 
-    /// How long what must not be read together with a line waits at most.
+    /// The maximum pause after a line.
     pub(super) fn pause(&self) -> Duration {
         self.config.pause(self.is_seen)
     }
@@ -397,7 +401,7 @@ impl Connection {
         self.send_line(now, line);
     }
 
-    /// Answers as [`Connection::fail`] does, with the words of the command that failed.
+    /// As [`Connection::fail`], but before HELLO the answer is always a HELLO REPLY.
     fn refuse(&mut self, now: Instant, words: &str, failure: &Failure) {
         let words = if self.version.is_none() {
             "HELLO REPLY"
@@ -407,14 +411,14 @@ impl Connection {
         self.fail(now, words, failure);
     }
 
-    /// Ends the connection and what belongs to it.
+    /// Closes the connection and everything that belongs to it.
     pub(super) fn close<A>(&mut self, directory: &mut Directory<A>) {
         self.release(directory);
         self.phase = Phase::Done;
         self.outputs.push_back(Output::Close);
     }
 
-    /// Gives up what belongs to the connection.
+    /// Releases what belongs to the connection.
     fn release<A>(&mut self, directory: &mut Directory<A>) {
         match self.phase {
             Phase::Accepting { session, .. } => {
@@ -448,7 +452,7 @@ impl Connection {
         self.close(directory);
     }
 
-    /// The client gave a sign of life.
+    /// Records that bytes of the client arrived.
     fn heard(&mut self, now: Instant) {
         self.ping = match self.config.ping_after {
             Some(after) if self.version.is_some_and(|version| version >= Version::V3_2) => {
@@ -458,7 +462,7 @@ impl Connection {
         };
     }
 
-    /// Whether a PING may go out: not on a socket that is or becomes a stream.
+    /// Whether a PING may be sent: not on a socket that is or becomes a stream.
     fn may_ping(&self) -> bool {
         !matches!(
             self.phase,
@@ -482,7 +486,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Whether a line is dealt with while another command takes its time.
+/// Whether a line is processed while another command is in progress.
 fn is_urgent(line: &str) -> bool {
     let (word, _) = ping_words(line);
     ["PING", "PONG", "QUIT", "STOP", "EXIT"]
@@ -490,13 +494,13 @@ fn is_urgent(line: &str) -> bool {
         .any(|urgent| word.eq_ignore_ascii_case(urgent))
 }
 
-/// The first word, and everything behind it as it is.
+/// Splits a line into its first word and the unchanged rest.
 fn ping_words(line: &str) -> (&str, &str) {
     let end = line.find([' ', '\t']).unwrap_or(line.len());
     line.split_at(end)
 }
 
-/// The words that answer a command which begins with the first word of `line`.
+/// Returns the words of the answer to a command that begins with the first word of `line`.
 pub(super) fn answer_words(line: &str) -> String {
     let (word, _) = ping_words(line.trim_start_matches([' ', '\t']));
     let plain = (1..=MAX_DOMAIN).contains(&word.len())
@@ -510,18 +514,18 @@ pub(super) fn answer_words(line: &str) -> String {
     }
 }
 
-/// How long a CREATE that meets its own ID or destination waits for the other session to go.
-/// Chosen because a client that was killed and started again at once may be faster than the news
-/// of its end, which takes milliseconds on loopback.
+/// The time that CREATE waits for another session with its ID or destination to end. Chosen because
+/// a client that was killed and restarted at once may connect before the end of its old connection
+/// is noticed, which takes milliseconds on loopback.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
 
-/// Bytes that are read before they can be dealt with: the longest line, the largest datagram, or as
-/// much as a client says before its stream is there.
+/// The number of bytes that are read ahead. Chosen to hold the longest line, the largest datagram,
+/// and what a client sends before its stream is open.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// Commands in a row that are not understood, until the connection is closed. Chosen so that
-/// nobody who types gets there.
+/// The number of consecutive commands that are not understood, after which the connection is
+/// closed. Chosen so that a person who types does not reach it.
 const MAX_ERRORS: usize = 16;
 
-/// Letters of a command's first word that is given back.
+/// The maximum length of a command's first word that is repeated in the answer.
 const MAX_DOMAIN: usize = 16;

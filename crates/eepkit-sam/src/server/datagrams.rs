@@ -1,4 +1,4 @@
-//! DATAGRAM SEND and RAW SEND: datagrams by way of the control socket.
+//! DATAGRAM SEND and RAW SEND: datagrams over the control socket.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Connection {
-    /// DATAGRAM SEND and RAW SEND, up to the payload.
+    /// Processes DATAGRAM SEND and RAW SEND up to the payload.
     pub(super) fn send_datagram<A>(
         &mut self,
         now: Instant,
@@ -24,7 +24,7 @@ impl Connection {
         let size: Result<Option<usize>, _> = message.params.number("SIZE", "a number of bytes");
         let size = match size {
             Ok(Some(size)) if size <= MAX_SKIPPED => size,
-            // Without its size the payload would be taken for commands.
+            // Without a valid size, the payload would be parsed as commands.
             _ => {
                 let failure = Failure::error("SIZE must be the number of bytes that follow");
                 self.fail(now, &status(verb), &failure);
@@ -35,7 +35,7 @@ impl Connection {
         self.phase = Phase::Payload { send, verb, size };
     }
 
-    /// Takes the payload once it is there. Says whether the phase is over.
+    /// Takes the payload once it is complete. Returns whether the phase has ended.
     pub(super) fn payload<A>(&mut self, now: Instant, directory: &Directory<A>) -> bool {
         let Phase::Payload { size, .. } = self.phase else {
             return false;
@@ -86,5 +86,6 @@ fn status(verb: &str) -> String {
     format!("{verb} STATUS")
 }
 
-/// The largest payload that is read to its end although it is not sent. No datagram is longer.
+/// The largest payload that is read even if it is not sent, in bytes. Chosen because no datagram is
+/// larger.
 const MAX_SKIPPED: usize = 65_535;

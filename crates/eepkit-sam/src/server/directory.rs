@@ -1,4 +1,4 @@
-//! The sessions of a bridge.
+//! The table of sessions of a bridge.
 
 use std::{collections::HashMap, fmt};
 
@@ -17,13 +17,12 @@ use crate::{
     style::{RESERVED_PROTOCOLS, Style},
 };
 
-/// The one table of the sessions of a bridge, shared by the machines of all its connections and
-/// by the driver.
+/// The table of all sessions of a bridge. The machines of all connections and the driver share it.
 ///
-/// A session is in one of three states: it is being opened, it is open, or it is closing. With each
-/// session the driver can keep a value of its own, the attachment ([`Directory::attach`]). A session
-/// that was closed loses its ID and its claim on its destination at once. If it has an attachment,
-/// it stays in the table as closing until the driver calls [`Directory::closed`].
+/// A session is in one of three states: opening, open, or closing. The driver can store a value
+/// with each session, the attachment ([`Directory::attach`]). A session that is closed immediately
+/// loses its ID and its claim on its destination. If it has an attachment, it stays in the table as
+/// closing until the driver calls [`Directory::closed`].
 pub struct Directory<A = ()> {
     entries: HashMap<SessionKey, Entry<A>>,
     /// Sessions and subsessions that are not closing, by ID.
@@ -40,7 +39,7 @@ pub(super) struct Entry<A> {
     pub(super) state: SessionState,
     pub(super) primary: Option<SessionKey>,
     pub(super) subsessions: Vec<SessionKey>,
-    /// Sockets that wait for a stream.
+    /// The number of sockets that wait for a stream.
     pub(super) accepts: usize,
     pub(super) forwarding: bool,
     attachment: Option<A>,
@@ -48,10 +47,10 @@ pub(super) struct Entry<A> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionState {
-    /// The driver was asked to open it.
+    /// The driver was requested to open it.
     Opening,
     Open,
-    /// Its connection is gone. The driver has not finished closing it.
+    /// Its connection has ended. The driver has not finished closing it.
     Closing,
 }
 
@@ -68,12 +67,12 @@ impl<A> Default for Directory<A> {
 }
 
 impl<A> Directory<A> {
-    /// No sessions, and everybody may open some.
+    /// Creates an empty table that requires no authentication.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says whether clients need a name and a password from now on.
+    /// Sets whether clients need a name and a password from now on.
     pub fn set_auth_required(&mut self, required: bool) {
         self.auth_required = required;
     }
@@ -83,22 +82,22 @@ impl<A> Directory<A> {
         self.auth_required
     }
 
-    /// How many sessions there are, subsessions not counted.
+    /// The number of sessions, without subsessions.
     pub fn sessions(&self) -> usize {
         self.destinations.len()
     }
 
-    /// How many subsessions there are.
+    /// The number of subsessions.
     pub fn subsessions(&self) -> usize {
         self.ids.len() - self.destinations.len()
     }
 
-    /// Keeps a value of the driver with a session or subsession, usually the handle of the session
-    /// that it opened. Returns the value if the session is not in the table any more.
+    /// Stores a value of the driver with a session or subsession, usually the handle of the session
+    /// that it opened.
     ///
     /// # Errors
     ///
-    /// The attachment, if there is no such session or it is closing.
+    /// Returns the attachment if the session does not exist or is closing.
     pub fn attach(&mut self, session: SessionKey, attachment: A) -> Result<(), A> {
         match self.entries.get_mut(&session) {
             Some(entry) if entry.state != SessionState::Closing => {
@@ -127,7 +126,7 @@ impl<A> Directory<A> {
         }
     }
 
-    /// The attachment of the session of this destination that is closing, if there is one.
+    /// The attachment of the closing session with this destination, if there is one.
     pub fn closing_at(&self, destination: &Hash) -> Option<&A> {
         let entry = self.entries.values().find(|entry| {
             entry.state == SessionState::Closing
@@ -137,21 +136,21 @@ impl<A> Directory<A> {
         entry.attachment.as_ref()
     }
 
-    /// Removes a session or subsession that was closing, and returns its attachment.
+    /// Removes a closing session or subsession, and returns its attachment.
     pub fn closed(&mut self, session: SessionKey) -> Option<A> {
         self.closing(session)?;
         self.entries.remove(&session)?.attachment
     }
 
-    /// The session of an ID, once it is online.
+    /// Returns the session with an ID, if it is online.
     pub fn find(&self, id: &str) -> Option<SessionKey> {
         let key = self.ids.get(id)?;
         let entry = self.entries.get(key)?;
         (entry.state == SessionState::Open).then_some(*key)
     }
 
-    /// Makes of a packet to the UDP port what is to be sent, or says why it cannot be. There is
-    /// nobody to tell that to but a counter.
+    /// Converts a packet to the UDP port into a datagram to send. The driver only counts errors,
+    /// because the bridge sends no answers over UDP.
     ///
     /// # Errors
     ///
@@ -163,7 +162,7 @@ impl<A> Directory<A> {
         self.send(session, &header.to, header.options, payload)
     }
 
-    /// A datagram of a session, with the session's defaults filled in.
+    /// Creates a datagram of a session, with the defaults of the session.
     pub(super) fn send(
         &self,
         session: SessionKey,
@@ -211,7 +210,7 @@ impl<A> Directory<A> {
         self.entries.get_mut(&session)
     }
 
-    /// The session of an ID for streams.
+    /// Returns the STREAM session with an ID.
     pub(super) fn streams(&mut self, id: &str) -> Result<(SessionKey, &mut Entry<A>), Failure> {
         let unknown = || Failure::new(ResultCode::InvalidId, "no session has this ID");
         let key = self.find(id).ok_or_else(unknown)?;
@@ -315,8 +314,9 @@ impl<A> Directory<A> {
         key
     }
 
-    /// Frees the IDs of a session and its subsessions, or of a subsession. What has an attachment
-    /// is closing from now on. The driver is asked to close the session, not its subsessions.
+    /// Frees the IDs of a session and its subsessions, or of a subsession. A session with an
+    /// attachment becomes closing. The driver is requested to close the session, not its
+    /// subsessions.
     pub(super) fn remove(&mut self, session: SessionKey) {
         let Some(entry) = self.entries.get_mut(&session) else {
             return;
@@ -355,11 +355,11 @@ impl<A> fmt::Debug for Directory<A> {
     }
 }
 
-/// Why a datagram cannot be sent.
+/// The reason why a datagram cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatagramError {
-    /// The packet cannot be read.
+    /// The packet cannot be parsed.
     #[error(transparent)]
     Packet(#[from] PacketError),
     /// There is no session with this ID.
@@ -368,18 +368,18 @@ pub enum DatagramError {
     /// The session does not send datagrams.
     #[error("a session with STYLE={0} sends no datagrams")]
     Style(Style),
-    /// The text names no destination.
+    /// The text does not name a destination.
     #[error("DESTINATION names no destination")]
     Destination,
-    /// The protocol belongs to others, or the session is not raw.
+    /// The protocol number is reserved, or the session is not RAW.
     #[error("PROTOCOL is for raw datagrams, and cannot be 6, 17, 19 or 20")]
     Protocol,
     /// The payload is empty or too long.
     #[error("a datagram carries 1 to {limit} bytes, not {size}")]
     Size {
-        /// Its length in bytes.
+        /// The length of the payload, in bytes.
         size: usize,
-        /// The greatest length in bytes.
+        /// The maximum length, in bytes.
         limit: usize,
     },
 }
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closing_session_leaves_its_id_and_destination_to_others_until_it_is_closed() {
+    fn a_closing_session_frees_its_id_and_destination() {
         let config = Config::default();
         let hash = destination().hash();
         let mut directory = Directory::default();
@@ -433,7 +433,7 @@ mod tests {
 
         let second = directory
             .insert(params("a"), destination(), &config)
-            .expect("free again");
+            .expect("the ID and the destination are free again");
         assert_eq!(directory.closed(second), None, "it is not closing");
         assert_eq!(directory.closed(first), Some("first"));
         assert_eq!(directory.closing_at(&hash), None);
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_never_had_an_attachment_leaves_nothing_behind() {
+    fn a_session_without_an_attachment_is_removed_immediately() {
         let mut directory = Directory::<()>::default();
         let key = directory
             .insert(params("a"), destination(), &Config::default())

@@ -1,4 +1,4 @@
-//! What goes between a connection's machine and its driver.
+//! Requests, answers and outputs exchanged between a connection's machine and its driver.
 
 use std::{fmt, net::SocketAddr, time::Instant};
 
@@ -13,79 +13,79 @@ use crate::{
     version::Version,
 };
 
-/// Names a session or subsession, for as long as the bridge runs.
+/// Identifies a session or subsession for the lifetime of the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(pub(super) u64);
 
-/// What a driver is to do, in this order.
+/// An action of the driver. Actions are executed in their order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {
     /// Write these bytes to the socket, in one piece.
     Send(Bytes),
-    /// Do this; the answer, where there is one, goes to
+    /// Execute this request. Its answer, if there is one, is passed to
     /// [`Connection::handle_answer`](super::Connection::handle_answer).
     Request(Request),
-    /// Join the socket and the stream of the last answer. The machine is done with both.
+    /// Join the socket and the stream of the last answer. The machine needs neither any more.
     Join {
-        /// What the client sent already: the beginning of what goes to the peer.
+        /// Bytes that the client has already sent: the beginning of the data for the peer.
         early: Bytes,
-        /// Nothing of the peer may be written to the socket before, or else before the client has
-        /// read every line, where the driver sees that.
+        /// The earliest time at which data of the peer may be written to the socket. If the driver
+        /// observes reading, data may also be written as soon as the client has read every line.
         data_after: Instant,
     },
-    /// Close the socket once everything before this is written.
+    /// Close the socket after all earlier bytes are written.
     Close,
 }
 
-/// What the machine wants of a router.
+/// A request to the router.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Request {
-    /// Put a destination online. [`Answer::Opened`].
+    /// Put a destination online. The answer is [`Answer::Opened`].
     Open(OpenSession),
-    /// Add a subsession. [`Answer::Added`].
+    /// Add a subsession. The answer is [`Answer::Added`].
     Add {
         /// The primary session.
         primary: SessionKey,
         /// The subsession.
         session: SessionKey,
-        /// What it is.
+        /// The parameters.
         params: SessionParams,
-        /// The version that its client speaks.
+        /// The protocol version of the connection.
         version: Version,
     },
-    /// Close a session with all that belongs to it, or a subsession. No answer.
+    /// Close a subsession, or a session with its subsessions. There is no answer.
     Close(SessionKey),
-    /// Open a stream. [`Answer::Connected`].
+    /// Open a stream. The answer is [`Answer::Connected`].
     Connect(ConnectStream),
-    /// Wait for a stream. [`Answer::Accepted`].
+    /// Wait for a stream. The answer is [`Answer::Accepted`].
     Accept {
         /// The session that a peer connects to.
         session: SessionKey,
     },
-    /// Forward every stream that peers open, for as long as the connection lives.
-    /// [`Answer::Forwarding`], and [`Answer::SessionEnded`] when it is over.
+    /// Forward every stream that peers open, for the lifetime of the connection. The answer is
+    /// [`Answer::Forwarding`], and [`Answer::SessionEnded`] when forwarding ends.
     Forward(ForwardStreams),
-    /// Look a name up. [`Answer::Found`].
+    /// Look up a name. The answer is [`Answer::Found`].
     LookUp {
-        /// The session of this socket, if it has one: through its tunnels, then.
+        /// The session of this socket, whose tunnels are used, if it has one.
         session: Option<SessionKey>,
-        /// What to look up.
+        /// The name or address to look up.
         target: Host,
-        /// Whether the options of the lease set are wanted.
+        /// Whether the options of the lease set are requested.
         options: bool,
     },
-    /// Send a datagram. No answer.
+    /// Send a datagram. There is no answer.
     Send(SendDatagram),
-    /// Check a user's password. [`Answer::Authenticated`].
+    /// Check a user's password. The answer is [`Answer::Authenticated`].
     Authenticate {
         /// The user's name.
         user: String,
         /// The password.
         password: Secret,
     },
-    /// Change who may use the bridge. [`Answer::AuthChanged`].
+    /// Change the users of the bridge. The answer is [`Answer::AuthChanged`].
     ChangeAuth(AuthChange),
 }
 
@@ -96,18 +96,18 @@ pub struct OpenSession {
     pub session: SessionKey,
     /// Its keys.
     pub keys: Box<PrivateKeys>,
-    /// What it is.
+    /// The parameters.
     pub params: SessionParams,
-    /// The version that its client speaks.
+    /// The protocol version of the connection.
     pub version: Version,
 }
 
 /// A stream to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectStream {
-    /// From which session.
+    /// The session that opens it.
     pub session: SessionKey,
-    /// To whom.
+    /// The peer.
     pub to: Host,
     /// The port on this side.
     pub from_port: u16,
@@ -118,57 +118,57 @@ pub struct ConnectStream {
 /// Streams to forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardStreams {
-    /// Those that come to this session.
+    /// The session whose streams are forwarded.
     pub session: SessionKey,
-    /// Where to.
+    /// The address to which they are forwarded.
     pub address: SocketAddr,
-    /// The host as the client wrote it, which a certificate should be for.
+    /// The host as the client sent it, with which a certificate is compared.
     pub host: String,
-    /// Whether to speak TLS there.
+    /// Whether to use TLS to that address.
     pub tls: bool,
-    /// Whether the stream begins without a line that tells the peer.
+    /// Whether to omit the line that names the peer.
     pub silent: bool,
-    /// The version that decides what that line tells.
+    /// The protocol version, which determines the content of that line.
     pub version: Version,
 }
 
 /// A datagram to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendDatagram {
-    /// From which session.
+    /// The session that sends it.
     pub session: SessionKey,
-    /// In which format.
+    /// The format.
     pub style: Style,
-    /// To whom.
+    /// The receiver.
     pub to: Host,
     /// The port on this side.
     pub from_port: u16,
     /// The port at the peer.
     pub to_port: u16,
-    /// The protocol.
+    /// The I2CP protocol number.
     pub protocol: u8,
-    /// What else the sender says; ports and protocol are in the fields above.
+    /// Further options of the datagram. Ports and protocol are in the fields above.
     pub options: SendOptions,
-    /// What it carries.
+    /// The payload.
     pub payload: Bytes,
 }
 
-/// A change of who may use the bridge.
+/// A change of the users of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthChange {
     /// From now on clients need a name and a password.
     Enable,
-    /// From now on they do not.
+    /// From now on clients need neither.
     Disable,
-    /// A new user.
+    /// Add a user.
     Add {
         /// The name.
         user: String,
         /// The password.
         password: Secret,
     },
-    /// No user any more.
+    /// Remove a user.
     Remove {
         /// The name.
         user: String,
@@ -185,38 +185,38 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What came of a [`Request`], or happened by itself.
+/// The answer to a [`Request`], or an event of the router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The session is online, or will not be.
+    /// The session is online, or failed to open.
     Opened(Result<(), Failure>),
-    /// The subsession is there, or will not be.
+    /// The subsession is added, or was refused.
     Added(Result<(), Failure>),
-    /// The peer took the stream, or did not.
+    /// The peer accepted the stream, or connecting failed.
     Connected(Result<(), Failure>),
-    /// A peer opened a stream, or none will.
+    /// A peer opened a stream, or accepting failed.
     Accepted(Result<Peer, Failure>),
-    /// Streams are forwarded from now on, or are not.
+    /// From now on streams are forwarded, or forwarding failed.
     Forwarding(Result<(), Failure>),
-    /// What a look-up found.
+    /// The result of a look-up.
     Found(Result<Found, Failure>),
-    /// Whether the name and the password are right.
+    /// Whether the name and the password are correct.
     Authenticated(bool),
-    /// The change is made, or is not.
+    /// The change is made, or failed.
     AuthChanged(Result<(), Failure>),
-    /// A datagram came for a session of this connection that takes it on the socket.
+    /// A datagram arrived for a session of this connection that delivers datagrams on the socket.
     Received {
         /// The style of the session.
         style: Style,
         /// The datagram.
         datagram: Received,
     },
-    /// The session of this connection is over, or what it waits for belonged to one that is.
+    /// The session of this connection has ended, or the session on which this connection waits.
     SessionEnded(Failure),
 }
 
-/// Who opened a stream.
+/// The peer that opened a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// The peer.
@@ -227,11 +227,11 @@ pub struct Peer {
     pub to_port: u16,
 }
 
-/// What a name stands for.
+/// The result of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The destination.
     pub destination: Destination,
-    /// Options of its lease set, where they were asked for.
+    /// The options of its lease set, if requested.
     pub options: Vec<(String, String)>,
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Connection {
-    /// SESSION CREATE. `patient` says whether a session in the way may get the time to go.
+    /// Processes SESSION CREATE. `patient` is whether to wait for a conflicting session to end.
     pub(super) fn create<A>(
         &mut self,
         now: Instant,
@@ -49,7 +49,7 @@ impl Connection {
         }
     }
 
-    /// SESSION ADD.
+    /// Processes SESSION ADD.
     pub(super) fn add<A>(&mut self, now: Instant, directory: &mut Directory<A>, message: &Message) {
         self.understood();
         let version = self.spoken();
@@ -76,7 +76,7 @@ impl Connection {
         }
     }
 
-    /// SESSION REMOVE.
+    /// Processes SESSION REMOVE.
     pub(super) fn remove<A>(
         &mut self,
         now: Instant,
@@ -195,8 +195,8 @@ impl Connection {
         Ok((request, text))
     }
 
-    /// Whether datagrams can go where they should, which becomes an IP address, and whether the
-    /// bridge is where the client expects it.
+    /// Checks the forwarding address of datagrams and replaces the host with its IP address. Also
+    /// checks that the UDP address of the bridge is the one that the client expects.
     fn check_places(&self, params: &mut SessionParams) -> Result<(), Failure> {
         if let Some(forward) = &mut params.forward {
             let place = self.place(forward.host.as_deref())?;
@@ -224,13 +224,13 @@ impl Connection {
         Ok(())
     }
 
-    /// The address of a host to which streams or datagrams are forwarded; the client's own if
-    /// there is no host.
+    /// Returns the address to which streams or datagrams are forwarded. Without a host it is the
+    /// client's own.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where the host is a name, which nobody may look up outside of I2P, or an address
-    /// that the bridge was not allowed to reach.
+    /// [`Failure`] if the host is a name, which must not be looked up outside of I2P, or an address
+    /// to which the configuration forbids forwarding.
     pub(super) fn place(&self, host: Option<&str>) -> Result<IpAddr, Failure> {
         let own = self.client.unwrap_or(LOOPBACK);
         let Some(host) = host else {
@@ -248,7 +248,7 @@ impl Connection {
         Ok(address)
     }
 
-    /// The primary session of this socket, for subsessions.
+    /// Returns the primary session of this socket.
     fn primary<A>(&self, directory: &Directory<A>) -> Result<super::exchange::SessionKey, Failure> {
         let session = self
             .session
@@ -259,7 +259,7 @@ impl Connection {
         }
     }
 
-    /// The version that is spoken, on a socket that has greeted.
+    /// The negotiated version. Called only after HELLO.
     pub(super) fn spoken(&self) -> Version {
         self.version.unwrap_or(Version::V3_0)
     }
@@ -272,7 +272,8 @@ impl Connection {
         self.send_line(now, line);
     }
 
-    /// Answers in the form that clients compare as a whole: only I2P_ERROR has a MESSAGE.
+    /// Answers with a failure. Only I2P_ERROR has a MESSAGE, because clients compare the whole line
+    /// of other results.
     fn session_failed(&mut self, now: Instant, mut failure: Failure) {
         if failure.result != ResultCode::I2pError {
             failure.message = "".into();
@@ -282,7 +283,7 @@ impl Connection {
     }
 }
 
-/// An IP address, with `localhost` for 127.0.0.1. No other name is looked up.
+/// Parses an IP address. `localhost` is 127.0.0.1; no other name is looked up.
 fn numeric(host: &str) -> Option<IpAddr> {
     if host.eq_ignore_ascii_case("localhost") {
         return Some(LOOPBACK);
@@ -293,5 +294,5 @@ fn numeric(host: &str) -> Option<IpAddr> {
         .ok()
 }
 
-/// Where a client is that came through a Unix socket.
+/// The address of a client that connected through a Unix socket.
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

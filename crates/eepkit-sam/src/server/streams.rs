@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Connection {
-    /// STREAM CONNECT.
+    /// Processes STREAM CONNECT.
     pub(super) fn connect<A>(
         &mut self,
         now: Instant,
@@ -34,7 +34,7 @@ impl Connection {
         }
     }
 
-    /// STREAM ACCEPT.
+    /// Processes STREAM ACCEPT.
     pub(super) fn accept<A>(
         &mut self,
         now: Instant,
@@ -55,7 +55,7 @@ impl Connection {
         }
     }
 
-    /// STREAM FORWARD.
+    /// Processes STREAM FORWARD.
     pub(super) fn forward<A>(
         &mut self,
         now: Instant,
@@ -109,7 +109,8 @@ impl Connection {
         match result {
             Ok(_) if silent => self.join(now),
             Ok(peer) => {
-                // The line that accepting began must not be read together with this one.
+                // The status line of STREAM ACCEPT must not be read together with the line that
+                // names the peer.
                 let at = self.sent_at + self.pause();
                 self.phase = Phase::Accepted {
                     peer: peer.destination,
@@ -130,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// Sends the line that tells the peer of a stream that was accepted.
+    /// Sends the line that names the peer of an accepted stream.
     pub(super) fn tell_peer(&mut self, now: Instant) {
         let Phase::Accepted { peer, ports, .. } = std::mem::replace(&mut self.phase, Phase::Done)
         else {
@@ -198,7 +199,8 @@ impl Connection {
                 "streams of the session are forwarded",
             ));
         }
-        // The specification allows one at a time until 3.1; Java I2P and i2pd allow more in 3.1.
+        // The specification allows only one at a time before 3.2. Java I2P and i2pd allow several
+        // in 3.1.
         if entry.accepts > 0 && self.spoken() == Version::V3_0 {
             return Err(Failure::new(
                 ResultCode::AlreadyAccepting,
@@ -249,7 +251,8 @@ impl Connection {
         })
     }
 
-    /// A control socket cannot become a stream: the session would lose its socket.
+    /// Checks that this is not a control socket. A control socket cannot become a stream, because
+    /// its session would lose its socket.
     fn check_socket(&self) -> Result<(), Failure> {
         match self.session {
             None => Ok(()),
@@ -264,7 +267,7 @@ impl Connection {
         self.send_line(now, line);
     }
 
-    /// Says what failed, and closes the socket unless it is the one of a session.
+    /// Reports a failure, and closes the socket unless it is a control socket.
     fn stream_failed<A>(
         &mut self,
         now: Instant,
@@ -280,7 +283,7 @@ impl Connection {
         }
     }
 
-    /// Hands the socket over. The peer's data may follow from `data_after` on.
+    /// Hands the socket over to the stream. Data of the peer may follow from `data_after` on.
     fn join(&mut self, data_after: Instant) {
         self.phase = Phase::Done;
         let early = self.lines.take_rest();
@@ -288,7 +291,7 @@ impl Connection {
     }
 }
 
-/// The line that tells the peer of an accepted or forwarded stream.
+/// The line that names the peer of an accepted or forwarded stream.
 pub(super) fn peer_line(
     version: Version,
     destination: eepkit_wire::Destination,
@@ -304,7 +307,8 @@ pub(super) fn peer_line(
 }
 
 impl ForwardStreams {
-    /// What the bridge sends before the data of a stream that it forwards; nothing if it is silent.
+    /// The line that the bridge sends before the data of a forwarded stream; empty if `silent` is
+    /// set.
     pub fn preamble(&self, peer: &Peer) -> String {
         if self.silent {
             return String::new();

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Connection {
-    /// NAMING LOOKUP.
+    /// Processes NAMING LOOKUP.
     pub(super) fn look_up<A>(&mut self, now: Instant, directory: &Directory<A>, message: &Message) {
         self.understood();
         let name = message.params.value("NAME").unwrap_or_default().to_owned();
@@ -36,7 +36,7 @@ impl Connection {
         }
     }
 
-    /// DEST GENERATE.
+    /// Processes DEST GENERATE.
     pub(super) fn generate(&mut self, now: Instant, message: &Message) {
         self.understood();
         let keys = session::signature_type(&message.params).and_then(|kind| {
@@ -55,7 +55,7 @@ impl Connection {
         }
     }
 
-    /// AUTH.
+    /// Processes AUTH.
     pub(super) fn change_auth(&mut self, now: Instant, message: &Message) {
         self.understood();
         match self.try_change_auth(message) {
@@ -67,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// QUIT, STOP and EXIT.
+    /// Processes QUIT, STOP and EXIT.
     pub(super) fn quit<A>(&mut self, now: Instant, directory: &mut Directory<A>, verb: &str) {
         let line = LineBuilder::new(&format!("{verb} STATUS"))
             .pair("RESULT", ResultCode::Ok)
@@ -76,7 +76,7 @@ impl Connection {
         self.close(directory);
     }
 
-    /// HELP.
+    /// Processes HELP.
     pub(super) fn help(&mut self, now: Instant) {
         self.understood();
         let line = LineBuilder::new("HELP STATUS")
@@ -148,8 +148,8 @@ impl Connection {
         }
         match key::parse_target(name) {
             Ok(target) => Ok(Wanted::of(target, options)),
-            // A name that no address book can hold is not found. What is as long as a destination
-            // is not a name.
+            // A name that no address book can contain is reported as not found. A text that is as
+            // long as a destination is not a name.
             Err(
                 error @ (AddressError::Name(_) | AddressError::NotI2p | AddressError::Base64(_)),
             ) if name.len() < Host::MIN_BASE64 => {
@@ -212,14 +212,14 @@ impl Connection {
     }
 }
 
-/// What a look-up wants.
+/// A look-up, which may not need the router.
 enum Wanted {
     Known(Found),
     Unknown(Host, bool),
 }
 
 impl Wanted {
-    /// A destination is its own answer, unless the options of its lease set are wanted.
+    /// A destination needs no look-up, unless the options of its lease set are requested.
     fn of(target: Host, options: bool) -> Self {
         match target {
             Host::Destination(destination) if !options => Self::Known(Found {
@@ -231,12 +231,12 @@ impl Wanted {
     }
 }
 
-/// About how long an answer may get by the options of a lease set, in bytes; those that do not fit are
-/// left out. Chosen because the bridges of Java I2P and i2pd read no longer lines, so that nobody will
-/// be ready for one.
+/// The approximate maximum length of an answer with options of a lease set, in bytes. Options that
+/// do not fit are omitted. Chosen because the bridges of Java I2P and i2pd read no longer lines, so
+/// clients may not support longer ones.
 const MAX_REPLY: usize = 8 * 1024;
 
-/// Bytes of a user's name or password. Chosen far above what anybody types.
+/// The maximum length of a user's name or password, in bytes. Chosen far above practical values.
 const MAX_CREDENTIAL: usize = 256;
 
 const HELP: &str = "HELLO VERSION, SESSION CREATE ADD REMOVE, STREAM CONNECT ACCEPT FORWARD, \
