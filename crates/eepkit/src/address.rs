@@ -8,8 +8,8 @@ use crate::error::AddressError;
 
 /// A host and a port.
 ///
-/// The text form is one of these, optionally followed by `:port`. The default port is 0, which
-/// reaches a peer that listens on all ports.
+/// The text form is one of these, optionally followed by `:port`. The default port is 0; a peer
+/// that listens on all ports accepts it.
 ///
 /// * a destination in I2P base64 (516 characters and more),
 /// * a base32 address: 52 characters and `.b32.i2p`,
@@ -27,7 +27,7 @@ use crate::error::AddressError;
 pub struct Address {
     /// The host.
     pub host: Host,
-    /// The port at the host; 0 where none is meant.
+    /// The port at the host; 0 if none was given.
     pub port: u16,
 }
 
@@ -35,11 +35,12 @@ pub struct Address {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Host {
-    /// The destination itself: nothing to look up.
+    /// The destination itself, which needs no look-up.
     Destination(Destination),
-    /// The hash of a destination (`.b32.i2p`): the network knows the rest.
+    /// The hash of a destination (`.b32.i2p`). The destination is looked up in the network
+    /// database.
     Hash(Hash),
-    /// A name that an address book knows, in lower case.
+    /// A host name in lower case, which is looked up in an address book.
     Name(String),
 }
 
@@ -85,7 +86,7 @@ impl FromStr for Host {
 }
 
 impl fmt::Display for Address {
-    /// Writes the form that parses back; a destination is written in full.
+    /// Writes a form that can be parsed again. A destination is written in full.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             Host::Destination(destination) => f.write_str(&destination.to_base64())?,
@@ -117,15 +118,16 @@ impl From<Hash> for Host {
     }
 }
 
-/// What can be taken for an [`Address`]: text, a destination, a hash, each with or without a port.
+/// Types that convert to an [`Address`]: text, a destination or a hash, or a pair of one of them
+/// and a port.
 ///
-/// A port beside the address wins over one in its text.
+/// In a pair, the port replaces a port in the text.
 pub trait IntoAddress {
-    /// Reads the address.
+    /// Converts `self`.
     ///
     /// # Errors
     ///
-    /// [`AddressError`] where the text is no address.
+    /// [`AddressError`] if the text is not an address.
     fn into_address(self) -> Result<Address, AddressError>;
 }
 
@@ -198,7 +200,7 @@ fn supported(host: eepkit_wire::Host) -> Result<Host, AddressError> {
     }
 }
 
-/// The error with as much of the text as a message needs.
+/// Converts the error, and adds a part of the text for the message.
 fn refusal(error: eepkit_wire::AddressError, host: &str, port: &str) -> AddressError {
     match error {
         eepkit_wire::AddressError::Empty => AddressError::Empty,
@@ -214,7 +216,7 @@ fn refusal(error: eepkit_wire::AddressError, host: &str, port: &str) -> AddressE
     }
 }
 
-/// Shortens text from outside for an error message.
+/// Shortens input for an error message.
 fn abbreviated(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         None => text.to_owned(),
@@ -222,7 +224,7 @@ fn abbreviated(text: &str) -> String {
     }
 }
 
-/// Chosen so that a message fits a line.
+/// Characters of the input in an error message. Chosen so that a message fits on one line.
 const SHOWN_CHARS: usize = 40;
 
 #[cfg(test)]
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_get_lower_case_and_a_port() {
+    fn names_are_parsed_in_lower_case_with_a_port() {
         let address: Address = " Example.I2P:80 ".parse().expect("valid");
         assert_eq!(address.host, Host::Name("example.i2p".to_owned()));
         assert_eq!(address.port, 80);
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn base32_reads_in_either_case() {
+    fn base32_is_parsed_in_either_case() {
         let hash = Hash::of(b"someone");
         let text = hash.to_b32();
         let parsed: Address = text.to_ascii_uppercase().parse().expect("valid");
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_beside_the_address_wins() {
+    fn a_separate_port_replaces_that_in_the_text() {
         let address = ("a.i2p:1", 2).into_address().expect("valid");
         assert_eq!(address.port, 2);
     }

@@ -9,9 +9,8 @@ use crate::{listener::Listener, socket_addr::I2pSocketAddr, stream::Stream};
 
 /// Accepts the streams of an axum server. `ConnectInfo<I2pSocketAddr>` extracts the peer.
 ///
-/// When the session is over no further stream comes, and `axum::serve` goes on waiting. To end
-/// the server with its session, pass [`Session::closed`](crate::Session::closed) to
-/// `with_graceful_shutdown`.
+/// After the session has ended, `axum::serve` waits forever. To stop the server with its session,
+/// pass [`Session::closed`](crate::Session::closed) to `with_graceful_shutdown`.
 impl axum::serve::Listener for Listener {
     type Io = Stream;
     type Addr = I2pSocketAddr;

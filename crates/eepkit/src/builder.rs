@@ -18,7 +18,7 @@ use crate::{
     supervisor,
 };
 
-/// Builds a [`Session`]; from [`Router::session`].
+/// Builds a [`Session`]. Returned by [`Router::session`].
 ///
 /// By default the session uses [`Preset::Standard`] and a new Ed25519 destination.
 ///
@@ -62,7 +62,7 @@ enum Keys {
 }
 
 impl Router {
-    /// Begins a session: [`SessionBuilder::open`] puts it online.
+    /// Returns a builder of a session, which [`SessionBuilder::open`] starts.
     pub fn session(&self) -> SessionBuilder {
         SessionBuilder::new(self.clone())
     }
@@ -86,14 +86,14 @@ impl SessionBuilder {
         }
     }
 
-    /// Puts the destination of these keys online.
+    /// Uses the destination of these keys.
     pub fn keys(mut self, keys: PrivateKeys) -> Self {
         self.keys = Keys::Given(Box::new(keys));
         self
     }
 
-    /// Puts the destination of a private key file online. If there is no such file, new keys are
-    /// made and saved there, readable for the owner only.
+    /// Uses the destination of a private key file. If there is no such file, generates keys and
+    /// saves them there, readable by the owner only.
     ///
     /// The format is that of SAM, i2pd and Java I2P (`.dat`).
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
@@ -109,7 +109,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Settings for a purpose. Individual settings override it, whether they are made before or after.
+    /// Applies a preset; [`Preset::Standard`] by default. Individual settings override those of the
+    /// preset, before or after this call.
     pub fn preset(mut self, preset: Preset) -> Self {
         self.preset = preset;
         self
@@ -123,7 +124,7 @@ impl SessionBuilder {
     }
 
     /// Tunnels in each direction: 1 to 16, 2 by default. More tunnels tolerate failures better and
-    /// carry more data. Each tunnel costs bandwidth here and at every hop.
+    /// have more bandwidth. Each tunnel uses bandwidth of this router and of every hop.
     pub fn tunnel_quantity(self, tunnels: u8) -> Self {
         self.option("inbound.quantity", tunnels)
             .option("outbound.quantity", tunnels)
@@ -135,15 +136,15 @@ impl SessionBuilder {
             .option("outbound.nickname", name)
     }
 
-    /// A session option as I2CP and the streaming library name it (`i2cp.leaseSetEncType`,
-    /// `i2p.streaming.maxWindowSize`, ...). [`SessionBuilder::open`] checks the documented options;
-    /// unknown ones are passed to the router unchanged.
+    /// Sets a session option under its I2CP or streaming name (`i2cp.leaseSetEncType`,
+    /// `i2p.streaming.maxWindowSize`, ...). [`SessionBuilder::open`] checks the documented options
+    /// and passes unknown ones to the router unchanged.
     pub fn option(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.options.push((key.to_owned(), value.to_string()));
         self
     }
 
-    /// Every option of `options`.
+    /// Sets every option of `options`.
     pub fn options(mut self, options: &Options) -> Self {
         self.options.extend(
             options
@@ -153,13 +154,14 @@ impl SessionBuilder {
         self
     }
 
-    /// Changes the settings of the streaming protocol, after preset and options: limits, who may
-    /// connect, memory, and with [`EndpointConfig::change_stream`] what holds for each stream.
+    /// Changes the settings of the streaming protocol: limits, access lists, memory, and with
+    /// [`EndpointConfig::change_stream`] the settings of each stream. The changes apply after the
+    /// preset and the options.
     ///
-    /// Opening the session fails with [`OpenError::Unsupported`] where the router makes the streams
-    /// (over SAM), and where more than one path is asked for and the router does not report its
-    /// tunnels. Options by name ([`SessionBuilder::option`], `i2p.streaming...`) reach a router
-    /// over SAM.
+    /// Opening the session fails with [`OpenError::Unsupported`] if the router makes the streams
+    /// (SAM). It also fails if more than one path is configured and the router does not report its
+    /// tunnels. Over SAM, options by name ([`SessionBuilder::option`], `i2p.streaming...`) are
+    /// passed to the router.
     ///
     /// ```no_run
     /// # async fn example(router: eepkit::Router) -> Result<(), eepkit::Error> {
@@ -184,14 +186,14 @@ impl SessionBuilder {
         self
     }
 
-    /// A host name of this program; it takes precedence over the router's address book. Names are
-    /// compared in lower case.
+    /// Adds a host name, which takes precedence over the router's address book. Names are compared
+    /// in lower case.
     pub fn host(mut self, name: &str, destination: Destination) -> Self {
         self.hosts.insert(name.to_ascii_lowercase(), destination);
         self
     }
 
-    /// Host names of this program; see [`SessionBuilder::host`].
+    /// Adds host names; see [`SessionBuilder::host`].
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = (String, Destination)>) -> Self {
         for (name, destination) in hosts {
             self = self.host(&name, destination);
@@ -199,28 +201,29 @@ impl SessionBuilder {
         self
     }
 
-    /// Streams that wait to be accepted on each port, 1 to 4096; peers beyond that are refused.
-    /// The default is that of the preset.
+    /// The most streams that wait to be accepted on each port, 1 to 4096. Further streams are
+    /// refused. The default is that of the preset.
     pub fn backlog(mut self, streams: usize) -> Self {
         self.backlog = Some(streams);
         self
     }
 
-    /// How long [`SessionBuilder::open`] waits until the session is ready; 120 s by default, as
-    /// a router that has just started needs a minute for its first tunnels.
+    /// How long [`SessionBuilder::open`] waits until the session is ready; 120 s by default,
+    /// because a router that has just started needs a minute for its first tunnels.
     pub fn open_timeout(mut self, limit: Duration) -> Self {
         self.open_timeout = limit;
         self
     }
 
-    /// How long connecting may take. Default: the option `i2p.streaming.connectTimeout`, or 60 s as in
-    /// Java I2P.
+    /// Time limit for connecting. The default is the option `i2p.streaming.connectTimeout`, or 60 s
+    /// as in Java I2P.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = Some(limit);
         self
     }
 
-    /// How long a look-up may take; 20 s by default: routers search the network for about 10 s.
+    /// Time limit for a look-up; 20 s by default, because routers search the network for about 10
+    /// s.
     pub fn lookup_timeout(mut self, limit: Duration) -> Self {
         self.lookup_timeout = limit;
         self
@@ -241,10 +244,10 @@ impl SessionBuilder {
         self
     }
 
-    /// Puts the destination online and waits until peers can reach it.
+    /// Starts the session and waits until peers can reach it.
     ///
-    /// If the first attempt finds no router, or the router refuses the session, the call fails at
-    /// once. After it has been opened, the session reconnects automatically.
+    /// The call fails at once if the first attempt does not reach a router, or if the router
+    /// refuses the session. Once opened, the session reconnects automatically.
     ///
     /// # Errors
     ///
@@ -264,7 +267,7 @@ impl SessionBuilder {
         Ok(session)
     }
 
-    /// Starts the session without waiting; it is retried until a router answers.
+    /// Starts the session without waiting. The session retries until a router answers.
     ///
     /// [`Session::watch`] reports its status. Listeners can be created at once.
     ///
@@ -285,7 +288,7 @@ impl SessionBuilder {
         let mut config =
             EndpointConfig::default().change_stream(|stream| preset.apply_to_streams(stream));
         let mut ours: Vec<(&str, &str)> = options.iter().collect();
-        // The access list must be known before the switches that enable it apply.
+        // The access list must be set before the options that enable it.
         ours.sort_by_key(|(key, _)| *key != "i2cp.accessList");
         for (key, value) in ours {
             match config.set(key, value) {
@@ -338,7 +341,7 @@ impl SessionBuilder {
         let secret = Secret(maker.private_keys());
         let connect_timeout = self.connect_timeout.unwrap_or_else(|| {
             let asked = endpoint.stream().connect_timeout();
-            // This value of the option means no limit; it becomes the longest limit.
+            // `None` means no limit; it is replaced with the longest limit.
             asked.unwrap_or(LONGEST_CONNECT).min(LONGEST_CONNECT)
         });
         let config = SessionConfig {
@@ -401,7 +404,7 @@ fn option_error(error: eepkit_i2cp::SessionOptionError) -> OpenError {
 }
 
 impl fmt::Debug for SessionBuilder {
-    /// Leaves the keys out, and the options, which may hold secrets.
+    /// Omits the keys, and the options, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionBuilder")
             .field("router", &self.router)
@@ -412,7 +415,7 @@ impl fmt::Debug for SessionBuilder {
 
 /// See [`SessionBuilder::open_timeout`].
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long the router may take to accept a session; tunnels come later. Chosen because routers
+/// Time limit for the router to accept a session, without its tunnels. Chosen because routers
 /// answer at once or not at all.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest effective `i2p.streaming.connectTimeout`. Chosen because a peer that has not

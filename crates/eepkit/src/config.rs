@@ -1,4 +1,4 @@
-//! The configuration of a session, as its parts read it.
+//! The configuration of a session.
 
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -6,7 +6,7 @@ use eepkit_i2cp::Options;
 use eepkit_streaming::{EndpointConfig, StreamConfig};
 use eepkit_wire::{Destination, Zeroizing};
 
-/// What a session was built with; see [`crate::SessionBuilder`] for the meanings.
+/// The settings of a session; [`crate::SessionBuilder`] documents them.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionConfig {
     pub(crate) options: Options,

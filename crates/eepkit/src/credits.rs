@@ -1,10 +1,10 @@
-//! Credits of outbound tunnels: how many more messages each of them takes.
+//! Credits of outbound tunnels: how many more messages each of them accepts.
 
 use std::collections::HashMap;
 
 use eepkit_link::{Direction, Event, TunnelId};
 
-/// The credits of a session's outbound tunnels. Empty on a link that exposes none.
+/// The credits of a session's outbound tunnels. Empty on a link that exposes no tunnels.
 #[derive(Debug, Default)]
 pub(crate) struct Credits {
     /// `None` while the link has set no limit. Bounded by the number of tunnels of the link.
@@ -39,7 +39,7 @@ impl Credits {
         !self.tunnels.is_empty()
     }
 
-    /// Whether no tunnel takes a message now.
+    /// Whether no tunnel currently accepts a message.
     pub(crate) fn are_exhausted(&self) -> bool {
         !self.tunnels.is_empty() && self.tunnels.values().all(|credit| *credit == Some(0))
     }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_without_credits_takes_no_message_until_there_are_more() {
+    fn a_tunnel_without_credits_accepts_no_message_until_it_gets_more() {
         let mut credits = Credits::default();
         for event in [up(1), up(2), credit(1, 2), credit(2, 1)] {
             credits.on_event(&event);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_is_gone_no_longer_counts() {
+    fn credits_of_a_removed_tunnel_are_not_counted() {
         let mut credits = Credits::default();
         for event in [up(1), up(2), credit(1, 0), credit(2, 1)] {
             credits.on_event(&event);

@@ -1,4 +1,4 @@
-//! Datagram sockets: single messages to and from peers, beside the streams of a session.
+//! Datagram sockets, which send and receive single messages.
 
 mod builder;
 mod options;

@@ -1,4 +1,4 @@
-//! Routers inside the process.
+//! Routers inside this process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,12 @@ use crate::{
 };
 
 impl Router {
-    /// Starts a router in this process and returns when it runs. It keeps its keys and what it knows
-    /// of the network in a directory, which is created if needed; one router at a time can use it.
+    /// Starts a router in this process and returns when it runs. The router stores its keys and its
+    /// data about the network in a directory, which is created if needed. Only one router at a time
+    /// can use the directory.
     ///
     /// `own` is the path of the directory, or an
-    /// [`EmbeddedRouter::builder`](crate::EmbeddedRouter::builder) with further choices.
+    /// [`EmbeddedRouter::builder`](crate::EmbeddedRouter::builder) with further options.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), eepkit::Error> {
@@ -31,36 +32,36 @@ impl Router {
     /// # }
     /// ```
     ///
-    /// The first start on the live network takes minutes until there are tunnels; opening a session
-    /// waits for them. [`Router::watch`] follows the status from here on;
-    /// [`EmbeddedBuilder::watch`] follows it from the beginning, through the download of a list of
-    /// routers. Programs that run for seconds should attach to a router that stays: routers that
-    /// come and go are a burden to the network.
+    /// After its first start on the live network, a router needs minutes to build tunnels. Opening
+    /// a session waits for them. [`Router::watch`] reports the status after this function has
+    /// returned. [`EmbeddedBuilder::watch`] also reports it before, for example during the download
+    /// of a list of routers. A program that runs only for seconds should attach to a router that
+    /// keeps running, because routers that start and stop often are a burden for the network.
     ///
     /// # Errors
     ///
-    /// [`StartError`] when the directory cannot be used, a port is taken, or no other routers are
-    /// known and no list of them could be downloaded.
+    /// [`StartError`] if the directory cannot be used, if a port is in use, or if no other router
+    /// is known and no list of routers could be downloaded.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves nothing running.
+    /// Dropping the future stops the router.
     pub async fn start(own: impl Into<EmbeddedBuilder>) -> Result<Self, StartError> {
         Ok(Self::new(own.into().start().await?))
     }
 
-    /// The router at `address`, in any of the forms of [`Router::attach`], if one answers there within
-    /// five seconds; otherwise an embedded one, as by [`Router::start`].
+    /// The router at `address`, in any form of [`Router::attach`], if a router answers there within
+    /// five seconds. Otherwise starts an embedded router as [`Router::start`] does.
     ///
     /// # Errors
     ///
-    /// [`Error::Attach`] when `address` is not the address of a router, [`Error::Open`] when something
-    /// answers there that refuses the login or is no router, [`Error::Start`] when the embedded
-    /// router does not start.
+    /// * [`Error::Attach`] if `address` is not the address of a router.
+    /// * [`Error::Open`] if the router at the address refuses the login, or if it is not a router.
+    /// * [`Error::Start`] if the embedded router does not start.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves nothing running.
+    /// Dropping the future closes the connection and stops the embedded router.
     pub async fn attach_or_start(
         address: &str,
         own: impl Into<EmbeddedBuilder>,
@@ -76,8 +77,8 @@ impl Router {
     }
 }
 
-/// Whether a router answers. Where its protocol has no question of its own, it is asked for a session,
-/// which is given back at once.
+/// Tests whether a router answers. If the connector has no probe, opens a session and closes it at
+/// once.
 async fn probe(router: &dyn Connector) -> Result<(), LinkError> {
     if let Some(probing) = router.probe(PROBE_TIMEOUT) {
         return probing.await;
@@ -97,5 +98,6 @@ async fn probe(router: &dyn Connector) -> Result<(), LinkError> {
     router.open(setup).await.map(drop)
 }
 
-/// Chosen because a router on this machine answers in milliseconds, and one that starts in seconds.
+/// Chosen because a router on the same machine answers within milliseconds, and one that is
+/// starting within seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -21,12 +21,12 @@ use crate::{
     stream::Stream,
 };
 
-/// Opens streams for HTTP clients: a `tower_service::Service<Uri>` for
-/// `hyper_util::client::legacy::Client`, for tonic, and for anything else that takes such a service.
+/// Opens streams for HTTP clients. It is a `tower_service::Service<Uri>`, which
+/// `hyper_util::client::legacy::Client`, tonic and others accept.
 ///
 /// The host of the URI is a name ending in `.i2p`, a `.b32.i2p` address or a destination in base64.
 /// Any other host is refused with [`AddressError::NotI2p`]: **no name is ever resolved outside of
-/// I2P**. The port is that of the URI, or else 80 for `http` and 443 for `https`.
+/// I2P**. The port is that of the URI. The default is 80 for `http` and 443 for `https`.
 ///
 /// ```no_run
 /// # async fn example(session: eepkit::Session) -> Result<(), Box<dyn std::error::Error>> {
@@ -58,8 +58,8 @@ impl HttpConnector {
         }
     }
 
-    /// How streams are opened: time limit, local port, settings of streaming. Early data is not for
-    /// HTTP clients; it would come before each request.
+    /// Options for opening streams: time limit, local port, settings of streaming. Early data
+    /// should not be set, because it would precede each request.
     #[must_use]
     pub fn options(mut self, options: ConnectOptions) -> Self {
         self.options = options;
@@ -106,13 +106,12 @@ impl Service<Uri> for HttpConnector {
     }
 }
 
-/// `Connected` carries the peer as [`I2pSocketAddr`](crate::I2pSocketAddr) into the extensions of
-/// each response.
+/// Adds the peer to the extensions of each response, as [`I2pSocketAddr`](crate::I2pSocketAddr).
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         Connected::new().extra(self.peer_addr())
     }
 }
 
-/// Chosen so that a message fits a line.
+/// Characters of the scheme in an error message. Chosen so that a message fits on one line.
 const SHOWN: usize = 20;

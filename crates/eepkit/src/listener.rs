@@ -20,10 +20,11 @@ use crate::{
     stream::Stream,
 };
 
-/// Accepts the streams that peers open to one port of a session, or to all ports that have no
-/// listener of their own; from [`Session::listen`](crate::Session::listen).
+/// Accepts the streams that peers open to one port of a session, or to all ports without another
+/// listener. Returned by [`Session::listen`](crate::Session::listen).
 ///
-/// It outlives the link to the router: while the session is being restored, accepting waits.
+/// A listener survives a reconnect of its session. While the session is being restored, accepting
+/// waits.
 /// The peer receives an answer when its stream is accepted. Streams wait in the queue for at most
 /// ten seconds, and the backlog limits their number; streams beyond these limits are refused.
 /// Dropping the listener frees the port and refuses the queued streams.
@@ -32,9 +33,9 @@ use crate::{
 /// backlog are closed. Bridges before 3.2 and i2pd do not report the port: their streams go to the
 /// listener of port 0, or to the only listener.
 ///
-/// Several tasks may accept from one listener through a shared reference. It is a
-/// [`Stream`](futures_core::Stream) of [`Stream`]s, too, which ends when the session is closed; and
-/// [`serve`](crate::serve()) is the accept loop with a handler for each stream.
+/// Several tasks may accept from one listener through a shared reference. A listener implements
+/// [`futures_core::Stream`] with [`Stream`]s as items; it ends when the session is closed.
+/// [`serve`](crate::serve()) runs an accept loop with a handler for each stream.
 pub struct Listener {
     handle: Arc<Handle>,
     port: u16,
@@ -42,7 +43,7 @@ pub struct Listener {
     next: Next,
 }
 
-/// Where the listener is as a stream of streams.
+/// The state of the listener as a [`futures_core::Stream`].
 enum Next {
     Look,
     Wait(Pin<Box<OwnedNotified>>),
@@ -50,7 +51,7 @@ enum Next {
 }
 
 impl Listener {
-    /// Starts listening: at once if the session has a link, else as soon as it has one.
+    /// Starts listening, at once if the session has a link, and else as soon as it has one.
     pub(crate) fn new(handle: Arc<Handle>, port: u16, backlog: usize) -> Result<Self, ListenError> {
         let incoming = handle.shared.lock("listen").listen(port, backlog)?;
         Ok(Self {
@@ -61,25 +62,25 @@ impl Listener {
         })
     }
 
-    /// The port, 0 for all.
+    /// The port; 0 stands for all ports without another listener.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// The destination and the port that are listened on.
+    /// The session's destination and the port of the listener.
     pub fn local_addr(&self) -> I2pSocketAddr {
         let destination = self.handle.shared.keys.destination();
         I2pSocketAddr::new(destination.clone(), self.port)
     }
 
-    /// The next stream that a peer opened. [`Stream::peer_addr`] is who
-    /// opened it, [`Stream::local_addr`] to which port.
+    /// Accepts the next stream that a peer opened. [`Stream::peer_addr`] returns the peer, and
+    /// [`Stream::local_addr`] the port to which the stream was opened.
     ///
-    /// There is no time limit: it waits for as long as the session lives.
+    /// There is no time limit: the call waits until the session ends.
     ///
     /// # Errors
     ///
-    /// [`AcceptError`] when the session is over; no further stream comes then.
+    /// [`AcceptError`] if the session has ended. Every later call fails as well.
     ///
     /// # Cancel safety
     ///
@@ -96,11 +97,11 @@ impl Listener {
         }
     }
 
-    /// The next stream in the queue, without waiting; `None` if there is none now.
+    /// Accepts the next stream in the queue without waiting. `None` if the queue is empty.
     ///
     /// # Errors
     ///
-    /// [`AcceptError`] when the session is over.
+    /// [`AcceptError`] if the session has ended.
     pub fn try_accept(&self) -> Result<Option<Stream>, AcceptError> {
         let mut core = self.handle.shared.lock("accept");
         if let Some(error) = core.lifecycle.accept_error() {
@@ -109,7 +110,7 @@ impl Listener {
         let epoch = core.lifecycle.epoch();
         if let Some(stream) = core.listeners.pop(self.port) {
             drop(core);
-            // The link may have been lost meanwhile, and the stream with it.
+            // `None` if the link, and the stream with it, was lost after the lock was released.
             return Ok(Stream::of_router(&self.handle, epoch, stream));
         }
         let Some(endpoint) = &mut core.endpoint else {
@@ -119,7 +120,7 @@ impl Listener {
             return Ok(None);
         };
         core.streams.add_accepted(incoming.id);
-        // The stream is accepted: the endpoint may answer the peer.
+        // The endpoint answers the peer now that the stream is accepted.
         core.wake_driver();
         drop(core);
         Ok(Some(Stream::new(
@@ -134,8 +135,8 @@ impl Listener {
     }
 }
 
-/// The streams that [`Listener::accept`] would return. After the session has failed there is one error;
-/// after it was closed, none.
+/// Yields the streams that [`Listener::accept`] returns. If the session fails, the last item is an
+/// error. If the session is closed, the stream ends without an error.
 impl futures_core::Stream for Listener {
     type Item = Result<Stream, AcceptError>;
 

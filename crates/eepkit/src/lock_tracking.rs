@@ -1,6 +1,7 @@
-//! How long the locks of sessions are held; with the feature `lock_tracking`, for measurements.
+//! Hold times of session locks, for measurements. Requires the feature `lock_tracking`.
 //!
-//! Every session of the process is counted. Times are real, also where tokio's are paused.
+//! All sessions of the process are counted together. Times are real even if tokio's clock is
+//! paused.
 
 use std::{
     collections::BTreeMap,
@@ -12,15 +13,15 @@ use std::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Holds {
-    /// What the lock was taken for.
+    /// The purpose for which the lock was acquired.
     pub purpose: &'static str,
-    /// How often.
+    /// The number of holds.
     pub count: u64,
     /// The longest hold.
     pub longest: Duration,
     /// The sum of all holds.
     pub total: Duration,
-    /// Holds by length: element `n` counts those of 2ⁿ to 2ⁿ⁺¹ nanoseconds.
+    /// Holds by duration: element `n` counts those of 2ⁿ to 2ⁿ⁺¹ nanoseconds.
     buckets: [u64; BUCKETS],
 }
 
@@ -35,7 +36,8 @@ impl Holds {
         }
     }
 
-    /// A length that the given share of the holds (0 to 1) do not exceed, at most twice the exact one.
+    /// An upper bound of the quantile `share` (0 to 1) of the hold times. It is at most twice the
+    /// exact quantile.
     pub fn quantile(&self, share: f64) -> Duration {
         let wanted = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;
@@ -60,7 +62,7 @@ impl Holds {
     }
 }
 
-/// Returns what was recorded since the last call, by purpose, and starts again.
+/// Returns the holds since the last call, by purpose, and resets the counters.
 pub fn take() -> Vec<Holds> {
     std::mem::take(&mut *table()).into_values().collect()
 }
@@ -76,7 +78,7 @@ fn table() -> MutexGuard<'static, BTreeMap<&'static str, Holds>> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// At most one entry for each purpose, which are literals.
+/// One entry for each purpose. Bounded because purposes are literals in this crate.
 static TABLE: Mutex<BTreeMap<&'static str, Holds>> = Mutex::new(BTreeMap::new());
 
 /// Up to 2⁴⁰ nanoseconds, which is 18 minutes.

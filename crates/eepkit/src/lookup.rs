@@ -1,4 +1,4 @@
-//! Look-ups: from a host to its destination.
+//! Look-ups of the destination of a host.
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,7 +54,7 @@ pub(crate) async fn resolve(
     let now = Instant::now();
     match host {
         Host::Name(name) => shared.names.learn_name(name, &destination, now),
-        // A router that answers with another destination must not poison the cache.
+        // An answer with a different destination is not cached.
         Host::Hash(hash) if *hash != destination.hash() => {
             return Err(LookupError::LeaseSetNotFound);
         }

@@ -1,4 +1,4 @@
-//! What is known of names and hashes without asking the router.
+//! Names and hashes that can be resolved without the router.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 use eepkit_wire::{Destination, Hash};
 use tokio::time::Instant;
 
-/// The application's own host map, and a cache of the router's answers.
+/// The host map of the application, and a cache of the router's answers.
 #[derive(Debug)]
 pub(crate) struct Names {
     hosts: HashMap<String, Destination>,
@@ -37,11 +37,11 @@ impl Names {
         }
         let cache = self.lock();
         let (destination, learnt) = cache.names.get(name)?;
-        // An address book may change its mind about a name.
+        // An address book may assign another destination to a name later.
         (now.saturating_duration_since(*learnt) < NAME_LIFE).then(|| destination.clone())
     }
 
-    /// The destination with `hash`. It cannot change, so it does not age.
+    /// The destination with `hash`. It does not expire, because it cannot change.
     pub(crate) fn by_hash(&self, hash: &Hash) -> Option<Destination> {
         Some(self.lock().hashes.get(hash)?.0.clone())
     }
@@ -67,7 +67,7 @@ impl Names {
     }
 }
 
-/// Makes room for one entry by forgetting the oldest.
+/// Removes the oldest entry if the map is full.
 fn make_room<K: Clone + Eq + std::hash::Hash>(map: &mut HashMap<K, (Destination, Instant)>) {
     if map.len() < MAX_CACHED {
         return;
@@ -81,8 +81,8 @@ fn make_room<K: Clone + Eq + std::hash::Hash>(map: &mut HashMap<K, (Destination,
     }
 }
 
-/// How long the router's answer for a name is believed. Chosen because address books change by
-/// hand or by a subscription once in hours, and a wrong name should not outlive a coffee.
+/// How long the router's answer for a name is cached. Chosen because address books change by hand,
+/// or by a subscription every few hours, and a correction should take effect within minutes.
 const NAME_LIFE: Duration = Duration::from_secs(600);
 
 /// Entries of each cache; about half a kilobyte each, so at most 256 KiB for a session.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn names_age_and_hashes_do_not() {
+    async fn names_expire_and_hashes_do_not() {
         let someone = destination(3);
         let names = Names::new(HashMap::new());
         names.learn_name("b.i2p", &someone, Instant::now());

@@ -37,7 +37,8 @@ impl PingOptions {
         Self::default()
     }
 
-    /// Bytes that the peer echoes and that are checked, at most 32 bytes; empty by default.
+    /// Bytes that the peer echoes, at most 32; empty by default. An answer with other bytes is
+    /// ignored.
     #[must_use]
     pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
         self.payload = payload.into();
@@ -118,7 +119,8 @@ struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// The round-trip time; `None` if the endpoint gave up or the answer carries other bytes.
+    /// The round-trip time. `None` after the timeout of the endpoint, or if the answer contains
+    /// other bytes.
     async fn answer(&self, payload: &[u8]) -> Result<Option<Duration>, Gone> {
         poll_fn(|cx| {
             let mut core = self.shared.lock("ping");
@@ -126,7 +128,7 @@ impl Pending<'_> {
                 return Poll::Ready(Err(gone));
             }
             core.pings.poll_answer(self.id, cx).map(|answer| {
-                // Old peers do not echo the payload.
+                // Peers before API 0.9.18 do not echo the payload, and an empty one is a prefix.
                 let ours = answer.filter(|(_, echoed)| payload.starts_with(echoed));
                 Ok(ours.map(|(rtt, _)| rtt))
             })

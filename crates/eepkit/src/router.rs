@@ -1,4 +1,4 @@
-//! Routers: what carries a session's messages.
+//! Handles of routers, which open sessions.
 
 use std::{
     env, fmt,
@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use crate::{error::AttachError, shared::Shared, stage::SessionStage};
 
-/// A router that sessions are opened on.
+/// A router, on which sessions are opened.
 ///
-/// A cheap handle; clones are the same router. A program may use many routers, and open many
-/// sessions on each. Where the router comes from makes no difference to the sessions:
+/// A cheap handle; clones refer to the same router. A program may use many routers, and open many
+/// sessions on each. The interface of a session does not depend on the kind of router:
 ///
 #[cfg_attr(
     feature = "embedded",
@@ -36,50 +36,53 @@ pub struct Router {
 
 struct Inner {
     connector: Arc<dyn Connector>,
-    /// Sessions opened here, for [`Router::shutdown`]. Those that are gone are swept out whenever
-    /// one is added.
+    /// Sessions opened through this handle, for [`Router::shutdown`]. Adding a session removes
+    /// those that have ended.
     sessions: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Router {
-    /// A router that runs already, by the address at which it offers I2CP:
+    /// A router that runs already, by its I2CP address:
     ///
-    /// * `i2cp://HOST:PORT`, where the host is an IP address or `localhost`, and the port 7654 if
-    ///   it is left out; with `USER:PASSWORD@` before the host if the router asks for it,
-    /// * `i2cps://HOST:PORT`, the same with TLS, in builds with the feature `tls`,
+    /// * `i2cp://HOST:PORT`, where the host is an IP address or `localhost`. The default port is
+    ///   7654. `USER:PASSWORD@` before the host adds a login, if the router requires one.
+    /// * `i2cps://HOST:PORT`, the same with TLS, in builds with the feature `tls`.
     /// * `i2cp+unix:PATH`, a Unix socket.
     ///
-    /// or SAM, where the router has nothing else:
+    /// If the router does not offer I2CP, by its SAM address:
     ///
-    /// * `sam://HOST:PORT`, `sam+tls://HOST:PORT` and `sam+unix:PATH`, as above; the port is 7656
-    ///   if it is left out. `?udp=PORT` is the bridge's UDP port for datagrams, 7655 by default.
+    /// * `sam://HOST:PORT`, `sam+tls://HOST:PORT` and `sam+unix:PATH`, as above. The default port
+    ///   is 7656. `?udp=PORT` is the bridge's UDP port for datagrams, 7655 by default.
     ///
-    /// Over SAM **the router gets the keys of the destination**, and makes streams and datagrams
-    /// itself. What it does not report or do is missing: pings of peers, acknowledgements,
-    /// [`StreamInfo`](crate::StreamInfo), settings of streams. `docs/sam.md` has the list.
+    /// Over SAM **the router receives the private keys of the destination**, and makes streams and
+    /// datagrams itself. SAM has no pings of peers, no acknowledgements, no
+    /// [`StreamInfo`](crate::StreamInfo) and no settings of streams. `docs/sam.md` lists the
+    /// differences.
     ///
-    /// Java I2P offers I2CP by default, i2pd once it is enabled (`[i2cp] enabled = true`). Without
-    /// TLS the connection is not encrypted: use it on this machine, or through a network that you
-    /// trust.
+    /// Java I2P offers I2CP by default. i2pd offers it if it is enabled (`[i2cp] enabled = true`).
+    /// Without TLS the connection is not encrypted: use it only on the same machine or over a
+    /// trusted network.
     ///
-    /// Nothing is connected yet: each session has its own connection, and
-    /// [`SessionBuilder::open`](crate::SessionBuilder::open) reports what is wrong with it.
+    /// This function does not connect. Each session opens its own connection, and
+    /// [`SessionBuilder::open`](crate::SessionBuilder::open) reports connection errors.
     ///
     /// # Errors
     ///
-    /// [`AttachError`] when the text is no such address; its source names the rule.
+    /// [`AttachError`] if the text is not such an address. The error's source states the violated
+    /// rule.
     pub fn attach(address: &str) -> Result<Self, AttachError> {
         Ok(Self::of(connector_at(address)?))
     }
 
     /// The router at the address in the environment variable `EEPKIT_ROUTER`, in the forms of
-    /// [`Router::attach`]. If the variable is unset or empty, the router that offers I2CP on this
-    /// machine, `i2cp://127.0.0.1:7654`.
+    /// [`Router::attach`]. If the variable is unset or empty, the address is
+    /// `i2cp://127.0.0.1:7654`.
     ///
     /// # Errors
     ///
-    /// [`AttachError`] when the variable holds something else. This includes `embedded`, which the
-    /// program `eepkit` takes: a library cannot know where to keep the state of a router.
+    /// [`AttachError`] if the variable has any other value. The value `embedded`, which the program
+    /// `eepkit` accepts, is an error here, because a library has no default directory for the state
+    /// of a router.
     pub fn from_env() -> Result<Self, AttachError> {
         let value = env::var_os(ROUTER_VARIABLE).unwrap_or_default();
         match value.to_string_lossy().trim() {
@@ -88,7 +91,8 @@ impl Router {
         }
     }
 
-    /// A router reached by any connector. [`Router::watch`] and [`Router::shutdown`] pass on to it.
+    /// A router that is reached through `connector`. [`Router::watch`] and [`Router::shutdown`]
+    /// call the connector's methods.
     pub fn new(connector: impl Connector) -> Self {
         Self::of(Arc::new(connector))
     }
@@ -102,34 +106,35 @@ impl Router {
         }
     }
 
-    /// Follows the status of the router, where it runs in this process; `None` for one that runs
-    /// elsewhere, which reports nothing but the status of sessions.
+    /// Watches the status of a router that runs in this process. `None` for a router outside of the
+    /// process, because such a router reports only the status of sessions.
     ///
-    /// [`RouterWatch::ready`] waits until the router has tunnels. Opening a session does not need
-    /// that: it waits by itself.
+    /// [`RouterWatch::ready`] waits until the router has tunnels. It is not required before a
+    /// session is opened, because opening waits for tunnels as well.
     pub fn watch(&self) -> Option<RouterWatch> {
         self.inner.connector.router_watch()
     }
 
-    /// A short name for progress lines, such as `i2cp://127.0.0.1:7654`. It may hold an IP
+    /// A short name for the user interface, such as `i2cp://127.0.0.1:7654`. It may contain an IP
     /// address.
     pub fn name(&self) -> String {
         self.inner.connector.name()
     }
 
-    /// Whether the router makes the streams, as one over SAM does: then settings of streams are
+    /// Whether the router makes the streams, as it does over SAM. Settings of streams are then
     /// refused.
     pub fn makes_streams(&self) -> bool {
         self.inner.connector.layer() == Layer::Streams
     }
 
     /// Closes every session that was opened through this handle and its clones, each as
-    /// [`Session::close`](crate::Session::close) does, side by side. Then stops the router if it is
-    /// an embedded one; any other goes on.
+    /// [`Session::close`](crate::Session::close) does, concurrently. Then stops the router if it is
+    /// an embedded one; other routers continue to run.
     ///
     /// # Cancel safety
     ///
-    /// The sessions close in the background all the same. The router may still run.
+    /// If the future is dropped, the sessions still close in the background, but an embedded router
+    /// may continue to run.
     pub async fn shutdown(&self) {
         let sessions: Vec<Arc<Shared>> = {
             let mut sessions = self.lock();
@@ -187,11 +192,11 @@ impl fmt::Debug for Router {
     }
 }
 
-/// See [`Router::from_env`]; the program `eepkit` reads the same variable.
+/// See [`Router::from_env`]. The program `eepkit` reads the same variable.
 const ROUTER_VARIABLE: &str = "EEPKIT_ROUTER";
 
-/// The port that Java I2P and i2pd choose for I2CP.
+/// The default I2CP port of Java I2P and i2pd.
 const DEFAULT_ADDRESS: &str = "i2cp://127.0.0.1:7654";
 
-/// How much longer than the linger time closing may take: the supervisor has to get its turn.
+/// Time after the linger time in which the supervisor ends the session.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use tracing::{Instrument as _, debug, debug_span, error};
 
 use crate::{error::AcceptError, listener::Listener, stream::Stream};
 
-/// Serves each stream that `listener` accepts with `handler`, in a task of its own.
+/// Serves each stream that `listener` accepts with `handler`, in a separate task.
 ///
 /// [`Serve::start`] starts the accept loop.
 ///
@@ -60,20 +60,21 @@ pub fn serve<H: Handler>(listener: Listener, handler: H) -> Serve<H> {
     }
 }
 
-/// What a server does with a stream.
+/// Serves the streams of a server.
 ///
-/// Functions and closures from [`Stream`] to a future of [`io::Result`] are handlers. A type
-/// implements the trait to be told of the shutdown.
+/// Functions and closures from [`Stream`] to a future of [`io::Result`] are handlers. Types that
+/// need a notification of the shutdown implement the trait.
 pub trait Handler: Send + Sync + 'static {
     /// Serves one stream, which the peer has opened and this side has accepted.
     ///
-    /// An error is logged at level debug and counted; it affects no other stream. The future is
-    /// dropped, and with it the stream, when it is still running at the end of
-    /// [`Server::shutdown`].
+    /// An error is logged at level debug and counted; it affects no other stream. If the future is
+    /// still running at the time limit of [`Server::shutdown`], it is dropped together with the
+    /// stream.
     fn handle(&self, stream: Stream) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Called once when the server has stopped accepting, while streams are still being served: the
-    /// place to tell handlers that they should finish. It shares the time limit of the shutdown.
+    /// Called once after the server has stopped accepting, while streams are still being served. An
+    /// implementation notifies its handlers that they should finish. The time limit of the shutdown
+    /// includes this call.
     fn shutdown(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
@@ -89,7 +90,7 @@ where
     }
 }
 
-/// A server that is not started yet; from [`serve`].
+/// A server that is not started yet. Returned by [`serve`].
 #[must_use = "a server runs once `start` is called"]
 pub struct Serve<H> {
     listener: Listener,
@@ -98,8 +99,9 @@ pub struct Serve<H> {
 }
 
 impl<H: Handler> Serve<H> {
-    /// Streams served at a time, at least 1; 1024 by default. While so many are served no further
-    /// stream is accepted: peers wait in the backlog of the listener, and are refused beyond it.
+    /// The most streams that are served at a time, at least 1; 1024 by default. At the limit no
+    /// further stream is accepted. New streams then wait in the backlog of the listener, and are
+    /// refused if it is full.
     pub fn max_streams(mut self, streams: usize) -> Self {
         self.max_streams = streams.max(1);
         self
@@ -138,10 +140,10 @@ impl<H> fmt::Debug for Serve<H> {
     }
 }
 
-/// A server that runs; from [`Serve::start`].
+/// A running server. Returned by [`Serve::start`].
 ///
-/// It survives the loss of the router, as its listener does. Dropping it stops it at once: nothing
-/// more is accepted, and the handlers are dropped.
+/// A server survives the loss of the router, as its listener does. Dropping the server stops it at
+/// once: it accepts no further stream, and running handlers are dropped.
 pub struct Server {
     stop: watch::Sender<Option<Instant>>,
     stats: Arc<Mutex<ServerStats>>,
@@ -152,9 +154,9 @@ pub struct Server {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// Streams that were accepted.
+    /// Accepted streams.
     pub accepted: u64,
-    /// Streams that are served now.
+    /// Streams that are currently served.
     pub active: usize,
     /// Handlers that returned an error.
     pub failed: u64,
@@ -162,14 +164,14 @@ pub struct ServerStats {
     pub panicked: u64,
 }
 
-/// How the streams of a server ended; from [`Server::shutdown`].
+/// The result of [`Server::shutdown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
     aborted: usize,
 }
 
 impl Drained {
-    /// Handlers that were still running at the time limit, and were dropped.
+    /// The number of handlers that were still running at the time limit and were dropped.
     pub const fn aborted(&self) -> usize {
         self.aborted
     }
@@ -177,7 +179,7 @@ impl Drained {
 
 struct Ended {
     drained: Drained,
-    /// Why the listener ended by itself.
+    /// Why the listener ended, if its session ended before the server was shut down.
     error: Option<AcceptError>,
 }
 
@@ -187,9 +189,9 @@ impl Server {
         *lock(&self.stats)
     }
 
-    /// Stops accepting, calls [`Handler::shutdown`], and waits until all handlers have returned, for
-    /// at most `limit`. Handlers that still run then are dropped. Streams in the backlog are refused
-    /// at once.
+    /// Stops accepting, calls [`Handler::shutdown`], and waits at most `limit` until all handlers
+    /// have returned. Then drops the handlers that are still running. Streams in the backlog are
+    /// refused at once.
     ///
     /// # Cancel safety
     ///
@@ -199,14 +201,15 @@ impl Server {
         self.ended().await.drained
     }
 
-    /// Waits until the listener ends by itself, because its session was closed or failed, and the
-    /// handlers have returned. They get 30 s for it: streams of an ended session are over.
+    /// Waits until the session of the listener was closed or failed, and the handlers have
+    /// returned. After the end of the session, the handlers have 30 s to return. Then they are
+    /// dropped.
     ///
     /// Returns why the listener ended.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the server. To wait for something else beside it, use
+    /// Dropping the future drops the server. To wait for another event at the same time, use
     /// `tokio::select!` with a reference to the pinned future.
     pub async fn finished(mut self) -> AcceptError {
         self.ended().await.error.unwrap_or(AcceptError::Closed)
@@ -217,7 +220,7 @@ impl Server {
             Ok(ended) => ended,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime shuts down.
+                // The runtime is shutting down.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -252,7 +255,7 @@ impl<H: Handler> AcceptLoop<H> {
         let error = loop {
             tokio::select! {
                 biased;
-                // An error means that the server was dropped, and this task with it.
+                // An error means that the server was dropped, which also aborts this task.
                 _ = self.stopping.changed() => break None,
                 Some(done) = self.tasks.join_next() => record(&self.stats, &done),
                 accepted = self.listener.accept(), if self.tasks.len() < self.max_streams => {
@@ -280,7 +283,7 @@ impl<H: Handler> AcceptLoop<H> {
                 record(&stats, &done);
             }
         };
-        // At the deadline what is left is dropped.
+        // The handlers that are still running at the deadline are dropped below.
         let _ = timeout_at(deadline, all_done).await;
         let aborted = tasks.len();
         tasks.shutdown().await;
@@ -325,8 +328,9 @@ fn lock(stats: &Mutex<ServerStats>) -> MutexGuard<'_, ServerStats> {
     stats.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Chosen because a task and its buffers take some 100 KiB, so that a server stays near 100 MiB.
+/// Chosen because a task and its buffers use about 100 KiB, so that a server uses about 100 MiB.
 const DEFAULT_MAX_STREAMS: usize = 1024;
 
-/// Time for handlers whose session has ended. Chosen as the default linger of a session.
+/// Time limit for handlers after their session has ended. Chosen as the default linger time of a
+/// session.
 const AFTER_SESSION: Duration = Duration::from_secs(30);

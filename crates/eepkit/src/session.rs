@@ -61,8 +61,8 @@ impl Session {
         &self.handle.shared
     }
 
-    /// The destination that is online. Give [`Destination::to_base64`] or
-    /// [`Destination::to_b32`] of it to those who should reach it.
+    /// The destination of the session. Peers can reach it by its [`Destination::to_base64`] or
+    /// [`Destination::to_b32`].
     pub fn destination(&self) -> &Destination {
         self.shared().keys.destination()
     }
@@ -102,8 +102,8 @@ impl Session {
         }
     }
 
-    /// Asks the router to use this many tunnels, 1 to 16 in each direction. After a reconnect the
-    /// quantities of the session's options apply again.
+    /// Requests numbers of tunnels from the router, 1 to 16 in each direction. After a reconnect
+    /// the numbers in the session's options apply again.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Session {
         self.connect_with(to, &ConnectOptions::default()).await
     }
 
-    /// Opens a stream as [`Session::connect`] does, with options of its own.
+    /// Opens a stream as [`Session::connect`] does, with its own options.
     ///
     /// # Errors
     ///
@@ -165,12 +165,12 @@ impl Session {
         connect::connect(&self.handle, to.into_address()?, options).await
     }
 
-    /// Listens on `port`, or for 0 on all ports that have no listener of their own, with the
-    /// backlog of [`SessionBuilder::backlog`](crate::SessionBuilder::backlog).
+    /// Listens on `port`, or for 0 on all ports without another listener. The backlog is that of
+    /// [`SessionBuilder::backlog`](crate::SessionBuilder::backlog).
     ///
     /// # Errors
     ///
-    /// [`ListenError`] when the port is taken or the session is over.
+    /// [`ListenError`] if the port is in use or the session has ended.
     pub fn listen(&self, port: u16) -> Result<Listener, ListenError> {
         self.listen_with(port, self.shared().config.backlog)
     }
@@ -180,7 +180,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ListenError`] when the port is taken, the backlog out of range or the session over.
+    /// [`ListenError`] if the port is in use, the backlog is out of range or the session has ended.
     pub fn listen_with(&self, port: u16, backlog: usize) -> Result<Listener, ListenError> {
         Listener::new(self.handle.clone(), port, backlog)
     }
@@ -212,7 +212,7 @@ impl Session {
         self.ping_with(to, &PingOptions::default()).await
     }
 
-    /// Pings a peer as [`Session::ping`] does, with a payload or a time limit of its own.
+    /// Pings a peer as [`Session::ping`] does, with its own payload or time limit.
     ///
     /// # Errors
     ///
@@ -247,9 +247,9 @@ impl Session {
         lookup::resolve(self.shared(), &address.host, limit).await
     }
 
-    /// The options in the lease set of `to`, such as service records: what its owner set with
-    /// `i2cp.leaseSetOption.N`. Each call queries the network. Over I2CP, routers report them since
-    /// API 0.9.66.
+    /// The options in the lease set of `to`, such as service records. The owner of a destination
+    /// sets them with `i2cp.leaseSetOption.N`. Each call queries the network. Over I2CP, routers
+    /// report them since API 0.9.66.
     ///
     /// # Errors
     ///

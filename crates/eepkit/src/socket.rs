@@ -1,4 +1,4 @@
-//! Streams that the router implements: each is a connection to the router.
+//! Streams that the router implements. Each is a connection to the router.
 
 use std::{
     fmt, io,
@@ -18,15 +18,15 @@ use tokio::{
 
 use crate::error::StreamError;
 
-/// The connection that stands for a stream, until the stream or its session ends.
+/// The connection that carries a stream, until the stream or its session ends.
 pub(crate) struct Socket {
     state: Mutex<State>,
 }
 
 struct State {
-    /// `None` once it was taken away, for the reason in `ended`.
+    /// `None` after the stream has ended, for the reason in `ended`.
     connection: Option<Box<dyn Duplex>>,
-    /// What arrived before the connection became the stream.
+    /// Bytes of the stream that arrived together with the router's last reply.
     begun: Bytes,
     ended: StreamError,
     /// Whether this side has closed its direction.
@@ -87,7 +87,7 @@ impl Socket {
             return Poll::Ready(Ok(0));
         };
         let poll = match Pin::new(connection).poll_write(cx, first) {
-            // Callers take 0 for an error of their own.
+            // tokio's write methods treat 0 as an error without a cause.
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             poll => poll,
         };
@@ -106,7 +106,7 @@ impl Socket {
         poll.map_err(|error| meaning(&error, state.shut))
     }
 
-    /// Closes the writing direction; a stream that is over needs no closing.
+    /// Closes the writing direction. Has no effect if the stream has ended.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         let mut state = self.lock();
         let state = &mut *state;
@@ -122,22 +122,23 @@ impl Socket {
     /// Closes the writing direction from a context that cannot wait, such as `drop`.
     pub(crate) fn shutdown(&self) {
         let waker = Waker::noop();
-        // The system takes it at once. TLS may have to wait; dropping the stream closes it then.
+        // For a socket this completes at once. TLS may have to wait; then the direction is closed
+        // when the stream is dropped.
         let _ = self.poll_shutdown(&mut Context::from_waker(waker));
     }
 
-    /// Gives the stream up, because of `why`: what was not sent yet is gone.
+    /// Ends the stream because of `why`, and discards unsent data.
     pub(crate) fn end(&self, why: StreamError) {
         self.take(why);
     }
 
-    /// Ends the stream because of `why`, and delivers what was written for at most `limit`. `draining` is
-    /// dropped when that is over.
+    /// Ends the stream because of `why`, and delivers written data in the background for at most
+    /// `limit`. Then drops `draining`.
     pub(crate) fn close(&self, why: StreamError, limit: Duration, draining: impl Send + 'static) {
         let connection = self.take(why);
         if let (Some(connection), Ok(runtime)) = (connection, Runtime::try_current()) {
             runtime.spawn(async move {
-                // No handle is left that could report whether it was delivered in time.
+                // The result is ignored, because no handle is left that could report it.
                 let _ = timeout(limit, drain(connection)).await;
                 drop(draining);
             });
@@ -160,7 +161,7 @@ impl Socket {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing of ours panics while it is held.
+        // No code of this crate panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -171,8 +172,8 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// Sends what was written, and takes what still comes: a connection that is closed with unread
-/// bytes in it is reset by the system, and what was written may be lost.
+/// Sends written data, and reads until the peer closes. The operating system resets a connection
+/// that is closed with unread bytes, and the reset may discard written data.
 async fn drain(mut connection: Box<dyn Duplex>) -> io::Result<()> {
     connection.flush().await?;
     connection.shutdown().await?;
@@ -181,7 +182,7 @@ async fn drain(mut connection: Box<dyn Duplex>) -> io::Result<()> {
     Ok(())
 }
 
-/// Remembers who waits, to be told when the connection is taken away.
+/// Stores the waker of a pending operation, to wake it when the stream ends.
 fn park<T>(waiting: &mut Option<Waker>, cx: &Context<'_>, poll: &Poll<T>) {
     match waiting {
         _ if poll.is_ready() => *waiting = None,
@@ -190,7 +191,7 @@ fn park<T>(waiting: &mut Option<Waker>, cx: &Context<'_>, poll: &Poll<T>) {
     }
 }
 
-/// What it means that the connection broke.
+/// Converts an error of the connection.
 fn meaning(error: &io::Error, shut: bool) -> StreamError {
     match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected if shut => StreamError::Closed,
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_began_the_stream_is_read_first() {
+    async fn bytes_after_the_last_reply_are_read_first() {
         let (ours, mut theirs) = duplex(64);
         let socket = Socket::new(Box::new(ours), Bytes::from_static(b"ab"));
         theirs.write_all(b"cd").await.expect("room");
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_learns_that_the_session_was_lost() {
+    async fn a_pending_read_fails_when_the_session_ends() {
         let (ours, _theirs) = duplex(64);
         let socket = Socket::new(Box::new(ours), Bytes::new());
         let reading = async {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_written_is_delivered_after_the_stream_is_dropped() {
+    async fn written_data_is_delivered_after_the_stream_is_closed() {
         let (ours, mut theirs) = duplex(64);
         let socket = Socket::new(Box::new(ours), Bytes::new());
         theirs.write_all(b"unread").await.expect("room");

@@ -9,12 +9,12 @@ use crate::{
     error::AddressError,
 };
 
-/// A destination and a port: for streams on I2P what [`SocketAddr`](std::net::SocketAddr) is for
-/// TCP. From [`Stream::peer_addr`](crate::Stream::peer_addr) and
+/// A destination and a port, the counterpart of [`SocketAddr`](std::net::SocketAddr) for streams on
+/// I2P. Returned by [`Stream::peer_addr`](crate::Stream::peer_addr) and
 /// [`Stream::local_addr`](crate::Stream::local_addr).
 ///
-/// Cheap to clone. The text form has the `.b32.i2p` address and the port, and parses as an
-/// [`Address`].
+/// Cheap to clone. The text form consists of the `.b32.i2p` address and the port. It can be parsed
+/// as an [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct I2pSocketAddr {
     destination: Destination,
@@ -22,7 +22,7 @@ pub struct I2pSocketAddr {
 }
 
 impl I2pSocketAddr {
-    /// The end at `port` of `destination`.
+    /// Combines a destination and a port.
     pub const fn new(destination: Destination, port: u16) -> Self {
         Self { destination, port }
     }
@@ -32,7 +32,7 @@ impl I2pSocketAddr {
         &self.destination
     }
 
-    /// The port; 0 where none was said.
+    /// The port; 0 if none was given.
     pub const fn port(&self) -> u16 {
         self.port
     }

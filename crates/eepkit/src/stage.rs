@@ -4,24 +4,26 @@ use std::fmt;
 
 use eepkit_link::LinkStage;
 
-/// How far a session has come.
+/// The stage of a session.
 ///
-/// The order is the order in which a session usually gets there. [`Lost`](Self::Lost) leads back
-/// to [`Connecting`](Self::Connecting).
+/// The order of the variants is the usual order of the stages. [`Connecting`](Self::Connecting)
+/// follows [`Lost`](Self::Lost).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SessionStage {
-    /// The router is asked for a session.
+    /// The session is connecting to the router, or waits until it accepts the session.
     Connecting,
     /// The router accepted the session and builds its tunnels.
     BuildingTunnels,
-    /// There are tunnels; the lease set was signed and handed to the router to publish.
+    /// The session has tunnels. Its lease set was signed and passed to the router, which publishes
+    /// it.
     LeaseSetHandedOver,
-    /// Peers can reach this session, as far as the router can tell.
+    /// Peers can reach this session, as far as the router reports.
     Ready,
-    /// The link to the router broke, or could not be made; the next attempt follows by itself.
+    /// The link to the router was lost, or could not be established. The session retries
+    /// automatically.
     Lost,
-    /// The session cannot be restored by trying again.
+    /// The session failed with an error that retrying cannot resolve.
     Failed,
     /// This program closed the session.
     Closed,
@@ -36,7 +38,7 @@ impl SessionStage {
         )
     }
 
-    /// Whether the session is over: no other stage follows.
+    /// Whether the session has ended, so that no other stage follows.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Failed | Self::Closed)
     }

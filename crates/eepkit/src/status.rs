@@ -12,10 +12,10 @@ use crate::{
     stage::SessionStage,
 };
 
-/// The status of a session; from [`Session::status`](crate::Session::status).
+/// The status of a session. Returned by [`Session::status`](crate::Session::status).
 pub type SessionStatus = Status<SessionStage>;
 
-/// Follows the status of a session; from [`Session::watch`](crate::Session::watch).
+/// Watches the status of a session. Returned by [`Session::watch`](crate::Session::watch).
 pub type SessionWatch = StatusWatch<SessionStage>;
 
 /// Why a session is not ready.
@@ -25,13 +25,13 @@ pub type SessionNotReady = NotReady<SessionStage>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionProblem {
-    /// The router did not open the session; the next attempt follows.
+    /// The router did not open the session. The session retries automatically.
     #[error(transparent)]
     Open(Arc<LinkError>),
-    /// The link broke; the next attempt follows.
+    /// The link was lost. The session retries automatically.
     #[error(transparent)]
     Lost(LostReason),
-    /// The session cannot be restored by trying again.
+    /// The session failed with an error that retrying cannot resolve.
     #[error(transparent)]
     Failed(Arc<OpenError>),
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn becoming_ready_clears_what_went_wrong_before() {
+    async fn becoming_ready_clears_earlier_problems() {
         let reporter: Reporter<SessionStage> = Reporter::new();
         let watch = reporter.watch();
         let second = Duration::from_secs(1);

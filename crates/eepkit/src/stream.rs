@@ -62,12 +62,12 @@ pub struct Stream {
     inner: Arc<Inner>,
 }
 
-/// The reading half of a [`Stream`]; from [`Stream::into_split`].
+/// The reading half of a [`Stream`]. Returned by [`Stream::into_split`].
 pub struct ReadHalf {
     inner: Arc<Inner>,
 }
 
-/// The writing half of a [`Stream`]; from [`Stream::into_split`].
+/// The writing half of a [`Stream`]. Returned by [`Stream::into_split`].
 ///
 /// Dropping it closes the writing direction, as [`AsyncWrite::poll_shutdown`] does.
 pub struct WriteHalf {
@@ -186,8 +186,8 @@ impl Stream {
         I2pSocketAddr::new(self.inner.local.clone(), self.inner.local_port)
     }
 
-    /// Round-trip time, cwnd and counters. `None` after the stream has ended, and over SAM, where
-    /// only the router knows them.
+    /// Round-trip time, cwnd and counters. `None` after the stream has ended, and over SAM, which
+    /// does not report them.
     pub fn info(&self) -> Option<StreamInfo> {
         self.inner.info()
     }
@@ -357,7 +357,7 @@ impl Inner {
         self.with("read", |core, now| {
             let endpoint = core.endpoint_of(epoch)?;
             let mut progress = false;
-            // Chunks are as long as packets: fill the caller's buffer from several.
+            // Chunks are as long as packets, so several are needed to fill the caller's buffer.
             while buf.remaining() > 0 {
                 match endpoint.read(now.into_std(), id, buf.remaining()) {
                     Ok(Read::Data(data)) => {
@@ -374,7 +374,7 @@ impl Inner {
                     Err(error) => return Poll::Ready(Err(error.into())),
                 }
             }
-            // The driver may have to inform the peer that the buffer has room again.
+            // The driver may have to send an update to a peer that was choked.
             core.wake_driver();
             Poll::Ready(Ok(()))
         })
@@ -447,7 +447,7 @@ impl Inner {
         })
     }
 
-    /// Closes the writing direction; a stream that is over already needs no closing.
+    /// Closes the writing direction. Has no effect if the stream has ended.
     fn shutdown(&self) {
         let (epoch, id) = match &self.via {
             Via::Endpoint { epoch, id } => (*epoch, *id),
@@ -498,7 +498,7 @@ impl Drop for Inner {
                 if std::thread::panicking() {
                     socket.end(StreamError::Closed);
                 }
-                // Whoever removes it from the session closes it.
+                // The session closes a stream that it has removed itself.
                 if let Some(draining) = self.with("release", |core, _| core.sockets.remove(*key)) {
                     let linger = self.handle.shared.config.linger;
                     socket.close(StreamError::Closed, linger, draining);

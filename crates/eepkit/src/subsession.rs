@@ -1,4 +1,4 @@
-//! Subsessions: other destinations over the tunnels of a session.
+//! Subsessions: additional destinations that share the tunnels of a session.
 
 use std::{fmt, sync::Arc};
 
@@ -10,17 +10,19 @@ use crate::{
 };
 
 impl Session {
-    /// Begins another session with a destination of its own, over the tunnels of this one: peers see
-    /// two destinations, the router builds tunnels once. For a program that wants keys of another
-    /// type beside its own, say.
+    /// Returns a builder of another session, with its own destination, that shares the tunnels of
+    /// this session. The router builds the tunnels once. One use is a second destination with keys
+    /// of another type.
     ///
-    /// It has the options of this session unless told otherwise, and the same encryption keys, by
-    /// which **peers can tell that the two belong together**. It is lost and comes back with this
-    /// session, and keeps it open.
+    /// The builder starts with the options of this session. Both sessions have the same encryption
+    /// keys, so **peers can detect that the two destinations belong together**. The subsession is
+    /// lost and restored with this session, and keeps it open.
     ///
-    /// Only Java I2P has this (API 0.9.21), and only where the router is known to be one: from API 0.9.62
-    /// on it is recognised, and older ones where it is said
-    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)). i2pd would lose this session when it is asked. Elsewhere opening fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// Only Java I2P supports subsessions (API 0.9.21). Java I2P is detected from API 0.9.62 on.
+    /// For older versions, the program must set the kind of the router
+    /// ([`I2cpRouter::kind`](crate::I2cpRouter::kind)). No request is sent to other routers,
+    /// because i2pd would end this session. Opening a subsession there fails with
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub fn subsession(&self) -> SessionBuilder {
         let shared = &self.handle.shared;
         let router = Router::new(Subsessions {
@@ -33,7 +35,8 @@ impl Session {
     }
 }
 
-/// A session as the router of its subsessions. It stays open as long as one of them does.
+/// A session as the connector of its subsessions. It holds a handle, so that the session stays open
+/// while a subsession exists.
 struct Subsessions {
     handle: Arc<Handle>,
 }
@@ -44,7 +47,7 @@ impl Connector for Subsessions {
         Box::pin(async move {
             let limit = setup.timeout;
             let deadline = Instant::now() + limit;
-            // Routers take subsessions once the session itself is open.
+            // Routers accept a subsession only after the session itself is open.
             let status = shared.watch().reached(SessionStage::Ready, limit).await;
             match status.stage() {
                 SessionStage::Ready => {}

@@ -14,7 +14,7 @@ use crate::{
     shared::{Handle, Mailbox},
 };
 
-/// Makes a [`DatagramSocket`]; from [`Session::datagrams`](crate::Session::datagrams).
+/// Builds a [`DatagramSocket`]. Returned by [`Session::datagrams`](crate::Session::datagrams).
 #[derive(Clone)]
 #[must_use = "a socket is there once `bind` is called"]
 pub struct DatagramBuilder {
@@ -38,33 +38,32 @@ impl DatagramBuilder {
         }
     }
 
-    /// Uses another I2CP protocol number than that of the format: 1 to 254 but not 6, which is
-    /// streaming's.
+    /// Sets an I2CP protocol number other than that of the format: 1 to 254, except 6, which is the
+    /// number of streaming.
     ///
-    /// With 0, a raw socket receives datagrams of every protocol number that has no socket of its
-    /// own, and each datagram that it sends needs an explicit number
-    /// ([`DatagramOptions::protocol`]).
+    /// With 0, a raw socket receives datagrams of every protocol number without another socket.
+    /// Each datagram that it sends needs an explicit number ([`DatagramOptions::protocol`]).
     pub fn protocol(mut self, protocol: u8) -> Self {
         self.protocol = Some(protocol);
         self
     }
 
     /// Length of the receive queue in datagrams, 1 to 65,536; 256 by default. When the queue is
-    /// full, or holds more than 1 MiB, the oldest datagrams are dropped.
+    /// full, or contains more than 1 MiB, the oldest datagrams are dropped.
     pub fn queue(mut self, datagrams: usize) -> Self {
         self.queue = datagrams;
         self
     }
 
-    /// The default options of each datagram that is sent.
+    /// The default options of sent datagrams.
     pub fn options(mut self, options: DatagramOptions) -> Self {
         self.defaults = options;
         self
     }
 
     /// Also accepts Datagram2 in the signature dialect of other software; no dialect by default.
-    /// With [`Dialect::I2pd`], a datagram that was meant for another destination can be replayed to
-    /// this socket, as is always possible with Datagram1.
+    /// With [`Dialect::I2pd`], an attacker can replay to this socket a datagram that was sent to
+    /// another destination. With Datagram1, this is always possible.
     ///
     /// [`DatagramOptions::dialect`] sets the dialect for sending.
     pub fn accept_dialect(mut self, dialect: Dialect) -> Self {
@@ -77,12 +76,13 @@ impl DatagramBuilder {
         self
     }
 
-    /// Binds the socket. It receives datagrams to `port`, or for 0 those to every port that has no
-    /// socket of its own with the same protocol number. Its datagrams are sent from this port.
+    /// Binds the socket. It receives datagrams to `port`. With port 0 it receives those to every
+    /// port without another socket of the same protocol number. Datagrams are sent from `port`.
     ///
     /// # Errors
     ///
-    /// [`BindError`] when the port is taken, or the session is over or cannot send this format.
+    /// [`BindError`] if the port is in use, if the session has ended, or if it cannot send this
+    /// format.
     pub fn bind(self, port: u16) -> Result<DatagramSocket, BindError> {
         let protocol = self.protocol.unwrap_or_else(|| self.format.protocol());
         let any_raw = protocol == 0 && self.format == Format::Raw;
@@ -111,7 +111,8 @@ impl DatagramBuilder {
             core.bind(&mailbox)?;
             mailbox
         };
-        // The destination of those who say who they are deflates to less than a tenth.
+        // Authenticated formats contain the sender's destination, which deflates to less than a
+        // tenth.
         let compress = self.format.is_authenticated()
             || shared.config.options.get("i2cp.gzip") != Some("false");
         Ok(DatagramSocket {
@@ -137,7 +138,7 @@ impl std::fmt::Debug for DatagramBuilder {
     }
 }
 
-/// Whether a router that makes the datagrams can serve such a socket.
+/// Checks that a router that makes the datagrams supports such a socket.
 fn check_for_router(format: Format, protocol: u8) -> Result<(), BindError> {
     let own = Format::from_protocol(protocol);
     match format {
@@ -152,8 +153,10 @@ fn check_for_router(format: Format, protocol: u8) -> Result<(), BindError> {
     }
 }
 
-/// Chosen as some seconds of what a tunnel carries, in datagrams of a kilobyte.
+/// The default length of the receive queue. Chosen as the traffic of a tunnel in some seconds, in
+/// datagrams of a kilobyte.
 const QUEUE: usize = 256;
 
-/// Longest queue. Chosen because the bytes in it are limited, too: empty datagrams alone take 4 MiB.
+/// The longest receive queue. Chosen because the payload in it is limited separately: 65,536 empty
+/// datagrams use 4 MiB.
 const MAX_QUEUE: usize = 65_536;

@@ -1,11 +1,11 @@
-//! How one datagram is sent.
+//! Options for sending one datagram.
 
 use std::time::Duration;
 
 use eepkit_datagram::Dialect;
 use eepkit_wire::Mapping;
 
-/// How one datagram is sent; the default leaves each choice to the socket, the session and the
+/// Options for sending one datagram. The defaults are those of the socket, the session and the
 /// router.
 #[derive(Debug, Clone, Default)]
 pub struct DatagramOptions {
@@ -44,31 +44,32 @@ impl DatagramOptions {
         self
     }
 
-    /// The port it comes from; the socket's by default.
+    /// The source port; that of the socket by default.
     #[must_use]
     pub fn from_port(mut self, port: u16) -> Self {
         self.from_port = Some(port);
         self
     }
 
-    /// The I2CP protocol number, 1 to 254 but not 6; the socket's by default.
+    /// The I2CP protocol number, 1 to 254 except 6; that of the socket by default.
     #[must_use]
     pub fn protocol(mut self, protocol: u8) -> Self {
         self.protocol = Some(protocol);
         self
     }
 
-    /// Whether the payload is deflated if that makes it shorter. By default it is with formats
-    /// that carry a destination, and with the others unless the session says `i2cp.gzip=false`.
-    /// Turn it off for raw payloads that are dense or encrypted.
+    /// Whether the payload is deflated if that makes it shorter. The default is true for formats
+    /// that contain a destination. For other formats it is true unless the session has the option
+    /// `i2cp.gzip=false`. Set it to false for raw payloads that are compressed or encrypted
+    /// already.
     #[must_use]
     pub fn compress(mut self, deflate: bool) -> Self {
         self.compress = Some(deflate);
         self
     }
 
-    /// Asks the router not to bundle this session's lease set, which saves bytes. A peer that does
-    /// not have the lease set must look it up before it can answer.
+    /// Requests that the router does not bundle this session's lease set with the datagram, which
+    /// saves bytes. A peer that does not have the lease set must look it up before it can answer.
     ///
     /// Bit 8 of the flags of SendMessageExpires. i2pd and emissary ignore it.
     #[must_use]
@@ -77,31 +78,33 @@ impl DatagramOptions {
         self
     }
 
-    /// Below how many unused session tags new ones are sent: for peers with ElGamal only, and as a
-    /// router that knows the flag does it.
+    /// The router sends new session tags if the number of unused ones is below this threshold. It
+    /// applies only to peers with ElGamal encryption, and only if the router supports the flag.
     #[must_use]
     pub fn tag_threshold(mut self, tags: u8) -> Self {
         self.tag_threshold = Some(tags);
         self
     }
 
-    /// How many session tags are sent: as [`DatagramOptions::tag_threshold`].
+    /// The number of session tags that the router sends, under the conditions of
+    /// [`DatagramOptions::tag_threshold`].
     #[must_use]
     pub fn tags_to_send(mut self, tags: u8) -> Self {
         self.tags_to_send = Some(tags);
         self
     }
 
-    /// Options in the datagram itself, for the peer's application: in Datagram2 and 3.
+    /// Options in the datagram itself, for the peer's application. Only Datagram2 and Datagram3
+    /// have them; they are empty by default.
     #[must_use]
     pub fn options(mut self, options: Mapping) -> Self {
         self.options = options;
         self
     }
 
-    /// Writes Datagram2 in the dialect of other software, for peers that accept nothing else; as
-    /// specified by default. i2pd also accepts the specified form if it knows the lease set of this
-    /// session; emissary accepts no form.
+    /// Encodes Datagram2 in the dialect of other software, for peers that accept nothing else. The
+    /// default is the specified form. i2pd also accepts the specified form if it has the lease set
+    /// of this session. emissary accepts no form.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;

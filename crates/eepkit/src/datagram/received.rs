@@ -5,7 +5,8 @@ use eepkit_datagram::{ClaimedSender, Datagram};
 use eepkit_link::Payload;
 use eepkit_wire::Destination;
 
-/// A datagram and where it came in; from [`DatagramSocket::recv_from`](crate::DatagramSocket).
+/// A received datagram with its protocol number and ports. Returned by
+/// [`DatagramSocket::recv_from`](crate::DatagramSocket).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedDatagram {
     datagram: Datagram,
@@ -24,12 +25,12 @@ impl ReceivedDatagram {
         }
     }
 
-    /// The datagram. What is known of its sender is in its variants.
+    /// The datagram. Its variant states how far the sender is verified.
     pub fn datagram(&self) -> &Datagram {
         &self.datagram
     }
 
-    /// The datagram, without the rest.
+    /// Returns the datagram without the protocol number and the ports.
     pub fn into_datagram(self) -> Datagram {
         self.datagram
     }
@@ -39,8 +40,8 @@ impl ReceivedDatagram {
         self.datagram.payload()
     }
 
-    /// The sender, if authenticated: in Datagram1 and 2, but not over SAM on emissary, which
-    /// delivers raw datagrams that look signed as signed ones.
+    /// The authenticated sender, of Datagram1 and Datagram2. `None` over SAM on emissary, because
+    /// emissary delivers a raw datagram that has the form of a signed one as a signed one.
     pub fn sender(&self) -> Option<&Destination> {
         match &self.datagram {
             Datagram::Authenticated(datagram) => Some(datagram.sender()),
@@ -48,7 +49,7 @@ impl ReceivedDatagram {
         }
     }
 
-    /// The claimed sender: in Datagram3, and in Datagram1 over SAM on emissary. The claim is not
+    /// The claimed sender, of Datagram3, and of Datagram1 over SAM on emissary. The claim is not
     /// authenticated.
     pub fn claimed_sender(&self) -> Option<ClaimedSender> {
         match &self.datagram {
@@ -57,17 +58,17 @@ impl ReceivedDatagram {
         }
     }
 
-    /// The I2CP protocol number it came with.
+    /// The I2CP protocol number of the message.
     pub fn protocol(&self) -> u8 {
         self.protocol
     }
 
-    /// The port it came from. No signature covers it.
+    /// The source port. No signature covers it.
     pub fn from_port(&self) -> u16 {
         self.from_port
     }
 
-    /// The port it came to. No signature covers it.
+    /// The destination port. No signature covers it.
     pub fn to_port(&self) -> u16 {
         self.to_port
     }

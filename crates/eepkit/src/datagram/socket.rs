@@ -1,4 +1,4 @@
-//! The socket: sending, receiving, and checking what is received.
+//! The datagram socket: sending, receiving, and verifying received datagrams.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,16 +18,16 @@ use crate::{
     supervisor,
 };
 
-/// Sends and receives datagrams of one format on one port of a session; from
+/// Sends and receives datagrams of one format on one port of a session. Built by
 /// [`Session::datagrams`](crate::Session::datagrams).
 ///
-/// As with UDP, a datagram arrives whole or not at all, perhaps twice, and in any order. What was
-/// received waits in a queue; when that is full, the oldest makes room, and
-/// [`DatagramSocket::stats`] counts it.
+/// As with UDP, a datagram arrives completely or not at all. It may arrive more than once, and
+/// datagrams may be reordered. Received datagrams wait in a queue. When the queue is full, the
+/// oldest is dropped, and [`DatagramSocket::stats`] counts it.
 ///
-/// A socket is a cheap handle; clones are the same socket, and several tasks may use it. It
-/// outlives the link to the router: while the session is being restored, sending waits and
-/// receiving waits. The port is free again when the last clone is dropped.
+/// A socket is a cheap handle; clones refer to the same socket, and several tasks may use it. It
+/// survives a reconnect of its session: while the session is being restored, sending and receiving
+/// wait. The port is released when the last clone is dropped.
 ///
 /// ```no_run
 /// # async fn example(session: eepkit::Session) -> Result<(), eepkit::Error> {
@@ -54,28 +54,29 @@ pub(super) struct Inner {
     pub(super) format: Format,
     pub(super) receiver: Receiver,
     pub(super) defaults: DatagramOptions,
-    /// Whether payloads are deflated unless a message says otherwise.
+    /// Whether payloads are deflated, unless the options of a datagram override it.
     pub(super) compress: bool,
 }
 
 impl DatagramSocket {
-    /// The port, 0 for all that have no socket of their own.
+    /// The port; 0 stands for all ports without another socket.
     pub fn port(&self) -> u16 {
         self.inner.mailbox.port()
     }
 
-    /// The protocol number: that of the format unless another was chosen, 0 for all.
+    /// The protocol number; 0 stands for all protocols without another socket. It is that of the
+    /// format unless the builder set another one.
     pub fn protocol(&self) -> u8 {
         self.inner.mailbox.protocol()
     }
 
-    /// The format of what is sent and received.
+    /// The format of sent and received datagrams.
     pub fn format(&self) -> Format {
         self.inner.format
     }
 
-    /// The longest payload that can be sent without options, in bytes. What is sent should be
-    /// shorter than [`RECOMMENDED_PACKET_LEN`](crate::RECOMMENDED_PACKET_LEN) to arrive well.
+    /// The longest payload that can be sent without options, in bytes. Payloads shorter than
+    /// [`RECOMMENDED_PACKET_LEN`](crate::RECOMMENDED_PACKET_LEN) are lost less often.
     pub fn max_payload_len(&self) -> usize {
         let shared = &self.inner.handle.shared;
         let limit = self.inner.format.max_payload_len(&shared.keys);
@@ -85,7 +86,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Counters of this socket's datagrams so far.
+    /// Counters of this socket's datagrams since it was bound.
     pub fn stats(&self) -> DatagramStats {
         self.inner.mailbox.stats()
     }
@@ -106,7 +107,7 @@ impl DatagramSocket {
         self.send_with(payload, to, &self.inner.defaults).await
     }
 
-    /// Sends a datagram as [`DatagramSocket::send_to`] does, with options of its own.
+    /// Sends a datagram as [`DatagramSocket::send_to`] does, with its own options.
     ///
     /// # Errors
     ///
@@ -159,10 +160,10 @@ impl DatagramSocket {
         }
     }
 
-    /// Answers a datagram: to its sender and the port it came from.
+    /// Sends a reply to the sender and the source port of a received datagram.
     ///
-    /// The sender of a Datagram3 is only claimed, as any is over SAM on emissary; the answer goes to the destination that was
-    /// claimed, whoever asked.
+    /// The sender of a Datagram3 is not authenticated, nor is any sender over SAM on emissary. The
+    /// reply goes to the claimed destination, which may not be the actual sender.
     ///
     /// # Errors
     ///
@@ -181,14 +182,14 @@ impl DatagramSocket {
         self.send_to(payload, to).await
     }
 
-    /// Sends a datagram to a destination without waiting for anything. Where too many wait for the
-    /// router already, the oldest of them is dropped for it, which [`DatagramSocket::stats`] counts.
+    /// Queues a datagram to a destination without waiting. If the send queue is full, the oldest
+    /// datagrams in it are dropped, and [`DatagramSocket::stats`] counts them.
     ///
-    /// While the session has no tunnels, what is sent waits until it expires.
+    /// While the session has no tunnels, datagrams stay in the queue until they expire.
     ///
     /// # Errors
     ///
-    /// [`SendError`] for datagrams that cannot be sent at all, and when the session is over.
+    /// [`SendError`] if the datagram cannot be sent at all, or if the session has ended.
     pub fn send_now(
         &self,
         payload: &[u8],
@@ -201,13 +202,14 @@ impl DatagramSocket {
         self.enqueue(outgoing, true).map(drop)
     }
 
-    /// The next datagram that arrived and is what it says. Others are dropped and counted.
+    /// Receives the next valid datagram. Datagrams of another format or with an invalid signature
+    /// are dropped and counted.
     ///
-    /// There is no time limit: it waits for as long as the session lives.
+    /// There is no time limit: the call waits until the session ends.
     ///
     /// # Errors
     ///
-    /// [`ReceiveError`] when the session is over and nothing is left in the queue.
+    /// [`ReceiveError`] if the session has ended and the queue is empty.
     ///
     /// # Cancel safety
     ///
@@ -221,7 +223,7 @@ impl DatagramSocket {
                 Some(Ok(datagram)) => return Ok(datagram),
                 Some(Err(error)) => return Err(error),
                 None if self.inner.mailbox.is_empty() => notified.await,
-                // It was junk, and checking that took time.
+                // The datagram was invalid. The check may have verified a signature, which is slow.
                 None => {
                     refused += 1;
                     if refused.is_multiple_of(CHECKS_PER_TURN) {
@@ -232,7 +234,7 @@ impl DatagramSocket {
         }
     }
 
-    /// The next datagram in the queue, without waiting; `None` if there is none now.
+    /// Receives the next valid datagram in the queue without waiting. `None` if there is none.
     ///
     /// # Errors
     ///
@@ -248,7 +250,8 @@ impl DatagramSocket {
         }
     }
 
-    /// Takes one packet from the queue; none when there is none, or when it was refused.
+    /// Takes one datagram from the queue and verifies it. `None` if the queue is empty or the
+    /// datagram is invalid.
     fn take(&self) -> Option<Result<ReceivedDatagram, ReceiveError>> {
         let inner = &self.inner;
         let Packet { payload, sender } = match inner.mailbox.pop() {
@@ -260,7 +263,7 @@ impl DatagramSocket {
             let datagram = vouched(inner.format, sender, payload.body.clone())?;
             return Some(Ok(ReceivedDatagram::new(datagram, &payload)));
         }
-        // What lies beyond 2106 has expired, too.
+        // The time is 32 bits long; from 2106 on, all offline keys count as expired.
         let now = u32::try_from(clock::unix_now().as_secs()).unwrap_or(u32::MAX);
         match inner.receiver.open(inner.format, &payload.body, now) {
             Ok(datagram) => Some(Ok(ReceivedDatagram::new(datagram, &payload))),
@@ -273,7 +276,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Whether such a datagram can be sent at all.
+    /// Checks that such a datagram can be sent at all.
     fn check(&self, payload: &[u8], options: &DatagramOptions) -> Result<(), SendError> {
         let protocol = options.protocol.unwrap_or_else(|| self.protocol());
         if !may_send(protocol) {
@@ -292,7 +295,7 @@ impl DatagramSocket {
         Ok(())
     }
 
-    /// Whether a router that makes the datagrams can send such a one.
+    /// Checks that a router that makes the datagrams can send such a datagram.
     fn check_for_router(
         &self,
         payload: &[u8],
@@ -404,8 +407,8 @@ impl fmt::Debug for DatagramSocket {
     }
 }
 
-/// Whether datagrams may be sent with this protocol number: 0 means any, 6 is streaming's, 255 is
-/// reserved (I2CP specification, "Payload").
+/// Whether datagrams may be sent with this protocol number: 0 stands for any, 6 is the number of
+/// streaming, and 255 is reserved (I2CP specification, "Payload").
 pub(super) fn may_send(protocol: u8) -> bool {
     !matches!(protocol, 0 | 6 | 255)
 }
@@ -423,8 +426,8 @@ fn vouched(format: Format, sender: streams::Sender, payload: Bytes) -> Option<Da
     }
 }
 
-/// The longest payload that SAM lets a client send in every format (SAM V3, "Sending Repliable or
-/// Raw Datagrams").
+/// The longest payload that a client can send over SAM in every format (SAM V3, "Sending Repliable
+/// or Raw Datagrams").
 const MAX_SAM_PAYLOAD: usize = 31_744;
 
 /// The default lifetime of a datagram, as for messages without an expiration (I2CP,
