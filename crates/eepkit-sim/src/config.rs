@@ -1,32 +1,32 @@
-//! How a simulated network is made: the builder and its presets.
+//! The builder of a simulated network and its presets.
 
 use eepkit_netem::{LinkModel, Loss, Rate};
 use tokio::time::Duration;
 
 use super::SimNet;
 
-/// The character of a network: a set of values for [`Builder`] to start from.
+/// The character of a network: a set of initial values for [`Builder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Profile {
-    /// No delay, no loss and no limits; tunnels are built at once. For tests of an application's
-    /// logic rather than its tolerance of the network. The default.
+    /// No delay, no loss and no limits. Tunnels are built immediately. For tests of an
+    /// application's logic rather than its tolerance of the network. The default.
     #[default]
     Ideal,
     /// A small private network of routers on one machine: 1 ms one way, tunnels built in 50 ms.
     Local,
-    /// A good day on the live network: 200 to 400 ms one way, 40 ms of jitter, 1 % of loss in
-    /// short bursts, a little reordering, 256 KiB/s per pair of tunnels, tunnels built in 3 s.
-    /// Chosen to lie within what i2pd and Java routers report of their tunnels.
+    /// Good conditions on the live network: 200 to 400 ms one way, 40 ms of jitter, 1 % of loss in
+    /// short bursts, little reordering, 256 KiB/s per path, tunnels built in 3 s. Chosen within the
+    /// range that i2pd and Java routers report for their tunnels.
     Live,
-    /// A bad day: 300 ms to 1.5 s one way, 5 % of loss in bursts, reordering, duplicates, 48 KiB/s
-    /// per pair of tunnels, and tunnels that fail, one in three of them without notice.
+    /// Bad conditions: 300 ms to 1.5 s one way, 5 % of loss in bursts, reordering, duplicates, 48
+    /// KiB/s per path, and tunnels that fail, one in three of them without notice.
     Harsh,
 }
 
-/// Makes a [`SimNet`]. Every value has a default, that of [`Profile::Ideal`].
+/// Builds a [`SimNet`]. The default of every value is that of [`Profile::Ideal`].
 ///
-/// A value that is set after [`Builder::profile`] replaces the profile's.
+/// A value that is set after [`Builder::profile`] replaces the value of the profile.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -95,12 +95,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long before a tunnel's end its replacement is started.
+    /// How long before the end of a tunnel the build of its replacement starts.
     pub(super) fn overlap(&self) -> Duration {
         self.tunnel_overlap
             .unwrap_or_else(|| LONGEST_OVERLAP.min(self.tunnel_lifetime / 4))
             .saturating_add(self.build_time)
-            // A replacement that is started at once would be replaced at once, too.
+            // With a longer overlap, a new replacement would itself be replaced immediately.
             .min(self.tunnel_lifetime * 3 / 4)
     }
 }
@@ -112,15 +112,15 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A network of [`Profile::Ideal`] with seed 0.
+    /// A builder with [`Profile::Ideal`] and seed 0.
     pub fn new() -> Self {
         Self {
             config: Config::default(),
         }
     }
 
-    /// Starts the network. Its one task lives on the current tokio runtime until
-    /// [`SimNet::stop`], or until the last handle, router and session of the network is dropped.
+    /// Starts the network. Its one task runs on the current tokio runtime until [`SimNet::stop`],
+    /// or until the last handle, router and session of the network is dropped.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ impl Builder {
         SimNet::start(self.config)
     }
 
-    /// Takes the values of a profile over; the seed and the log stay.
+    /// Sets the values of a profile. The seed and the log settings do not change.
     pub fn profile(mut self, profile: Profile) -> Self {
         let Config { seed, log, .. } = self.config;
         self.config = Config {
@@ -171,81 +171,82 @@ impl Builder {
         }
     }
 
-    /// What the network's randomness starts from. Default: 0.
+    /// The seed of the network's random numbers. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// The whole [`LinkModel`] at once. It holds for each pair of an outbound tunnel and a lease,
-    /// and each pair has a state of its own.
+    /// Sets the complete [`LinkModel`]. It applies to each path separately: each pair of an
+    /// outbound tunnel and a lease has its own state.
     pub fn link(mut self, model: LinkModel) -> Self {
         self.config.link = model;
         self
     }
 
-    /// [`LinkModel::delay`].
+    /// Sets [`LinkModel::delay`].
     pub fn delay(mut self, delay: Duration) -> Self {
         self.config.link = self.config.link.delay(delay);
         self
     }
 
-    /// [`LinkModel::spread`].
+    /// Sets [`LinkModel::spread`].
     pub fn spread(mut self, spread: Duration) -> Self {
         self.config.link = self.config.link.spread(spread);
         self
     }
 
-    /// [`LinkModel::jitter`].
+    /// Sets [`LinkModel::jitter`].
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.config.link = self.config.link.jitter(jitter);
         self
     }
 
-    /// [`LinkModel::loss`]; a number is a probability of random loss.
+    /// Sets [`LinkModel::loss`]. A number is a probability of random loss.
     pub fn loss(mut self, loss: impl Into<Loss>) -> Self {
         self.config.link = self.config.link.loss(loss.into());
         self
     }
 
-    /// [`LinkModel::rate`]: the bottleneck of each pair of tunnels, somewhere in the network. The
-    /// sender does not see its queue. For one that it sees, see [`Builder::host_rate`].
+    /// Sets [`LinkModel::rate`]: the bottleneck of each path inside the network. The sender cannot
+    /// observe its queue. [`Builder::host_rate`] sets a bottleneck that the sender can observe.
     pub fn rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
         self.config.link = self.config.link.rate(rate);
         self
     }
 
-    /// [`LinkModel::queue`].
+    /// Sets [`LinkModel::queue`].
     pub fn queue(mut self, longest: Duration) -> Self {
         self.config.link = self.config.link.queue(longest);
         self
     }
 
-    /// [`LinkModel::reorder`].
+    /// Sets [`LinkModel::reorder`].
     pub fn reorder(mut self, probability: f64, by: Duration) -> Self {
         self.config.link = self.config.link.reorder(probability, by);
         self
     }
 
-    /// [`LinkModel::duplicate`].
+    /// Sets [`LinkModel::duplicate`].
     pub fn duplicate(mut self, probability: f64) -> Self {
         self.config.link = self.config.link.duplicate(probability);
         self
     }
 
-    /// Delay that each hop of both tunnels of a path adds to the link's delay, so that the tunnel
-    /// lengths that a session requests have an effect. Default: zero.
+    /// The delay that each hop of both tunnels of a path adds to the link's delay, so that the
+    /// tunnel lengths that a session requests have an effect. Default: zero.
     pub fn hop_delay(mut self, delay: Duration) -> Self {
         self.config.hop_delay = delay.min(LONGEST);
         self
     }
 
-    /// The connection of each destination to the network, both ways, shared by all its tunnels.
-    /// Default: no limit.
+    /// The rates of each destination's connection to the network in both directions. All tunnels of
+    /// the destination share it. Default: no limit.
     ///
-    /// What a session sends waits in its own router, where the session sees it: credits come back
-    /// and [`Event::Sent`](eepkit_link::Event::Sent) comes as messages leave. What it receives
-    /// waits in the network for up to 500 ms, and is dropped beyond that.
+    /// Outbound messages queue in the router of the session. The session can observe this: credits
+    /// are returned, and [`Event::Sent`](eepkit_link::Event::Sent) is reported, when messages
+    /// leave. Inbound messages queue in the network for up to 500 ms. Messages that would queue
+    /// longer are dropped.
     pub fn host_rate(mut self, up: impl Into<Option<Rate>>, down: impl Into<Option<Rate>>) -> Self {
         self.config.uplink = up.into();
         self.config.downlink = down.into();
@@ -253,103 +254,104 @@ impl Builder {
     }
 
     /// How routers send messages for which the session did not choose a path
-    /// ([`PathChoice::Auto`](eepkit_link::PathChoice::Auto), and all of I2CP): by a random tunnel and lease
-    /// for each message, as emissary does, or by one pair of them for up to two minutes, as i2pd
-    /// does. Default: false, as i2pd.
+    /// ([`PathChoice::Auto`](eepkit_link::PathChoice::Auto), and all messages over I2CP). With
+    /// `true` a router selects a random tunnel and lease for each message, as emissary does. With
+    /// `false` it uses one pair of them for up to two minutes, as i2pd does. Default: `false`.
     pub fn spray(mut self, spray: bool) -> Self {
         self.config.spray = spray;
         self
     }
 
-    /// Messages that a session may have waiting for each outbound tunnel by routes it chose
-    /// ([`Event::Credit`](eepkit_link::Event::Credit)); at least 1. Default: 64.
+    /// The number of messages over chosen paths that may wait for each outbound tunnel
+    /// ([`Event::Credit`](eepkit_link::Event::Credit)). At least 1. Default: 64.
     pub fn credits(mut self, messages: u32) -> Self {
         self.config.credits = messages.max(1);
         self
     }
 
-    /// How long a tunnel lives, 4 s to a day. Default: ten minutes, as in I2P. A short life is how
-    /// to have tunnels replaced every few seconds.
+    /// The lifetime of a tunnel, 4 s to one day. Default: ten minutes, as in I2P. With a short
+    /// lifetime, tunnels are replaced every few seconds.
     pub fn tunnel_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.tunnel_lifetime = lifetime.clamp(SHORTEST_LIFETIME, LONGEST);
         self
     }
 
-    /// How long before a tunnel's end its replacement is there, at most three quarters of its
-    /// life with the [build time](Self::build_time) included. Default: a quarter of its life, at
-    /// most one minute.
+    /// How long before the end of a tunnel its replacement is up. The overlap and the [build
+    /// time](Self::build_time) together are at most three quarters of the lifetime. Default: a
+    /// quarter of the lifetime, at most one minute.
     pub fn tunnel_overlap(mut self, overlap: Duration) -> Self {
         self.config.tunnel_overlap = Some(overlap.min(LONGEST));
         self
     }
 
-    /// How long it takes to build a tunnel. Default: nothing.
+    /// The time to build a tunnel. Default: zero.
     pub fn build_time(mut self, time: Duration) -> Self {
         self.config.build_time = time.min(LONGEST);
         self
     }
 
-    /// How long it takes from a session handing its lease set over until others find it. Default:
-    /// nothing.
+    /// The time from publishing a lease set until others can find it. Default: zero.
     pub fn publish_time(mut self, time: Duration) -> Self {
         self.config.publish_time = time.min(LONGEST);
         self
     }
 
-    /// How long it takes to look a destination or a lease set up, whether it is found or not; the
-    /// first message to a destination waits for it, too. Names are answered at once. Default:
-    /// nothing.
+    /// The time to look up a destination or a lease set, whether it is found or not. The first
+    /// message to a destination waits for this look-up, too. Look-ups of names complete
+    /// immediately. Default: zero.
     pub fn lookup_time(mut self, time: Duration) -> Self {
         self.config.lookup_time = time.min(LONGEST);
         self
     }
 
-    /// Lets tunnels fail at random, on average after `mean` (at least 1 s): messages in them are
-    /// lost, and after [`Builder::failure_notice`] their owner is told. Default: never.
+    /// Makes tunnels fail at random, on average after `mean` (at least 1 s). Messages in them are
+    /// lost. [`Builder::failure_notice`] later, the failure is reported to the owner. Default:
+    /// never.
     pub fn tunnel_failures(mut self, mean: impl Into<Option<Duration>>) -> Self {
         self.config.failures = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
         self
     }
 
-    /// How long a failed tunnel goes unnoticed, for random failures and [`SimNet::kill_tunnel`].
-    /// Default: nothing.
+    /// The time from the failure of a tunnel to its report, for random failures and
+    /// [`SimNet::kill_tunnel`]. Default: zero.
     pub fn failure_notice(mut self, time: Duration) -> Self {
         self.config.failure_notice = time.min(LONGEST);
         self
     }
 
-    /// Lets tunnels turn into black holes at random, on average after `mean` (at least 1 s):
-    /// messages in them are lost without notice. Default: never.
+    /// Makes tunnels black holes at random, on average after `mean` (at least 1 s). Messages in
+    /// them are lost without notice. Default: never.
     pub fn tunnel_blackholes(mut self, mean: impl Into<Option<Duration>>) -> Self {
         self.config.blackholes = mean.into().map(|mean| mean.max(SHORTEST_MEAN));
         self
     }
 
-    /// Keeps the latest `entries` of what happens, for [`SimNet::take_log`]. Default: 0, no log.
+    /// The number of most recent log entries that [`SimNet::take_log`] returns. Default: 0, no log.
     pub fn log(mut self, entries: usize) -> Self {
         self.config.log = entries;
         self
     }
 }
 
-/// Tunnels live ten minutes ("Tunnel Implementation", tunnel lifetime).
+/// The lifetime of tunnels ("Tunnel Implementation", tunnel lifetime).
 const TUNNEL_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Chosen because dates in lease sets are whole seconds: of a shorter life rounding leaves nothing.
+/// Chosen because dates in lease sets are whole seconds, and rounding would leave nothing of a
+/// shorter lifetime.
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(4);
 
-/// Chosen as a rate of failures at which some tunnels of the shortest life still live it out.
+/// Chosen as a failure rate at which some tunnels of the shortest lifetime do not fail.
 const SHORTEST_MEAN: Duration = Duration::from_secs(1);
 
-/// Routers start on a replacement one to two minutes before a tunnel ends.
+/// Chosen because routers start to build a replacement one to two minutes before a tunnel ends.
 const LONGEST_OVERLAP: Duration = Duration::from_secs(60);
 
-/// No time in a network is longer than this, so that adding times up cannot overflow.
+/// The limit of every duration in a network. Chosen so that sums of durations cannot overflow.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// Chosen between the 333 ms of Java's transit queues and the seconds of a home router's.
+/// Chosen between the 333 ms of Java's transit queues and the seconds of a home router's queue.
 const HOST_QUEUE: Duration = Duration::from_millis(500);
 
-/// Chosen as half the largest window of Java's streaming library: enough to keep a way busy while
-/// the session's task is not running, small enough that what waits stays young.
+/// Chosen as half the largest cwnd of Java's streaming library. This is enough to keep a path busy
+/// while the session's task is not running, and small enough to keep the queueing delay short.
 const CREDITS: u32 = 64;

@@ -1,4 +1,4 @@
-//! Faults at run time, and what else can be done to a network while it runs.
+//! Faults and other changes of a running network.
 
 use eepkit_link::{Direction, LeaseId, LostReason, TunnelId};
 use eepkit_netem::{LinkModel, Loss, Rate};
@@ -14,25 +14,25 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TunnelInfo {
-    /// Its name; unique on the network.
+    /// The identifier of the tunnel, unique on the network.
     pub id: TunnelId,
-    /// Which way it goes.
+    /// Whether the tunnel is inbound or outbound.
     pub direction: Direction,
-    /// When it ends.
+    /// The time at which the tunnel ends.
     pub expires: Instant,
-    /// Its length.
+    /// The number of hops.
     pub hops: u8,
-    /// The lease by which peers know an inbound tunnel.
+    /// The lease of an inbound tunnel.
     pub lease: Option<LeaseId>,
-    /// Whether it has failed, with or without notice.
+    /// Whether the tunnel has failed, with or without notice.
     pub broken: bool,
-    /// Whether its replacement was started, because its end is near.
+    /// Whether the build of a replacement was started because the tunnel ends soon.
     pub replaced: bool,
 }
 
 impl SimNet {
-    /// Enters a name into the address book that all routers of this network share, replacing what
-    /// it stood for. Case does not matter.
+    /// Adds a name to the address book that all routers of this network share. Replaces an existing
+    /// entry. Case is not significant.
     pub fn add_name(&self, name: &str, destination: &Destination) {
         let name = name.to_ascii_lowercase();
         self.shared.with(|world, _| {
@@ -48,7 +48,7 @@ impl SimNet {
         });
     }
 
-    /// The tunnels of a destination's session that are up, oldest first.
+    /// Returns the tunnels of a destination's session that are up, oldest first.
     pub fn tunnels(&self, of: &Destination) -> Vec<TunnelInfo> {
         self.shared.with(|world, _| {
             let session = world
@@ -72,15 +72,15 @@ impl SimNet {
         })
     }
 
-    /// Lets a tunnel fail: messages in it are lost, and its owner is told after
-    /// [`Builder::failure_notice`](super::Builder::failure_notice) and builds another. False if
-    /// there is no such tunnel.
+    /// Makes a tunnel fail. Messages in it are lost.
+    /// [`Builder::failure_notice`](super::Builder::failure_notice) later, its owner receives a
+    /// report and builds another. Returns false if the tunnel does not exist.
     pub fn kill_tunnel(&self, tunnel: TunnelId) -> bool {
         self.break_tunnel(tunnel, true)
     }
 
-    /// Turns a tunnel into a black hole: messages in it are lost, and nobody is told. Only its end,
-    /// or its owner retiring it, removes it. False if there is no such tunnel.
+    /// Makes a tunnel a black hole. Messages in it are lost without notice. The tunnel remains
+    /// until it ends or its owner retires it. Returns false if the tunnel does not exist.
     pub fn blackhole(&self, tunnel: TunnelId) -> bool {
         self.break_tunnel(tunnel, false)
     }
@@ -99,7 +99,7 @@ impl SimNet {
         })
     }
 
-    /// Parts two destinations: no message passes between them, either way, until
+    /// Partitions two destinations. Messages between them are lost in both directions until
     /// [`SimNet::heal`]. Messages in flight are lost when they arrive.
     pub fn partition(&self, a: &Destination, b: &Destination) {
         self.shared.with(|world, _| {
@@ -118,9 +118,9 @@ impl SimNet {
         });
     }
 
-    /// Lets a destination's host vanish: no message goes to or comes from it and its look-ups
-    /// time out, until [`SimNet::reconnect`]. Its session is not told, and neither are its peers;
-    /// its lease set can be found until it expires.
+    /// Cuts the host of a destination off the network until [`SimNet::reconnect`]. Messages to and
+    /// from it are lost, and its look-ups time out. Neither its session nor its peers receive a
+    /// report. Its lease set can be found until it expires.
     pub fn cut_off(&self, host: &Destination) {
         self.set_cut_off(host, true);
     }
@@ -139,8 +139,8 @@ impl SimNet {
         });
     }
 
-    /// Stops a destination's host for a while, as a suspended computer does: what it sends and
-    /// what is sent to it waits until then. Its tunnels and their ends do not wait.
+    /// Suspends a destination's host for this duration, as when a computer sleeps. Messages from
+    /// and to the host are delayed until then. Its tunnels still end on time.
     pub fn pause(&self, host: &Destination, duration: Duration) {
         self.shared.with(|world, now| {
             let host = world.host_id(host).ok();
@@ -150,16 +150,16 @@ impl SimNet {
         });
     }
 
-    /// Removes a destination's lease set from the network database, as if it had expired. Those
-    /// who know it already can use it to its end; the session's next one is found again.
+    /// Removes a destination's lease set from the network database, as if it had expired. Peers
+    /// that have it can use it until it expires. The session's next lease set can be found again.
     pub fn forget_lease_set(&self, of: &Destination) {
         self.shared.with(|world, _| {
             world.netdb.remove(&of.hash());
         });
     }
 
-    /// Breaks a session: it is lost as if the connection to its router broke. False if the
-    /// destination has none.
+    /// Breaks a destination's session. It is lost as if the connection to its router had failed.
+    /// Returns false if the destination has no session.
     pub fn lose_session(&self, of: &Destination) -> bool {
         self.shared.with(|world, now| {
             let session: Option<SessionId> = world.session_of(of);
@@ -171,13 +171,13 @@ impl SimNet {
         })
     }
 
-    /// The link model of all paths that have none of their own.
+    /// The link model of all paths without a model of their own.
     pub fn link(&self) -> LinkModel {
         self.shared.with(|world, _| world.config.link)
     }
 
-    /// Changes the link model of all paths that have none of their own. Messages that have left
-    /// are not affected.
+    /// Changes the link model of all paths without a model of their own. Messages in flight are not
+    /// affected.
     pub fn set_link(&self, model: LinkModel) {
         self.shared.with(|world, _| world.config.link = model);
     }
@@ -197,8 +197,8 @@ impl SimNet {
         self.set_link(self.link().rate(rate));
     }
 
-    /// Gives all paths from one destination to another a link model of their own, or with `None`
-    /// the network's again. The other direction is not affected.
+    /// Sets a separate link model for all paths from one destination to another. `None` restores
+    /// the model of the network. The other direction is not affected.
     pub fn set_link_between(
         &self,
         from: &Destination,

@@ -1,5 +1,5 @@
-//! I2CP: the simulated network as a router that other processes, and our own I2CP client, attach
-//! to.
+//! I2CP: the simulated network as a router that other processes, and our own I2CP client, can
+//! attach to.
 
 mod connection;
 
@@ -16,16 +16,16 @@ use super::{Shared, SimNet};
 use connection::Connection;
 
 impl SimNet {
-    /// Serves I2CP over TCP and tells the address, whose port the system chooses where 0 is asked
-    /// for. Any I2CP client may connect, ours or another's; each session is a destination on this
-    /// network. The listener closes with [`SimNet::stop`] or with the network.
+    /// Serves I2CP over TCP and returns the address. With port 0 the system assigns the port. Any
+    /// I2CP client may connect, and each session is a destination on this network. The listener
+    /// closes with [`SimNet::stop`] or with the network.
     ///
     /// The other end of a TCP connection does not follow a paused clock, so use this in real time,
-    /// or [`SimNet::i2cp_router`] where time is paused. Sessions are not authenticated: listen on
+    /// and [`SimNet::i2cp_router`] in paused time. Sessions are not authenticated: listen on
     /// loopback.
     ///
-    /// Understood are the messages of API 0.9.66 but for encrypted and meta lease sets, and blinding
-    /// information, which is ignored. Subsessions have tunnels of their own.
+    /// The messages of API 0.9.66 are supported, except encrypted and meta lease sets. Blinding
+    /// information is ignored. Subsessions have tunnels of their own.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl SimNet {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, nothing listens.
+    /// If the future is dropped, no listener remains.
     pub async fn i2cp_listen(&self, addr: impl ToSocketAddrs) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind(addr).await?;
         let address = listener.local_addr()?;
@@ -55,8 +55,8 @@ impl SimNet {
         Ok(address)
     }
 
-    /// A router on this network that is reached over I2CP, in memory: the same simulated links,
-    /// seen through the adapter through which real routers are seen. Works in paused time.
+    /// A router on this network that is reached over I2CP in memory. It has the same simulated
+    /// links, and sessions use the same adapter as for real routers. Works in paused time.
     pub fn i2cp_router(&self) -> I2cpRouter {
         let shared = Arc::clone(&self.shared);
         I2cpRouter::in_process("i2cp+sim", move || {
@@ -75,7 +75,8 @@ impl SimNet {
     }
 }
 
-/// The next connection and its place among those allowed; `None` once the network has stopped.
+/// Accepts the next connection with a permit of the connection limit. Returns `None` once the
+/// network has stopped.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -92,7 +93,7 @@ async fn accept(
                     }
                     return Some((stream, place));
                 }
-                // A connection that broke before it was taken; the listener is fine.
+                // A connection broke before it was accepted. The listener still works.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(%error, "the simulated network stops listening for I2CP");
@@ -108,9 +109,9 @@ async fn accept(
     }
 }
 
-/// Waits until the network has stopped or is gone.
+/// Waits until the network has stopped or is dropped.
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error says that the network is gone.
+    // An error means that the network was dropped.
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
@@ -120,12 +121,12 @@ impl Shared {
     }
 }
 
-/// What one side of a connection in memory may be ahead of the other: a few messages, as a socket's
-/// buffer.
+/// The buffer of a connection in memory in each direction, in bytes. Chosen as a few messages, like
+/// the buffer of a socket.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// I2CP connections of one listener. Chosen as what a router on a busy machine sees, well below
-/// the usual limit of 1024 open files.
+/// The maximum number of I2CP connections of one listener. Chosen as the number on a busy machine,
+/// well below the usual limit of 1024 open files.
 const MAX_CONNECTIONS: usize = 256;
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
-//! A simulated network, to test applications on.
+//! A simulated network for tests of applications.
 //!
-//! [`SimNet`] joins destinations directly, inside this process, with a model of how I2P behaves
-//! between them: delay, jitter, loss at random and in bursts, limited rates and queues,
-//! reordering, duplicates; tunnels that are built, replaced and fail, with and without notice;
-//! lease sets that expire; partitions and hosts that vanish. Nothing is encrypted and nothing
-//! leaves the process, but the sessions are real: they sign their lease sets, which are checked,
-//! look each other up, and lose messages when their tunnels die.
+//! [`SimNet`] connects destinations directly inside this process and models the behaviour of I2P
+//! between them:
 //!
-//! It is deterministic. All randomness comes from one seed, and time is tokio's: in a runtime
-//! whose time is paused, an hour of traffic takes the seconds of processor time that its messages
-//! take, and two runs do the same.
+//! * delay, jitter, random loss and bursts of loss, limited rates and queues, reordering,
+//!   duplicates;
+//! * tunnels that are built, replaced, and fail with or without notice;
+//! * lease sets that expire;
+//! * partitions, and hosts that disappear.
+//!
+//! Nothing is encrypted, and nothing leaves the process. The sessions are real: they sign their
+//! lease sets, which are verified, look each other up, and lose messages when their tunnels fail.
+//!
+//! The network is deterministic. All random numbers come from one seed, and time is tokio's clock.
+//! In a runtime with paused time, an hour of traffic takes only the processor time of its messages,
+//! and two runs have the same result.
 //!
 //! ```
 //! # use std::{future::poll_fn, sync::Arc, time::Duration};
@@ -26,8 +31,8 @@
 //!     .loss(0.01)
 //!     .start();
 //!
-//! // A router for each party. (The crate `eepkit` takes it from here with sessions and streams;
-//! // this is what it does below.)
+//! // A router for each party. (The crate `eepkit` provides sessions and streams on top. This is
+//! // what it does internally.)
 //! let router = net.router();
 //! # let keys = Arc::new(PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng()).unwrap());
 //! # let options = Options::new();
@@ -51,9 +56,9 @@
 //!
 //! # In tests
 //!
-//! With paused time (`#[tokio::test(start_paused = true)]`, tokio's feature `test-util`) nothing is
-//! waited for: whenever every task is idle, the clock jumps to what is due next. Faults are caused
-//! while the test runs, and [`Stats`] and the [log](SimNet::take_log) say what they did:
+//! With paused time (`#[tokio::test(start_paused = true)]`, tokio's feature `test-util`) a test
+//! never waits: whenever every task is idle, the clock advances to the next timer. The test causes
+//! faults while it runs. [`Stats`] and the [log](SimNet::take_log) report their effects:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -82,24 +87,23 @@
 //!
 //! # What is simulated, and how far
 //!
-//! Each destination is a host with a router of its own. Its session has as many inbound and
-//! outbound tunnels as its options ask for (`inbound.quantity`, `outbound.length`, ...). A message
-//! leaves by one outbound tunnel and arrives by one lease of the peer. Each such pair is a path
-//! with its own [`LinkModel`](eepkit_netem::LinkModel) state and its own draw of the delay. A
-//! session's router knows only those leases of a peer that it looked up or that came with the
-//! peer's messages, so it may know leases whose tunnels no longer exist, as in reality.
+//! Each destination is a host with its own router. Its session has as many inbound and outbound
+//! tunnels as its options request (`inbound.quantity`, `outbound.length`, ...). A message leaves
+//! through one outbound tunnel and arrives at one lease of the peer. Each such pair is a path with
+//! its own [`LinkModel`](eepkit_netem::LinkModel) state and its own random delay. The router of a
+//! session has only those leases of a peer that it looked up or received with messages of the peer.
+//! It may therefore have leases whose tunnels no longer exist, as in reality.
 //!
-//! Not simulated: the routers in between, encryption, padding and fragmentation (a
-//! [`Rate`](eepkit_netem::Rate) counts bytes of application data), congestion that paths share
-//! inside the network (only a [host's connection](Builder::host_rate) is shared), encrypted
-//! lease sets.
+//! Not simulated are the routers in between, encryption, padding and fragmentation, congestion that
+//! paths share inside the network, and encrypted lease sets. A [`Rate`](eepkit_netem::Rate) counts
+//! bytes of application data. Paths share only a [host's connection](Builder::host_rate).
 //!
 //! # Interfaces
 //!
 //! - [`SimNet::router`]: the direct link, which exposes its tunnels.
-//! - [`SimNet::i2cp_router`]: the same sessions over I2CP in memory, as a router in another
-//!   process shows them.
-//! - [`SimNet::i2cp_listen`]: I2CP over TCP, for clients that are not this library.
+//! - [`SimNet::i2cp_router`]: the same sessions over I2CP in memory, as with a router in another
+//!   process.
+//! - [`SimNet::i2cp_listen`]: I2CP over TCP, for clients other than this library.
 
 mod config;
 mod faults;
@@ -137,16 +141,15 @@ pub use stats::{Cause, Drops, Stats};
 
 /// A simulated network. Cheap to clone; all clones are the same network.
 ///
-/// See the [module documentation](self). Faults are caused with the methods below; destinations
-/// are named by their [`Destination`](eepkit_wire::Destination), whether they have a session now
-/// or not.
+/// See the [module documentation](self). The methods below cause faults. They identify a host by
+/// its [`Destination`](eepkit_wire::Destination), which need not have a session.
 #[derive(Clone)]
 pub struct SimNet {
     shared: Arc<Shared>,
 }
 
 impl SimNet {
-    /// Starts a network with a profile's values and seed 0.
+    /// Starts a network with the values of a profile and seed 0.
     ///
     /// # Panics
     ///
@@ -155,7 +158,7 @@ impl SimNet {
         Builder::new().profile(profile).start()
     }
 
-    /// A network to be: see [`Builder`] for what can be set.
+    /// Returns a [`Builder`].
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -173,26 +176,27 @@ impl SimNet {
         Self { shared }
     }
 
-    /// A router on this network, to open sessions on. There may be any number; they do not differ,
-    /// because every destination has a host of its own wherever its session was opened.
+    /// A router on this network that opens sessions. There may be any number of routers. They do
+    /// not differ, because every destination has its own host regardless of the router that opened
+    /// its session.
     pub fn router(&self) -> SimRouter {
         SimRouter::new(Arc::clone(&self.shared))
     }
 
-    /// What has happened so far.
+    /// The counters since the start of the network.
     pub fn stats(&self) -> Stats {
         self.shared.with(|world, _| world.stats)
     }
 
-    /// Takes the log out: what has happened since it was last taken, as far as
-    /// [`Builder::log`] lets the network remember.
+    /// Removes and returns the log entries since the last call, up to the limit of
+    /// [`Builder::log`].
     pub fn take_log(&self) -> Vec<LogEntry> {
         self.shared.with(|world, _| world.log.take())
     }
 
-    /// Ends the network: every session is lost with
-    /// [`LostReason::Stopped`](eepkit_link::LostReason::Stopped), no new one is let in, and
-    /// listeners close.
+    /// Stops the network. Every session is lost with
+    /// [`LostReason::Stopped`](eepkit_link::LostReason::Stopped), new sessions fail, and listeners
+    /// close.
     pub fn stop(&self) {
         self.shared.with(|world, now| world.stop(now));
         self.shared.changed.notify_one();
@@ -200,7 +204,7 @@ impl SimNet {
     }
 }
 
-/// As [`SimNet::router`]: a network can be given wherever a router is wanted.
+/// Opens sessions as [`SimNet::router`] does, so that a network can be used as a router.
 impl Connector for SimNet {
     fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         self.router().open(setup)
@@ -221,7 +225,7 @@ impl fmt::Debug for SimNet {
     }
 }
 
-/// What the handles, the sessions and the task of a network share.
+/// The state that the handles, the sessions and the task of a network share.
 struct Shared {
     state: Mutex<State>,
     changed: Arc<Notify>,
@@ -231,12 +235,12 @@ struct Shared {
 
 struct State {
     world: World,
-    /// When the task wakes by itself.
+    /// The time at which the task wakes by itself.
     armed: Option<Instant>,
 }
 
 impl Shared {
-    /// Does something to the world as it is now, and lets its consequences happen.
+    /// Applies an operation to the current state of the world, and processes its consequences.
     fn with<R>(&self, act: impl FnOnce(&mut World, Instant) -> R) -> R {
         let now = Instant::now();
         let mut state = self.lock();
@@ -250,7 +254,7 @@ impl Shared {
             (None, _) => false,
         };
         if sooner {
-            // The task sets it again; until then it need not be told twice.
+            // The task sets this time again. Until then it needs no second notification.
             state.armed = next;
         }
         let wakers = state.world.take_wakers();
@@ -264,7 +268,7 @@ impl Shared {
         result
     }
 
-    /// One turn of the task: when it wants the next, or `None` if the network has stopped.
+    /// Runs the task once. Returns the time of its next run, or `None` if the network has stopped.
     fn turn(&self) -> Option<Option<Instant>> {
         let mut state = self.lock();
         state.world.advance(Instant::now());
@@ -280,7 +284,8 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No invariant spans two steps of the world, so a panic elsewhere does not spoil it.
+        // No invariant spans two steps of the world, so a panic in another thread does not
+        // invalidate it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -297,14 +302,14 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The task of a network: wakes when something is due. Ends when the network is stopped or nobody
-/// has a handle to it any more.
+/// The task of a network, which wakes when an event is due. Ends when the network is stopped or its
+/// last handle is dropped.
 async fn drive(shared: Weak<Shared>, changed: Arc<Notify>) {
     loop {
         let Some(next) = shared.upgrade().and_then(|shared| shared.turn()) else {
             return;
         };
-        // In a fixed order, for two runs to be alike.
+        // The order is fixed, so that two runs have the same result.
         match next {
             Some(next) => tokio::select! {
                 biased;

@@ -1,4 +1,4 @@
-//! The direct link: sessions that see the network's tunnels.
+//! The direct link: sessions to which the network's tunnels are exposed.
 
 use std::{
     fmt,
@@ -22,12 +22,11 @@ use super::{
     },
 };
 
-/// A router on a simulated network, from [`SimNet::router`](super::SimNet::router). Cheap to
-/// clone.
+/// A router on a simulated network, from [`SimNet::router`](super::SimNet::router). Cheap to clone.
 ///
-/// Its links expose their tunnels: each comes as [`Event::TunnelUp`] and goes as
-/// [`Event::TunnelDown`], and messages may choose theirs
-/// ([`PathChoice::Pinned`](eepkit_link::PathChoice::Pinned)). A session is accepted at once.
+/// Its links expose their tunnels: each is reported with [`Event::TunnelUp`] and
+/// [`Event::TunnelDown`], and messages may select a path
+/// ([`PathChoice::Pinned`](eepkit_link::PathChoice::Pinned)). A session is accepted immediately.
 #[derive(Debug, Clone)]
 pub struct SimRouter {
     shared: Arc<Shared>,
@@ -89,7 +88,7 @@ impl Link for SimLink {
                 target,
                 timeout,
             } => port.lookup(id, target, timeout),
-            // Those of the layer of streams concern other links.
+            // The commands of stream links do not apply to this link.
             Command::Listen(_) | Command::OpenDatagrams(_) | Command::SendDatagram(_) => {}
         }
     }
@@ -102,7 +101,7 @@ impl Link for SimLink {
                     content: Content::Plain(payload),
                     tunnel,
                 } => return Poll::Ready(Event::Received { payload, tunnel }),
-                // Messages for this interface are taken apart when they are delivered.
+                // Messages for this interface are decoded when they are delivered.
                 Notice::Received {
                     content: Content::Framed(_),
                     ..
@@ -120,7 +119,7 @@ impl fmt::Debug for SimLink {
     }
 }
 
-/// A session as its interface to the application holds it. Dropping it ends the session.
+/// A handle to a session for its interface to the application. Dropping it ends the session.
 #[derive(Debug)]
 pub(super) struct Port {
     shared: Arc<Shared>,
@@ -138,7 +137,7 @@ impl Port {
         Ok(Self { shared, id })
     }
 
-    /// The session's number, as far as 16 bits tell it; never that of "no session".
+    /// The session's number, reduced to 16 bits. Never the number that means "no session".
     pub(super) fn number(&self) -> u16 {
         u16::try_from(self.id.0 % u64::from(u16::MAX)).unwrap_or(0)
     }
@@ -201,5 +200,5 @@ impl Drop for Port {
     }
 }
 
-/// The most tunnels each way (I2CP, `inbound.quantity`).
+/// The maximum number of tunnels per direction (I2CP, `inbound.quantity`).
 const MAX_TUNNELS: u8 = 16;

@@ -1,4 +1,4 @@
-//! The log of a simulated network: what happened, in order, in words that do not depend on keys.
+//! The log of a simulated network: its events in order, in a form that does not depend on keys.
 
 use std::{collections::VecDeque, fmt};
 
@@ -7,8 +7,8 @@ use tokio::time::Duration;
 
 use super::stats::Cause;
 
-/// A destination of a simulated network, numbered in the order in which they first opened a
-/// session, from 1.
+/// A destination of a simulated network. Destinations are numbered from 1, in the order in which
+/// they first opened a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostId(pub(super) u32);
 
@@ -18,15 +18,15 @@ impl fmt::Display for HostId {
     }
 }
 
-/// One line of the log.
+/// One entry of the log.
 ///
-/// Two runs of one program with one seed have equal logs: hosts are named by number, and times
-/// count from the start of the network.
+/// Two runs of one program with one seed have equal logs. Hosts are identified by number, and times
+/// are relative to the start of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogEntry {
     /// Time since the network was started.
     pub at: Duration,
-    /// What happened.
+    /// The event.
     pub what: Happening,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for LogEntry {
     }
 }
 
-/// What can happen on a simulated network.
+/// An event on a simulated network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are named after what they are")]
@@ -51,15 +51,15 @@ pub enum Happening {
         tunnel: TunnelId,
         direction: Direction,
     },
-    /// A tunnel stopped working; its owner may not know yet.
+    /// A tunnel stopped working. The owner may not have received a report yet.
     TunnelBroken { host: HostId, tunnel: TunnelId },
-    /// A tunnel is gone, and its owner was told.
+    /// A tunnel ended, and the end was reported to its owner.
     TunnelDown {
         host: HostId,
         tunnel: TunnelId,
         reason: TunnelDownReason,
     },
-    /// Others can find this host's new lease set.
+    /// Other hosts can find a new lease set of this host.
     Published { host: HostId, leases: usize },
     /// A message left its sender.
     Left {
@@ -121,7 +121,7 @@ impl fmt::Display for Happening {
     }
 }
 
-/// The latest entries, as many as were asked for; older ones make room.
+/// The most recent entries, up to the capacity. Older entries are removed.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: VecDeque<LogEntry>,

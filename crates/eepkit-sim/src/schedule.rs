@@ -1,17 +1,17 @@
-//! What is due when.
+//! A queue of events by time.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-/// Things that are due at a time, those of one instant in the order in which they were added.
+/// Events by time. Events of the same instant stay in the order in which they were added.
 #[derive(Debug)]
 pub(super) struct Schedule<T> {
     due: BTreeMap<Slot, T>,
     added: u64,
 }
 
-/// Names a thing on the schedule.
+/// Identifies an event in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot {
     at: Instant,
@@ -36,17 +36,17 @@ impl<T> Schedule<T> {
         slot
     }
 
-    /// Takes a thing off; nothing happens if it was due already.
+    /// Removes an event. Does nothing if the event was due already.
     pub(super) fn cancel(&mut self, slot: Slot) -> Option<T> {
         self.due.remove(&slot)
     }
 
-    /// When the next thing is due.
+    /// The time of the next event.
     pub(super) fn next(&self) -> Option<Instant> {
         self.due.first_key_value().map(|(slot, _)| slot.at)
     }
 
-    /// The next thing, if it is due by `now`, and when it was due.
+    /// Removes and returns the next event if it is due by `now`, with the time at which it was due.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(Instant, T)> {
         let first = self.due.first_entry()?;
         let at = first.key().at;

@@ -6,28 +6,28 @@ use eepkit_link::DropReason;
 
 use eepkit_netem::LinkDrop;
 
-/// What has happened on a simulated network since it was started.
+/// Counters of a simulated network since its start.
 ///
-/// Every message handed over is, in the end, delivered or dropped once, and every duplicate that
-/// the network made likewise: `sent + duplicated == delivered + dropped.total() + in_flight`.
+/// Every submitted message, and every duplicate that the network creates, is finally delivered or
+/// dropped exactly once: `sent + duplicated == delivered + dropped.total() + in_flight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Messages that sessions handed over.
+    /// Messages that sessions submitted.
     pub sent: u64,
-    /// Bytes in them (bodies only, as sessions hand them over).
+    /// Bytes in these messages (message bodies as submitted).
     pub sent_bytes: u64,
-    /// Messages that sessions were given, duplicates included.
+    /// Messages that sessions received, including duplicates.
     pub delivered: u64,
-    /// Bytes in them.
+    /// Bytes in these messages.
     pub delivered_bytes: u64,
-    /// Messages that the network made a second copy of.
+    /// Messages that the network duplicated.
     pub duplicated: u64,
-    /// Messages that the network held back for others to overtake them.
+    /// Messages that the network delayed so that later ones overtake them.
     pub reordered: u64,
     /// Messages that were dropped, by cause.
     pub dropped: Drops,
-    /// Messages handed over and not yet delivered or dropped.
+    /// Messages that were submitted and are not yet delivered or dropped.
     pub in_flight: u64,
     /// Sessions that were opened.
     pub sessions: u64,
@@ -37,7 +37,7 @@ pub struct Stats {
     pub tunnels_failed: u64,
     /// Lease sets that were accepted.
     pub lease_sets: u64,
-    /// Look-ups that were answered, those of the network's own for messages included.
+    /// Look-ups that completed, including those that the network makes for messages.
     pub lookups: u64,
 }
 
@@ -47,38 +47,38 @@ pub struct Stats {
 pub struct Drops {
     /// Lost by the link model, at random or in a burst.
     pub loss: u64,
-    /// Did not fit into the queue of a bottleneck in the network.
+    /// The queue of a bottleneck in the network was full.
     pub queue: u64,
-    /// Went into, or to, a tunnel that had failed and whose owner did not know yet.
+    /// Sent through a tunnel that had failed, before the owner received a report.
     pub dead_tunnel: u64,
-    /// Sent to a lease that had ended or whose tunnel was gone.
+    /// Sent to a lease that had ended or whose tunnel no longer existed.
     pub dead_lease: u64,
-    /// Sender and receiver were parted, or one of them was cut off.
+    /// Sender and receiver were partitioned, or one of them was cut off.
     pub partition: u64,
-    /// The receiver had no session any more.
+    /// The receiver no longer had a session.
     pub no_session: u64,
     /// The receiver did not read, and its queue was full.
     pub inbox_full: u64,
-    /// The receiver could not take the message apart.
+    /// The receiver could not decode the message.
     pub malformed: u64,
-    /// No lease set of the receiver was to be had; the sender was told.
+    /// No lease set of the receiver was found. Reported to the sender.
     pub no_lease_set: u64,
-    /// The sender had no way to send it; the sender was told.
+    /// The sender had no path to the receiver. Reported to the sender.
     pub no_path: u64,
-    /// The deadline passed before the message left; the sender was told.
+    /// The deadline passed before the message left. Reported to the sender.
     pub expired: u64,
-    /// Handed over faster than the sender's router takes messages; the sender was told.
+    /// Submitted faster than the sender's router accepts messages. Reported to the sender.
     pub overflow: u64,
-    /// Sender and receiver have no encryption type in common; the sender was told.
+    /// Sender and receiver have no encryption type in common. Reported to the sender.
     pub unsupported_encryption: u64,
-    /// Too large; the sender was told.
+    /// The message was too large. Reported to the sender.
     pub refused: u64,
     /// The sender's session ended while the message waited to leave.
     pub session_ended: u64,
 }
 
 impl Drops {
-    /// All of them.
+    /// The sum of all counters.
     pub fn total(&self) -> u64 {
         let Self {
             loss,
@@ -135,7 +135,7 @@ impl Drops {
     }
 }
 
-/// Why a message was dropped; each is a counter of [`Drops`].
+/// The reason why a message was dropped. Each is a counter of [`Drops`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(
@@ -161,8 +161,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// What the sender is told; `None` where its router cannot know.
-    pub(super) fn told(self) -> Option<DropReason> {
+    /// The reason reported to the sender, or `None` if its router cannot detect the drop.
+    pub(super) fn reported(self) -> Option<DropReason> {
         match self {
             Self::NoLeaseSet => Some(DropReason::NoLeaseSet),
             Self::NoPath => Some(DropReason::NoTunnel),

@@ -1,4 +1,4 @@
-//! Behaviour of the network as sessions on a direct link see it, in virtual time.
+//! Tests of the network with sessions on a direct link, in virtual time.
 
 mod faults;
 pub(super) mod party;
@@ -123,7 +123,7 @@ async fn the_lengths_of_tunnels_count_where_hops_take_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_can_write_to_itself() {
+async fn a_destination_can_send_to_itself() {
     let net = SimNet::builder().delay(10 * MS).start();
     let mut alice = Party::open(&net, 1).await.ready().await;
 
@@ -146,7 +146,7 @@ async fn a_destination_has_one_session_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_network_ends_its_sessions_and_lets_nobody_in() {
+async fn a_stopped_network_ends_its_sessions_and_refuses_new_ones() {
     let net = SimNet::new(Profile::Ideal);
     let mut alice = Party::open(&net, 1).await.ready().await;
 
@@ -200,7 +200,7 @@ async fn look_ups_find_names_hashes_and_lease_sets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn look_ups_of_what_is_not_there_fail_each_in_its_way() {
+async fn failed_look_ups_report_their_reasons() {
     let net = SimNet::builder().lookup_time(2 * SECOND).start();
     let mut alice = Party::open(&net, 1).await.ready().await;
     let stranger = party::destination(9);
@@ -222,7 +222,7 @@ async fn look_ups_of_what_is_not_there_fail_each_in_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_to_nobody_is_dropped_once_the_look_up_is_over() {
+async fn a_message_to_an_unknown_destination_is_dropped_after_the_look_up() {
     let net = SimNet::builder().lookup_time(2 * SECOND).start();
     let mut alice = Party::open(&net, 1).await.ready().await;
 
@@ -235,7 +235,7 @@ async fn a_message_to_nobody_is_dropped_once_the_look_up_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_set_that_is_kept_out_of_the_database_is_learnt_from_messages() {
+async fn an_unpublished_lease_set_is_learnt_from_messages() {
     let net = SimNet::new(Profile::Ideal);
     let mut client = Party::with_options(&net, 1, &[("i2cp.dontPublishLeaseSet", "true")])
         .await
@@ -254,7 +254,7 @@ async fn a_lease_set_that_is_kept_out_of_the_database_is_learnt_from_messages() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_without_a_common_encryption_type_cannot_talk() {
+async fn sessions_without_a_common_encryption_type_cannot_exchange_messages() {
     let net = SimNet::new(Profile::Ideal);
     let mut old = Party::with_options(&net, 1, &[("i2cp.leaseSetEncType", "0")])
         .await
@@ -282,7 +282,7 @@ async fn sessions_without_a_common_encryption_type_cannot_talk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_sets_that_are_not_right_cost_the_session() {
+async fn invalid_lease_sets_end_the_session() {
     let net = SimNet::new(Profile::Ideal);
     for wrong in [
         party::Wrong::Signature,
@@ -303,7 +303,7 @@ async fn lease_sets_that_are_not_right_cost_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_log_says_what_happened_and_when() {
+async fn the_log_records_events_and_their_times() {
     let net = SimNet::builder().log(1000).delay(250 * MS).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     net.take_log();

@@ -1,7 +1,7 @@
-//! The network as a machine: commands and time go in, events come out.
+//! The network as a state machine. Commands and time are inputs, and events are outputs.
 //!
-//! The world has no task, clock or socket. Its owner passes the time with every call, and
-//! first lets it catch up with [`World::advance`]. Time must not run backwards.
+//! The world has no task, clock or socket. Its owner passes the time with every call, after it has
+//! called [`World::advance`]. Time must not go backwards.
 
 mod lookup;
 mod netdb;
@@ -38,17 +38,17 @@ pub(crate) struct World {
     pub(crate) config: Config,
     start: Instant,
     start_unix: Duration,
-    /// By number, which is one more than the index.
+    /// Indexed by host number minus one.
     hosts: Vec<Host>,
     by_hash: HashMap<Hash, HostId>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
-    /// Inbound tunnels by what peers know of them.
+    /// Inbound tunnels by their leases.
     pub(crate) gateways: HashMap<LeaseId, Gateway>,
     pub(crate) netdb: HashMap<Hash, Arc<Record>>,
     pub(crate) names: BTreeMap<String, Destination>,
-    /// Pairs of hosts that cannot reach each other, the smaller first.
+    /// Pairs of hosts that cannot reach each other. The smaller number is first.
     pub(crate) partitions: HashSet<(HostId, HostId)>,
-    /// Link models for one way between two hosts, instead of the network's.
+    /// Link models for one direction between two hosts, instead of the network's.
     pub(crate) links: HashMap<(HostId, HostId), LinkModel>,
     pub(crate) schedule: Schedule<Due>,
     pub(crate) stats: Stats,
@@ -60,11 +60,11 @@ pub(crate) struct World {
     stopped: bool,
 }
 
-/// Names a session for as long as the network lives.
+/// Identifies a session during the lifetime of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionId(pub(crate) u64);
 
-/// A destination that has, or had, a session on this network.
+/// A destination that has or had a session on this network.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) destination: Destination,
@@ -74,18 +74,18 @@ pub(crate) struct Host {
     pub(crate) cut_off: bool,
     pub(crate) paused_until: Option<Instant>,
     pub(crate) tunnels_built: u64,
-    /// For the tunnels and routes of this host.
+    /// For the tunnels and paths of this host.
     pub(crate) rng: Rng,
 }
 
-/// What is due at some time.
+/// An event that is due at some time.
 #[derive(Debug)]
 pub(crate) enum Due {
     Tunnel(SessionId, TunnelId, TunnelDue),
-    /// A look at the leases, once everything else of this instant has happened.
+    /// A check of the leases, after all other events of this instant.
     LeaseSet(SessionId),
     Published(SessionId, Arc<Record>),
-    /// A lease set that messages wait for was, or was not, found.
+    /// The look-up of a lease set that messages wait for completed.
     Fetched(SessionId, Destination),
     Lookup(SessionId, Lookup),
     /// A message has passed its sender's uplink.
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen that is due by `now`.
+    /// Processes all events that are due by `now`.
     pub(crate) fn advance(&mut self, now: Instant) {
         while let Some((at, due)) = self.schedule.take_due(now) {
             match due {
@@ -149,12 +149,12 @@ impl World {
         }
     }
 
-    /// When [`World::advance`] is to be called next.
+    /// The time of the next call of [`World::advance`].
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.schedule.next()
     }
 
-    /// Tasks that wait for something that has happened. Wake them after the world is unlocked.
+    /// Returns the wakers of tasks whose event has occurred. Wake them after the world is unlocked.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)
     }
@@ -173,7 +173,7 @@ impl World {
         self.log.write(at, what);
     }
 
-    /// The number of a destination, which it gets when it is first asked for.
+    /// Returns the number of a destination, which is assigned at the first call.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl World {
                 "a simulated network has at most {MAX_HOSTS} destinations"
             )));
         }
-        // MAX_HOSTS is far below what a u32 holds.
+        // MAX_HOSTS is far below `u32::MAX`.
         let number = u32::try_from(self.hosts.len() + 1).unwrap_or(u32::MAX);
         let rng = Rng::new(self.config.seed, &[u64::from(number)]);
         self.hosts.push(Host {
@@ -219,18 +219,18 @@ impl World {
             .get_mut(usize::try_from(id.0).ok()?.checked_sub(1)?)
     }
 
-    /// The session that a destination has now.
+    /// The current session of a destination.
     pub(crate) fn session_of(&self, destination: &Destination) -> Option<SessionId> {
         self.host(self.known_host(&destination.hash())?)?.session
     }
 
-    /// Whether no message passes between two hosts.
+    /// Whether two hosts cannot exchange messages.
     pub(crate) fn parted(&self, a: HostId, b: HostId) -> bool {
         let cut_off = |id| self.host(id).is_some_and(|host| host.cut_off);
         cut_off(a) || cut_off(b) || self.partitions.contains(&(a.min(b), a.max(b)))
     }
 
-    /// Opens a session and starts on its tunnels.
+    /// Opens a session and starts to build its tunnels.
     pub(crate) fn open(
         &mut self,
         now: Instant,
@@ -278,27 +278,27 @@ impl World {
                 over: false,
             },
         );
-        self.tell(id, Event::Stage(LinkStage::BuildingTunnels));
+        self.push_event(id, Event::Stage(LinkStage::BuildingTunnels));
         self.fill(now, id, Direction::Inbound);
         self.fill(now, id, Direction::Outbound);
         Ok(id)
     }
 
-    /// Ends a session that has no reader any more.
+    /// Ends a session that is no longer read.
     pub(crate) fn close(&mut self, now: Instant, id: SessionId) {
         self.end(now, id);
         self.sessions.remove(&id);
     }
 
-    /// Ends a session and tells it; what it has not read stays.
+    /// Ends a session and reports this to it. It can still read the events in its queue.
     pub(crate) fn lose(&mut self, now: Instant, id: SessionId, reason: LostReason) {
         if self.sessions.get(&id).is_some_and(|session| !session.over) {
-            self.tell(id, Event::Lost(reason));
+            self.push_event(id, Event::Lost(reason));
             self.end(now, id);
         }
     }
 
-    /// Ends every session and lets no new one in.
+    /// Ends every session and refuses new ones.
     pub(crate) fn stop(&mut self, now: Instant) {
         self.stopped = true;
         let sessions: Vec<_> = self.sessions.keys().copied().collect();
@@ -343,8 +343,8 @@ impl World {
         self.write_log(now, Happening::Closed { host });
     }
 
-    /// Puts an event where the session reads it.
-    pub(crate) fn tell(&mut self, id: SessionId, event: Event) {
+    /// Adds an event to the queue of a session.
+    pub(crate) fn push_event(&mut self, id: SessionId, event: Event) {
         self.notify(id, Notice::Event(event));
     }
 
@@ -366,7 +366,7 @@ impl World {
         }
     }
 
-    /// Wakes whoever waits for a session to take commands, if it does.
+    /// Wakes the task that waits to submit commands to a session, if the session is ready.
     pub(crate) fn wake_if_ready(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.is_ready()
@@ -401,17 +401,17 @@ impl World {
         }
     }
 
-    /// Raises the stage; stages never go down.
+    /// Raises the stage. Stages never decrease.
     pub(crate) fn reach(&mut self, id: SessionId, stage: LinkStage) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.stage < stage
         {
             session.stage = stage;
-            self.tell(id, Event::Stage(stage));
+            self.push_event(id, Event::Stage(stage));
         }
     }
 }
 
-/// Destinations that a network remembers. Chosen to be beyond any test and to bound what I2CP
-/// clients can make it hold (about 200 bytes each).
+/// The maximum number of destinations of a network. Chosen above the needs of any test, and to
+/// limit the memory that I2CP clients can allocate (about 200 bytes for each).
 const MAX_HOSTS: usize = 65_536;

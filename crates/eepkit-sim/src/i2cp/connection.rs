@@ -1,4 +1,4 @@
-//! One I2CP connection, seen from the router.
+//! The router's end of one I2CP connection.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -39,41 +39,41 @@ pub(super) struct Connection<S> {
     out: BytesMut,
     shared: Weak<Shared>,
     stop: watch::Receiver<bool>,
-    /// The primary session first, then its subsessions; at most [`MAX_SESSIONS`]. Each has tunnels of
-    /// its own, which clients cannot see.
+    /// The primary session, followed by its subsessions, at most [`MAX_SESSIONS`]. Each has its own
+    /// tunnels, which clients cannot observe.
     sessions: Vec<OpenSession>,
-    /// The network takes no more for now; frames that were read wait.
+    /// The network accepts no further commands for now. Frames that were read wait.
     stalled: bool,
-    /// What the client says next is not read: the connection ends when `out` is written.
+    /// Further input of the client is not read. The connection ends when `out` is written.
     closing: bool,
 }
 
 struct OpenSession {
     port: Port,
     id: SessionId,
-    /// Whether each message's acceptance is reported, and not only its fate.
+    /// Whether the acceptance of each message is reported in addition to its final status.
     reports_acceptance: bool,
-    /// Whether messages are handed over at once, and not announced.
+    /// Whether messages are delivered immediately, without an announcement.
     fast_receive: bool,
     /// Announced messages, by number.
     announced: BTreeMap<u32, Bytes>,
-    /// Numbers messages towards the client.
+    /// The last message number that was used towards the client.
     messages: u32,
     lookups: HashMap<u32, Asked>,
     next_lookup: u32,
 }
 
-/// What the client asked, and so what form the answer has.
+/// The request of the client, which determines the form of the answer.
 enum Asked {
     Dest(Hash),
     Host(HostLookup),
 }
 
-/// What a connection does next.
+/// The next step of a connection.
 enum Step {
     Notice(SessionId, Box<Notice>),
     Read(usize),
-    /// There is room again, on one side or the other.
+    /// There is capacity again at the client or the network.
     GoOn,
     End,
 }
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = self.serve() => {}
-            // A session is told by its port, and the client by it.
+            // The port reports the stop to its session, and the session reports it to the client.
             () = stopped => {
                 if !self.sessions.is_empty() {
                     self.serve().await;
@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let step = poll_fn(|cx| self.poll_step(cx, &mut buffer));
             let step = match closing {
                 false => step.await,
-                // A client that does not read its last messages is given up.
+                // A client that does not read its last messages is disconnected.
                 true => match timeout(CLOSE_GRACE, step).await {
                     Ok(step) => step,
                     Err(_) => return,
@@ -134,8 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes what there is to write; takes what the network has to tell while the client keeps up
-    /// reading it; reads while the network keeps up taking what the client sends.
+    /// Writes pending output. Accepts notices of the network as long as the client reads its
+    /// messages, and reads as long as the network accepts the client's messages.
     fn poll_step(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Step> {
         if !self.out.is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let mut ready = true;
         for session in &self.sessions {
-            // All are asked, so that each wakes this task.
+            // Every session is polled, so that each can wake this task.
             ready &= session.port.poll_ready(cx).is_ready();
         }
         if !ready {
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Handles the frames that are there, while the network takes them.
+    /// Handles the frames that were read, as long as the network accepts them.
     fn handle_frames(&mut self) {
         while !self.closing {
             if self.sessions.iter().any(|session| !session.port.is_ready()) {
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Message::DestroySession(session) => {
                 if self.session(session).is_some() {
                     match self.sessions.first() {
-                        // Subsessions end with their session.
+                        // The subsessions end with their primary session.
                         Some(primary) if primary.id == session => self.sessions.clear(),
                         _ => self.sessions.retain(|open| open.id != session),
                     }
@@ -229,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Message::SendMessage(message) => self.send_message(message, None, true),
             Message::SendMessageExpires(message) => {
                 let left = message.expires.saturating_sub(unix_ms());
-                // Zero is "no date" and stands for the router's default.
+                // Zero means "no date" and selects the router's default.
                 let deadline = (message.expires != 0)
                     .then(|| Instant::now() + Duration::from_millis(left).min(LONGEST));
                 let bundle = !message.flags.omit_lease_set();
@@ -268,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let options = match checked_options(config) {
             Ok(options) => options,
             Err(why) => {
-                // Java routers say it in this way, too; the status has no place for a reason.
+                // Java routers do the same, because the status has no field for a reason.
                 self.disconnect(&format!("session configuration: {why}"));
                 return;
             }
@@ -353,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.send(Message::MessageStatus(MessageStatus {
             session,
-            // The router's number of a message serves nothing beside the client's.
+            // The router's own message number has no use in addition to the client's.
             message: nonce,
             status,
             size: u32::try_from(size).unwrap_or(u32::MAX),
@@ -361,7 +361,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }));
     }
 
-    /// Hands a message over that was announced.
+    /// Delivers a message that was announced.
     fn hand_over(&mut self, id: SessionId, number: u32) {
         let session = self.session(id);
         if let Some(payload) = session.and_then(|session| session.announced.get(&number)) {
@@ -379,7 +379,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(shared) => shared.with(|world, _| (world.config.uplink, world.config.downlink)),
             None => (None, None),
         };
-        // KBps; 0 where there is no limit.
+        // In KB per second; 0 means no limit.
         let kib = |rate: Option<eepkit_netem::Rate>| {
             let kib = rate.map_or(0, |rate| rate.as_bytes_per_second() / 1024);
             u32::try_from(kib).unwrap_or(u32::MAX)
@@ -417,7 +417,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.lookup(target, timeout, Asked::Host(lookup));
     }
 
-    /// Asks the network; without a session, what it knows at once is the answer.
+    /// Starts a look-up on the network. Without a session, the answer contains only what is
+    /// available immediately.
     fn lookup(&mut self, target: LookupTarget, timeout: Duration, asked: Asked) {
         if let Some(session) = self.sessions.first_mut() {
             let number = session.next_lookup;
@@ -450,7 +451,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             (Ok(answer), LookupKey::NameWithOptions(name))
                 if lookup_is_by_name(name.as_str(), &answer) =>
             {
-                // The address book told the destination; its lease set comes next.
+                // The address book returned the destination. The look-up of its lease set is next.
                 self.name_found(lookup, answer.destination);
                 return;
             }
@@ -532,7 +533,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.status(id, SessionStatus::DESTROYED);
             }
             Notice::Event(Event::Lost(LostReason::Connection(_))) => {
-                // As if the process had died: nothing is said.
+                // As if the router's process had died: no message is sent.
                 self.out.clear();
                 self.closing = true;
             }
@@ -553,8 +554,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn send(&mut self, message: Message) {
         let mut frame = Vec::new();
-        // Nothing that comes from the network is too long for a frame but a message at the very
-        // limit; like a router, drop it.
+        // No message of the network is too long for a frame, except a message of exactly the
+        // maximum size. It is dropped, as by a router.
         match message.encode_frame(&mut frame) {
             Ok(()) => self.out.extend_from_slice(&frame),
             Err(error) => tracing::debug!(%error, "I2CP message not sent"),
@@ -562,7 +563,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// The options of a configuration whose date, signature and values are right; else what is wrong.
+/// Returns the options of a configuration if its date, signature and values are valid. Otherwise
+/// returns the error.
 fn checked_options(config: &SessionConfig) -> Result<Options, String> {
     let unix = clock::unix_now();
     let difference = Duration::from_millis(unix_ms().abs_diff(config.date));
@@ -588,7 +590,7 @@ fn wants_options(key: &LookupKey) -> bool {
     )
 }
 
-/// Whether an answer came from the address book and not with a lease set.
+/// Whether an answer came from the address book without a lease set.
 fn lookup_is_by_name(name: &str, answer: &LookupAnswer) -> bool {
     answer.leases.is_empty() && !name.to_ascii_lowercase().ends_with(".b32.i2p")
 }
@@ -613,26 +615,29 @@ fn unix_ms() -> u64 {
     u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Read at a time.
+/// The maximum number of bytes per read.
 const READ_BYTES: usize = 16 * 1024;
 
-/// What waits to be written before the network is asked for more: a few of the largest messages.
+/// The output above which the connection polls no further notices of the network, in bytes. Chosen
+/// as a few messages of the largest size.
 const MAX_OUT_BYTES: usize = 256 * 1024;
 
-/// How long a client has to read the last messages of a connection.
+/// How long a client may take to read the last messages of a connection.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// Sessions of one connection. Chosen above what tests use, and low because each has tunnels.
+/// The maximum number of sessions of one connection. Chosen above what tests use, and low because
+/// each has tunnels.
 const MAX_SESSIONS: usize = 64;
 
-/// Messages announced and not yet taken by a client without fast receive.
+/// The maximum number of messages that were announced to a client without fast receive and not yet
+/// fetched.
 const MAX_ANNOUNCED: usize = 64;
 
-/// How far the date of a session configuration may be off (I2CP, "Session Config").
+/// How far the date of a session configuration may differ from the clock (I2CP, "Session Config").
 const DATE_TOLERANCE: Duration = Duration::from_secs(30);
 
-/// For look-ups that name no timeout; the specification advises 10 s or more.
+/// The default timeout of look-ups. The specification recommends 10 s or more.
 const DEST_LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Deadlines further away than this are as good as none.
+/// Deadlines further away than this are treated as this one.
 const LONGEST: Duration = Duration::from_secs(86_400);

@@ -1,5 +1,4 @@
-//! The network as a router over I2CP: with our own client through the adapter, and with frames
-//! written by hand.
+//! Tests of the network as a router over I2CP, with the adapter and with hand-written frames.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -34,7 +33,7 @@ async fn over_i2cp(net: &SimNet, number: u64) -> Party {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_over_i2cp_and_direct_ones_talk() {
+async fn sessions_over_i2cp_and_direct_sessions_exchange_messages() {
     let net = SimNet::builder().delay(40 * MS).start();
     let mut alice = over_i2cp(&net, 1).await;
     let mut bob = Party::open(&net, 2).await.ready().await;
@@ -50,7 +49,7 @@ async fn sessions_over_i2cp_and_direct_ones_talk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_over_i2cp_is_held_back_and_arrives_whole() {
+async fn a_burst_over_i2cp_is_delayed_and_arrives_completely() {
     let net = SimNet::builder()
         .host_rate(eepkit_netem::Rate::kib_per_second(100), None)
         .start();
@@ -58,7 +57,8 @@ async fn a_burst_over_i2cp_is_held_back_and_arrives_whole() {
     let mut bob = over_i2cp(&net, 2).await;
 
     let body = vec![7; 1024];
-    // The first message to a peer goes alone. What follows while it is under way is limited.
+    // The first message to a peer is sent alone. The number of messages in flight behind it is
+    // limited.
     let first = alice.send(&bob.destination, &body);
     assert_eq!(alice.fate(first).await, Ok(()));
     for _ in 1..2000 {
@@ -122,7 +122,7 @@ async fn a_session_over_i2cp_is_lost_with_the_connection_and_with_the_network() 
     let net = SimNet::builder().start();
     let mut alice = over_i2cp(&net, 1).await;
     net.lose_session(&alice.destination);
-    // The end of a connection in memory says no more than that.
+    // The end of a connection in memory has no more specific reason.
     let reason = alice.lost().await;
     assert!(
         matches!(reason, LostReason::Connection(_) | LostReason::Stopped),
@@ -141,7 +141,7 @@ async fn a_session_over_i2cp_is_lost_with_the_connection_and_with_the_network() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_when_its_client_goes_away() {
+async fn a_session_ends_when_its_client_disconnects() {
     let net = SimNet::builder().start();
     let alice = over_i2cp(&net, 1).await;
     let destination = alice.destination.clone();
@@ -173,13 +173,13 @@ async fn clients_attach_over_tcp() {
 
     net.stop();
     bob.lost().await;
-    // Once the listener has seen it, nobody answers there.
+    // Once the listener has processed the stop, connections fail.
     while TcpStream::connect(at).await.is_ok() {
         tokio::task::yield_now().await;
     }
 }
 
-/// A client of frames and nothing else.
+/// A client that sends and receives only frames.
 struct Raw {
     stream: DuplexStream,
     frames: FrameReader,
@@ -225,7 +225,7 @@ impl Raw {
         self.stream.write_all(&frame).await.expect("writes");
     }
 
-    /// The next message; `None` at the end of the connection.
+    /// Returns the next message, or `None` at the end of the connection.
     async fn read(&mut self) -> Option<Message> {
         loop {
             if let Some(frame) = self.frames.next_frame(&mut self.received).expect("frames") {
@@ -305,7 +305,7 @@ fn message(session: SessionId, to: &Destination, nonce: u32) -> SendMessage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_i2cp_is_turned_away() {
+async fn input_that_is_not_i2cp_ends_the_connection() {
     let net = SimNet::builder().start();
     let mut raw = Raw::connect(&net);
     raw.stream
@@ -328,7 +328,7 @@ async fn what_is_not_i2cp_is_turned_away() {
         .expect("writes");
     raw.disconnected().await;
 
-    // A message of the router's own.
+    // A message that only routers send.
     let mut raw = Raw::greet(&net).await;
     raw.send(Message::MessagePayload(eepkit_i2cp::MessagePayload {
         session: SessionId(1),
@@ -338,7 +338,7 @@ async fn what_is_not_i2cp_is_turned_away() {
     .await;
     raw.disconnected().await;
 
-    // A message that is not known is no fault.
+    // A message of unknown type is not an error.
     let mut raw = Raw::greet(&net).await;
     raw.stream
         .write_all(&[0, 0, 0, 1, 99, 7])
@@ -352,7 +352,7 @@ async fn what_is_not_i2cp_is_turned_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_configuration_must_be_signed_and_of_today() {
+async fn a_session_configuration_must_be_signed_and_recent() {
     let net = SimNet::builder().start();
 
     let mut forged = config(&keys(1), &[]);
@@ -572,14 +572,14 @@ async fn a_message_that_no_direct_session_can_read_is_counted_as_malformed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_frame_makes_the_router_panic() {
+async fn no_frame_causes_a_panic() {
     let net = SimNet::builder().start();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let valid = Message::CreateSession(config(&keys(1), &[]))
         .to_frame()
         .expect("fits");
     for round in 0..500_usize {
-        // Odd rounds send what was valid before some bytes changed.
+        // Even rounds send random bytes. Odd rounds send a valid frame with some bytes changed.
         let mut frame = if round % 2 == 0 {
             let mut frame = vec![0; 5 + round % 300];
             rng.fill_bytes(&mut frame);
@@ -615,7 +615,7 @@ async fn a_connection_has_a_limited_number_of_sessions_that_end_with_the_first()
         raw.send(Message::CreateSession(config(&keys(number), &[])))
             .await;
         let status = loop {
-            // Lease sets are asked for meanwhile.
+            // Requests for lease sets arrive in between.
             if let Some(Message::SessionStatus { status, .. }) = raw.read().await {
                 break status;
             }

@@ -1,11 +1,11 @@
-//! Faults: what breaks, who notices, and how it heals.
+//! Tests of faults: their effects, their reports and recovery.
 
 use eepkit_link::{LeaseId, PathChoice, TunnelDownReason};
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_tunnel_loses_messages_until_its_owner_notices() {
+async fn a_killed_tunnel_loses_messages_until_the_failure_is_reported() {
     let net = SimNet::builder()
         .failure_notice(4 * SECOND)
         .build_time(SECOND)
@@ -31,7 +31,7 @@ async fn a_killed_tunnel_loses_messages_until_its_owner_notices() {
         b"lost",
         PathChoice::Pinned { outbound, lease },
     );
-    // Her router sends it off; it cannot know.
+    // Her router sends it, because it cannot detect the fault.
     assert_eq!(alice.fate(token).await, Ok(()));
     assert_eq!(net.stats().dropped.dead_tunnel, 1);
 
@@ -53,7 +53,7 @@ async fn a_killed_tunnel_loses_messages_until_its_owner_notices() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_black_hole_is_noticed_by_nobody() {
+async fn a_black_hole_is_not_reported() {
     let net = SimNet::builder().spray(true).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     let outbound = net
@@ -91,8 +91,8 @@ async fn tunnels_fail_at_the_rate_asked_for() {
 
     party.listen(Duration::from_secs(18_000)).await;
 
-    // Sixteen tunnels for 300 minutes; the fault of a kind comes every five minutes, and a tunnel
-    // that has failed or turned into a black hole has no second fault.
+    // Sixteen tunnels for 300 minutes. A fault of each kind occurs every five minutes, and a tunnel
+    // that has failed or become a black hole has no second fault.
     let failed = party
         .downs
         .iter()
@@ -103,15 +103,15 @@ async fn tunnels_fail_at_the_rate_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_parts_two_and_only_them() {
+async fn a_partition_affects_only_its_two_destinations() {
     let net = SimNet::builder().delay(100 * MS).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     let mut carol = Party::open(&net, 3).await.ready().await;
 
-    alice.send(&bob.destination, b"on its way");
+    alice.send(&bob.destination, b"in flight");
     net.partition(&alice.destination, &bob.destination);
-    alice.send(&bob.destination, b"into the wall");
-    bob.send(&alice.destination, b"into the wall");
+    alice.send(&bob.destination, b"blocked");
+    bob.send(&alice.destination, b"blocked");
     alice.send(&carol.destination, b"free");
     carol.receive().await;
     tokio::join!(alice.listen(SECOND), bob.listen(SECOND));
@@ -124,7 +124,7 @@ async fn a_partition_parts_two_and_only_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_vanished_reaches_nobody_and_comes_back() {
+async fn a_host_that_is_cut_off_is_unreachable_until_it_reconnects() {
     let net = SimNet::builder().lookup_time(SECOND).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     net.cut_off(&bob.destination);
@@ -175,7 +175,7 @@ async fn a_lost_session_ends_and_another_can_be_opened() {
     assert!(matches!(bob.lost().await, LostReason::Connection(_)));
     assert!(!net.lose_session(&bob.destination));
 
-    // Her router knows the old lease set; its tunnels are gone.
+    // Her router has the old lease set, whose tunnels no longer exist.
     let token = alice.send(&bob.destination, b"hello?");
     assert_eq!(alice.fate(token).await, Ok(()));
     assert_eq!(net.stats().dropped.dead_lease, 1);

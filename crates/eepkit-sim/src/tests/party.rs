@@ -1,5 +1,4 @@
-//! A session with just enough around it to stay up: answers lease set requests and remembers what
-//! it is told.
+//! A minimal session that answers lease set requests and records all events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,14 +35,14 @@ pub(crate) struct Party {
     lost: Option<LostReason>,
     /// Credits of each outbound tunnel.
     pub(crate) credits: BTreeMap<TunnelId, u32>,
-    /// Paths that came, and those that went, with the reason.
+    /// Tunnels that came up, and those that went down, with the reason.
     pub(crate) ups: Vec<Event>,
     pub(crate) downs: Vec<(TunnelId, eepkit_link::TunnelDownReason)>,
     pub(crate) lease_sets: usize,
     answers: bool,
 }
 
-/// How a lease set can be wrong.
+/// The possible errors of a lease set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wrong {
     Signature,
@@ -62,7 +61,7 @@ pub(crate) fn destination(number: u64) -> Destination {
 }
 
 impl Party {
-    /// A session of the destination with this number.
+    /// Opens a session of the destination with this number.
     pub(crate) async fn open(net: &SimNet, number: u64) -> Self {
         Self::with_options(net, number, &[]).await
     }
@@ -110,7 +109,7 @@ impl Party {
         })
     }
 
-    /// Two sessions that can reach each other.
+    /// Opens two sessions that can reach each other.
     pub(crate) async fn pair(net: &SimNet) -> (Self, Self) {
         let alice = Self::open(net, 1).await.ready().await;
         let bob = Self::open(net, 2).await.ready().await;
@@ -125,7 +124,7 @@ impl Party {
         self
     }
 
-    /// The next event, which is also taken note of.
+    /// Returns the next event after recording it.
     pub(crate) async fn event(&mut self) -> Event {
         let event = poll_fn(|cx| self.link.poll_event(cx)).await;
         match &event {
@@ -173,7 +172,7 @@ impl Party {
                 self.credits.remove(tunnel);
                 self.downs.push((*tunnel, *reason));
             }
-            // Links of another layer tell these.
+            // Only links of other kinds report these.
             Event::Incoming(_)
             | Event::Datagram(_)
             | Event::NoDatagrams { .. }
@@ -182,15 +181,15 @@ impl Party {
         event
     }
 
-    /// Hands a command over as a driver does; in these tests there is room, or it is the point of
-    /// the test that there is none.
+    /// Submits a command as a driver does. Callers ensure that the link is ready, or test that it
+    /// is not.
     pub(crate) fn submit(&mut self, command: Command) {
         let mut cx = Context::from_waker(Waker::noop());
         let _ = self.link.poll_ready(&mut cx);
         self.link.submit(command);
     }
 
-    /// Takes note of events for this long.
+    /// Records events for this long.
     pub(crate) async fn listen(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while tokio::time::timeout_at(until, self.event()).await.is_ok() {}
@@ -301,7 +300,7 @@ impl Party {
         self.lookup(target).await.expect("found").leases
     }
 
-    /// Answers the first request for a lease set with a wrong one.
+    /// Answers the first request for a lease set with an invalid one.
     pub(crate) async fn answer_wrongly(&mut self, wrong: Wrong) {
         self.answers = false;
         let leases = loop {

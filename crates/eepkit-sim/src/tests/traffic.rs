@@ -1,4 +1,4 @@
-//! Rates, queues, backpressure, loss on the way, and that a seed decides everything.
+//! Tests of rates, queues, backpressure, loss, and determinism under a seed.
 
 use eepkit_link::{LeaseId, PathChoice, TunnelId};
 use proptest::prelude::*;
@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use netem::{LinkModel, Loss, Rate};
 
-/// Sends `count` messages of 1000 bytes as fast as the router takes them, reading in between.
+/// Sends `count` messages of 1000 bytes as fast as the router accepts them, and reads events in
+/// between.
 async fn flood(from: &mut Party, to: &Party, count: usize) {
     for _ in 0..count {
         from.is_ready_to_send().await;
@@ -15,7 +16,7 @@ async fn flood(from: &mut Party, to: &Party, count: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_books_balance_whatever_happens_to_messages() {
+async fn the_counters_balance_for_every_fate_of_messages() {
     let net = SimNet::builder()
         .seed(3)
         .profile(Profile::Harsh)
@@ -61,7 +62,7 @@ async fn the_books_balance_whatever_happens_to_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_way_delivers_at_its_rate_and_no_faster() {
+async fn a_path_delivers_at_its_rate_and_no_faster() {
     let net = SimNet::builder()
         .rate(Rate::bytes_per_second(100_000))
         .queue(60 * SECOND)
@@ -78,7 +79,7 @@ async fn a_way_delivers_at_its_rate_and_no_faster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_senders_own_uplink_holds_it_back_and_drops_nothing() {
+async fn a_senders_own_uplink_delays_messages_and_drops_none() {
     let net = SimNet::builder()
         .host_rate(Rate::bytes_per_second(100_000), None)
         .start();
@@ -86,7 +87,7 @@ async fn a_senders_own_uplink_holds_it_back_and_drops_nothing() {
     let start = Instant::now();
 
     flood(&mut alice, &bob, 1000).await;
-    // All but what may wait in the router has left.
+    // All messages have left except those that may wait in the router.
     assert!(start.elapsed() > 7 * SECOND, "{:?}", start.elapsed());
     for _ in 0..1000 {
         bob.receive().await;
@@ -125,7 +126,7 @@ async fn a_receivers_downlink_is_shared_and_drops_what_does_not_fit() {
     }
     bob.listen(10 * SECOND).await;
 
-    // 500 ms at 100 kB/s, and the one being received.
+    // 500 ms at 100 kB/s, and the message that is being received.
     assert_eq!(bob.received.len(), 51);
     assert_eq!(net.stats().dropped.queue, 29);
 }
@@ -198,11 +199,11 @@ async fn a_message_beyond_the_size_limit_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_does_not_read_loses_messages_and_nothing_else_happens() {
+async fn a_receiver_that_does_not_read_only_loses_messages() {
     let net = SimNet::new(Profile::Ideal);
     let (mut alice, bob) = Party::pair(&net).await;
 
-    // 64 MiB of messages are kept for it.
+    // The network queues 64 MiB of messages for it.
     for _ in 0..1100 {
         alice.is_ready_to_send().await;
         alice.send(&bob.destination, &vec![7; 64 * 1024]);
@@ -214,7 +215,7 @@ async fn a_receiver_that_does_not_read_loses_messages_and_nothing_else_happens()
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_pair_of_tunnels_carries_a_conversation_unless_messages_are_sprayed() {
+async fn one_path_carries_a_conversation_unless_messages_are_sprayed() {
     for (spray, ways) in [(false, 1), (true, 4)] {
         let net = SimNet::builder().spray(spray).log(10_000).start();
         let (mut alice, mut bob) = Party::pair(&net).await;
@@ -244,7 +245,7 @@ async fn one_pair_of_tunnels_carries_a_conversation_unless_messages_are_sprayed(
 }
 
 #[tokio::test(start_paused = true)]
-async fn ways_between_two_parties_differ_in_delay() {
+async fn paths_between_two_parties_differ_in_delay() {
     let net = SimNet::builder().delay(500 * MS).spread(400 * MS).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     alice.listen(MS).await;
@@ -274,7 +275,7 @@ async fn ways_between_two_parties_differ_in_delay() {
     );
 }
 
-/// A busy minute on a bad network, and what its log says.
+/// A busy minute on a bad network. Returns its log and its counters.
 async fn a_busy_minute(seed: u64) -> (Vec<LogEntry>, Stats) {
     let net = SimNet::builder()
         .profile(Profile::Harsh)
@@ -295,7 +296,7 @@ async fn a_busy_minute(seed: u64) -> (Vec<LogEntry>, Stats) {
 }
 
 #[test]
-fn two_runs_with_one_seed_are_alike_to_the_last_entry() {
+fn two_runs_with_one_seed_have_equal_logs() {
     let run = |seed| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -318,7 +319,7 @@ fn two_runs_with_one_seed_are_alike_to_the_last_entry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn traffic_of_others_does_not_change_what_happens_on_a_way() {
+async fn traffic_of_others_does_not_change_the_events_of_a_path() {
     let mut losses = Vec::new();
     for busy in [false, true] {
         let net = SimNet::builder().seed(5).loss(0.2).start();
@@ -360,7 +361,7 @@ async fn a_hundred_mebibytes_take_an_hour_of_virtual_time() {
         alice.send(&bob.destination, &body);
         bob.send(&alice.destination, b"acknowledged");
         if i % 100 == 0 {
-            // The queue of the way holds ten seconds; a hundred messages take five.
+            // The queue of the path holds ten seconds of traffic; a hundred messages take five.
             tokio::join!(alice.listen(5300 * MS), bob.listen(5300 * MS));
             alice.received.clear();
             bob.received.clear();
@@ -400,7 +401,7 @@ async fn a_pair_of_hosts_can_have_a_link_of_its_own() {
     assert_eq!(start.elapsed(), 100 * MS);
 }
 
-/// What can be set about a network, and how often each party sends.
+/// Generates network settings and the rate at which each party sends.
 fn networks() -> impl Strategy<Value = Builder> {
     let link = (
         0.0..0.5,
@@ -440,7 +441,7 @@ fn networks() -> impl Strategy<Value = Builder> {
     })
 }
 
-/// Two parties that write to each other for half a minute, and then end.
+/// Two parties that send to each other for half a minute.
 async fn a_conversation(builder: Builder) -> (Vec<LogEntry>, Stats) {
     let net = builder.start();
     let (alice, bob) = (Party::open(&net, 1).await, Party::open(&net, 2).await);
@@ -462,7 +463,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn any_network_keeps_its_books_and_does_the_same_twice(builder in networks()) {
+    fn the_counters_of_any_network_balance_and_two_runs_are_equal(builder in networks()) {
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()

@@ -1,4 +1,4 @@
-//! Tunnels: they come with a lease and an end, are replaced, retired, counted.
+//! Tests of tunnels: their leases and lifetimes, replacement, retirement and number.
 
 use eepkit_link::{Command, LeaseId, PathChoice, TunnelDownReason, TunnelId};
 
@@ -12,12 +12,12 @@ fn tunnels(
     for event in &party.ups {
         if let Event::TunnelUp {
             tunnel,
-            direction: way,
+            direction: its_direction,
             expires,
             lease,
             ..
         } = event
-            && *way == direction
+            && *its_direction == direction
         {
             found.push((*tunnel, *lease, *expires));
         }
@@ -26,7 +26,7 @@ fn tunnels(
 }
 
 #[tokio::test(start_paused = true)]
-async fn tunnels_come_with_their_lease_and_their_end() {
+async fn tunnels_are_reported_with_their_lease_and_end() {
     let net = SimNet::new(Profile::Ideal);
     let start = Instant::now();
     let (mut alice, bob) = Party::pair(&net).await;
@@ -53,7 +53,7 @@ async fn tunnels_come_with_their_lease_and_their_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pinned_message_takes_the_way_it_is_told() {
+async fn a_pinned_message_uses_its_path() {
     let net = SimNet::new(Profile::Ideal);
     let (mut alice, mut bob) = Party::pair(&net).await;
     let outbound = tunnels(&alice, Direction::Outbound)[1].0;
@@ -64,7 +64,7 @@ async fn a_pinned_message_takes_the_way_it_is_told() {
         for _ in 0..10 {
             alice.send_by(
                 &bob.destination,
-                b"this way",
+                b"pinned",
                 PathChoice::Pinned { outbound, lease },
             );
             assert_eq!(bob.receive().await.1, inbound);
@@ -73,7 +73,7 @@ async fn a_pinned_message_takes_the_way_it_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_pinned_to_what_is_not_there_is_dropped() {
+async fn a_message_pinned_to_a_missing_tunnel_is_dropped() {
     let net = SimNet::new(Profile::Ideal);
     let (mut alice, bob) = Party::pair(&net).await;
     let outbound = tunnels(&alice, Direction::Outbound)[0].0;
@@ -126,7 +126,7 @@ async fn tunnels_are_replaced_before_they_end_and_traffic_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_set_names_the_newest_tunnels_only() {
+async fn a_lease_set_contains_only_the_newest_tunnels() {
     let net = SimNet::builder().tunnel_lifetime(40 * SECOND).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
 
@@ -148,7 +148,7 @@ async fn a_lease_set_names_the_newest_tunnels_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_of_an_older_set_serves_to_its_end() {
+async fn a_lease_of_an_older_set_is_usable_until_its_end() {
     let net = SimNet::builder().tunnel_lifetime(40 * SECOND).start();
     let (mut alice, mut bob) = Party::pair(&net).await;
     let old = LeaseId::of(&alice.leases_of(&bob.destination).await[0]);
@@ -239,7 +239,7 @@ async fn a_session_without_outbound_tunnels_cannot_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
+async fn a_tunnel_that_ends_soon_is_not_in_the_lease_set() {
     let net = SimNet::builder()
         .tunnel_lifetime(20 * SECOND)
         .tunnel_overlap(Duration::ZERO)
@@ -251,7 +251,7 @@ async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
     assert!(net.kill_tunnel(dying));
     bob.listen(MS).await;
 
-    // The replacement is told, but not the other one, which has a second left.
+    // The replacement is in the lease set, but not the other tunnel, which ends in a second.
     let newest = tunnels(&bob, Direction::Inbound)[2].1.expect("inbound");
     let leases = alice.leases_of(&bob.destination).await;
     let leases: Vec<_> = leases.iter().map(LeaseId::of).collect();
@@ -259,7 +259,7 @@ async fn a_tunnel_that_is_about_to_end_is_not_told_to_peers_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_sets_are_asked_for_no_more_than_once_a_second() {
+async fn lease_sets_are_requested_at_most_once_a_second() {
     let net = SimNet::new(Profile::Ideal);
     let mut party = Party::open(&net, 1).await.ready().await;
 

@@ -18,7 +18,7 @@ pub(crate) struct Lookup {
 }
 
 impl World {
-    /// Starts a look-up; its answer comes as an event.
+    /// Starts a look-up. The answer is reported as an event.
     pub(crate) fn lookup(
         &mut self,
         now: Instant,
@@ -36,7 +36,7 @@ impl World {
         };
         if caller.lookups >= MAX_LOOKUPS {
             let result = Err(LinkLookupError::Timeout);
-            self.tell(session, Event::LookupDone { id, result });
+            self.push_event(session, Event::LookupDone { id, result });
             return;
         }
         caller.lookups += 1;
@@ -46,7 +46,7 @@ impl World {
             .and_then(|session| self.host(session.host))
             .is_some_and(|host| host.cut_off);
         let takes = match &target {
-            // The address book is the router's own.
+            // The router has its own address book.
             LookupTarget::Name(name) if hash_of_name(name).is_none() => Duration::ZERO,
             _ if unreachable => Duration::MAX,
             _ => self.config.lookup_time,
@@ -76,7 +76,7 @@ impl World {
         if let Some(session) = self.sessions.get_mut(&session) {
             session.lookups = session.lookups.saturating_sub(1);
         }
-        self.tell(session, Event::LookupDone { id, result });
+        self.push_event(session, Event::LookupDone { id, result });
         self.wake_if_ready(session);
     }
 
@@ -100,7 +100,7 @@ impl World {
         Ok(record.to_answer(unix_ms))
     }
 
-    /// What the network answers at once to those who have no session.
+    /// Returns the answer that is available immediately to clients without a session.
     pub(crate) fn answer_anyone(
         &self,
         now: Instant,
@@ -118,7 +118,8 @@ impl World {
             .ok_or(LinkLookupError::LeaseSetNotFound)
     }
 
-    /// Whose lease set is to be found; for a name of the address book the whole answer.
+    /// Returns the hash of the lease set to find, or the complete answer for a name of the address
+    /// book.
     fn hash_or_named(
         &self,
         target: LookupTarget,
@@ -139,8 +140,8 @@ impl World {
         }
     }
 
-    /// The lease set of a destination, as the network database and the session's own router have
-    /// it now.
+    /// Returns the current lease set of a destination, from the network database or from the
+    /// session's own router.
     pub(crate) fn find(&self, now: Instant, id: SessionId, hash: Hash) -> Option<Arc<Record>> {
         let session = self.sessions.get(&id)?;
         let host = self.host(session.host)?;
@@ -167,7 +168,7 @@ impl Record {
     }
 }
 
-/// The hash that a `.b32.i2p` name spells.
+/// Returns the hash in a `.b32.i2p` name.
 fn hash_of_name(name: &str) -> Option<Hash> {
     let lower = name.to_ascii_lowercase();
     lower
@@ -176,5 +177,5 @@ fn hash_of_name(name: &str) -> Option<Hash> {
         .flatten()
 }
 
-/// A look-up that nobody answers waits no longer than this, whatever its timeout.
+/// The maximum duration of a look-up that is never answered, whatever its timeout.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);

@@ -1,4 +1,4 @@
-//! Lease sets: asked for, checked, published, found.
+//! Lease sets: requests, validation, publishing, look-up.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ use tokio::time::{Duration, Instant};
 use super::{Due, SessionId, World};
 use crate::log::Happening;
 
-/// What the network keeps of a lease set that has been checked.
+/// The data that the network stores of a validated lease set.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) destination: Destination,
     pub(crate) hash: Hash,
-    /// The one that ends last first.
+    /// Sorted by end, latest first.
     pub(crate) leases: Vec<Lease>,
     pub(crate) encryption: Vec<EncryptionType>,
     pub(crate) options: Mapping,
-    /// Orders the sets of one destination: the number of the set on this network.
+    /// The number of the lease set on this network, which orders the lease sets of one destination.
     pub(crate) order: u64,
-    /// Not for the network database.
+    /// Whether the lease set is excluded from the network database.
     pub(crate) unpublished: bool,
 }
 
-/// Why the network does not take a lease set.
+/// The reason why the network refuses a lease set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("the simulated network does not take lease sets of type {0}")]
+    #[error("the simulated network does not accept lease sets of type {0}")]
     Kind(u8),
     #[error("it cannot be read: {0}")]
     Malformed(#[from] eepkit_wire::DecodeError),
@@ -41,19 +41,19 @@ pub(crate) enum Refusal {
     UnknownLease,
     #[error("it has no lease")]
     NoLeases,
-    #[error("it has been made in the future")]
+    #[error("it is dated in the future")]
     FromTheFuture,
 }
 
 impl Record {
-    /// Reads and checks a lease set of `owner`.
+    /// Decodes and validates a lease set of `owner`.
     pub(crate) fn check(
         kind: u8,
         bytes: &[u8],
         owner: &Destination,
         unix: Duration,
     ) -> Result<Self, Refusal> {
-        // Offline signatures expire; a clock beyond 2106 does not make an old one valid again.
+        // Offline signatures expire. A clock beyond 2106 does not make an old one valid again.
         let now = u32::try_from(unix.as_secs()).unwrap_or(u32::MAX);
         let mut record = match StoreType::from_code(kind) {
             Some(StoreType::LeaseSet) => {
@@ -100,16 +100,16 @@ impl Record {
         Ok(record)
     }
 
-    /// Whether any lease has not ended.
+    /// Whether at least one lease has not ended.
     pub(crate) fn is_current(&self, unix_ms: u64) -> bool {
         self.leases.iter().any(|lease| lease.end > unix_ms)
     }
 }
 
 impl World {
-    /// Makes sure that the leases are looked at: once everything else of this instant has happened,
-    /// so that several tunnels that change together make one lease set, and no sooner than
-    /// [`PAUSE`] after the request before.
+    /// Schedules a check of the leases after all other events of this instant, so that several
+    /// tunnels that change at the same time cause one lease set. The check is at least [`PAUSE`]
+    /// after the previous request.
     pub(crate) fn look_at_leases(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && !session.over
@@ -121,9 +121,9 @@ impl World {
         }
     }
 
-    /// Asks the session to sign its leases if they are others than it was asked for last.
+    /// Requests a signature from the session if its leases differ from those of the last request.
     pub(crate) fn ask_for_lease_set(&mut self, now: Instant, id: SessionId) {
-        let worth_telling = self.unix(now).saturating_add(SHORTEST_LEASE).as_millis();
+        let earliest_end = self.unix(now).saturating_add(SHORTEST_LEASE).as_millis();
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -131,10 +131,10 @@ impl World {
         let mut leases: Vec<_> = session
             .up(Direction::Inbound)
             .filter_map(|tunnel| tunnel.lease)
-            .filter(|lease| u128::from(lease.end) >= worth_telling)
+            .filter(|lease| u128::from(lease.end) >= earliest_end)
             .collect();
-        // Tunnels that are being replaced serve on, but only the newest are told to peers. Of
-        // tunnels that end together those built last are newest.
+        // Tunnels that are being replaced remain usable, but only the newest are in the lease set.
+        // Among tunnels with the same end, those built last are newest.
         leases.reverse();
         leases.sort_by_key(|lease| std::cmp::Reverse(lease.end));
         leases.truncate(session.wanted.inbound.min(Lease::MAX_IN_SET));
@@ -143,11 +143,11 @@ impl World {
             session.asked_for = ids;
             session.asked_at = Some(now);
             session.offer(&leases);
-            self.tell(id, Event::LeaseSetWanted(leases));
+            self.push_event(id, Event::LeaseSetWanted(leases));
         }
     }
 
-    /// Takes a lease set from a session; a bad one costs it the session.
+    /// Accepts a lease set of a session. The session is lost if it is invalid.
     pub(crate) fn publish(&mut self, now: Instant, id: SessionId, kind: u8, bytes: &[u8]) {
         let unix = self.unix(now);
         let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else {
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// The network database has a lease set, unless it has a newer one.
+    /// Adds a lease set to the network database, unless the database has a newer one.
     pub(crate) fn published(&mut self, now: Instant, id: SessionId, record: Arc<Record>) {
         let unix_ms = self.unix_ms(now);
         let newer = self
@@ -210,19 +210,19 @@ impl World {
     }
 }
 
-/// How far a router's and its clients' clocks may be apart; routers refuse lease sets from further
-/// in the future than this.
+/// The maximum difference between the clocks of a router and its clients. Routers refuse lease sets
+/// that are dated further in the future.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// Chosen because dates in lease sets are whole seconds, and each set must be later than the one
-/// before: sets that follow each other more quickly would come to lie in the future.
+/// Chosen because dates in lease sets are whole seconds, and each set must have a later date than
+/// the previous one. Sets at shorter intervals would have dates in the future.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tunnels that end sooner are no longer told to peers. Chosen because dates in lease sets are whole
-/// seconds: rounding takes one at each end, and a third where the date of a set has to be ahead to be
-/// later than that of the one before.
+/// Tunnels that end sooner are not in lease sets. Chosen because dates in lease sets are whole
+/// seconds. Rounding takes one second at each end, and another one if the date of a set must be in
+/// the future to be later than the previous date.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
-/// Lease sets that a network keeps. As many as there may be destinations; those that have ended
-/// make room.
+/// The maximum number of lease sets of a network. Chosen as the maximum number of destinations.
+/// Lease sets that have ended are removed when the limit is reached.
 const MAX_RECORDS: usize = 65_536;

@@ -1,5 +1,5 @@
-//! A session as the network keeps it: its tunnels, what it knows of its peers, and the events
-//! that wait to be read.
+//! The network's state of a session: its tunnels, its router's data about peers, and the queue of
+//! its events.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{SessionId, netdb::Record, tunnel::Tunnel};
 use crate::log::HostId;
 
-/// What a message carries, in the form its sender's interface has it.
+/// The content of a message, in the form of its sender's interface.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// From a direct link.
@@ -26,7 +26,7 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// What counts against rates and limits.
+    /// The size in bytes that counts for rates and limits.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Plain(payload) => payload.body.len(),
@@ -35,34 +35,34 @@ impl Content {
     }
 }
 
-/// A message as a session hands it over.
+/// A message as a session submits it.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
-    /// `None` if its sender does not want to know its fate.
+    /// `None` if the sender requests no report about the message.
     pub(crate) token: Option<u64>,
     pub(crate) to: Destination,
     pub(crate) path: PathChoice,
     pub(crate) content: Content,
     pub(crate) deadline: Option<Instant>,
-    /// Whether the sender's lease set travels along.
+    /// Whether the sender's lease set is sent with the message.
     pub(crate) bundle: bool,
 }
 
-/// What a session reads.
+/// An item in the queue of a session.
 #[derive(Debug)]
 pub(crate) enum Notice {
     Event(Event),
     Received { content: Content, tunnel: TunnelId },
 }
 
-/// Which form of messages a session reads.
+/// The form in which a session receives messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interface {
     Direct,
     I2cp,
 }
 
-/// How many tunnels a session wants.
+/// The number of tunnels that a session requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) inbound: usize,
@@ -87,27 +87,27 @@ pub(crate) struct Session {
     pub(crate) wanted: Wanted,
     pub(crate) stage: LinkStage,
     pub(crate) tunnels: BTreeMap<TunnelId, Tunnel>,
-    /// The leases that the session was last asked to sign.
+    /// The leases of the last signature request.
     pub(crate) asked_for: Vec<LeaseId>,
     pub(crate) asked_at: Option<Instant>,
-    /// The leases it was ever asked to sign, as far as memory goes; the newest last.
+    /// The leases of all signature requests, up to a limit, newest last.
     pub(crate) offered: VecDeque<Lease>,
-    /// Whether a look at the leases is due at the end of this instant.
+    /// Whether a check of the leases is due at the end of this instant.
     pub(crate) lease_set_due: bool,
     pub(crate) record: Option<Arc<Record>>,
     pub(crate) peers: Peers,
     pub(crate) inbox: Inbox,
-    /// Messages that wait in the router: for the uplink or a lease set.
+    /// The number of messages that wait in the router for the uplink or a lease set.
     pub(crate) waiting: usize,
-    /// Pending look-ups.
+    /// The number of pending look-ups.
     pub(crate) lookups: usize,
     pub(crate) ready_waker: Option<Waker>,
-    /// Nothing follows but the events that wait.
+    /// The session has ended. Only the queued events remain.
     pub(crate) over: bool,
 }
 
 impl Session {
-    /// Whether the session may hand another command over.
+    /// Whether the session may submit another command.
     pub(crate) fn is_ready(&self) -> bool {
         self.over
             || (self.waiting < MAX_WAITING
@@ -115,13 +115,13 @@ impl Session {
                 && self.inbox.queue.len() < MAX_NOTICES / 2)
     }
 
-    /// Whether events are still kept for the session. One that sends without being ready and
-    /// without reading what became of its messages loses the news at some point.
+    /// Whether events are still queued for the session. If a session sends without being ready and
+    /// does not read the results, further events are lost at some point.
     pub(crate) fn listens(&self) -> bool {
         !self.over && self.inbox.queue.len() < 2 * MAX_NOTICES
     }
 
-    /// Encryption types that this session can read, and therefore write to.
+    /// The encryption types that this session can decrypt, and therefore encrypt to.
     pub(crate) fn encryption(&self) -> Vec<EncryptionType> {
         match &self.record {
             Some(record) => record.encryption.clone(),
@@ -129,7 +129,7 @@ impl Session {
         }
     }
 
-    /// Remembers leases that the session is asked to sign.
+    /// Records leases of a signature request.
     pub(crate) fn offer(&mut self, leases: &[Lease]) {
         for lease in leases {
             if self.offered(lease).is_none() {
@@ -140,9 +140,9 @@ impl Session {
         self.offered.drain(..surplus);
     }
 
-    /// The lease that the session was asked to sign, where it has kept its end or named an earlier
-    /// one. Ends are whole seconds on the wire; the network goes on with the exact one, so that
-    /// what happens does not depend on the part of a second that it was started in.
+    /// Returns the recorded lease that corresponds to `lease`, if `lease` has the same end or an
+    /// earlier one. Ends are whole seconds on the wire. The network continues with the exact end,
+    /// so that its behaviour does not depend on the fraction of a second at which it was started.
     pub(crate) fn offered(&self, lease: &Lease) -> Option<Lease> {
         let offered = self.offered.iter().find(|offered| {
             LeaseId::of(offered) == LeaseId::of(lease) && lease.end <= offered.end
@@ -161,13 +161,13 @@ impl Session {
     }
 }
 
-/// Events that wait for a session to read them.
+/// Events that wait until a session reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     queue: VecDeque<Notice>,
-    /// Bytes of received messages in the queue.
+    /// The size in bytes of the received messages in the queue.
     bytes: usize,
-    /// Credits to hand out, by outbound tunnel.
+    /// Credits to report, by outbound tunnel.
     credits: BTreeMap<TunnelId, u32>,
     pub(crate) waker: Option<Waker>,
 }
@@ -189,12 +189,13 @@ impl Inbox {
         *self.credits.entry(tunnel).or_default() += messages;
     }
 
-    /// Forgets credits of a tunnel that is gone.
+    /// Discards the credits of a tunnel that has ended.
     pub(crate) fn forget(&mut self, tunnel: TunnelId) {
         self.credits.remove(&tunnel);
     }
 
-    /// The next event; credits come last, so that those of many messages come at once.
+    /// Returns the next event. Credits are last, so that the credits of many messages are reported
+    /// together.
     pub(crate) fn pop(&mut self) -> Option<Notice> {
         if let Some(notice) = self.queue.pop_front() {
             if let Notice::Received { content, .. } = &notice {
@@ -207,8 +208,8 @@ impl Inbox {
     }
 }
 
-/// What a session's router knows of its peers: lease sets it looked up or that came with
-/// messages, and the paths it chose.
+/// The data that a session's router has about its peers: lease sets that it looked up or that
+/// arrived with messages, and the paths that it selected.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     by_hash: HashMap<Hash, Peer>,
@@ -218,7 +219,7 @@ pub(crate) struct Peers {
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
     pub(crate) record: Option<Arc<Record>>,
-    /// Every lease seen that has not ended: one of an older lease set stays good to its end.
+    /// Every known lease that has not ended. A lease of an older lease set is usable until its end.
     known: Vec<Lease>,
     /// Messages that wait for the lease set.
     pub(crate) waiting: VecDeque<Message>,
@@ -227,7 +228,7 @@ pub(crate) struct Peer {
     used: u64,
 }
 
-/// The path that a router chose for a peer.
+/// The path that a router selected for a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
     pub(crate) outbound: TunnelId,
@@ -236,7 +237,8 @@ pub(crate) struct Choice {
 }
 
 impl Peers {
-    /// What is known of a peer; the one used least recently makes room for a new one.
+    /// Returns the entry of a peer. A new entry replaces the least recently used one if the table
+    /// is full.
     pub(crate) fn entry(&mut self, hash: Hash) -> &mut Peer {
         self.uses += 1;
         if self.by_hash.len() >= MAX_PEERS && !self.by_hash.contains_key(&hash) {
@@ -255,7 +257,7 @@ impl Peers {
         peer
     }
 
-    /// Messages that wait for lease sets, in no particular order.
+    /// Removes and returns all messages that wait for lease sets, in no particular order.
     pub(crate) fn drain_waiting(&mut self) -> impl Iterator<Item = Message> {
         self.by_hash
             .values_mut()
@@ -264,7 +266,7 @@ impl Peers {
 }
 
 impl Peer {
-    /// Takes a lease set over unless a newer one is known.
+    /// Stores a lease set unless a newer one is known.
     pub(crate) fn learn(&mut self, record: &Arc<Record>, unix_ms: u64) {
         match &self.record {
             Some(known) if Arc::ptr_eq(known, record) => return,
@@ -281,20 +283,20 @@ impl Peer {
                     .any(|new| LeaseId::of(new) == LeaseId::of(lease))
         });
         self.known.extend(record.leases.iter().cloned());
-        // The newest are last; a peer has at most sixteen leases in one set.
+        // The newest are last. A peer has at most sixteen leases in one set.
         let surplus = self.known.len().saturating_sub(MAX_KNOWN_LEASES);
         self.known.drain(..surplus);
         self.record = Some(Arc::clone(record));
     }
 
-    /// Whether a lease of this peer has been seen and has not ended.
+    /// Whether a lease of this peer is known and has not ended.
     pub(crate) fn knows(&self, lease: LeaseId, unix_ms: u64) -> bool {
         self.known
             .iter()
             .any(|known| LeaseId::of(known) == lease && known.end > unix_ms)
     }
 
-    /// The lease set, if any lease of it has not ended.
+    /// Returns the lease set if at least one of its leases has not ended.
     pub(crate) fn current(&self, unix_ms: u64) -> Option<&Arc<Record>> {
         self.record
             .as_ref()
@@ -302,26 +304,30 @@ impl Peer {
     }
 }
 
-/// Messages that wait in a router for one session. Four tunnels' worth of the default credits:
-/// beyond it the session is not ready for more.
+/// The number of messages waiting in a router at which a session is no longer ready. Chosen as the
+/// default credits of four tunnels.
 const MAX_WAITING: usize = 256;
 
-/// Pending look-ups of one session. Chosen to be far above what an application does and to keep
-/// the schedule small.
+/// The maximum number of pending look-ups of one session. Chosen far above the needs of an
+/// application, and to keep the event queue small.
 pub(crate) const MAX_LOOKUPS: usize = 256;
 
-/// Events that wait for one session. Chosen to hold the first flight of several thousand streams
-/// that start in one instant, as on a network without delay.
+/// The maximum number of events in the queue of one session. Chosen to hold the first packets of
+/// several thousand streams that start at the same instant, as on a network without delay.
 const MAX_NOTICES: usize = 65_536;
 
-/// Bytes of messages that wait for one session; as [`MAX_NOTICES`].
+/// The maximum size of the messages in the queue of one session, in bytes. Chosen as
+/// [`MAX_NOTICES`].
 const MAX_INBOX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Peers that a session's router remembers. Chosen as the order of a busy i2pd's lease set table.
+/// The maximum number of peers in the table of a session's router. Chosen as the order of magnitude
+/// of the lease set table of a busy i2pd.
 const MAX_PEERS: usize = 1024;
 
-/// Leases that a session was asked to sign and may still answer with: four full sets.
+/// The maximum number of leases that a session was asked to sign and may still use in its answer.
+/// Chosen as four full sets.
 const MAX_OFFERED: usize = 64;
 
-/// Leases of one peer remembered: sixteen of the current set and as many of the one before.
+/// The maximum number of known leases of one peer. Chosen as sixteen of the current set and as many
+/// of the previous one.
 const MAX_KNOWN_LEASES: usize = 32;

@@ -20,7 +20,7 @@ use crate::{
     stats::Cause,
 };
 
-/// A message whose path has been chosen.
+/// A message whose path has been selected.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
     from: HostId,
@@ -28,15 +28,15 @@ pub(crate) struct Flight {
     token: Option<u64>,
     outbound: TunnelId,
     lease: LeaseId,
-    /// Whether it holds a credit of its outbound tunnel.
+    /// Whether it uses a credit of its outbound tunnel.
     pinned: bool,
     content: Content,
-    /// The sender's lease set, if it travels along.
+    /// The sender's lease set, if it is sent with the message.
     record: Option<Arc<Record>>,
 }
 
 impl World {
-    /// Takes a message from a session.
+    /// Accepts a message from a session.
     pub(crate) fn send(&mut self, now: Instant, id: SessionId, message: Message) {
         let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else {
             return;
@@ -61,7 +61,8 @@ impl World {
         }
     }
 
-    /// Chooses a message's path, or queues it until its receiver's lease set is found.
+    /// Selects the path of a message, or queues the message until its receiver's lease set is
+    /// found.
     fn route(&mut self, now: Instant, id: SessionId, message: Message) {
         let unix_ms = self.unix_ms(now);
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -98,7 +99,7 @@ impl World {
         }
     }
 
-    /// A look-up that messages waited for is over.
+    /// A look-up that messages waited for has completed.
     pub(crate) fn fetched(&mut self, now: Instant, id: SessionId, to: &Destination) {
         let record = self.find(now, id, to.hash());
         let unix_ms = self.unix_ms(now);
@@ -128,7 +129,7 @@ impl World {
         self.wake_if_ready(id);
     }
 
-    /// The outbound tunnel and the lease that a message takes.
+    /// Selects the outbound tunnel and the lease of a message.
     fn choose(
         &mut self,
         now: Instant,
@@ -176,7 +177,7 @@ impl World {
             return Ok((choice.outbound, choice.lease));
         }
 
-        // A tunnel that is about to end is taken only for want of a better.
+        // A tunnel that ends soon is used only if there is no other.
         let lasting: Vec<_> = up.iter().filter(|(_, replaced)| !replaced).collect();
         let rng = &mut self.host_mut(host).ok_or(Cause::NoPath)?.rng;
         let outbound = match lasting.is_empty() {
@@ -197,7 +198,7 @@ impl World {
         Ok((outbound, lease))
     }
 
-    /// Puts a message with a path into the sender's uplink.
+    /// Adds a message with a path to the queue of the sender's uplink.
     fn launch(
         &mut self,
         now: Instant,
@@ -237,8 +238,8 @@ impl World {
         let leaves = Instant::from_std(leaves);
         let late = message.deadline.filter(|deadline| leaves > *deadline);
         if late.is_none() {
-            // What waits in a session's own router is bounded by credits and readiness, not by
-            // dropping.
+            // The queue in a session's own router is limited by credits and readiness, not by
+            // drops.
             host.uplink
                 .offer(rate, Duration::MAX, starts.into_std(), bytes);
         }
@@ -255,7 +256,7 @@ impl World {
         };
     }
 
-    /// A message has waited for the uplink and leaves.
+    /// A message passes the uplink and leaves.
     pub(crate) fn leave(&mut self, now: Instant, flight: Box<Flight>) {
         let id = flight.session;
         self.stop_waiting(id);
@@ -263,7 +264,7 @@ impl World {
         self.wake_if_ready(id);
     }
 
-    /// A message has waited for the uplink until its deadline.
+    /// The deadline of a message passes while it waits for the uplink.
     pub(crate) fn too_late(&mut self, flight: Box<Flight>, now: Instant) {
         let id = flight.session;
         self.stop_waiting(id);
@@ -292,7 +293,7 @@ impl World {
         }
     }
 
-    /// A message leaves its sender's host: the link model decides over it.
+    /// A message leaves its sender's host. The link model determines its fate.
     fn leave_now(&mut self, now: Instant, flight: Box<Flight>) {
         let bytes = flight.content.len();
         let Some(session) = self
@@ -310,7 +311,7 @@ impl World {
         let (broken, ordinal, hops) = (tunnel.broken, tunnel.ordinal, tunnel.hops);
         self.return_credit(&flight);
         if let Some(token) = flight.token {
-            self.tell(flight.session, Event::Sent { token });
+            self.push_event(flight.session, Event::Sent { token });
         }
         self.write_log(
             now,
@@ -346,15 +347,15 @@ impl World {
         else {
             return;
         };
-        if tunnel.ways.len() >= MAX_WAYS {
-            // Leases come and go quickly.
-            tunnel.ways.retain(|lease, _| gateways.contains_key(lease));
+        if tunnel.paths.len() >= MAX_PATHS {
+            // Leases have short lifetimes, so most entries are outdated.
+            tunnel.paths.retain(|lease, _| gateways.contains_key(lease));
         }
-        let way = tunnel
-            .ways
+        let path = tunnel
+            .paths
             .entry(flight.lease)
-            .or_insert_with(|| way(seed, (flight.from, ordinal), &gateway));
-        match way.offer(&model, now.into_std(), bytes) {
+            .or_insert_with(|| new_path(seed, (flight.from, ordinal), &gateway));
+        match path.offer(&model, now.into_std(), bytes) {
             Fate::Dropped(cause) => self.drop_flight(now, &flight, cause.into()),
             Fate::Arrives {
                 at,
@@ -418,7 +419,7 @@ impl World {
         }
     }
 
-    /// A message is there.
+    /// A message is delivered.
     pub(crate) fn deliver(&mut self, now: Instant, flight: Box<Flight>) {
         let bytes = flight.content.len();
         self.land(bytes);
@@ -471,7 +472,8 @@ impl World {
         self.drop_message(now, flight.from, id, token, bytes, cause);
     }
 
-    /// Counts a message as dropped, and tells its sender if its router would know.
+    /// Counts a message as dropped, and reports it to its sender if its router would detect the
+    /// drop.
     pub(crate) fn drop_message(
         &mut self,
         now: Instant,
@@ -484,8 +486,8 @@ impl World {
         self.stats.dropped.count(cause);
         self.stats.in_flight = self.stats.in_flight.saturating_sub(1);
         self.write_log(now, Happening::Dropped { from, cause, bytes });
-        if let (Some(session), Some(token), Some(reason)) = (session, token, cause.told()) {
-            self.tell(session, Event::Dropped { token, reason });
+        if let (Some(session), Some(token), Some(reason)) = (session, token, cause.reported()) {
+            self.push_event(session, Event::Dropped { token, reason });
         }
     }
 }
@@ -503,8 +505,8 @@ impl Session {
 }
 
 impl Content {
-    /// The same message in the form that its receiver's interface has it; `None` if it is framed
-    /// and cannot be taken apart.
+    /// Converts the message to the form of its receiver's interface. Returns `None` if it is framed
+    /// and cannot be decoded.
     fn read_by(self, interface: Interface) -> Option<Self> {
         match (self, interface) {
             (Self::Framed(bytes), Interface::Direct) => {
@@ -530,22 +532,24 @@ impl Content {
     }
 }
 
-/// The path between an outbound tunnel, by its host and number there, and an inbound one. The four
-/// numbers are its place in the network's seed.
-fn way(seed: u64, (host, ordinal): (HostId, u64), to: &Gateway) -> Netem {
+/// Creates the path between an outbound tunnel, identified by its host and its number there, and an
+/// inbound one. The seed of the path is derived from the four numbers.
+fn new_path(seed: u64, (host, ordinal): (HostId, u64), to: &Gateway) -> Netem {
     let place = [u64::from(host.0), ordinal, u64::from(to.host.0), to.ordinal];
     Netem::with_rng(Rng::new(seed, &place))
 }
 
-/// The largest message. I2CP messages are limited to about 64 KB ("I2CP", message size).
+/// The maximum size of a message. I2CP messages are limited to about 64 KB ("I2CP", message size).
 pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Bytes of messages in flight on one network. Chosen to hold the windows of a thousand streams
-/// at a second of delay, and to stop a sender without flow control before memory runs out.
+/// The maximum number of bytes in flight on one network. Chosen to hold the cwnd of a thousand
+/// streams at one second of delay, and to stop a sender without flow control before memory runs
+/// out.
 const MAX_IN_FLIGHT_BYTES: usize = 512 * 1024 * 1024;
 
-/// Paths from one outbound tunnel before those to expired leases are removed.
-const MAX_WAYS: usize = 1024;
+/// The number of paths of one outbound tunnel above which those to expired leases are removed.
+const MAX_PATHS: usize = 1024;
 
-/// How long a router keeps a path it chose, as i2pd does (its ROUTING_PATH_EXPIRATION_TIMEOUT).
+/// How long a router uses the path that it selected. Chosen as i2pd's
+/// ROUTING_PATH_EXPIRATION_TIMEOUT.
 const CHOICE_LASTS: Duration = Duration::from_secs(120);

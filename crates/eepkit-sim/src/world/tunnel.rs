@@ -1,4 +1,4 @@
-//! Tunnels: how they come, serve, fail and are replaced.
+//! Tunnels: their builds, use, failures and replacement.
 
 use std::collections::HashMap;
 
@@ -19,17 +19,19 @@ pub(crate) struct Tunnel {
     pub(crate) id: TunnelId,
     pub(crate) direction: Direction,
     pub(crate) hops: u8,
-    /// Its number among the tunnels of its host: with the host's number its place in the seed.
+    /// The number of the tunnel among those of its host. Host number and tunnel number determine
+    /// its seed.
     pub(crate) ordinal: u64,
     pub(crate) state: State,
-    /// A replacement was started: it serves to its end, but does not count.
+    /// The build of a replacement was started. The tunnel remains usable until its end, but does
+    /// not count.
     pub(crate) replaced: bool,
     pub(crate) broken: bool,
     /// The lease of an inbound tunnel, once it is up.
     pub(crate) lease: Option<Lease>,
     /// The paths from this outbound tunnel to leases.
-    pub(crate) ways: HashMap<LeaseId, Netem>,
-    /// Messages that the session may still have waiting for this outbound tunnel.
+    pub(crate) paths: HashMap<LeaseId, Netem>,
+    /// The remaining number of messages that the session may queue for this outbound tunnel.
     pub(crate) credits: u32,
     due: Vec<Slot>,
 }
@@ -53,7 +55,7 @@ impl Tunnel {
     }
 }
 
-/// The network's end of an inbound tunnel.
+/// The gateway of an inbound tunnel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gateway {
     pub(crate) host: HostId,
@@ -65,7 +67,8 @@ pub(crate) struct Gateway {
 }
 
 impl World {
-    /// Starts on tunnels until there are as many as the session wants, and retires surplus ones.
+    /// Starts to build tunnels until there are as many as the session requests, and retires surplus
+    /// ones.
     pub(crate) fn fill(&mut self, now: Instant, id: SessionId, direction: Direction) {
         let Some(session) = self.sessions.get(&id).filter(|session| !session.over) else {
             return;
@@ -80,7 +83,7 @@ impl World {
         for _ in serving.len()..wanted {
             self.build(now, id, direction);
         }
-        // The oldest go: they would be the next to end.
+        // The oldest are retired, because they would end first.
         let surplus = serving.len().saturating_sub(wanted);
         for tunnel in serving.into_iter().take(surplus) {
             self.take_down(now, id, tunnel, TunnelDownReason::Retired);
@@ -113,7 +116,7 @@ impl World {
             replaced: false,
             broken: false,
             lease: None,
-            ways: HashMap::new(),
+            paths: HashMap::new(),
             credits: 0,
             due: vec![slot],
         };
@@ -199,7 +202,7 @@ impl World {
                 direction,
             },
         );
-        self.tell(
+        self.push_event(
             id,
             Event::TunnelUp {
                 tunnel: tunnel_id,
@@ -215,8 +218,8 @@ impl World {
         }
     }
 
-    /// Puts on the schedule how a tunnel that is up goes on: its replacement, its end, and what
-    /// may happen to it before.
+    /// Schedules the future of a tunnel that is up: its replacement, its end, and random faults
+    /// before it.
     fn fate_of_tunnel(
         &mut self,
         now: Instant,
@@ -245,13 +248,13 @@ impl World {
             .collect()
     }
 
-    /// A gateway and a number there that no tunnel has.
+    /// Returns a lease that no tunnel has.
     fn fresh_lease(&mut self, host: HostId) -> LeaseId {
         loop {
             let bits = self.host_mut(host).map_or(0, |host| host.rng.bits());
             let lease = LeaseId {
                 gateway: Hash::of(&bits.to_be_bytes()),
-                // Tunnel number 0 is not used: on the wire it means "no tunnel".
+                // Tunnel number 0 is not used, because it means "no tunnel" on the wire.
                 tunnel: u32::try_from(bits >> 32).unwrap_or(1).max(1),
             };
             if !self.gateways.contains_key(&lease) {
@@ -260,7 +263,8 @@ impl World {
         }
     }
 
-    /// A hop stops forwarding. The owner is told after the configured time, or never.
+    /// Makes a hop stop forwarding. The failure is reported to the owner after the configured time,
+    /// or never.
     pub(crate) fn break_tunnel(
         &mut self,
         now: Instant,
@@ -306,7 +310,7 @@ impl World {
         }
     }
 
-    /// Ends a tunnel, notifies its owner and builds another if it is needed.
+    /// Ends a tunnel, reports this to its owner and builds another if needed.
     pub(crate) fn take_down(
         &mut self,
         now: Instant,
@@ -329,7 +333,7 @@ impl World {
                     },
                 );
             }
-            self.tell(id, Event::TunnelDown { tunnel, reason });
+            self.push_event(id, Event::TunnelDown { tunnel, reason });
             if gone.direction == Direction::Inbound {
                 self.look_at_leases(now, id);
             }
@@ -337,7 +341,7 @@ impl World {
         self.fill(now, id, gone.direction);
     }
 
-    /// Takes a tunnel off every table.
+    /// Removes a tunnel from every table.
     pub(crate) fn remove_tunnel(&mut self, id: SessionId, tunnel: TunnelId) -> Option<Tunnel> {
         let session = self.sessions.get_mut(&id)?;
         let tunnel = session.tunnels.remove(&tunnel)?;
@@ -352,8 +356,8 @@ impl World {
     }
 }
 
-/// The length that a session asked for, with its variance: up to that many more hops, or for a
-/// negative variance more or fewer.
+/// Draws the length of a tunnel from the requested length and variance: up to that many hops more,
+/// or with a negative variance also fewer.
 fn draw_hops(rng: &mut Rng, options: &Options, direction: Direction) -> u8 {
     let (length, variance) = match direction {
         Direction::Inbound => (options.inbound_length(), options.inbound_length_variance()),
@@ -372,5 +376,6 @@ fn draw_hops(rng: &mut Rng, options: &Options, direction: Direction) -> u8 {
     u8::try_from(hops.min(MAX_HOPS)).unwrap_or(u8::MAX)
 }
 
-/// The most hops a tunnel has ("Tunnel Creation": at most eight records, one for the endpoint).
+/// The maximum number of hops of a tunnel ("Tunnel Creation": at most eight records, one for the
+/// endpoint).
 const MAX_HOPS: usize = 7;
