@@ -339,7 +339,7 @@ impl Stage {
 
     fn expand(&self, text: &str) -> String {
         let mut names: Vec<&String> = self.values.keys().collect();
-        // The longest first, because one may begin with another.
+        // Longer names come first, because a name may begin with another one.
         names.sort_by_key(|name| std::cmp::Reverse(name.len()));
         let mut text = text.to_owned();
         for name in names {

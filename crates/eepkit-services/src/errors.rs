@@ -36,7 +36,7 @@ pub fn sam_result(attempt: Attempt, kind: ErrorKind) -> ResultCode {
         (Connect, ErrorKind::Timeout) => ResultCode::Timeout,
         (LookUp, ErrorKind::BadInput) => ResultCode::InvalidKey,
         (LookUpOptions, ErrorKind::LeaseSetNotFound) => ResultCode::LeaseSetNotFound,
-        // SAM has one result for a failed look-up. The message has the reason.
+        // SAM has one result for a failed look-up. The message states the reason.
         (LookUp | LookUpOptions, _) => ResultCode::KeyNotFound,
         _ => ResultCode::I2pError,
     }
@@ -48,7 +48,7 @@ pub fn sam_failure(attempt: Attempt, error: impl Into<Error>) -> Failure {
     let kind = error.kind();
     let result = sam_result(attempt, kind);
     if kind == ErrorKind::IncompatibleEncryption {
-        // Clients know this message from Java I2P.
+        // Clients expect this message of Java I2P.
         return Failure::new(result, "Unsupported encryption options");
     }
     let mut message = error.to_string();

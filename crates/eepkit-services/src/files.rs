@@ -1,4 +1,4 @@
-//! Reading files that people name, with a limit on their size.
+//! Reading of configured files, with a limit on their size.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 /// Reads a file of at most `limit` bytes.
 ///
-/// The limit also holds for files without an end, such as `/dev/zero`.
+/// The limit also applies to files without an end, such as `/dev/zero`.
 ///
 /// # Errors
 ///
@@ -30,13 +30,13 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// As [`read`], and [`io::ErrorKind::InvalidData`] if the file is not UTF-8.
+/// As for [`read`], and [`io::ErrorKind::InvalidData`] if the file is not UTF-8.
 pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
     String::from_utf8(read(path, limit)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
 }
 
-/// The longest configuration file. Chosen because one with a thousand services is a tenth of it.
+/// The largest configuration file. Chosen because one with a thousand services takes a tenth of it.
 pub const MAX_CONFIG: usize = 1 << 20;
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_may_be_as_long_as_the_limit_and_no_longer() {
+    fn a_file_longer_than_the_limit_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("file");
         std::fs::write(&file, [b'x'; 2048]).expect("written");

@@ -1,24 +1,24 @@
 //! Services that let other programs use I2P.
 //!
-//! [`sam`] is a SAM bridge: programs in any language use I2P through it. It stands on the sessions
-//! of [`eepkit`], so it runs on every router that these run on.
+//! [`sam`] is a SAM bridge, through which programs in any language use I2P. It uses the sessions of
+//! [`eepkit`], so it runs on every router that [`eepkit`] supports.
 //!
 //! Every service is built from the same parts:
 //!
-//! * [`serve`] listens, limits connections and stops gracefully;
-//! * [`relay`] copies bytes between a local connection and an I2P stream;
-//! * [`users`] keeps names and passwords, [`tls`] reads certificates and keys;
-//! * [`errors`] maps what fails to what clients are told;
-//! * [`options`] makes the keys of the configuration file, the flags, the help and the documentation
-//!   of one table;
-//! * [`service`] gives each service a state, statistics, and a way to start, reload and stop it, and
-//!   [`Services`] runs all services of a configuration.
+//! * [`serve`] listens, limits connections and stops gracefully.
+//! * [`relay`] copies bytes between a local connection and an I2P stream.
+//! * [`users`] stores names and passwords, [`tls`] reads certificates and keys.
+//! * [`errors`] maps errors to the results of each protocol.
+//! * [`options`] derives the keys of the configuration file, the flags, the help and the
+//!   documentation from one table.
+//! * [`service`] gives each service a state, statistics, and functions to start, reload and stop
+//!   it. [`Services`] runs all services of a configuration.
 //!
-//! A new service is a configuration type with a table of options, which implements
+//! A new service is a configuration type with a table of options that implements
 //! [`service::Definition`], and an entry in [`KINDS`].
 //!
-//! Services listen on loopback addresses unless they are told otherwise. They look no name up
-//! outside of I2P, and bound everything that a client can make them hold.
+//! Services listen on loopback addresses by default. They look up no name outside of I2P, and limit
+//! everything that a client can make them store.
 
 /// Compiles the example of the documentation.
 #[cfg(doctest)]

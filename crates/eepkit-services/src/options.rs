@@ -1,11 +1,11 @@
 //! One table of options for each service.
 //!
-//! An entry of a [`Table`] says of an option what its key and its flag are called, what values it
-//! takes, what it does, and how it is read from and written into a configuration. From the table
-//! come the keys of the configuration file, the flags of the command line and their help, the
-//! printed file with every key ([`Table::example_file`]), and the table of the documentation
-//! ([`Table::markdown`]). A default is never written down: it is what the entry reads from a
-//! configuration that nothing was set in.
+//! An entry of a [`Table`] declares an option: its key, its flag, its values, its documentation,
+//! and how it is read from the configuration file and written to it. The table is the source of the
+//! keys of the configuration file, the flags of the command line and their help, the printed file
+//! with every key ([`Table::example_file`]), and the table of the documentation
+//! ([`Table::markdown`]). Defaults are not written in the table: an entry reads them from the
+//! default configuration.
 
 mod docs;
 mod file;
@@ -24,9 +24,9 @@ pub use self::{
 pub struct Table<C: 'static> {
     /// The name of the section in the configuration file.
     pub section: &'static str,
-    /// What the section is about: a sentence.
+    /// A sentence that describes the section.
     pub doc: &'static str,
-    /// A configuration that nothing was set in.
+    /// Creates the default configuration.
     pub defaults: fn() -> C,
     /// The options, in the order in which they are documented.
     pub options: &'static [Opt<C>],
@@ -34,35 +34,35 @@ pub struct Table<C: 'static> {
 
 /// One option.
 pub struct Opt<C: 'static> {
-    /// Its key in the configuration file.
+    /// The key in the configuration file.
     pub key: &'static str,
-    /// What it does. The first line is a sentence that stands by itself; the others add details.
+    /// The documentation. The first line is a complete sentence; the other lines add details.
     pub doc: &'static str,
-    /// A value as the file would have it, for options without a default.
+    /// An example value in the syntax of the file, for options without a default.
     pub example: &'static str,
-    /// Its flag on the command line, if it has one.
+    /// The flag on the command line, if there is one.
     pub flag: Option<Flag>,
-    /// How it is read and written.
+    /// The functions to read and write the option.
     pub access: Access<C>,
 }
 
-/// How an option is given on the command line.
+/// The flag of an option on the command line.
 #[derive(Debug, Clone, Copy)]
 pub struct Flag {
     /// The long name, without hyphens.
     pub long: &'static str,
     /// The short name.
     pub short: Option<char>,
-    /// What the help calls the value.
+    /// The name of the value in the help.
     pub value: &'static str,
-    /// Keys of options that have to be given with it.
+    /// Keys of options that must be given together with it.
     pub requires: &'static [&'static str],
-    /// A flag without a value that sets the list to no elements, and its help.
+    /// A flag without a value that sets an empty list, and its help.
     pub none: Option<(&'static str, &'static str)>,
 }
 
 impl Flag {
-    /// A flag with a long name only, whose value the help calls `value`.
+    /// Creates a flag with a long name only. The help calls its value `value`.
     pub const fn new(long: &'static str, value: &'static str) -> Self {
         Self {
             long,
@@ -73,21 +73,21 @@ impl Flag {
         }
     }
 
-    /// With a short name, too.
+    /// Adds a short name.
     #[must_use]
     pub const fn short(mut self, short: char) -> Self {
         self.short = Some(short);
         self
     }
 
-    /// It needs the options with these keys.
+    /// Requires the options with these keys.
     #[must_use]
     pub const fn requires(mut self, keys: &'static [&'static str]) -> Self {
         self.requires = keys;
         self
     }
 
-    /// With a flag that sets the list to no elements.
+    /// Adds a flag that sets an empty list.
     #[must_use]
     pub const fn none(mut self, long: &'static str, doc: &'static str) -> Self {
         self.none = Some((long, doc));
@@ -95,21 +95,21 @@ impl Flag {
     }
 }
 
-/// How an option is read from and written into a configuration. [`access!`](crate::access) makes
-/// one.
+/// The functions to read an option into a configuration and to write it. [`access!`](crate::access)
+/// creates them.
 pub struct Access<C> {
-    /// The form of its values.
+    /// The form of the values.
     pub form: Form,
     /// Sets the option. Relative paths are resolved against the directory.
     pub set: fn(&mut C, &Input<'_>, &Path) -> Result<(), Mistake>,
-    /// The value as the file would have it; none if it is not set.
+    /// Formats the value for the file; `None` if it is not set.
     pub get: fn(&C) -> Option<String>,
-    /// Checks a text that stands for one value, or for one element of a list.
+    /// Checks a text for one value, or for one element of a list.
     pub check: fn(&str) -> Result<(), String>,
 }
 
-/// Makes the [`Access`](crate::options::Access) of an option: `access!(Config, Type, field)` for a
-/// field, or `access!(Config, Type, get, set)` with two closures, of which the first returns a
+/// Creates the [`Access`](crate::options::Access) of an option: `access!(Config, Type, field)` for
+/// a field, or `access!(Config, Type, get, set)` with two closures, of which the first returns a
 /// value and the second sets it.
 #[macro_export]
 macro_rules! access {
@@ -140,7 +140,7 @@ macro_rules! access {
 }
 
 impl<C> Opt<C> {
-    /// An option that stands only in the configuration file.
+    /// Creates an option of the configuration file, without a flag.
     pub const fn new(key: &'static str, access: Access<C>, doc: &'static str) -> Self {
         Self {
             key,
@@ -151,14 +151,14 @@ impl<C> Opt<C> {
         }
     }
 
-    /// With a flag.
+    /// Adds a flag.
     #[must_use]
     pub const fn flag(mut self, flag: Flag) -> Self {
         self.flag = Some(flag);
         self
     }
 
-    /// With a value for examples, where there is no default.
+    /// Adds an example value, for an option without a default.
     #[must_use]
     pub const fn example(mut self, example: &'static str) -> Self {
         self.example = example;
@@ -167,12 +167,12 @@ impl<C> Opt<C> {
 }
 
 impl<C> Table<C> {
-    /// The option with this key.
+    /// Returns the option with this key.
     pub fn find(&self, key: &str) -> Option<&'static Opt<C>> {
         self.options.iter().find(|option| option.key == key)
     }
 
-    /// The value that an option has if nobody sets it, as the file would have it.
+    /// Returns the default value in the syntax of the file.
     pub fn default_of(&self, option: &Opt<C>) -> Option<String> {
         (option.access.get)(&(self.defaults)())
     }
@@ -181,7 +181,7 @@ impl<C> Table<C> {
     ///
     /// # Errors
     ///
-    /// [`FileError`] with the line of a key that does not exist or has a value that it cannot have.
+    /// [`FileError`] with the line of an unknown key or of an invalid value.
     pub fn read(&self, section: &Section<'_>) -> Result<C, FileError> {
         let mut config = (self.defaults)();
         section.check_keys(self.options.iter().map(|option| option.key))?;

@@ -1,9 +1,9 @@
 //! Listening for local programs, in the same way for every service.
 //!
 //! [`Listeners`] binds any number of TCP, TLS and Unix sockets. A [`Server`] accepts on all of them
-//! and runs a handler for each connection. It holds the number of connections below a limit, which
-//! includes TLS handshakes and connections that have sent nothing yet; it goes on accepting when the
-//! system runs out of file descriptors; and it stops gracefully.
+//! and runs a handler for each connection. It limits the number of connections, which includes TLS
+//! handshakes and connections that have sent nothing yet. It keeps accepting when the system runs
+//! out of file descriptors, and it stops gracefully.
 
 mod accept;
 mod listeners;
@@ -39,13 +39,13 @@ pub use self::{
 /// A connection of a local program.
 #[derive(Debug)]
 pub struct Connection {
-    /// The connection. The TLS handshake, if there is one, is done.
+    /// The connection, after the TLS handshake if there is one.
     pub socket: Socket,
-    /// The address of the program, IPv4 in its own form; none for Unix sockets.
+    /// The address of the program, with IPv4-mapped addresses as IPv4; `None` for Unix sockets.
     pub client: Option<IpAddr>,
 }
 
-/// What a [`Server`] allows.
+/// The limits of a [`Server`].
 #[derive(Debug, Clone)]
 pub struct Limits {
     connections: usize,
@@ -54,8 +54,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// At most this many connections at once. Counted are all that were accepted, also those whose
-    /// TLS handshake is not done and those that have sent nothing yet.
+    /// Sets the maximum number of connections. All accepted connections count, including those
+    /// whose TLS handshake is not complete and those that have sent nothing yet.
     pub fn new(connections: usize) -> Self {
         Self {
             connections: connections.min(Semaphore::MAX_PERMITS),
@@ -64,15 +64,15 @@ impl Limits {
         }
     }
 
-    /// How long a TLS handshake may take; 10 s by default.
+    /// Sets the time limit of a TLS handshake; 10 s by default.
     #[must_use]
     pub fn handshake(mut self, limit: Duration) -> Self {
         self.handshake = limit;
         self
     }
 
-    /// What a client is told that is refused because there are too many connections. Nothing by
-    /// default. Clients of TLS are not told: they would need a handshake.
+    /// Sets the message to clients that are refused because there are too many connections. Empty
+    /// by default. TLS clients get no message, because that would require a handshake.
     #[must_use]
     pub fn refusal(mut self, words: impl Into<Bytes>) -> Self {
         self.refusal = words.into();
@@ -80,9 +80,10 @@ impl Limits {
     }
 }
 
-/// Accepts connections and keeps track of their tasks.
+/// Accepts connections and tracks their tasks.
 ///
-/// Dropped, it stops as [`Server::shutdown`] does without a grace period, in the background.
+/// If it is dropped, it stops as [`Server::shutdown`] does without a grace period, in the
+/// background.
 #[derive(Debug)]
 pub struct Server {
     handle: Handle,
@@ -91,7 +92,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that listens nowhere yet.
+    /// Creates a server that does not listen yet.
     pub fn new(limits: Limits) -> Self {
         Self {
             handle: Handle {
@@ -110,17 +111,17 @@ impl Server {
         }
     }
 
-    /// A handle for the tasks of the service.
+    /// Returns a handle for the tasks of the service.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Accepts on `listeners` and runs `handler` for each connection, in a task of its own, until
-    /// the server stops.
+    /// Accepts on `listeners` and runs `handler` for each connection, in a separate task, until the
+    /// server stops.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub fn serve<H, F>(&self, listeners: Listeners, handler: H)
     where
         H: Fn(Connection) -> F + Clone + Send + Sync + 'static,
@@ -147,16 +148,16 @@ impl Server {
         }
     }
 
-    /// Stops: no connection is accepted any more and the files of Unix sockets are removed; handlers
-    /// are told through [`Handle::closing`]; connections and tasks that have not ended after `grace`
-    /// are aborted.
+    /// Stops the server. It accepts no further connections and removes the files of Unix sockets.
+    /// Handlers learn of the stop through [`Handle::closing`]. Connections and tasks that have not
+    /// ended after `grace` are aborted.
     ///
-    /// Returns when all of them are gone.
+    /// Returns when all of them have ended.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, nothing is accepted any more, and what still runs is not aborted
-    /// before the server is dropped.
+    /// If the future is dropped, no further connections are accepted, and running tasks are not
+    /// aborted before the server is dropped.
     pub async fn shutdown(&self, grace: Duration) {
         self.close();
         let tasks = &self.handle.inner.tasks;
@@ -188,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-/// What the tasks of a service need of its [`Server`].
+/// The interface of a [`Server`] for the tasks of its service.
 #[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
@@ -197,7 +198,7 @@ pub struct Handle {
 struct Inner {
     limits: Limits,
     slots: Arc<Semaphore>,
-    /// Refused clients that are told so.
+    /// The number of refused clients to which the message is being sent.
     refusals: Arc<Semaphore>,
     refused: AtomicU64,
     closing: CancellationToken,
@@ -206,12 +207,13 @@ struct Inner {
 }
 
 impl Handle {
-    /// Cancelled when the server begins to stop. A handler that would not end by itself ends then.
+    /// Cancelled when the server begins to stop. A handler that does not end by itself should end
+    /// then.
     pub fn closing(&self) -> &CancellationToken {
         &self.inner.closing
     }
 
-    /// Connections that are open, TLS handshakes included.
+    /// The number of open connections, including TLS handshakes.
     pub fn connections(&self) -> usize {
         self.inner
             .limits
@@ -219,23 +221,23 @@ impl Handle {
             .saturating_sub(self.inner.slots.available_permits())
     }
 
-    /// Connections that were refused because there were too many.
+    /// The number of connections that were refused because there were too many.
     pub fn refused(&self) -> u64 {
         self.inner.refused.load(Ordering::Relaxed)
     }
 
-    /// Tasks that run: one for each connection, one for each address, and those of
+    /// The number of running tasks: one for each connection, one for each address, and those of
     /// [`Handle::spawn`].
     pub fn tasks(&self) -> usize {
         self.inner.tasks.len()
     }
 
-    /// Runs a task of the service. When the server stops, it is waited for, and aborted at the end
-    /// of the grace period.
+    /// Runs a task of the service. When the server stops, it waits for the task, and aborts it at
+    /// the end of the grace period.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let abort = self.inner.abort.clone();
         self.inner.tasks.spawn(async move {
@@ -246,7 +248,7 @@ impl Handle {
         });
     }
 
-    /// Serves a connection that was accepted, if there is room for it.
+    /// Serves an accepted connection, if the limit allows it.
     fn take<H, F>(&self, incoming: Incoming, transport: &Transport, handler: H)
     where
         H: Fn(Connection) -> F + Send + Sync + 'static,
@@ -260,7 +262,7 @@ impl Handle {
             return;
         };
         let Ok((client, incoming)) = incoming.prepared() else {
-            // It is gone already.
+            // The connection is already closed.
             return;
         };
         let tls = match transport {
@@ -277,7 +279,7 @@ impl Handle {
         });
     }
 
-    /// Tells a client that it is refused, unless very many are being told so.
+    /// Sends the message to a refused client, unless too many such messages are being sent.
     fn refuse(&self, incoming: Incoming) {
         let words = self.inner.limits.refusal.clone();
         let Ok(permit) = self.inner.refusals.clone().try_acquire_owned() else {
@@ -312,15 +314,15 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// See [`Limits::handshake`]. Chosen because no human takes part, and the slowest machine on a
-/// loopback or local network needs less than a second.
+/// The default of [`Limits::handshake`]. Chosen because no human takes part, and the slowest
+/// machine on a loopback or local network needs less than a second.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Refused clients that are told so at a time; further ones are closed without a word. Chosen so
-/// that a flood costs neither files nor tasks beyond this.
+/// The maximum number of refused clients to which the message is sent at a time. Further clients
+/// are closed without a message. Chosen so that a flood does not use more files or tasks than this.
 const REFUSALS: usize = 32;
 
-/// How long telling a client that it is refused may take.
+/// The time limit for sending the message to a refused client.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What every service is.
+//! The common interface of all services.
 //!
-//! A kind of service implements [`Definition`] for its configuration and [`Running`] for what runs.
-//! [`Managed`] makes a [`Service`] of the two: it has a state, can be started, reloaded and stopped,
-//! and says where it listens and what it counts. [`Services`](crate::Services) holds any number of
-//! them.
+//! A kind of service implements [`Definition`] for its configuration and [`Running`] for the
+//! running service. [`Managed`] combines the two into a [`Service`], which has a state, can be
+//! started, reloaded and stopped, and reports its addresses and statistics.
+//! [`Services`](crate::Services) holds any number of services.
 
 use std::{
     fmt,
@@ -21,62 +21,62 @@ use crate::{
     users::{UserError, UsersError},
 };
 
-/// A service that can be shown and controlled without knowing its kind.
+/// A service that can be displayed and controlled without knowledge of its kind.
 pub trait Service: fmt::Debug + Send + Sync {
-    /// Its kind, which is the name of its section in the configuration file.
+    /// The kind, which is the name of its section in the configuration file.
     fn kind(&self) -> &'static str;
 
-    /// Its name, which is unique among those of its kind.
+    /// The name, unique among the services of its kind.
     fn name(&self) -> &str;
 
-    /// Its state, and changes of it.
+    /// A receiver of the state and its changes.
     fn states(&self) -> watch::Receiver<State>;
 
-    /// Its state.
+    /// The current state.
     fn state(&self) -> State {
         self.states().borrow().clone()
     }
 
-    /// Where it listens; nowhere unless it runs.
+    /// The addresses on which the service listens; empty unless it runs.
     fn addresses(&self) -> Addresses;
 
-    /// What it holds and what it counted; nothing unless it runs.
+    /// The statistics; empty unless the service runs.
     fn statistics(&self) -> Vec<Statistic>;
 
-    /// Starts it. A service that runs stays as it is.
+    /// Starts the service. A running service is not changed.
     ///
-    /// The work resolves to [`StartError`] if it cannot start; its state says so, too. Dropped
-    /// before its end, it leaves the service stopped.
+    /// The future resolves to [`StartError`] if the service cannot start, and the state is then
+    /// [`State::Failed`]. If the future is dropped before its end, the service is stopped.
     fn start(&self) -> Work<'_, Result<(), StartError>>;
 
-    /// Reads the files again that its configuration names, such as certificates and users.
-    /// Connections stay. A service that does not run is started.
+    /// Reads the files of the configuration again, such as certificates and users. Connections stay
+    /// open. A service that does not run is started.
     ///
-    /// The work resolves to [`StartError`] if a file cannot be used; what was read before stays in
-    /// use.
+    /// The future resolves to [`StartError`] if a file cannot be used. The old content then stays
+    /// in use.
     fn reload(&self) -> Work<'_, Result<(), StartError>>;
 
-    /// Stops it, within a limit of its kind. Dropped before its end, the work leaves the rest to
-    /// the background.
+    /// Stops the service, within a time limit of its kind. If the future is dropped, the rest is
+    /// done in the background.
     fn stop(&self) -> Work<'_, ()>;
 }
 
-/// The work of a [`Service`].
+/// The future of an operation of a [`Service`].
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The state of a [`Service`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// It was not started, or was stopped.
+    /// The service was not started, or was stopped.
     Stopped,
-    /// It starts.
+    /// The service is starting.
     Starting,
-    /// It runs.
+    /// The service is running.
     Running,
-    /// It stops.
+    /// The service is stopping.
     Stopping,
-    /// It could not start, and why.
+    /// The service could not start, for this reason.
     Failed(String),
 }
 
@@ -92,30 +92,30 @@ impl fmt::Display for State {
     }
 }
 
-/// A number that a service shows.
+/// A statistic of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statistic {
-    /// A name in the form of Prometheus, without the name of the program.
+    /// The name as in Prometheus, without the prefix of the program.
     pub name: &'static str,
-    /// What is counted.
+    /// A description.
     pub help: &'static str,
-    /// Whether it only grows.
+    /// Whether the value only grows.
     pub measure: Measure,
-    /// The number.
+    /// The value.
     pub value: u64,
 }
 
 /// How a [`Statistic`] changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// It goes up and down: what there is now.
+    /// The value goes up and down: the current number.
     Gauge,
-    /// It only goes up: what happened since the start.
+    /// The value only goes up: the number since the start.
     Counter,
 }
 
 impl Statistic {
-    /// What there is now.
+    /// Creates a gauge: the current number.
     pub fn gauge(name: &'static str, help: &'static str, value: usize) -> Self {
         Self {
             name,
@@ -125,7 +125,7 @@ impl Statistic {
         }
     }
 
-    /// What happened since the start.
+    /// Creates a counter: the number since the start.
     pub const fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
         Self {
             name,
@@ -138,39 +138,40 @@ impl Statistic {
 
 /// The configuration of a kind of service.
 pub trait Definition: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
-    /// What runs.
+    /// The running service.
     type Running: Running<Self>;
 
     /// The kind: the name of the section in the configuration file.
     const KIND: &'static str;
 
-    /// What people call the kind.
+    /// The name of the kind in text.
     const TITLE: &'static str;
 
-    /// Whether a configuration file without such a section means one with the defaults.
+    /// Whether a service with the defaults runs if the configuration file has no such section.
     const BY_DEFAULT: bool;
 
     /// The options.
     fn table() -> &'static Table<Self>;
 
-    /// The name that the configuration gives the service, if it does.
+    /// The name in the configuration, if there is one.
     fn name(&self) -> Option<&str>;
 
-    /// Whether the service is to run.
+    /// Whether the service is enabled.
     fn is_enabled(&self) -> bool;
 
-    /// Checks what the options say together.
+    /// Checks the combination of options.
     ///
     /// # Errors
     ///
-    /// A sentence about what does not fit.
+    /// A sentence that describes the conflict.
     fn validate(&self) -> Result<(), String>;
 
-    /// Checks, without starting anything or changing any file, that the files it names can be used.
+    /// Checks, without starting anything or changing any file, that the files of the configuration
+    /// can be used.
     ///
     /// # Errors
     ///
-    /// As [`Definition::launch`].
+    /// As for [`Definition::launch`].
     fn check(&self) -> Result<(), StartError>;
 
     /// Starts a service.
@@ -184,22 +185,22 @@ pub trait Definition: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Running, StartError>> + Send;
 }
 
-/// A service that runs. Dropped, it stops.
+/// A running service. It stops when dropped.
 pub trait Running<D>: Send + Sync + 'static {
-    /// Where it listens.
+    /// The addresses on which the service listens.
     fn addresses(&self) -> Addresses;
 
-    /// What it holds and what it counted.
+    /// The statistics.
     fn statistics(&self) -> Vec<Statistic>;
 
-    /// Reads the files again that `definition` names, which it was started with.
+    /// Reads the files of `definition` again, with which the service was started.
     ///
     /// # Errors
     ///
-    /// [`StartError`]; then what was read before stays in use.
+    /// [`StartError`]. The old content then stays in use.
     fn reload(&self, definition: &D) -> Result<(), StartError>;
 
-    /// Stops it, within some seconds.
+    /// Stops the service, within some seconds.
     fn stop(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -210,12 +211,12 @@ pub struct Managed<D: Definition> {
     router: Router,
     state: watch::Sender<State>,
     running: Mutex<Option<Arc<D::Running>>>,
-    /// Held while the service starts, reloads or stops.
+    /// Locked while the service starts, reloads or stops.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl<D: Definition> Managed<D> {
-    /// A service that does not run yet.
+    /// Creates a service that is not started.
     pub fn new(name: impl Into<String>, definition: D, router: Router) -> Self {
         Self {
             name: name.into(),
@@ -227,7 +228,7 @@ impl<D: Definition> Managed<D> {
         }
     }
 
-    /// What runs, if it does.
+    /// The running service, if there is one.
     pub fn running(&self) -> Option<Arc<D::Running>> {
         self.lock().clone()
     }
@@ -319,7 +320,8 @@ impl<D: Definition> fmt::Debug for Managed<D> {
     }
 }
 
-/// A state that another follows, also if the work is dropped.
+/// Sets a state that is replaced by another when the guard is dropped, which also happens if the
+/// future is dropped.
 struct Transition<'a> {
     state: &'a watch::Sender<State>,
     then: State,
@@ -342,29 +344,29 @@ impl Drop for Transition<'_> {
     }
 }
 
-/// Why a service does not start.
+/// The reason why a service cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// The service cannot listen on an address.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The files for TLS cannot be used.
     #[error("cannot speak TLS")]
     Tls(#[from] TlsError),
-    /// The file with the users cannot be used.
+    /// The file of users cannot be used.
     #[error("cannot use the file of users")]
     Users(#[from] UsersError),
-    /// The file with the users cannot be changed.
+    /// The file of users cannot be changed.
     #[error("cannot change the file of users")]
     ChangeUsers(#[from] UserError),
-    /// A password is required, and there are no users.
+    /// A password is required, but there are no users.
     #[error("a password is required, and there are no users")]
     NoUsers,
-    /// There is nothing to listen on.
+    /// The configuration contains no address to listen on.
     #[error("no address to listen on")]
     NoAddress,
-    /// The options do not fit together.
+    /// The options conflict.
     #[error("{0}")]
     Invalid(String),
     /// The router or a session of the service failed.
@@ -373,7 +375,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The error with its causes, on one line.
+    /// Formats the error with its causes, on one line.
     pub fn in_full(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);

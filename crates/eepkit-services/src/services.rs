@@ -1,4 +1,4 @@
-//! All services of a program: started, reloaded and stopped together.
+//! All services of a program, which are started, reloaded and stopped together.
 
 use std::{
     any::Any,
@@ -16,13 +16,13 @@ use crate::{
 
 /// The services that run on a router.
 ///
-/// [`Services::apply`] brings them in line with a configuration: what is new is started, what has
-/// changed is restarted, what is gone is stopped, and everything else stays as it is.
+/// [`Services::apply`] applies a configuration: new services are started, changed services are
+/// restarted, removed services are stopped, and all others keep running.
 #[derive(Debug)]
 pub struct Services {
     router: Router,
     entries: Mutex<Vec<Entry>>,
-    /// Held while services change.
+    /// Locked while services change.
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -33,7 +33,7 @@ struct Entry {
 }
 
 impl Services {
-    /// No services on `router` yet.
+    /// Creates an empty list of services on `router`.
     pub fn new(router: Router) -> Self {
         Self {
             router,
@@ -42,18 +42,20 @@ impl Services {
         }
     }
 
-    /// Runs these services and no others. Services are known by their kind and name.
+    /// Applies a list of services: runs these and no others. Services are identified by kind and
+    /// name.
     ///
-    /// Services that are gone or have changed are stopped first, in reverse order, because others
-    /// may want their addresses. Then each service is started, or reloaded if it has not changed,
-    /// in the order of the plans. One that cannot be started does not keep the others from it: it
-    /// stays in the list as failed, and the next `apply` tries again.
+    /// Removed and changed services are stopped first, in reverse order, because others may need
+    /// their addresses. Then each service is started in the order of the plans, or reloaded if it
+    /// has not changed. A service that cannot be started does not prevent the others from starting.
+    /// It stays in the list as failed, and the next `apply` tries again.
     ///
     /// Returns what was done.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, some services may be stopped and others not started. Another `apply` completes it.
+    /// If the future is dropped, some services may be stopped and others not started. Another
+    /// `apply` completes the change.
     pub async fn apply(&self, plans: Vec<Arc<dyn Plan>>) -> Vec<Applied> {
         let _changing = self.changing.lock().await;
         let mut applied = Vec::new();
@@ -100,7 +102,7 @@ impl Services {
         applied
     }
 
-    /// Makes the list that of `entries`, and of those that are still to come.
+    /// Sets the list to `entries` and the entries that are not processed yet.
     fn show(&self, entries: &[Entry], kept: &[Entry]) {
         let mut list = entries.to_vec();
         for entry in kept {
@@ -122,7 +124,7 @@ impl Services {
             .collect()
     }
 
-    /// The service of this kind and name.
+    /// Returns the service of this kind and name.
     pub fn find(&self, kind: &str, name: &str) -> Option<Arc<dyn Service>> {
         self.list()
             .into_iter()
@@ -133,7 +135,7 @@ impl Services {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, services that were not reached run on.
+    /// If the future is dropped, the services that were not reached keep running.
     pub async fn stop(&self) {
         let _changing = self.changing.lock().await;
         for service in self.list().iter().rev() {
@@ -141,20 +143,21 @@ impl Services {
         }
     }
 
-    /// A panic while the lock is held leaves nothing half done: the list is replaced as a whole.
+    /// A panic while the lock is held leaves the list consistent, because it is replaced as a
+    /// whole.
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What [`Services::apply`] did with a service.
+/// The effect of [`Services::apply`] on one service.
 #[derive(Debug)]
 pub struct Applied {
     /// The service.
     pub service: Arc<dyn Service>,
-    /// What was done.
+    /// The action.
     pub action: Action,
-    /// Whether it worked.
+    /// The result of the action.
     pub result: Result<(), StartError>,
 }
 
@@ -173,16 +176,16 @@ impl Applied {
     }
 }
 
-/// What is done with a service when a configuration is applied.
+/// The action of [`Services::apply`] on one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// It is new.
+    /// The service is new and was started.
     Started,
-    /// Its configuration has not changed. Its files were read again.
+    /// The configuration has not changed. The files were read again.
     Kept,
-    /// Its configuration has changed.
+    /// The configuration has changed, and the service was restarted.
     Restarted,
-    /// It is not in the configuration any more.
+    /// The service is not in the configuration any more, and was stopped.
     Stopped,
 }
 
@@ -191,24 +194,24 @@ pub trait Plan: Any + fmt::Debug + Send + Sync {
     /// The kind.
     fn kind(&self) -> &'static str;
 
-    /// The name, which is unique among those of its kind.
+    /// The name, unique among the services of its kind.
     fn name(&self) -> &str;
 
     /// Whether kind, name and configuration are the same.
     fn is_same(&self, other: &dyn Plan) -> bool;
 
-    /// Checks, without starting anything, that the files it names can be used.
+    /// Checks, without starting anything, that the files of the configuration can be used.
     ///
     /// # Errors
     ///
     /// [`StartError`].
     fn check(&self) -> Result<(), StartError>;
 
-    /// A service that does not run yet.
+    /// Creates the service, which is not started.
     fn build(&self, router: &Router) -> Arc<dyn Service>;
 }
 
-/// A plan for a service of this name.
+/// Creates a plan for a service of this name.
 pub fn plan<D: Definition>(name: impl Into<String>, definition: D) -> Arc<dyn Plan> {
     Arc::new(Planned {
         name: name.into(),
@@ -251,7 +254,7 @@ impl<D: Definition> Plan for Planned<D> {
 pub struct Kind {
     /// The name of its section.
     pub name: &'static str,
-    /// What people call it.
+    /// The name of the kind in text.
     pub title: &'static str,
     /// The section as a file with every key, commented out.
     pub example_file: fn() -> String,
@@ -262,8 +265,8 @@ pub struct Kind {
     by_default: fn() -> Option<Arc<dyn Plan>>,
 }
 
-/// A service of a configuration file: what makes a plan of it once it has a name, and the name that
-/// the file gives it.
+/// A service of a configuration file: a function that creates a plan for a given name, and the name
+/// in the file.
 type Found = (Box<dyn FnOnce(String) -> Arc<dyn Plan>>, Option<String>);
 
 impl Kind {
@@ -287,7 +290,7 @@ impl Kind {
         }
     }
 
-    /// Whether its sections can have this key.
+    /// Whether sections of this kind can have this key.
     pub fn has_key(&self, key: &str) -> bool {
         (self.has_key)(key)
     }
@@ -302,8 +305,8 @@ impl fmt::Debug for Kind {
 /// All kinds of services.
 pub const KINDS: &[Kind] = &[Kind::of::<SamConfig>()];
 
-/// The services of a configuration file. A service without a name is called by its kind, further
-/// ones by kind and number: `sam`, `sam-2`.
+/// The services of a configuration file. A service without a name is named after its kind, further
+/// ones after kind and number: `sam`, `sam-2`.
 ///
 /// # Errors
 ///
@@ -335,7 +338,7 @@ pub fn read_plans(file: &File<'_>) -> Result<Vec<Arc<dyn Plan>>, FileError> {
     Ok(plans)
 }
 
-/// The services that run if there is no configuration file.
+/// The services that run without a configuration file.
 pub fn default_plans() -> Vec<Arc<dyn Plan>> {
     KINDS
         .iter()

@@ -21,8 +21,8 @@ use crate::files;
 
 pub use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
-/// What a service presents to its clients: a chain of certificates, and the private key of the
-/// first, both as PEM.
+/// The TLS configuration of a service as a server: a chain of certificates, and the private key of
+/// the first one, both as PEM.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub fn server(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsE
     Ok(Arc::new(config))
 }
 
-/// What a service trusts where it is a client itself: the certificates of a PEM file, and no
+/// The TLS configuration of a service as a client. It trusts the certificates of a PEM file, and no
 /// others.
 ///
 /// # Errors
@@ -76,23 +76,23 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     })
 }
 
-/// Certificates and key of a server, which can be replaced while it runs: connections that are open
-/// keep those that they began with.
+/// Certificates and key of a server, which can be replaced while it runs. Open connections keep the
+/// configuration of their handshake.
 #[derive(Clone)]
 pub struct Identity(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl Identity {
-    /// An identity that begins as `config`.
+    /// Creates an identity with `config`.
     pub fn new(config: Arc<ServerConfig>) -> Self {
         Self(Arc::new(RwLock::new(config)))
     }
 
-    /// Uses `config` for handshakes from now on.
+    /// Uses `config` for later handshakes.
     pub fn replace(&self, config: Arc<ServerConfig>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// What handshakes use now.
+    /// The configuration for new handshakes.
     pub fn current(&self) -> Arc<ServerConfig> {
         self.0
             .read()
@@ -111,10 +111,11 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The longest file of certificates. Chosen because the roots of all browsers are a fifth of it.
+/// The largest file of certificates. Chosen because the root certificates of all browsers take a
+/// fifth of it.
 const MAX_FILE: usize = 1 << 20;
 
-/// Why TLS cannot be used with the files that were given.
+/// The reason why the TLS files cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -123,20 +124,20 @@ pub enum TlsError {
     File {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file has invalid content.
     #[error("cannot use {}", file.display())]
     Pem {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The cause.
         #[source]
         source: pem::Error,
     },
-    /// A file holds no certificate.
+    /// A file contains no certificate.
     #[error("{} holds no certificate", _0.display())]
     Empty(PathBuf),
     /// Certificate and key do not match, or are of an unsupported kind.

@@ -19,11 +19,11 @@ use tracing::debug;
 use self::{java::JavaHash, password::Hasher};
 use crate::files;
 
-/// Users and the hashes of their passwords, kept in a file or only in memory.
+/// Users and the hashes of their passwords, stored in a file or only in memory.
 ///
-/// The file is JSON and readable for its owner only. Each change is saved at once; after a crash the
-/// file is the old or the new one. Hashes are Argon2id with a salt each. A hash that was imported
-/// from Java I2P is replaced by one when its user logs in for the first time.
+/// The file is JSON, and only its owner can read it. Each change is saved immediately. After a
+/// crash the file has the old or the new content. Hashes are Argon2id with one salt each. A hash
+/// imported from Java I2P is replaced by an Argon2id hash when its user logs in for the first time.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Users {
     file: Option<PathBuf>,
@@ -39,16 +39,16 @@ struct Table {
 }
 
 impl Users {
-    /// No users, and none needed.
+    /// Creates a table without users in memory. No password is required.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The users of a file, or none if there is no such file yet.
+    /// Reads the users of a file. A file that does not exist is an empty table.
     ///
     /// # Errors
     ///
-    /// [`UsersError`] when the file cannot be read.
+    /// [`UsersError`] if the file cannot be read.
     pub fn load(file: impl Into<PathBuf>) -> Result<Self, UsersError> {
         let file = file.into();
         let table = match files::read(&file, MAX_FILE) {
@@ -70,11 +70,11 @@ impl Users {
         self.table.required
     }
 
-    /// Says whether clients need a name and a password.
+    /// Sets whether clients need a name and a password.
     ///
     /// # Errors
     ///
-    /// [`UserError::Save`]; then nothing changes.
+    /// [`UserError::Save`]; the change is then not made.
     pub fn set_required(&mut self, required: bool) -> Result<(), UserError> {
         self.change(|table| {
             table.required = required;
@@ -86,18 +86,18 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`UserError`] when the user is there already, there are [`Users::MAX`], or the file cannot
-    /// be written.
+    /// [`UserError`] if the user exists already, if there are [`Users::MAX`] users, or if the file
+    /// cannot be written.
     pub fn add(&mut self, user: &str, password: &str) -> Result<(), UserError> {
         self.insert(user, || password::hash(password))
     }
 
-    /// Adds a user with the salted hash that Java I2P keeps of the password in `sam.config`, as
+    /// Adds a user with the salted hash that Java I2P stores in `sam.config` as
     /// `sam.auth.USER.shash`: base64 of 16 bytes of salt and 32 bytes of hash.
     ///
     /// # Errors
     ///
-    /// [`UserError`] as for [`Users::add`], and when the text is no such hash.
+    /// [`UserError`] as for [`Users::add`], and if the text is not such a hash.
     pub fn add_from_java(&mut self, user: &str, shash: &str) -> Result<(), UserError> {
         self.insert(user, || match JavaHash::parse(shash) {
             Some(_) => Ok(format!("{FROM_JAVA}{shash}")),
@@ -109,7 +109,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`UserError`] when there is no such user, or the file cannot be written.
+    /// [`UserError`] if the user does not exist, or if the file cannot be written.
     pub fn remove(&mut self, user: &str) -> Result<(), UserError> {
         self.change(|table| {
             let removed = table.users.remove(user);
@@ -117,8 +117,8 @@ impl Users {
         })
     }
 
-    /// Whether a user has this password. It takes some milliseconds of CPU time and 19 MiB of
-    /// memory, and as much for users that do not exist.
+    /// Whether a user has this password. Verification takes some milliseconds of CPU time and 19
+    /// MiB of memory. It takes the same for users that do not exist.
     pub fn verify(&self, user: &str, password: &str) -> bool {
         self.verify_with(&Hasher::default(), user, password)
     }
@@ -137,7 +137,7 @@ impl Users {
         }
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub fn len(&self) -> usize {
         self.table.users.len()
     }
@@ -147,7 +147,7 @@ impl Users {
         self.table.users.is_empty()
     }
 
-    /// The most users. Chosen far above what one machine serves.
+    /// The maximum number of users. Chosen far above what one machine serves.
     pub const MAX: usize = 1024;
 
     fn insert(
@@ -168,13 +168,13 @@ impl Users {
         })
     }
 
-    /// Whether the hash of a user's password is one of Java I2P.
+    /// Whether the hash of a user's password is in the format of Java I2P.
     fn is_from_java(&self, user: &str) -> bool {
         let hash = self.table.users.get(user);
         hash.is_some_and(|hash| hash.starts_with(FROM_JAVA))
     }
 
-    /// Replaces the hash that a password was verified with, if it is still the one that `seen` has.
+    /// Replaces the hash with which a password was verified, if it is still the hash in `seen`.
     fn renew(&mut self, seen: &Self, user: &str, password: &str) -> Result<(), UserError> {
         if self.table.users.get(user) != seen.table.users.get(user) {
             return Ok(());
@@ -209,7 +209,8 @@ impl fmt::Debug for Users {
     }
 }
 
-/// Writes a file that only its owner can read. A crash leaves the old file or the new one.
+/// Writes a file that only its owner can read. After a crash the file has the old or the new
+/// content.
 fn save(file: &Path, table: &Table) -> io::Result<()> {
     let dir = match file.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -223,8 +224,8 @@ fn save(file: &Path, table: &Table) -> io::Result<()> {
     Ok(())
 }
 
-/// The users of a running service. Passwords are verified on threads of their own, a few at a time,
-/// with memory that is used again.
+/// The users of a running service. Passwords are verified on separate threads, a few at a time,
+/// with reused memory.
 #[derive(Debug)]
 pub struct Gate {
     users: Mutex<Users>,
@@ -232,7 +233,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for these users.
+    /// Creates a gate for these users.
     pub fn new(users: Users) -> Self {
         Self {
             users: Mutex::new(users),
@@ -247,7 +248,7 @@ impl Gate {
 
     /// Whether a user has this password.
     ///
-    /// A correct password whose hash came from Java I2P gets a better hash.
+    /// A correct password with a hash of Java I2P gets a stronger hash.
     pub async fn verify(self: &Arc<Self>, user: String, password: Password) -> bool {
         let Some(permit) = self.hasher.permit().await else {
             return false;
@@ -268,11 +269,11 @@ impl Gate {
         verifying.await.unwrap_or(false)
     }
 
-    /// Makes a change, and says whether a name and a password are needed afterwards.
+    /// Makes a change, and returns whether a name and a password are required afterwards.
     ///
     /// # Errors
     ///
-    /// [`UserError`]; then nothing changes.
+    /// [`UserError`]; the change is then not made.
     pub async fn change(self: &Arc<Self>, change: Change) -> Result<bool, UserError> {
         let Some(permit) = self.hasher.permit().await else {
             return Err(UserError::Hash);
@@ -289,22 +290,23 @@ impl Gate {
             drop(permit);
             changed.map(|()| users.is_required())
         });
-        // A panic is reported by the log; the client only learns that the change failed.
+        // The log reports a panic. The client only learns that the change failed.
         changing.await.unwrap_or(Err(UserError::Hash))
     }
 
-    /// Uses other users from now on.
+    /// Replaces the users.
     pub fn replace(&self, users: Users) {
         *self.users() = users;
     }
 
-    /// A panic while the lock is held leaves no change half done: a change replaces the table.
+    /// A panic while the lock is held leaves the table consistent, because a change replaces it as
+    /// a whole.
     fn users(&self) -> MutexGuard<'_, Users> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A password. It is not shown, and wiped from memory when it is dropped.
+/// A password. Debug output omits it, and its memory is zeroed when it is dropped.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
@@ -337,44 +339,44 @@ pub enum Change {
     Remove(String),
 }
 
-/// Why the file of users cannot be used.
+/// The reason why a file of users cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsersError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {file}")]
     File {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// It does not hold users.
+    /// The content is not a list of users.
     #[error("{file} does not hold users")]
     Content {
         /// The file.
         file: PathBuf,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
 }
 
-/// Why a change of the users is not made.
+/// The reason why a change of users is not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserError {
-    /// The user is there already.
+    /// The user exists already.
     #[error("the user is there already")]
     Exists,
-    /// There is no such user.
+    /// The user does not exist.
     #[error("there is no such user")]
     Unknown,
     /// Passwords cannot be required while there are no users.
     #[error("add a user first, or nobody could connect any more")]
     Nobody,
-    /// There are [`Users::MAX`] users.
+    /// The table already contains [`Users::MAX`] users.
     #[error("there are {} users already", Users::MAX)]
     TooMany,
     /// The password cannot be hashed.
@@ -388,13 +390,14 @@ pub enum UserError {
     Save(#[source] io::Error),
 }
 
-/// The prefix of a hash that came from Java I2P.
+/// The prefix of a hash imported from Java I2P.
 const FROM_JAVA: &str = "$i2p-shash$";
 
-/// The longest file of users. Chosen as four times that of [`Users::MAX`] users.
+/// The largest file of users. Chosen as four times the size with [`Users::MAX`] users.
 const MAX_FILE: usize = 1 << 20;
 
-/// A hash that no password has, so that a wrong name takes as long as a wrong password.
+/// A hash that matches no password, so that verifying an unknown name takes as long as verifying a
+/// wrong password.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -405,7 +408,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_survive_in_their_file_and_passwords_do_not() {
+    fn the_file_contains_users_but_no_passwords() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("users.json");
         let mut users = Users::load(&file).expect("no file is no error");
@@ -423,11 +426,11 @@ mod tests {
         assert!(!users.verify("bar", ""));
     }
 
-    /// That of the password `sésame`.
+    /// The hash of the password `sésame`.
     const SHASH: &str = "AAECAwQFBgcICQoLDA0OD-SAyCqVBiD41fc5exhKbuYMzpxHAxJDrA8ep0~cE8KM";
 
     #[test]
-    fn users_of_java_keep_their_passwords_and_get_better_hashes() {
+    fn imported_users_keep_their_passwords_and_get_stronger_hashes() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("users.json");
         let mut users = Users::load(&file).expect("no file is no error");
@@ -452,7 +455,7 @@ mod tests {
         assert!(!users.is_from_java("foo"));
         assert!(users.verify("foo", "sésame"));
         assert!(!users.verify("foo", "sesame"));
-        // What was changed meanwhile is not changed back.
+        // An intermediate change is not reverted.
         users.renew(&seen, "foo", "old").expect("nothing to do");
         assert!(users.verify("foo", "sésame"));
         users.remove("foo").expect("removed");
@@ -477,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_added_once_and_removed_once() {
+    fn users_cannot_be_added_or_removed_twice() {
         let mut users = Users::new();
         users.add("foo", "a").expect("added");
         assert!(matches!(users.add("foo", "b"), Err(UserError::Exists)));
@@ -488,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_cannot_be_saved_is_not_made() {
+    fn a_change_that_cannot_be_saved_has_no_effect() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut users = Users::load(dir.path().join("gone").join("users.json")).expect("none yet");
         assert!(matches!(users.add("foo", "a"), Err(UserError::Save(_))));
@@ -496,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_something_else_is_refused() {
+    fn a_file_with_other_content_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("users.json");
         fs::write(&file, "{\"users\":[]}").expect("written");
@@ -507,7 +510,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_gate_lets_the_right_password_in_and_saves_changes() {
+    async fn a_gate_accepts_the_right_password_and_saves_changes() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("users.json");
         let gate = Arc::new(Gate::new(Users::load(&file).expect("none yet")));

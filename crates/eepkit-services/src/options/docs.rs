@@ -1,12 +1,12 @@
-//! What is written about options.
+//! Documentation of options.
 
 use std::fmt::Write as _;
 
 use super::{Form, Opt, Table};
 
 impl<C> Table<C> {
-    /// The section as a file with every key: commented out, so that the file says what holds without
-    /// it.
+    /// The section as a configuration file with every key. Each key is commented out and has its
+    /// default value.
     pub fn example_file(&self) -> String {
         let mut text = format!("\n# {}\n[{}]\n", self.doc, self.section);
         for option in self.options {
@@ -45,9 +45,9 @@ impl<C> Table<C> {
         text
     }
 
-    /// The short and the long help of an option's flag. The short one is the first sentence, with
-    /// the default and whether the flag may be given several times; the long one adds the details.
-    /// Keys that have a flag are called by it.
+    /// The short and the long help of an option's flag. The short help is the first sentence, with
+    /// the default and whether the flag may be given several times. The long help adds the details.
+    /// Keys that have a flag are replaced by the flag.
     pub fn help(&self, option: &Opt<C>) -> (String, String) {
         let (sentence, details) = option.doc.split_once('\n').unwrap_or((option.doc, ""));
         let short = self.short_help(option, sentence);
@@ -60,7 +60,7 @@ impl<C> Table<C> {
         }
     }
 
-    /// A text in which keys with an underscore are the flags that they have.
+    /// Replaces keys with an underscore by their flags.
     fn with_flags(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for option in self.options {
@@ -85,7 +85,7 @@ impl<C> Table<C> {
     }
 }
 
-/// A value without the quotes and outer brackets of TOML.
+/// Returns a value without the quotes and outer brackets of TOML.
 fn plain(value: &str) -> String {
     let list = value
         .strip_prefix('[')

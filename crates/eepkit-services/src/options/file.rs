@@ -1,4 +1,4 @@
-//! The configuration file, and the lines of what is wrong with it.
+//! The configuration file, and its errors with line numbers.
 
 use std::{
     fmt,
@@ -20,25 +20,25 @@ pub struct File<'a> {
     table: DeTable<'a>,
 }
 
-/// A section of it.
+/// A section of a configuration file.
 #[derive(Debug)]
 pub struct Section<'a> {
     name: &'a str,
     text: &'a str,
     directory: &'a Path,
-    /// Where it begins.
+    /// The position of its header.
     at: usize,
     table: &'a DeTable<'a>,
 }
 
-/// What is wrong with a configuration file.
+/// An error in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The description of the error.
     pub message: String,
-    /// What was probably meant, or where to look.
+    /// The name that was probably meant, or a pointer to further information.
     pub hint: Option<String>,
 }
 
@@ -51,11 +51,11 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 impl<'a> File<'a> {
-    /// Reads the text of a file in `directory`, against which its relative paths are resolved.
+    /// Parses the text of a file in `directory`, against which its relative paths are resolved.
     ///
     /// # Errors
     ///
-    /// [`FileError`] if it is not TOML.
+    /// [`FileError`] if the text is not TOML.
     pub fn parse(text: &'a str, directory: impl Into<PathBuf>) -> Result<Self, FileError> {
         match DeTable::parse(text) {
             Ok(table) => Ok(Self {
@@ -70,11 +70,11 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Refuses sections that are not known. `section_of` says which section a key belongs to.
+    /// Refuses unknown sections. `section_of` returns the section to which a key belongs.
     ///
     /// # Errors
     ///
-    /// [`FileError`] for the first.
+    /// [`FileError`] for the first unknown section.
     pub fn check_sections(
         &self,
         known: &[&str],
@@ -101,11 +101,11 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// The section of this name, or several of them.
+    /// Returns the section of this name, or several of them.
     ///
     /// # Errors
     ///
-    /// [`FileError`] if there is something else of this name.
+    /// [`FileError`] if the name is used for something other than a section.
     pub fn sections(&'a self, name: &'a str) -> Result<Vec<Section<'a>>, FileError> {
         let Some(value) = self.table.get(name) else {
             return Ok(Vec::new());
@@ -138,11 +138,11 @@ impl Section<'_> {
         wrong(self.text, self.at, format!("[{}]: {message}", self.name))
     }
 
-    /// Refuses keys that are not among these.
+    /// Refuses keys other than these.
     ///
     /// # Errors
     ///
-    /// [`FileError`] for the first.
+    /// [`FileError`] for the first unknown key.
     pub fn check_keys<'k>(
         &self,
         known: impl Iterator<Item = &'k str> + Clone,
@@ -162,11 +162,11 @@ impl Section<'_> {
         Ok(())
     }
 
-    /// Hands the value of a key to `set`, with the directory of the file, if the key is there.
+    /// Passes the value of a key to `set`, with the directory of the file, if the key is present.
     ///
     /// # Errors
     ///
-    /// [`FileError`] with the line of what `set` says is wrong.
+    /// [`FileError`] with the line of the error that `set` returns.
     pub fn set(
         &self,
         key: &str,
@@ -195,7 +195,7 @@ impl FileError {
     }
 }
 
-/// A value of TOML as options take it.
+/// Converts a value of TOML to the input of an option.
 fn input<'a>(value: &'a DeValue<'_>) -> Input<'a> {
     match value {
         DeValue::String(text) => Input::Text(text),
@@ -219,7 +219,7 @@ fn input<'a>(value: &'a DeValue<'_>) -> Input<'a> {
     }
 }
 
-/// Dots in keys without quotes make tables of tables.
+/// Joins nested tables. TOML parses a key with dots outside of quotes as nested tables.
 fn flatten<'a>(
     prefix: &str,
     table: &'a DeTable<'_>,
@@ -249,7 +249,8 @@ fn wrong(text: &str, at: usize, message: impl Into<String>) -> FileError {
     }
 }
 
-/// The word that was probably meant: the nearest that differs in at most a third of its letters.
+/// Returns the word that was probably meant: the most similar one, if it differs in at most a third
+/// of its letters.
 fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let word = word.to_lowercase().replace('-', "_");
     known

@@ -1,4 +1,4 @@
-//! Options of sessions, before there is a session.
+//! Options of sessions that are not open yet.
 
 use std::path::Path;
 
@@ -7,30 +7,30 @@ use eepkit::{EndpointConfig, Options};
 use super::value::{Form, Input, Mistake, Value};
 
 /// I2CP and streaming options of a session, by name, in the order in which they were given. Each is
-/// one that a session can have.
+/// valid for a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SessionOptions(Vec<(String, String)>);
 
 impl SessionOptions {
-    /// No options.
+    /// Creates an empty list.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds an option, which wins over those of the same name before it. What no session can have
-    /// fails when the session is opened.
+    /// Adds an option, which overrides earlier ones of the same name. An invalid option causes an
+    /// error when the session is opened.
     pub fn push(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.0.push((key.into(), value.into()));
     }
 
-    /// The options.
+    /// The options in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Whether there are none.
+    /// Whether there are no options.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -87,7 +87,7 @@ impl Value for SessionOptions {
     }
 }
 
-/// `KEY=VALUE`, without white space around either.
+/// Splits `KEY=VALUE`. White space around either part is removed.
 pub(super) fn pair(text: &str) -> Result<(&str, &str), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim(), value.trim())),
@@ -96,11 +96,11 @@ pub(super) fn pair(text: &str) -> Result<(&str, &str), String> {
 }
 
 impl<'a> Input<'a> {
-    /// The pairs of texts of the form `KEY=VALUE`.
+    /// Parses texts of the form `KEY=VALUE`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the first that is not of this form.
+    /// A description of the first text that does not have this form.
     pub fn from_pairs(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let pairs = texts.into_iter().map(|text| {
             let (key, value) = pair(text)?;
@@ -114,7 +114,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Why an option would fail every session, if it would.
+/// Returns why an option would fail every session, if it would.
 pub fn session_option_problem(key: &str, value: &str) -> Option<String> {
     if key.starts_with("i2p.streaming.") {
         let set = EndpointConfig::default().set(key, value);
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_session_could_have_is_known_beforehand() {
+    fn options_that_fail_every_session_are_refused() {
         for (key, value) in [
             ("inbound.length", "3"),
             ("i2cp.leaseSetEncType", "4,0"),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_command_line_have_a_key_and_a_value() {
+    fn options_of_the_command_line_need_a_key_and_a_value() {
         let input = Input::from_pairs(["inbound.length=2", " a = b=c "]).expect("pairs");
         let options = SessionOptions::read(&input, Path::new("")).expect("possible");
         let pairs: Vec<_> = options.iter().collect();

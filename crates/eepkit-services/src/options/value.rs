@@ -10,33 +10,33 @@ use std::{
 
 use eepkit::SignatureType;
 
-/// The value of an option, as the type of a field.
+/// The value of an option, as the type of a field of the configuration.
 pub trait Value: Sized {
-    /// Its form.
+    /// The form of the value.
     const FORM: Form;
 
-    /// Reads it. Relative paths are resolved against `directory`.
+    /// Reads the value. Relative paths are resolved against `directory`.
     ///
     /// # Errors
     ///
-    /// [`Mistake`] says what is wrong, and where.
+    /// [`Mistake`] with the description and the position of the error.
     fn read(input: &Input<'_>, directory: &Path) -> Result<Self, Mistake>;
 
-    /// The value as the file would have it; none if it is not set.
+    /// Formats the value for the file; `None` if it is not set.
     fn write(&self) -> Option<String>;
 
-    /// Checks a text that stands for one value, or for one element of a list.
+    /// Checks a text for one value, or for one element of a list.
     ///
     /// # Errors
     ///
-    /// What is wrong.
+    /// A description of the error.
     fn check(text: &str) -> Result<(), String>;
 }
 
 /// The form of the values of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// On or off; a flag without a value.
+    /// A boolean; a flag without a value.
     Switch,
     /// One value.
     Single,
@@ -46,45 +46,45 @@ pub enum Form {
     Pairs,
 }
 
-/// What was given for an option, in the file or on the command line.
+/// The input for an option, from the file or the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input<'a> {
     /// A text.
     Text(&'a str),
-    /// On or off.
+    /// A boolean.
     Flag(bool),
     /// A whole number, in decimal notation.
     Number(&'a str),
-    /// Several.
+    /// Several values.
     List(Vec<Located<Self>>),
-    /// Several with names. Names with dots stand for tables within tables.
+    /// Several named values. Names with dots are nested tables.
     Pairs(Vec<(String, Located<Self>)>),
-    /// Something that no option takes.
+    /// A value of a type that no option accepts.
     Other,
 }
 
-/// Something with its place in the file.
+/// A value with its position in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located<T> {
-    /// Bytes before it; none on the command line.
+    /// The byte offset in the file; `None` on the command line.
     pub at: Option<usize>,
-    /// It.
+    /// The value.
     pub value: T,
 }
 
-/// What is wrong with what was given for an option.
+/// An error in the input for an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where, if not where the whole value is.
+    /// The position, if it differs from that of the whole value.
     pub at: Option<usize>,
-    /// What is wrong: what follows the option's key.
+    /// The description, which follows the option's key if `with_key` is set.
     pub what: String,
-    /// Whether the key stands before it.
+    /// Whether the message begins with the key.
     pub with_key: bool,
 }
 
 impl Mistake {
-    /// Something of another form was expected.
+    /// The input has the wrong form.
     pub fn expected(what: &str) -> Self {
         Self {
             at: None,
@@ -93,7 +93,7 @@ impl Mistake {
         }
     }
 
-    /// The text is none that the option can have.
+    /// The text is not a valid value of the option.
     pub fn invalid(text: &str, why: impl fmt::Display) -> Self {
         Self {
             at: None,
@@ -102,7 +102,7 @@ impl Mistake {
         }
     }
 
-    /// A whole sentence.
+    /// An error whose description is a whole sentence.
     pub fn sentence(what: impl Into<String>) -> Self {
         Self {
             at: None,
@@ -111,7 +111,7 @@ impl Mistake {
         }
     }
 
-    /// At this place, unless it has one.
+    /// Sets the position, unless there is one.
     #[must_use]
     pub fn at(mut self, at: Option<usize>) -> Self {
         self.at = self.at.or(at);
@@ -119,16 +119,16 @@ impl Mistake {
     }
 }
 
-/// A value that is written as one text.
+/// A value that is written as a single text.
 pub trait Element: Sized {
-    /// Reads it. A relative path is resolved against `directory`.
+    /// Parses the text. A relative path is resolved against `directory`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text.
+    /// A description of the error.
     fn parse(text: &str, directory: &Path) -> Result<Self, String>;
 
-    /// The text.
+    /// Formats the value as text.
     fn text(&self) -> String;
 }
 
@@ -160,7 +160,7 @@ impl<T: Element> Value for Vec<T> {
                 .iter()
                 .map(|one| T::read(&one.value, directory).map_err(|mistake| mistake.at(one.at)))
                 .collect(),
-            // One is a list of one.
+            // A single text is a list with one element.
             Input::Text(_) => Ok(vec![T::read(input, directory)?]),
             _ => Err(Mistake::expected("a list of texts in quotes")),
         }
@@ -176,7 +176,7 @@ impl<T: Element> Value for Vec<T> {
     }
 }
 
-/// An option that need not be set.
+/// An optional option.
 impl<T: Value> Value for Option<T> {
     const FORM: Form = T::FORM;
 
@@ -214,7 +214,7 @@ impl Value for bool {
     }
 }
 
-/// A number of things, at least 1.
+/// A count, at least 1.
 impl Value for usize {
     const FORM: Form = Form::Single;
 
@@ -264,7 +264,7 @@ impl Element for PathBuf {
     }
 }
 
-/// An IP address and a port; `localhost` is 127.0.0.1, and no other name is looked up.
+/// An IP address and a port. `localhost` is 127.0.0.1; no other name is looked up.
 impl Element for SocketAddr {
     fn parse(text: &str, _directory: &Path) -> Result<Self, String> {
         let numeric = match text.split_once(':') {
@@ -313,12 +313,12 @@ impl Element for Span {
     }
 }
 
-/// A text as TOML writes it.
+/// Quotes a text for TOML.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// A length of time: `30` (seconds), `500ms`, `30s`, `2m`, `1h`, `90d`.
+/// A duration: `30` (seconds), `500ms`, `30s`, `2m`, `1h`, `90d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -349,7 +349,7 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        // A limit of one minute is usually written as 60 seconds.
+        // 60 seconds are printed as seconds, because limits of one minute are usually written so.
         let unit = UNITS
             .iter()
             .rev()
@@ -375,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_units_and_are_seconds_without_one() {
+    fn durations_without_a_unit_are_seconds() {
         for (text, millis) in [
             ("30", 30_000),
             ("500ms", 500),
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_print_as_they_are_written() {
+    fn durations_round_trip() {
         for text in ["30s", "500ms", "2m", "60s", "1h", "90d"] {
             let span = text.parse::<Span>().map(|span| span.to_string());
             assert_eq!(span, Ok(text.to_owned()));
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_as_they_are_written() {
+    fn values_round_trip() {
         let dir = Path::new("/etc/eepkit");
         let read = <Vec<PathBuf> as Value>::read(&Input::Text("a.sock"), dir);
         assert_eq!(read, Ok(vec![PathBuf::from("/etc/eepkit/a.sock")]));
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn only_localhost_is_looked_up_and_not_by_asking_anybody() {
+    fn localhost_is_the_only_host_name_and_needs_no_look_up() {
         let parse = |text| SocketAddr::parse(text, Path::new("")).map(|at| at.to_string());
         assert_eq!(parse("LocalHost:80"), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(parse("[::1]:80"), Ok("[::1]:80".to_owned()));

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-/// Something that accepts connections.
+/// A source of connections.
 pub(super) trait Accept: Sync {
     type Connection: Send;
 
@@ -13,10 +13,10 @@ pub(super) trait Accept: Sync {
     fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
 }
 
-/// Accepts connections for ever, and hands them to `taken`.
+/// Accepts connections for ever, and passes them to `taken`.
 ///
-/// An error that concerns one connection is passed over. Any other, most likely a lack of file
-/// descriptors, is followed by a pause that doubles up to a second: until files are free again,
+/// An error that concerns a single connection is ignored. After any other error, usually a lack of
+/// file descriptors, the loop pauses. The pause doubles up to a second. Until files are free again,
 /// waiting clients stay in the queue of the system.
 pub(super) async fn accept_on<A: Accept>(listener: &A, taken: impl Fn(A::Connection) + Send) {
     let mut pause = FIRST_PAUSE;
@@ -42,8 +42,8 @@ pub(super) async fn accept_on<A: Accept>(listener: &A, taken: impl Fn(A::Connect
     }
 }
 
-/// Whether an error of `accept` says something about the connection that it would have returned,
-/// and not about the listener: accept(2), section "Error handling".
+/// Whether an error of `accept` concerns the connection that it would have returned, and not the
+/// listener. Source: accept(2), section "Error handling".
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -58,8 +58,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Pauses after an error. Chosen so that a lack of file descriptors costs no CPU time, and clients
-/// do not notice a short one.
+/// Pauses after an error. Chosen so that a lack of file descriptors uses almost no CPU time, and a
+/// short one goes unnoticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns these, the last first, and then waits for ever.
+    /// Returns these results, the last first, and then waits for ever.
     struct Script(Mutex<Vec<io::Result<u32>>>);
 
     impl Accept for Script {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn accepting_goes_on_with_growing_pauses_when_files_run_out() {
+    async fn accepting_continues_with_growing_pauses_without_free_files() {
         let steps = vec![
             Ok(1),
             out_of_files(),
@@ -123,12 +123,12 @@ mod tests {
         let mut steps: Vec<_> = (0..20).map(|_| out_of_files()).collect();
         steps.push(Ok(1));
         let taken = play(steps).await;
-        // 10 to 640 ms, and then 13 times a second.
+        // Pauses of 10 to 640 ms, and then 13 pauses of a second.
         assert_eq!(taken, [(1, 1270 + 13_000)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_is_gone_costs_no_pause() {
+    async fn a_closed_connection_causes_no_pause() {
         let gone = || Err(io::ErrorKind::ConnectionAborted.into());
         assert_eq!(play(vec![gone(), gone(), Ok(1)]).await, [(1, 0)]);
     }

@@ -1,4 +1,4 @@
-//! Sockets that are bound.
+//! Bound sockets.
 
 use std::{
     fmt, io,
@@ -13,17 +13,17 @@ use super::unix;
 use super::{accept::Accept, socket::Incoming};
 use crate::tls;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// TCP, without encryption. With port 0 the system chooses one.
+    /// TCP, without encryption. With port 0 the system selects a port.
     Tcp(SocketAddr),
     /// TCP with TLS.
     Tls(SocketAddr, tls::Identity),
-    /// A Unix socket at this path, which only the user of this process can connect to.
+    /// A Unix socket at this path. Only the user of this process can connect.
     ///
-    /// A socket file that nobody listens on any more is replaced. Any other file is left alone, and
-    /// binding fails. The file is removed when the server stops, if it is still the same.
+    /// An unused socket file is replaced. Any other file is left unchanged, and binding fails. When
+    /// the server stops, it removes the file if the path still refers to the same file.
     Unix(PathBuf),
 }
 
@@ -66,20 +66,21 @@ pub(super) enum Transport {
 }
 
 impl Listeners {
-    /// No sockets.
+    /// Creates an empty set of sockets.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Binds all of these.
+    /// Binds all of these addresses.
     ///
     /// # Errors
     ///
-    /// [`BindError`] for the first that cannot be bound; those before it are closed.
+    /// [`BindError`] for the first address that cannot be bound. The sockets bound before it are
+    /// closed.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub async fn bind(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self, BindError> {
         let mut listeners = Self::new();
         for endpoint in endpoints {
@@ -88,15 +89,15 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Binds one more.
+    /// Binds one more address.
     ///
     /// # Errors
     ///
-    /// [`BindError`]; the others stay.
+    /// [`BindError`]. The other sockets stay bound.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub async fn add(&mut self, endpoint: Endpoint) -> Result<(), BindError> {
         let name = endpoint.to_string();
         let failed = |source| BindError {
@@ -136,12 +137,12 @@ impl Listeners {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Where they listen.
+    /// The addresses of the sockets.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Whether there is none.
+    /// Whether there are no sockets.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -171,12 +172,12 @@ impl Accept for ListenerSocket {
     }
 }
 
-/// An address as its owner writes it: IPv4 in IPv6 is IPv4.
+/// Returns an address with IPv4-mapped IPv6 as IPv4.
 fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// Where a service can be reached.
+/// The addresses at which a service can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Addresses {
     /// TCP, with and without TLS.
@@ -187,13 +188,13 @@ pub struct Addresses {
     pub unix: Vec<PathBuf>,
 }
 
-/// Why an address cannot be listened on.
+/// The reason why an address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address or path.
     pub address: String,
-    /// Why not.
+    /// The cause.
     #[source]
     pub source: io::Error,
 }

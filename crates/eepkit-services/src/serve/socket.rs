@@ -25,9 +25,9 @@ use tracing::debug;
 pub enum Socket {
     /// TCP.
     Tcp(TcpStream),
-    /// TLS of which this process is the server.
+    /// TLS with this process as the server.
     TlsServer(Box<server::TlsStream<TcpStream>>),
-    /// TLS of which this process is the client.
+    /// TLS with this process as the client.
     TlsClient(Box<client::TlsStream<TcpStream>>),
     /// A Unix socket.
     #[cfg(unix)]
@@ -35,7 +35,7 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// The TCP socket below it, if there is one.
+    /// The underlying TCP socket, if there is one.
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(socket) => Some(socket),
@@ -46,22 +46,22 @@ impl Socket {
         }
     }
 
-    /// Closes the connection so that its peer sees an error, not an end: TCP is reset. What was
-    /// written and not read yet is lost. A Unix socket knows no reset and is closed.
+    /// Closes the connection so that the peer gets an error, not an end: TCP is reset. Data that
+    /// was written and not read yet is lost. A Unix socket has no reset and is closed.
     pub fn abort(self) {
         if let Some(socket) = self.tcp() {
-            // The socket may be gone.
+            // The socket may already be closed.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// Sets what every TCP connection with a local program needs: small writes go out at once, and a
-/// peer whose machine is gone is noticed.
+/// Sets the options of every TCP connection with a local program: small writes are sent
+/// immediately, and the system detects a peer whose machine is unreachable.
 ///
 /// # Errors
 ///
-/// An error of the system, usually because the connection is gone.
+/// An error of the system, usually because the connection is closed.
 pub fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
@@ -70,9 +70,9 @@ pub fn prepare(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
-/// Closes a connection so that its peer can read what was written last. To close a TCP socket with
-/// bytes unread would reset it, and what was written would be lost. So up to 64 KiB are read and
-/// dropped, for at most half a second.
+/// Closes a connection so that the peer can read the last written data. If a TCP socket is closed
+/// with unread bytes, it is reset and the written data is lost. Therefore up to 64 KiB are read and
+/// dropped first, for at most half a second.
 pub async fn close_gently<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S) {
     let drain = async {
         socket.shutdown().await?;
@@ -90,7 +90,7 @@ pub async fn close_gently<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S) {
     let _ = timeout(DRAIN_LIMIT, drain).await;
 }
 
-/// A connection that was accepted, before its handshake.
+/// An accepted connection before its handshake.
 pub(super) enum Incoming {
     Tcp(TcpStream, IpAddr),
     #[cfg(unix)]
@@ -98,7 +98,7 @@ pub(super) enum Incoming {
 }
 
 impl Incoming {
-    /// Sets the options of its socket, and says who the client is.
+    /// Sets the options of the socket, and returns the address of the client.
     pub(super) fn prepared(self) -> io::Result<(Option<IpAddr>, Self)> {
         match &self {
             Self::Tcp(socket, client) => {
@@ -110,7 +110,7 @@ impl Incoming {
         }
     }
 
-    /// Makes a connection of it, after a TLS handshake of at most `limit` if there is to be one.
+    /// Completes the connection, with a TLS handshake of at most `limit` if TLS is configured.
     pub(super) async fn handshake(
         self,
         tls: Option<TlsAcceptor>,
@@ -138,7 +138,7 @@ impl Incoming {
     }
 }
 
-/// Calls a method of whichever connection it is.
+/// Calls a method of the connection of any transport.
 macro_rules! each {
     ($socket:expr, $inner:ident => $call:expr) => {
         match $socket {
@@ -191,10 +191,10 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Chosen so that what belongs to a machine that is gone ends within some minutes.
+/// Chosen so that connections to an unreachable machine end within some minutes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
-/// See [`close_gently`].
+/// The limits of [`close_gently`].
 const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 const MAX_DRAINED: usize = 64 * 1024;

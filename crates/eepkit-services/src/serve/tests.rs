@@ -16,7 +16,7 @@ fn tcp() -> Endpoint {
     Endpoint::Tcp(ANY.parse().expect("an address"))
 }
 
-/// A server that greets each client and echoes until the client or the server has enough.
+/// A server that sends a greeting to each client and echoes until the client or the server ends.
 async fn echo(limits: Limits, endpoints: Vec<Endpoint>) -> (Server, Addresses) {
     let listeners = Listeners::bind(endpoints).await.expect("free");
     let addresses = listeners.addresses().clone();
@@ -55,7 +55,7 @@ async fn settles(handle: &Handle, connections: usize) {
     settled.await.expect("the connections end");
 }
 
-/// The identity of a server, and what its clients trust.
+/// The identity of a server, and the configuration of its clients.
 fn identity() -> (tls::Identity, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
     let dir = tempfile::tempdir().expect("a directory");
@@ -109,7 +109,7 @@ async fn several_transports_are_served_at_once() {
 }
 
 #[tokio::test]
-async fn clients_beyond_the_limit_are_told_so_and_counted() {
+async fn clients_beyond_the_limit_get_a_message_and_are_counted() {
     let limits = Limits::new(2).refusal("too many\n");
     let (server, addresses) = echo(limits, vec![tcp()]).await;
     let held = [
@@ -119,7 +119,7 @@ async fn clients_beyond_the_limit_are_told_so_and_counted() {
     let mut refused = TcpStream::connect(addresses.tcp[0])
         .await
         .expect("it listens");
-    // What it says unasked does not cost it the answer.
+    // Unread input of the client does not prevent it from reading the message.
     refused.write_all(&[b'x'; 4096]).await.expect("taken");
     let mut told = String::new();
     refused.read_to_string(&mut told).await.expect("told");
@@ -131,7 +131,7 @@ async fn clients_beyond_the_limit_are_told_so_and_counted() {
 }
 
 #[tokio::test]
-async fn a_tls_handshake_that_does_not_begin_takes_a_place_until_its_limit() {
+async fn a_tls_handshake_counts_as_a_connection_until_its_time_limit() {
     let (identity, connector) = identity();
     let limits = Limits::new(2).handshake(Duration::from_millis(300));
     let endpoint = Endpoint::Tls(ANY.parse().expect("an address"), identity);
@@ -216,7 +216,7 @@ async fn an_aborted_connection_is_an_error_for_its_peer() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named() {
+async fn an_address_in_use_is_named_in_the_error() {
     let first = Listeners::bind([tcp()]).await.expect("free");
     let taken = first.addresses().tcp[0];
     let error = Listeners::bind([Endpoint::Tcp(taken)])

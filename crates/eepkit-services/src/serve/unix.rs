@@ -9,9 +9,9 @@ use std::{
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-/// Binds a socket that only the user of this process can connect to.
+/// Binds a socket to which only the user of this process can connect.
 ///
-/// A socket file that nobody listens on is replaced; any other file is an error.
+/// An unused socket file is replaced. Any other file is an error.
 pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -20,14 +20,14 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         path: path.to_owned(),
         identity: Identity::of(&fs::symlink_metadata(path)?),
     };
-    // Nobody can connect before `listen`.
+    // Clients can connect only after `listen`.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok((UnixListener::from_std(socket.into())?, file))
 }
 
-/// Removes a socket file that nobody listens on.
+/// Removes an unused socket file.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Some(found) = metadata(path)? else {
         return Ok(());
@@ -44,8 +44,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             "another program listens there",
         ));
     }
-    // Another process may have replaced the file since it was looked at. It removes and binds within
-    // microseconds, so what remains of this race is small.
+    // Another process may have replaced the file since it was checked. It removes and binds within
+    // microseconds, so this race is unlikely.
     match metadata(path)? {
         Some(now) if Identity::of(&now) == Identity::of(&found) => fs::remove_file(path),
         Some(_) => Err(io::ErrorKind::AddrInUse.into()),
@@ -61,11 +61,11 @@ fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// Whether somebody may listen on a socket file. Only a refused connection shows that nobody does:
-/// a full queue, a socket of another type and a lack of permission do not.
+/// Whether a process may be listening on a socket file. Only a refused connection proves that no
+/// process listens. A full queue, a socket of another type and a lack of permission do not.
 fn is_in_use(path: &Path) -> io::Result<bool> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // To a full queue the system would let us wait.
+    // With a full queue, a blocking connect would wait.
     socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
@@ -74,8 +74,8 @@ fn is_in_use(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The file of a bound socket. Dropped, it removes the file, unless the path belongs to another
-/// file by then.
+/// The file of a bound socket. Dropping it removes the file, unless the path refers to another file
+/// by then.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -89,18 +89,19 @@ impl Drop for SocketFile {
             Ok(Some(found)) if Identity::of(&found).is_same_file(self.identity)
         );
         if is_ours {
-            // Somebody else may have removed it meanwhile.
+            // Another process may have removed it already.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What distinguishes a file from others at the same path.
+/// The identity of a file, to distinguish it from others at the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
-    /// Numbers of removed files are used again; the time of the last change tells such files apart.
+    /// Inode numbers of removed files are reused. The time of the last change distinguishes such
+    /// files.
     changed: (i64, i64),
 }
 
@@ -113,13 +114,13 @@ impl Identity {
         }
     }
 
-    /// Permissions and names of a file may change, and its change time with them.
+    /// Permissions and names of a file may change, which changes its change time.
     fn is_same_file(self, other: Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
-/// Clients that wait to be accepted; that of the standard library.
+/// The number of clients that wait to be accepted. Chosen as in the standard library.
 const BACKLOG: i32 = 128;
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_its_owner_can_connect_and_the_file_goes_with_the_socket() {
+    async fn only_the_owner_can_connect_and_the_file_is_removed_with_the_socket() {
         let (_dir, path) = dir();
         let (_listener, file) = bind(&path).expect("free");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_nobody_listens_on_is_replaced() {
+    async fn an_unused_socket_file_is_replaced() {
         let (_dir, path) = dir();
         drop(std::os::unix::net::UnixListener::bind(&path).expect("free"));
         assert!(path.exists(), "left over");
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_somebody_listens_on_stays_also_with_a_full_queue() {
+    async fn a_socket_file_in_use_is_kept_even_with_a_full_queue() {
         let (_dir, path) = dir();
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
         socket
@@ -184,7 +185,7 @@ mod tests {
         fs::create_dir(&directory).expect("made");
         assert_eq!(refused(&directory), io::ErrorKind::AlreadyExists);
 
-        // A link is not followed: what it points to may be anything.
+        // A symbolic link is not followed, because its target may be anything.
         let stale = dir.path().join("stale");
         drop(std::os::unix::net::UnixListener::bind(&stale).expect("free"));
         let link = dir.path().join("link");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_took_the_place_of_the_socket_stays() {
+    async fn a_file_that_replaced_the_socket_is_kept() {
         let (_dir, path) = dir();
         let (_listener, file) = bind(&path).expect("free");
         let moved = path.with_extension("moved");

@@ -10,10 +10,10 @@ use crate::{
     service::{Running, Statistic},
 };
 
-/// What happened, in order.
+/// Events in their order.
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Tests that look at the log run one after the other.
+/// Tests that read the log run one at a time.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn log(what: impl Into<String>) {
@@ -24,7 +24,7 @@ fn logged() -> Vec<String> {
     std::mem::take(&mut *LOG.lock().expect("no panic"))
 }
 
-/// A service that does nothing but count how often its files were read.
+/// A service that only counts how often its files were read.
 #[derive(Debug, Clone, PartialEq)]
 struct Null {
     name: Option<String>,
@@ -152,7 +152,7 @@ fn actions(applied: &[Applied]) -> Vec<(&str, Action)> {
 }
 
 #[tokio::test]
-async fn what_changed_restarts_and_everything_else_stays() {
+async fn only_changed_services_restart() {
     let _turn = TURN.lock().await;
     logged();
     let (_net, services) = services();
@@ -175,7 +175,7 @@ async fn what_changed_restarts_and_everything_else_stays() {
             ("a", Action::Restarted),
         ]
     );
-    // What goes is stopped in reverse order, before anything starts.
+    // Removed services are stopped in reverse order, before any service starts.
     assert_eq!(logged(), ["stop 3", "stop 1", "start 4", "start 10"]);
     let again = services.find("null", "b").expect("it runs");
     assert!(Arc::ptr_eq(&b, &again));
@@ -198,7 +198,7 @@ async fn what_changed_restarts_and_everything_else_stays() {
 }
 
 #[tokio::test]
-async fn one_that_fails_keeps_no_other_from_running_and_is_tried_again() {
+async fn a_failed_service_does_not_stop_others_and_is_tried_again() {
     let _turn = TURN.lock().await;
     logged();
     let (_net, services) = services();
@@ -246,7 +246,7 @@ fn a_section_is_checked_as_a_whole() {
 }
 
 #[test]
-fn services_have_names_and_no_two_the_same() {
+fn names_of_services_are_unique() {
     let names = |text: &str| -> Result<Vec<String>, FileError> {
         let file = File::parse(text, "").expect("TOML");
         let plans = read_plans(&file)?;

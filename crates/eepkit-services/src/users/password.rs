@@ -1,4 +1,4 @@
-//! Hashes of passwords: Argon2id, with memory that is used again.
+//! Argon2id password hashes, with reused memory.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::UserError;
 
-/// Hashes a password, with a fresh salt.
+/// Hashes a password with a fresh salt.
 pub(super) fn hash(password: &str) -> Result<String, UserError> {
     Argon2::default()
         .hash_password(password.as_bytes())
@@ -22,11 +22,12 @@ pub(super) fn hash(password: &str) -> Result<String, UserError> {
         .map_err(|_| UserError::Hash)
 }
 
-/// Verifies passwords. Each verification needs 19 MiB for some milliseconds; the memory is kept for
-/// the next one, because allocators would keep it for each thread that ever used it.
+/// Verifies passwords. Each verification needs 19 MiB for some milliseconds. The memory is kept for
+/// the next verification, because allocators would otherwise keep it for each thread that ever used
+/// it.
 pub(super) struct Hasher {
     permits: Arc<Semaphore>,
-    /// At most [`MAX_HASHING`].
+    /// Memory for at most [`MAX_HASHING`] verifications.
     buffers: Mutex<Vec<Vec<Block>>>,
 }
 
@@ -40,12 +41,12 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// Permission to hash a password, once it is this one's turn.
+    /// Waits for the permission to hash a password.
     pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().acquire_owned().await.ok()
     }
 
-    /// Whether `password` has this hash, given as a PHC string.
+    /// Whether the hash, a PHC string, is that of `password`.
     pub(super) fn verify(&self, password: &str, hash: &str) -> bool {
         self.try_verify(password, hash).unwrap_or(false)
     }
@@ -101,10 +102,11 @@ impl fmt::Debug for Hasher {
     }
 }
 
-/// Passwords that are verified at once. Each takes 19 MiB for some milliseconds.
+/// The maximum number of concurrent verifications. Chosen because each takes 19 MiB for some
+/// milliseconds.
 const MAX_HASHING: usize = 2;
 
-/// The most memory that a stored hash may ask for, in KiB. Chosen as the largest that RFC 9106
+/// The maximum memory of a stored hash, in KiB. Chosen as the largest value that RFC 9106
 /// recommends for hosts with little memory.
 const MAX_BLOCKS: usize = 64 * 1024;
 
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_has_its_hash_and_no_other_and_memory_is_used_again() {
+    fn a_hash_matches_only_its_password_and_memory_is_reused() {
         let hasher = Hasher::default();
         let hash = hash("sesame").expect("hashed");
         for _ in 0..3 {
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn hashes_of_other_programs_are_verified() {
-        // RFC 9106 gives no PHC string; this one is of the reference implementation's test.c.
+        // RFC 9106 contains no PHC string. This one is from test.c of the reference implementation.
         let hash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$\
                     nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         let hasher = Hasher::default();
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_or_wants_too_much_memory_fits_no_password() {
+    fn invalid_and_too_expensive_hashes_match_no_password() {
         let hasher = Hasher::default();
         for hash in [
             "",
