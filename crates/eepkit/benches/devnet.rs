@@ -1,7 +1,8 @@
-//! A transfer between two sessions on real routers of this process, which are reached in memory and
-//! over TCP.
+//! Measures a transfer between two sessions on real routers in this process. The routers are
+//! reached in memory and over TCP.
 //!
-//! `cargo bench -p eepkit --bench devnet`. Prints MB/s of application data and the median round trip.
+//! Run with `cargo bench -p eepkit --bench devnet`. Prints MB/s of application data and the median
+//! round-trip time.
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -13,13 +14,13 @@ use tokio::{
     time::Instant,
 };
 
-/// Bytes of each transfer. Chosen because it takes seconds.
+/// Bytes of each transfer. Chosen so that a transfer takes seconds.
 const TRANSFER: usize = 16 * 1024 * 1024;
 
-/// Transfers of each kind, taken in turns, since throughput varies with the tunnels.
+/// Transfers of each kind. They alternate, because throughput varies with the tunnels.
 const ROUNDS: usize = 5;
 
-/// Round trips of which the median is taken.
+/// Round trips from which the median is computed.
 const ROUND_TRIPS: usize = 200;
 
 #[tokio::main]

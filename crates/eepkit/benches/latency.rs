@@ -1,12 +1,12 @@
-//! Whether a bulk stream delays a small write on another stream of the same session.
+//! Measures how much a bulk stream delays a small write on another stream of the same session.
 //!
-//! A stream writes 64 bytes every two milliseconds, first alone and then while another stream of the same
-//! session sends as fast as it can. Reported are the time that the write itself takes, which includes
-//! the wait for the lock of the session, and the time until the peer has read the bytes. The simulated
-//! network has a delay of one millisecond and no limit of rate, and runs in real time.
+//! A stream writes 64 bytes every two milliseconds, first alone and then while another stream of
+//! the same session sends as fast as it can. The bench reports the duration of the write, which
+//! includes the wait for the lock of the session, and the time until the peer has read the bytes.
+//! The simulated network has a delay of one millisecond and no rate limit. It runs in real time.
 //!
-//! Run with `cargo bench -p eepkit --bench latency`. With `--features lock_tracking` it also reports how
-//! long the locks of the sessions were held, by purpose.
+//! Run with `cargo bench -p eepkit --bench latency`. With `--features lock_tracking` the bench also
+//! reports the hold times of the session locks, by purpose.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -23,7 +23,7 @@ use tokio::{
 };
 
 fn main() {
-    // `cargo test --benches` only checks that it runs.
+    // `cargo test --benches` only checks that the bench runs.
     let short = std::env::args().any(|argument| argument == "--test");
     let samples = if short { 20 } else { 3000 };
     println!("small writes of one stream, in microseconds");
@@ -57,7 +57,7 @@ async fn measure(over_i2cp: bool, bulk: bool, samples: usize) {
     } else {
         None
     };
-    // The bulk stream leaves its slow start.
+    // Time for the bulk stream to leave Startup.
     tokio::time::sleep(Duration::from_millis(500)).await;
 
     let start = Instant::now();
@@ -137,7 +137,7 @@ fn send_bulk(mut near: Stream, mut far: Stream) -> (JoinHandle<()>, Counter) {
     (task, counter)
 }
 
-/// Writes at intervals, each time when it did so; returns how long the writes took.
+/// Writes its current time at intervals. Returns the durations of the writes.
 async fn write(mut near: Stream, start: Instant, samples: usize) -> Vec<Duration> {
     let mut ticks = tokio::time::interval(Duration::from_millis(2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,7 +1,7 @@
-//! What the library does over the simulated network: goodput against the rate of the link, the
-//! processor time that costs, memory of idle streams, and how fast streams open.
+//! Measures the library on the simulated network: goodput relative to the rate of the link,
+//! processor time per MiB, memory of idle streams, and the rate at which streams open.
 //!
-//! Time on the network is virtual; the processor's is real. Run with `cargo bench -p eepkit`.
+//! Network time is virtual, and processor time is real. Run with `cargo bench -p eepkit`.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -17,7 +17,7 @@ use eepkit::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn main() {
-    // `cargo test --benches` only checks that it runs.
+    // `cargo test --benches` only checks that the bench runs.
     let short = std::env::args().any(|argument| argument == "--test");
     println!("goodput of one stream; rate and goodput in KiB/s, processor time in ms per MiB");
     println!(
@@ -115,7 +115,7 @@ async fn drain(stream: &mut Stream) -> u64 {
     }
 }
 
-/// Opens streams, lets each say something once, and weighs them while they do nothing.
+/// Opens streams, transfers one byte over each, and measures their memory while they are idle.
 async fn idle_streams(count: u64) {
     let net = SimNet::builder().delay(Duration::from_millis(10)).start();
     let (server, client) = (
@@ -128,7 +128,7 @@ async fn idle_streams(count: u64) {
     for _ in 0..count {
         ends.push(exchange(&client, &server, &listener).await);
     }
-    // Past retransmissions and delayed acknowledgements.
+    // Longer than retransmissions and delayed acknowledgements take.
     tokio::time::sleep(Duration::from_secs(60)).await;
     match (before, resident_bytes()) {
         (Some(before), Some(after)) => println!(
@@ -172,7 +172,7 @@ async fn exchange(
     (near, far)
 }
 
-/// Memory of this process, where the system tells it as Linux does.
+/// Resident memory of this process, on systems with `/proc`.
 fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;

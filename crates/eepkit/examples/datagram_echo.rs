@@ -1,8 +1,11 @@
-//! Datagrams: without an argument it answers each with what was in it; with an ADDRESS it asks there
-//! three times and tells how long the answers took.
+//! An echo server and client for datagrams. Without an argument it sends each datagram back to its
+//! sender. With an ADDRESS it sends three datagrams there and prints the round-trip times.
 //!
 //! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
-#![expect(clippy::print_stdout, reason = "the output is what it is for")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the output is the purpose of the example"
+)]
 
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use tokio::time::{Instant, timeout};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let session = Router::from_env()?.session().open().await?;
-    // Every router and library understands Datagram1.
+    // Every router and library supports Datagram1.
     let datagrams = session.datagrams(Format::Datagram1);
     match std::env::args().nth(1) {
         Some(address) => ask(&datagrams.bind(0)?, &address).await,
@@ -37,7 +40,7 @@ async fn ask(socket: &DatagramSocket, address: &str) -> Result<(), Error> {
     for number in 1..=3_u8 {
         let began = Instant::now();
         socket.send_to(&[number; 32], address).await?;
-        // A datagram may be lost, and so may its answer.
+        // The datagram or its answer may be lost.
         match timeout(Duration::from_secs(10), socket.recv_from()).await {
             Ok(answer) => println!(
                 "{} bytes after {:?}",

@@ -1,5 +1,5 @@
-//! The echo client of the I2P developer guide: it asks for the server's destination, sends it a
-//! line and prints what comes back.
+//! The echo client of the I2P developer guide. It prompts for the server's destination, sends a
+//! line to it and prints the answer.
 //!
 //! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
 #![expect(clippy::print_stdout, reason = "the output is what the guide shows")]
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
     let mut stream = BufReader::new(session.connect(&destination).await?);
 
     stream.write_all(b"Hello I2P!\n").await?;
-    // Small writes may wait for company: flushing sends them now.
+    // Small writes may be delayed until more data follows. Flushing sends them at once.
     stream.flush().await?;
     let mut lines = stream.lines();
     while let Some(line) = lines.next_line().await? {

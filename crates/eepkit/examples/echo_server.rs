@@ -1,5 +1,5 @@
-//! The echo server of the I2P developer guide: it prints its destination, then prints each line
-//! that a client sends and gives it back.
+//! The echo server of the I2P developer guide. It prints its destination. Then it prints each line
+//! that a client sends, and sends it back.
 //!
 //! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
 #![expect(clippy::print_stdout, reason = "the output is what the guide shows")]
@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let session = Router::from_env()?.session().open().await?;
-    // Clients need this. It is a new one each time; `key_file` would keep it.
+    // Clients need the destination. It is new at each start; `key_file` would keep it.
     println!("{}", session.destination().to_base64());
 
     let listener = session.listen(0)?;
@@ -30,6 +30,6 @@ async fn answer(stream: Stream) -> std::io::Result<()> {
     stream.read_line(&mut line).await?;
     println!("Received from client: {}", line.trim_end());
     stream.write_all(line.as_bytes()).await?;
-    // What was written is delivered after the stream is dropped, too.
+    // Written data is still delivered after the stream is dropped.
     stream.shutdown().await
 }

@@ -1,5 +1,5 @@
-//! Gets a web page over I2P, as in the article "Developing privacy-aware applications with Python
-//! and I2P".
+//! Fetches a web page over I2P, as in the article "Developing privacy-aware applications with
+//! Python and I2P".
 //!
 //! Usage: `http_get [HOST]`. Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP
 //! on this machine.

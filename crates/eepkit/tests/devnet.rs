@@ -1,4 +1,4 @@
-//! The library over a private network of real routers in this process, in real time.
+//! Tests on a private network of real routers in this process, in real time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use eepkit::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// One network for all that is tested, as starting it is what takes time.
+/// All tests share one network, because starting it takes most of the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_work_over_real_routers() {
     let net = Devnet::start(6).await.expect("the network starts");
@@ -18,8 +18,8 @@ async fn sessions_work_over_real_routers() {
     data_arrives_intact_both_ways(&client, &server).await;
     streams_share_a_session(&client, &server).await;
     peers_answer_pings_and_lookups(&client, &server).await;
-    what_is_wrong_is_named(&client, &server).await;
-    a_session_comes_back_with_its_router(&net, &client, server).await;
+    each_failure_has_its_own_error(&client, &server).await;
+    a_session_is_restored_with_its_router(&net, &client, server).await;
 
     client.close().await;
     assert_eq!(client.status().stage(), SessionStage::Closed);
@@ -102,7 +102,7 @@ async fn peers_answer_pings_and_lookups(client: &Session, server: &Session) {
     assert_eq!(found.as_ref(), Ok(server.destination()));
 }
 
-async fn what_is_wrong_is_named(client: &Session, server: &Session) {
+async fn each_failure_has_its_own_error(client: &Session, server: &Session) {
     let limit = Duration::from_secs(60);
     let nobody_listens = client.connect((server.destination(), 9));
     let error = within(limit, nobody_listens).await.expect_err("refused");
@@ -125,7 +125,7 @@ async fn what_is_wrong_is_named(client: &Session, server: &Session) {
     assert_eq!(error.kind(), ErrorKind::LeaseSetNotFound, "{error:?}");
 }
 
-async fn a_session_comes_back_with_its_router(net: &Devnet, client: &Session, server: Session) {
+async fn a_session_is_restored_with_its_router(net: &Devnet, client: &Session, server: Session) {
     let listener = server.listen(80).expect("free");
     let (_near, mut far) = join(client, &server, &listener).await;
 
@@ -154,7 +154,7 @@ async fn a_session_comes_back_with_its_router(net: &Devnet, client: &Session, se
     server.close().await;
 }
 
-/// Opens a stream to port 80 and accepts it. One that fails does not leave the other waiting.
+/// Opens a stream to port 80 and accepts it. If one side fails, the other does not wait.
 async fn join(client: &Session, server: &Session, listener: &Listener) -> (Stream, Stream) {
     let connecting = async {
         let stream = client.connect((server.destination(), 80)).await;

@@ -1,4 +1,4 @@
-//! Much data, many streams, bad networks.
+//! Large transfers, many streams, and lossy networks.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ over_both_links!(
     a_thousand_streams_at_once_each_get_their_own_answer,
     a_transfer_survives_tunnels_that_are_replaced_every_few_seconds,
     a_transfer_survives_tunnels_that_die_without_notice,
-    both_directions_at_once_do_not_disturb_each_other,
+    both_directions_transfer_at_once,
 );
 
 async fn a_hundred_mebibytes_arrive_intact_without_loss(link: Link) {
@@ -86,7 +86,7 @@ async fn a_thousand_streams_at_once_each_get_their_own_answer(link: Link) {
                     .await
                     .expect("writes");
                 stream.shutdown().await.expect("shuts down");
-                // Until the peer has closed as well, so that nothing is cut off.
+                // Waits until the peer has closed as well, so that nothing is cut off.
                 assert_eq!(stream.read(&mut [0]).await.expect("ends"), 0);
             }));
         }
@@ -138,7 +138,7 @@ async fn a_transfer_survives_tunnels_that_die_without_notice(link: Link) {
     slow_transfer(&lab).await;
 }
 
-/// Two mebibytes over about a minute.
+/// Transfers two mebibytes in about a minute.
 async fn slow_transfer(lab: &Lab) {
     let server = lab
         .builder()
@@ -170,7 +170,7 @@ async fn slow_transfer(lab: &Lab) {
     assert_eq!(received.expect("receives"), 2 * MIB);
 }
 
-async fn both_directions_at_once_do_not_disturb_each_other(link: Link) {
+async fn both_directions_transfer_at_once(link: Link) {
     let ends = Lab::new(link).stream().await;
     let (mut near_read, mut near_write) = ends.near.into_split();
     let (mut far_read, mut far_write) = ends.far.into_split();

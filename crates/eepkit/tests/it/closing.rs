@@ -1,4 +1,4 @@
-//! Closing and dropping.
+//! Closing and dropping sessions.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::lab::{Lab, Link, over_both_links, receive, send, within};
 
 over_both_links!(
-    close_delivers_what_was_written,
+    close_delivers_written_data,
     close_ends_in_bounded_time_when_the_peer_is_dead,
-    a_dropped_session_tells_the_router,
-    a_stream_keeps_its_session_alive,
-    a_closed_session_does_nothing_more,
+    dropping_a_session_closes_it_at_the_router,
+    a_stream_keeps_its_session_open,
+    calls_of_a_closed_session_fail,
     shutting_a_router_down_closes_its_sessions,
 );
 
-async fn close_delivers_what_was_written(link: Link) {
+async fn close_delivers_written_data(link: Link) {
     let ends = Lab::new(link).stream().await;
     let (mut near, mut far) = (ends.near, ends.far);
     let sending = async {
@@ -45,7 +45,7 @@ async fn close_ends_in_bounded_time_when_the_peer_is_dead(link: Link) {
     assert_eq!(ends.client.status().stage(), SessionStage::Closed);
 }
 
-async fn a_dropped_session_tells_the_router(link: Link) {
+async fn dropping_a_session_closes_it_at_the_router(link: Link) {
     let lab = Lab::new(link);
     let session = lab.session().await;
     let watch = session.watch();
@@ -59,7 +59,7 @@ async fn a_dropped_session_tells_the_router(link: Link) {
     assert!(lab.net.tunnels(&destination).is_empty());
 }
 
-async fn a_stream_keeps_its_session_alive(link: Link) {
+async fn a_stream_keeps_its_session_open(link: Link) {
     let ends = Lab::new(link).stream().await;
     let (mut near, mut far) = (ends.near, ends.far);
     drop(ends.client);
@@ -72,7 +72,7 @@ async fn a_stream_keeps_its_session_alive(link: Link) {
     assert_eq!(text, "still here");
 }
 
-async fn a_closed_session_does_nothing_more(link: Link) {
+async fn calls_of_a_closed_session_fail(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     client.close().await;
@@ -87,7 +87,7 @@ async fn a_closed_session_does_nothing_more(link: Link) {
     assert_eq!(error.kind(), eepkit::ErrorKind::Closed);
     let error = client.lookup("name.i2p").await.expect_err("closed");
     assert_eq!(error, eepkit::LookupError::Closed);
-    // Closing again is no error.
+    // Closing twice is not an error.
     within(Duration::from_secs(1), client.close()).await;
 }
 

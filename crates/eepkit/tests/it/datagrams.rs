@@ -17,34 +17,34 @@ use tokio::{
 use crate::lab::{Lab, Link, join, over_both_links, receive, send, within};
 
 over_both_links!(
-    each_format_tells_what_it_knows_of_the_sender,
+    each_format_reports_how_far_the_sender_is_verified,
     streams_and_datagrams_of_all_formats_share_a_port_number,
-    the_socket_of_a_port_comes_before_the_one_of_all_ports,
-    a_socket_of_all_protocols_gets_what_no_other_wants,
+    the_socket_of_a_port_has_precedence_over_that_of_all_ports,
+    a_socket_of_all_protocols_receives_the_rest,
     a_port_has_one_socket_for_each_protocol,
     a_reply_goes_to_the_port_it_came_from,
-    what_is_not_what_it_says_is_dropped_and_counted,
-    a_dialect_is_counted_or_taken,
+    invalid_datagrams_are_dropped_and_counted,
+    a_dialect_is_counted_or_accepted,
     a_full_queue_drops_the_oldest_and_counts_it,
-    a_queue_is_full_by_bytes_too,
+    a_queue_is_limited_in_bytes_too,
     on_a_lossy_network_some_datagrams_arrive_and_none_is_changed,
     sockets_survive_a_lost_session,
-    sending_waits_for_a_session_that_is_coming_back,
-    a_datagram_that_waited_too_long_is_not_sent,
-    the_newest_displace_the_oldest_that_wait,
-    sending_gives_up_when_there_is_no_room_in_time,
+    sending_waits_until_a_lost_session_is_restored,
+    an_expired_datagram_is_not_sent,
+    new_datagrams_displace_the_oldest_in_the_queue,
+    sending_waits_for_room_within_its_time_limit,
     many_sockets_share_a_session,
     a_session_sends_to_itself,
     options_arrive_with_the_datagram,
-    offline_keys_send_what_has_a_place_for_them,
+    offline_keys_send_only_formats_with_a_field_for_them,
     a_payload_that_is_too_long_is_refused_and_the_longest_arrives,
     a_peer_that_does_not_exist_is_not_found,
-    a_datagram_without_a_receiver_is_counted_where_the_router_tells,
+    an_undeliverable_datagram_is_counted_if_the_router_reports_it,
     closing_delivers_what_was_sent_and_ends_receiving,
     receiving_is_cancel_safe,
     two_tasks_receive_from_one_socket,
     a_socket_keeps_its_session_open,
-    a_flood_of_datagrams_leaves_streams_their_share,
+    a_flood_of_datagrams_does_not_starve_streams,
 );
 
 fn bind(session: &Session, format: Format, port: u16) -> DatagramSocket {
@@ -54,20 +54,20 @@ fn bind(session: &Session, format: Format, port: u16) -> DatagramSocket {
         .expect("the port is free")
 }
 
-/// The next datagram, which must come soon.
+/// The next datagram, which must arrive within 5 s.
 async fn next(socket: &DatagramSocket) -> ReceivedDatagram {
     within(Duration::from_secs(5), socket.recv_from())
         .await
         .expect("the session lives")
 }
 
-/// A raw socket that can send packets of any format as they are.
+/// A raw socket that sends arbitrary bytes under the protocol number of `format`.
 fn forger(session: &Session, format: Format) -> DatagramSocket {
     let builder = session.datagrams(Format::Raw).protocol(format.protocol());
     builder.bind(9).expect("the port is free")
 }
 
-async fn each_format_tells_what_it_knows_of_the_sender(link: Link) {
+async fn each_format_reports_how_far_the_sender_is_verified(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     for format in Format::ALL {
@@ -122,7 +122,7 @@ async fn streams_and_datagrams_of_all_formats_share_a_port_number(link: Link) {
     assert_eq!(&text, b"stream");
 }
 
-async fn the_socket_of_a_port_comes_before_the_one_of_all_ports(link: Link) {
+async fn the_socket_of_a_port_has_precedence_over_that_of_all_ports(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let all = bind(&server, Format::Datagram1, 0);
@@ -144,7 +144,7 @@ async fn the_socket_of_a_port_comes_before_the_one_of_all_ports(link: Link) {
     assert_eq!(next(&all).await.to_port(), 80);
 }
 
-async fn a_socket_of_all_protocols_gets_what_no_other_wants(link: Link) {
+async fn a_socket_of_all_protocols_receives_the_rest(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let raw = |session: &Session, protocol, port| {
@@ -223,7 +223,7 @@ async fn a_reply_goes_to_the_port_it_came_from(link: Link) {
     }
 }
 
-async fn what_is_not_what_it_says_is_dropped_and_counted(link: Link) {
+async fn invalid_datagrams_are_dropped_and_counted(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let to = server.destination();
@@ -260,7 +260,7 @@ async fn what_is_not_what_it_says_is_dropped_and_counted(link: Link) {
     }
 }
 
-async fn a_dialect_is_counted_or_taken(link: Link) {
+async fn a_dialect_is_counted_or_accepted(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Datagram2, 0);
@@ -310,7 +310,7 @@ async fn a_full_queue_drops_the_oldest_and_counts_it(link: Link) {
     assert_eq!(near.stats().sent, 10);
 }
 
-async fn a_queue_is_full_by_bytes_too(link: Link) {
+async fn a_queue_is_limited_in_bytes_too(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Raw, 0);
@@ -393,7 +393,7 @@ async fn sockets_survive_a_lost_session(link: Link) {
     }
 }
 
-async fn sending_waits_for_a_session_that_is_coming_back(link: Link) {
+async fn sending_waits_until_a_lost_session_is_restored(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Datagram1, 0);
@@ -414,7 +414,7 @@ async fn sending_waits_for_a_session_that_is_coming_back(link: Link) {
     assert_eq!(next(&far).await.payload().as_ref(), b"hello");
 }
 
-async fn a_datagram_that_waited_too_long_is_not_sent(link: Link) {
+async fn an_expired_datagram_is_not_sent(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Raw, 0);
@@ -438,7 +438,7 @@ async fn a_datagram_that_waited_too_long_is_not_sent(link: Link) {
     assert_eq!((near.stats().expired, near.stats().sent), (1, 1));
 }
 
-async fn the_newest_displace_the_oldest_that_wait(link: Link) {
+async fn new_datagrams_displace_the_oldest_in_the_queue(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Raw, 0);
@@ -469,7 +469,7 @@ async fn the_newest_displace_the_oldest_that_wait(link: Link) {
     assert_eq!(far.stats().received, 256);
 }
 
-async fn sending_gives_up_when_there_is_no_room_in_time(link: Link) {
+async fn sending_waits_for_room_within_its_time_limit(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let near = bind(&client, Format::Raw, 0);
@@ -480,7 +480,7 @@ async fn sending_gives_up_when_there_is_no_room_in_time(link: Link) {
     watch
         .reached(SessionStage::Lost, Duration::from_secs(5))
         .await;
-    // It has no tunnels then, which comes first.
+    // Without tunnels, that error is reported first.
     let options = DatagramOptions::new().timeout(Duration::from_millis(10));
     let error = near.send_with(b"x", (to, 1), &options).await;
     let error = error.expect_err("offline");
@@ -493,7 +493,7 @@ async fn sending_gives_up_when_there_is_no_room_in_time(link: Link) {
         .ready(Duration::from_secs(30))
         .await
         .expect("comes back");
-    // Sending more than fits waits for room, and loses nothing on the way.
+    // Sending more than fits the queue waits for room, and drops nothing.
     for number in 0..600_u16 {
         near.send_to(&number.to_be_bytes(), (to, 1))
             .await
@@ -574,13 +574,13 @@ async fn options_arrive_with_the_datagram(link: Link) {
     }
 }
 
-async fn offline_keys_send_what_has_a_place_for_them(link: Link) {
+async fn offline_keys_send_only_formats_with_a_field_for_them(link: Link) {
     let lab = Lab::new(link);
     let server = lab.session().await;
     let rng = &mut StdRng::seed_from_u64(99);
     let keys = PrivateKeys::generate(SignatureType::ED25519, rng).expect("can be made");
     let offline = keys.with_transient(u32::MAX, SignatureType::ED25519, rng);
-    // The simulated I2CP router takes no offline keys.
+    // The simulated I2CP router does not accept offline keys.
     let router = Router::new(lab.net.router());
     let builder = router.session().preset(Preset::Test);
     let client = builder.keys(offline.expect("can be made")).open().await;
@@ -644,7 +644,7 @@ async fn a_peer_that_does_not_exist_is_not_found(link: Link) {
     assert_eq!(error.kind(), ErrorKind::BadInput);
 }
 
-async fn a_datagram_without_a_receiver_is_counted_where_the_router_tells(link: Link) {
+async fn an_undeliverable_datagram_is_counted_if_the_router_reports_it(link: Link) {
     let session = Lab::new(link).session().await;
     let socket = bind(&session, Format::Datagram1, 0);
     let rng = &mut StdRng::seed_from_u64(99);
@@ -679,7 +679,7 @@ async fn closing_delivers_what_was_sent_and_ends_receiving(link: Link) {
     let error = client.datagrams(Format::Raw).bind(1);
     assert_eq!(error.expect_err("closed"), BindError::Closed);
     sleep(Duration::from_secs(1)).await;
-    // What has arrived can be received when the session is closed, too.
+    // Datagrams that have arrived can still be received after the session is closed.
     within(Duration::from_secs(5), server.close()).await;
     for number in 0..100 {
         assert_eq!(next(&far).await.payload().as_ref(), [number]);
@@ -746,7 +746,7 @@ async fn a_socket_keeps_its_session_open(link: Link) {
     assert_eq!(watch.current().stage(), SessionStage::Closed);
 }
 
-async fn a_flood_of_datagrams_leaves_streams_their_share(link: Link) {
+async fn a_flood_of_datagrams_does_not_starve_streams(link: Link) {
     let lab = Lab::of(
         link,
         SimNet::builder()

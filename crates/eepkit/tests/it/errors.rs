@@ -1,4 +1,4 @@
-//! Each thing that can be wrong has an error of its own, in bounded time.
+//! Each cause of failure has its own error, which is reported in bounded time.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use tokio::net::TcpListener;
 use crate::lab::{Lab, Link, join, over_both_links, within};
 
 over_both_links!(
-    a_port_where_nobody_listens_refuses,
+    a_port_without_a_listener_refuses,
     an_unknown_name_is_not_found,
     an_unknown_hash_is_not_found,
     a_malformed_destination_is_bad_input,
     a_destination_that_was_never_online_has_no_lease_set,
-    a_destination_that_died_does_not_answer,
+    an_unreachable_destination_times_out,
     a_ping_without_answer_ends_at_its_limit,
-    a_ping_tells_the_round_trip_time,
-    names_come_from_the_sessions_own_hosts_first,
-    giving_up_connecting_leaves_the_session_in_order,
+    a_ping_returns_the_round_trip_time,
+    the_host_map_of_a_session_takes_precedence,
+    cancelled_connects_leave_the_session_usable,
 );
 
-async fn a_port_where_nobody_listens_refuses(link: Link) {
+async fn a_port_without_a_listener_refuses(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let connecting = client.connect((server.destination(), 4));
@@ -88,12 +88,12 @@ async fn a_destination_that_was_never_online_has_no_lease_set(link: Link) {
     assert!(matches!(error, ConnectError::LeaseSetNotFound), "{error:?}");
 }
 
-async fn a_destination_that_died_does_not_answer(link: Link) {
+async fn an_unreachable_destination_times_out(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let destination = server.destination().clone();
     let listener = server.listen(1).expect("free");
-    // Alive at first.
+    // The destination is reachable at first.
     join(&client, (&destination, 1), &listener).await;
     lab.net.cut_off(&destination);
     let begin = tokio::time::Instant::now();
@@ -138,7 +138,7 @@ async fn a_ping_without_answer_ends_at_its_limit(link: Link) {
     );
 }
 
-async fn a_ping_tells_the_round_trip_time(link: Link) {
+async fn a_ping_returns_the_round_trip_time(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let rtt = client
@@ -154,7 +154,7 @@ async fn a_ping_tells_the_round_trip_time(link: Link) {
     );
 }
 
-async fn names_come_from_the_sessions_own_hosts_first(link: Link) {
+async fn the_host_map_of_a_session_takes_precedence(link: Link) {
     let lab = Lab::new(link);
     let (first, second) = lab.pair().await;
     lab.net.add_name("a.i2p", first.destination());
@@ -173,7 +173,7 @@ async fn names_come_from_the_sessions_own_hosts_first(link: Link) {
         session.lookup("B.I2P").await.as_ref(),
         Ok(first.destination())
     );
-    // The router's answers are kept for a while.
+    // The router's answers are cached.
     lab.net.remove_name("b.i2p");
     assert_eq!(
         session.lookup("b.i2p").await.as_ref(),
@@ -191,7 +191,7 @@ async fn names_come_from_the_sessions_own_hosts_first(link: Link) {
     );
 }
 
-async fn giving_up_connecting_leaves_the_session_in_order(link: Link) {
+async fn cancelled_connects_leave_the_session_usable(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let listener = server.listen(1).expect("free");
@@ -200,7 +200,7 @@ async fn giving_up_connecting_leaves_the_session_in_order(link: Link) {
         let given_up = tokio::time::timeout(Duration::from_millis(20), connecting).await;
         assert!(given_up.is_err(), "one way is 50 ms");
     }
-    // Those given up may wait in the queue; the one that is not comes through behind them.
+    // Cancelled streams may wait in the queue. The stream that is not cancelled is behind them.
     let accepting = tokio::spawn(async move {
         let mut accepted = Vec::new();
         while let Ok(stream) = listener.accept().await {
@@ -217,8 +217,8 @@ async fn giving_up_connecting_leaves_the_session_in_order(link: Link) {
 }
 
 #[tokio::test]
-async fn a_router_that_is_not_there_is_told_at_once() {
-    // A port that was free a moment ago.
+async fn an_unreachable_router_is_reported_at_once() {
+    // A port on which nothing listens any more.
     let at = {
         let socket = TcpListener::bind("127.0.0.1:0")
             .await
@@ -235,7 +235,7 @@ async fn a_router_that_is_not_there_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_router_is_told_apart() {
+async fn a_server_that_is_not_a_router_is_reported() {
     let socket = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port is free");
@@ -262,7 +262,7 @@ async fn what_is_no_router_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_option_is_told_before_anything_is_sent() {
+async fn an_invalid_option_is_reported_before_anything_is_sent() {
     let lab = Lab::new(Link::Direct);
     let error = lab
         .builder()
@@ -284,7 +284,7 @@ async fn a_bad_option_is_told_before_anything_is_sent() {
 }
 
 #[test]
-fn addresses_print_as_they_are_read() {
+fn addresses_are_written_as_they_are_parsed() {
     let address: Address = "example.i2p:80".parse().expect("valid");
     assert_eq!(address.to_string(), "example.i2p:80");
 }

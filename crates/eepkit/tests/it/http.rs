@@ -1,4 +1,4 @@
-//! Web sites of axum, and clients of hyper.
+//! Servers with axum, and clients with hyper.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::lab::{Lab, Link, over_both_links, within};
 over_both_links! {
     an_axum_site_answers_a_hyper_client,
     an_axum_site_ends_with_its_session,
-    nothing_outside_of_i2p_is_asked_for,
+    hosts_outside_of_i2p_are_refused,
 }
 
 fn client(session: &Session) -> Client<HttpConnector, Empty<Bytes>> {
@@ -80,7 +80,7 @@ async fn an_axum_site_ends_with_its_session(link: Link) {
     served.expect("ends well");
 }
 
-async fn nothing_outside_of_i2p_is_asked_for(link: Link) {
+async fn hosts_outside_of_i2p_are_refused(link: Link) {
     let lab = Lab::new(link);
     let session = lab.session().await;
     let client = client(&session);
@@ -101,7 +101,7 @@ async fn nothing_outside_of_i2p_is_asked_for(link: Link) {
     assert!(matches!(error, ConnectError::Scheme(_)), "{error:?}");
 }
 
-/// The error of the connector in that of the client.
+/// The connector's error inside that of the client.
 fn refused<T>(result: Result<T, Error>) -> ConnectError {
     let error = result.err().expect("refused");
     let mut source = std::error::Error::source(&error);

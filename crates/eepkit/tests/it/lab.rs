@@ -1,4 +1,4 @@
-//! What the tests share: a network, sessions on it, and data that checks itself.
+//! Shared by the tests: a network, sessions on it, and data whose content can be checked.
 
 use std::{cell::Cell, time::Duration};
 
@@ -46,7 +46,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// A network with 50 ms one way and nothing else in the way.
+    /// A network with a one-way delay of 50 ms and no other impairment.
     pub(crate) fn new(link: Link) -> Self {
         Self::of(link, SimNet::builder().delay(Duration::from_millis(50)))
     }
@@ -83,8 +83,7 @@ impl Lab {
         (self.session().await, self.session().await)
     }
 
-    /// Two sessions with a stream between them: the ends of the one that connected and of the one
-    /// that accepted.
+    /// Two sessions with a stream between them.
     pub(crate) async fn stream(&self) -> Ends {
         let (client, server) = self.pair().await;
         let listener = server.listen(1).expect("the port is free");
@@ -98,7 +97,7 @@ impl Lab {
     }
 }
 
-/// A stream between two sessions, seen from both.
+/// Both ends of a stream between two sessions. `client` connected, and `server` accepted.
 pub(crate) struct Ends {
     pub(crate) client: Session,
     pub(crate) server: Session,
@@ -106,9 +105,9 @@ pub(crate) struct Ends {
     pub(crate) far: Stream,
 }
 
-/// Opens a stream and accepts it, and returns both ends in this order.
+/// Opens a stream and accepts it. Returns the end that connected, and the end that accepted.
 pub(crate) async fn join(from: &Session, to: impl IntoAddress, at: &Listener) -> (Stream, Stream) {
-    // One that fails must not leave the other waiting.
+    // If one side fails, the other must not wait.
     let connecting = async { from.connect(to).await.map_err(Error::from) };
     let accepting = async { at.accept().await.map_err(Error::from) };
     tokio::try_join!(connecting, accepting).expect("the peer accepts")
@@ -122,13 +121,13 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
     }
 }
 
-/// The byte at a place of the endless text that [`send`] writes and [`receive`] expects.
+/// The byte at position `at` of the data that [`send`] writes and [`receive`] expects.
 pub(crate) fn pattern(at: u64) -> u8 {
-    // Neither the packet size nor a power of two is a period of it.
+    // Its period is neither the packet size nor a power of two, so that reordering is detected.
     ((at ^ (at >> 8) ^ (at >> 16)).wrapping_mul(167) % 251) as u8
 }
 
-/// Writes `len` bytes that [`receive`] recognises.
+/// Writes `len` bytes that [`receive`] can check.
 pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), len: u64) -> std::io::Result<()> {
     let mut chunk = vec![0; 64 * 1024];
     let mut at = 0;
@@ -143,7 +142,7 @@ pub(crate) async fn send(to: &mut (impl AsyncWrite + Unpin), len: u64) -> std::i
     to.flush().await
 }
 
-/// Reads to the end, checks every byte, and returns how many there were.
+/// Reads to the end, checks every byte, and returns the number of bytes.
 pub(crate) async fn receive(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u64> {
     let mut chunk = vec![0; 64 * 1024];
     let mut at = 0;

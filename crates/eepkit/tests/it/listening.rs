@@ -1,4 +1,4 @@
-//! What a listener does.
+//! Listeners.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::lab::{Lab, Link, join, over_both_links, within};
 
 over_both_links!(
     a_port_has_one_listener_at_a_time,
-    the_listener_of_a_port_comes_before_the_one_of_all_ports,
+    the_listener_of_a_port_has_precedence_over_that_of_all_ports,
     a_dropped_listener_refuses,
     streams_beyond_the_backlog_are_refused,
     accepting_is_cancel_safe,
@@ -31,7 +31,7 @@ async fn a_port_has_one_listener_at_a_time(link: Link) {
     );
 }
 
-async fn the_listener_of_a_port_comes_before_the_one_of_all_ports(link: Link) {
+async fn the_listener_of_a_port_has_precedence_over_that_of_all_ports(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let all = server.listen(0).expect("free");
@@ -69,7 +69,7 @@ async fn streams_beyond_the_backlog_are_refused(link: Link) {
         tokio::spawn(async move { client.connect((to, 1)).await })
     });
     let connecting: Vec<_> = connecting.collect();
-    // All five have arrived by then, and nobody was accepted.
+    // All five have arrived by then, and none was accepted.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut accepted = Vec::new();
     for _ in 0..3 {
@@ -85,7 +85,7 @@ async fn streams_beyond_the_backlog_are_refused(link: Link) {
         }
     }
     assert_eq!((connected.len(), refused), (3, 2));
-    // There is room again.
+    // The backlog has room again.
     join(&client, (server.destination(), 1), &listener).await;
 }
 
@@ -107,7 +107,7 @@ async fn accepting_is_cancel_safe(link: Link) {
     });
     let mut seen = Vec::new();
     while seen.len() < 20 {
-        // Given up again and again while waiting.
+        // The timeout cancels the call repeatedly.
         let accepted = tokio::time::timeout(Duration::from_millis(7), listener.accept()).await;
         if let Ok(stream) = accepted {
             seen.push(stream.expect("accepts").read_u8().await.expect("reads"));

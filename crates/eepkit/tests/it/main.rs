@@ -1,6 +1,6 @@
-//! The library over the simulated network, in virtual time.
+//! Tests on the simulated network, in virtual time.
 //!
-//! Each test runs over both kinds of link: one that reports its tunnels, and I2CP.
+//! Most tests run over both kinds of link: the direct link, which reports its tunnels, and I2CP.
 
 mod bulk;
 mod closing;

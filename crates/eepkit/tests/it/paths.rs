@@ -1,4 +1,4 @@
-//! Transfers while tunnels die, end and are replaced.
+//! Transfers while tunnels fail, expire and are replaced.
 
 use std::{
     collections::HashMap,
@@ -22,20 +22,20 @@ use tokio::{
 
 use crate::lab::{Lab, Link, join, pattern, within};
 
-/// What became of a transfer so far.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     received: u64,
-    /// When something was last read, and the longest that nothing was.
+    /// When data was last read, and the longest time without data.
     last: Instant,
     longest_pause: Duration,
-    /// The sender's window, the least of late.
-    window: u32,
+    /// The smallest cwnd of the sender since the start of the interval.
+    cwnd: u32,
 }
 
-/// A transfer that goes on until it is stopped.
+/// A transfer that continues until it is stopped.
 struct Bulk {
-    /// Both ends, which live as long as the transfer.
+    /// Both ends, which stay open as long as the transfer.
     _sessions: [Session; 2],
     progress: Arc<Mutex<Progress>>,
     over: Arc<AtomicBool>,
@@ -53,7 +53,7 @@ impl Bulk {
             received: 0,
             last: Instant::now(),
             longest_pause: Duration::ZERO,
-            window: u32::MAX,
+            cwnd: u32::MAX,
         }));
         let over = Arc::new(AtomicBool::new(false));
         Self {
@@ -65,12 +65,12 @@ impl Bulk {
         }
     }
 
-    /// Lets time pass; what happened meanwhile, and bytes per second that arrived.
+    /// Waits for `span`. Returns the progress in it, and the bytes per second that arrived.
     async fn run(&self, span: Duration) -> (Progress, f64) {
         let before = {
             let mut progress = self.progress.lock().expect("no panic");
             progress.longest_pause = Duration::ZERO;
-            progress.window = u32::MAX;
+            progress.cwnd = u32::MAX;
             progress.received
         };
         sleep(span).await;
@@ -80,7 +80,7 @@ impl Bulk {
         (progress, bytes as f64 / span.as_secs_f64())
     }
 
-    /// Ends the transfer; everything that was written must have arrived.
+    /// Ends the transfer, and checks that all written data has arrived.
     async fn finish(self) {
         self.over.store(true, Ordering::Relaxed);
         let (written, received) = within(Duration::from_secs(120), async {
@@ -100,9 +100,9 @@ async fn write(mut to: Stream, progress: Arc<Mutex<Progress>>, over: Arc<AtomicB
         let chunk: Vec<u8> = (at..at + CHUNK).map(pattern).collect();
         to.write_all(&chunk).await.expect("sends");
         at += CHUNK;
-        let window = to.info().map_or(0, |info| info.cwnd);
+        let cwnd = to.info().map_or(0, |info| info.cwnd);
         let mut progress = progress.lock().expect("no panic");
-        progress.window = progress.window.min(window);
+        progress.cwnd = progress.cwnd.min(cwnd);
     }
     to.shutdown().await.expect("shuts down");
     at
@@ -127,7 +127,7 @@ async fn read(mut from: Stream, progress: Arc<Mutex<Progress>>) -> u64 {
     }
 }
 
-/// Half a megabyte per second over each way, and a round trip of .6 s.
+/// 500 kB/s over each path, and a round-trip time of 0.6 s.
 fn network() -> Builder {
     SimNet::builder()
         .seed(11)
@@ -137,7 +137,7 @@ fn network() -> Builder {
         .log(1000)
 }
 
-/// The tunnel that carried most of what lately went through tunnels of this direction.
+/// The tunnel of this direction that carried most of the recent packets.
 fn in_use(net: &SimNet, direction: Direction) -> TunnelId {
     let mut packets: HashMap<TunnelId, u32> = HashMap::new();
     for entry in net.take_log() {
@@ -174,10 +174,10 @@ async fn a_tunnel_that_goes_silent_stops_a_transfer_for_less_than_two_seconds() 
             "{direction:?}: {progress:?}"
         );
         assert!(
-            progress.window > usual.window / 2,
+            progress.cwnd > usual.cwnd / 2,
             "{direction:?}: {} after {}",
-            progress.window,
-            usual.window
+            progress.cwnd,
+            usual.cwnd
         );
         let (_, after) = bulk.run(Duration::from_secs(10)).await;
         assert!(after > 0.9 * before, "{direction:?}: {after} of {before}");
@@ -212,23 +212,23 @@ async fn tunnels_that_end_are_replaced_without_loss_of_speed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_paths_a_lease_that_is_gone_is_looked_up_again_and_the_window_kept() {
+async fn without_paths_a_missing_lease_causes_a_look_up_and_cwnd_is_kept() {
     let lab = Lab::of(Link::I2cp, network());
     let bulk = Bulk::start(&lab, |session| session).await;
     bulk.run(Duration::from_secs(20)).await;
     let (usual, before) = bulk.run(Duration::from_secs(5)).await;
     let lookups = lab.net.stats().lookups;
-    // The server builds another, but the client's router goes on to send to the old one.
+    // The server builds another tunnel, but the client's router still sends to the old one.
     assert!(lab.net.kill_tunnel(in_use(&lab.net, Direction::Inbound)));
     let (progress, _) = bulk.run(Duration::from_secs(10)).await;
     assert_eq!(lab.net.stats().lookups, lookups + 1);
     let pause = progress.longest_pause;
     assert!(pause < Duration::from_secs(5), "{pause:?}");
     assert!(
-        progress.window > usual.window / 2,
+        progress.cwnd > usual.cwnd / 2,
         "{} after {}",
-        progress.window,
-        usual.window
+        progress.cwnd,
+        usual.cwnd
     );
     let (_, after) = bulk.run(Duration::from_secs(10)).await;
     assert!(after > 0.9 * before, "{after} of {before}");
@@ -236,9 +236,9 @@ async fn without_paths_a_lease_that_is_gone_is_looked_up_again_and_the_window_ke
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_ways_at_once_carry_what_each_of_them_bears() {
+async fn several_active_paths_add_up_their_bandwidth() {
     let mut speeds = Vec::new();
-    for ways in [1, 3] {
+    for paths in [1, 3] {
         let lab = Lab::of(
             Link::Direct,
             network().rate(Rate::bytes_per_second(100_000)),
@@ -246,13 +246,13 @@ async fn several_ways_at_once_carry_what_each_of_them_bears() {
         let bulk = Bulk::start(&lab, move |session| {
             session
                 .tunnel_quantity(3)
-                .streaming(move |config| config.with_max_paths(ways))
+                .streaming(move |config| config.with_max_paths(paths))
         })
         .await;
         bulk.run(Duration::from_secs(20)).await;
         let (_, speed) = bulk.run(Duration::from_secs(60)).await;
         speeds.push(speed);
-        if ways > 1 {
+        if paths > 1 {
             assert!(lab.net.blackhole(in_use(&lab.net, Direction::Outbound)));
             let (progress, _) = bulk.run(Duration::from_secs(10)).await;
             let pause = progress.longest_pause;
@@ -264,7 +264,7 @@ async fn several_ways_at_once_carry_what_each_of_them_bears() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_sends_no_more_than_it_may() {
+async fn the_send_rate_of_a_session_is_limited() {
     let lab = Lab::of(Link::Direct, network());
     let bulk = Bulk::start(&lab, |session| {
         session.streaming(|config| config.with_max_send_rate(Some(50_000)))
@@ -277,5 +277,5 @@ async fn a_session_sends_no_more_than_it_may() {
 }
 
 const CHUNK: u64 = 16 * 1024;
-/// The life of a tunnel that lasts for the whole test.
+/// A lifetime of tunnels that is longer than the test.
 const LONG: Duration = Duration::from_secs(600);

@@ -1,4 +1,4 @@
-//! What may not be in logs at `info` and above: IP addresses, full destinations, keys.
+//! Logs at level `info` and above contain no IP addresses, full destinations or keys.
 
 use std::{
     fmt::{self, Write as _},
@@ -17,7 +17,7 @@ use tracing_subscriber::{
 
 use crate::lab::{Lab, Link};
 
-/// Keeps the text of every event and span at `info` and above.
+/// Records the text of every event and span at `info` and above.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<String>>>);
 
@@ -48,7 +48,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Notes {
 }
 
 #[test]
-fn logs_at_info_hold_no_address_and_no_destination() {
+fn logs_at_info_contain_no_address_and_no_destination() {
     let notes = Notes::default();
     let subscriber = tracing_subscriber::registry().with(notes.clone());
     let mut secrets = vec!["127.0.0.1".to_owned(), "[::1]".to_owned()];
@@ -62,7 +62,7 @@ fn logs_at_info_hold_no_address_and_no_destination() {
             for link in [Link::Direct, Link::I2cp] {
                 secrets.extend(a_life(link).await);
             }
-            // A router that is not there is where addresses like to show.
+            // Errors about an unreachable router often contain its address.
             let gone = Router::attach("i2cp://127.0.0.1:1").expect("an address");
             let session = gone.session().start().expect("starts");
             tokio::time::sleep(Duration::from_secs(30)).await;
@@ -78,7 +78,7 @@ fn logs_at_info_hold_no_address_and_no_destination() {
     }
 }
 
-/// Streams, errors, a lost session and an end; returns what must not show.
+/// Runs streams, errors, a lost session and a close. Returns the texts that must not be logged.
 async fn a_life(link: Link) -> Vec<String> {
     let lab = Lab::new(link);
     let mut ends = lab.stream().await;
@@ -92,7 +92,7 @@ async fn a_life(link: Link) -> Vec<String> {
     let destinations = [ends.client.destination(), ends.server.destination()];
     let secrets = destinations.iter().flat_map(|destination| {
         let (base64, base32) = (destination.to_base64(), destination.to_b32());
-        // A part that is long enough to tell who it is gives it away as well.
+        // A prefix of this length identifies the destination as well.
         [base64[..100].to_owned(), base32[..32].to_owned()]
     });
     let secrets = secrets.collect();

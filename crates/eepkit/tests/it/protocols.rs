@@ -1,4 +1,4 @@
-//! Code that is generic over tokio's traits, on streams: codecs, copying, WebSocket, HTTP/2.
+//! Code that is generic over tokio's traits, used with streams: codecs, copying, WebSocket, HTTP/2.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::lab::{Lab, Link, join, over_both_links, receive, send, within};
 over_both_links! {
     codecs_frame_a_stream,
     streams_are_copied_in_both_directions,
-    web_sockets_shake_hands_and_talk,
+    web_sockets_exchange_messages,
     http2_requests_share_a_stream,
 }
 
@@ -29,7 +29,7 @@ async fn codecs_frame_a_stream(link: Link) {
     assert_eq!(far.next().await.expect("a line").expect("read"), "one");
     assert_eq!(far.next().await.expect("a line").expect("read"), "two");
 
-    // The same stream goes on with another codec.
+    // The same stream continues with another codec.
     let mut near = near.map_codec(|_| LengthDelimitedCodec::new());
     let mut far = far.map_codec(|_| LengthDelimitedCodec::new());
     let long = Bytes::from(vec![7; 100_000]);
@@ -68,7 +68,7 @@ async fn streams_are_copied_in_both_directions(link: Link) {
     assert_eq!((at_client, at_server), (LEN, LEN));
 }
 
-async fn web_sockets_shake_hands_and_talk(link: Link) {
+async fn web_sockets_exchange_messages(link: Link) {
     let ends = Lab::new(link).stream().await;
     let (near, far) = tokio::join!(
         tokio_tungstenite::client_async("ws://chat.i2p/", ends.near),
@@ -87,7 +87,7 @@ async fn web_sockets_shake_hands_and_talk(link: Link) {
     near.close(None).await.expect("open");
     assert!(far.next().await.expect("a frame").expect("read").is_close());
 
-    // The handshake may also be somebody else's work, as axum's.
+    // The handshake may also be performed by other code, for example by axum.
     let stream = far.into_inner();
     drop(WebSocketStream::from_raw_socket(stream, Role::Server, None).await);
 }

@@ -1,4 +1,4 @@
-//! Routers: where they come from, and what they can do.
+//! Addresses and capabilities of routers.
 
 use eepkit::{AttachError, ErrorKind, OpenError, Router};
 

@@ -17,11 +17,11 @@ use crate::lab::{Lab, Link, over_both_links, within};
 
 over_both_links! {
     a_listener_is_a_stream_that_ends_with_its_session,
-    handlers_serve_streams_side_by_side,
+    handlers_serve_streams_concurrently,
     a_shutdown_waits_for_handlers_and_refuses_new_streams,
-    a_shutdown_drops_what_runs_at_its_limit,
+    a_shutdown_drops_handlers_at_its_limit,
     no_more_streams_are_served_than_allowed,
-    a_handler_that_panics_harms_no_other,
+    a_panic_in_a_handler_affects_no_other,
     a_server_ends_with_its_session,
     both_ends_of_a_stream_have_an_address,
 }
@@ -70,14 +70,14 @@ async fn a_listener_is_a_stream_that_ends_with_its_session(link: Link) {
     assert!(listener.next().await.is_none());
 }
 
-async fn handlers_serve_streams_side_by_side(link: Link) {
+async fn handlers_serve_streams_concurrently(link: Link) {
     let lab = Lab::new(link);
     let (client, session) = lab.pair().await;
     let server = serve(session.listen(7).expect("free"), echo).start();
     let to = (session.destination(), 7);
     let mut first = client.connect(to).await.expect("accepted");
     let mut second = client.connect(to).await.expect("accepted");
-    // The first is still open while the second is served.
+    // The first stream is still open while the second is served.
     assert_eq!(ask(&mut second, "two").await.expect("answers"), "two");
     assert_eq!(server.stats().active, 1);
     assert_eq!(ask(&mut first, "one").await.expect("answers"), "one");
@@ -85,7 +85,7 @@ async fn handlers_serve_streams_side_by_side(link: Link) {
     assert_eq!(drained.aborted(), 0);
 }
 
-/// Reads until it is told to finish, then says goodbye.
+/// Waits until the server shuts down, and then sends a last message.
 #[derive(Default)]
 struct Polite {
     finish: Arc<Notify>,
@@ -131,7 +131,7 @@ async fn a_shutdown_waits_for_handlers_and_refuses_new_streams(link: Link) {
     );
 }
 
-async fn a_shutdown_drops_what_runs_at_its_limit(link: Link) {
+async fn a_shutdown_drops_handlers_at_its_limit(link: Link) {
     let lab = Lab::new(link);
     let (client, session) = lab.pair().await;
     let stuck = |_stream| std::future::pending();
@@ -170,7 +170,7 @@ async fn no_more_streams_are_served_than_allowed(link: Link) {
     assert_eq!(server.stats().accepted, 2);
 }
 
-async fn a_handler_that_panics_harms_no_other(link: Link) {
+async fn a_panic_in_a_handler_affects_no_other(link: Link) {
     let lab = Lab::new(link);
     let (client, session) = lab.pair().await;
     let picky = async |mut stream: Stream| {
@@ -217,7 +217,7 @@ async fn both_ends_of_a_stream_have_an_address(link: Link) {
         (to.destination(), to.port()),
         (ends.server.destination(), 1)
     );
-    // The text is an address, and so is the value.
+    // Both the text and the value convert to an address.
     let text: eepkit::Address = to.to_string().parse().expect("an address");
     assert_eq!(text.port, 1);
     let error = ends

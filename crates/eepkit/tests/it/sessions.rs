@@ -1,4 +1,4 @@
-//! The life of a session.
+//! Opening, losing and restoring sessions.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::lab::{Lab, Link, join, over_both_links, within};
 
 over_both_links!(
-    stages_come_in_order_with_their_times,
-    a_lost_session_comes_back_with_the_same_destination,
+    stages_are_reported_in_order_with_their_times,
+    a_lost_session_is_restored_with_the_same_destination,
     streams_in_flight_end_with_the_reason_when_the_link_breaks,
-    connecting_waits_for_a_session_that_is_coming_back,
-    a_router_that_is_gone_is_named_as_the_problem,
-    a_session_without_tunnels_says_so,
+    connecting_waits_until_a_lost_session_is_restored,
+    a_stopped_router_is_reported_as_the_problem,
+    a_session_without_tunnels_reports_it,
     many_sessions_share_a_process,
-    tunnels_come_and_go_as_asked,
+    the_number_of_tunnels_can_be_changed,
     sessions_with_the_same_keys_have_the_same_destination,
 );
 
-async fn stages_come_in_order_with_their_times(link: Link) {
+async fn stages_are_reported_in_order_with_their_times(link: Link) {
     let lab = Lab::of(
         link,
         SimNet::builder()
@@ -49,7 +49,7 @@ async fn stages_come_in_order_with_their_times(link: Link) {
         .expect("ready already");
 }
 
-async fn a_lost_session_comes_back_with_the_same_destination(link: Link) {
+async fn a_lost_session_is_restored_with_the_same_destination(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let destination = server.destination().clone();
@@ -91,7 +91,7 @@ async fn streams_in_flight_end_with_the_reason_when_the_link_breaks(link: Link) 
     let error = ends.near.write_all(b"x").await.expect_err("lost");
     assert_eq!(eepkit::Error::from(error).kind(), ErrorKind::SessionLost);
     assert!(ends.near.info().is_none());
-    // A stream of the old link stays lost when the session is back.
+    // A stream of the old link stays lost after the session is restored.
     ends.client
         .watch()
         .ready(Duration::from_secs(30))
@@ -100,7 +100,7 @@ async fn streams_in_flight_end_with_the_reason_when_the_link_breaks(link: Link) 
     ends.near.write_all(b"x").await.expect_err("still lost");
 }
 
-async fn connecting_waits_for_a_session_that_is_coming_back(link: Link) {
+async fn connecting_waits_until_a_lost_session_is_restored(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let listener = server.listen(1).expect("free");
@@ -110,12 +110,12 @@ async fn connecting_waits_for_a_session_that_is_coming_back(link: Link) {
         .reached(SessionStage::Lost, Duration::from_secs(5))
         .await;
     assert_eq!(client.status().stage(), SessionStage::Lost);
-    // Which it does once the session is back.
+    // Connecting succeeds after the session is restored.
     let joining = join(&client, (server.destination(), 1), &listener);
     within(Duration::from_secs(30), joining).await;
 }
 
-async fn a_router_that_is_gone_is_named_as_the_problem(link: Link) {
+async fn a_stopped_router_is_reported_as_the_problem(link: Link) {
     let lab = Lab::new(link);
     let mut ends = lab.stream().await;
     lab.net.stop();
@@ -143,7 +143,7 @@ async fn a_router_that_is_gone_is_named_as_the_problem(link: Link) {
     within(Duration::from_secs(5), ends.server.close()).await;
 }
 
-async fn a_session_without_tunnels_says_so(link: Link) {
+async fn a_session_without_tunnels_reports_it(link: Link) {
     let lab = Lab::of(
         link,
         SimNet::builder().build_time(Duration::from_secs(3600)),
@@ -176,7 +176,7 @@ async fn many_sessions_share_a_process(link: Link) {
     lab.router().shutdown().await;
 }
 
-async fn tunnels_come_and_go_as_asked(link: Link) {
+async fn the_number_of_tunnels_can_be_changed(link: Link) {
     let lab = Lab::new(link);
     let session = lab
         .builder()
@@ -226,7 +226,7 @@ async fn sessions_with_the_same_keys_have_the_same_destination(link: Link) {
     assert!(matches!(error, OpenError::KeyFile { .. }), "{error:?}");
 }
 
-/// In real time: the socket does not follow a paused clock.
+/// Runs in real time, because the socket does not follow a paused clock.
 #[tokio::test]
 async fn a_router_is_attached_to_over_tcp() {
     let net = SimNet::builder().start();

@@ -1,4 +1,4 @@
-//! What a stream does.
+//! Streams.
 
 use std::{io::IoSlice, time::Duration};
 
@@ -11,27 +11,27 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::lab::{Lab, Link, join, over_both_links, receive, send, within};
 
 over_both_links!(
-    both_ends_know_each_other_and_the_ports,
+    both_ends_report_peers_and_ports,
     text_destinations_and_base32_reach_the_peer,
-    reading_goes_on_after_writing_is_shut_down,
-    halves_work_in_different_tasks_and_join_again,
+    reading_continues_after_writing_is_shut_down,
+    halves_work_in_different_tasks_and_reunite,
     dropping_the_write_half_ends_the_peers_reading,
     vectored_writes_arrive_in_order,
     flush_sends_a_small_write_at_once,
-    acked_waits_for_the_peers_end_only,
+    acked_does_not_wait_for_the_peers_application,
     a_reset_fails_the_peers_reads_with_its_reason,
     a_dropped_stream_still_delivers,
-    a_slow_reader_holds_the_writer_back,
-    a_slow_link_holds_the_writer_back,
+    a_slow_reader_blocks_the_writer,
+    a_slow_link_blocks_the_writer,
     reads_end_at_the_time_limit_of_the_stream,
     early_data_arrives_with_the_first_packet,
     early_data_of_any_length_arrives_whole,
     a_session_can_connect_to_itself,
     reads_are_cancel_safe,
-    info_tells_the_round_trip_time,
+    info_reports_the_round_trip_time,
 );
 
-async fn both_ends_know_each_other_and_the_ports(link: Link) {
+async fn both_ends_report_peers_and_ports(link: Link) {
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     let listener = server.listen(80).expect("free");
@@ -58,7 +58,7 @@ async fn text_destinations_and_base32_reach_the_peer(link: Link) {
     }
 }
 
-async fn reading_goes_on_after_writing_is_shut_down(link: Link) {
+async fn reading_continues_after_writing_is_shut_down(link: Link) {
     let mut ends = Lab::new(link).stream().await;
     ends.near.write_all(b"question").await.expect("writes");
     ends.near.shutdown().await.expect("shuts down");
@@ -84,7 +84,7 @@ async fn reading_goes_on_after_writing_is_shut_down(link: Link) {
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
 }
 
-async fn halves_work_in_different_tasks_and_join_again(link: Link) {
+async fn halves_work_in_different_tasks_and_reunite(link: Link) {
     let ends = Lab::new(link).stream().await;
     let (mut reader, mut writer) = ends.near.into_split();
     let (mut far_reader, mut far_writer) = ends.far.into_split();
@@ -151,13 +151,13 @@ async fn flush_sends_a_small_write_at_once(link: Link) {
     );
 }
 
-async fn acked_waits_for_the_peers_end_only(link: Link) {
+async fn acked_does_not_wait_for_the_peers_application(link: Link) {
     let mut ends = Lab::new(link).stream().await;
     ends.near.write_all(&[7; 5000]).await.expect("writes");
     within(Duration::from_secs(10), ends.near.acked())
         .await
         .expect("acknowledged");
-    // The peer's application has read nothing yet.
+    // The data was acknowledged although the peer's application has not read it yet.
     let mut data = vec![0; 5000];
     ends.far.read_exact(&mut data).await.expect("reads");
 }
@@ -188,11 +188,11 @@ async fn a_dropped_stream_still_delivers(link: Link) {
     assert_eq!(received.expect("receives"), 100_000);
 }
 
-async fn a_slow_reader_holds_the_writer_back(link: Link) {
+async fn a_slow_reader_blocks_the_writer(link: Link) {
     let mut ends = Lab::new(link).stream().await;
     let mut accepted = 0_u64;
     let chunk = vec![1; 16 * 1024];
-    // Until nothing more is accepted for a good while.
+    // Writes until nothing more is accepted for a minute.
     while let Ok(result) =
         tokio::time::timeout(Duration::from_secs(60), ends.near.write(&chunk)).await
     {
@@ -200,7 +200,7 @@ async fn a_slow_reader_holds_the_writer_back(link: Link) {
         assert!(accepted < 4 * 1024 * 1024, "nothing holds the writer back");
     }
     assert!(accepted > 64 * 1024, "buffers take {accepted} bytes only");
-    // And it goes on when the reader does.
+    // Writing continues when the reader reads.
     let mut sink = vec![0; 64 * 1024];
     let mut read = 0_u64;
     let reading = async {
@@ -214,7 +214,7 @@ async fn a_slow_reader_holds_the_writer_back(link: Link) {
         .expect("writes again");
 }
 
-async fn a_slow_link_holds_the_writer_back(link: Link) {
+async fn a_slow_link_blocks_the_writer(link: Link) {
     let slow = Rate::kib_per_second(16);
     let network = SimNet::builder().delay(Duration::from_millis(50));
     let mut ends = Lab::of(link, network.host_rate(slow, None)).stream().await;
@@ -229,7 +229,7 @@ async fn a_slow_link_holds_the_writer_back(link: Link) {
     tokio::time::timeout(minute, writing)
         .await
         .expect_err("writing goes on");
-    // What a minute carries, the buffers, and a window.
+    // The sum of the traffic in a minute, the buffers and a cwnd.
     assert!(accepted < 2 * 1024 * 1024, "{accepted} bytes accepted");
     assert!(accepted > 500 * 1024, "{accepted} bytes accepted");
 }
@@ -251,7 +251,7 @@ async fn reads_end_at_the_time_limit_of_the_stream(link: Link) {
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         assert_eq!(begin.elapsed().as_secs(), 3);
     }
-    // The stream itself is in order.
+    // The stream itself still works.
     far.write_u8(1).await.expect("writes");
     assert_eq!(near.read_u8().await.expect("reads"), 1);
 }
@@ -331,7 +331,7 @@ async fn reads_are_cancel_safe(link: Link) {
         let mut all = Vec::new();
         let mut chunk = [0; 3];
         loop {
-            // Given up again and again while waiting.
+            // The timeout cancels the read repeatedly.
             let read = tokio::time::timeout(Duration::from_millis(3), ends.far.read(&mut chunk));
             match read.await {
                 Err(_) => {}
@@ -344,7 +344,7 @@ async fn reads_are_cancel_safe(link: Link) {
     assert_eq!(all, (0..100).collect::<Vec<u8>>());
 }
 
-async fn info_tells_the_round_trip_time(link: Link) {
+async fn info_reports_the_round_trip_time(link: Link) {
     let mut ends = Lab::new(link).stream().await;
     ends.near.write_all(&[0; 1000]).await.expect("writes");
     ends.near.acked().await.expect("acknowledged");

@@ -1,4 +1,4 @@
-//! Subsessions, which only routers over I2CP have.
+//! Subsessions, which only routers over I2CP support.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::lab::{Lab, Link, join, within};
 
-/// A router that is said to be Java I2P.
+/// A router whose kind is set to Java I2P.
 fn java(lab: &Lab) -> Router {
     Router::new(lab.net.i2cp_router().kind(RouterKind::Java))
 }
@@ -47,7 +47,7 @@ async fn talk(client: &Session, server: &Session) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subsession_is_a_destination_of_its_own() {
+async fn a_subsession_has_its_own_destination() {
     let lab = Lab::new(Link::Direct);
     let peer = lab.session().await;
     let session = session(&lab).await;
@@ -116,14 +116,14 @@ async fn a_closed_subsession_leaves_the_others() {
     within(Duration::from_secs(5), first.close()).await;
     talk(&peer, &session).await;
     talk(&second, &peer).await;
-    // Its destination can come again.
+    // The destination of a closed subsession can be used again.
     let again = subsession(&session, 100).await;
     assert_eq!(again.destination(), first.destination());
     talk(&peer, &again).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn subsessions_are_lost_and_come_back_with_their_session() {
+async fn subsessions_are_lost_and_restored_with_their_session() {
     let lab = Lab::new(Link::Direct);
     let peer = lab.session().await;
     let session = session(&lab).await;
@@ -143,7 +143,7 @@ async fn subsessions_are_lost_and_come_back_with_their_session() {
             .expect("comes back");
         talk(&peer, one).await;
     }
-    // One that is lost alone comes back alone.
+    // A subsession that is lost alone is restored alone.
     assert!(lab.net.lose_session(sub.destination()));
     sub_watch
         .reached(SessionStage::Lost, Duration::from_secs(5))
@@ -173,7 +173,7 @@ async fn a_subsession_keeps_its_session_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_are_no_subsessions_opening_one_says_so() {
+async fn opening_a_subsession_fails_if_the_router_does_not_support_it() {
     for link in [Link::Direct, Link::I2cp] {
         let lab = Lab::new(link);
         let session = lab.session().await;
