@@ -1,22 +1,22 @@
-//! Addresses of routers as people write them: what those of all kinds have in common.
+//! The common part of the textual addresses of routers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 #[cfg(feature = "tls")]
 use crate::transport::Trust;
 
-/// How addresses of one kind begin.
+/// The prefixes of one kind of address.
 pub(super) struct Scheme {
     /// TCP.
     pub(super) plain: &'static str,
     /// TLS.
     pub(super) secure: &'static str,
-    /// A Unix socket; its path follows.
+    /// A Unix socket. Its path follows.
     pub(super) unix: &'static str,
     pub(super) default_port: u16,
 }
 
-/// What an address says.
+/// The parts of an address.
 pub(super) enum Parts<'a> {
     #[cfg(unix)]
     Unix(&'a str),
@@ -26,11 +26,11 @@ pub(super) enum Parts<'a> {
 /// `[USER:PASSWORD@]HOST[:PORT][/][?KEY=VALUE[&KEY=VALUE]...]`
 pub(super) struct Socket<'a> {
     pub(super) at: SocketAddr,
-    /// Whom to trust, where TLS is to be spoken.
+    /// The trusted certificates, if the connection uses TLS.
     #[cfg(feature = "tls")]
     pub(super) trust: Option<Trust>,
     pub(super) login: Option<(&'a str, &'a str)>,
-    /// Everything but `certificate`. No value is empty.
+    /// Everything except `certificate`. No value is empty.
     pub(super) query: Vec<(&'a str, &'a str)>,
 }
 
@@ -109,7 +109,7 @@ fn trust(_: Option<&str>) -> Result<std::convert::Infallible, RouterAddressError
     Err(RouterAddressError::Unsupported("TLS"))
 }
 
-/// Reads `HOST:PORT` or `HOST`, which has the default port then.
+/// Parses `HOST:PORT`, or `HOST` with the default port.
 fn socket_address(place: &str, default_port: u16) -> Result<SocketAddr, RouterAddressError> {
     if let Ok(at) = place.parse() {
         return Ok(at);
@@ -132,7 +132,7 @@ fn socket_address(place: &str, default_port: u16) -> Result<SocketAddr, RouterAd
     })
 }
 
-/// Reads a port.
+/// Parses a port.
 pub(super) fn port(text: &str) -> Result<u16, RouterAddressError> {
     text.parse()
         .map_err(|_| RouterAddressError::Port(shown(text)))
@@ -142,11 +142,11 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
 }
 
-/// Why a text is not the address of a router. Passwords are not repeated.
+/// The reason why a text is not the address of a router. Contains no password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouterAddressError {
-    /// It has another form.
+    /// The text does not have the form of an address.
     #[error(
         "an address is i2cp://HOST:PORT, i2cps://HOST:PORT, i2cp+unix:PATH, sam://HOST:PORT or \
          sam+tls://HOST:PORT"
@@ -154,21 +154,21 @@ pub enum RouterAddressError {
     Form,
     /// The host is a name.
     #[error(
-        "{0:?} is not an IP address: names are not looked up, because that tells others; use the \
-         number, or localhost"
+        "{0:?} is not an IP address: names are not looked up, because that would reveal them; \
+         use the IP address, or localhost"
     )]
     Host(String),
-    /// The port is no number.
-    #[error("{0:?} is not a port: it is a number from 0 to 65535")]
+    /// The port is not a number.
+    #[error("{0:?} is not a port: a port is a number from 0 to 65535")]
     Port(String),
     /// The certificate cannot be read.
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Certificate(#[from] crate::transport::CertificateError),
-    /// This build or system cannot do it.
+    /// This build or system does not support the transport.
     #[error("this build has no support for {0}")]
     Unsupported(&'static str),
 }
 
-/// Chosen so that a message fits a line.
+/// Chosen so that an error message fits on one line.
 const SHOWN_CHARS: usize = 60;

@@ -1,4 +1,4 @@
-//! The link to a router that speaks I2CP: one that runs elsewhere, or in this process behind a
+//! The link to a router over I2CP. The router runs in another process, or in this one behind a
 //! socket.
 //!
 //! Every session has its own connection, because i2pd and emissary accept one session per connection.
@@ -68,14 +68,14 @@ pub struct I2cpRouter {
 }
 
 impl I2cpRouter {
-    /// The router that listens at this TCP address; 7654 is the port that routers choose.
+    /// A router that listens at this TCP address. The default port of routers is 7654.
     ///
-    /// What goes over the connection, private encryption keys among it, is not encrypted.
+    /// The connection is not encrypted, although it carries private encryption keys.
     pub fn tcp(at: SocketAddr) -> Self {
         Self::new(Transport::Tcp(at), format!("i2cp://{at}"))
     }
 
-    /// The router that listens at this Unix socket.
+    /// A router that listens at this Unix socket.
     #[cfg(unix)]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -83,7 +83,7 @@ impl I2cpRouter {
         Self::new(Transport::Unix(path), name)
     }
 
-    /// The router that listens with TLS at this TCP address.
+    /// A router that listens with TLS at this TCP address.
     #[cfg(feature = "tls")]
     pub fn tls(at: SocketAddr, trust: Trust) -> Self {
         Self::new(Transport::Tls { at, trust }, format!("i2cps://{at}"))
@@ -124,21 +124,21 @@ impl I2cpRouter {
         }
     }
 
-    /// Logs in with this name and password, unless the options of a session say otherwise.
+    /// Logs in with this name and password, unless the options of a session contain a login.
     #[must_use]
     pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.login = Some((user.into(), password.into()));
         self
     }
 
-    /// Sets which program the router is. Default: it is detected as far as it matters.
+    /// Sets which program the router is. Default: detected as far as the link needs it.
     #[must_use]
     pub fn kind(mut self, kind: RouterKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// The options of a session together with the login.
+    /// Returns the options of a session with the login.
     fn options(&self, setup: &Setup) -> Result<Options, LinkError> {
         let mut options = setup.options.clone();
         let Some((user, password)) = &self.login else {
@@ -196,7 +196,7 @@ impl Connector for I2cpRouter {
         let router = self.clone();
         Box::pin(async move {
             let limit = setup.timeout;
-            // The machine has the same limit; this one covers making the connection too.
+            // The session machine has the same limit. This one also covers the connection attempt.
             match timeout(limit, router.open_session(setup)).await {
                 Ok(result) => result,
                 Err(_) => Err(LinkError::Timeout(limit)),
@@ -227,9 +227,9 @@ struct I2cpLink {
     reserved: bool,
     events: mpsc::Receiver<Event>,
     lost: bool,
-    /// Until the session is lost or the link dropped.
+    /// Dropped when the session is lost.
     opened: Option<OpenDestination>,
-    /// None for a subsession.
+    /// `None` for a subsession.
     subsessions: Option<Arc<Subsessions>>,
 }
 
@@ -242,7 +242,7 @@ impl Link for I2cpLink {
 
     fn submit(&mut self, command: Command) {
         if std::mem::take(&mut self.reserved) {
-            // Fails only if the task ended since, and then the command is void.
+            // Fails only if the task has ended since, and then the command has no effect.
             let _ = self.commands.send_item(command);
         }
     }
@@ -277,14 +277,14 @@ impl fmt::Debug for I2cpLink {
 
 /// The destinations that have a session through this connector or a clone of it.
 ///
-/// Most routers refuse a second session for a destination; emissary opens it, and messages then
-/// reach one of the two.
+/// Most routers refuse a second session for a destination. emissary opens it, and each message then
+/// reaches only one of the two.
 #[derive(Clone, Default)]
 struct OpenDestinations(Arc<Mutex<HashSet<Hash>>>);
 
 impl OpenDestinations {
-    /// Notes that a session is open until the returned value is dropped; `None` where there is one
-    /// already.
+    /// Registers a session until the returned value is dropped. Returns `None` if the destination
+    /// already has one.
     fn insert(&self, destination: Hash) -> Option<OpenDestination> {
         let inserted = self.lock().insert(destination);
         inserted.then(|| OpenDestination {
@@ -299,7 +299,7 @@ impl OpenDestinations {
     }
 }
 
-/// A destination that has a session, until this is dropped.
+/// Unregisters the session of a destination when dropped.
 struct OpenDestination {
     among: OpenDestinations,
     destination: Hash,

@@ -1,10 +1,10 @@
-//! Links to routers that run already.
+//! Links to running routers.
 //!
-//! * [`i2cp`]: routers that speak I2CP, over TCP, TLS, a Unix socket, or in memory;
-//! * [`sam`]: routers that speak only SAM.
+//! * [`i2cp`]: routers over I2CP, by TCP, TLS, a Unix socket, or in memory;
+//! * [`sam`]: routers that offer only SAM.
 //!
-//! Quirks of a particular router are handled here and in the protocol crates' `quirks` modules, so
-//! that nothing above a link knows which router it talks to.
+//! Quirks of a particular router are handled here and in the `quirks` modules of the protocol
+//! crates. Code above a link therefore does not depend on the router in use.
 
 mod address;
 pub mod i2cp;

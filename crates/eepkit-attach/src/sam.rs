@@ -1,13 +1,13 @@
-//! The link to a router that has only SAM.
+//! The link to a router that offers only SAM.
 //!
-//! Streams and signatures are the router's business there, so the link is of the layer
-//! [`Layer::Streams`]: it carries streams and datagrams ([`eepkit_link::streams`]) instead of messages.
-//! **The router gets all keys of the destination**: SAM has no other way.
+//! The router implements the streams and the signatures of datagrams, so the layer of the link is
+//! [`Layer::Streams`]: it carries streams and datagrams ([`eepkit_link::streams`]) instead of
+//! messages. **The router gets all keys of the destination**, because SAM requires them.
 //!
-//! A session is one connection, on which the bridge is asked for a PRIMARY session, so that streams
-//! and datagrams of every format share its destination. Where the bridge has none, the session is one
-//! of streams, and the formats of datagrams get sessions of their own with the same keys, which
-//! i2pd allows. Each stream, each look-up and each wait for a stream is a connection of its own.
+//! A session is one connection. On it the link requests a PRIMARY session, so that streams and
+//! datagrams of every format share its destination. If the bridge does not support PRIMARY, the
+//! link opens a STREAM session, and a separate session with the same keys for each datagram format,
+//! which i2pd allows. Each stream, each look-up and each pending accept uses a separate connection.
 
 mod address;
 mod connection;
@@ -73,15 +73,15 @@ pub struct SamRouter {
 }
 
 impl SamRouter {
-    /// The bridge that listens at this TCP address; 7656 is the port that routers choose.
+    /// A bridge that listens at this TCP address. The default port of routers is 7656.
     ///
-    /// What goes over the connection, all keys of the destination among it, is not encrypted.
+    /// The connection is not encrypted, although it carries all keys of the destination.
     pub fn tcp(at: SocketAddr) -> Self {
         Self::new(Transport::Tcp(at), format!("sam://{at}"))
             .udp(SocketAddr::new(at.ip(), DEFAULT_UDP_PORT))
     }
 
-    /// The bridge that listens at this Unix socket. It has no datagrams.
+    /// A bridge that listens at this Unix socket. The link then has no datagrams.
     #[cfg(unix)]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -89,16 +89,16 @@ impl SamRouter {
         Self::new(Transport::Unix(path), name)
     }
 
-    /// The bridge that listens with TLS at this TCP address. Datagrams are not encrypted on the
-    /// way to it.
+    /// A bridge that listens with TLS at this TCP address. Datagrams to and from the bridge are not
+    /// encrypted.
     #[cfg(feature = "tls")]
     pub fn tls(at: SocketAddr, trust: Trust) -> Self {
         Self::new(Transport::Tls { at, trust }, format!("sam+tls://{at}"))
             .udp(SocketAddr::new(at.ip(), DEFAULT_UDP_PORT))
     }
 
-    /// A bridge in this process, to which `connect` makes connections. That it fails means that
-    /// the bridge has stopped.
+    /// A bridge in this process. `connect` opens connections to it. If it fails, the bridge has
+    /// stopped.
     pub fn in_process<F, Fut, S>(name: impl Into<String>, connect: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -117,14 +117,15 @@ impl SamRouter {
         }
     }
 
-    /// Logs in with this name and password, which bridges since 3.2 may ask for.
+    /// Logs in with this name and password, which bridges since 3.2 may require.
     #[must_use]
     pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.login = Some(Login::new(user, password));
         self
     }
 
-    /// Where the bridge takes datagrams by UDP; port 7655 of its address by default.
+    /// Sets the UDP address at which the bridge accepts datagrams. Default: port 7655 of its TCP
+    /// address.
     #[must_use]
     pub fn udp(mut self, at: SocketAddr) -> Self {
         self.udp = Some(at);
@@ -212,7 +213,7 @@ impl fmt::Debug for SamRouter {
     }
 }
 
-/// One session over SAM. A task of its own owns the connection; dropping the link ends it.
+/// One session over SAM. A separate task owns the connection. Dropping the link ends the session.
 struct SamLink {
     commands: PollSender<Command>,
     /// Whether there is room for the next command.
@@ -224,14 +225,14 @@ struct SamLink {
 
 impl Link for SamLink {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Once the task has ended commands are ignored, so there is nothing to wait for.
+        // Commands are ignored once the task has ended, so there is nothing to wait for.
         self.reserved = ready!(self.commands.poll_reserve(cx)).is_ok();
         Poll::Ready(())
     }
 
     fn submit(&mut self, command: Command) {
         if std::mem::take(&mut self.reserved) {
-            // Fails only if the task ended since, and then the command is void.
+            // Fails only if the task has ended since, and then the command has no effect.
             let _ = self.commands.send_item(command);
         }
     }
@@ -241,7 +242,7 @@ impl Link for SamLink {
             return Poll::Pending;
         }
         let event = ready!(self.events.poll_recv(cx));
-        // A task that ends without a word was dropped with its runtime.
+        // A task that ends without a last event was dropped with its runtime.
         let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
         self.lost = matches!(event, Event::Lost(_) | Event::Refused(_));
         Poll::Ready(event)
@@ -260,8 +261,8 @@ impl fmt::Debug for SamLink {
     }
 }
 
-/// An ID that nobody else has, and nobody can guess: whoever knows it can open streams from the
-/// session. Hexadecimal digits only, because of i2pd.
+/// Generates a session ID that is unique and cannot be guessed, because a client with the ID can
+/// open streams of the session. It has only hexadecimal digits, because of i2pd.
 fn session_id(keys: &PrivateKeys) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut seed = keys.to_bytes();
@@ -269,7 +270,7 @@ fn session_id(keys: &PrivateKeys) -> String {
         u128::from(NEXT.fetch_add(1, Ordering::Relaxed)),
         u128::from(std::process::id()),
         clock::unix_now().as_nanos(),
-        // Simulated time repeats; the place of a task in memory hardly does.
+        // Simulated time repeats between runs, but the address of a task usually differs.
         Instant::now().elapsed().as_nanos(),
     ];
     for number in unique {
@@ -283,14 +284,15 @@ fn session_id(keys: &PrivateKeys) -> String {
         .collect()
 }
 
-/// Bytes of a session's ID. Chosen as what cannot be guessed.
+/// The length of a session ID in bytes. Chosen so that it cannot be guessed.
 const ID_BYTES: usize = 16;
 
-/// Where bridges take datagrams by default (SAM V3, "SAM Repliable Datagrams").
+/// The default UDP port of bridges (SAM V3, "SAM Repliable Datagrams").
 const DEFAULT_UDP_PORT: u16 = 7655;
 
-/// Commands on their way to the task; as many as of I2CP.
+/// The maximum number of commands that are queued for the task. Chosen as for I2CP.
 const COMMANDS: usize = 64;
 
-/// Events on their way to the application. Beyond this the task stops reading from the bridge.
+/// The maximum number of events that are queued for the application. When the queue is full, the
+/// task stops reading from the bridge.
 const EVENTS: usize = 64;

@@ -1,4 +1,4 @@
-//! What a connection to a router runs over.
+//! The transports of connections to routers.
 
 mod prompt;
 #[cfg(feature = "tls")]
@@ -34,8 +34,8 @@ pub(crate) enum Transport {
     },
 }
 
-/// Whether a router in this process has stopped for good. Called after a connection to it has
-/// ended or could not be made.
+/// Whether a router in this process has stopped permanently. Called after a connection to it has
+/// ended or could not be opened.
 pub(crate) type Stopped = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Transport {
@@ -54,15 +54,15 @@ impl Transport {
         }
     }
 
-    /// Replaces the rule by which an in-process router counts as stopped; no effect on others.
+    /// Replaces the rule by which an in-process router counts as stopped. No effect on others.
     pub(crate) fn set_stopped(&mut self, rule: Stopped) {
         if let Self::InProcess { stopped, .. } = self {
             *stopped = rule;
         }
     }
 
-    /// The rule by which the router counts as stopped once a connection has ended. A router outside
-    /// this process never does: only its connection is known to be gone.
+    /// Returns the rule by which the router counts as stopped after the end of a connection. A
+    /// router outside this process never does, because only the end of the connection is known.
     pub(crate) fn stopped(&self) -> Stopped {
         match self {
             Self::InProcess { stopped, .. } => Arc::clone(stopped),
@@ -70,7 +70,7 @@ impl Transport {
         }
     }
 
-    /// Makes a connection. Nothing is looked up: addresses are numbers.
+    /// Opens a connection. Addresses are numeric, so no name is looked up.
     pub(crate) async fn connect(&self, name: &str) -> Result<Connection, LinkError> {
         let unreachable = |source| LinkError::Unreachable {
             at: name.to_owned(),
@@ -107,7 +107,7 @@ impl Transport {
 
 async fn tcp(at: SocketAddr) -> io::Result<PromptTcp> {
     let stream = TcpStream::connect(at).await?;
-    // Messages are written whole, so waiting for more to send only costs time.
+    // Messages are written whole, so Nagle's algorithm would only add delay.
     stream.set_nodelay(true)?;
     Ok(PromptTcp::new(stream))
 }

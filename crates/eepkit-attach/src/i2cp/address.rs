@@ -1,4 +1,4 @@
-//! Addresses of routers as people write them.
+//! Textual addresses of I2CP routers.
 
 use std::str::FromStr;
 
@@ -8,16 +8,16 @@ use crate::address::{Parts, RouterAddressError, Scheme};
 impl FromStr for I2cpRouter {
     type Err = RouterAddressError;
 
-    /// Reads one of
+    /// Parses one of these forms:
     ///
     /// * `i2cp://HOST:PORT`, TCP;
-    /// * `i2cps://HOST:PORT`, TLS; `?certificate=FILE` names the router's certificate (PEM or
-    ///   DER), and may be left out on loopback only;
+    /// * `i2cps://HOST:PORT`, TLS; `?certificate=FILE` names the router's certificate (PEM or DER),
+    ///   and is optional only on loopback;
     /// * `i2cp+unix:PATH`, a Unix socket.
     ///
-    /// HOST is an IP address or `localhost`: every other name would have to be looked up, which
-    /// tells others about it. In the first two, `USER:PASSWORD@` may stand before it. PORT is 7654
-    /// where it is left out.
+    /// HOST is an IP address or `localhost`. Other names are refused, because looking them up would
+    /// reveal them to others. The first two forms may have `USER:PASSWORD@` before HOST. The
+    /// default PORT is 7654.
     fn from_str(text: &str) -> Result<Self, RouterAddressError> {
         let socket = match SCHEME.parse(text)? {
             #[cfg(unix)]
@@ -41,7 +41,7 @@ impl FromStr for I2cpRouter {
     }
 }
 
-/// The port is that where routers listen for I2CP by default (I2CP overview).
+/// The default port of routers for I2CP (I2CP overview).
 const SCHEME: Scheme = Scheme {
     plain: "i2cp://",
     secure: "i2cps://",

@@ -32,18 +32,19 @@ pub(super) struct Driver {
     session: Session,
     reader: ReadHalf<Connection>,
     writer: WriteHalf<Connection>,
-    /// Whether the router has stopped for good; asked at the end of the connection.
+    /// Whether the router has stopped permanently. Called at the end of the connection.
     stopped: Stopped,
-    /// When the machine wants to be woken.
+    /// The next deadline of the session machine.
     wake_at: Option<Instant>,
-    /// Whether what was written may still wait inside the connection, as TLS records do.
+    /// Whether written bytes may still be buffered in the connection, as TLS records are.
     needs_flush: bool,
-    /// Events of the machine that were not delivered yet; no more is read until they are. Payloads
-    /// in it are still compressed, so it is bounded by the size of a read and by [`MAX_EVENTS`].
+    /// Events of the session machine that were not delivered yet. Nothing more is read until they
+    /// are. Their payloads are still compressed, so the size is limited by that of a read and by
+    /// [`MAX_EVENTS`].
     events: VecDeque<Event>,
-    /// Received bytes, of which the machine has taken all complete frames.
+    /// Received bytes that do not yet form a complete frame.
     received: BytesMut,
-    /// What the system said when the connection broke.
+    /// The error of the operating system when the connection failed.
     broken: Option<io::Error>,
 }
 
@@ -65,8 +66,8 @@ impl Driver {
 
     /// Runs until the router has accepted the session.
     ///
-    /// Cancel safe in that dropping the future closes the connection, with which the router ends
-    /// what was begun.
+    /// Cancel safe in that dropping the future closes the connection. The router then ends the
+    /// session.
     pub(super) async fn open(&mut self, name: &str, limit: Duration) -> Result<(), LinkError> {
         let mut connected = false;
         loop {
@@ -100,8 +101,7 @@ impl Driver {
         }
     }
 
-    /// Runs until the primary session ends, whose link has the port `primary`, and opens subsessions on
-    /// request.
+    /// Runs until the primary session, with the port `primary`, ends. Opens subsessions on request.
     pub(super) async fn run(mut self, primary: Port, mut requests: Requests) {
         let mut ports = Ports::new(primary);
         loop {
@@ -118,7 +118,7 @@ impl Driver {
                 biased;
                 turn = poll_fn(|cx| ports.poll(cx, may_command)) => match turn {
                     Turn::Delivered => {}
-                    // The link was dropped; the end of the commands follows.
+                    // The link was dropped. The end of its command channel follows.
                     Turn::Dropped(Handle::PRIMARY) => self.events.clear(),
                     Turn::Dropped(_) => {}
                     Turn::Command(session, command) => self.command(&mut ports, session, command),
@@ -138,7 +138,7 @@ impl Driver {
         }
     }
 
-    /// Asks the router for a subsession.
+    /// Requests a subsession from the router.
     fn open_subsession(&mut self, requests: &mut Requests, request: Request) {
         let (keys, options) = (request.setup.keys.clone(), request.setup.options.clone());
         let command = Command::OpenSubsession {
@@ -215,8 +215,8 @@ impl Driver {
 
     /// Passes some of the queued commands to the machine, without waiting for more.
     ///
-    /// The limit ensures that neither a router that keeps sending nor an application that keeps giving
-    /// commands delays the other.
+    /// The limit ensures that neither a router that keeps sending nor an application that keeps
+    /// submitting commands delays the other.
     fn take_commands(&mut self, ports: &mut Ports) {
         for _ in 0..COMMANDS_AT_A_TIME {
             if !self.may_command(ports) || self.session.is_closed() {
@@ -230,13 +230,13 @@ impl Driver {
         }
     }
 
-    /// Whether there is room for what a command leads to.
+    /// Whether there is room for the results of a command.
     fn may_command(&self, ports: &Ports) -> bool {
         self.session.output().len() < MAX_OUTGOING
             && self.events.len() + ports.events() < MAX_EVENTS
     }
 
-    /// Executes a command of a session's link; `None` stands for the end of the link.
+    /// Executes a command of a session's link. `None` means that the link was dropped.
     fn command(&mut self, ports: &mut Ports, session: Handle, command: Option<link::Command>) {
         let now = Instant::now();
         let Some(port) = ports.of(session) else {
@@ -256,7 +256,7 @@ impl Driver {
             Some(link::Command::PublishLeaseSet(lease_set)) => {
                 Command::PublishLeaseSet { session, lease_set }
             }
-            // Tunnels are the primary session's.
+            // The tunnels belong to the primary session.
             Some(link::Command::Quantity { .. }) if session != Handle::PRIMARY => return,
             Some(link::Command::Quantity { inbound, outbound }) => {
                 let mut options = Options::new();
@@ -280,7 +280,8 @@ impl Driver {
                     timeout,
                 }
             }
-            // There are no tunnels to retire. Commands of the layer of streams concern other links.
+            // I2CP has no tunnels to retire. The commands of stream links do not apply to this
+            // link.
             Some(
                 link::Command::Retire(_)
                 | link::Command::Listen(_)
@@ -312,7 +313,7 @@ impl Driver {
         }
     }
 
-    /// The policy of the router, as far as it is known which program that is.
+    /// The policy of the router, as far as its kind is known.
     fn first_contact(&self) -> FirstContact {
         if self.session.delivers_one_first_message() {
             FirstContact::OneUntilReport
@@ -321,7 +322,8 @@ impl Driver {
         }
     }
 
-    /// Sends a message; the nonce that the router reports on it with, if it will.
+    /// Sends a message. Returns the nonce with which the router will report on it, or `None` if it
+    /// will not report.
     fn send_now(&mut self, now: Instant, port: &mut Port, outgoing: link::Outgoing) -> Option<u32> {
         if outgoing.deadline <= now {
             port.push(link::Event::Dropped {
@@ -348,14 +350,14 @@ impl Driver {
         report.then_some(nonce)
     }
 
-    /// Tells a session what became of a message, and sends what waited for that.
+    /// Reports the fate of a message to a session, and sends the messages that waited for it.
     fn report(&mut self, port: &mut Port, nonce: u32, status: DeliveryStatus) {
         let held = port.gate.reported(nonce);
         let reason = translate::drop_reason(status);
         report(port, nonce, status);
         let now = Instant::now();
         for outgoing in held {
-            // What has no lease set now has none for the next message either.
+            // Without a lease set, the following messages to the peer cannot be sent either.
             if reason == DropReason::NoLeaseSet && !status.is_success() {
                 let token = outgoing.token;
                 port.push(link::Event::Dropped { token, reason });
@@ -366,7 +368,7 @@ impl Driver {
         self.drain();
     }
 
-    /// Sends what has waited long enough for a report that did not come.
+    /// Sends the messages that waited too long for a report.
     fn send_expired(&mut self, ports: &mut Ports) {
         let now = Instant::now();
         while let Some((session, held)) = ports.expired(now) {
@@ -379,8 +381,8 @@ impl Driver {
         }
     }
 
-    /// Turns events of the machine into those of links, until one waits to be delivered. Only then
-    /// is the next payload inflated.
+    /// Converts events of the session machine to events of the link, until one waits to be
+    /// delivered. Only then is the next payload decompressed.
     fn translate_next(&mut self, ports: &mut Ports, requests: &mut Requests) {
         while !ports.have_events() {
             let Some(event) = self.events.pop_front() else {
@@ -401,7 +403,7 @@ impl Driver {
                 if let Some(port) = ports.of(session)
                     && port.got_lease_set()
                 {
-                    // I2CP says nothing about what becomes of the lease set, so the session counts
+                    // I2CP does not report the publication of the lease set, so the session counts
                     // as ready.
                     port.push(link::Event::Stage(LinkStage::LeaseSetHandedOver));
                     port.push(link::Event::Stage(LinkStage::Ready));
@@ -432,7 +434,7 @@ impl Driver {
             }
             Event::Opened(session) => match requests.opened(session) {
                 Some(port) => ports.add(port),
-                // Whoever wanted it has gone.
+                // The caller has dropped its request.
                 None => {
                     let close = Input::Command(Command::Close(session));
                     self.session.handle_input(Instant::now().into_std(), close);
@@ -470,7 +472,7 @@ impl Driver {
         }
     }
 
-    /// Writes what is left and closes the connection, for as long as a goodbye may take.
+    /// Writes the remaining output and closes the connection, within [`GOODBYE_TIMEOUT`].
     async fn say_goodbye(&mut self) {
         let goodbye = async {
             self.writer.write_all(self.session.output()).await?;
@@ -480,12 +482,12 @@ impl Driver {
         match timeout(GOODBYE_TIMEOUT, goodbye).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => trace!(%error, "the connection had ended already"),
-            Err(_) => debug!("the router did not take the last messages"),
+            Err(_) => debug!("the router did not read the last messages"),
         }
     }
 }
 
-/// Tells a session what became of a message.
+/// Reports the fate of a message to a session.
 fn report(port: &mut Port, nonce: u32, status: DeliveryStatus) {
     let is_final = status != DeliveryStatus::ACCEPTED;
     let Some(token) = port.reports.token(nonce, is_final) else {
@@ -506,7 +508,7 @@ enum Happened {
     Woke,
 }
 
-/// Waits until an instant, or for ever.
+/// Waits until an instant, or forever.
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -530,24 +532,26 @@ fn note_clock(offset_ms: i64) {
 /// off by 30 seconds (I2CP, "Session Config").
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
-/// Bytes for the router beyond which no further command is taken. Chosen as four messages of the
-/// greatest length, or a window of ordinary ones.
+/// The size of the output, in bytes, above which no further command is accepted. Chosen as four
+/// messages of the largest size, or a cwnd of ordinary ones.
 const MAX_OUTGOING: usize = 256 * 1024;
 
-/// Events beyond which no further command is taken. Chosen as more than a well-behaved application
-/// leaves undelivered, since it takes all events before it gives a command.
+/// The number of events above which no further command is accepted. Chosen above what a
+/// well-behaved application leaves undelivered, because it reads all events before it submits a
+/// command.
 const MAX_EVENTS: usize = 1024;
 
-/// Commands between two looks at the connection. Chosen as half of what the channel holds.
+/// The maximum number of commands between two polls of the connection. Chosen as half of the
+/// channel's capacity.
 const COMMANDS_AT_A_TIME: usize = 32;
 
-/// Bytes that are read at a time.
+/// The number of bytes per read.
 ///
-/// Payloads share the memory of a read, so that it stays allocated while one of them is in use.
-/// Chosen so that a payload that is shared, of [`translate::MIN_SHARED_LEN`] bytes and more, keeps
-/// about 16 times its length at most, and that a read still holds several ordinary messages. After a
-/// longer message the buffer, and with it a read, is longer.
+/// Payloads share the memory of a read, so that this memory stays allocated while one of them is in
+/// use. Chosen so that a shared payload, of [`translate::MIN_SHARED_LEN`] bytes or more, keeps at
+/// most about 16 times its length allocated, and that a read still contains several ordinary
+/// messages. After a longer message the buffer is longer, and so is a read.
 const READ_LEN: usize = 16 * 1024;
 
-/// How long writing the last messages may take. Chosen as long enough for any local connection.
+/// How long writing the last messages may take. Chosen as enough for any local connection.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);

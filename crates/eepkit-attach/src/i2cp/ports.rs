@@ -1,4 +1,4 @@
-//! The sessions of a connection: where their commands come from and their events go.
+//! The sessions of a connection: the sources of their commands and the receivers of their events.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,12 +15,12 @@ use tokio_util::sync::PollSender;
 
 use super::reports::Reports;
 
-/// The end of one session's link that the task of the connection holds.
+/// The connection task's end of one session's link.
 pub(super) struct Port {
     session: Handle,
     commands: mpsc::Receiver<Command>,
     events: PollSender<Event>,
-    /// Events that wait for room in the channel to the link.
+    /// Events that wait for capacity in the channel to the link.
     delivery: VecDeque<Event>,
     pub(super) reports: Reports,
     pub(super) gate: Gate<u32>,
@@ -28,7 +28,7 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// The port of a session that the router has just accepted.
+    /// Creates the port of a session that the router has just accepted.
     pub(super) fn new(
         session: Handle,
         commands: mpsc::Receiver<Command>,
@@ -53,32 +53,32 @@ impl Port {
         self.delivery.push_back(event);
     }
 
-    /// Notes that a lease set was handed over. Returns whether it is the first.
+    /// Records that a lease set was submitted. Returns whether it is the first.
     pub(super) fn got_lease_set(&mut self) -> bool {
         !std::mem::replace(&mut self.has_lease_set, true)
     }
 }
 
-/// The ports of a connection. What waits for one of them holds up the others: nothing is read from
-/// the router meanwhile.
+/// The ports of a connection. An event that waits for one port delays the others, because nothing
+/// is read from the router until it is delivered.
 pub(super) struct Ports {
-    /// The primary session's first; bounded by the machine's limit of subsessions.
+    /// The primary session is first. Limited by the session machine's limit of subsessions.
     ports: Vec<Port>,
-    /// Whose turn it is to give a command.
+    /// The index of the port that is polled first for a command.
     turn: usize,
-    /// Look-ups under way, by the number on the connection: who asked, and under which number.
-    /// Bounded by the machine, which answers those that are too many at once.
+    /// Pending look-ups by their number on the connection, with the session and its own number.
+    /// Limited by the session machine, which rejects look-ups above its limit.
     lookups: HashMap<u32, (Handle, u32)>,
     next_lookup: u32,
 }
 
-/// What happened on a port.
+/// The result of polling the ports.
 pub(super) enum Turn {
     /// An event was delivered.
     Delivered,
-    /// The receiver of events is gone, and the events with it.
+    /// The receiver of events was dropped, and its events were discarded.
     Dropped(Handle),
-    /// A command; `None` stands for the end of the link.
+    /// A command. `None` means that the link was dropped.
     Command(Handle, Option<Command>),
 }
 
@@ -104,20 +104,20 @@ impl Ports {
         self.ports.iter_mut().find(|port| port.session == session)
     }
 
-    /// Tells all sessions.
+    /// Adds an event to all sessions.
     pub(super) fn push_to_all(&mut self, event: impl Fn() -> Event) {
         for port in &mut self.ports {
             port.push(event());
         }
     }
 
-    /// When messages have waited long enough for a first one to their peer.
+    /// The next time at which messages have waited too long for the first one to their peer.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let timeouts = self.ports.iter().map(|port| port.gate.next_timeout());
         timeouts.flatten().min()
     }
 
-    /// Messages that have, of one session.
+    /// Returns the messages of one session that have waited too long.
     pub(super) fn expired(&mut self, now: Instant) -> Option<(Handle, VecDeque<Outgoing>)> {
         let port = self.ports.iter_mut().find(|port| {
             let timeout = port.gate.next_timeout();
@@ -126,7 +126,7 @@ impl Ports {
         Some((port.session, port.gate.expired(now)))
     }
 
-    /// How many events wait to be delivered.
+    /// The number of events that wait to be delivered.
     pub(super) fn events(&self) -> usize {
         self.ports.iter().map(|port| port.delivery.len()).sum()
     }
@@ -135,20 +135,20 @@ impl Ports {
         self.ports.iter().any(|port| !port.delivery.is_empty())
     }
 
-    /// A number for a look-up of a session, which no other session uses.
+    /// Returns a number for a look-up of a session that no other session uses.
     pub(super) fn lookup(&mut self, session: Handle, id: u32) -> u32 {
         self.next_lookup = self.next_lookup.wrapping_add(1);
         self.lookups.insert(self.next_lookup, (session, id));
         self.next_lookup
     }
 
-    /// Who asked for a look-up, and under which number.
+    /// Returns the session that requested a look-up, and the session's number of it.
     pub(super) fn answered(&mut self, number: u32) -> Option<(&mut Port, u32)> {
         let (session, id) = self.lookups.remove(&number)?;
         Some((self.of(session)?, id))
     }
 
-    /// A command that is there already, of each session in turn.
+    /// Returns a queued command, from each session in turn.
     pub(super) fn try_command(&mut self) -> Option<(Handle, Option<Command>)> {
         self.in_turn(|port| match port.commands.try_recv() {
             Ok(command) => Some(Some(command)),
@@ -157,7 +157,7 @@ impl Ports {
         })
     }
 
-    /// Delivers an event, or takes a command if that is allowed.
+    /// Delivers an event, or accepts a command if that is allowed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, may_command: bool) -> Poll<Turn> {
         for port in self
             .ports
@@ -167,7 +167,7 @@ impl Ports {
             match port.events.poll_reserve(cx) {
                 Poll::Ready(Ok(())) => {
                     if let Some(event) = port.delivery.pop_front() {
-                        // Fails only if the link was dropped since.
+                        // Fails only if the link has been dropped since.
                         let _ = port.events.send_item(event);
                     }
                     return Poll::Ready(Turn::Delivered);
@@ -192,7 +192,7 @@ impl Ports {
         }
     }
 
-    /// The first thing that `take` finds, beginning with another session each time.
+    /// Returns the first result of `take`, starting with another session at each call.
     fn in_turn<T>(&mut self, mut take: impl FnMut(&mut Port) -> Option<T>) -> Option<(Handle, T)> {
         let count = self.ports.len();
         for step in 0..count {

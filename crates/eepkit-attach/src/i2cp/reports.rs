@@ -1,8 +1,9 @@
-//! Which messages the router is asked about, and whose answer is whose.
+//! Selects the messages for which the router is asked to report, and assigns the reports to
+//! messages.
 //!
-//! A report costs a message each way, and on Java I2P an acknowledgement through the network. So
-//! one is asked for with the first message to a peer and then from time to time: it tells that the
-//! peer's lease set is not found, which is what can be learned from it.
+//! A report costs a message in each direction, and on Java I2P an acknowledgement through the
+//! network. One is therefore requested for the first message to a peer and then at intervals. Its
+//! only useful content is that the peer's lease set was not found.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,14 +16,14 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     last_nonce: u32,
-    /// Nonce and token of messages, the oldest first.
+    /// Nonce and token of messages, oldest first.
     waiting: VecDeque<(u32, u64)>,
-    /// When a report about a peer was last asked for.
+    /// The time of the last request for a report about each peer.
     asked: HashMap<Hash, Instant>,
 }
 
 impl Reports {
-    /// The nonce for a message, and whether to ask the router about it.
+    /// Returns the nonce for a message, and whether to request a report about it.
     pub(super) fn next(&mut self, now: Instant, token: u64, to: Hash) -> (u32, bool) {
         self.last_nonce = self.last_nonce.checked_add(1).unwrap_or(1);
         if self.waiting.len() >= MAX_WAITING {
@@ -32,7 +33,8 @@ impl Reports {
         (self.last_nonce, self.is_due(now, to))
     }
 
-    /// The token of the message with this nonce. `is_final` says that no further report comes.
+    /// Returns the token of the message with this nonce. `is_final` means that no further report
+    /// follows.
     pub(super) fn token(&mut self, nonce: u32, is_final: bool) -> Option<u64> {
         let at = self
             .waiting
@@ -62,14 +64,16 @@ impl Reports {
     }
 }
 
-/// Between reports about one peer. Chosen as the time within which a lease set is looked up.
+/// The time between requests about one peer. Chosen as the time within which a lease set is looked
+/// up.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Messages that a report may still come for. Routers report within seconds; of those that go
-/// missing the oldest are forgotten.
+/// The maximum number of messages that may still be reported. Chosen because routers report within
+/// seconds. The oldest messages without a report are forgotten.
 const MAX_WAITING: usize = 1024;
 
-/// Peers whose last report is remembered; beyond this, reports are asked for more often.
+/// The maximum number of peers whose last request is recorded. Above it, reports are requested more
+/// often.
 const MAX_PEERS: usize = 1024;
 
 #[cfg(test)]
@@ -77,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_message_to_a_peer_is_reported_and_one_in_a_while() {
+    async fn the_first_message_to_a_peer_and_occasional_later_ones_are_reported() {
         let mut reports = Reports::default();
         let (alice, bob) = (Hash::new([1; 32]), Hash::new([2; 32]));
         let now = Instant::now();
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_remembered_is_bounded() {
+    async fn recorded_reports_are_limited() {
         let mut reports = Reports::default();
         let now = Instant::now();
         for n in 0..5_000_u32 {

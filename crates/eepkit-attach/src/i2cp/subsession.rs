@@ -1,4 +1,4 @@
-//! Subsessions: other destinations over the tunnels of a session.
+//! Subsessions: other destinations that use the tunnels of a session.
 
 use std::{fmt, future::pending};
 
@@ -14,30 +14,30 @@ use super::{
     COMMANDS, EVENTS, I2cpLink, OpenDestination, OpenDestinations, ports::Port, translate,
 };
 
-/// The router as the subsessions of one session reach it: through that session's connection.
+/// The router for the subsessions of one session, through the connection of that session.
 pub(super) struct Subsessions {
     requests: mpsc::Sender<Request>,
     open: OpenDestinations,
     name: String,
 }
 
-/// Somebody wants a subsession.
+/// A request for a subsession.
 pub(super) struct Request {
     pub(super) setup: Setup,
     opened: OpenDestination,
     reply: oneshot::Sender<Result<Box<dyn Link>, LinkError>>,
 }
 
-/// The requests of a connection, one after the other.
+/// The requests of a connection, processed one after the other.
 pub(super) struct Requests {
     receiver: mpsc::Receiver<Request>,
-    /// That which the router was asked for.
+    /// The request that was sent to the router.
     asked: Option<(Handle, Request)>,
     last: Handle,
 }
 
 impl Subsessions {
-    /// The two ends: for those who want subsessions, and for the task of the connection.
+    /// Creates both ends: for callers that request subsessions, and for the task of the connection.
     pub(super) fn new(name: &str, open: OpenDestinations) -> (Self, Requests) {
         let (sender, receiver) = mpsc::channel(REQUESTS);
         let subsessions = Self {
@@ -91,8 +91,8 @@ impl fmt::Debug for Subsessions {
 }
 
 impl Requests {
-    /// The next request, once the router has answered the one before. Never ready when there is
-    /// nobody who could ask.
+    /// Returns the next request once the router has answered the previous one. Never completes if
+    /// no caller remains.
     ///
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Request {
@@ -105,15 +105,15 @@ impl Requests {
         }
     }
 
-    /// Notes that the router is asked, and gives the name of the subsession.
+    /// Records a request that is sent to the router. Returns the handle of the subsession.
     pub(super) fn ask(&mut self, request: Request) -> Handle {
-        // Four thousand million subsessions on one connection are not to be expected.
+        // A connection is not expected to open 2^32 subsessions.
         self.last = Handle(self.last.0.wrapping_add(1).max(1));
         self.asked = Some((self.last, request));
         self.last
     }
 
-    /// The router opened it. None if nobody waits for it any more.
+    /// The router opened the subsession. Returns `None` if no caller waits for it any more.
     pub(super) fn opened(&mut self, session: Handle) -> Option<Port> {
         let (_, request) = self.asked.take_if(|(asked, _)| *asked == session)?;
         let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
@@ -130,13 +130,13 @@ impl Requests {
         Some(Port::new(session, command_receiver, event_sender))
     }
 
-    /// The router did not open it. Gives the reason back if that was not asked for.
+    /// The router did not open the subsession. Returns the reason if the session was not requested.
     pub(super) fn refused(&mut self, session: Handle, reason: CloseReason) -> Option<CloseReason> {
         let Some((_, request)) = self.asked.take_if(|(asked, _)| *asked == session) else {
             return Some(reason);
         };
         let limit = request.setup.timeout;
-        // Whoever asked may have gone.
+        // The caller may have dropped its request.
         let _ = request
             .reply
             .send(Err(translate::open_error(reason, "", limit)));
@@ -144,6 +144,6 @@ impl Requests {
     }
 }
 
-/// Requests that wait for the one before. Chosen because each takes a round trip to the router;
-/// more wait in their futures.
+/// The maximum number of queued requests. Chosen because each takes a round trip to the router.
+/// Further requests wait in their futures.
 const REQUESTS: usize = 4;

@@ -1,4 +1,4 @@
-//! The link against scripted routers: in memory and paused time where time matters, over real
+//! Tests of the link with scripted routers: in memory and paused time where time matters, over real
 //! sockets where the transport matters.
 
 mod link;
@@ -104,7 +104,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// The next message of the client, or `None` at the end of the connection.
+    /// Returns the next message of the client, or `None` at the end of the connection.
     async fn recv(&mut self) -> Option<Message> {
         loop {
             if let Some(frame) = self.reader.next_frame(&mut self.received).expect("framed") {
@@ -122,7 +122,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
         self.stream.write_all(&frame).await.expect("open");
     }
 
-    /// Greets a client and accepts its session.
+    /// Answers the client's greeting and accepts its session.
     async fn accept(&mut self) {
         assert!(matches!(self.recv().await, Some(Message::GetDate(_))));
         let date = u64::try_from(clock::unix_now().as_millis()).expect("fits");
@@ -142,7 +142,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
     }
 }
 
-/// A router in memory, and the far ends of the connections that are made to it.
+/// A router in memory, and the router's ends of the connections to it.
 fn in_memory(buffer: usize) -> (I2cpRouter, mpsc::Receiver<Peer<DuplexStream>>) {
     let (sender, receiver) = mpsc::channel(8);
     let router = I2cpRouter::in_process("memory", move || {
@@ -157,7 +157,7 @@ fn in_memory(buffer: usize) -> (I2cpRouter, mpsc::Receiver<Peer<DuplexStream>>) 
     (router, receiver)
 }
 
-/// An open session.
+/// Opens a session.
 async fn open(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     let (router, mut connections) = in_memory(buffer);
     let accepting = async {
@@ -174,7 +174,7 @@ async fn open(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     (link, peer)
 }
 
-/// A session that has a lease set.
+/// Opens a session that has a lease set.
 async fn ready(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     let (mut link, mut peer) = open(buffer).await;
     peer.send(&Message::RequestVariableLeaseSet {
@@ -205,7 +205,7 @@ async fn ready(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     (link, peer)
 }
 
-/// Fails a test that would hang.
+/// Fails a test that would otherwise never end.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future)
         .await

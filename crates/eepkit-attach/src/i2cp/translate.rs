@@ -12,7 +12,7 @@ use eepkit_link::{
     SendOptions,
 };
 
-/// The header of the frame that carries a payload.
+/// Returns the header of the frame that carries a payload.
 pub(super) fn header(payload: &Payload) -> gzip::Header {
     gzip::Header {
         protocol: payload.protocol,
@@ -21,8 +21,8 @@ pub(super) fn header(payload: &Payload) -> gzip::Header {
     }
 }
 
-/// Extracts a payload from its frame; `None` when the frame is damaged, which only the peer can have
-/// caused.
+/// Extracts a payload from its frame. Returns `None` if the frame is damaged, which only the peer
+/// can have caused.
 pub(super) fn decode_payload(framed: &Bytes) -> Option<Payload> {
     match gzip::decode(framed, MAX_BODY_LEN) {
         Ok((header, body)) => Some(Payload {
@@ -78,7 +78,7 @@ pub(super) fn answer(
     }
 }
 
-/// Why a message did not arrive.
+/// Returns the reason why a message did not arrive.
 pub(super) fn drop_reason(status: DeliveryStatus) -> DropReason {
     match status {
         DeliveryStatus::EXPIRED => DropReason::Expired,
@@ -111,7 +111,7 @@ pub(super) fn open_error(reason: CloseReason, at: &str, limit: Duration) -> Link
     }
 }
 
-/// Why a session is over, unless it is because the connection ended.
+/// Returns the reason why a session ended, unless it ended with the connection.
 pub(super) fn lost_reason(reason: CloseReason) -> LostReason {
     match reason {
         CloseReason::Disconnected(words) => LostReason::Closed(words),
@@ -121,12 +121,13 @@ pub(super) fn lost_reason(reason: CloseReason) -> LostReason {
     }
 }
 
-/// The shortest body that shares the memory of the read it arrived in; shorter ones are copied.
+/// The length from which a body shares the memory of the read it arrived in. Shorter bodies are
+/// copied.
 ///
-/// Chosen so that many short bodies that are kept for long, each from another read, do not keep many
-/// times their length allocated.
+/// Chosen so that many short bodies that stay in use for a long time, each from another read, do
+/// not keep many times their length allocated.
 pub(super) const MIN_SHARED_LEN: usize = 1024;
 
-/// The longest body of a message, inflated. Chosen as the most that fits a message at all; what
-/// deflates better than that is not what peers of ours send.
+/// The longest decompressed body of a message. Chosen as the maximum size of a message. Peers do
+/// not send bodies that are longer and compress into it.
 const MAX_BODY_LEN: usize = 64 * 1024;

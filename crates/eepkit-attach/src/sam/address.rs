@@ -1,4 +1,4 @@
-//! Addresses of SAM bridges as people write them.
+//! Textual addresses of SAM bridges.
 
 use std::{net::SocketAddr, str::FromStr};
 
@@ -8,16 +8,16 @@ use crate::address::{self, Parts, RouterAddressError, Scheme};
 impl FromStr for SamRouter {
     type Err = RouterAddressError;
 
-    /// Reads one of
+    /// Parses one of these forms:
     ///
     /// * `sam://HOST:PORT`, TCP;
     /// * `sam+tls://HOST:PORT`, TLS; `?certificate=FILE` names the bridge's certificate (PEM or
-    ///   DER), and may be left out on loopback only;
+    ///   DER), and is optional only on loopback;
     /// * `sam+unix:PATH`, a Unix socket.
     ///
-    /// HOST is an IP address or `localhost`: every other name would have to be looked up, which
-    /// tells others about it. In the first two, `USER:PASSWORD@` may stand before it. PORT is 7656
-    /// where it is left out. `?udp=PORT` is the UDP port of the bridge, 7655 where it is left out.
+    /// HOST is an IP address or `localhost`. Other names are refused, because looking them up would
+    /// reveal them to others. The first two forms may have `USER:PASSWORD@` before HOST. The
+    /// default PORT is 7656. `?udp=PORT` is the UDP port of the bridge, by default 7655.
     fn from_str(text: &str) -> Result<Self, RouterAddressError> {
         let socket = match SCHEME.parse(text)? {
             #[cfg(unix)]
@@ -47,7 +47,7 @@ impl FromStr for SamRouter {
     }
 }
 
-/// The port is that where bridges listen by default (SAM V3, "Version 3 Definitions").
+/// The default port of bridges (SAM V3, "Version 3 Definitions").
 const SCHEME: Scheme = Scheme {
     plain: "sam://",
     secure: "sam+tls://",

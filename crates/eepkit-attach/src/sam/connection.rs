@@ -1,4 +1,4 @@
-//! A connection to a bridge: a machine and a socket.
+//! A connection to a bridge: a client machine and a socket.
 
 use std::{
     fmt,
@@ -28,18 +28,18 @@ use tokio::{
 
 use crate::transport::{Connection, Transport};
 
-/// Makes connections to one bridge.
+/// Opens connections to one bridge.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) transport: Transport,
     pub(super) name: Arc<str>,
     pub(super) login: Option<Login>,
-    /// Whether the bridge was found to speak nothing newer than 3.0.
+    /// Whether the bridge supports no version newer than 3.0.
     pub(super) old: Arc<AtomicBool>,
 }
 
 impl Dialer {
-    /// Connects and agrees on a version, within [`DIAL_TIMEOUT`].
+    /// Connects and negotiates a version, within [`DIAL_TIMEOUT`].
     pub(super) async fn dial(&self) -> Result<Conn, LinkError> {
         match timeout(DIAL_TIMEOUT, self.dial_either()).await {
             Ok(result) => result,
@@ -69,9 +69,9 @@ impl Dialer {
         }
         let mut conn = Conn::new(socket, config);
         match conn.next().await {
-            Event::Ready(version) if self.login.is_some() && version < Version::V3_2 => {
-                Err(LinkError::Unsupported("a SAM bridge before 3.2 knows no users").into())
-            }
+            Event::Ready(version) if self.login.is_some() && version < Version::V3_2 => Err(
+                LinkError::Unsupported("a SAM bridge before 3.2 does not support logins").into(),
+            ),
             Event::Ready(version) => {
                 conn.version = version;
                 Ok(conn)
@@ -120,23 +120,23 @@ impl From<LinkError> for Refusal {
     }
 }
 
-/// A connection on which a version was agreed.
+/// A connection with a negotiated version.
 pub(super) struct Conn {
     machine: Client,
     socket: Connection,
     pub(super) version: Version,
-    /// Bytes for the bridge. Bounded by what the machine lets wait.
+    /// The output for the bridge. Limited by the client machine.
     outgoing: BytesMut,
     needs_flush: bool,
     read_buffer: Box<[u8]>,
     timer: Pin<Box<Sleep>>,
 }
 
-/// What a turn of the socket brought.
+/// The result of polling the socket.
 enum Step {
     Wrote,
     Read(usize),
-    /// Nothing more will arrive.
+    /// The bridge will send nothing more.
     End,
     Woke,
 }
@@ -155,7 +155,7 @@ impl Conn {
         }
     }
 
-    /// The next event. Cancel safe.
+    /// Returns the next event. Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         loop {
             let wake_at = loop {
@@ -211,12 +211,12 @@ impl Conn {
         self.timer.as_mut().poll(cx).map(|()| Step::Woke)
     }
 
-    /// Asks for something; [`Conn::next`] gives the answer.
+    /// Sends a request. [`Conn::next`] returns the answer.
     pub(super) fn request(&mut self, request: Request, limit: Duration) -> RequestId {
         self.machine.request(request, limit)
     }
 
-    /// Asks for something and waits for the answer. Datagrams that come meanwhile are lost.
+    /// Sends a request and waits for the answer. Datagrams that arrive before it are lost.
     pub(super) async fn ask(
         &mut self,
         request: Request,
@@ -243,7 +243,8 @@ impl Conn {
         self.machine.set_keep_alive(Some(after));
     }
 
-    /// The socket of a connection that became a stream, and what arrived of the stream already.
+    /// Returns the socket of a connection that became a stream, and the bytes of the stream that
+    /// have already arrived.
     pub(super) fn into_stream(mut self) -> (Connection, Bytes) {
         (self.socket, self.machine.take_rest())
     }
@@ -260,9 +261,10 @@ impl fmt::Debug for Conn {
 /// How long connecting and HELLO may take. Chosen as many times what a busy router takes.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of one read. Chosen because a line with keys has one or two kilobytes; of a stream no
-/// more than this is copied.
+/// The number of bytes per read. Chosen because a line with keys has one or two kilobytes, and
+/// because at most this many bytes of a stream are copied.
 const READ_LEN: usize = 4 * 1024;
 
-/// Bytes of datagrams that may wait for the bridge to read. Chosen as some of the longest.
+/// The maximum size of the datagrams that wait to be written to the bridge, in bytes. Chosen as
+/// several of the longest.
 const MAX_OUTGOING: usize = 256 * 1024;

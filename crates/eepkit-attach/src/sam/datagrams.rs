@@ -23,21 +23,22 @@ use super::{
     streams::ANSWER_TIMEOUT,
 };
 
-/// What datagrams of one format go through.
+/// The channel to the bridge for datagrams of one format.
 #[derive(Debug)]
 pub(super) enum Port {
-    /// It is not there yet; what is to be sent waits, the oldest goes first.
+    /// The session is being opened. Datagrams wait, and the oldest is dropped when the queue is
+    /// full.
     Opening(VecDeque<OutgoingDatagram>),
-    /// A subsession, by UDP.
+    /// A subsession, over UDP.
     Udp {
         id: String,
         socket: Arc<UdpSocket>,
         bridge: SocketAddr,
         version: Version,
     },
-    /// A session of its own, over its connection.
+    /// A separate session, over its own connection.
     Own(mpsc::Sender<OutgoingDatagram>),
-    /// There is none.
+    /// The bridge refused the session.
     Refused,
 }
 
@@ -46,7 +47,7 @@ impl Port {
         Self::Opening(VecDeque::new())
     }
 
-    /// Sends a datagram, or lets it wait. Tells whether it will go out.
+    /// Sends or queues a datagram. Returns whether it will be sent.
     pub(super) fn send(&mut self, datagram: OutgoingDatagram) -> bool {
         if datagram.deadline <= Instant::now() {
             return false;
@@ -80,7 +81,7 @@ impl Port {
     }
 }
 
-/// What one datagram says otherwise than its session.
+/// The options of one datagram that differ from those of its session.
 fn send_options(datagram: &OutgoingDatagram, version: Version) -> SendOptions {
     if !version.has_ports() {
         return SendOptions::default();
@@ -105,8 +106,8 @@ fn send_options(datagram: &OutgoingDatagram, version: Version) -> SendOptions {
     options
 }
 
-/// Passes on what the bridge forwards to a socket: datagrams of one format, or of those that
-/// emissary has.
+/// Reports the datagrams that the bridge forwards to a socket, for one format, or on emissary for
+/// all formats.
 pub(super) async fn receive(
     socket: Arc<UdpSocket>,
     bridge: SocketAddr,
@@ -116,7 +117,8 @@ pub(super) async fn receive(
     let mut buffer = vec![0; MAX_PACKET];
     loop {
         let Ok((len, from)) = socket.recv_from(&mut buffer).await else {
-            // An earlier packet that nobody took; the next may be a good one.
+            // The error belongs to an earlier packet that was not accepted. The next packet may be
+            // valid.
             tokio::task::yield_now().await;
             continue;
         };
@@ -144,7 +146,7 @@ pub(super) async fn receive(
     }
 }
 
-/// A session for one format, with the keys of the session of streams.
+/// A session for one format, with the keys of the STREAM session.
 pub(super) struct OwnSession {
     pub(super) dialer: Dialer,
     pub(super) id: String,
@@ -155,16 +157,16 @@ pub(super) struct OwnSession {
     pub(super) outgoing: mpsc::Receiver<OutgoingDatagram>,
 }
 
-/// How a session for one format ended.
+/// The reason for the end of a session for one format.
 pub(super) enum OwnEnd {
-    /// The bridge does not open it.
+    /// The bridge refused to open the session.
     Refused(String),
-    /// It was there, or the bridge was not.
+    /// The open session ended, or the bridge could not be reached.
     Lost(String),
 }
 
 impl OwnSession {
-    /// Runs it to its end, and tells why it ended.
+    /// Runs the session until it ends, and returns the reason.
     pub(super) async fn run(mut self) -> OwnEnd {
         let mut conn = match self.create().await {
             Ok(conn) => conn,
@@ -207,7 +209,7 @@ impl OwnSession {
         create.options.clone_from(&self.options);
         match conn.ask(Request::Create(create), CREATE_TIMEOUT).await {
             Ok(Answer::Created { .. }) => Ok(conn),
-            Ok(_) => Err(LinkError::Refused("a strange answer".to_owned())),
+            Ok(_) => Err(LinkError::Refused("an unexpected answer".to_owned())),
             Err(error) => Err(LinkError::Refused(error.to_string())),
         }
     }
@@ -229,7 +231,7 @@ fn incoming(format: DatagramFormat, received: Received) -> Option<IncomingDatagr
     let sender = match (format, received.sender) {
         (DatagramFormat::Raw, _) => Sender::Unknown,
         (DatagramFormat::Datagram3, SamSender::Claimed(hash)) => Sender::Claimed(hash),
-        // A bridge that says more than the format can prove is not believed.
+        // The format does not prove the sender, even if the bridge reports it as verified.
         (DatagramFormat::Datagram3, SamSender::Verified(destination)) => {
             Sender::Claimed(destination.hash())
         }
@@ -247,12 +249,12 @@ fn incoming(format: DatagramFormat, received: Received) -> Option<IncomingDatagr
     })
 }
 
-/// What emissary hands over: of a signed datagram a line with the sender and the payload, of a raw
-/// one the payload alone. A raw one that begins with such a line looks just like a signed one, so
-/// that nothing proves the sender.
+/// Decodes a packet of emissary. A signed datagram is a line with the sender, followed by the
+/// payload. A raw datagram is only the payload. A raw datagram that begins with such a line is
+/// indistinguishable from a signed one, so the sender is not proven.
 fn of_emissary(packet: Bytes) -> IncomingDatagram {
     let line = packet.split(|byte| *byte == b'\n').next();
-    // It always tells both ports, which destinations that are sent as text lack.
+    // The line always has both ports, which a destination that is sent as text lacks.
     let has_ports = line
         .and_then(|line| std::str::from_utf8(line).ok())
         .is_some_and(|line| line.contains(" FROM_PORT=") && line.contains(" TO_PORT="));
@@ -292,7 +294,7 @@ pub(super) fn style(format: DatagramFormat) -> Style {
     }
 }
 
-/// Whether a request failed because the bridge cannot do it, rather than for now.
+/// Returns the reason why a request failed.
 pub(super) fn why(error: &RequestError) -> String {
     match error {
         RequestError::Timeout => format!("no answer within {ANSWER_TIMEOUT:?}"),
@@ -300,16 +302,16 @@ pub(super) fn why(error: &RequestError) -> String {
     }
 }
 
-/// Datagrams that wait for their session. Chosen as what an application sends in the second that
-/// it takes.
+/// The maximum number of datagrams that wait for their session. Chosen as what an application sends
+/// in the second that opening a session takes.
 const MAX_WAITING: usize = 64;
 
-/// Datagrams on their way to the connection of a session of its own.
+/// The maximum number of datagrams that are queued for the connection of a separate session.
 pub(super) const OUTGOING: usize = 64;
 
-/// Bytes of a packet; no packet of UDP is longer.
+/// The size of the receive buffer in bytes. No UDP packet is longer.
 const MAX_PACKET: usize = 65_536;
 
-/// How long a bridge may take to build tunnels. Chosen because a router that has just started
-/// needs a minute or two.
+/// How long a bridge may take to build tunnels. Chosen because a router that has just started needs
+/// a minute or two.
 pub(super) const CREATE_TIMEOUT: Duration = Duration::from_secs(300);

@@ -34,7 +34,7 @@ use super::{
     streams::{ANSWER_TIMEOUT, Acceptor, Streams},
 };
 
-/// What a session is made from.
+/// The parameters of a session.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) id: String,
@@ -50,42 +50,42 @@ pub(super) struct Driver {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     version: Version,
-    /// Whether the session is PRIMARY.
+    /// Whether the session is a PRIMARY session.
     primary: bool,
     /// Whether the bridge is emissary's ([`quirks::is_emissary`]).
     emissary: bool,
-    /// The ID of the session that streams belong to.
+    /// The ID of the session to which streams belong.
     stream_id: String,
-    /// Those who wait for streams.
+    /// The tasks that wait for streams.
     acceptors: JoinSet<()>,
-    /// Look-ups, sockets and sessions of datagrams. Look-ups are bounded by the application and by
-    /// `lookups`, the rest by the number of formats.
+    /// Look-ups, sockets and datagram sessions. Look-ups are limited by the application and by
+    /// `lookups`, and the other tasks by the number of formats.
     tasks: JoinSet<Done>,
     lookups: Arc<Semaphore>,
-    /// Look-ups for the session's own connection, from those tasks.
+    /// Look-ups of these tasks for the session's own connection.
     asking: mpsc::Sender<Ask>,
     to_ask: mpsc::Receiver<Ask>,
-    /// Look-ups that the session's own connection was asked. Bounded by [`MAX_LOOKUPS`], and where
-    /// the application gave them up by what waits on a connection.
+    /// Pending look-ups on the session's own connection. Limited by [`MAX_LOOKUPS`], and, for those
+    /// that the application has cancelled, by the limit of pending requests of a connection.
     asked: HashMap<RequestId, oneshot::Sender<Result<Answer, RequestError>>>,
     ports: HashMap<DatagramFormat, Port>,
-    /// The socket that all formats share on emissary, and how many do.
+    /// The socket that all formats share on emissary, and the number of formats.
     shared: Option<(Arc<UdpSocket>, u16)>,
-    /// Subsessions that the bridge was asked for.
+    /// Requested subsessions.
     adding: HashMap<RequestId, (DatagramFormat, Arc<UdpSocket>)>,
 }
 
-/// A look-up, and who waits for what comes of it.
+/// A look-up, and the channel for its result.
 type Ask = (Lookup, oneshot::Sender<Result<Answer, RequestError>>);
 
-/// What a task has to say at its end.
+/// The result of a task.
 enum Done {
     Nothing,
-    /// The session of a format is over, or never was.
+    /// The session of a format ended or was not opened.
     Datagrams(DatagramFormat, OwnEnd),
 }
 
-/// How a session came to nothing or to an end.
+/// The reason for the end of a session, or for its failure to open.
 enum End {
     Refused(LinkError),
     Lost(LostReason),
@@ -126,12 +126,13 @@ impl Driver {
             End::Lost(reason) => Event::Lost(reason),
             End::Dropped => return,
         };
-        // Whoever asked may have gone.
+        // The receiver may have been dropped.
         let _ = self.events.send(last).await;
     }
 
     async fn serve(&mut self, control: Conn) -> End {
-        self.tell(Event::Stage(LinkStage::BuildingTunnels)).await;
+        self.send_event(Event::Stage(LinkStage::BuildingTunnels))
+            .await;
         let created = {
             let closed = self.events.clone();
             tokio::select! {
@@ -146,7 +147,7 @@ impl Driver {
         self.version = control.version;
         debug!(version = %self.version, primary = self.primary, "session");
         self.plan.streams.begin(self.stream_id.clone());
-        self.tell(Event::Stage(LinkStage::Ready)).await;
+        self.send_event(Event::Stage(LinkStage::Ready)).await;
         let mut may_ping = probe(self.plan.dialer.clone(), self.version);
         let mut probing = true;
         loop {
@@ -167,7 +168,7 @@ impl Driver {
                         Ok(Done::Datagrams(format, OwnEnd::Refused(why))) => {
                             self.refuse(format, why).await;
                         }
-                        // The session comes back whole.
+                        // The whole session is restored, including all formats.
                         Ok(Done::Datagrams(_, OwnEnd::Lost(why))) => {
                             return End::Lost(LostReason::Connection(why));
                         }
@@ -184,7 +185,7 @@ impl Driver {
         }
     }
 
-    /// Has the bridge make the session, as a PRIMARY one if it can.
+    /// Requests the session from the bridge, as a PRIMARY session if the bridge supports it.
     async fn create(&mut self, mut control: Conn) -> Result<Conn, End> {
         if quirks::may_have_primary(control.version) {
             match self.ask_create(&mut control, Style::Primary).await {
@@ -222,13 +223,13 @@ impl Driver {
         create.options.clone_from(&self.plan.options);
         match control.ask(Request::Create(create), CREATE_TIMEOUT).await? {
             Answer::Created { .. } => Ok(()),
-            _ => Err(RequestError::Malformed("something else than a session")),
+            _ => Err(RequestError::Malformed("an answer to another request")),
         }
     }
 
-    /// Hands an event to the application. It is gone when nobody takes it any more, which the
-    /// commands tell.
-    async fn tell(&self, event: Event) {
+    /// Sends an event to the application. An event without a receiver is discarded, and the end of
+    /// the command channel ends the task.
+    async fn send_event(&self, event: Event) {
         let _ = self.events.send(event).await;
     }
 
@@ -238,7 +239,7 @@ impl Driver {
                 if let Some((format, socket)) = self.adding.remove(&id) {
                     self.on_added(format, socket, result).await;
                 } else if let Some(waiting) = self.asked.remove(&id) {
-                    // Nobody waits any more where it took too long.
+                    // The caller has dropped the receiver if the look-up took too long.
                     let _ = waiting.send(result);
                 }
                 None
@@ -264,7 +265,7 @@ impl Driver {
             } => self.look_up(id, target, limit),
             Command::OpenDatagrams(format) => self.open_datagrams(control, format).await,
             Command::SendDatagram(datagram) => self.send(datagram).await,
-            // Tunnels and lease sets are the router's, and so are messages.
+            // Tunnels, lease sets and messages are handled by the router.
             _ => {}
         }
     }
@@ -316,7 +317,7 @@ impl Driver {
         };
         let style = style(format);
         if self.emissary && !quirks::emissary_has(style) {
-            let why = format!("emissary takes no {style} datagrams for its sessions");
+            let why = format!("emissary does not support {style} datagrams for its sessions");
             return self.refuse(format, why).await;
         }
         let (socket, from_port) = match &self.shared {
@@ -332,7 +333,7 @@ impl Driver {
         let mut add = Subsession::new(self.id_of(format), style);
         add.from_port = from_port;
         add.forward_port = socket.local_addr().ok().map(|addr| addr.port());
-        // Everything that comes, whatever its port.
+        // Accepts datagrams to every port.
         add.listen_port = Some(0);
         if format == DatagramFormat::Raw {
             add.listen_protocol = Some(0);
@@ -342,7 +343,7 @@ impl Driver {
         self.adding.insert(asked, (format, socket));
     }
 
-    /// Opens a session of its own for a format.
+    /// Opens a separate session for a format.
     fn open_own(&mut self, format: DatagramFormat) {
         let (sender, outgoing) = mpsc::channel(datagrams::OUTGOING);
         let session = OwnSession {
@@ -401,14 +402,14 @@ impl Driver {
             .is_some_and(|port| port.send(datagram));
         if !sent {
             let reason = DropReason::Refused;
-            self.tell(Event::Dropped { token, reason }).await;
+            self.send_event(Event::Dropped { token, reason }).await;
         }
     }
 
     async fn refuse(&mut self, format: DatagramFormat, why: String) {
         debug!(?format, why, "no datagrams");
         self.ports.insert(format, Port::Refused);
-        self.tell(Event::NoDatagrams { format, why }).await;
+        self.send_event(Event::NoDatagrams { format, why }).await;
     }
 
     fn id_of(&self, format: DatagramFormat) -> String {
@@ -422,7 +423,7 @@ impl Driver {
     }
 }
 
-/// Why there is no session.
+/// Converts a failed request to the reason why there is no session.
 fn refused(error: RequestError) -> End {
     let refused = |failure: Failure| match failure.result {
         ResultCode::DuplicatedDest => LinkError::Duplicate,
@@ -437,22 +438,22 @@ fn refused(error: RequestError) -> End {
     }
 }
 
-/// A socket that packets of the bridge can come to.
+/// Binds a socket that can receive packets of the bridge.
 async fn bind(bridge: SocketAddr) -> std::io::Result<UdpSocket> {
     let any: IpAddr = match bridge.ip() {
-        // What stays on this computer comes from this computer only.
+        // A loopback socket accepts packets only from this computer.
         ip if ip.is_loopback() => ip,
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0)).await?;
-    // Until tokio has seen that it can be written to, it says that nothing more goes out.
+    // Until tokio has seen that the socket is writable, `try_send` returns `WouldBlock`.
     socket.writable().await?;
     Ok(socket)
 }
 
-/// Finds out whether sessions can be kept alive with PINGs, on a connection that nobody misses. The
-/// answer comes if they can.
+/// Tests on a separate connection whether sessions can be kept alive with PINGs. The receiver
+/// completes with a value if they can.
 fn probe(dialer: Dialer, version: Version) -> oneshot::Receiver<()> {
     let (sender, receiver) = oneshot::channel();
     if version >= Version::V3_2 {
@@ -466,15 +467,15 @@ fn probe(dialer: Dialer, version: Version) -> oneshot::Receiver<()> {
                     return;
                 }
             }
-            // Nobody listens any more if the session is gone already.
+            // The receiver is dropped if the session has ended.
             let _ = sender.send(());
         });
     }
     receiver
 }
 
-/// Looks something up over a connection of its own, and what is not found there over that of the
-/// session, where that makes a difference.
+/// Looks up a target over a separate connection. If it is not found there, looks it up over the
+/// session's connection, if the bridge answers differently there.
 async fn look_up(
     dialer: &Dialer,
     session: Option<mpsc::Sender<Ask>>,
@@ -524,27 +525,27 @@ async fn look_up(
     }
 }
 
-/// The options that a mapping can hold; a bridge may write anything.
+/// Returns the options that fit into a mapping, because a bridge may send any text.
 fn mapping(options: &[(String, String)]) -> Mapping {
     let mut mapping = Mapping::default();
     for (key, value) in options {
         if mapping.insert(key, value).is_err() {
-            debug!("an option that no lease set has");
+            debug!("an option is not valid in a lease set");
         }
     }
     mapping
 }
 
-/// Look-ups at a time, each over a connection of its own. Chosen because bridges answer names at
-/// once and search the network for some tens of hashes at a time.
+/// The maximum number of simultaneous look-ups, each over a separate connection. Chosen because
+/// bridges answer names immediately and search for some tens of hashes at a time.
 const MAX_LOOKUPS: usize = 16;
 
-/// How long a bridge may take to answer what it was asked on the session's own connection, until it
-/// counts as lost. Chosen above what any search takes; whoever waits has a limit of its own.
+/// How long a bridge may take to answer a request on the session's own connection before it counts
+/// as lost. Chosen above the duration of any search. Callers have limits of their own.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// After how long without a word the bridge is asked for one. Chosen because Java I2P asks after
-/// three minutes, and a bridge that is gone should be noticed before its users notice.
+/// The idle time after which a PING is sent to the bridge. Chosen because Java I2P sends one after
+/// three minutes, and a lost bridge should be detected before its users notice.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// How long a bridge may take to answer a PING.

@@ -1,21 +1,22 @@
-//! The options of a session, as the bridge is told them.
+//! Conversion of session options to those of the bridge.
 
 use eepkit_i2cp::Options;
 use eepkit_sam::client::SessionOptions;
 
 use eepkit_link::LinkError;
 
-/// Everything that was set, and defaults of this library where routers have others. What cannot
-/// reach the router, or would mean something else, is refused.
+/// Returns all options that were set, and defaults of this library where routers have other
+/// defaults. Refuses options that cannot be passed to the router or would have another meaning
+/// there.
 pub(super) fn for_bridge(options: &Options) -> Result<SessionOptions, LinkError> {
     let bad = |key: &str, why: &str| LinkError::BadOption {
         key: key.to_owned(),
         why: why.to_owned(),
     };
-    let mut told = SessionOptions::new();
+    let mut sent = SessionOptions::new();
     for key in DEFAULTS {
         if let Some(value) = options.effective(key) {
-            told.set(key, value)
+            sent.set(key, value)
                 .map_err(|error| bad(key, &error.to_string()))?;
         }
     }
@@ -29,17 +30,17 @@ pub(super) fn for_bridge(options: &Options) -> Result<SessionOptions, LinkError>
         if ADDRESS.contains(&key) {
             return Err(bad(key, "the router is reached over SAM, not over I2CP"));
         }
-        // The keys are made on this side, and of this type already.
+        // The keys are generated locally, and already have this type.
         if key == "i2cp.destination.sigType" {
             continue;
         }
-        told.set(key, value)
+        sent.set(key, value)
             .map_err(|error| bad(key, &error.to_string()))?;
     }
-    Ok(told)
+    Ok(sent)
 }
 
-/// What is said even if it was not set, because bridges fill in other values.
+/// Options that are always sent, because bridges have other defaults.
 const DEFAULTS: [&str; 5] = [
     "inbound.length",
     "inbound.quantity",
@@ -48,10 +49,10 @@ const DEFAULTS: [&str; 5] = [
     "i2cp.leaseSetEncType",
 ];
 
-/// Users of I2CP, which a bridge would pass on to its router.
+/// I2CP logins, which a bridge would pass on to its router.
 const LOGIN: [&str; 2] = ["i2cp.username", "i2cp.password"];
 
-/// Where I2CP is, which is the business of the bridge.
+/// The address of I2CP, which only the bridge uses.
 const ADDRESS: [&str; 3] = ["i2cp.SSL", "i2cp.tcp.host", "i2cp.tcp.port"];
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// A value that the option takes and that is not its default.
+    /// Returns a valid value of the option that differs from its default.
     fn example(allowed: Allowed) -> String {
         match allowed {
             Allowed::Flag => "true".to_owned(),
@@ -83,19 +84,19 @@ mod tests {
             let mut options = Options::new();
             let value = example(spec.allowed);
             options.set(&key, &value).expect(&key);
-            let told = for_bridge(&options);
+            let sent = for_bridge(&options);
             match key.as_str() {
                 "i2cp.username" | "i2cp.password" | "i2cp.SSL" | "i2cp.tcp.host"
                 | "i2cp.tcp.port" => {
-                    let error = told.expect_err(&key).to_string();
+                    let error = sent.expect_err(&key).to_string();
                     assert!(error.contains(&key), "{error}");
                 }
-                // Made on this side.
-                "i2cp.destination.sigType" => assert!(told.is_ok()),
+                // Generated locally.
+                "i2cp.destination.sigType" => assert!(sent.is_ok()),
                 _ => {
-                    let told = told.expect(&key);
-                    let there = told.iter().any(|pair| pair == (key.as_str(), &value));
-                    assert!(there, "{key}={value} in {told:?}");
+                    let sent = sent.expect(&key);
+                    let there = sent.iter().any(|pair| pair == (key.as_str(), &value));
+                    assert!(there, "{key}={value} in {sent:?}");
                 }
             }
         }
@@ -107,23 +108,23 @@ mod tests {
         for (key, value) in [("i2p.streaming.profile", "2"), ("x.y", "z")] {
             options.set(key, value).expect("can be set");
         }
-        let told = for_bridge(&options).expect("can be told");
+        let sent = for_bridge(&options).expect("can be converted");
         assert!(
-            told.iter()
+            sent.iter()
                 .any(|pair| pair == ("i2p.streaming.profile", "2"))
         );
-        assert!(told.iter().any(|pair| pair == ("x.y", "z")));
+        assert!(sent.iter().any(|pair| pair == ("x.y", "z")));
     }
 
     #[test]
-    fn defaults_that_bridges_do_not_share_are_said() {
-        let told = for_bridge(&Options::new()).expect("can be told");
-        let keys: Vec<&str> = told.iter().map(|(key, _)| key).collect();
+    fn defaults_that_differ_from_those_of_bridges_are_sent() {
+        let sent = for_bridge(&Options::new()).expect("can be converted");
+        let keys: Vec<&str> = sent.iter().map(|(key, _)| key).collect();
         assert_eq!(keys, DEFAULTS);
     }
 
     #[test]
-    fn parameters_of_sam_are_no_options() {
+    fn parameters_of_sam_are_not_options() {
         for key in ["PORT", "STYLE", "DESTINATION", "sam.udp.port"] {
             let mut options = Options::new();
             options.set(key, "1").expect("unknown options pass");

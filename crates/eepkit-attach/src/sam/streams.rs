@@ -1,4 +1,4 @@
-//! Streams: a connection for each.
+//! Streams, each on a separate connection.
 
 use std::{
     sync::{
@@ -24,11 +24,11 @@ use tracing::debug;
 
 use super::connection::{Conn, Dialer};
 
-/// Opens streams of a session, once it stands.
+/// Opens streams of a session once it is open.
 #[derive(Debug, Clone)]
 pub(super) struct Streams {
     dialer: Dialer,
-    /// The ID of the session that streams belong to.
+    /// The ID of the session to which streams belong.
     id: Arc<OnceLock<String>>,
 }
 
@@ -40,7 +40,7 @@ impl Streams {
         }
     }
 
-    /// Streams are of the session with this ID from now on.
+    /// Sets the ID of the session to which streams belong.
     pub(super) fn begin(&self, id: String) {
         // There is one session for each link.
         let _ = self.id.set(id);
@@ -58,7 +58,7 @@ impl Streams {
         });
         match conn.ask(request, CONNECT_TIMEOUT).await {
             Ok(Answer::Connected) => {}
-            Ok(_) => return Err(StreamOpenError::Refused("a strange answer".to_owned())),
+            Ok(_) => return Err(StreamOpenError::Refused("an unexpected answer".to_owned())),
             Err(error) => return Err(refusal(error)),
         }
         let (socket, begun) = conn.into_stream();
@@ -90,7 +90,7 @@ fn refusal(error: RequestError) -> StreamOpenError {
         RequestError::Refused(failure) => failure,
         RequestError::Timeout => return StreamOpenError::Timeout,
         RequestError::TooOld { .. } => {
-            return StreamOpenError::Unsupported("a SAM bridge before 3.2 knows no ports");
+            return StreamOpenError::Unsupported("a SAM bridge before 3.2 does not support ports");
         }
         other => return StreamOpenError::Connection(other.to_string()),
     };
@@ -98,7 +98,7 @@ fn refusal(error: RequestError) -> StreamOpenError {
         ResultCode::PeerNotFound | ResultCode::KeyNotFound | ResultCode::LeaseSetNotFound => {
             StreamOpenError::NotFound
         }
-        // i2pd has no other word for it, but a sentence.
+        // i2pd reports this only in the message text.
         ResultCode::CantReachPeer if failure.message.contains("LeaseSet not found") => {
             StreamOpenError::NotFound
         }
@@ -116,32 +116,32 @@ fn text(failure: &Failure) -> String {
     }
 }
 
-/// One of those who wait for streams.
+/// One of the tasks that wait for streams.
 #[derive(Debug, Clone)]
 pub(super) struct Acceptor {
     pub(super) dialer: Dialer,
     pub(super) id: String,
-    /// Which of them it is.
+    /// The index of this task.
     pub(super) index: usize,
-    /// Set when the bridge turned out to take one at a time.
+    /// Set when the bridge allows only one pending accept.
     pub(super) only_one: Arc<AtomicBool>,
     pub(super) events: mpsc::Sender<Event>,
 }
 
-/// What became of one wait for a stream.
+/// The result of one pending accept.
 enum Wait {
-    /// Somebody came.
+    /// A peer opened a stream.
     Came(Box<RouterStream>),
-    /// The bridge takes one at a time, and another waits.
+    /// The bridge allows only one pending accept, and there is another.
     Crowded,
-    /// It ended without a stream; when it began to wait, if it did.
+    /// The accept ended without a stream. Has the time at which it became pending, if it did.
     Failed(Option<Instant>),
-    /// The session is gone.
+    /// The session has ended.
     Over,
 }
 
 impl Acceptor {
-    /// How many wait at a time where `version` is spoken: before 3.2 bridges take one.
+    /// The number of pending accepts for this version. Bridges before 3.2 allow one.
     pub(super) fn count(version: Version) -> usize {
         match version >= Version::V3_2 {
             true => ACCEPTORS,
@@ -149,7 +149,7 @@ impl Acceptor {
         }
     }
 
-    /// Passes on the streams that come, until it is dropped or the session ends.
+    /// Reports inbound streams until the future is dropped or the session ends.
     pub(super) async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -165,7 +165,7 @@ impl Acceptor {
                     continue;
                 }
                 Wait::Crowded => self.only_one.store(true, Ordering::Relaxed),
-                // i2pd since 2.50 closes those that it makes wait.
+                // i2pd since 2.50 closes accepts that it queues.
                 Wait::Failed(Some(began)) if self.index > 0 && began.elapsed() < CUT_SHORT => {
                     self.only_one.store(true, Ordering::Relaxed);
                 }
@@ -206,8 +206,8 @@ impl Acceptor {
         self.peer(conn).await.unwrap_or(Wait::Failed(Some(began)))
     }
 
-    /// Waits for somebody to come. There is no limit: the session's own connection tells when the
-    /// bridge is gone.
+    /// Waits for a peer. There is no limit, because the session's own connection detects the loss
+    /// of the bridge.
     async fn peer(&self, mut conn: Conn) -> Option<Wait> {
         loop {
             match conn.next().await {
@@ -233,24 +233,24 @@ impl Acceptor {
     }
 }
 
-/// How many wait for streams at a time. Chosen so that a few can come in the time that the next
-/// wait takes to begin; the rest waits in the bridge.
+/// The number of pending accepts. Chosen so that a few streams can arrive before the next accept is
+/// pending. The bridge queues further ones.
 const ACCEPTORS: usize = 4;
 
-/// How long a bridge may take to open a stream. Chosen above the limit of every router; callers
+/// How long a bridge may take to open a stream. Chosen above the limit of every router. Callers
 /// have limits of their own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long a bridge may take to answer what needs no network.
+/// How long a bridge may take to answer a request that does not need the network.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Pause after a failure, doubled after each. Chosen because a bridge that closes one connection
-/// takes the next at once.
+/// The pause after a failure, which doubles with each further one. Chosen because a bridge that
+/// closes one connection accepts the next immediately.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Chosen so that a session that is not told to be gone is not asked for all the time.
+/// Chosen so that a session whose end is not reported does not cause constant requests.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A wait that ends sooner than this was ended by the bridge on purpose. i2pd closes those of the
+/// The bridge intentionally closed an accept that ends sooner than this. i2pd closes those of the
 /// last 3 s.
 const CUT_SHORT: Duration = Duration::from_secs(5);

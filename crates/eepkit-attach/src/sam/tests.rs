@@ -1,4 +1,5 @@
-//! The link against scripted bridges, in memory and paused time: what particular bridges do.
+//! Tests of the link with scripted bridges, in memory and paused time: behaviour of particular
+//! bridges.
 
 use std::{
     future::poll_fn,
@@ -42,29 +43,30 @@ fn setup() -> Setup {
     }
 }
 
-/// What a bridge says to a line: text, and whether it closes after it. `None` where it says nothing.
-type Says = Option<(String, bool)>;
+/// The answer of a bridge to a line: its text, and whether the bridge then closes. `None`: no
+/// answer.
+type Reply = Option<(String, bool)>;
 
-fn says(text: impl Into<String>) -> Says {
+fn replies(text: impl Into<String>) -> Reply {
     Some((text.into(), false))
 }
 
-fn closes(text: impl Into<String>) -> Says {
+fn closes(text: impl Into<String>) -> Reply {
     Some((text.into(), true))
 }
 
-/// A bridge that says what it is told to, and what it was asked.
+/// A bridge that gives scripted answers and records the lines that it receives.
 #[derive(Clone)]
 struct Bridge {
     asked: Arc<Mutex<Vec<String>>>,
-    says: Arc<dyn Fn(&str) -> Says + Send + Sync>,
+    replies: Arc<dyn Fn(&str) -> Reply + Send + Sync>,
 }
 
 impl Bridge {
-    fn new(says: impl Fn(&str) -> Says + Send + Sync + 'static) -> Self {
+    fn new(replies: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self {
             asked: Arc::default(),
-            says: Arc::new(says),
+            replies: Arc::new(replies),
         }
     }
 
@@ -82,7 +84,7 @@ impl Bridge {
         let mut lines = BufReader::new(reader).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             self.asked.lock().expect("no panic").push(line.clone());
-            if let Some((text, close)) = (self.says)(&line)
+            if let Some((text, close)) = (self.replies)(&line)
                 && (writer.write_all(text.as_bytes()).await.is_err() || close)
             {
                 return;
@@ -102,28 +104,28 @@ impl Bridge {
     }
 }
 
-/// i2pd 2.58 as far as sessions go; it says nothing else.
-fn i2pd(line: &str) -> Says {
+/// The session commands of i2pd 2.58. It answers nothing else.
+fn i2pd(line: &str) -> Reply {
     let words: Vec<&str> = line.splitn(3, ' ').collect();
     match (words[0], words.get(1).copied()) {
-        ("HELLO", _) => says("HELLO REPLY RESULT=OK VERSION=3.3\n"),
+        ("HELLO", _) => replies("HELLO REPLY RESULT=OK VERSION=3.3\n"),
         ("PING", _) => closes(format!("PONG{}\n", &line[4..])),
         ("SESSION", Some("CREATE")) if line.contains("STYLE=PRIMARY") => {
             closes("SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"Unknown STYLE\"\n")
         }
-        ("SESSION", Some("CREATE")) => says("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
+        ("SESSION", Some("CREATE")) => replies("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
         _ => None,
     }
 }
 
-/// emissary 0.4 as far as sessions go; it says nothing else.
-fn emissary(line: &str) -> Says {
+/// The session commands of emissary 0.4. It answers nothing else.
+fn emissary(line: &str) -> Reply {
     let words: Vec<&str> = line.splitn(3, ' ').collect();
     match (words[0], words.get(1).copied()) {
-        ("HELLO", _) => says("HELLO REPLY RESULT=OK VERSION=3.2\n"),
-        ("SESSION", Some("CREATE")) => says("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
+        ("HELLO", _) => replies("HELLO REPLY RESULT=OK VERSION=3.2\n"),
+        ("SESSION", Some("CREATE")) => replies("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
         ("SESSION", Some("ADD")) => {
-            says("SESSION STATUS RESULT=OK ID=\"its\" MESSAGE=\"ADD its\"\n")
+            replies("SESSION STATUS RESULT=OK ID=\"its\" MESSAGE=\"ADD its\"\n")
         }
         _ => None,
     }
@@ -143,7 +145,7 @@ async fn submit(link: &mut Box<dyn Link>, command: Command) {
     link.submit(command);
 }
 
-/// Waits until the session stands.
+/// Waits until the session is open.
 async fn ready(link: &mut Box<dyn Link>) {
     for stage in [LinkStage::BuildingTunnels, LinkStage::Ready] {
         let event = event(link).await;
@@ -189,7 +191,7 @@ async fn datagrams_of_i2pd_are_sessions_with_the_same_keys() {
     let from = peer().to_base64();
     let bridge = Bridge::new(move |line| match line {
         line if line.starts_with("DATAGRAM SEND") => {
-            says(format!("DATAGRAM RECEIVED DESTINATION={from} SIZE=2\nok"))
+            replies(format!("DATAGRAM RECEIVED DESTINATION={from} SIZE=2\nok"))
         }
         line => i2pd(line),
     });
@@ -213,7 +215,7 @@ async fn datagrams_of_i2pd_are_sessions_with_the_same_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_format_that_the_bridge_lacks_is_told() {
+async fn a_format_that_the_bridge_lacks_is_reported() {
     let bridge = Bridge::new(|line| match line {
         line if line.contains("STYLE=DATAGRAM3") => {
             closes("SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"Unknown STYLE\"\n")
@@ -234,7 +236,9 @@ async fn a_format_that_the_bridge_lacks_is_told() {
 async fn i2pd_is_not_kept_alive_with_pings_and_others_are() {
     for (closing, pings) in [(true, 1), (false, 12)] {
         let bridge = Bridge::new(move |line| match line {
-            line if line.starts_with("PING") && !closing => says(format!("PONG{}\n", &line[4..])),
+            line if line.starts_with("PING") && !closing => {
+                replies(format!("PONG{}\n", &line[4..]))
+            }
             line => i2pd(line),
         });
         let mut link = open(&bridge).await;
@@ -250,14 +254,14 @@ async fn i2pd_is_not_kept_alive_with_pings_and_others_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_i2pd_takes_one_accept_at_a_time() {
+async fn old_i2pd_gets_one_accept_at_a_time() {
     let waiting = Arc::new(Mutex::new(0));
     let bridge = Bridge::new(move |line| match line {
         line if line.starts_with("STREAM ACCEPT") => {
             let mut waiting = waiting.lock().expect("no panic");
             *waiting += 1;
             match *waiting {
-                1 => says("STREAM STATUS RESULT=OK\n"),
+                1 => replies("STREAM STATUS RESULT=OK\n"),
                 _ => closes("STREAM STATUS RESULT=I2P_ERROR MESSAGE=\"Already accepting\"\n"),
             }
         }
@@ -271,11 +275,11 @@ async fn old_i2pd_takes_one_accept_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_come_with_what_the_peer_said_first() {
+async fn streams_arrive_with_the_first_bytes_of_the_peer() {
     let line = format!("{} FROM_PORT=1 TO_PORT=2\nHello", peer().to_base64());
     let bridge = Bridge::new(move |asked| match asked {
         asked if asked.starts_with("STREAM ACCEPT") => {
-            says(format!("STREAM STATUS RESULT=OK\n{line}"))
+            replies(format!("STREAM STATUS RESULT=OK\n{line}"))
         }
         asked => i2pd(asked),
     });
@@ -293,7 +297,7 @@ async fn streams_come_with_what_the_peer_said_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_of_streams_are_told_apart() {
+async fn refusals_of_streams_have_their_own_errors() {
     let cases = [
         (
             "CANT_REACH_PEER MESSAGE=\"LeaseSet not found\"",
@@ -330,8 +334,8 @@ async fn refusals_of_streams_are_told_apart() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_the_socket_behind_its_status() {
     let bridge = Bridge::new(|line| match line {
-        line if line.starts_with("STREAM CONNECT") => says("STREAM STATUS RESULT=OK\nWel"),
-        "PING not for the bridge" => says("come"),
+        line if line.starts_with("STREAM CONNECT") => replies("STREAM STATUS RESULT=OK\nWel"),
+        "PING not for the bridge" => replies("come"),
         line => i2pd(line),
     });
     let mut link = open(&bridge).await;
@@ -363,8 +367,8 @@ async fn look_ups_have_connections_of_their_own_and_end_in_time() {
     let found = format!("VALUE={}", peer().to_base64());
     let bridge = Bridge::new(move |line| match line.strip_prefix("NAMING LOOKUP NAME=") {
         Some("slow.i2p") => None,
-        Some("no.i2p") => says("NAMING REPLY RESULT=INVALID_KEY NAME=no.i2p\n"),
-        Some(name) => says(format!("NAMING REPLY RESULT=OK NAME={name} {found}\n")),
+        Some("no.i2p") => replies("NAMING REPLY RESULT=INVALID_KEY NAME=no.i2p\n"),
+        Some(name) => replies(format!("NAMING REPLY RESULT=OK NAME={name} {found}\n")),
         None => i2pd(line),
     });
     let mut link = open(&bridge).await;
@@ -398,10 +402,10 @@ async fn look_ups_have_connections_of_their_own_and_end_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_in_use_is_told_when_the_bridge_says_so() {
+async fn a_destination_in_use_is_reported() {
     let bridge = Bridge::new(|line| match line {
         line if line.starts_with("SESSION CREATE") => {
-            // As emissary writes it, without an end.
+            // emissary sends this line without a newline.
             closes("SESSION STATUS RESULT=DUPLICATE_DEST")
         }
         line => i2pd(line),
@@ -416,7 +420,7 @@ async fn a_destination_in_use_is_told_when_the_bridge_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bridge_that_builds_no_tunnels_is_given_up() {
+async fn a_bridge_that_builds_no_tunnels_times_out() {
     let bridge = Bridge::new(|line| match line {
         line if line.starts_with("SESSION CREATE") => None,
         line => i2pd(line),
@@ -431,9 +435,9 @@ async fn a_bridge_that_builds_no_tunnels_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_bridge_is_asked_again() {
+async fn a_bridge_of_the_oldest_version_is_greeted_again() {
     let bridge = Bridge::new(|line| match line {
-        "HELLO VERSION MIN=3.0 MAX=3.0" => says("HELLO REPLY RESULT=OK VERSION=3.0\n"),
+        "HELLO VERSION MIN=3.0 MAX=3.0" => replies("HELLO REPLY RESULT=OK VERSION=3.0\n"),
         line if line.starts_with("HELLO") => closes("HELLO REPLY RESULT=NOVERSION\n"),
         line => i2pd(line),
     });
@@ -445,7 +449,7 @@ async fn the_oldest_bridge_is_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn a_password_for_a_bridge_without_users_is_an_error() {
     let bridge = Bridge::new(|line| match line {
-        line if line.starts_with("HELLO") => says("HELLO REPLY RESULT=OK VERSION=3.1\n"),
+        line if line.starts_with("HELLO") => replies("HELLO REPLY RESULT=OK VERSION=3.1\n"),
         line => i2pd(line),
     });
     let opened = bridge.router().login("me", "sesame").open(setup()).await;
@@ -474,16 +478,16 @@ async fn a_session_ends_with_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emissary_is_asked_on_the_sessions_connection_for_what_others_do_not_have() {
+async fn look_ups_of_emissary_fall_back_to_the_connection_of_the_session() {
     let times = Arc::new(Mutex::new(0));
     let found = peer().to_base64();
     let bridge = Bridge::new(move |line| match line.strip_prefix("NAMING LOOKUP NAME=") {
-        Some("no.i2p") => says("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=no.i2p\n"),
+        Some("no.i2p") => replies("NAMING REPLY RESULT=KEY_NOT_FOUND NAME=no.i2p\n"),
         Some(name) => {
             let mut times = times.lock().expect("no panic");
             *times += 1;
-            // The first time it comes without a session.
-            says(match *times {
+            // The first request arrives without a session.
+            replies(match *times {
                 1 => format!("NAMING REPLY RESULT=KEY_NOT_FOUND NAME={name}\n"),
                 _ => format!("NAMING REPLY RESULT=OK NAME={name} VALUE={found}\n"),
             })
@@ -514,7 +518,7 @@ async fn emissary_is_asked_on_the_sessions_connection_for_what_others_do_not_hav
 }
 
 #[tokio::test(start_paused = true)]
-async fn formats_share_a_socket_on_emissary_and_no_sender_is_believed() {
+async fn formats_share_a_socket_on_emissary_and_no_sender_is_trusted() {
     let bridge = Bridge::new(emissary);
     let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let at = udp.local_addr().expect("bound");
@@ -544,7 +548,7 @@ async fn formats_share_a_socket_on_emissary_and_no_sender_is_believed() {
     assert_eq!(word(&added[1], "FROM_PORT="), Some(1));
 
     let signed = format!("{} FROM_PORT=0 TO_PORT=0\nhi", peer().to_base64());
-    // Somebody's destination, sent as text.
+    // Another destination, sent as text.
     let text = format!("{}\nis mine", peer().to_base64());
     for (packet, format, sender, payload) in [
         ("hi", DatagramFormat::Raw, Sender::Unknown, "hi"),

@@ -1,4 +1,4 @@
-//! A TCP connection that acknowledges what it reads at once.
+//! A TCP connection that acknowledges received data immediately.
 
 use std::{
     io,
@@ -11,13 +11,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A TCP connection whose peer never waits for an acknowledgement of what was read.
+/// A TCP connection whose peer never waits for a delayed acknowledgement.
 ///
-/// Routers that leave Nagle's algorithm on (i2pd, on all its sockets) hold a message back while the
-/// one before is not acknowledged, and kernels put acknowledgements off for 40 ms where nothing is
-/// sent that could take them along. Together that adds 40 ms to every round trip over the tunnels.
-/// Linux can be told to acknowledge at once, but forgets it again: so it is told after each read.
-/// Elsewhere this does nothing.
+/// A router that leaves Nagle's algorithm on (i2pd, on all its sockets) holds a message back while
+/// the previous one is not acknowledged. Kernels delay an acknowledgement by 40 ms if no data is
+/// sent with it. Together this adds 40 ms to every round trip over the tunnels. Linux has a socket
+/// option for immediate acknowledgement, but resets it, so it is set after each read. On other
+/// systems this type does nothing.
 pub(super) struct PromptTcp(TcpStream);
 
 impl PromptTcp {
@@ -27,7 +27,7 @@ impl PromptTcp {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn acknowledge(&self) {
-        // A connection that just broke: the next read says so.
+        // Setting the option fails only on a broken connection, which the next read reports.
         let _ = self.0.set_quickack(true);
     }
 

@@ -1,8 +1,7 @@
-//! TLS to a router.
+//! TLS connections to routers.
 //!
-//! Routers have certificates that they signed themselves, so no authority can vouch for them: the
-//! client has to know the certificate. Java I2P writes it to `certificates/i2cp/` in its
-//! directory.
+//! Routers have self-signed certificates, which no authority vouches for. The client therefore
+//! needs the certificate itself. Java I2P writes it to `certificates/i2cp/` in its directory.
 
 use std::{
     fmt, io,
@@ -23,23 +22,24 @@ use tokio_rustls::{
     },
 };
 
-/// Which certificate a router must show.
+/// The certificate that a router must present.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trust {
-    /// This one, in DER form.
+    /// This certificate, in DER form.
     Certificate(Vec<u8>),
-    /// Any, as long as the router is on this computer. Elsewhere the connection is refused:
-    /// whoever is on the way could read everything, the keys of the lease set among it.
+    /// Any certificate, if the router is on this computer. Connections to other computers are
+    /// refused, because an attacker on the network could read all data, including the keys of the
+    /// lease set.
     OnLoopback,
 }
 
 impl Trust {
-    /// Reads a certificate from a file, in PEM or DER form.
+    /// Reads a certificate from a file in PEM or DER form.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or holds no certificate.
+    /// If the file cannot be read or contains no certificate.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CertificateError> {
         let path = path.as_ref();
         let error = |why: String| CertificateError {
@@ -51,19 +51,19 @@ impl Trust {
             .len();
         if size > MAX_FILE_LEN {
             return Err(error(format!(
-                "it has {size} bytes, which no certificate has"
+                "it has {size} bytes, too many for a certificate"
             )));
         }
         let bytes = std::fs::read(path).map_err(|e| error(e.to_string()))?;
-        Self::from_bytes(&bytes).ok_or_else(|| error("there is no certificate in it".to_owned()))
+        Self::from_bytes(&bytes).ok_or_else(|| error("it contains no certificate".to_owned()))
     }
 
-    /// Reads a certificate in PEM or DER form; `None` where there is none.
+    /// Decodes a certificate in PEM or DER form. Returns `None` if it is not one.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         if let Ok(certificate) = CertificateDer::from_pem_slice(bytes) {
             return Some(Self::Certificate(certificate.to_vec()));
         }
-        // A certificate is a DER sequence with a length of two bytes.
+        // A certificate is a DER sequence with a two-byte length.
         bytes
             .starts_with(&[0x30, 0x82])
             .then(|| Self::Certificate(bytes.to_vec()))
@@ -79,7 +79,7 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// A file holds no certificate.
+/// A file does not contain a usable certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use the certificate in {}: {why}", path.display())]
 pub struct CertificateError {
@@ -112,8 +112,8 @@ pub(super) async fn handshake(
         .await
 }
 
-/// Takes the one certificate that is known, whatever name and dates are in it; the signature of
-/// the handshake proves that the router has its key.
+/// Accepts only the known certificate, with any name and any dates. The signature of the handshake
+/// proves that the router has its key.
 #[derive(Debug)]
 struct Verifier {
     at: SocketAddr,
@@ -167,5 +167,6 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Certificates have a few kilobytes; chosen so that a wrong file is not read into memory.
+/// The maximum size of a certificate file, in bytes. Chosen above the few kilobytes of a
+/// certificate, so that a wrong file is not read into memory.
 const MAX_FILE_LEN: u64 = 1024 * 1024;

@@ -71,7 +71,7 @@ fn a_router_that_is_none_is_explained() {
     ----- stdout -----
 
     ----- stderr -----
-    error: --router: this is not the address of a router: "example.com" is not an IP address: names are not looked up, because that tells others; use the number, or localhost
+    error: --router: this is not the address of a router: "example.com" is not an IP address: names are not looked up, because that would reveal them; use the IP address, or localhost
     "#);
 }
 

@@ -29,7 +29,7 @@ fn sent_body(message: Option<Message>) -> Vec<u8> {
     }
 }
 
-/// The nonce of the next message that was sent, and what is in it.
+/// Returns the nonce and the body of the next message that was sent.
 async fn sent(far: &mut Peer<DuplexStream>) -> (u32, Vec<u8>) {
     let message = far.recv().await;
     let Some(Message::SendMessageExpires(sent)) = &message else {
@@ -117,7 +117,7 @@ async fn damaged_messages_are_dropped_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_application_stops_the_router_and_loses_nothing() {
+async fn a_slow_application_stops_the_router_without_loss() {
     const MESSAGES: u32 = 2_000;
     let (mut link, mut far) = ready(4096).await;
     let sending = tokio::spawn(async move {
@@ -141,7 +141,7 @@ async fn a_slow_application_stops_the_router_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_router_stops_the_application_and_loses_nothing() {
+async fn a_slow_router_stops_the_application_without_loss() {
     let (mut link, mut far) = ready(4096).await;
     make_contact(&mut *link, &mut far).await;
     let mut submitted = 0_u32;
@@ -155,7 +155,7 @@ async fn a_slow_router_stops_the_application_and_loses_nothing() {
         submitted += 1;
         assert!(submitted < 1_000, "there is no end to it");
     }
-    // 256 KiB on the way out, 64 commands in the channel, and what the pipe holds.
+    // 256 KiB of output, 64 commands in the channel, and the buffer of the pipe.
     assert!((80..=100).contains(&submitted), "{submitted}");
 
     for number in 0..submitted {
@@ -165,7 +165,7 @@ async fn a_slow_router_stops_the_application_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_from_the_router_does_not_hold_up_commands() {
+async fn a_flood_from_the_router_does_not_delay_commands() {
     let (mut link, mut far) = ready(64 * 1024).await;
     make_contact(&mut *link, &mut far).await;
     let (mut read, mut write) = tokio::io::split(&mut far.stream);
@@ -206,7 +206,7 @@ async fn a_flood_from_the_router_does_not_hold_up_commands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_link_sends_what_was_submitted_and_says_goodbye() {
+async fn dropping_the_link_sends_submitted_messages_and_ends_the_session() {
     let (mut link, mut far) = ready(4096).await;
     for token in 0..50 {
         submit(&mut *link, send(token, &[7; 1_000])).await;
@@ -248,7 +248,7 @@ async fn dropping_the_link_with_undelivered_messages_ends_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_router_is_told_once() {
+async fn the_end_of_the_router_is_reported_once() {
     let (mut link, far) = ready(4096).await;
     drop(far);
     assert!(matches!(
@@ -262,7 +262,7 @@ async fn the_end_of_the_router_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_words_of_the_router_are_told() {
+async fn the_reason_of_a_disconnect_is_reported() {
     let (mut link, mut far) = ready(4096).await;
     far.send(&received(1, b"before")).await;
     far.send(&Message::Disconnect(Text::truncated("restarting")))
@@ -275,7 +275,7 @@ async fn the_last_words_of_the_router_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_protocol_is_told() {
+async fn a_protocol_violation_is_reported() {
     let (mut link, mut far) = ready(4096).await;
     far.stream.write_all(&[0xff; 16]).await.expect("open");
     assert!(matches!(
@@ -359,7 +359,7 @@ async fn messages_wait_until_the_first_to_their_peer_is_reported_and_are_not_rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_peer_without_lease_set_is_dropped_with_the_first() {
+async fn messages_behind_one_to_a_peer_without_lease_set_are_dropped_with_it() {
     let (mut link, mut far) = ready(4096).await;
     submit(&mut *link, send(100, b"first")).await;
     submit(&mut *link, send(101, b"other")).await;
@@ -396,7 +396,7 @@ async fn a_peer_with_too_many_messages_at_the_gate_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_does_not_report_holds_messages_up_for_seconds_at_most() {
+async fn a_router_that_does_not_report_delays_messages_by_seconds_at_most() {
     let (mut link, mut far) = ready(4096).await;
     submit(&mut *link, send(100, b"first")).await;
     submit(&mut *link, send(101, b"other")).await;
@@ -407,7 +407,7 @@ async fn a_router_that_does_not_report_holds_messages_up_for_seconds_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_cannot_be_sent_are_dropped_aloud() {
+async fn messages_that_cannot_be_sent_are_reported_as_dropped() {
     let (mut link, _far) = open(4096).await;
     submit(&mut *link, send(1, b"too early")).await;
     assert!(matches!(

@@ -2,7 +2,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Opens a session on a router that greets and then answers CreateSession with this.
+/// Opens a session on a router that answers the greeting and then answers CreateSession with
+/// `answer`.
 async fn refused_with(answer: Message) -> LinkError {
     let (router, mut connections) = in_memory(4096);
     let refusing = async {
@@ -22,7 +23,7 @@ async fn refused_with(answer: Message) -> LinkError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opens_a_session_that_gets_ready() {
+async fn an_opened_session_becomes_ready() {
     soon(ready(4096)).await;
 }
 
@@ -82,7 +83,7 @@ async fn dropping_the_attempt_closes_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_has_stopped_says_so() {
+async fn a_stopped_router_is_reported_as_stopped() {
     let (router, connections) = in_memory(4096);
     drop(connections);
     assert!(matches!(open_error(&router).await, LinkError::Stopped));
@@ -125,7 +126,7 @@ async fn refusals_have_their_own_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_router_is_told_apart() {
+async fn a_server_that_is_not_a_router_has_its_own_error() {
     let (router, mut connections) = in_memory(4096);
     let other = async {
         let mut peer = connections.recv().await.expect("a connection");
@@ -183,7 +184,7 @@ async fn a_destination_has_one_session_at_a_time() {
     let again = router.clone();
     assert!(matches!(open_error(&again).await, LinkError::Duplicate));
 
-    // A lost session makes room, before its link is dropped.
+    // A lost session frees its destination before its link is dropped.
     drop(peer);
     while !matches!(next(&mut *link).await, Event::Lost(_)) {}
     let (second, _peer) = tokio::join!(again.open(setup()), accept(&mut connections));
@@ -191,7 +192,7 @@ async fn a_destination_has_one_session_at_a_time() {
     drop(link);
     assert!(matches!(open_error(&router).await, LinkError::Duplicate));
 
-    // So does a dropped link, and an attempt that was given up.
+    // A dropped link and a dropped attempt do the same.
     drop(second);
     assert!(
         timeout(Duration::from_secs(1), router.open(setup()))

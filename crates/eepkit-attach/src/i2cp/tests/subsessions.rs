@@ -6,7 +6,7 @@ use super::*;
 
 const SUB: SessionId = SessionId(0x4321);
 
-/// A session on Java I2P.
+/// Opens a session on Java I2P.
 async fn java() -> (Box<dyn Link>, Peer<DuplexStream>) {
     let (router, mut connections) = in_memory(16 * 1024);
     let router = router.kind(RouterKind::Java);
@@ -58,7 +58,7 @@ async fn body(link: &mut dyn Link) -> Bytes {
     }
 }
 
-/// Opens a subsession, which the router accepts under this number.
+/// Opens a subsession, which the router accepts with this number.
 async fn subsession(
     link: &dyn Link,
     far: &mut Peer<DuplexStream>,
@@ -120,7 +120,7 @@ async fn each_session_has_its_own_messages_on_one_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_router_is_asked_for_one_subsession_after_the_other() {
+async fn subsessions_are_requested_one_after_the_other() {
     let (link, mut far) = java().await;
     let subsessions = link.subsessions().expect("over I2CP");
     let opening: Vec<_> = (5..8)
@@ -153,7 +153,7 @@ async fn the_router_is_asked_for_one_subsession_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subsession_that_nobody_waits_for_any_more_is_ended() {
+async fn an_abandoned_subsession_is_ended() {
     let (link, mut far) = java().await;
     let subsessions = link.subsessions().expect("over I2CP");
     let setup = Setup {

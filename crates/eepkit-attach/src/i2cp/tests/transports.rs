@@ -3,7 +3,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Accepts one client on a stream and sees its session end.
+/// Accepts one client on a stream and waits for the end of its session.
 async fn serve(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) {
     let mut peer = Peer::new(stream);
     peer.accept().await;
@@ -21,7 +21,7 @@ async fn tcp_works() {
 }
 
 #[tokio::test]
-async fn a_lost_tcp_connection_says_what_happened() {
+async fn a_lost_tcp_connection_reports_its_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let at = listener.local_addr().expect("bound");
     let serving = async {
@@ -39,7 +39,7 @@ async fn a_lost_tcp_connection_says_what_happened() {
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_listens_is_unreachable() {
+async fn an_address_without_a_listener_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let at = listener.local_addr().expect("bound");
     drop(listener);
@@ -53,7 +53,7 @@ async fn an_address_where_nobody_listens_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_port_that_closes_at_once_is_no_router() {
+async fn a_port_that_closes_immediately_is_not_a_router() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let at = listener.local_addr().expect("bound");
     let router = I2cpRouter::tcp(at);
@@ -91,7 +91,7 @@ mod tls {
 
     use super::{super::super::Trust, *};
 
-    /// A router's certificate and what a client has to know of it.
+    /// A router's TLS acceptor and its certificate.
     struct Identity {
         acceptor: TlsAcceptor,
         pem: String,
@@ -130,7 +130,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn the_known_certificate_is_taken() {
+    async fn the_known_certificate_is_accepted() {
         let identity = identity();
         let trust = Trust::from_bytes(identity.pem.as_bytes()).expect("a certificate");
         works_with(&identity, |at| I2cpRouter::tls(at, trust)).await;
@@ -150,7 +150,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn on_loopback_any_certificate_is_taken() {
+    async fn on_loopback_any_certificate_is_accepted() {
         works_with(&identity(), |at| {
             format!("i2cps://{at}").parse().expect("valid")
         })
@@ -175,7 +175,7 @@ mod tls {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn files_without_a_certificate_are_refused() {
         assert_eq!(Trust::from_bytes(b"hello"), None);
         assert_eq!(Trust::from_bytes(b""), None);
         assert!(Trust::from_file("/no/such/file").is_err());
