@@ -1,8 +1,8 @@
-//! What the SAM bridge costs: the same transfers with and without it, over a simulated network in
-//! this process, and how fast sessions, streams and datagrams go through it.
+//! The cost of the SAM bridge: the same transfers with and without it over a simulated network in
+//! this process, and the rates of sessions, streams and datagrams through the bridge.
 //!
-//! Each figure is the best of some runs, as other programs disturb the others. CPU time is that of
-//! the whole process: both ends, the bridge twice, and the network.
+//! Each figure is the best of several runs, because other programs disturb single runs. CPU time is
+//! that of the whole process: both ends, the bridge twice, and the network.
 
 #![expect(
     clippy::disallowed_methods,
@@ -61,7 +61,7 @@ async fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// What a transfer took.
+/// The cost of a transfer.
 #[derive(Clone, Copy)]
 struct Cost {
     wall: Duration,
@@ -127,7 +127,7 @@ where
             writer.write_all(&block).await?;
         }
         writer.shutdown().await?;
-        // It lives until the other side has everything.
+        // Keeps the stream open until the other side has received everything.
         io::Result::Ok(writer)
     });
     let mut buffer = vec![0; 64 * 1024];
@@ -227,7 +227,7 @@ async fn datagrams(tcp: SocketAddr, udp: SocketAddr) -> io::Result<()> {
 
 async fn session(tcp: SocketAddr, id: &str, rest: &str) -> io::Result<(TcpStream, String)> {
     let mut socket = greeted(tcp).await?;
-    // The one of the run before may have to go first.
+    // The session of the previous run may still be closing.
     loop {
         let create = format!("SESSION CREATE {rest} ID={id} DESTINATION=TRANSIENT");
         let reply = ask(&mut socket, &create).await?;
@@ -245,7 +245,7 @@ async fn session(tcp: SocketAddr, id: &str, rest: &str) -> io::Result<(TcpStream
     Ok((socket, destination.ok_or_else(|| io::Error::other(reply))?))
 }
 
-/// A stream from the session `client` to the session `server`, whose destination is told.
+/// Opens a stream from the session `client` to the session `server`, whose destination is given.
 async fn stream(tcp: SocketAddr, destination: &str) -> io::Result<(TcpStream, TcpStream)> {
     let mut accepting = greeted(tcp).await?;
     ask(&mut accepting, "STREAM ACCEPT ID=server").await?;
@@ -286,10 +286,10 @@ fn per_second(what: &str, count: usize, began: Instant) {
     println!("{what}: {rate:.0} per second");
 }
 
-/// CPU time of this process, where the system tells it.
+/// CPU time of this process, if the system reports it.
 fn cpu_time() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program may hold spaces; it ends with the last parenthesis.
+    // The program name may contain spaces. It ends with the last parenthesis.
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
     let ticks: u64 = fields
         .split(' ')
@@ -300,7 +300,7 @@ fn cpu_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Memory of this process in KiB, where the system tells it.
+/// Memory of this process in KiB, if the system reports it.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
@@ -310,7 +310,7 @@ fn resident() -> usize {
         .unwrap_or(0)
 }
 
-/// MiB of a transfer.
+/// The size of a transfer, in MiB.
 const MIB: usize = 64;
 
 const RUNS: usize = 3;

@@ -1,13 +1,13 @@
-//! A SAM bridge over a simulated network: for the tests of a SAM client, without any router.
+//! A SAM bridge over a simulated network, for tests of a SAM client without a router.
 //!
 //! ```sh
 //! cargo run -p eepkit-services --example simulated -- 127.0.0.1:7656 127.0.0.1:7655
 //! ```
 //!
-//! All sessions of the bridge are on the network, and can reach each other, 50 ms apart. It prints
-//! where it listens, and runs until it is killed.
+//! All sessions of the bridge are on one network and can reach each other, with a delay of 50 ms.
+//! The program prints its addresses, and runs until it is killed.
 
-#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::{error::Error, time::Duration};
 

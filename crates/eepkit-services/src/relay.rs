@@ -1,12 +1,12 @@
 //! Copies bytes in both directions between two connections.
 //!
-//! [`relay`] does what [`tokio::io::copy_bidirectional`] does, and uses it: it copies with
-//! backpressure, and passes the end of one direction on while the other continues. It adds what
-//! services need: it reports which side failed, counts bytes while it runs, ends idle connections,
-//! and can end when one direction has.
+//! The function [`relay`] uses [`tokio::io::copy_bidirectional`]: it copies with backpressure, and
+//! passes the end of one direction on while the other continues. In addition, it reports which side
+//! failed, counts bytes while it runs, ends idle connections, and can end when one direction has
+//! ended.
 //!
-//! [`relay_stream`] relays between a local connection and an I2P stream, and resets the stream when
-//! the local connection breaks.
+//! [`relay_stream`] relays between a local connection and an I2P stream, and resets the stream if
+//! the local connection fails.
 
 mod observed;
 mod prefixed;
@@ -31,10 +31,10 @@ use tokio::{
 /// Relays between `a` and `b` until both directions have ended, one side fails, or a limit of
 /// `options` is reached.
 ///
-/// The end of what one side sends shuts the other side down for writing; the opposite direction
-/// continues. Bytes are read only as fast as the other side takes them.
+/// When one side ends its sending direction, the other side is shut down for writing, and the
+/// opposite direction continues. Bytes are read only as fast as the other side accepts them.
 ///
-/// `traffic` counts bytes while the relay runs, also if the future is dropped.
+/// `traffic` counts bytes while the relay runs, even if the future is dropped.
 ///
 /// # Cancel safety
 ///
@@ -57,7 +57,7 @@ where
                 return Poll::Ready(match (result, shared.failed()) {
                     (Ok(_), _) => End::Clean,
                     (Err(error), failed) => {
-                        // Each error came through a side, which noted it.
+                        // The failing side has recorded its error.
                         let (side, operation) = failed.unwrap_or((Side::A, Operation::Write));
                         End::Failed {
                             side,
@@ -92,8 +92,8 @@ where
     }
 }
 
-/// How a relay works. The default has no time limit, ends when both directions have ended, and
-/// uses buffers of 64 KiB.
+/// Options of a relay. By default there is no time limit, the relay ends when both directions have
+/// ended, and buffers have 64 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     idle: Option<Duration>,
@@ -105,7 +105,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The default options.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self {
             idle: None,
@@ -117,45 +117,46 @@ impl Options {
         }
     }
 
-    /// Ends the relay when no byte was read or written in either direction for this long.
+    /// Ends the relay when no byte was read or written in either direction for this time.
     #[must_use]
     pub fn idle(mut self, limit: Duration) -> Self {
         self.idle = Some(limit);
         self
     }
 
-    /// Ends the relay when one direction has ended and the other has moved no byte for this long.
+    /// Ends the relay when one direction has ended and no byte was moved in the other for this
+    /// time.
     #[must_use]
     pub fn half_closed(mut self, limit: Duration) -> Self {
         self.half_closed = Some(limit);
         self
     }
 
-    /// Passes the end of what A sends on to B only once B has sent nothing for this long. For a B
-    /// that drops what it still has to send when it learns that A has ended.
+    /// Delays passing the end of A on to B until B has sent nothing for this time. Needed if B
+    /// drops unsent data when A ends.
     #[must_use]
     pub fn close_b_after(mut self, quiet: Duration) -> Self {
         self.close_b_after = Some(quiet);
         self
     }
 
-    /// Which directions have to end before the relay does.
+    /// Selects the directions that must end before the relay ends.
     #[must_use]
     pub fn until(mut self, until: Until) -> Self {
         self.until = until;
         self
     }
 
-    /// The size of the buffer of each direction in bytes, from 1 KiB to 1 MiB. Values beyond are
-    /// set to the nearest.
+    /// Sets the size of the buffer of each direction in bytes, from 1 KiB to 1 MiB. Values outside
+    /// of the range are clamped.
     #[must_use]
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.buffer = bytes.clamp(MIN_BUFFER, MAX_BUFFER);
         self
     }
 
-    /// Resets the stream of [`relay_stream`] also if its future is dropped, or if the relay ends
-    /// because of a limit. By default, the stream is then closed.
+    /// Also resets the stream of [`relay_stream`] if the future is dropped or a time limit ends the
+    /// relay. By default, the stream is closed in these cases.
     #[must_use]
     pub fn reset_on_drop(mut self) -> Self {
         self.reset_on_drop = true;
@@ -164,14 +165,14 @@ impl Options {
 
     fn is_satisfied(&self, shared: &Shared<'_>) -> bool {
         match self.until {
-            // Copying ends by itself then.
+            // Without a limit, only the copying ends the relay.
             Until::BothEnd => false,
             Until::AEnds => shared.a_to_b.is_closed(),
             Until::BEnds => shared.b_to_a.is_closed(),
         }
     }
 
-    /// When the relay ends unless a byte moves before.
+    /// The time at which the relay ends if no byte is moved before.
     fn deadline(&self, shared: &Shared<'_>) -> Option<Instant> {
         let (up, down) = (&shared.a_to_b, &shared.b_to_a);
         let idle = self
@@ -193,18 +194,18 @@ impl Default for Options {
     }
 }
 
-/// Which directions have to end before a relay does.
+/// The directions that must end before a relay ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Both.
+    /// Both directions.
     BothEnd,
-    /// What A sends. What B still sends is not waited for.
+    /// The direction from A to B. The relay does not wait for the other.
     AEnds,
-    /// What B sends. What A still sends is not waited for.
+    /// The direction from B to A. The relay does not wait for the other.
     BEnds,
 }
 
-/// Bytes that a relay has written to each side; it can be read while the relay runs.
+/// The number of bytes that a relay has written to each side. It can be read while the relay runs.
 #[derive(Debug, Default)]
 pub struct Traffic {
     a_to_b: AtomicU64,
@@ -212,7 +213,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// No bytes.
+    /// Creates counters at zero.
     pub const fn new() -> Self {
         Self {
             a_to_b: AtomicU64::new(0),
@@ -220,35 +221,35 @@ impl Traffic {
         }
     }
 
-    /// Bytes of A that were written to B.
+    /// Bytes from A that were written to B.
     pub fn a_to_b(&self) -> u64 {
         self.a_to_b.load(Ordering::Relaxed)
     }
 
-    /// Bytes of B that were written to A.
+    /// Bytes from B that were written to A.
     pub fn b_to_a(&self) -> u64 {
         self.b_to_a.load(Ordering::Relaxed)
     }
 }
 
-/// How a relay ended.
+/// The result of a relay.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// Why it ended.
+    /// The reason why the relay ended.
     pub end: End,
-    /// Whether A sent its end, and B was told.
+    /// Whether A ended its sending direction, and the end was passed on to B.
     pub a_ended: bool,
-    /// Whether B sent its end, and A was told.
+    /// Whether B ended its sending direction, and the end was passed on to A.
     pub b_ended: bool,
-    /// Bytes of A that were written to B.
+    /// Bytes from A that were written to B.
     pub a_to_b: u64,
-    /// Bytes of B that were written to A.
+    /// Bytes from B that were written to A.
     pub b_to_a: u64,
 }
 
 impl Report {
-    /// Whether nothing was lost: both directions ended, or the one that [`Options::until`] names.
+    /// Whether no data was lost: both directions ended, or the one that [`Options::until`] selects.
     pub fn is_clean(&self) -> bool {
         matches!(self.end, End::Clean | End::OneDirection)
     }
@@ -262,37 +263,37 @@ impl Report {
     }
 }
 
-/// Why a relay ended.
+/// The reason why a relay ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum End {
     /// Both directions ended.
     Clean,
-    /// The direction ended that [`Options::until`] names. The other may not have.
+    /// The direction that [`Options::until`] selects ended. The other may still be open.
     OneDirection,
-    /// A time limit of the options passed without a byte.
+    /// A time limit of the options expired.
     Idle,
-    /// A side failed, for example because its peer reset it. Bytes may be lost in both directions.
+    /// A side failed, for example because its peer reset it. Data may be lost in both directions.
     Failed {
         /// The side.
         side: Side,
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// Why it failed.
+        /// The cause.
         error: io::Error,
     },
 }
 
-/// One of the two sides of a relay.
+/// A side of a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The first argument of [`relay`]: by convention the local connection.
     A,
-    /// The second: by convention the I2P stream.
+    /// The second argument: by convention the I2P stream.
     B,
 }
 
-/// What was done with a side.
+/// An operation on a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Reading from it.
@@ -301,8 +302,8 @@ pub enum Operation {
     Write,
 }
 
-/// Chosen as some forty packets of the streaming protocol: smaller buffers cost more wake-ups per
-/// byte, larger ones cost memory per connection.
+/// The default size of a buffer. Chosen as about forty packets of the streaming protocol: smaller
+/// buffers need more wake-ups per byte, larger ones need more memory per connection.
 const BUFFER: usize = 64 * 1024;
 const MIN_BUFFER: usize = 1024;
 const MAX_BUFFER: usize = 1 << 20;

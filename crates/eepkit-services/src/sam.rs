@@ -51,20 +51,19 @@ use crate::{
     tls::Identity,
 };
 
-/// A bridge that runs.
+/// A running bridge.
 ///
-/// It ends with [`SamBridge::stop`], or when it is dropped. Every session of its clients ends with
-/// it.
+/// It stops with [`SamBridge::stop`], or when it is dropped. All sessions of its clients end then.
 pub struct SamBridge {
     shared: Arc<Shared>,
     server: Server,
-    /// The certificate of the addresses with TLS.
+    /// The certificate of the TLS addresses.
     identity: Option<Identity>,
     addresses: Addresses,
 }
 
 impl SamBridge {
-    /// Starts a bridge to `router`, which need not be ready yet.
+    /// Starts a bridge on `router`, which need not be ready yet.
     ///
     /// # Errors
     ///
@@ -72,7 +71,7 @@ impl SamBridge {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub async fn start(router: Router, config: SamConfig) -> Result<Self, StartError> {
         let Files { tls, trust, users } = config.files_in_use()?;
         let identity = tls.map(Identity::new);
@@ -114,35 +113,35 @@ impl SamBridge {
         })
     }
 
-    /// Where it listens by TCP.
+    /// The TCP addresses for clients.
     pub fn tcp_addrs(&self) -> &[SocketAddr] {
         &self.addresses.tcp
     }
 
-    /// Where it takes datagrams.
+    /// The UDP addresses for datagrams of clients.
     pub fn udp_addrs(&self) -> &[SocketAddr] {
         &self.addresses.udp
     }
 
-    /// Where it listens by Unix sockets.
+    /// The paths of the Unix sockets for clients.
     pub fn unix_paths(&self) -> impl Iterator<Item = &Path> {
         self.addresses.unix.iter().map(PathBuf::as_path)
     }
 
-    /// What it holds, and what it counted.
+    /// The current statistics.
     pub fn stats(&self) -> SamStats {
         self.shared.stats()
     }
 
-    /// Closes every connection and session. Returns when all of them are gone, after some seconds
+    /// Closes all connections and sessions. Returns when all of them are closed, after some seconds
     /// at most.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the bridge stops in the background.
     pub async fn stop(&self) {
-        // Handlers end when the server begins to stop. A session that does not close in time is left
-        // to the router.
+        // Handlers end when the server begins to stop. A session that does not close in time is
+        // left to the router.
         self.server.shutdown(STOP_LIMIT).await;
     }
 }
@@ -179,27 +178,27 @@ impl fmt::Debug for SamBridge {
     }
 }
 
-/// What a bridge holds now, and what it counted since it started.
+/// The statistics of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SamStats {
-    /// Connections of clients that are open, streams and TLS handshakes included.
+    /// Open connections of clients, including streams and TLS handshakes.
     pub connections: usize,
-    /// Sessions, subsessions not counted.
+    /// Sessions, without subsessions.
     pub sessions: usize,
     /// Subsessions.
     pub subsessions: usize,
-    /// Streams that are joined with a connection.
+    /// Streams that are joined to a connection.
     pub streams: usize,
-    /// Tasks that run.
+    /// Running tasks.
     pub tasks: usize,
-    /// Connections that were refused because there were too many.
+    /// Connections refused because there were too many.
     pub refused: u64,
-    /// Datagrams of clients that were dropped: they could not be read, or not be sent.
+    /// Datagrams of clients that were dropped because they were malformed or could not be sent.
     pub datagrams_dropped: u64,
-    /// Bytes that went from clients into streams that have ended.
+    /// Bytes sent by clients into streams that have ended.
     pub bytes_sent: u64,
-    /// Bytes that went from streams that have ended to clients.
+    /// Bytes received by clients from streams that have ended.
     pub bytes_received: u64,
 }
 
@@ -246,7 +245,7 @@ async fn listen(config: &SamConfig, identity: Option<&Identity>) -> Result<Liste
         None => {
             let [v4, v6] = loopback(DEFAULT_TCP_PORT);
             listeners.add(Endpoint::Tcp(v4)).await?;
-            // Programs that connect to `localhost` may try only this one.
+            // Some programs resolve `localhost` to this address only.
             if let Err(error) = listeners.add(Endpoint::Tcp(v6)).await {
                 debug!(error = %error.source, "no SAM on ::1");
             }
@@ -278,7 +277,7 @@ async fn bind_udp(addresses: Option<&[SocketAddr]>) -> Result<Vec<Arc<UdpSocket>
     let Some(addresses) = addresses else {
         let [v4, v6] = loopback(DEFAULT_UDP_PORT);
         let mut sockets = vec![bind(v4).await?];
-        // For those who send to `localhost`, which may be this one first.
+        // Some programs that send to `localhost` try this address first.
         match bind(v6).await {
             Ok(socket) => sockets.push(socket),
             Err(error) => debug!(error = %error.source, "no datagrams of SAM on ::1"),
@@ -292,7 +291,7 @@ async fn bind_udp(addresses: Option<&[SocketAddr]>) -> Result<Vec<Arc<UdpSocket>
     Ok(sockets)
 }
 
-/// How long stopping may take. Chosen as longer than a session takes to close.
+/// The time limit for stopping. Chosen as longer than a session needs to close.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 const TOO_MANY: &[u8] =

@@ -1,6 +1,6 @@
 //! A server whose process has run out of file descriptors.
 //!
-//! A program of its own, because it uses up the descriptors of the whole process.
+//! A separate test program, because it uses up the descriptors of the whole process.
 #![cfg(target_os = "linux")]
 
 use std::{fs::File, time::Duration};
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 #[tokio::test]
-async fn clients_wait_while_there_are_no_descriptors_and_are_served_afterwards() {
+async fn clients_wait_without_descriptors_and_are_served_afterwards() {
     let endpoint = Endpoint::Tcp("127.0.0.1:0".parse().expect("an address"));
     let listeners = Listeners::bind([endpoint]).await.expect("free");
     let at = listeners.addresses().tcp[0];
@@ -29,7 +29,7 @@ async fn clients_wait_while_there_are_no_descriptors_and_are_served_afterwards()
         maximum: old.maximum,
     };
     setrlimit(Resource::Nofile, few).expect("fewer are allowed");
-    // The descriptor of the client's socket, before there are none.
+    // Creates the client's socket while there are descriptors.
     let mut client = TcpStream::connect(at).await.expect("it listens");
     client.read_exact(&mut [0; 5]).await.expect("it serves");
     let socket = tokio::net::TcpSocket::new_v4().expect("a descriptor");

@@ -1,13 +1,13 @@
-//! What logins leave in the memory of a service.
+//! Memory use of concurrent logins.
 //!
-//! A program of its own, because it looks at the memory of the whole process.
+//! A separate test program, because it measures the memory of the whole process.
 #![cfg(target_os = "linux")]
 
 use std::sync::Arc;
 
 use eepkit_services::users::{Gate, Password, Users};
 
-/// Bytes of memory that the process holds.
+/// The resident memory of the process, in bytes.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
     let pages = text.split(' ').nth(1).expect("the second number");
@@ -15,7 +15,7 @@ fn resident() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_logins_at_once_leave_the_memory_of_two() {
+async fn forty_concurrent_logins_use_bounded_memory() {
     let mut users = Users::new();
     users.add("foo", "secret").expect("added");
     let gate = Arc::new(Gate::new(users));

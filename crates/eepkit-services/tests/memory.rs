@@ -1,6 +1,6 @@
-//! What clients of all kinds leave in the memory of a bridge: nothing that grows.
+//! Memory of a bridge after misbehaving clients.
 //!
-//! A program of its own, because it looks at the memory of the whole process.
+//! A separate test program, because it measures the memory of the whole process.
 #![cfg(target_os = "linux")]
 
 #[path = "it/lab.rs"]
@@ -10,7 +10,7 @@ mod lab;
 use lab::{Client, Lab};
 use tokio::io::AsyncWriteExt as _;
 
-/// What no client should do, by many of them at once.
+/// Misbehaviour of many clients at once.
 async fn abuse(lab: &Lab) {
     let mut clients = Vec::new();
     let long = vec![b'x'; 60_000];
@@ -26,7 +26,7 @@ async fn abuse(lab: &Lab) {
             3 => b"STREAM ACCEPT ID=there\n",
             _ => b"SESSION CREATE STYLE=PRIMARY ID=half",
         };
-        // It may have been closed meanwhile.
+        // The bridge may have closed it already.
         let _ = client.socket.write_all(said).await;
         clients.push(client);
     }
@@ -37,7 +37,7 @@ async fn abuse(lab: &Lab) {
     drop(clients);
 }
 
-/// Bytes of memory that the process holds.
+/// The resident memory of the process, in bytes.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
     let pages = text.split(' ').nth(1).expect("the second number");
@@ -45,7 +45,7 @@ fn resident() -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rounds_of_abuse_leave_the_memory_as_it_was() {
+async fn memory_does_not_grow_with_repeated_abuse() {
     let lab = Lab::new().await;
     let mut after = Vec::new();
     for _ in 0..6 {
@@ -55,7 +55,7 @@ async fn rounds_of_abuse_leave_the_memory_as_it_was() {
         lab.empties().await;
         after.push(resident());
     }
-    // The first rounds fill what allocators and tables keep for later.
+    // The first rounds fill caches of allocators and tables.
     let grown = after[5].saturating_sub(after[2]);
     assert!(grown < 4 << 20, "{after:?}");
     let mut client: Client = lab.client("3.3").await;

@@ -34,7 +34,7 @@ async fn names(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
     client_set::names_are_looked_up(&client, &server).await;
-    client_set::pings_are_not_there(&client, &server).await;
+    client_set::pings_are_refused(&client, &server).await;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! One side of a relay, with notes of what happens to it.
+//! One side of a relay, with a record of its activity.
 
 use std::{
     io,
@@ -18,8 +18,8 @@ use tokio::{
 
 use super::{Operation, Side, Traffic};
 
-/// What the two sides and the relay know together. All of it is used by one task; it is atomic so
-/// that the task may move between threads.
+/// The state that both sides and the relay share. Only one task uses it. It is atomic so that the
+/// task may move between threads.
 pub(super) struct Shared<'a> {
     pub(super) a_to_b: Direction<'a>,
     pub(super) b_to_a: Direction<'a>,
@@ -53,9 +53,9 @@ impl<'a> Shared<'a> {
 pub(super) struct Direction<'a> {
     bytes: &'a AtomicU64,
     began: Instant,
-    /// Milliseconds from the beginning to the last byte.
+    /// Milliseconds from the start to the last byte.
     moved: AtomicU64,
-    /// Milliseconds from the beginning until the end was passed on, or [`OPEN`].
+    /// Milliseconds from the start until the end was passed on, or [`OPEN`].
     closed: AtomicU64,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// When the last byte was read or written; the beginning of the relay if none was.
+    /// The time when the last byte was read or written, or the start of the relay.
     pub(super) fn moved_at(&self) -> Instant {
         self.began + Duration::from_millis(self.moved.load(Ordering::Relaxed))
     }
@@ -105,7 +105,7 @@ pub(super) struct Observed<'a, S> {
     inner: &'a mut S,
     side: Side,
     shared: &'a Shared<'a>,
-    /// How long the side has to send nothing before it is closed for writing.
+    /// The time that the side must be silent before it is closed for writing.
     quiet: Option<Duration>,
     closing: Option<(Instant, Pin<Box<Sleep>>)>,
 }
@@ -126,7 +126,7 @@ impl<'a, S> Observed<'a, S> {
         self
     }
 
-    /// The direction that begins at this side.
+    /// The direction that starts at this side.
     fn outgoing(&self) -> &'a Direction<'a> {
         match self.side {
             Side::A => &self.shared.a_to_b,
@@ -194,7 +194,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<'_, S> {
     ) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut *self.inner).poll_write(cx, buf));
         match result {
-            // The copying future makes an error of it.
+            // The copying future returns this as an error.
             Ok(0) => self.shared.fail(self.side, Operation::Write),
             Ok(count) => {
                 let incoming = self.incoming();

@@ -1,4 +1,4 @@
-//! A connection of which some bytes were read already.
+//! A connection whose first bytes were already read.
 
 use std::{
     io::{self, IoSlice},
@@ -9,8 +9,8 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection whose first bytes are given: they are read before those of the connection itself.
-/// For protocols that read more than their header.
+/// A connection with a given prefix. The prefix is read before the bytes of the connection. Useful
+/// for protocols whose handshake reads bytes beyond its header.
 #[derive(Debug)]
 pub struct Prefixed<S> {
     prefix: Bytes,
@@ -18,12 +18,12 @@ pub struct Prefixed<S> {
 }
 
 impl<S> Prefixed<S> {
-    /// `inner`, of which `prefix` was read.
+    /// Creates a connection from `inner`, from which `prefix` was already read.
     pub fn new(prefix: Bytes, inner: S) -> Self {
         Self { prefix, inner }
     }
 
-    /// The connection itself, without what is left of the prefix.
+    /// Returns the connection without the unread part of the prefix.
     pub fn into_inner(self) -> S {
         self.inner
     }

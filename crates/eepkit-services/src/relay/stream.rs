@@ -9,12 +9,12 @@ use super::{Options, Report, Side, Traffic, relay};
 
 /// Relays between a local connection, which is A, and an I2P stream, which is B.
 ///
-/// If the local connection fails, the stream is reset, so that the peer does not take a part of the
-/// data for all of it. If the stream fails, the report says so, and the caller decides whether to
-/// abort the local connection.
+/// If the local connection fails, the stream is reset, so that the peer does not mistake partial
+/// data for all of it. If the stream fails, the report contains the failure, and the caller decides
+/// whether to abort the local connection.
 ///
-/// i2pd closes both directions as soon as its peer has closed one, and drops what it has not sent
-/// yet. It is therefore told of the end only once it has sent nothing for five seconds.
+/// i2pd closes both directions as soon as its peer has closed one, and drops its unsent data.
+/// Therefore the end is passed on to i2pd only after it has sent nothing for five seconds.
 ///
 /// # Cancel safety
 ///
@@ -61,6 +61,5 @@ impl Drop for ResetOnDrop {
     }
 }
 
-/// How long i2pd may send nothing until its answer is considered complete. Chosen as a few round
-/// trips.
+/// The silence of i2pd after which its answer is considered complete. Chosen as a few round trips.
 const I2PD_QUIET: Duration = Duration::from_secs(5);

@@ -111,7 +111,7 @@ async fn the_side_that_failed_and_what_it_was_doing_are_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_relay_ends_and_one_byte_in_either_direction_keeps_it() {
+async fn an_idle_relay_ends_and_a_byte_in_either_direction_resets_the_limit() {
     let (a, b, mut far_a, mut far_b) = ends();
     let began = Instant::now();
     let limit = Duration::from_secs(60);
@@ -129,12 +129,12 @@ async fn an_idle_relay_ends_and_one_byte_in_either_direction_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_closed_relay_ends_when_the_open_direction_stands_still() {
+async fn a_half_closed_relay_ends_when_the_open_direction_is_idle() {
     let (a, b, mut far_a, mut far_b) = ends();
     let began = Instant::now();
     let limit = Duration::from_secs(90);
     let relaying = tokio::spawn(run(a, b, Options::new().half_closed(limit)));
-    // As long as both are open there is no limit.
+    // The limit does not apply while both directions are open.
     sleep(Duration::from_secs(1000)).await;
     far_a.shutdown().await.expect("open");
     for _ in 0..3 {
@@ -148,7 +148,7 @@ async fn a_half_closed_relay_ends_when_the_open_direction_stands_still() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_side_that_drops_its_answer_is_closed_once_it_is_quiet() {
+async fn a_delayed_end_is_passed_on_once_the_side_is_silent() {
     let (a, b, mut far_a, mut far_b) = ends();
     let began = Instant::now();
     let quiet = Duration::from_secs(5);
@@ -165,7 +165,7 @@ async fn a_side_that_drops_its_answer_is_closed_once_it_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_direction_may_be_all_that_is_waited_for() {
+async fn a_relay_can_end_with_one_direction() {
     for until in [Until::AEnds, Until::BEnds] {
         let (a, b, mut far_a, mut far_b) = ends();
         let relaying = tokio::spawn(run(a, b, Options::new().until(until)));
@@ -185,7 +185,7 @@ async fn one_direction_may_be_all_that_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_read_faster_than_the_other_side_takes_it() {
+async fn bytes_are_read_only_as_fast_as_the_other_side_accepts_them() {
     let (a, b, mut far_a, _far_b) = ends();
     let relaying = tokio::spawn(run(a, b, Options::new().buffer(4096)));
     let flood = async {
@@ -220,7 +220,7 @@ async fn bytes_are_counted_while_the_relay_runs_and_after_it_was_dropped() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_comes_first() {
+async fn a_prefix_is_read_first() {
     let (a, mut far) = duplex(1024);
     far.write_all(b" and the rest").await.expect("open");
     drop(far);

@@ -16,7 +16,7 @@ pub(super) async fn authenticate(shared: Arc<Shared>, user: String, password: Se
     Answer::Authenticated(right).into()
 }
 
-/// Changes who may use the bridge.
+/// Changes the users of the bridge.
 pub(super) async fn change(shared: Arc<Shared>, change: AuthChange) -> Done {
     let change = match change {
         AuthChange::Enable => Ok(Change::Require(true)),

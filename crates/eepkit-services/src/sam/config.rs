@@ -20,37 +20,38 @@ use crate::{
     users::Users,
 };
 
-/// The TCP port at which clients expect a bridge: specification, section "SAM Connection Handshake".
+/// The TCP port at which clients expect a bridge. Source: specification, section "SAM Connection
+/// Handshake".
 pub const DEFAULT_TCP_PORT: u16 = 7656;
 
-/// The UDP port to which clients send datagrams: specification, "Sending Repliable or Raw
-/// Datagrams".
+/// The UDP port to which clients send datagrams. Source: specification, section "Sending Repliable
+/// or Raw Datagrams".
 pub const DEFAULT_UDP_PORT: u16 = 7655;
 
 /// The configuration of a [`SamBridge`].
 ///
-/// The default listens on port 7656 of 127.0.0.1 and, if there is IPv6, of ::1, and takes datagrams
-/// on port 7655 of both. It asks for no password. `docs/sam.md` lists the options.
+/// The default listens on TCP port 7656 and UDP port 7655 of 127.0.0.1 and, if IPv6 is available,
+/// of ::1. It requires no password. `docs/sam.md` lists the options.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamConfig {
     name: Option<String>,
     enabled: bool,
-    /// None for the default addresses, of which ::1 need not exist.
+    /// `None` for the default addresses. It is no error if ::1 does not exist.
     listen: Option<Vec<SocketAddr>>,
     listen_tls: Vec<SocketAddr>,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    /// In place of the files.
+    /// Replaces the files.
     tls: Option<Same<ServerConfig>>,
     listen_unix: Vec<PathBuf>,
-    /// None for the default addresses, of which ::1 need not exist.
+    /// `None` for the default addresses. It is no error if ::1 does not exist.
     udp: Option<Vec<SocketAddr>>,
     users_file: Option<PathBuf>,
-    /// In place of the file.
+    /// Replaces the file.
     users: Option<Users>,
     require_password: bool,
     trust: Option<PathBuf>,
-    /// In place of the file.
+    /// Replaces the file.
     forward_tls: Option<Same<ClientConfig>>,
     open_timeout: Duration,
     max_connections: usize,
@@ -60,7 +61,7 @@ pub struct SamConfig {
 }
 
 impl SamConfig {
-    /// The default configuration.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self {
             name: None,
@@ -85,25 +86,25 @@ impl SamConfig {
         }
     }
 
-    /// Listens on this address instead of the default ones, and on those of further calls. With
-    /// port 0 the system chooses; see [`SamBridge::tcp_addrs`].
+    /// Listens on this address and those of further calls, instead of the default ones. With port 0
+    /// the system selects a port; see [`SamBridge::tcp_addrs`].
     ///
-    /// Nothing is encrypted there, and whoever can connect can use the router: beyond loopback use
-    /// [`SamConfig::listen_tls`] and users.
+    /// The connections are not encrypted, and whoever can connect can use the router. Beyond
+    /// loopback addresses, use [`SamConfig::listen_tls`] and users.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.get_or_insert_default().push(address);
         self
     }
 
-    /// Does not listen on TCP without encryption.
+    /// Disables listening on TCP without encryption.
     #[must_use]
     pub fn without_tcp(mut self) -> Self {
         self.listen = Some(Vec::new());
         self
     }
 
-    /// Listens on this address with TLS, too. All such addresses have the same certificate.
+    /// Also listens on this address with TLS. All TLS addresses have the same certificate.
     #[must_use]
     pub fn listen_tls(mut self, address: SocketAddr, config: Arc<ServerConfig>) -> Self {
         self.listen_tls.push(address);
@@ -111,76 +112,76 @@ impl SamConfig {
         self
     }
 
-    /// Listens on a Unix socket, too, which only the user of this process can connect to.
+    /// Also listens on a Unix socket. Only the user of this process can connect.
     ///
-    /// A socket file that nobody listens on is replaced; any other file is an error. The file is
-    /// removed when the bridge stops.
+    /// An unused socket file is replaced. Any other file is an error. The file is removed when the
+    /// bridge stops.
     #[must_use]
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.listen_unix.push(path.into());
         self
     }
 
-    /// Takes datagrams on this address instead of the default ones, and on those of further calls.
+    /// Receives datagrams on this address and those of further calls, instead of the default ones.
     #[must_use]
     pub fn udp(mut self, address: SocketAddr) -> Self {
         self.udp.get_or_insert_default().push(address);
         self
     }
 
-    /// Takes no datagrams by UDP. Those that arrive for clients can still be forwarded to them.
+    /// Disables receiving datagrams over UDP. Datagrams of peers can still be forwarded to clients.
     #[must_use]
     pub fn without_udp(mut self) -> Self {
         self.udp = Some(Vec::new());
         self
     }
 
-    /// Who may use the bridge, if that is required ([`Users::set_required`]).
+    /// Sets the users of the bridge, for which [`Users::set_required`] can require a password.
     #[must_use]
     pub fn users(mut self, users: Users) -> Self {
         self.users = Some(users);
         self
     }
 
-    /// An option of every session whose client does not set it. A value that no session can have
-    /// fails all of them.
+    /// Sets an option of every session whose client does not set it. An invalid value causes every
+    /// session to fail.
     #[must_use]
     pub fn default_option(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.options.push(key, value.to_string());
         self
     }
 
-    /// An option of every session, whatever its client sets.
+    /// Sets an option of every session, which overrides that of the client.
     #[must_use]
     pub fn option(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.overrides.push(key, value.to_string());
         self
     }
 
-    /// How long a client waits for its session at most; 120 s by default.
+    /// Sets the maximum time to wait for a session; 120 s by default.
     #[must_use]
     pub fn open_timeout(mut self, limit: Duration) -> Self {
         self.open_timeout = limit;
         self
     }
 
-    /// The most connections of clients at once, streams and TLS handshakes included; 4,096 by
-    /// default. Further clients are told so and closed.
+    /// Sets the maximum number of client connections, including streams and TLS handshakes; 4,096
+    /// by default. Further clients get an error message and are closed.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
         self
     }
 
-    /// The certificates to trust when a client has its streams forwarded with `SSL=true`. Without
-    /// them, that is refused.
+    /// Sets the certificates to trust for streams that are forwarded with `SSL=true`. Without them,
+    /// such forwarding is refused.
     #[must_use]
     pub fn forward_tls(mut self, config: Arc<ClientConfig>) -> Self {
         self.forward_tls = Some(Same(config));
         self
     }
 
-    /// Changes how the bridge speaks: versions, time limits, limits of sessions and streams.
+    /// Changes the protocol configuration: versions, time limits, limits of sessions and streams.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut server::Config)) -> Self {
         change(&mut self.protocol);
@@ -209,7 +210,7 @@ impl SamConfig {
         &self.protocol
     }
 
-    /// Addresses for TCP without encryption; none for the default ones.
+    /// TCP addresses without encryption; `None` for the default ones.
     pub(super) fn plain_addresses(&self) -> Option<&[SocketAddr]> {
         self.listen.as_deref()
     }
@@ -222,12 +223,12 @@ impl SamConfig {
         &self.listen_unix
     }
 
-    /// Addresses for UDP; none for the default ones.
+    /// UDP addresses; `None` for the default ones.
     pub(super) fn udp_addresses(&self) -> Option<&[SocketAddr]> {
         self.udp.as_deref()
     }
 
-    /// Reads what the configuration names.
+    /// Reads the files of the configuration.
     pub(super) fn files(&self) -> Result<Files, StartError> {
         let tls = match (&self.tls, &self.tls_certificate, &self.tls_key) {
             (Some(Same(config)), ..) => Some(config.clone()),
@@ -250,7 +251,8 @@ impl SamConfig {
         Ok(Files { tls, trust, users })
     }
 
-    /// As [`SamConfig::files`], and a password is required from now on if the configuration says so.
+    /// As [`SamConfig::files`]. Also requires a password from now on if the configuration requires
+    /// one.
     pub(super) fn files_in_use(&self) -> Result<Files, StartError> {
         let mut files = self.files()?;
         if self.require_password && !files.users.is_required() {
@@ -266,14 +268,14 @@ impl Default for SamConfig {
     }
 }
 
-/// What the files hold that a configuration names.
+/// The content of the files of a configuration.
 pub(super) struct Files {
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) trust: Option<Arc<ClientConfig>>,
     pub(super) users: Users,
 }
 
-/// Something shared that is equal to itself only.
+/// A shared value that is equal only to itself.
 struct Same<T>(Arc<T>);
 
 impl<T> Clone for Same<T> {
@@ -362,7 +364,7 @@ static TABLE: Table<SamConfig> = Table {
         Opt::new(
             "name",
             access!(SamConfig, Option<String>, name),
-            "The name of the bridge in messages, and by which a reload knows it again.\n\
+            "The name of the bridge, in messages and for reloads.\n\
              Default: sam for the first, sam-2 for the second.",
         )
         .example("\"sam\""),
@@ -377,14 +379,14 @@ static TABLE: Table<SamConfig> = Table {
                 },
                 |config: &mut SamConfig, value| config.listen = Some(value)
             ),
-            "Addresses for clients by TCP, without encryption.\n\
+            "TCP addresses for clients, without encryption.\n\
              Whoever can connect can use the router.",
         )
         .flag(Flag::new("listen", "IP:PORT").short('l')),
         Opt::new(
             "listen_tls",
             access!(SamConfig, Vec<SocketAddr>, listen_tls),
-            "Addresses for clients by TLS.\n\
+            "TLS addresses for clients.\n\
              They need tls_certificate and tls_key.",
         )
         .flag(Flag::new("listen-tls", "IP:PORT").requires(&["tls_certificate"])),
@@ -406,7 +408,7 @@ static TABLE: Table<SamConfig> = Table {
             "listen_unix",
             access!(SamConfig, Vec<PathBuf>, listen_unix),
             "Paths of Unix sockets, to which only the user of this process can connect.\n\
-             A socket that nobody listens on is replaced; any other file is an error.",
+             An unused socket file is replaced; any other file is an error.",
         )
         .flag(Flag::new("unix", "PATH")),
         Opt::new(
@@ -420,23 +422,24 @@ static TABLE: Table<SamConfig> = Table {
                 },
                 |config: &mut SamConfig, value| config.udp = Some(value)
             ),
-            "Addresses for datagrams of clients by UDP.\n\
-             With an empty list the bridge takes none.",
+            "UDP addresses for datagrams of clients.\n\
+             With an empty list the bridge accepts none.",
         )
-        .flag(Flag::new("udp", "IP:PORT").none("no-udp", "Take no datagrams by UDP")),
+        .flag(Flag::new("udp", "IP:PORT").none("no-udp", "Accept no datagrams over UDP")),
         Opt::new(
             "users",
             access!(SamConfig, Option<PathBuf>, users_file),
             "File with names and hashes of passwords, which clients change with AUTH.\n\
-             It is made if it does not exist. Default: users are not kept.",
+             It is created if it does not exist. Default: users are not stored.",
         )
         .example("\"sam-users.json\"")
         .flag(Flag::new("users", "FILE")),
         Opt::new(
             "require_password",
             access!(SamConfig, bool, require_password),
-            "Let in only clients with a name and a password of the file of users.\n\
-             There have to be users in it. Otherwise the file says whether a password is needed.",
+            "Accept only clients with a name and a password from the file of users.\n\
+             The file must contain users. Without this option, the file determines whether a\n\
+             password is needed.",
         )
         .flag(Flag::new("require-password", "").requires(&["users"])),
         Opt::new(
@@ -447,7 +450,7 @@ static TABLE: Table<SamConfig> = Table {
         Opt::new(
             "signature_type",
             access!(SamConfig, SignatureType, protocol.default_signature_type),
-            "Signature type of new destinations if the client asks for none, by number or name.",
+            "Signature type of new destinations if the client requests none, by number or name.",
         ),
         Opt::new(
             "forward_anywhere",
@@ -458,7 +461,7 @@ static TABLE: Table<SamConfig> = Table {
         Opt::new(
             "trust",
             access!(SamConfig, Option<PathBuf>, trust),
-            "Certificates to trust when a client has its streams forwarded with SSL=true, as PEM.\n\
+            "Certificates to trust for streams that are forwarded with SSL=true, as PEM.\n\
              Default: such forwarding is refused.",
         )
         .example("\"trusted.pem\"")
@@ -486,17 +489,17 @@ static TABLE: Table<SamConfig> = Table {
         Opt::new(
             "open_timeout",
             access!(SamConfig, Duration, open_timeout),
-            "How long a client waits for the tunnels of its session at most.",
+            "Maximum time to wait for the tunnels of a session.",
         ),
         Opt::new(
             "max_connections",
             access!(SamConfig, usize, max_connections),
-            "Connections of clients at once, streams and TLS handshakes included.",
+            "Maximum number of client connections, including streams and TLS handshakes.",
         ),
         Opt::new(
             "max_sessions",
             access!(SamConfig, usize, protocol.max_sessions),
-            "Sessions at once.",
+            "Maximum number of sessions.",
         ),
         Opt::new(
             "options",
@@ -514,12 +517,12 @@ static TABLE: Table<SamConfig> = Table {
     ],
 };
 
-/// See [`SamConfig::open_timeout`]. Chosen because routers that have just started need a minute, and
-/// clients exist that wait for three.
+/// The default of [`SamConfig::open_timeout`]. Chosen because routers that have just started need a
+/// minute, and some clients wait for three.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// See [`SamConfig::max_connections`]. Chosen because an idle connection costs some kilobytes, and
-/// systems allow for about this many files.
+/// The default of [`SamConfig::max_connections`]. Chosen because an idle connection takes some
+/// kilobytes, and systems allow for about this many files.
 const MAX_CONNECTIONS: usize = 4096;
 
 #[cfg(test)]
@@ -545,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_default_is_the_value_that_holds_without_it() {
+    fn every_documented_default_is_the_effective_default() {
         for option in TABLE.options {
             let Some(default) = TABLE.default_of(option) else {
                 assert!(!option.example.is_empty(), "{} has no example", option.key);
@@ -561,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_sets_what_it_says_and_nothing_else() {
+    fn every_key_changes_only_its_own_option() {
         let given = [
             ("enabled", "false"),
             ("name", "\"x\""),
@@ -604,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_do_not_fit_together_are_refused() {
+    fn conflicting_options_are_refused() {
         let both = "[sam]: listen_tls needs both tls_certificate and tls_key, and they need \
                     listen_tls";
         for text in [

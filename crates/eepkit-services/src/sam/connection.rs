@@ -1,4 +1,4 @@
-//! One connection of a client: the driver of its machine.
+//! One connection of a client: the driver of its state machine.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
     let serve::Connection {
         mut socket, client, ..
     } = accepted;
-    // What a program reads of TLS is not what it reads of its socket.
+    // With TLS, reads of the program cannot be observed on its socket.
     let ends = match &socket {
         Socket::Tcp(socket) => Ends::of(socket),
         _ => None,
@@ -83,16 +83,16 @@ type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 struct Driver {
     shared: Arc<Shared>,
     machine: Connection,
-    /// Known if it can be seen what the client reads.
+    /// `Some` if it can be observed what the client reads.
     ends: Option<Ends>,
-    /// Bytes that were sent to the client.
+    /// The number of bytes sent to the client.
     sent: u64,
-    /// The request that the machine waits for. There is one at a time.
+    /// The request whose answer the machine waits for. There is one at a time.
     work: Option<Work>,
     stream: Option<Stream>,
     /// The token of the session that this socket's stream or ACCEPT belongs to.
     token: Option<CancellationToken>,
-    /// Dropped, it ends the forwarding that belongs to this socket.
+    /// Dropping it ends the forwarding of this socket.
     forwarding: Option<DropGuard>,
     mailbox: Option<(Style, DatagramSocket)>,
     watch: Option<SessionWatch>,
@@ -100,7 +100,7 @@ struct Driver {
 }
 
 enum End {
-    /// The socket broke, or the client closed it.
+    /// The socket failed, or the client closed it.
     Gone,
     /// The machine closes the socket.
     Closed,
@@ -159,7 +159,7 @@ impl Driver {
                         machine.handle_answer(now, directory, answer);
                     }
                 }
-                // The watch has the reason.
+                // The watch contains the reason.
                 Happened::Datagram(Err(_)) => self.mailbox = None,
                 Happened::SessionOver(failure) => {
                     self.watch = None;
@@ -174,12 +174,13 @@ impl Driver {
         }
     }
 
-    /// Waits until something happens.
+    /// Waits for the next event.
     async fn wait(&mut self, socket: &mut Socket) -> Happened {
         let deadline = self.machine.deadline().map(Instant::from);
         let wants_bytes = self.machine.wants_bytes();
         let waits_for_reading = self.machine.waits_for_reading();
-        // A forwarding socket waits for the end of the session here; others do so in their work.
+        // A forwarding socket waits for the end of the session here. Other sockets do so in their
+        // request.
         let token = self.token.as_ref().filter(|_| self.forwarding.is_some());
         tokio::select! {
             done = work(&mut self.work) => Happened::Done(done),
@@ -244,7 +245,7 @@ impl Driver {
         self.work = Some(work);
     }
 
-    /// The socket is gone or belongs to a stream: releases everything else.
+    /// The socket is closed or belongs to a stream. Releases everything else.
     fn finish(&mut self) {
         self.work = None;
         self.forwarding = None;
@@ -284,7 +285,7 @@ async fn receive(
     }
 }
 
-/// Waits for a change of the session's state; returns the reason if the session is over.
+/// Waits for a change of the session's state. Returns the reason if the session has ended.
 async fn session_over(watch: &mut Option<SessionWatch>) -> Option<Failure> {
     let Some(watch) = watch else {
         return std::future::pending().await;
@@ -313,8 +314,8 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Bytes that are read at a time while lines are exchanged. Chosen as the longest common line.
+/// The size of a read while lines are exchanged, in bytes. Chosen as the longest common line.
 const READ: usize = 4096;
 
-/// How long a client may leave what it is sent unread before the connection is closed.
+/// The time limit for a client to read what it was sent, after which the connection is closed.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);

@@ -23,5 +23,5 @@ impl From<Answer> for Done {
     }
 }
 
-/// The message to a connection whose session is over.
+/// The message to a connection whose session has ended.
 pub(super) const SESSION_OVER: &str = "the session is over";

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Relays between a socket and a stream until one of them, the session or the bridge ends. `early`
-/// is what was read of the socket already; nothing is written to it before `gate` opens.
+/// contains the bytes that were already read from the socket. Nothing is written to the socket
+/// before `gate` opens.
 pub(super) async fn join(
     shared: &Shared,
     socket: Socket,
@@ -31,7 +32,7 @@ pub(super) async fn join(
     let _counted = Counted::new(&counters.streams);
     let over = async {
         token.cancelled().await;
-        // A client may close everything at once, right after its last words.
+        // A client may close all its sockets right after its last write.
         sleep(LAST_WORDS).await;
     };
     let mut socket = Prefixed::new(early, Gated::new(socket, gate));
@@ -51,11 +52,11 @@ pub(super) async fn join(
         .fetch_add(received, Ordering::Relaxed);
 }
 
-/// How long one direction may stay silent after the other was closed. A client that is gone has
-/// closed its direction in just the same way as one that waits for an answer. Chosen so that an
-/// answer may take as long as a stream may be idle in Java I2P by default.
+/// The time limit for the silence of one direction after the other was closed. A client that has
+/// exited closes its direction in the same way as one that waits for an answer. Chosen as the time
+/// that a stream may be idle in Java I2P by default.
 const HALF_CLOSED: Duration = Duration::from_secs(90);
 
-/// How long data that a client wrote to a stream is still read once its session is over. Chosen
-/// because the data is in the socket's buffer already, and a session should be gone within a second.
+/// The time limit for reading data of a client after its session has ended. Chosen because the data
+/// is already in the socket's buffer, and a session should be closed within a second.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);

@@ -56,7 +56,7 @@ async fn try_look_up(
     })
 }
 
-/// The session for look-ups, which is opened if it does not exist.
+/// Returns the session for look-ups, which is opened if it does not exist.
 async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
     let mut current = shared.lookups.current.lock().await;
     if let Some((session, used)) = current.as_mut()
@@ -106,6 +106,6 @@ async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
     Ok(session)
 }
 
-/// How long the session for look-ups stays open without being used. Chosen because its tunnels cost
-/// other routers bandwidth, and building them again delays the next look-up by some seconds.
+/// The idle time after which the session for look-ups is closed. Chosen because its tunnels use
+/// bandwidth of other routers, and building them again delays the next look-up by some seconds.
 const IDLE: Duration = Duration::from_secs(600);

@@ -1,4 +1,4 @@
-//! The options that clients set for their sessions, and which of them are passed on.
+//! The options that clients set for their sessions, and the selection that is passed on.
 
 use eepkit::{EndpointConfig, LinkError, OpenError, StreamConfig, StreamOptionError};
 use eepkit_sam::{Failure, SessionParams, Style};
@@ -26,20 +26,21 @@ pub(super) fn of_session(config: &SamConfig, params: &SessionParams) -> Vec<(Str
         options.extend(NICKNAMES.map(|key| (key.to_owned(), nickname.to_owned())));
     }
     if params.style == Style::Primary {
-        // Incoming messages are distinguished by protocol, and subsessions rely on a published lease
-        // set. Java I2P sets both, too, whatever the client asks for.
+        // Incoming messages are distinguished by protocol, and subsessions rely on a published
+        // lease set. Java I2P also sets both, whatever the client requests.
         options.retain(|(key, _)| key != DONT_PUBLISH);
         options.push((ENFORCE_PROTOCOL.to_owned(), "true".to_owned()));
     }
     options
 }
 
-/// How streams are opened from a subsession that has its own streaming options. Options that it does
-/// not set are those of its primary session. Incoming streams have those of the primary session.
+/// The stream configuration of a subsession that has its own streaming options. Options that it
+/// does not set are those of its primary session. Incoming streams use those of the primary
+/// session.
 ///
 /// # Errors
 ///
-/// [`Failure`] for a value that an option cannot have.
+/// [`Failure`] for an invalid value.
 pub(super) fn streams_of_subsession(
     config: &SamConfig,
     primary: &SessionParams,
@@ -56,7 +57,7 @@ pub(super) fn streams_of_subsession(
     }
     let mut streams = EndpointConfig::default();
     for (key, value) in of_session(config, primary) {
-        // The session was opened with them.
+        // These options were valid when the session was opened.
         let _ = streams.set(&key, &value);
     }
     for (key, value) in own {
@@ -67,7 +68,7 @@ pub(super) fn streams_of_subsession(
     Ok(Some(streams.stream().clone()))
 }
 
-/// A replacement for an option that the router refuses, if there is one that serves the client, too.
+/// Returns a replacement for an option that the router refuses, if one also works for the client.
 pub(super) fn amended(
     error: &OpenError,
     config: &SamConfig,
@@ -83,30 +84,31 @@ pub(super) fn amended(
         .into_iter()
         .rfind(|(key, _)| key == refused)?;
     match refused.as_str() {
-        // Bitcoin and libtorrent ask for "4,0", and emissary does not accept ElGamal besides X25519.
+        // Bitcoin and libtorrent request "4,0", and emissary does not accept ElGamal besides
+        // X25519.
         ENCRYPTION => {
             let modern = asked.contains(',') && asked.split(',').any(|kind| kind == MODERN);
             modern.then_some((ENCRYPTION, MODERN))
         }
-        // Java I2P's own clients and the tests of sam3 and go-sam-go ask for tunnels without hops,
-        // which emissary does not build. One hop works for them; it only adds delay.
+        // Java I2P's own clients and the tests of sam3 and go-sam-go request tunnels without hops,
+        // which emissary does not build. One hop works for them. It only adds delay.
         INBOUND_LENGTH if asked.parse() == Ok(0) => Some((INBOUND_LENGTH, "1")),
         OUTBOUND_LENGTH if asked.parse() == Ok(0) => Some((OUTBOUND_LENGTH, "1")),
         _ => None,
     }
 }
 
-/// The value that an option is passed to a session with; none if it is not passed on.
+/// Returns the value with which an option is passed to a session; `None` if it is not passed.
 fn passed(key: &str, value: &str) -> Option<String> {
     match key {
-        // The bridge decides how the router is reached.
+        // The bridge selects the connection to the router.
         "i2cp.tcp.host"
         | "i2cp.tcp.port"
         | "i2cp.SSL"
         | "i2cp.username"
         | "i2cp.password"
         | "i2cp.destination.sigType" => None,
-        // For Java I2P's client library; without effect here.
+        // Options of Java I2P's client library, which have no effect here.
         "i2cp.messageReliability" | "i2cp.fastReceive" => None,
         // Lists may name types that are newer than this router.
         ENCRYPTION => {
@@ -121,7 +123,8 @@ fn passed(key: &str, value: &str) -> Option<String> {
                 known.join(",")
             })
         }
-        // Options of Java I2P that eepkit's streaming does not know would fail the session.
+        // Options of Java I2P that eepkit's streaming does not support would cause the session to
+        // fail.
         _ if key.starts_with(STREAMING) => {
             let unknown = matches!(
                 EndpointConfig::default().set(key, value),
@@ -139,7 +142,7 @@ const ENCRYPTION: &str = "i2cp.leaseSetEncType";
 /// The encryption type that every router accepts: X25519.
 const MODERN: &str = "4";
 
-/// Encryption types that lease sets here can have: by number and by name.
+/// Encryption types that lease sets can have here, by number and by name.
 const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
 
 const STREAMING: &str = "i2p.streaming.";
@@ -151,7 +154,7 @@ const OUTBOUND_LENGTH: &str = "outbound.length";
 /// The options with the name under which the router lists a session. Peers do not see it.
 const NICKNAMES: [&str; 2] = ["inbound.nickname", "outbound.nickname"];
 
-/// The names of sessions that their clients do not name; those of Java I2P.
+/// Names for sessions whose clients set none; those of Java I2P.
 const STREAM_NICKNAME: &str = "SAM TCP Client";
 const DATAGRAM_NICKNAME: &str = "SAM UDP Client";
 
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_without_a_name_get_those_of_java() {
+    fn sessions_without_a_name_get_the_names_of_java_i2p() {
         let none = settings(&[], &[]);
         for (style, name) in [
             ("STREAM", "SAM TCP Client"),
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_somebody_gave_stays_alone() {
+    fn a_given_name_is_kept() {
         let named = params("STYLE=STREAM outbound.nickname=mine");
         let options = of_session(&settings(&[], &[]), &named);
         assert_eq!(value(&options, "outbound.nickname"), Some("mine"));
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_wins_over_defaults_and_the_bridge_over_its_client() {
+    fn clients_override_defaults_and_the_bridge_overrides_clients() {
         let settings = settings(
             &[("inbound.length", "1"), ("inbound.quantity", "1")],
             &[("outbound.length", "3")],
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_session_is_published_and_tells_protocols_apart_whatever_its_client_says() {
+    fn a_primary_session_is_always_published_and_distinguishes_protocols() {
         let params = params(
             "STYLE=PRIMARY i2p.streaming.enforceProtocol=false i2cp.dontPublishLeaseSet=true",
         );
@@ -247,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn any_other_session_may_hide() {
+    fn other_sessions_may_be_unpublished() {
         let params = params("STYLE=STREAM i2cp.dontPublishLeaseSet=true");
         let options = of_session(&settings(&[], &[]), &params);
         assert_eq!(value(&options, DONT_PUBLISH), Some("true"));
     }
 
     #[test]
-    fn what_is_for_javas_client_library_and_which_router_to_use_is_left_out() {
+    fn options_of_javas_client_library_and_of_the_router_connection_are_omitted() {
         let params = params(
             "STYLE=STREAM i2cp.messageReliability=BestEffort i2cp.fastReceive=false \
              i2cp.tcp.host=192.0.2.1 i2cp.tcp.port=1 i2cp.SSL=true i2cp.username=a i2cp.password=b \
@@ -269,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_encryption_types_are_left_out_and_the_order_stays() {
+    fn unknown_encryption_types_are_omitted_and_the_order_is_kept() {
         for (asked, told) in [
             ("4,0", "4,0"),
             ("0,4", "0,4"),
@@ -283,7 +286,7 @@ mod tests {
         }
     }
 
-    /// What is asked for instead where a router refuses `key`.
+    /// The replacement if a router refuses `key`.
     fn instead(key: &str, rest: &str) -> Option<(&'static str, &'static str)> {
         let refused = LinkError::BadOption {
             key: key.to_owned(),
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_router_without_elgamal_is_asked_for_x25519_alone() {
+    fn x25519_alone_replaces_a_refused_list_with_elgamal() {
         let modern = Some(("i2cp.leaseSetEncType", "4"));
         for (asked, expected) in [("4,0", modern), ("0,4", modern), ("0", None), ("4", None)] {
             let rest = format!("i2cp.leaseSetEncType={asked}");
@@ -303,19 +306,19 @@ mod tests {
     }
 
     #[test]
-    fn a_router_that_builds_no_tunnels_without_hops_is_asked_for_one_hop() {
+    fn one_hop_replaces_refused_tunnels_without_hops() {
         let rest = "inbound.length=0 outbound.length=0";
         for key in ["inbound.length", "outbound.length"] {
             assert_eq!(instead(key, rest), Some((key, "1")));
             assert_eq!(instead(key, "inbound.length=3 outbound.length=3"), None);
             assert_eq!(instead(key, ""), None);
         }
-        // What else it refuses is the client's to change.
+        // Other refused options have no replacement.
         assert_eq!(instead("inbound.quantity", "inbound.quantity=0"), None);
     }
 
     #[test]
-    fn a_subsession_has_streaming_options_of_its_own_beside_those_of_its_primary_session() {
+    fn a_subsession_overrides_streaming_options_of_its_primary_session() {
         let primary = params(
             "STYLE=PRIMARY i2p.streaming.maxResends=5 i2p.streaming.maxMessageSize=1000 \
              inbound.length=1",

@@ -1,9 +1,9 @@
-//! Whether a client has read what it was sent.
+//! Detection of whether a client has read what it was sent.
 //!
 //! Some clients read a line with a single read and lose what arrived with it. Data that must not be
-//! read together with a line is therefore delayed. TCP does not report when the program at the other
-//! end reads. If that program runs on the same machine, Linux reports it on request (`sock_diag(7)`),
-//! and the delay is no longer than necessary.
+//! read together with a line is therefore delayed. TCP does not report when the program at the
+//! other end reads. If that program runs on the same machine, Linux reports it on request
+//! (`sock_diag(7)`), and the delay is no longer than necessary.
 
 use std::{
     io,
@@ -28,7 +28,8 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Those of a socket; none if it cannot be known what the program at its other end reads.
+    /// Returns the ends of a socket; `None` if reads of the program at the other end cannot be
+    /// observed.
     pub(super) fn of(socket: &TcpStream) -> Option<Self> {
         let (client, bridge) = (socket.peer_addr().ok()?, socket.local_addr().ok()?);
         let ends = Self {
@@ -39,27 +40,27 @@ impl Ends {
         (here && ends.unread(0).is_some()).then_some(ends)
     }
 
-    /// Whether some of the first `sent` bytes have not been read by the client's program; none if the
-    /// client's socket is gone.
+    /// Whether some of the first `sent` bytes have not been read by the client's program; `None` if
+    /// the client's socket is closed.
     fn unread(self, sent: u64) -> Option<bool> {
         let arrived = diag::arrived(self.client, self.bridge)?;
         Some(arrived.unread > 0 || arrived.bytes < sent)
     }
 }
 
-/// When data may follow the lines that a client was sent.
+/// A condition for sending data after the lines that a client was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gate {
-    /// None if it cannot be known what the client reads.
+    /// `None` if reads of the client cannot be observed.
     pub(super) ends: Option<Ends>,
-    /// Bytes that were sent to it.
+    /// The number of bytes sent to the client.
     pub(super) sent: u64,
-    /// When data may follow in any case.
+    /// The time from which data may follow in any case.
     pub(super) latest: Instant,
 }
 
 impl Gate {
-    /// Waits until then.
+    /// Waits until data may follow.
     pub(super) async fn pass(self) {
         if self.latest <= Instant::now() {
             return;
@@ -120,7 +121,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
     }
 }
 
-/// Waits until the client has read the first `sent` bytes; for ever if that cannot be known.
+/// Waits until the client has read the first `sent` bytes. Never returns if reads cannot be
+/// observed.
 pub(super) async fn read(ends: Option<Ends>, sent: u64) {
     let Some(ends) = ends else {
         return std::future::pending().await;
@@ -139,20 +141,22 @@ pub(super) async fn read(ends: Option<Ends>, sent: u64) {
     }
 }
 
-/// Checks before the first pause. Chosen because a client in another thread or process takes some
+/// The number of checks before the first pause. Chosen because a client in another thread or
+/// process takes some tens of microseconds to read, and a check takes five.
 /// tens of microseconds to read, and a check takes five.
 const TURNS: usize = 4;
 
-/// Pauses between checks. Chosen as the resolution of timers, and as a delay that is not noticed.
+/// The pause between checks. Chosen as the resolution of timers, and as a delay that goes
+/// unnoticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(8);
 
 /// What has arrived at a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arrived {
-    /// Bytes that its program has not read.
+    /// Bytes that the program has not read.
     unread: u32,
-    /// All bytes that arrived.
+    /// All bytes that have arrived.
     bytes: u64,
 }
 
@@ -170,8 +174,8 @@ mod diag {
 
     use super::Arrived;
 
-    /// What has arrived at the socket of this machine that is bound to `at` and connected to `to`;
-    /// none if there is no such socket, or the kernel does not support the request.
+    /// Returns what has arrived at the socket of this machine that is bound to `at` and connected
+    /// to `to`; `None` if there is no such socket, or if the kernel does not support the request.
     pub(super) fn arrived(at: SocketAddr, to: SocketAddr) -> Option<Arrived> {
         static DIAG: OnceLock<Option<Mutex<Diag>>> = OnceLock::new();
         let diag = DIAG
@@ -181,7 +185,7 @@ mod diag {
         diag.ask(at, to).ok()?
     }
 
-    /// A socket for requests. The kernel answers while the request is sent, so that nothing waits.
+    /// A socket for requests. The kernel answers while the request is sent, so that no call blocks.
     struct Diag {
         socket: Socket,
         sequence: u32,
@@ -207,7 +211,7 @@ mod diag {
             loop {
                 let len = (&self.socket).read(&mut answer)?;
                 let answer = answer.get(..len).unwrap_or_default();
-                // A late answer to an earlier request is passed over.
+                // A late answer to an earlier request is skipped.
                 if u32_at(answer, 8) == Some(self.sequence) {
                     return Ok(parse(answer));
                 }
@@ -257,7 +261,7 @@ mod diag {
                 let bytes = u64::from_ne_bytes(bytes.try_into().ok()?);
                 return Some(Arrived { unread, bytes });
             }
-            // None is shorter than its own header.
+            // An attribute is never shorter than its own header.
             rest = rest.get(len.max(4).next_multiple_of(4)..)?;
         }
     }
@@ -281,19 +285,19 @@ mod diag {
     const NLM_F_REQUEST: u16 = 1;
     const INET_DIAG_INFO: u8 = 2;
 
-    /// Bytes of `struct nlmsghdr`.
+    /// The length of `struct nlmsghdr`, in bytes.
     const HEADER: usize = 16;
 
-    /// Bytes of `struct inet_diag_msg`.
+    /// The length of `struct inet_diag_msg`, in bytes.
     const MESSAGE: usize = 72;
 
-    /// Where `tcpi_bytes_received` is in `struct tcp_info`.
+    /// The offset of `tcpi_bytes_received` in `struct tcp_info`.
     const BYTES_RECEIVED: usize = 128;
 
-    /// Bytes of a request.
+    /// The length of a request, in bytes.
     const REQUEST: usize = HEADER + 56;
 
-    /// Bytes of an answer: some 400 in Linux 6.
+    /// The maximum length of an answer, in bytes: about 400 in Linux 6.
     const ANSWER: usize = 4096;
 }
 
@@ -327,12 +331,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_client_did_not_read_is_seen_and_so_is_that_it_read_it() {
+    async fn unread_bytes_of_a_client_are_detected() {
         for at in ["127.0.0.1:0", "[::1]:0"] {
             let (mut client, mut bridge) = connection(at).await;
             let ends = Ends::of(&bridge).expect("on this machine");
             assert_eq!(ends.unread(0), Some(false));
-            // What is not there yet was not read either.
+            // Bytes that have not arrived were not read either.
             assert_eq!(ends.unread(5), Some(true));
             bridge.write_all(b"hello").await.expect("it goes out");
             assert_eq!(ends.unread(5), Some(true));
@@ -345,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_of_ipv4_in_ipv6_is_one_of_ipv4() {
+    async fn ipv4_mapped_addresses_count_as_ipv4() {
         let listener = TcpListener::bind("[::]:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let connecting = TcpStream::connect(("127.0.0.1", port));
@@ -356,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_is_gone_is_not_waited_for() {
+    async fn waiting_ends_if_the_client_is_closed() {
         let (client, bridge) = connection("127.0.0.1:0").await;
         let ends = Ends::of(&bridge);
         assert!(ends.is_some());
@@ -365,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn data_waits_for_a_client_that_does_not_read_but_not_for_ever() {
+    async fn data_waits_until_the_limit_if_a_client_does_not_read() {
         let (_client, mut bridge) = connection("127.0.0.1:0").await;
         let ends = Ends::of(&bridge);
         bridge.write_all(b"line\n").await.expect("it goes out");
@@ -377,7 +381,7 @@ mod tests {
         };
         gate(ends).pass().await;
         assert_eq!(began.elapsed(), Duration::from_millis(500));
-        // And nothing waits where nothing has to.
+        // Without observation there is no further wait after the limit.
         gate(None).pass().await;
         assert_eq!(began.elapsed(), Duration::from_millis(500));
     }

@@ -1,4 +1,4 @@
-//! The sessions of clients, each on a session of the library.
+//! Sessions of clients. Each uses a session of the library.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -60,7 +60,7 @@ async fn try_open(shared: &Arc<Shared>, request: OpenSession) -> Result<Done, Fa
         };
         match options::amended(&error, &shared.config, &params) {
             Some(change) if !amended.contains(&change) => amended.push(change),
-            // The router may still be closing it.
+            // The router may still be closing the earlier session.
             _ if error.kind() == ErrorKind::AddressInUse && began.elapsed() < CLOSE_LIMIT => {
                 sleep(LOOK_AGAIN).await;
             }
@@ -103,7 +103,7 @@ fn online(shared: &Arc<Shared>, key: SessionKey, live: Live) -> Result<(), Failu
     udp::start_forwarding(shared, &live);
     let attached = shared.directory().attach(key, live);
     attached.map_err(|live| {
-        // The client closed its socket meanwhile.
+        // The client has closed its socket in the meantime.
         live.token.cancel();
         Failure::error(SESSION_OVER)
     })
@@ -122,7 +122,7 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
     let bridge = shared.clone();
     shared.server.spawn(async move {
         let Live { session, gone, .. } = live;
-        // Streams of any session: waiting for others costs little.
+        // These may be streams of any session, because waiting for the others takes little time.
         if bridge.counters.streams.load(Ordering::Relaxed) > 0 {
             sleep(LAST_WORDS).await;
         }
@@ -132,7 +132,7 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
     });
 }
 
-/// Makes the listener or the datagram socket that the style of a session needs.
+/// Creates the listener or the datagram socket for the style of a session.
 fn attach(
     session: &Session,
     params: SessionParams,
@@ -193,7 +193,7 @@ pub(super) fn format(style: Style) -> Option<Format> {
     })
 }
 
-/// The session with everything but its keys.
+/// Returns the session builder with everything but the keys.
 fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
     let mut builder = shared
         .router
@@ -210,18 +210,18 @@ fn builder(shared: &Shared, params: &SessionParams) -> SessionBuilder {
     builder
 }
 
-/// How long an incoming stream waits to be accepted. Chosen because clients that keep one ACCEPT at a
-/// time need a moment between two, and other bridges wait 3 to 10 s.
+/// The maximum time that an incoming stream waits to be accepted. Chosen because clients that keep
+/// one ACCEPT at a time need a moment between two, and other bridges wait 3 to 10 s.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Streams that wait to be accepted; that of Java I2P.
+/// The maximum number of streams that wait to be accepted. Chosen as in Java I2P.
 const BACKLOG: usize = 64;
 
-/// How long written data is still delivered once the control socket is gone. Chosen so that
-/// everything of a session is gone within a second.
+/// The time limit for delivering written data after the control socket is closed. Chosen so that
+/// everything of a session is closed within a second.
 const LINGER: Duration = Duration::from_millis(600);
 
-/// How long to wait until an earlier session of the same destination is closed.
+/// The time limit for waiting until an earlier session of the same destination is closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Chosen as some round trips to a router.

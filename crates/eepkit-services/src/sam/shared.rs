@@ -21,15 +21,15 @@ use crate::{
 };
 
 pub(super) struct Shared {
-    /// Runs the tasks of the bridge, and ends them.
+    /// Runs and ends the tasks of the bridge.
     pub(super) server: Handle,
-    /// How the machines of connections speak.
+    /// The protocol configuration of the machines of connections.
     pub(super) protocol: Arc<Config>,
     pub(super) config: SamConfig,
     pub(super) router: Router,
     directory: Mutex<Directory<Live>>,
     pub(super) gate: Arc<Gate>,
-    /// The certificates to trust when streams are forwarded by TLS.
+    /// The certificates to trust for streams that are forwarded over TLS.
     trust: Mutex<Option<Arc<rustls::ClientConfig>>>,
     pub(super) lookups: Lookups,
     pub(super) udp: UdpSockets,
@@ -38,8 +38,8 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
 }
 
-/// The session that looks up names for connections without a session. It exists while it is used, and
-/// has its own destination, so that look-ups of one client do not go through the tunnels of another.
+/// The session that looks up names for connections without a session. It exists while it is used.
+/// It has its own destination, so that look-ups of one client do not use the tunnels of another.
 #[derive(Default)]
 pub(super) struct Lookups {
     pub(super) current: tokio::sync::Mutex<Option<(Session, Instant)>>,
@@ -51,13 +51,13 @@ pub(super) struct Live {
     /// For subsessions, that of the primary session.
     pub(super) session: Session,
     pub(super) is_subsession: bool,
-    /// How its streams are opened, if not as those of the session.
+    /// The stream configuration, if it differs from that of the session.
     pub(super) streams: Option<StreamConfig>,
     pub(super) params: SessionParams,
     pub(super) version: Version,
     pub(super) listener: Option<Arc<Listener>>,
     pub(super) datagrams: Option<DatagramSocket>,
-    /// Cancelled when the session ends, and with it everything that belongs to the session.
+    /// Cancelled when the session ends. Everything that belongs to the session then ends.
     pub(super) token: CancellationToken,
     /// Cancelled once the session has been closed.
     pub(super) gone: CancellationToken,
@@ -71,7 +71,7 @@ pub(super) struct Counters {
     pub(super) bytes_received: AtomicU64,
 }
 
-/// Counts one more until it is dropped.
+/// Increments a counter until it is dropped.
 pub(super) struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -158,11 +158,12 @@ impl Shared {
     }
 }
 
-/// A panic while the lock is held leaves no change half done: each is one insertion or removal.
+/// A panic while the lock is held leaves the table consistent, because each change is one insertion
+/// or removal.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The most datagrams whose destination is being looked up; further ones are dropped. Chosen as two
-/// megabytes of the largest ones.
+/// The maximum number of datagrams whose destination is being looked up. Further ones are dropped.
+/// Chosen as two megabytes of the largest datagrams.
 const MAX_UNRESOLVED: usize = 64;

@@ -89,7 +89,7 @@ pub(super) fn forward(shared: &Arc<Shared>, request: ForwardStreams) -> Result<D
         (_, false) => None,
         (Some(config), true) => {
             let name = ServerName::try_from(request.host.clone())
-                .map_err(|_| Failure::error("HOST is no name for a certificate"))?;
+                .map_err(|_| Failure::error("HOST is not a valid name for a certificate"))?;
             Some((TlsConnector::from(config), name))
         }
         (None, true) => {
@@ -206,13 +206,13 @@ fn over() -> Failure {
     Failure::error(SESSION_OVER)
 }
 
-/// The longest connect time-out that a subsession may set, as for sessions.
+/// The longest connect timeout that a subsession may set, as for sessions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(600);
 
-/// How long a program may take to accept a forwarded stream: specification, "SAM Virtual Streams:
-/// FORWARD".
+/// The time limit for a program to accept a forwarded stream. Source: specification, "SAM Virtual
+/// Streams: FORWARD".
 const DIAL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Streams of one session that are forwarded at once; further ones wait to be accepted. Chosen as a
-/// part of the files that one process may have.
+/// The maximum number of concurrently forwarded streams of a session. Further ones wait to be
+/// accepted. Chosen as a part of the files that one process may have.
 const MAX_FORWARDED: usize = 1024;

@@ -43,7 +43,7 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
     }
 }
 
-/// Sends a datagram of a client at once, or once its destination has been looked up.
+/// Sends a datagram of a client, after looking up its destination if necessary.
 pub(super) fn send(shared: &Arc<Shared>, datagram: SendDatagram) {
     let Some(socket) = shared
         .live(datagram.session)
@@ -106,7 +106,7 @@ fn options(datagram: &SendDatagram) -> DatagramOptions {
     options
 }
 
-/// Forwards the datagrams of a session by UDP until it ends, if its client asked for that.
+/// Forwards the datagrams of a session over UDP until the session ends, if its client requested it.
 pub(super) fn start_forwarding(shared: &Arc<Shared>, live: &Live) {
     let (Some(socket), Some(forward)) = (live.datagrams.clone(), &live.params.forward) else {
         return;
@@ -170,7 +170,7 @@ pub(super) fn received(datagram: &ReceivedDatagram) -> Received {
     }
 }
 
-/// Bytes of the largest packet of UDP.
+/// The largest UDP packet, in bytes.
 const LARGEST_PACKET: usize = 65_536;
 
 /// The range of the expiry that a client may set. Chosen because routers drop datagrams after some
@@ -178,5 +178,5 @@ const LARGEST_PACKET: usize = 65_536;
 const MIN_EXPIRY: Duration = Duration::from_secs(1);
 const MAX_EXPIRY: Duration = Duration::from_secs(600);
 
-/// Chosen so that repeated errors cost no CPU time.
+/// The pause after an error. Chosen so that repeated errors use almost no CPU time.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);

@@ -25,7 +25,7 @@ impl UdpSockets {
         }
     }
 
-    /// The socket that reaches an address.
+    /// Returns a socket that can send to an address.
     pub(super) async fn towards(&self, to: SocketAddr) -> io::Result<&Arc<UdpSocket>> {
         let reaching = |socket: &&Arc<UdpSocket>| {
             socket
@@ -44,8 +44,8 @@ impl UdpSockets {
     }
 }
 
-/// Whether a socket that is bound to `from` can send to `to`. A loopback socket does not reach other
-/// machines, and a socket of another interface does not reach loopback.
+/// Whether a socket that is bound to `from` can send to `to`. A loopback socket does not reach
+/// other machines, and a socket of another interface does not reach loopback.
 fn reaches(from: IpAddr, to: IpAddr) -> bool {
     from.is_ipv4() == to.is_ipv4()
         && (from.is_unspecified() || from.is_loopback() == to.is_loopback())
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn datagrams_are_forwarded_from_a_socket_that_gets_there() {
+    fn datagrams_are_forwarded_from_a_socket_that_reaches_the_address() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         for (from, to, expected) in [
             ("127.0.0.1", "127.0.0.1", true),

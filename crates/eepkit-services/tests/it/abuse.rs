@@ -1,4 +1,4 @@
-//! What no client should do, and what is left of it.
+//! Misbehaving clients, and the state that remains after them.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::lab::{Client, Lab};
 
-/// A session that works, from beginning to end.
+/// Uses a session from beginning to end.
 async fn a_session_works(lab: &Lab) {
     let (control, destination) = lab.session("works", "STYLE=STREAM").await;
     let mut accepting = lab.client("3.1").await;
@@ -22,7 +22,7 @@ async fn a_session_works(lab: &Lab) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn junk_is_answered_or_ended_and_leaves_nothing_behind() {
+async fn invalid_input_is_answered_or_closed_and_leaves_no_state() {
     let lab = Lab::new().await;
     let oversized = [b'x'; 40_000];
     let junk: [&[u8]; 9] = [
@@ -51,7 +51,7 @@ async fn junk_is_answered_or_ended_and_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_and_destinations_that_are_none_are_told_to_be_so() {
+async fn invalid_keys_and_destinations_are_reported() {
     let lab = Lab::new().await;
     let (mut control, destination) = lab.session("there", "STYLE=STREAM").await;
     let mut keys = control.ask("DEST GENERATE").await;
@@ -64,7 +64,7 @@ async fn keys_and_destinations_that_are_none_are_told_to_be_so() {
         "=".repeat(600),
         "~".repeat(884),
         "\u{fffd}".repeat(600),
-        // Of another alphabet, with something behind it, cut short, and with a bit turned.
+        // Wrong alphabet, trailing bytes, truncated, and with a flipped bit.
         keys.replace(['-', '~'], "+"),
         format!("{keys}AAAA"),
         keys[..keys.len() - 8].to_owned(),
@@ -72,7 +72,7 @@ async fn keys_and_destinations_that_are_none_are_told_to_be_so() {
     ];
     for bad in &bad {
         let mut client = lab.client("3.3").await;
-        // Twice, because the socket can try again, and the keys of a destination are none of it.
+        // Twice, because the socket can try again. The keys of a destination are not a destination.
         for key in [bad, &destination] {
             assert_eq!(
                 client
@@ -106,7 +106,7 @@ async fn keys_and_destinations_that_are_none_are_told_to_be_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_who_want_the_same_at_once_one_gets_it() {
+async fn one_of_many_concurrent_creates_succeeds() {
     let lab = Lab::new().await;
     let mut first = lab.client("3.1").await;
     let mut keys = first.ask("DEST GENERATE").await;
@@ -144,7 +144,7 @@ async fn of_many_who_want_the_same_at_once_one_gets_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_whose_client_has_nothing_more_to_say_ends() {
+async fn a_half_closed_socket_is_closed() {
     let lab = Lab::new().await;
     let (peer, destination) = lab.session("peer", "STYLE=STREAM").await;
     for last in [
@@ -164,13 +164,13 @@ async fn a_socket_whose_client_has_nothing_more_to_say_ends() {
             tokio::io::AsyncWriteExt::shutdown(&mut client.socket)
                 .await
                 .expect("half closed");
-            // Whatever it says before, it closes, too.
+            // The bridge may send lines before it closes the socket.
             client.rest().await;
         }
     }
     lab.settles(|stats| stats.connections == 1 && stats.sessions == 1)
         .await;
-    // It may be waited for a stream of it, still.
+    // The session still accepts streams.
     let mut accepting = lab.client("3.1").await;
     assert_eq!(
         accepting.ask("STREAM ACCEPT ID=peer").await,
@@ -186,7 +186,7 @@ async fn a_socket_whose_client_has_nothing_more_to_say_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hundreds_of_sessions_one_after_the_other_leave_nothing_behind() {
+async fn hundreds_of_consecutive_sessions_leave_no_state() {
     let lab = Lab::new().await;
     for number in 0..200 {
         let (client, _) = lab.session("transient", "STYLE=PRIMARY").await;
@@ -205,7 +205,7 @@ async fn hundreds_of_sessions_one_after_the_other_leave_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_and_silent_sockets_are_borne_and_ended() {
+async fn slow_sockets_are_served_and_silent_ones_time_out() {
     let lab = Lab::new().await;
     let mut silent = lab.raw().await;
     let mut slow = lab.raw().await;
@@ -219,7 +219,7 @@ async fn slow_and_silent_sockets_are_borne_and_ended() {
         "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"nothing was said for too long\""
     );
     assert_eq!(silent.rest().await, b"");
-    // After HELLO a socket may be kept at hand.
+    // After HELLO a socket may stay idle.
     sleep(Duration::from_secs(3600)).await;
     assert!(
         slow.ask("DEST GENERATE")
@@ -229,7 +229,7 @@ async fn slow_and_silent_sockets_are_borne_and_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_hundred_sockets_at_once_are_served() {
+async fn five_hundred_concurrent_sockets_are_served() {
     let lab = Lab::new().await;
     let (control, _) = lab.session("a", "STYLE=STREAM").await;
     let mut clients = Vec::new();
@@ -254,7 +254,7 @@ async fn five_hundred_sockets_at_once_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sockets_beyond_the_limit_are_told_so() {
+async fn sockets_beyond_the_limit_get_an_error() {
     let lab = Lab::with(|builder| builder.max_connections(3)).await;
     let held = [lab.raw().await, lab.raw().await, lab.raw().await];
     lab.settles(|stats| stats.connections == 3).await;
@@ -270,7 +270,7 @@ async fn sockets_beyond_the_limit_are_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_killed_at_every_step_leave_nothing_behind() {
+async fn clients_killed_at_every_step_leave_no_state() {
     let lab = Lab::new().await;
     let (peer, destination) = lab.session("peer", "STYLE=STREAM").await;
     let steps = [
@@ -308,7 +308,7 @@ async fn clients_killed_at_every_step_leave_nothing_behind() {
     }
     lab.settles(|stats| stats.connections == 1 && stats.sessions == 1 && stats.subsessions == 0)
         .await;
-    // A stream whose client died before it was there is not handed to anybody.
+    // A stream whose client ended before the stream was open is not passed to another client.
     drop(peer);
     sleep(Duration::from_secs(700)).await;
     lab.empties().await;
@@ -316,7 +316,7 @@ async fn clients_killed_at_every_step_leave_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_killed_while_bytes_move_leave_nothing_behind() {
+async fn clients_killed_during_transfers_leave_no_state() {
     let lab = Lab::new().await;
     let (mut peer, destination) = lab.session("peer", "STYLE=DATAGRAM").await;
     // In the middle of a datagram.
@@ -369,7 +369,7 @@ async fn clients_killed_while_bytes_move_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn clients_of_tls_and_unix_sockets_leave_nothing_behind_either() {
+async fn clients_of_tls_and_unix_sockets_leave_no_state() {
     use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
 
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
@@ -417,14 +417,14 @@ async fn clients_of_tls_and_unix_sockets_leave_nothing_behind_either() {
             .await
             .expect("written");
     }
-    // Two more tasks listen here.
+    // Two more tasks listen in this test.
     lab.settles(|stats| stats.connections == 0 && stats.sessions == 0 && stats.tasks <= 5)
         .await;
     let (control, _) = lab.session("works", "STYLE=STREAM").await;
     drop(control);
 }
 
-/// Ends a socket as the end of a process that has unread data does.
+/// Ends a socket as the exit of a process with unread data does.
 fn kill(client: Client) {
     socket2::SockRef::from(&client.socket)
         .set_linger(Some(Duration::ZERO))
@@ -432,7 +432,7 @@ fn kill(client: Client) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_is_given_up() {
+async fn a_client_that_reads_nothing_is_closed() {
     let lab = Lab::new().await;
     let mut client = lab.client("3.1").await;
     let line = format!("NAMING LOOKUP NAME={}\n", "x".repeat(10_000));

@@ -1,4 +1,4 @@
-//! Our own client over our own bridge: sessions of `eepkit` on a router that is reached over SAM.
+//! The client of eepkit over the bridge of eepkit: sessions on a router that is reached over SAM.
 
 use std::time::Duration;
 
@@ -31,22 +31,22 @@ async fn streams_carry_bytes_both_ways() {
 }
 
 #[tokio::test]
-async fn several_streams_come_at_once() {
+async fn several_streams_are_accepted_at_once() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
     client_set::several_streams_come(&client, &server, 3).await;
 }
 
 #[tokio::test]
-async fn names_are_looked_up_and_pings_are_not_there() {
+async fn names_are_looked_up_and_pings_are_refused() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
     client_set::names_are_looked_up(&client, &server).await;
-    client_set::pings_are_not_there(&client, &server).await;
+    client_set::pings_are_refused(&client, &server).await;
 }
 
 #[tokio::test]
-async fn datagrams_of_every_format_arrive_beside_each_other() {
+async fn datagrams_of_every_format_arrive_in_one_session() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
     for format in Format::ALL {
@@ -56,7 +56,7 @@ async fn datagrams_of_every_format_arrive_beside_each_other() {
 }
 
 #[tokio::test]
-async fn every_version_of_a_bridge_will_do_for_streams() {
+async fn streams_work_over_every_version() {
     use eepkit_sam::Version;
     for version in Version::ALL {
         let lab = Lab::with(|builder| builder.configure(|config| config.max_version = version));
@@ -68,7 +68,7 @@ async fn every_version_of_a_bridge_will_do_for_streams() {
 }
 
 #[tokio::test]
-async fn ports_find_their_listeners() {
+async fn streams_reach_the_listener_of_their_port() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
     let seven = server.listen(7).expect("it is free");
@@ -85,7 +85,7 @@ async fn ports_find_their_listeners() {
 }
 
 #[tokio::test]
-async fn what_was_written_before_a_stream_and_its_session_were_dropped_arrives() {
+async fn data_written_before_stream_and_session_close_arrives() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
     let listener = server.listen(0).expect("it is free");
@@ -111,7 +111,7 @@ async fn what_was_written_before_a_stream_and_its_session_were_dropped_arrives()
 }
 
 #[tokio::test]
-async fn a_session_comes_back_with_its_destination_when_its_bridge_does() {
+async fn a_session_is_restored_with_its_destination_when_its_bridge_restarts() {
     let lab = Lab::new().await;
     let session = session(&lab).await;
     let listener = session.listen(0).expect("it is free");
@@ -140,7 +140,7 @@ async fn a_session_comes_back_with_its_destination_when_its_bridge_does() {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_online_already_is_told() {
+async fn a_destination_that_is_already_online_is_an_error() {
     let lab = Lab::new().await;
     let mut rng = StdRng::seed_from_u64(1);
     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).expect("can be made");
@@ -154,7 +154,7 @@ async fn a_destination_that_is_online_already_is_told() {
 }
 
 #[tokio::test]
-async fn what_the_router_cannot_be_told_is_refused() {
+async fn settings_that_sam_does_not_support_are_refused() {
     let lab = Lab::new().await;
     let builder = router(&lab)
         .session()
@@ -179,7 +179,7 @@ async fn what_the_router_cannot_be_told_is_refused() {
 }
 
 #[tokio::test]
-async fn nobody_there_and_somebody_else_there_are_told_apart() {
+async fn an_unreachable_router_and_a_wrong_protocol_are_distinguished() {
     let nobody = Router::attach("sam://127.0.0.1:1").expect("an address");
     let kind = nobody.session().open().await.expect_err("nobody").kind();
     assert_eq!(kind, ErrorKind::RouterUnreachable);

@@ -1,6 +1,6 @@
-//! What a session over SAM has to do, whatever router the bridge belongs to.
+//! Requirements on a session over SAM, whatever router the bridge belongs to.
 //!
-//! The same set runs over a bridge of ours on a simulated network, and over those of i2pd and
+//! The same set runs over eepkit's bridge on a simulated network, and over the bridges of i2pd and
 //! emissary.
 
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::{
     time::timeout,
 };
 
-/// Bytes of a stream that is longer than every buffer on the way.
+/// The length of a stream that exceeds every buffer between the ends, in bytes.
 const LONG: usize = 300 * 1024;
 
-/// How long anything may take.
+/// The time limit of each step.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// A stream carries bytes both ways, and each side knows the other.
+/// A stream carries bytes in both directions, and each side gets the destination of the other.
 pub(crate) async fn streams_carry_bytes_both_ways(client: &Session, server: &Session) {
     let listener = server.listen(0).expect("nobody listens yet");
     let serving = async {
@@ -30,7 +30,7 @@ pub(crate) async fn streams_carry_bytes_both_ways(client: &Session, server: &Ses
         stream.read_exact(&mut bytes).await.expect("they arrive");
         stream.write_all(&bytes).await.expect("they leave");
         stream.flush().await.expect("they leave");
-        // i2pd closes both ways as soon as one is closed: the client goes first.
+        // i2pd closes both directions as soon as one is closed, so the client closes first.
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
         assert!(rest.is_empty());
@@ -54,7 +54,7 @@ pub(crate) async fn streams_carry_bytes_both_ways(client: &Session, server: &Ses
         .expect("done in time");
 }
 
-/// Several streams come, one after another or at once.
+/// Several streams are accepted, one after another or at once.
 pub(crate) async fn several_streams_come(client: &Session, server: &Session, at_once: usize) {
     let listener = server.listen(0).expect("nobody listens any more");
     let serving = async {
@@ -88,7 +88,7 @@ pub(crate) async fn several_streams_come(client: &Session, server: &Session, at_
             while let Some(done) = those.join_next().await {
                 done.expect("no panic");
             }
-            // A bridge with one wait at a time needs a moment to begin the next.
+            // A bridge with one ACCEPT at a time needs a moment to start the next.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
@@ -97,7 +97,7 @@ pub(crate) async fn several_streams_come(client: &Session, server: &Session, at_
         .expect("done in time");
 }
 
-/// A destination is found by its address, and a name that nobody has is not.
+/// A destination is found by its address. An unknown name is not found.
 pub(crate) async fn names_are_looked_up(client: &Session, server: &Session) {
     let own = client.lookup(client.destination().hash()).await;
     assert_eq!(own.as_ref().ok(), Some(client.destination()));
@@ -108,16 +108,16 @@ pub(crate) async fn names_are_looked_up(client: &Session, server: &Session) {
     assert_eq!(kind, ErrorKind::NameNotFound);
 }
 
-/// A ping is refused with a reason, and at once.
-pub(crate) async fn pings_are_not_there(client: &Session, server: &Session) {
+/// A ping is immediately refused with a reason.
+pub(crate) async fn pings_are_refused(client: &Session, server: &Session) {
     let pinged = client.ping(server.destination()).await;
     assert!(matches!(pinged, Err(PingError::Unsupported)), "{pinged:?}");
 }
 
-/// A datagram arrives, with its sender as far as the format and the router tell, and is answered.
-/// `proven` says whether the router can prove who sent a signed one.
+/// A datagram arrives and is answered. Its sender is reported as far as the format and the router
+/// support it. `proven` is whether the router authenticates the sender of a signed datagram.
 ///
-/// Says why not where the router has no datagrams of this format.
+/// Returns the reason if the router does not support datagrams of this format.
 pub(crate) async fn datagrams_arrive(
     client: &Session,
     server: &Session,
@@ -146,7 +146,7 @@ pub(crate) async fn datagrams_arrive(
     Ok(())
 }
 
-/// Sends until something arrives: datagrams get lost, most of all the first.
+/// Sends until a datagram arrives, because datagrams can be lost, most often the first.
 async fn arrives<F>(at: &DatagramSocket, send: impl Fn() -> F) -> Result<ReceivedDatagram, String>
 where
     F: Future<Output = Result<(), SendError>>,

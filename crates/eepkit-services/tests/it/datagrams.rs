@@ -23,7 +23,7 @@ async fn receive(socket: &UdpSocket) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn datagrams_of_each_style_go_by_udp() {
+async fn datagrams_of_each_style_are_sent_over_udp() {
     let lab = Lab::new().await;
     let (socket, port) = udp().await;
     for style in ["DATAGRAM", "DATAGRAM2", "DATAGRAM3"] {
@@ -53,7 +53,7 @@ async fn datagrams_of_each_style_go_by_udp() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn raw_datagrams_go_with_and_without_a_header() {
+async fn raw_datagrams_are_forwarded_with_and_without_a_header() {
     let lab = Lab::new().await;
     let (socket, port) = udp().await;
     let (_a, _) = lab.session("a", "STYLE=RAW PROTOCOL=77").await;
@@ -91,7 +91,7 @@ async fn raw_datagrams_go_with_and_without_a_header() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn datagrams_go_over_the_control_socket() {
+async fn datagrams_are_sent_over_the_control_socket() {
     let lab = Lab::new().await;
     let (mut a, sender) = lab.session("a", "STYLE=DATAGRAM").await;
     let (mut b, destination) = lab.session("b", "STYLE=DATAGRAM").await;
@@ -102,7 +102,7 @@ async fn datagrams_go_over_the_control_socket() {
         format!("DATAGRAM RECEIVED DESTINATION={sender} SIZE=5 FROM_PORT=0 TO_PORT=0")
     );
     assert_eq!(b.exactly(5).await, b"hello");
-    // Commands go on between them.
+    // Commands continue to work between datagrams.
     assert_eq!(b.ask("PING").await, "PONG");
     let (mut c, _) = lab.session("c", "STYLE=RAW").await;
     let (mut d, destination) = lab.session("d", "STYLE=RAW").await;
@@ -116,7 +116,7 @@ async fn datagrams_go_over_the_control_socket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_datagram_finds_its_way_by_address() {
+async fn a_datagram_can_be_sent_to_an_address() {
     let lab = Lab::new().await;
     let (socket, port) = udp().await;
     let (_a, _) = lab.session("a", "STYLE=RAW").await;
@@ -133,7 +133,7 @@ async fn a_datagram_finds_its_way_by_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_sent_is_counted() {
+async fn datagrams_that_cannot_be_sent_are_counted() {
     let lab = Lab::new().await;
     let (socket, _) = udp().await;
     let (_a, destination) = lab.session("a", "STYLE=DATAGRAM").await;
@@ -185,7 +185,7 @@ async fn subsessions_get_the_datagrams_of_their_protocol_and_port() {
         receive(&raw).await,
         "FROM_PORT=0 TO_PORT=0 PROTOCOL=99\nraw"
     );
-    // Each sends from the one destination.
+    // Each subsession sends from the same destination.
     send(format!("3.3 seven {destination} TO_PORT=8"), "to myself").await;
     assert!(receive(&any).await.starts_with(&destination));
 }
@@ -245,7 +245,7 @@ async fn the_longest_datagrams_arrive_and_longer_ones_are_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_whose_port_is_0_sends_and_gets_nothing() {
+async fn a_session_with_port_0_only_sends() {
     let lab = Lab::new().await;
     let (socket, port) = udp().await;
     let (mut a, sender) = lab
@@ -264,5 +264,9 @@ async fn a_session_whose_port_is_0_sends_and_gets_nothing() {
     let received = receive(&socket).await;
     assert_eq!(received, format!("{sender} FROM_PORT=0 TO_PORT=0\nhello"));
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(a.ask("PING").await, "PONG", "nothing came on its socket");
+    assert_eq!(
+        a.ask("PING").await,
+        "PONG",
+        "no datagram arrived on its socket"
+    );
 }

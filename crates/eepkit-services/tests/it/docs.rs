@@ -1,15 +1,16 @@
-//! The documentation says what the tables of options say.
+//! The documentation contains the tables of options of the code.
 
 use std::{env, fs, path::Path};
 
 use eepkit_services::KINDS;
 
-/// Where the table of a kind of service is, between two marks, and the command with its flags.
+/// The page of the table of each kind of service, which is between two marks, and the command with
+/// its flags.
 const PLACES: [(&str, &str, &str); 1] = [("sam", "docs/sam.md", "eepkit sam")];
 
 /// With `EEPKIT_UPDATE_DOCS=1` in the environment, the test writes the tables.
 #[test]
-fn the_tables_of_options_in_the_documentation_are_those_of_the_code() {
+fn option_tables_of_the_documentation_match_the_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for kind in KINDS {
         let place = PLACES.iter().find(|(name, ..)| *name == kind.name);

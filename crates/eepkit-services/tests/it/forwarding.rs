@@ -14,7 +14,7 @@ use tokio_rustls::{
 
 use crate::lab::{LOOPBACK, Lab};
 
-/// A server with a certificate for `name`, and what trusts it.
+/// A server with a certificate for `name`, and the certificate to trust.
 fn certificate(name: &str) -> (TlsAcceptor, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("made");
     let certificate = made.cert.der().clone();
@@ -48,7 +48,7 @@ async fn line(socket: &mut TlsStream<TcpStream>) -> String {
 }
 
 #[tokio::test]
-async fn streams_are_forwarded_over_tls_to_whom_the_bridge_trusts() {
+async fn streams_are_forwarded_over_tls_to_trusted_servers() {
     for (name, rest) in [
         ("localhost", " HOST=localhost"),
         ("127.0.0.1", ""),
@@ -90,7 +90,7 @@ async fn streams_are_forwarded_over_tls_to_whom_the_bridge_trusts() {
 }
 
 #[tokio::test]
-async fn a_stream_is_reset_rather_than_forwarded_to_whom_the_bridge_does_not_trust() {
+async fn a_stream_to_an_untrusted_server_is_reset() {
     let (server, _) = certificate("localhost");
     let (_, another) = certificate("localhost");
     let (wrong_name, trusts_wrong_name) = certificate("elsewhere");
@@ -107,7 +107,7 @@ async fn a_stream_is_reset_rather_than_forwarded_to_whom_the_bridge_does_not_tru
         connecting.say(&connect).await;
         connecting.write(b"secret").await;
         let (socket, _) = listener.accept().await.expect("the bridge comes");
-        // It gets no further than the certificate.
+        // The server gets no data, because the TLS handshake fails at the certificate.
         assert!(server.accept(socket).await.is_err());
         assert_eq!(connecting.rest().await, b"");
         drop((connecting, forwarding, _a, _b));
@@ -116,7 +116,7 @@ async fn a_stream_is_reset_rather_than_forwarded_to_whom_the_bridge_does_not_tru
 }
 
 #[tokio::test]
-async fn a_bridge_that_trusts_nobody_forwards_to_nobody_over_tls() {
+async fn forwarding_over_tls_is_refused_without_trusted_certificates() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let mut forwarding = lab.client("3.2").await;

@@ -1,4 +1,4 @@
-//! What the tests share: a network, bridges to it, and a client that reads as strictly as any.
+//! The common parts of the tests: a network, a bridge, and a client that reads as strictly as any.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio::{
 
 /// A network and a bridge.
 pub(crate) struct Lab {
-    /// It lives for as long as the bridge.
+    /// Keeps the network running as long as the bridge.
     _net: SimNet,
     pub(crate) bridge: SamBridge,
 }
@@ -55,12 +55,12 @@ impl Lab {
     /// A socket without HELLO.
     pub(crate) async fn raw(&self) -> Client {
         let socket = TcpStream::connect(self.tcp()).await.expect("it listens");
-        // What is held back meanwhile would be late in paused time.
+        // Delayed small writes would arrive late in paused time.
         socket.set_nodelay(true).expect("can be set");
         Client { socket }
     }
 
-    /// A socket that has greeted.
+    /// A socket that has completed HELLO.
     pub(crate) async fn client(&self, version: &str) -> Client {
         let mut client = self.raw().await;
         let reply = client
@@ -86,7 +86,7 @@ impl Lab {
         (client, destination)
     }
 
-    /// Waits until the bridge holds as much as `wanted` says.
+    /// Waits until the statistics of the bridge satisfy `wanted`.
     pub(crate) async fn settles(&self, wanted: impl Fn(&SamStats) -> bool) {
         let settled = timeout(Duration::from_secs(60), async {
             while !wanted(&self.bridge.stats()) {
@@ -98,7 +98,7 @@ impl Lab {
         }
     }
 
-    /// Waits until nothing is left but the tasks that listen.
+    /// Waits until only the listening tasks remain.
     pub(crate) async fn empties(&self) {
         self.settles(|stats| {
             stats.connections == 0
@@ -111,7 +111,7 @@ impl Lab {
     }
 }
 
-/// A client that reads a line byte by byte, and takes nothing behind it.
+/// A client that reads a line byte by byte, and reads nothing after it.
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
 }
@@ -134,7 +134,7 @@ impl Client {
         self.try_line().await.expect("the bridge says a line")
     }
 
-    /// The next line, or none where the socket ends.
+    /// Returns the next line, or `None` if the socket ends.
     pub(crate) async fn try_line(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let read = async {
@@ -152,7 +152,7 @@ impl Client {
         Some(String::from_utf8(line).expect("text"))
     }
 
-    /// Waits until the bridge closes the socket, and gives what it said before.
+    /// Waits until the bridge closes the socket, and returns the bytes before the end.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let read = self.socket.read_to_end(&mut rest);
@@ -183,13 +183,13 @@ impl Client {
     }
 }
 
-/// Bytes that differ from place to place.
+/// Bytes that differ at each position.
 pub(crate) fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|at| (at * 31 + at / 251) as u8).collect()
 }
 
 pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 
-/// The tasks of a bridge at rest: one for TCP, one for UDP, and one that ends the session for
+/// The tasks of an idle bridge: one for TCP, one for UDP, and one that closes the session for
 /// look-ups.
 const LISTENING: usize = 3;

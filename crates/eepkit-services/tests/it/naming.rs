@@ -11,7 +11,7 @@ fn parsed(destination: &str) -> Destination {
     Destination::from_base64(destination).expect("a destination")
 }
 
-/// The address that a destination has where its lease set is encrypted.
+/// The address of a destination with an encrypted lease set.
 fn b33(destination: &str) -> String {
     let key = parsed(destination).signing_key().clone();
     BlindedAddress::new(key, SignatureType::REDDSA)
@@ -37,13 +37,13 @@ async fn names_are_looked_up_with_and_without_a_session() {
         );
     }
     drop((a, client));
-    // The session for look-ups goes, too, when nobody has used it for a while.
+    // The session for look-ups is closed when it is idle for some time.
     sleep(Duration::from_secs(700)).await;
     lab.empties().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_of_a_lease_set_are_told_to_those_who_ask() {
+async fn options_of_a_lease_set_are_returned_on_request() {
     let lab = Lab::new().await;
     let (_plain, plain) = lab.session("plain", "STYLE=STREAM").await;
     let (mut with, destination) = lab
@@ -84,7 +84,7 @@ async fn options_of_a_lease_set_are_told_to_those_who_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_options_of_whoever_is_offline_are_not_there() {
+async fn options_of_an_offline_destination_are_not_found() {
     let lab = Lab::new().await;
     let mut client = lab.client("3.3").await;
     let reply = client.ask("DEST GENERATE").await;
@@ -97,7 +97,7 @@ async fn the_options_of_whoever_is_offline_are_not_there() {
         .await;
     let expected = format!("NAMING REPLY RESULT=LEASESET_NOT_FOUND NAME={public} MESSAGE=");
     assert!(reply.starts_with(&expected), "{reply}");
-    // Without options a destination is its own answer.
+    // Without options, a destination needs no look-up.
     assert_eq!(
         client.ask(&format!("NAMING LOOKUP NAME={public}")).await,
         format!("NAMING REPLY RESULT=OK NAME={public} VALUE={public}")
@@ -105,7 +105,7 @@ async fn the_options_of_whoever_is_offline_are_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn addresses_of_encrypted_lease_sets_are_told_to_be_out_of_reach() {
+async fn addresses_of_encrypted_lease_sets_are_reported_as_unsupported() {
     let lab = Lab::new().await;
     let (_a, destination) = lab.session("a", "STYLE=STREAM").await;
     let b33 = b33(&destination);
@@ -117,7 +117,7 @@ async fn addresses_of_encrypted_lease_sets_are_told_to_be_out_of_reach() {
             format!("NAMING REPLY RESULT=KEY_NOT_FOUND NAME={b33} {why}")
         );
     }
-    // One with a mistake in it is another thing.
+    // A malformed address has another result.
     let mistaken = b33.replacen(b33.chars().next().unwrap_or('a'), "b", 1);
     let mistaken = if mistaken == b33 {
         b33.replacen('b', "c", 1)

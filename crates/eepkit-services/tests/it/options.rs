@@ -1,4 +1,4 @@
-//! Options of sessions: which arrive, which are refused, and what they come to.
+//! Options of sessions: which are passed on, which are refused, and their effects.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::lab::Lab;
 
 #[tokio::test(start_paused = true)]
-async fn options_that_cannot_work_are_told_and_unknown_ones_pass() {
+async fn invalid_options_are_reported_and_unknown_ones_are_passed_on() {
     let lab = Lab::new().await;
     let mut client = lab.client("3.1").await;
     let reply = client
@@ -30,7 +30,7 @@ async fn options_that_cannot_work_are_told_and_unknown_ones_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_tunnel_option_that_libtorrent_lets_users_choose_is_taken() {
+async fn every_tunnel_option_of_libtorrent_is_accepted() {
     let lab = Lab::new().await;
     for (length, quantity, variance) in [(0, 1, -7), (7, 16, 7), (3, 3, 0)] {
         let rest = format!(
@@ -46,9 +46,9 @@ async fn every_tunnel_option_that_libtorrent_lets_users_choose_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn encryption_types_meet_or_their_difference_is_told_at_once() {
+async fn incompatible_encryption_types_are_reported_immediately() {
     let lab = Lab::new().await;
-    // What is left where a list names types that are newer than the router.
+    // The rest of a list that contains types newer than the router.
     let offers = [
         ("0", "0"),
         ("4", "4"),
@@ -93,7 +93,7 @@ async fn encryption_types_meet_or_their_difference_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subsession_opens_streams_with_options_of_its_own() {
+async fn a_subsession_opens_streams_with_its_own_options() {
     let lab = Lab::new().await;
     let (mut primary, _) = lab.session("p", "STYLE=PRIMARY").await;
     assert_eq!(
@@ -112,7 +112,7 @@ async fn a_subsession_opens_streams_with_options_of_its_own() {
             .await;
         assert!(reply.starts_with("SESSION STATUS RESULT=OK ID="), "{reply}");
     }
-    // Somebody who is there and accepts nothing for so long.
+    // An online session that does not accept streams in this time.
     let (_mute, destination) = lab.session("mute", "STYLE=STREAM").await;
     let mut took = Vec::new();
     for id in ["hasty", "patient"] {
@@ -128,7 +128,7 @@ async fn a_subsession_opens_streams_with_options_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_waits_for_a_peer_as_long_as_its_option_says() {
+async fn the_connect_timeout_of_a_session_is_applied() {
     let lab = Lab::new().await;
     let (_mute, destination) = lab.session("mute", "STYLE=STREAM").await;
     let hasty = "STYLE=STREAM i2p.streaming.connectTimeout=5000";

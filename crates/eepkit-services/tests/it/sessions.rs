@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::lab::{LOOPBACK, Lab};
 
 #[tokio::test(start_paused = true)]
-async fn everything_goes_with_the_control_socket_within_a_second() {
+async fn everything_ends_within_a_second_of_the_control_socket() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -52,7 +52,7 @@ async fn everything_goes_with_the_control_socket_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_client_comes_back_at_once_with_its_id_and_keys() {
+async fn a_killed_client_can_reconnect_immediately_with_its_id_and_keys() {
     let lab = Lab::new().await;
     let mut first = lab.client("3.1").await;
     let reply = first.ask("DEST GENERATE SIGNATURE_TYPE=7").await;
@@ -72,7 +72,7 @@ async fn a_killed_client_comes_back_at_once_with_its_id_and_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_and_destinations_are_there_once() {
+async fn ids_and_destinations_are_unique() {
     let lab = Lab::new().await;
     let mut first = lab.client("3.1").await;
     let reply = first.ask("DEST GENERATE SIGNATURE_TYPE=7").await;
@@ -97,7 +97,7 @@ async fn ids_and_destinations_are_there_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn subsessions_share_a_destination_and_get_what_is_theirs() {
+async fn subsessions_share_a_destination_and_receive_by_port() {
     let lab = Lab::new().await;
     let (mut primary, destination) = lab.session("p", "STYLE=PRIMARY").await;
     for (id, port) in [("s80", 80), ("s0", 0)] {
@@ -120,7 +120,7 @@ async fn subsessions_share_a_destination_and_get_what_is_theirs() {
         let peer = accepting.line().await;
         assert!(peer.ends_with(&format!(" TO_PORT={port}")), "{peer}");
     }
-    // A subsession that is removed takes its sockets along, the others stay.
+    // When a subsession is removed, its sockets are closed. The others stay open.
     let mut accepting = lab.client("3.3").await;
     accepting.ask("STREAM ACCEPT ID=s80").await;
     assert_eq!(
@@ -146,7 +146,7 @@ async fn subsessions_share_a_destination_and_get_what_is_theirs() {
 }
 
 #[tokio::test]
-async fn users_are_asked_for_their_password() {
+async fn users_need_their_password() {
     let mut users = Users::new();
     users.add("foo", "b a\"r").expect("added");
     users.set_required(true).expect("set");
@@ -182,7 +182,7 @@ async fn users_are_asked_for_their_password() {
 }
 
 #[tokio::test]
-async fn users_of_java_connect_with_the_passwords_that_they_have() {
+async fn users_imported_from_java_i2p_keep_their_passwords() {
     let mut users = Users::new();
     // The hash of `sésame`.
     users
@@ -193,7 +193,7 @@ async fn users_of_java_connect_with_the_passwords_that_they_have() {
         .expect("a hash");
     users.set_required(true).expect("set");
     let lab = Lab::with(|builder| builder.users(users)).await;
-    // The first time its hash is replaced.
+    // The first login replaces the hash.
     for _ in 0..2 {
         let mut client = lab.raw().await;
         assert_eq!(
@@ -209,7 +209,7 @@ async fn users_of_java_connect_with_the_passwords_that_they_have() {
 }
 
 #[tokio::test]
-async fn nobody_locks_everybody_out() {
+async fn passwords_cannot_be_required_without_users() {
     let lab = Lab::new().await;
     let mut client = lab.client("3.2").await;
     assert_eq!(
@@ -225,7 +225,7 @@ async fn nobody_locks_everybody_out() {
 }
 
 #[tokio::test]
-async fn a_bridge_speaks_tls() {
+async fn a_bridge_serves_tls() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio_rustls::{TlsConnector, rustls};
 
@@ -269,7 +269,7 @@ async fn a_bridge_listens_on_a_unix_socket() {
     let dir = std::env::temp_dir().join(format!("eepkit-sam-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a directory");
     let path = dir.join("sam.sock");
-    // One that a crash left over is no hindrance.
+    // The socket file of a crashed process is replaced.
     drop(std::os::unix::net::UnixListener::bind(&path));
     let lab = Lab::with(|builder| builder.listen_unix(&path)).await;
     let mode = std::fs::metadata(&path).expect("it is there").permissions();
@@ -294,7 +294,7 @@ async fn a_bridge_that_stops_closes_everything() {
     accepting.ask("STREAM ACCEPT ID=a").await;
     lab.bridge.stop().await;
     assert_eq!(control.rest().await, b"");
-    // It may say why before it closes.
+    // The bridge may send the reason before it closes the socket.
     accepting.rest().await;
     let stats = lab.bridge.stats();
     let left = (stats.tasks, stats.sessions, stats.connections);

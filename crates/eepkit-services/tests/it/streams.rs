@@ -1,4 +1,4 @@
-//! Streams: connecting, accepting, forwarding, and what goes over them.
+//! Streams: connecting, accepting, forwarding, and transfers.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn stream(lab: &Lab, from: &str, to: &str, destination: &str) -> (Client, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_go_both_ways_and_so_does_the_end() {
+async fn both_directions_carry_bytes_and_an_end() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -45,7 +45,7 @@ async fn bytes_go_both_ways_and_so_does_the_end() {
     accepting.write(b"and you").await;
     assert_eq!(connecting.exactly(7).await, b"and you");
 
-    // Half closed: the answer still comes.
+    // After a half close, the answer still arrives.
     connecting.socket.shutdown().await.expect("half closed");
     assert_eq!(accepting.rest().await, b"");
     accepting.write(b"late answer").await;
@@ -55,7 +55,7 @@ async fn bytes_go_both_ways_and_so_does_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn last_words_arrive_although_everything_is_closed_behind_them() {
+async fn data_written_before_all_sockets_close_arrives() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -67,12 +67,12 @@ async fn last_words_arrive_although_everything_is_closed_behind_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn megabytes_arrive_whole_past_a_slow_reader() {
+async fn megabytes_arrive_complete_at_a_slow_reader() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
     let (mut connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
-    // More than what is kept on the way by two sockets of the system, and by the stream.
+    // More than the buffers of two system sockets and of the stream hold.
     let sent = pattern(40 << 20);
     let expected = sent.clone();
     let writing = tokio::spawn(async move {
@@ -81,17 +81,17 @@ async fn megabytes_arrive_whole_past_a_slow_reader() {
         connecting
     });
     sleep(Duration::from_secs(20)).await;
-    assert!(!writing.is_finished(), "whatever nobody reads is held back");
+    assert!(!writing.is_finished(), "unread data causes backpressure");
     assert!(
         accepting.rest().await == expected,
-        "what arrived is another thing"
+        "the received data differs"
     );
     drop(accepting);
     writing.await.expect("written").rest().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_client_says_before_its_stream_is_there_goes_first() {
+async fn early_data_of_a_client_is_sent_first() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -111,7 +111,7 @@ async fn what_a_client_says_before_its_stream_is_there_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_of_the_peer_is_never_in_one_piece_with_a_line() {
+async fn data_of_the_peer_never_arrives_together_with_a_line() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -120,7 +120,7 @@ async fn data_of_the_peer_is_never_in_one_piece_with_a_line() {
         .write(format!("STREAM CONNECT ID=a DESTINATION={destination}\nat once").as_bytes())
         .await;
     sleep(Duration::from_secs(1)).await;
-    // The peer waits already, with data; still its line comes alone, and the data after it.
+    // The peer and its data already wait. The line and the data still arrive separately.
     let mut accepting = lab.client("3.2").await;
     accepting.say("STREAM ACCEPT ID=b").await;
     let mut pieces = Vec::new();
@@ -141,7 +141,7 @@ async fn data_of_the_peer_is_never_in_one_piece_with_a_line() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
-async fn a_client_on_this_machine_gets_each_line_alone_however_late_it_reads() {
+async fn a_local_client_gets_each_line_separately_even_if_it_reads_late() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -154,7 +154,7 @@ async fn a_client_on_this_machine_gets_each_line_alone_however_late_it_reads() {
     accepting.say("STREAM ACCEPT ID=b").await;
     let mut buffer = [0; 4096];
     for end in ["RESULT=OK\n", " TO_PORT=0\n", "at once"] {
-        // Ten times the pause for clients of which nobody tells when they read.
+        // Ten times the pause for clients whose reads cannot be observed.
         sleep(Duration::from_millis(200)).await;
         let count = accepting.socket.read(&mut buffer).await.expect("readable");
         let piece = String::from_utf8_lossy(&buffer[..count]);
@@ -167,9 +167,9 @@ async fn a_client_on_this_machine_gets_each_line_alone_however_late_it_reads() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
-async fn a_client_on_this_machine_that_reads_at_once_waits_for_nothing() {
+async fn a_local_client_that_reads_immediately_has_no_delay() {
     let lab = Lab::over(SimNet::builder().delay(Duration::ZERO), |builder| {
-        // What would show if anything waited for it.
+        // A pause that would be visible if it were applied.
         let pause = Duration::from_secs(60);
         builder.configure(|config| (config.gap, config.patience) = (pause, pause))
     });
@@ -190,7 +190,7 @@ async fn a_client_on_this_machine_that_reads_at_once_waits_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ports_lead_to_the_session_and_are_told() {
+async fn ports_are_passed_on_and_reported() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM FROM_PORT=7").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -235,7 +235,7 @@ async fn several_sockets_accept_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_wait_while_nobody_accepts() {
+async fn streams_wait_until_they_are_accepted() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -247,7 +247,7 @@ async fn streams_wait_while_nobody_accepts() {
     accepting.ask("STREAM ACCEPT ID=b").await;
     accepting.line().await;
     assert_eq!(connecting.line().await, "STREAM STATUS RESULT=OK");
-    // Whoever is not wanted is told so.
+    // A stream that is not accepted is refused.
     let mut connecting = lab.client("3.1").await;
     let reply = connecting.ask(&connect).await;
     assert!(
@@ -294,7 +294,7 @@ async fn a_destination_that_does_not_exist_cannot_be_reached() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_are_forwarded_with_their_peer() {
+async fn streams_are_forwarded_with_the_line_of_their_peer() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -321,7 +321,7 @@ async fn streams_are_forwarded_with_their_peer() {
         assert_eq!(served.exactly(2).await, b"hi");
         served.write(b"ho").await;
         assert_eq!(connecting.exactly(2).await, b"ho");
-        // With its socket, forwarding ends, and streams that are there go on.
+        // Forwarding ends with its socket. Open streams continue.
         drop(forwarding);
         sleep(Duration::from_secs(1)).await;
         connecting.write(b"still").await;
@@ -335,7 +335,7 @@ async fn streams_are_forwarded_with_their_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_nobody_takes_where_it_is_forwarded_is_reset() {
+async fn a_forwarded_stream_that_is_not_accepted_is_reset() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -356,7 +356,7 @@ async fn a_stream_that_nobody_takes_where_it_is_forwarded_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_breaks_off_resets_the_stream() {
+async fn a_client_that_aborts_resets_the_stream() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -371,7 +371,7 @@ async fn a_client_that_breaks_off_resets_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_can_be_read_at_once() {
+async fn each_answer_arrives_in_one_piece() {
     let lab = Lab::new().await;
     let (_a, destination) = lab.session("a", "STYLE=STREAM").await;
     let mut client = lab.client("3.3").await;
@@ -396,7 +396,7 @@ async fn each_answer_can_be_read_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_streams_than_may_wait_are_refused() {
+async fn streams_beyond_the_limit_of_waiting_streams_are_refused() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
@@ -408,7 +408,7 @@ async fn more_streams_than_may_wait_are_refused() {
         connecting.push(client);
     }
     sleep(Duration::from_secs(5)).await;
-    // Sixty-four are there for those who accept later.
+    // Sixty-four streams wait for later ACCEPTs.
     for _ in 0..64 {
         let mut accepting = lab.client("3.1").await;
         accepting.ask("STREAM ACCEPT ID=b").await;
