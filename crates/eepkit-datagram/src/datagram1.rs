@@ -1,4 +1,4 @@
-//! Datagram1, the repliable datagram: destination, signature, payload.
+//! The format Datagram1 (repliable datagram): destination, signature, payload.
 
 use bytes::Bytes;
 use eepkit_wire::{
@@ -15,7 +15,7 @@ use crate::{
     room::check_room,
 };
 
-/// A packet of the format Datagram1 that was read and not checked yet: datagram specification,
+/// A packet of the format Datagram1 that was parsed and not verified yet: datagram specification,
 /// "Datagram1 (Repliable)".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram1 {
@@ -25,11 +25,12 @@ pub struct Datagram1 {
 }
 
 impl Datagram1 {
-    /// Writes a packet with `payload` by the owner of `keys`.
+    /// Makes a packet with `payload`, signed with `keys`.
     ///
     /// # Errors
     ///
-    /// [`SealError`] for offline keys and payloads that are too long.
+    /// [`SealError::OfflineKeys`] if the keys are offline keys, [`SealError::TooLong`] if the
+    /// payload is too long.
     pub fn seal(keys: &PrivateKeys, payload: &[u8]) -> Result<Vec<u8>, SealError> {
         if keys.offline().is_some() {
             return Err(SealError::OfflineKeys(Format::Datagram1));
@@ -48,11 +49,11 @@ impl Datagram1 {
         Ok(out)
     }
 
-    /// Reads a packet.
+    /// Parses a packet.
     ///
     /// # Errors
     ///
-    /// It ends early, is too long, or its sender has a key of an unknown type.
+    /// If the packet is truncated or too long, or the type of the sender's key is unknown.
     pub fn parse(packet: &Bytes) -> Result<Self, DecodeError> {
         check_length(packet)?;
         let mut r = Reader::new(packet);
@@ -65,16 +66,16 @@ impl Datagram1 {
         })
     }
 
-    /// Who it says sent it. Nothing is proven before [`Datagram1::verify`].
+    /// The sender that the packet claims. Nothing is proven before [`Datagram1::verify`].
     pub fn claimed_sender(&self) -> &Destination {
         &self.from
     }
 
-    /// Checks the signature.
+    /// Verifies the signature.
     ///
     /// # Errors
     ///
-    /// [`UnsealError::Signature`] when it is not right.
+    /// [`UnsealError::Signature`] if the signature is wrong.
     pub fn verify(self) -> Result<Authenticated, UnsealError> {
         let key = self.from.signing_key();
         match is_hashed(&self.from) {
@@ -91,8 +92,8 @@ impl Datagram1 {
     }
 }
 
-/// Whether the signature is over the SHA-256 hash of the payload, as it is with the oldest type of
-/// key and no other.
+/// Whether the signature covers the SHA-256 hash of the payload instead of the payload. This is so
+/// for DSA-SHA1 keys only.
 fn is_hashed(from: &Destination) -> bool {
     from.signature_type() == SignatureType::DSA_SHA1
 }

@@ -1,4 +1,4 @@
-//! Datagram2: destination, flags, options, offline signature, payload, signature.
+//! The format Datagram2: destination, flags, options, offline signature, payload, signature.
 
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl Datagram2 {
     ///
     /// # Errors
     ///
-    /// [`SealError::TooLong`].
+    /// [`SealError::TooLong`] if payload and options are too long.
     pub fn seal(
         keys: &PrivateKeys,
         to: &Hash,
@@ -72,11 +72,12 @@ impl Datagram2 {
         Ok(out)
     }
 
-    /// Reads a packet.
+    /// Parses a packet.
     ///
     /// # Errors
     ///
-    /// It ends early, is too long, is of another version, or keys are of an unknown type.
+    /// If the packet is truncated or too long, has another version in its flags, or the type of a
+    /// key is unknown.
     pub fn parse(packet: &Bytes) -> Result<Self, DecodeError> {
         check_length(packet)?;
         let mut r = Reader::new(packet);
@@ -99,7 +100,8 @@ impl Datagram2 {
         let kind = signer
             .unwrap_or_else(|| from.signing_key())
             .signature_type();
-        // The signature comes last; its length follows from its type.
+        // The signature is the last field. Its type determines its length, and so the end of the
+        // payload.
         let length = kind.signature_len().ok_or(DecodeError::UnsupportedType {
             what: "signature type",
             code: kind.0,
@@ -133,9 +135,9 @@ impl Datagram2 {
     ///
     /// # Errors
     ///
-    /// [`UnsealError::Signature`] when the signature or an offline signature is wrong, or the latter
-    /// has expired; [`UnsealError::Dialect`] when the signature is valid in a dialect that is not
-    /// accepted.
+    /// [`UnsealError::Signature`] if the signature or the offline signature is wrong, or the
+    /// offline signature has expired. [`UnsealError::Dialect`] if the signature is valid in a
+    /// dialect that is not accepted.
     pub fn verify(
         self,
         receiver: &Hash,
@@ -148,7 +150,8 @@ impl Datagram2 {
         let dialect = match self.check(receiver) {
             Ok(()) if self.swapped => Dialect::Emissary,
             Ok(()) => Dialect::Specified,
-            // For a sender that writes to itself, both dialects sign the same bytes.
+            // If sender and receiver are the same destination, the specification and the dialect of
+            // i2pd sign the same bytes.
             Err(wrong) if self.swapped || *receiver == self.from.hash() => return Err(wrong.into()),
             Err(wrong) => match self.check(&self.from.hash()) {
                 Ok(()) => Dialect::I2pd,

@@ -1,4 +1,4 @@
-//! Datagram3: hash of the sender, flags, options, payload.
+//! The format Datagram3: hash of the sender, flags, options, payload.
 
 use bytes::Bytes;
 use eepkit_wire::{DecodeError, Hash, Mapping, Reader};
@@ -13,16 +13,17 @@ use crate::{
 
 /// The format Datagram3: datagram specification, "Datagram3".
 ///
-/// There is nothing to check in a packet, so reading one gives a [`Claimed`] at once.
+/// A packet contains nothing that can be verified, so parsing one returns a [`Claimed`] directly.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram3;
 
 impl Datagram3 {
-    /// Writes a packet with `payload` that says it is by the destination with the hash `from`.
+    /// Makes a packet with `payload` that claims the destination with the hash `from` as its
+    /// sender.
     ///
     /// # Errors
     ///
-    /// [`SealError::TooLong`].
+    /// [`SealError::TooLong`] if payload and options are too long.
     pub fn seal(from: &Hash, options: &Mapping, payload: &[u8]) -> Result<Vec<u8>, SealError> {
         let len = options_len(options) + payload.len();
         let limit = MAX_PACKET_LEN - HEADER_LEN;
@@ -41,11 +42,11 @@ impl Datagram3 {
         Ok(out)
     }
 
-    /// Reads a packet.
+    /// Parses a packet.
     ///
     /// # Errors
     ///
-    /// It ends early, is too long, or is of another version.
+    /// If the packet is truncated or too long, or has another version in its flags.
     pub fn parse(packet: &Bytes) -> Result<Claimed, DecodeError> {
         check_length(packet)?;
         let mut r = Reader::new(packet);
@@ -65,7 +66,7 @@ impl Datagram3 {
 
 const VERSION: u16 = 3;
 
-/// Bytes of hash and flags.
+/// The length of hash and flags, in bytes.
 const HEADER_LEN: usize = Hash::LENGTH + 2;
 
 #[cfg(test)]

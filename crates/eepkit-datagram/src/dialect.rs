@@ -12,8 +12,8 @@ pub enum Dialect {
     /// i2pd 2.58 signs its own hash instead of the receiver's. Such a packet is valid for every
     /// receiver.
     I2pd,
-    /// emissary-core 0.4.0 writes the two bytes of the flags in the other order. It cannot receive
-    /// Datagram2 itself: in this dialect, a packet makes its session panic.
+    /// emissary-core 0.4.0 writes the two bytes of the flags in reverse order. It cannot receive
+    /// Datagram2: a short packet in this dialect makes its session panic.
     Emissary,
 }
 

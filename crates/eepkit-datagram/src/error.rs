@@ -1,44 +1,45 @@
-//! Why a packet cannot be made or is not taken.
+//! Errors of making and opening packets.
 
 use eepkit_wire::{DecodeError, SignatureError};
 
 use crate::{dialect::Dialect, format::Format};
 
-/// Why a packet cannot be made.
+/// The reason why a packet cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The payload, and the options, do not fit.
+    /// The payload and the options are too long.
     #[error("a {format} datagram of {len} bytes is too long, the limit is {limit}")]
     TooLong {
         /// The format.
         format: Format,
-        /// Bytes of the payload, and of the options where there are any.
+        /// The length of payload and options, in bytes.
         len: usize,
-        /// Bytes that there is room for.
+        /// The largest length of payload and options for this format and sender, in bytes.
         limit: usize,
     },
-    /// The format has no place for the offline signature of the sender.
-    #[error("{0} has no place for offline keys, use Datagram2")]
+    /// The format has no field for the offline signature of the sender.
+    #[error("{0} does not support offline keys, use Datagram2")]
     OfflineKeys(Format),
-    /// The format has no place for options.
-    #[error("{0} has no place for options, use Datagram2 or 3")]
+    /// The format has no field for options.
+    #[error("{0} does not support options, use Datagram2 or 3")]
     Options(Format),
 }
 
-/// Why a packet is not taken.
+/// The reason why a packet is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnsealError {
-    /// It is not of this format.
+    /// The packet does not have this format.
     #[error("not a datagram of this format: {0}")]
     Decode(#[from] DecodeError),
-    /// It is not by the sender that it names, or not for this receiver.
-    #[error("the sender is not who it says, or means somebody else: {0}")]
+    /// The packet is not signed by the claimed sender, or not for this receiver.
+    #[error("not signed by the claimed sender, or not for this receiver: {0}")]
     Signature(#[from] SignatureError),
-    /// It is not as specified, but right as this software does it; see [`Dialects`].
+    /// The packet deviates from the specification, but is valid in this dialect, which is not
+    /// accepted; see [`Dialects`].
     ///
     /// [`Dialects`]: crate::Dialects
-    #[error("it is signed as {0} does it, not as specified")]
+    #[error("valid only in the dialect of {0}, which is not accepted")]
     Dialect(Dialect),
 }

@@ -1,4 +1,4 @@
-//! The four formats.
+//! The four datagram formats.
 
 use std::fmt;
 
@@ -6,26 +6,27 @@ use eepkit_wire::{Hash, PrivateKeys};
 
 use crate::length::MAX_PACKET_LEN;
 
-/// How a packet is laid out, and with it what it says about its sender.
+/// The layout of a packet, which also determines what it contains about its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
-    /// Nothing but the payload: nobody knows who sent it.
+    /// Only the payload. The sender is unknown.
     Raw,
-    /// Destination and signature of the sender. What all routers and libraries understand; without
-    /// offline keys, and open to replay to other receivers.
+    /// The sender's destination, and its signature of the payload. All routers and libraries
+    /// support it. It does not support offline keys, and a receiver can replay a packet to other
+    /// receivers.
     Datagram1,
-    /// Destination and signature of the sender over the payload and the receiver's hash. With
-    /// offline keys and options. Since API 0.9.66.
+    /// The sender's destination, and its signature of the payload and the receiver's hash. It
+    /// supports offline keys and options. Since API 0.9.66.
     Datagram2,
-    /// The hash of the sender, which proves nothing. With options. Since API 0.9.66.
+    /// The hash of the sender, without any proof. It supports options. Since API 0.9.66.
     Datagram3,
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Raw, Self::Datagram1, Self::Datagram2, Self::Datagram3];
 
-    /// The I2CP protocol number that stands for the format. Applications may use others.
+    /// The I2CP protocol number of the format. Applications may use others.
     pub const fn protocol(self) -> u8 {
         match self {
             Self::Datagram1 => 17,
@@ -35,7 +36,8 @@ impl Format {
         }
     }
 
-    /// The format that an I2CP protocol number stands for.
+    /// The format of an I2CP protocol number, or `None` if the number is not that of a datagram
+    /// format.
     pub const fn from_protocol(protocol: u8) -> Option<Self> {
         match protocol {
             17 => Some(Self::Datagram1),
@@ -46,17 +48,17 @@ impl Format {
         }
     }
 
-    /// Whether the receiver learns whom to answer.
+    /// Whether a packet contains its sender, so that the receiver can reply.
     pub const fn is_repliable(self) -> bool {
         !matches!(self, Self::Raw)
     }
 
-    /// Whether the receiver can be sure of the sender.
+    /// Whether a packet proves its sender.
     pub const fn is_authenticated(self) -> bool {
         matches!(self, Self::Datagram1 | Self::Datagram2)
     }
 
-    /// Whether packets carry options beside the payload.
+    /// Whether packets can contain options.
     pub const fn has_options(self) -> bool {
         matches!(self, Self::Datagram2 | Self::Datagram3)
     }
@@ -66,7 +68,7 @@ impl Format {
         !matches!(self, Self::Datagram1)
     }
 
-    /// What the format adds to a payload that is sent with `keys` and without options, in bytes.
+    /// The number of bytes that the format adds to a payload sent with `keys` and without options.
     pub fn overhead(self, keys: &PrivateKeys) -> usize {
         let destination = keys.destination().as_bytes().len();
         let signature = keys.signature_type().signature_len().unwrap_or_default();
@@ -75,7 +77,7 @@ impl Format {
             Self::Datagram1 => destination + signature,
             Self::Datagram2 => {
                 let offline = keys.offline().map_or(0, |offline| {
-                    // Expiry and type of the transient key, its bytes, and the signature.
+                    // 6 bytes for expiration and type of the transient key, then key and signature.
                     6 + offline.transient().as_bytes().len() + offline.signature().as_bytes().len()
                 });
                 destination + FLAGS_LEN + offline + signature
@@ -101,7 +103,7 @@ impl fmt::Display for Format {
     }
 }
 
-/// Bytes of the flags of Datagram2 and 3.
+/// The length of the flags of Datagram2 and Datagram3, in bytes.
 const FLAGS_LEN: usize = 2;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What the fuzz targets run. Each function takes any bytes; a panic is a finding.
+//! Functions that the fuzz targets call. Each accepts arbitrary bytes, and panics if it finds a
+//! bug.
 
 use bytes::Bytes;
 use eepkit_wire::{Hash, Mapping, PrivateKeys, SignatureType};
@@ -6,13 +7,14 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use crate::{Datagram, Datagram2, Datagram3, Dialects, Format, Receiver, Sender};
 
-/// What a fuzz target does with its input.
+/// The function of a fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every target, by its name.
+/// All targets with their names.
 pub const TARGETS: [(&str, Target); 2] = [("datagram_open", open), ("datagram_seal", seal)];
 
-/// Reads a packet in every format. Who it is by is only known where somebody signed.
+/// Opens a packet in every format, and checks that a sender is authenticated only in formats with a
+/// signature.
 pub fn open(data: &[u8]) {
     let packet = Bytes::copy_from_slice(data);
     let receiver = Receiver::new(Hash::of(b"receiver")).with_dialects(Dialects::ALL);
@@ -26,7 +28,7 @@ pub fn open(data: &[u8]) {
             Ok(Datagram::Claimed(datagram)) => {
                 let (from, options) = (datagram.claimed_sender().hash(), datagram.options());
                 assert!(packet.starts_with(from.as_bytes()));
-                // What was read is the same after writing it, if it is not too long for that.
+                // A parsed packet is the same after encoding it, unless it is too long to be sent.
                 if let Ok(again) = Datagram3::seal(&from, options, datagram.payload()) {
                     assert_eq!(Datagram3::parse(&again.into()), Ok(datagram));
                 }
@@ -39,8 +41,11 @@ pub fn open(data: &[u8]) {
     }
 }
 
-/// Writes a packet with the rest of the data as its payload, changes it as the first bytes say, and
-/// reads it: it is as it was, or whoever sent it is not believed.
+/// Checks that a packet that was changed in transit either has its original content or is not
+/// authenticated.
+///
+/// The first four bytes of the input select format, keys, options and the change. The rest is the
+/// payload.
 pub fn seal(data: &[u8]) {
     let Some((&[choice, low, high, change], payload)) = data.split_first_chunk() else {
         return;
@@ -92,7 +97,7 @@ fn keys(offline: bool) -> PrivateKeys {
         .expect("keys of this type can be made")
 }
 
-/// Seconds since the epoch.
+/// The time of the tests, in seconds since the epoch.
 const NOW: u32 = 1_700_000_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Flags and options, as Datagram2 and 3 have them.
+//! The flags and options of Datagram2 and Datagram3.
 
 use eepkit_wire::{Codec, DecodeError, Mapping, Reader};
 
@@ -9,7 +9,7 @@ const OPTIONS: u16 = 1 << 4;
 /// Bit 5, in Datagram2 only: an offline signature follows.
 const OFFLINE: u16 = 1 << 5;
 
-/// The flags of a packet. Bits that have no meaning yet are ignored.
+/// The flags of a packet. Undefined bits are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flags(u16);
 
@@ -28,7 +28,7 @@ impl Flags {
         out.extend_from_slice(&self.0.to_be_bytes());
     }
 
-    /// The same with its two bytes in the other order.
+    /// The flags with their two bytes in reverse order.
     pub(crate) fn swapped(self) -> Self {
         Self(self.0.swap_bytes())
     }
@@ -41,7 +41,7 @@ impl Flags {
         self.0 & OFFLINE != 0
     }
 
-    /// Reads the options behind the flags, if there are any.
+    /// Reads the options that follow the flags, if the flags announce options.
     pub(crate) fn read_options(self, r: &mut Reader<'_>) -> Result<Mapping, DecodeError> {
         if self.0 & OPTIONS == 0 {
             return Ok(Mapping::new());
@@ -50,19 +50,19 @@ impl Flags {
     }
 }
 
-/// Appends the options, unless there are none: the flags say so then.
+/// Appends the options. Appends nothing if there are none, which the flags then state.
 pub(crate) fn encode_options(options: &Mapping, out: &mut Vec<u8>) {
     if !options.is_empty() {
         options.encode(out);
     }
 }
 
-/// Bytes that the options take.
+/// The length of the encoded options, in bytes.
 pub(crate) fn options_len(options: &Mapping) -> usize {
     if options.is_empty() {
         return 0;
     }
-    // The length, then each pair with two length bytes, `=` and `;`.
+    // Two bytes for the length of the mapping; for each pair two length bytes, `=` and `;`.
     let pairs = options
         .iter()
         .map(|(key, value)| 4 + key.len() + value.len());
@@ -72,7 +72,7 @@ pub(crate) fn options_len(options: &Mapping) -> usize {
 pub(crate) fn wrong_version(what: &'static str) -> DecodeError {
     DecodeError::Invalid {
         what,
-        why: "the version in the flags is another one",
+        why: "the flags have another version",
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_of_options_is_that_of_their_bytes() {
+    fn the_length_of_options_is_that_of_their_encoding() {
         let mut options = Mapping::new();
         assert_eq!(options_len(&options), 0);
         for (key, value) in [("a", ""), ("key", "value"), ("", "x")] {

@@ -1,17 +1,17 @@
-//! I2P datagrams: single messages between destinations, in the four formats that I2P has.
+//! I2P datagrams: single messages between destinations, in the four formats of I2P.
 //!
-//! | [`Format`] | protocol | says who sent it | proves it | to whom, too |
+//! | [`Format`] | protocol number | contains the sender | proves the sender | proves the receiver |
 //! |---|---|---|---|---|
 //! | [`Raw`](Format::Raw) | 18 | no | | |
 //! | [`Datagram1`](Format::Datagram1) | 17 | yes | yes | no |
 //! | [`Datagram2`](Format::Datagram2) | 19 | yes | yes | yes |
 //! | [`Datagram3`](Format::Datagram3) | 20 | by hash | no | no |
 //!
-//! The formats are those of the datagram specification (API 0.9.66). This crate reads and writes
-//! them and makes and checks their signatures; it has no sockets, clock or queues. What is in a
-//! packet does not tell its format: the protocol number of the message that carried it does.
+//! The formats are those of the datagram specification (API 0.9.66). This crate encodes and decodes
+//! them, and makes and verifies their signatures. It has no sockets, clock or queues. The format of
+//! a packet cannot be determined from its bytes; the protocol number of its message determines it.
 //!
-//! A sender that is proven and one that is only claimed are different types, see [`Datagram`].
+//! Proven senders and claimed senders have different types; see [`Datagram`].
 //!
 //! ```
 //! use eepkit_datagram::{Datagram, Format, Receiver, Sender};
@@ -31,18 +31,19 @@
 //!         assert_eq!(datagram.sender(), alice.destination());
 //!         assert_eq!(datagram.payload().as_ref(), b"hello");
 //!     }
-//!     other => panic!("nothing else comes out of this format: {other:?}"),
+//!     other => panic!("this format is always authenticated: {other:?}"),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # What is not protected
 //!
-//! Ports and protocol number lie outside of every signature. Datagram1 does not name its receiver:
-//! whoever gets one can send it on to others, and again. Datagram2 does, but the same packet can
-//! come to the same receiver again; where that matters, the payload has to carry a number or a time
-//! stamp. Neither signature covers the unused bytes of the sender's destination: what is proven is
-//! its signing key. `docs/spec/datagrams.md` has the details.
+//! No signature covers the ports and the protocol number. The signature of Datagram1 does not cover
+//! the receiver, so a receiver can replay a packet to other receivers. The signature of Datagram2
+//! covers the receiver, but the same packet can still be delivered to it more than once. An
+//! application for which this matters puts a sequence number or a time stamp into the payload.
+//! Neither signature covers the unused bytes of the sender's destination: it proves the signing key
+//! only. `docs/spec/datagrams.md` has the details.
 
 mod datagram1;
 mod datagram2;

@@ -1,4 +1,4 @@
-//! What comes out of a packet.
+//! Received datagrams, by what is proven of their sender.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use eepkit_wire::{Destination, Hash, Mapping};
 
 use crate::{dialect::Dialect, format::Format};
 
-/// A datagram that was taken.
+/// A received datagram.
 ///
-/// What is known of the sender makes the difference between the variants, and each has a type of
-/// its own: a function that wants a proven sender takes [`Authenticated`], and cannot be given
-/// anything else.
+/// The variants differ in what is proven of the sender. Each has its own type: a function that
+/// needs a proven sender has a parameter of type [`Authenticated`], and no other datagram can be
+/// passed to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Datagram {
-    /// Of format raw.
+    /// A raw datagram.
     Anonymous(Anonymous),
-    /// Of format Datagram1 or 2, with a right signature.
+    /// A Datagram1 or Datagram2 with a valid signature.
     Authenticated(Authenticated),
-    /// Of format Datagram3, or of a router that cannot tell what is signed.
+    /// A Datagram3, or a datagram from a router that does not report whether it was signed.
     Claimed(Claimed),
 }
 
@@ -32,13 +32,13 @@ impl Datagram {
         }
     }
 
-    /// A datagram of format raw, opened by a router.
+    /// Creates a raw datagram from a payload that a router has extracted.
     pub fn anonymous(payload: Bytes) -> Self {
         Self::Anonymous(Anonymous { payload })
     }
 
-    /// A datagram of format Datagram1 or 2, whose signature a router that this program trusts has
-    /// checked, as routers do that are reached over SAM. Nothing is checked here.
+    /// Creates a Datagram1 or Datagram2 whose signature was verified by a trusted router, such as a
+    /// router that is used over SAM. This function verifies nothing.
     pub fn vouched(format: Format, from: Destination, payload: Bytes) -> Self {
         Self::Authenticated(Authenticated {
             from,
@@ -49,8 +49,7 @@ impl Datagram {
         })
     }
 
-    /// A datagram of format Datagram3, or another with a sender that nothing proves, opened by a
-    /// router.
+    /// Creates a datagram with an unproven sender from a payload that a router has extracted.
     pub fn claimed(from: Hash, payload: Bytes) -> Self {
         Self::Claimed(Claimed {
             from: ClaimedSender::new(from),
@@ -59,7 +58,7 @@ impl Datagram {
         })
     }
 
-    /// The payload, without the rest.
+    /// Converts the datagram into its payload.
     pub fn into_payload(self) -> Bytes {
         match self {
             Self::Anonymous(datagram) => datagram.payload,
@@ -69,18 +68,18 @@ impl Datagram {
     }
 }
 
-/// A datagram of which nobody knows who sent it.
+/// A datagram with an unknown sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anonymous {
     /// The payload.
     pub payload: Bytes,
 }
 
-/// A datagram by a sender that has proven to be one: its signature over the payload is right.
+/// A datagram with a proven sender, whose signature of the payload is valid.
 ///
 /// [`Datagram1::verify`](crate::Datagram1::verify) and
-/// [`Datagram2::verify`](crate::Datagram2::verify) make one; [`Datagram::vouched`] does where a router
-/// has checked the signature.
+/// [`Datagram2::verify`](crate::Datagram2::verify) return it. [`Datagram::vouched`] creates it if a
+/// router has verified the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
     pub(crate) from: Destination,
@@ -91,28 +90,30 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// Who sent it.
+    /// The sender.
     pub fn sender(&self) -> &Destination {
         &self.from
     }
 
-    /// [`Format::Datagram1`] or [`Format::Datagram2`].
+    /// The format: [`Format::Datagram1`] or [`Format::Datagram2`].
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Whether the sender meant this receiver: true for Datagram2 as specified. Otherwise it may
-    /// have been sent to somebody else, who sent it on.
+    /// Whether the signature covers this receiver. If not, another receiver may have replayed the
+    /// datagram.
+    ///
+    /// True for Datagram2, except in [`Dialect::I2pd`].
     pub fn is_for_this_receiver(&self) -> bool {
         self.format == Format::Datagram2 && self.dialect != Dialect::I2pd
     }
 
-    /// How it was signed; [`Dialect::Specified`] unless others are accepted.
+    /// The dialect of the sender: [`Dialect::Specified`] unless others are accepted.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Its options, under the signature; none in Datagram1.
+    /// The options, which the signature covers. Datagram1 has none.
     pub fn options(&self) -> &Mapping {
         &self.options
     }
@@ -123,7 +124,7 @@ impl Authenticated {
     }
 }
 
-/// A datagram that says who sent it, and proves nothing.
+/// A datagram with a claimed sender, which nothing proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
     pub(crate) from: ClaimedSender,
@@ -132,26 +133,26 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// Who is said to have sent it.
+    /// The claimed sender.
     pub fn claimed_sender(&self) -> ClaimedSender {
         self.from
     }
 
-    /// Its options, by whoever sent it.
+    /// The options, which nothing proves either.
     pub fn options(&self) -> &Mapping {
         &self.options
     }
 
-    /// The payload, by whoever sent it.
+    /// The payload, which nothing proves either.
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 }
 
-/// The hash of a destination that is said to be the sender. Anybody can write any hash there.
+/// The hash of the destination that a datagram claims as its sender. A sender can claim any hash.
 ///
-/// It turns into nothing that stands for a proven sender. An answer goes to
-/// [`ClaimedSender::hash`]: the owner of the hash reads it, whoever asked.
+/// This type cannot be converted into a proven sender. A reply is sent to [`ClaimedSender::hash`].
+/// The owner of that hash receives it, whether or not it is the sender.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClaimedSender(Hash);
 
@@ -160,14 +161,14 @@ impl ClaimedSender {
         Self(hash)
     }
 
-    /// The hash, to answer to.
+    /// The hash, to which a reply can be sent.
     pub const fn hash(self) -> Hash {
         self.0
     }
 }
 
 impl fmt::Display for ClaimedSender {
-    /// As a hash, with a mark of doubt.
+    /// Writes the hash, followed by `?`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}?", self.0)
     }

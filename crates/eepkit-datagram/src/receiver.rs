@@ -1,4 +1,4 @@
-//! Reading packets of any format.
+//! The receiver, which opens packets of any format.
 
 use bytes::Bytes;
 use eepkit_wire::Hash;
@@ -22,7 +22,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// The destination with this hash, which accepts only what is specified.
+    /// Creates the receiver of the destination with this hash. It accepts only packets as
+    /// specified.
     pub const fn new(hash: Hash) -> Self {
         Self {
             hash,
@@ -43,7 +44,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`UnsealError`]; the receiver should drop the packet.
+    /// [`UnsealError`] if the packet is malformed, or not signed as its format requires. The caller
+    /// should drop the packet.
     pub fn open(&self, format: Format, packet: &Bytes, now: u32) -> Result<Datagram, UnsealError> {
         Ok(match format {
             Format::Raw => {

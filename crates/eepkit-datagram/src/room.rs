@@ -1,4 +1,4 @@
-//! Whether a payload fits into a packet.
+//! The check that a payload fits into a packet.
 
 use eepkit_wire::PrivateKeys;
 

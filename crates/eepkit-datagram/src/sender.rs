@@ -1,4 +1,4 @@
-//! Writing packets of any format.
+//! The sender, which makes packets of any format.
 
 use bytes::Bytes;
 use eepkit_wire::{Hash, Mapping, PrivateKeys};
@@ -8,7 +8,7 @@ use crate::{
     error::SealError, format::Format, room::check_room,
 };
 
-/// A destination that writes packets.
+/// The sending side of a destination: makes and signs packets.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender<'a> {
     keys: &'a PrivateKeys,
@@ -17,7 +17,7 @@ pub struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// The destination of these keys, which writes packets without options, as specified.
+    /// Creates the sender with these keys. It makes packets as specified, without options.
     pub const fn new(keys: &'a PrivateKeys) -> Self {
         Self {
             keys,
@@ -26,7 +26,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Writes packets with these options.
+    /// Sets the options of packets.
     #[must_use]
     pub const fn with_options(self, options: &'a Mapping) -> Self {
         Self {
@@ -35,18 +35,18 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Writes Datagram2 for receivers that understand only this dialect.
+    /// Sets the dialect of Datagram2, for receivers that accept only this dialect.
     #[must_use]
     pub const fn with_dialect(self, dialect: Dialect) -> Self {
         Self { dialect, ..self }
     }
 
-    /// Writes a packet for the destination with the hash `to`.
+    /// Makes a packet for the destination with the hash `to`.
     ///
     /// # Errors
     ///
-    /// [`SealError`] for payloads that are too long, and for options and offline keys where the
-    /// format has no place for them.
+    /// [`SealError`] if the payload is too long, or if there are options or offline keys and the
+    /// format does not support them.
     pub fn seal(&self, format: Format, to: &Hash, payload: &[u8]) -> Result<Bytes, SealError> {
         let none = Mapping::new();
         let options = self.options.unwrap_or(&none);

@@ -1,4 +1,4 @@
-//! Packets that other software made, and packets that it took: see `data/README.md`.
+//! Packets that other software made, and packets that it accepted: see `data/README.md`.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ macro_rules! data {
     };
 }
 
-/// When the packets were made, in seconds since the epoch.
+/// The time at which the packets were made, in seconds since the epoch.
 const THEN: u32 = 1_795_326_000;
 
 fn receiver() -> PrivateKeys {
@@ -96,7 +96,7 @@ fn datagram2_of_others_is_in_their_dialects() {
             datagram.payload().as_ref(),
             b"DATAGRAM2 from the recording, 0123456789"
         );
-        // What is not covered by the one dialect is not taken by the other.
+        // Accepting only the other dialect is not enough.
         let others = Dialects {
             i2pd: !dialects.i2pd,
             emissary: !dialects.emissary,
@@ -106,11 +106,11 @@ fn datagram2_of_others_is_in_their_dialects() {
 }
 
 #[test]
-fn datagram3_of_i2pd_names_its_sender() {
+fn datagram3_of_i2pd_claims_its_sender() {
     let packet = data!("i2pd-2.58.0/datagram3.bin");
     let Datagram::Claimed(datagram) = open(Format::Datagram3, &packet, Dialects::NONE).unwrap()
     else {
-        panic!("nothing else is in this format");
+        panic!("not claimed");
     };
     let sender =
         Hash::from_b32("2ko6uiwjcacovnjmjrysi5pzfxr6vvou57jkoc2mznugv32edmwa.b32.i2p").unwrap();
@@ -123,9 +123,9 @@ fn datagram3_of_i2pd_names_its_sender() {
 }
 
 #[test]
-fn packets_that_others_took_are_still_written_like_that() {
-    // By these keys, i2pd 2.58.0 was seen to take all of them, i2pd 2.45.1 and emissary 0.4.0 the
-    // first two. Ed25519 signs the same bytes in the same way each time.
+fn packets_that_other_software_accepted_still_have_the_same_bytes() {
+    // i2pd 2.58.0 accepted all of these packets from a sender with these keys. i2pd 2.45.1 and
+    // emissary 0.4.0 accepted the first two. Ed25519 signatures are deterministic.
     let keys = receiver();
     let to = Hash::of(b"receiver");
     for (format, dialect, digest) in [

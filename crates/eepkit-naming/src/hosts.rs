@@ -12,8 +12,8 @@ use std::{
 
 use eepkit_wire::{Destination, Host};
 
-/// The most names in a book. Chosen because the largest public lists have about ten thousand. Each
-/// name takes about 500 bytes of memory.
+/// The largest number of names in a book. Chosen because the largest public lists have about ten
+/// thousand. Each name takes about 500 bytes of memory.
 const MAX_HOSTS: usize = 100_000;
 
 /// The largest `hosts.txt`, in bytes: [`MAX_HOSTS`] lines of the longest usual kind.
@@ -25,7 +25,7 @@ pub struct HostBook {
     hosts: Arc<RwLock<BTreeMap<String, Destination>>>,
 }
 
-/// Why a name or a file was refused.
+/// The reason why a name or a file was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -55,16 +55,22 @@ impl fmt::Debug for HostBook {
 }
 
 impl HostBook {
-    /// A book without names.
+    /// Creates an empty book.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the names of a `hosts.txt`: lines of `name=destination`, the destination in base64,
-    /// optionally followed by `#` and properties, which are ignored, as are comment lines.
+    /// Adds the names of a `hosts.txt`.
     ///
-    /// Returns the number of names that were added or changed. A line that cannot be parsed is
-    /// skipped with a warning, because public lists contain such lines.
+    /// A line is `name=destination`, with the destination in base64. Text after `#` is ignored:
+    /// comments, and the properties of an entry. A line that cannot be parsed is skipped with a
+    /// warning, because public lists contain such lines. Returns the number of names that were
+    /// added or changed.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::File`] if the file cannot be read or is longer than 100 MiB, and
+    /// [`HostError::Full`] if the book becomes full. Names that were added before stay in the book.
     pub fn load(&self, path: &Path) -> Result<usize, HostError> {
         let file = |source| HostError::File {
             path: path.display().to_string(),
@@ -91,7 +97,7 @@ impl HostBook {
                 Some(Err(_)) | None => {
                     tracing::warn!(
                         line = number + 1,
-                        "the address book has a line that is no entry"
+                        "skipping a line of the address book that is not an entry"
                     );
                 }
             }
@@ -100,6 +106,11 @@ impl HostBook {
     }
 
     /// Adds a name, or changes its destination. Names are not case-sensitive.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::BadName`] if the text is not a host name in `.i2p`, and [`HostError::Full`] if
+    /// the book has 100,000 names.
     pub fn insert(&self, name: &str, destination: Destination) -> Result<(), HostError> {
         let name = normal(name).ok_or_else(|| HostError::BadName(name.to_owned()))?;
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +127,7 @@ impl HostBook {
         hosts.remove(&normal(name)?)
     }
 
-    /// The destination of a name.
+    /// The destination of a name, or `None` if the name is not in the book.
     pub fn get(&self, name: &str) -> Option<Destination> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.get(&normal(name)?).cloned()
@@ -139,7 +150,7 @@ impl HostBook {
 /// The form in which a name is stored; `None` if it is not a host name.
 fn normal(name: &str) -> Option<String> {
     match name.parse() {
-        // Everything below `b32.i2p` is a hash, so it is not a name either.
+        // Addresses below `b32.i2p` are hashes and not names, so `b32.i2p` is not a name either.
         Ok(Host::Name(name)) if name != "b32.i2p" => Some(name),
         _ => None,
     }
@@ -192,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_damaged_lines_of_a_hosts_file_are_skipped() {
+    fn comments_and_malformed_lines_of_a_hosts_file_are_skipped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hosts.txt");
         let (a, b) = (destination(), destination());

@@ -18,7 +18,7 @@ fn open(packet: &Bytes) -> Result<Authenticated, UnsealError> {
 }
 
 #[test]
-fn it_is_destination_signature_payload() {
+fn a_packet_is_destination_signature_payload() {
     let keys = keys(SignatureType::ED25519);
     let packet = sealed(&keys, b"hello");
     let signature = keys.sign(b"hello");
@@ -52,7 +52,7 @@ fn senders_with_every_type_of_key_are_proven() {
 }
 
 #[test]
-fn the_oldest_keys_sign_the_hash_of_the_payload() {
+fn dsa_keys_sign_the_hash_of_the_payload() {
     let keys = keys(SignatureType::DSA_SHA1);
     let packet = sealed(&keys, b"hello");
     let from = keys.destination();
@@ -68,13 +68,13 @@ fn the_oldest_keys_sign_the_hash_of_the_payload() {
 }
 
 #[test]
-fn an_empty_payload_is_a_payload() {
+fn an_empty_payload_is_accepted() {
     let datagram = open(&sealed(&keys(SignatureType::ED25519), b"")).unwrap();
     assert!(datagram.payload().is_empty());
 }
 
 #[test]
-fn a_packet_that_is_cut_short_is_refused() {
+fn a_truncated_packet_is_refused() {
     let packet = sealed(&keys(SignatureType::ED25519), b"hello");
     for length in 0..packet.len() {
         assert!(open(&packet.slice(..length)).is_err(), "{length} bytes");
@@ -93,7 +93,7 @@ fn offline_keys_are_refused() {
 }
 
 #[test]
-fn the_longest_packet_fits_and_a_longer_one_does_not() {
+fn a_packet_has_at_most_the_maximum_length() {
     let keys = keys(SignatureType::ED25519);
     let limit = Format::Datagram1.max_payload_len(&keys);
     let packet = sealed(&keys, &vec![1; limit]);
@@ -116,7 +116,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_change_behind_the_destination_is_noticed(
+    fn a_change_after_the_destination_invalidates_the_signature(
         payload in prop::collection::vec(any::<u8>(), 0..50),
         at in any::<prop::sample::Index>(),
         change in 1_u8..,

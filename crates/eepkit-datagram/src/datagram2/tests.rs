@@ -39,7 +39,7 @@ fn open(packet: &Bytes) -> Result<Authenticated, UnsealError> {
 }
 
 #[test]
-fn without_options_it_is_destination_flags_payload_signature() {
+fn a_packet_without_options_is_destination_flags_payload_signature() {
     let keys = keys(SignatureType::ED25519);
     let packet = sealed(&keys, &Mapping::new(), b"hello");
     let signature = keys.sign(&[receiver().as_bytes(), &hex!("0002")[..], b"hello"].concat());
@@ -55,7 +55,7 @@ fn without_options_it_is_destination_flags_payload_signature() {
 }
 
 #[test]
-fn options_and_offline_signature_stand_between_flags_and_payload() {
+fn options_and_offline_signature_are_between_flags_and_payload() {
     let keys = offline_keys(SignatureType::ED25519, SignatureType::ED25519, NOW + 1);
     let packet = sealed(&keys, &options(&[("k", "v")]), b"hello");
     let (destination, rest) = packet.split_at(391);
@@ -93,7 +93,7 @@ fn senders_with_every_type_of_key_are_proven() {
 }
 
 #[test]
-fn even_the_oldest_keys_sign_without_a_hash_of_the_payload() {
+fn dsa_keys_sign_the_payload_and_not_its_hash() {
     let keys = keys(SignatureType::DSA_SHA1);
     let packet = sealed(&keys, &Mapping::new(), b"hello");
     let (message, signature) = packet.split_at(packet.len() - 40);
@@ -104,7 +104,7 @@ fn even_the_oldest_keys_sign_without_a_hash_of_the_payload() {
 }
 
 #[test]
-fn offline_keys_of_another_type_sign_with_their_own_length() {
+fn transient_keys_can_have_another_type_than_the_destination() {
     for transient in [SignatureType::ECDSA_SHA512_P521, SignatureType::DSA_SHA1] {
         let keys = offline_keys(SignatureType::ED25519, transient, NOW + 1);
         let packet = sealed(&keys, &options(&[("a", "b")]), b"hello");
@@ -117,7 +117,7 @@ fn offline_keys_of_another_type_sign_with_their_own_length() {
 }
 
 #[test]
-fn an_offline_signature_that_has_expired_or_is_by_another_is_refused() {
+fn an_offline_signature_that_has_expired_or_is_by_another_key_is_refused() {
     let keys = offline_keys(SignatureType::ED25519, SignatureType::ED25519, NOW);
     let expired = SignatureError::OfflineExpired {
         expired: NOW,
@@ -139,7 +139,7 @@ fn an_offline_signature_that_has_expired_or_is_by_another_is_refused() {
 }
 
 #[test]
-fn what_was_meant_for_another_receiver_is_refused() {
+fn a_packet_for_another_receiver_is_refused() {
     let packet = sealed(&keys(SignatureType::ED25519), &Mapping::new(), b"hello");
     let read = Datagram2::parse(&packet).unwrap();
     assert_eq!(
@@ -149,7 +149,7 @@ fn what_was_meant_for_another_receiver_is_refused() {
 }
 
 #[test]
-fn dialects_are_told_and_taken_only_where_that_is_wanted() {
+fn dialects_are_detected_and_accepted_only_if_enabled() {
     let keys = keys(SignatureType::ED25519);
     for (dialect, taken, bound) in [
         (
@@ -183,7 +183,7 @@ fn dialects_are_told_and_taken_only_where_that_is_wanted() {
 }
 
 #[test]
-fn a_sender_that_writes_to_itself_needs_no_dialect() {
+fn a_packet_to_its_own_sender_is_valid_as_specified() {
     let keys = keys(SignatureType::ED25519);
     let own = keys.destination().hash();
     let packet = Datagram2::seal(&keys, &own, &Mapping::new(), b"hello", Dialect::I2pd);
@@ -204,7 +204,7 @@ fn other_versions_are_refused() {
 }
 
 #[test]
-fn flags_without_a_meaning_are_ignored_under_the_signature() {
+fn undefined_flags_are_ignored_and_covered_by_the_signature() {
     let keys = keys(SignatureType::ED25519);
     let signed = [receiver().as_bytes(), &hex!("4082")[..], b"hello"].concat();
     let signature = keys.sign(&signed);
@@ -218,7 +218,7 @@ fn flags_without_a_meaning_are_ignored_under_the_signature() {
 }
 
 #[test]
-fn options_out_of_order_are_read_as_they_were_signed() {
+fn unsorted_options_are_verified_in_their_original_order() {
     let keys = keys(SignatureType::ED25519);
     let unsorted = b"\0\x12\0\x0c\x01b=\x012;\x01a=\x011;hello";
     let signed = [receiver().as_bytes(), &unsorted[..]].concat();
@@ -234,7 +234,7 @@ fn options_out_of_order_are_read_as_they_were_signed() {
 }
 
 #[test]
-fn a_packet_that_is_cut_short_is_refused() {
+fn a_truncated_packet_is_refused() {
     let keys = offline_keys(SignatureType::ED25519, SignatureType::ED25519, NOW + 1);
     let packet = sealed(&keys, &options(&[("k", "v")]), b"hello");
     for length in 0..packet.len() {
@@ -243,13 +243,13 @@ fn a_packet_that_is_cut_short_is_refused() {
 }
 
 #[test]
-fn the_longest_packet_fits_and_a_longer_one_does_not() {
+fn a_packet_has_at_most_the_maximum_length() {
     let keys = offline_keys(SignatureType::ED25519, SignatureType::ED25519, NOW + 1);
     let limit = Format::Datagram2.max_payload_len(&keys);
     let packet = sealed(&keys, &Mapping::new(), &vec![1; limit]);
     assert_eq!(packet.len(), MAX_PACKET_LEN);
     assert!(open(&packet).is_ok());
-    // Options take from the same room.
+    // Options count towards the limit.
     let options = options(&[("k", "v")]);
     let seal = |len| {
         Datagram2::seal(
@@ -279,7 +279,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_change_behind_the_destination_is_noticed(
+    fn a_change_after_the_destination_is_refused(
         payload in prop::collection::vec(any::<u8>(), 0..50),
         at in any::<prop::sample::Index>(),
         change in 1_u8..,
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_sealed_is_opened(
+    fn sealed_packets_can_be_opened(
         payload in prop::collection::vec(any::<u8>(), 0..200),
         pairs in prop::collection::btree_map("[a-z]{0,20}", ".{0,20}", 0..5),
         offline in any::<bool>(),

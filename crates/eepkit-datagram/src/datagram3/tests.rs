@@ -13,7 +13,7 @@ fn sealed(options: &Mapping, payload: &[u8]) -> Bytes {
 }
 
 #[test]
-fn without_options_it_is_hash_flags_payload() {
+fn a_packet_without_options_is_hash_flags_payload() {
     let packet = sealed(&Mapping::new(), b"hello");
     assert_eq!(
         packet,
@@ -25,7 +25,7 @@ fn without_options_it_is_hash_flags_payload() {
 }
 
 #[test]
-fn options_stand_between_flags_and_payload() {
+fn options_are_between_flags_and_payload() {
     let mut options = Mapping::new();
     options.insert("k", "v").unwrap();
     let packet = sealed(&options, b"hello");
@@ -34,7 +34,7 @@ fn options_stand_between_flags_and_payload() {
 }
 
 #[test]
-fn a_claimed_sender_is_written_with_a_mark_of_doubt() {
+fn a_claimed_sender_is_displayed_with_a_question_mark() {
     let datagram = Datagram3::parse(&sealed(&Mapping::new(), b"")).unwrap();
     let text = datagram.claimed_sender().to_string();
     assert_eq!(text, format!("{}?", from()));
@@ -42,7 +42,7 @@ fn a_claimed_sender_is_written_with_a_mark_of_doubt() {
 }
 
 #[test]
-fn other_versions_are_refused_and_flags_without_a_meaning_ignored() {
+fn other_versions_are_refused_and_undefined_flags_are_ignored() {
     for version in [0, 1, 2, 15] {
         let mut packet = sealed(&Mapping::new(), b"hello").to_vec();
         packet[33] = version;
@@ -52,7 +52,7 @@ fn other_versions_are_refused_and_flags_without_a_meaning_ignored() {
         );
     }
     let mut packet = sealed(&Mapping::new(), b"hello").to_vec();
-    // The bit of offline signatures has no meaning here.
+    // The bit for offline signatures is undefined in Datagram3.
     packet[32..34].copy_from_slice(&hex!("8023"));
     assert_eq!(
         Datagram3::parse(&packet.into()).unwrap().payload().as_ref(),
@@ -72,7 +72,7 @@ fn a_packet_that_ends_inside_its_header_is_refused() {
 }
 
 #[test]
-fn the_longest_packet_fits_and_a_longer_one_does_not() {
+fn a_packet_has_at_most_the_maximum_length() {
     let limit = MAX_PACKET_LEN - 34;
     assert_eq!(
         sealed(&Mapping::new(), &vec![1; limit]).len(),
@@ -90,7 +90,7 @@ fn the_longest_packet_fits_and_a_longer_one_does_not() {
 
 proptest! {
     #[test]
-    fn what_is_sealed_is_opened(
+    fn sealed_packets_can_be_opened(
         payload in prop::collection::vec(any::<u8>(), 0..200),
         pairs in prop::collection::btree_map("[a-z]{0,20}", ".{0,20}", 0..5),
     ) {

@@ -1,11 +1,12 @@
-//! The fuzz targets, with a stable compiler: on noise, and on changed examples of everything.
+//! Runs the functions of the fuzz targets with a stable compiler, on arbitrary bytes and on
+//! modified examples.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
 use crate::Dialect;
 
-/// Valid input for every target.
+/// Valid input for the targets.
 fn examples() -> Vec<Vec<u8>> {
     let to = Hash::of(b"receiver");
     let mut options = Mapping::new();
@@ -27,7 +28,7 @@ fn examples() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_target_keeps_its_promises_on_valid_input() {
+fn no_target_fails_on_valid_input() {
     for example in examples() {
         for (_, run) in TARGETS {
             run(&example);
@@ -39,14 +40,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn every_target_keeps_its_promises_on_noise(data in vec(any::<u8>(), 0..2_000)) {
+    fn no_target_fails_on_arbitrary_bytes(data in vec(any::<u8>(), 0..2_000)) {
         for (_, run) in TARGETS {
             run(&data);
         }
     }
 
     #[test]
-    fn every_target_keeps_its_promises_on_changed_input(
+    fn no_target_fails_on_modified_input(
         which in any::<Index>(),
         changes in vec((any::<Index>(), any::<u8>()), 0..4),
         length in prop::option::of(any::<Index>()),
@@ -65,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_to_a_sealed_packet_changes_what_its_sender_said(
+    fn a_changed_packet_is_not_authenticated_with_other_content(
         choice in 0..16_u8,
         at in 0..600_u16,
         change in 1_u8..,
