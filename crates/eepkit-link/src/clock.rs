@@ -1,9 +1,9 @@
 //! Wall time for drivers.
 //!
-//! The protocols put dates on the wire (lease ends, publication times), so a driver needs to know
-//! what time it is. This clock asks the system once and from then on adds what tokio's clock has
-//! counted. It therefore stands still with `tokio::time::pause` and jumps with
-//! `tokio::time::advance`: an hour of simulated traffic sees an hour pass.
+//! The protocols put dates on the wire (expirations of leases, publication times), so a driver
+//! needs the wall time. This clock reads the system's clock once, and then adds the time that has
+//! passed on tokio's clock. It therefore stops with `tokio::time::pause` and jumps with
+//! `tokio::time::advance`, so dates are consistent with simulated time.
 
 use std::{
     sync::OnceLock,
@@ -12,16 +12,16 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The moment the process first asked for the time, on both clocks.
+/// The moment of the first call in this process, on both clocks.
 static ORIGIN: OnceLock<(Instant, Duration)> = OnceLock::new();
 
 /// Time since the Unix epoch.
 ///
-/// Monotonic within one tokio runtime: a correction of the system's clock after the first call is
-/// not seen. A system clock from before 1970 reads as the epoch.
+/// Monotonic within one tokio runtime: a correction of the system's clock after the first call has
+/// no effect. If the system's clock is before 1970, the first call returns the epoch.
 ///
-/// Several paused runtimes in one process (as in a test binary) share the origin, but each follows
-/// its own tokio clock from there.
+/// Several paused runtimes in one process (as in a test binary) share the moment of the first call.
+/// From there, each follows its own tokio clock.
 ///
 /// # Panics
 ///
@@ -29,8 +29,8 @@ static ORIGIN: OnceLock<(Instant, Duration)> = OnceLock::new();
 pub fn unix_now() -> Duration {
     let (instant, unix) = ORIGIN.get_or_init(|| (Instant::now(), system_now()));
     let now = Instant::now();
-    // A paused runtime may have been started (its clock frozen) before the origin was taken, by
-    // another thread of the same process; then the time passed is negative.
+    // Another thread may have set the origin after the clock of this runtime was paused. The time
+    // that has passed since the origin is then negative.
     match now.checked_duration_since(*instant) {
         Some(passed) => unix.saturating_add(passed),
         None => unix.saturating_sub(instant.duration_since(now)),
@@ -39,7 +39,7 @@ pub fn unix_now() -> Duration {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where the system is asked for the wall time"
+    reason = "the only place that reads the system's wall clock"
 )]
 fn system_now() -> Duration {
     SystemTime::now()
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn stands_still_while_tokio_is_paused_and_follows_when_it_advances() {
+    async fn the_clock_stops_and_advances_with_the_clock_of_tokio() {
         let before = unix_now();
         assert_eq!(unix_now(), before);
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_the_system_outside_a_runtime() {
+    fn outside_a_runtime_the_clock_follows_the_system() {
         let system = system_now();
         let difference = unix_now().abs_diff(system);
 

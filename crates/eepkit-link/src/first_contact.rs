@@ -1,12 +1,14 @@
 //! The first-contact gate: one message to a new peer until the router has reported on it.
 //!
-//! Some routers deliver only one of several messages to a peer that they have no encryption session with
-//! yet. A link states its router's [`FirstContact`] policy, and a [`Gate`] applies it to every message of
-//! a session, be it of a stream or a datagram. Messages to other peers are never delayed.
+//! If several messages are sent to a peer with which the router has no encryption session yet, some
+//! routers deliver only one of them. A link declares its router's [`FirstContact`] policy, and a
+//! [`Gate`] applies it to every message of a session, of streams and of datagrams. Messages to
+//! other peers are never delayed.
 //!
-//! The gate protects against the own router. Streams are scheduled by the streaming endpoint beside that:
-//! it opens one stream to a new peer and waits for the answer, on every link, because the peer's router
-//! may limit new encryption sessions as well. Only the endpoint knows when a peer has answered.
+//! The gate protects against limits of the own router. The streaming endpoint has a similar rule,
+//! because the peer's router may limit new encryption sessions too: on every link, the endpoint
+//! opens one stream to a new peer and waits for the answer. This rule is in the endpoint because
+//! only the endpoint can detect that a peer has answered.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,21 +20,21 @@ use tokio::time::Instant;
 
 use crate::Outgoing;
 
-/// How many messages a router accepts for a peer that it has no encryption session with.
+/// The number of messages that a router accepts for a peer with which it has no encryption session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FirstContact {
     /// Any number.
     Unlimited,
-    /// One, until the router has reported what became of it.
+    /// One, until the router has reported its delivery status.
     OneUntilReport,
 }
 
 /// Holds messages to new peers until the router has reported on the first one.
 ///
-/// `Report` names a message in the router's reports.
+/// `Report` identifies a message in the router's reports.
 #[derive(Debug)]
 pub struct Gate<Report> {
-    /// When messages to peers were last sent. At most [`MAX_KNOWN`].
+    /// The time of the last message to each peer. At most [`MAX_KNOWN`] entries.
     known: HashMap<Hash, Instant>,
     /// First messages without a report, the oldest first. At most [`MAX_CONTACTS`].
     contacts: VecDeque<Contact<Report>>,
@@ -44,28 +46,28 @@ pub struct Gate<Report> {
 struct Contact<Report> {
     to: Hash,
     report: Report,
-    /// When the report is overdue.
+    /// The time after which the gate no longer waits for the report.
     until: Instant,
-    /// At most [`MAX_HELD`], of [`MAX_HELD_BYTES`] together.
+    /// The held messages. At most [`MAX_HELD`] messages and [`MAX_HELD_BYTES`] bytes.
     held: VecDeque<Outgoing>,
     held_bytes: usize,
 }
 
-/// What to do with a message.
+/// The gate's decision about a message.
 #[derive(Debug)]
 pub enum Admission {
-    /// Send it.
+    /// The caller sends the message.
     Send(Outgoing),
-    /// Send it and call [`Gate::begin`]: it is the first to its peer.
+    /// The message is the first to its peer. The caller sends it and calls [`Gate::begin`].
     First(Outgoing),
-    /// It is held.
+    /// The gate holds the message.
     Held,
-    /// Drop it: too many messages are held for its peer.
+    /// The caller drops the message, because too many messages are held.
     Overflow(Outgoing),
 }
 
 impl<Report: Copy + PartialEq> Gate<Report> {
-    /// Decides about a message.
+    /// Decides whether a message is sent, held or dropped.
     pub fn admit(&mut self, now: Instant, policy: FirstContact, outgoing: Outgoing) -> Admission {
         if policy == FirstContact::Unlimited {
             return Admission::Send(outgoing);
@@ -91,7 +93,7 @@ impl<Report: Copy + PartialEq> Gate<Report> {
         }
     }
 
-    /// Whether a message to this peer was sent recently. From now on one was.
+    /// Whether a message to this peer was sent recently. Records that one is sent now.
     fn is_known(&mut self, now: Instant, to: Hash) -> bool {
         let is_recent = |last: &Instant| now.saturating_duration_since(*last) < SESSION_LIFETIME;
         if let Some(last) = self.known.get_mut(&to) {
@@ -104,11 +106,12 @@ impl<Report: Copy + PartialEq> Gate<Report> {
             self.known.insert(to, now);
             return false;
         }
-        // It is unknown whether the peer is new. Nothing is held then.
+        // The table is full, so it is unknown whether the peer is new. Messages to it are not held.
         true
     }
 
-    /// The first message to `to` went to the router, which will report on it as `report`.
+    /// Records that the first message to `to` was sent to the router, which reports on it as
+    /// `report`.
     pub fn begin(&mut self, now: Instant, to: Hash, report: Report) {
         self.contacts.push_back(Contact {
             to,
@@ -119,18 +122,20 @@ impl<Report: Copy + PartialEq> Gate<Report> {
         });
     }
 
-    /// The router reported on a message. Returns the messages that were held for that, in their order.
+    /// Records that the router has reported on a message. Returns the messages that were held until
+    /// this report, in their order.
     pub fn reported(&mut self, report: Report) -> VecDeque<Outgoing> {
         let at = self.contacts.iter().position(|one| one.report == report);
         at.map_or_else(VecDeque::new, |at| self.take(at))
     }
 
-    /// When the next report is overdue.
+    /// The time of the next call of [`Gate::expired`].
     pub fn next_timeout(&self) -> Option<Instant> {
         self.contacts.front().map(|one| one.until)
     }
 
-    /// Returns the messages held for one report that is overdue.
+    /// Returns the messages that were held for one report that is overdue. Empty if no report is
+    /// overdue.
     pub fn expired(&mut self, now: Instant) -> VecDeque<Outgoing> {
         match self.contacts.front() {
             Some(first) if first.until <= now => self.take(0),
@@ -138,7 +143,7 @@ impl<Report: Copy + PartialEq> Gate<Report> {
         }
     }
 
-    /// Returns all messages that are held, when the session ends.
+    /// Returns all held messages. Used when the session ends.
     pub fn take_all(&mut self) -> Vec<Outgoing> {
         let all = std::mem::take(&mut self.contacts);
         self.held_bytes = 0;
@@ -164,27 +169,28 @@ impl<Report> Default for Gate<Report> {
     }
 }
 
-/// How long after the last message a peer counts as known: i2pd starts another encryption session after
-/// 90 s of silence.
+/// The time after the last message during which a peer is treated as known. Chosen because i2pd
+/// starts another encryption session after 90 s without messages.
 const SESSION_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How long a report is waited for. Chosen as longer than most look-ups take, and short compared to the
-/// time that connecting may take, for routers that report late or never.
+/// The longest time to wait for a report, for routers that report late or never. Chosen as longer
+/// than most look-ups take, and short compared with the timeout of connecting.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Messages held for one peer. Chosen as more than the streams that are opened to a peer at once.
+/// The largest number of messages held for one peer. Chosen as more than the number of streams that
+/// an application opens to a peer at once.
 const MAX_HELD: usize = 256;
 
-/// Bytes held for one peer. Chosen as four messages of the greatest length.
+/// The largest number of bytes held for one peer. Chosen as four messages of the maximum length.
 const MAX_HELD_BYTES: usize = 256 * 1024;
 
-/// Bytes held for all peers. Chosen as those of 32 peers.
+/// The largest number of bytes held for all peers. Chosen as 32 times [`MAX_HELD_BYTES`].
 const MAX_TOTAL_BYTES: usize = 8 * 1024 * 1024;
 
-/// First contacts at a time. Messages to further peers are not held.
+/// The largest number of first messages without a report. Messages to further peers are not held.
 const MAX_CONTACTS: usize = 256;
 
-/// Peers that are remembered. Messages to further peers are not held.
+/// The largest number of peers in the table of known peers. Messages to further peers are not held.
 const MAX_KNOWN: usize = 4096;
 
 #[cfg(test)]
@@ -234,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn messages_wait_for_the_report_on_the_first_in_their_order() {
+    async fn messages_are_held_in_order_until_the_report_on_the_first() {
         let mut gate = Gate::default();
         let (alice, bob) = (destination(1), destination(2));
         contact(&mut gate, &alice, 7);
@@ -251,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_limit_nothing_waits() {
+    async fn without_a_limit_no_message_is_held() {
         let mut gate: Gate<u32> = Gate::default();
         let alice = destination(1);
         for token in 0..3 {
@@ -262,13 +268,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_router_that_never_reports_delays_nothing_for_long() {
+    async fn messages_are_released_after_a_timeout_without_a_report() {
         let mut gate = Gate::default();
         let alice = destination(1);
         contact(&mut gate, &alice, 7);
         admit(&mut gate, message(1, &alice, 1));
         assert!(gate.expired(Instant::now()).is_empty());
-        let due = gate.next_timeout().expect("one is under way");
+        let due = gate.next_timeout().expect("one report is due");
         assert_eq!(tokens(gate.expired(due)), [1]);
         assert_eq!(gate.next_timeout(), None);
     }
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn too_many_messages_to_one_peer_affect_no_other() {
+    async fn too_many_messages_to_one_peer_do_not_affect_another() {
         let mut gate = Gate::default();
         let (alice, bob) = (destination(1), destination(2));
         contact(&mut gate, &alice, 7);
@@ -307,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_held_for_all_peers_is_bounded() {
+    async fn the_bytes_held_for_all_peers_are_bounded() {
         let mut gate = Gate::default();
         let peers = MAX_TOTAL_BYTES / MAX_HELD_BYTES;
         let mut overflow = 0;

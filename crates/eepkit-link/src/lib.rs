@@ -1,15 +1,17 @@
-//! The contract between a session and a router, whatever router it is.
+//! The contract between a session and a router of any implementation.
 //!
-//! A [`Connector`] is a router that sessions can be opened on. A [`Link`] is one session on it.
+//! A [`Connector`] represents a router on which sessions can be opened. A [`Link`] is one session
+//! on it.
 //!
 //! * A link that exposes its tunnels (today the simulated network) reports [`Event::TunnelUp`],
-//!   [`Event::TunnelDown`] and [`Event::Credit`], and sends over the path of [`PathChoice::Pinned`].
-//! * A link that does not (I2CP) reports no tunnels and grants no credits. Its messages arrive through
-//!   [`TunnelId::ANY`], and it treats every choice as [`PathChoice::Auto`].
-//! * A link to a router that implements streams and datagrams itself (SAM) has another [`Layer`]: it
-//!   carries no messages, but what is in [`streams`].
+//!   [`Event::TunnelDown`] and [`Event::Credit`], and sends over the path of
+//!   [`PathChoice::Pinned`].
+//! * A link that does not expose its tunnels (I2CP) reports no tunnels and grants no credits. Its
+//!   messages arrive through [`TunnelId::ANY`], and it treats every choice as [`PathChoice::Auto`].
+//! * A link to a router that implements streams and datagrams itself (SAM) has another [`Layer`]:
+//!   it carries the streams and datagrams of the module [`streams`], and no messages.
 //!
-//! Code above this crate does not know which router it uses.
+//! Code above this crate does not depend on which router it uses.
 
 pub mod clock;
 pub mod first_contact;
@@ -37,98 +39,99 @@ pub use router_stage::{
     RouterActivity, RouterFailure, RouterNotReady, RouterStage, RouterStatus, RouterWatch,
 };
 
-/// A router that sessions can be opened on.
+/// A router on which sessions can be opened.
 ///
-/// Cheap to share: the library keeps one behind an [`Arc`] and opens every session of an
-/// application, and every replacement of a lost session, through it.
+/// The library holds one connector in an [`Arc`]. It uses it to open every session of an
+/// application, and to replace sessions that were lost.
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
     /// Opens a session for the destination of `setup`.
     ///
-    /// The future is ready when the router has accepted the session; tunnels and lease set follow
-    /// as events. It ends with [`LinkError::Timeout`] rather than waiting for longer than
-    /// `setup.timeout`. Dropping it cancels the attempt and leaves nothing behind.
+    /// The future is ready when the router has accepted the session. Tunnels and lease set follow
+    /// as events. After `setup.timeout`, the future returns [`LinkError::Timeout`]. Dropping the
+    /// future cancels the attempt and releases everything that it holds.
     fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>>;
 
     /// A short name for logs and progress lines, such as `i2cp://127.0.0.1:7654`.
     fn name(&self) -> String;
 
-    /// What the links of this router carry; the same for all of them.
+    /// The layer of the links of this router. All links have the same.
     fn layer(&self) -> Layer {
         Layer::Messages
     }
 
-    /// Whether links of this router report their tunnels ([`Event::TunnelUp`]), so that packets can be
-    /// sent over paths of the session's choice.
+    /// Whether links of this router report their tunnels ([`Event::TunnelUp`]). The session can
+    /// then select the path of each packet.
     fn exposes_tunnels(&self) -> bool {
         false
     }
 
-    /// Follows the status of a router that runs in this process; `None` for one that runs elsewhere.
+    /// A handle that follows the status of the router, or `None` if the router does not run in this
+    /// process.
     fn router_watch(&self) -> Option<RouterWatch> {
         None
     }
 
-    /// Stops the router where this connector owns it; otherwise does nothing.
+    /// Stops the router if this connector owns it. Otherwise has no effect.
     fn stop_router(&self) -> BoxFuture<()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// Asks whether a router answers, for at most `limit`, by a question of its protocol that opens no
-    /// session; `None` where the protocol has none.
+    /// Checks whether the router answers, within at most `limit`, by a request of its protocol that
+    /// opens no session. Returns `None` if the protocol has no such request.
     fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<(), LinkError>>> {
         let _ = limit;
         None
     }
 }
 
-/// What a link carries.
+/// The protocol layer at which a link works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layer {
-    /// Messages: streams and datagrams are made on this side.
+    /// The link carries messages. The session implements streams and datagrams.
     Messages,
-    /// Streams and datagrams, which the router makes; see [`streams`].
+    /// The link carries streams and datagrams, which the router implements; see [`streams`].
     Streams,
 }
 
-/// A future as [`Connector`] returns it.
+/// The type of futures that [`Connector`] returns.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// What a router needs to know to open a session.
+/// The parameters of a new session.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The destination and its keys. An adapter signs with them in this process; the router never
-    /// sees the signing key.
+    /// The destination and its keys. An I2CP adapter signs with them in this process, and the
+    /// router does not get the signing key. A SAM adapter sends all keys to the router.
     pub keys: Arc<PrivateKeys>,
-    /// Session options as I2CP names them (`inbound.length`, `i2cp.leaseSetEncType`, ...).
+    /// Session options under their I2CP names (`inbound.length`, `i2cp.leaseSetEncType`, ...).
     pub options: Options,
-    /// How long the router may take to accept the session.
+    /// The time within which the router has to accept the session.
     pub timeout: Duration,
 }
 
 /// One session on a router.
 ///
-/// A link is driven by one task: it polls [`Link::poll_event`] until pending, submits commands
-/// while [`Link::poll_ready`] allows it, and drops the link to end the session. After
-/// [`Event::Lost`] no further event comes and commands are ignored.
+/// One task drives a link: it polls [`Link::poll_event`] until pending, submits commands while
+/// [`Link::poll_ready`] is ready, and drops the link to end the session. After [`Event::Lost`] the
+/// link returns no further event and ignores commands.
 pub trait Link: fmt::Debug + Send + 'static {
-    /// Whether the link takes another command now; pending means backpressure from the router.
+    /// Whether the link accepts another command now. Pending means backpressure from the router.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Hands one command to the router. Call only after [`Link::poll_ready`] was ready.
+    /// Submits one command to the router. Call this only after [`Link::poll_ready`] was ready.
     fn submit(&mut self, command: Command);
 
     /// The next event of the router.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
 
-    /// Opens sessions of other destinations over the tunnels of this one, which end with it. `None`
-    /// where links of this kind cannot.
+    /// A connector that opens subsessions: sessions of other destinations over the tunnels of this
+    /// session. Subsessions end with this session. `None` if the link does not support subsessions.
     ///
     /// A subsession has to use the encryption keys of its session.
     fn subsessions(&self) -> Option<Arc<dyn Connector>> {
         None
     }
 
-    /// Opens streams that the router makes; `None` unless the layer is [`Layer::Streams`].
+    /// Opens streams that the router implements; `None` unless the layer is [`Layer::Streams`].
     fn streams(&self) -> Option<Arc<dyn streams::Opener>> {
         None
     }
@@ -139,7 +142,7 @@ pub trait Link: fmt::Debug + Send + 'static {
 pub struct TunnelId(pub u64);
 
 impl TunnelId {
-    /// Stands for all tunnels of a link that does not expose them.
+    /// Any tunnel, on a link that does not expose its tunnels.
     pub const ANY: Self = Self(0);
 }
 
@@ -155,10 +158,10 @@ pub enum Direction {
 /// The path of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PathChoice {
-    /// The router chooses.
+    /// The router selects the path.
     Auto,
-    /// Out through this tunnel of ours, in through this lease of the peer. Where one of the two is
-    /// gone the message is dropped with [`DropReason::NoTunnel`].
+    /// The path of this outbound tunnel and this lease of the peer. If one of the two no longer
+    /// exists, the message is dropped with [`DropReason::NoTunnel`].
     Pinned {
         /// An outbound tunnel of this session.
         outbound: TunnelId,
@@ -167,7 +170,7 @@ pub enum PathChoice {
     },
 }
 
-/// Application data with its addressing, before or after the framing of the router's protocol.
+/// Application data with protocol number and ports, without the framing of the router's protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     /// I2CP protocol number: 6 streaming, 17-20 datagrams.
@@ -183,249 +186,257 @@ pub struct Payload {
 /// A message to a peer.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    /// Returned in [`Event::Sent`] or [`Event::Dropped`] by links that report a message's fate.
+    /// The token in [`Event::Sent`] or [`Event::Dropped`], if the link reports the delivery status
+    /// of messages.
     pub token: u64,
-    /// Who it is for.
+    /// The destination of the peer.
     pub to: Destination,
-    /// The path it takes.
+    /// The path of the message.
     pub path: PathChoice,
-    /// What it carries.
+    /// The payload.
     pub payload: Payload,
-    /// Whether deflating `payload.body` may pay off; already dense or encrypted bytes are framed
-    /// as they are.
+    /// Whether to compress `payload.body` if that makes it shorter. False for data that does not
+    /// compress, such as encrypted data.
     pub compress: bool,
-    /// The router may drop the message after this instant.
+    /// The time after which the router may drop the message.
     pub deadline: Instant,
-    /// How the router should treat it.
+    /// Options of the message.
     pub options: SendOptions,
 }
 
-/// Per-message options; the default leaves every choice to the router.
+/// Options of a message. With the default, the router uses the settings of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendOptions {
-    /// Do not bundle this session's lease set (bit 8 of the SendMessageExpires flags).
+    /// Whether the router must not bundle this session's lease set (bit 8 of the SendMessageExpires
+    /// flags).
     pub omit_lease_set: bool,
     /// Low-tag threshold, for ElGamal peers only (I2CP `crypto.lowTagThreshold`).
     pub tag_threshold: Option<u8>,
-    /// Tags to send, for ElGamal peers only (I2CP `crypto.tagsToSend`).
+    /// Number of tags to send, for ElGamal peers only (I2CP `crypto.tagsToSend`).
     pub tags_to_send: Option<u8>,
 }
 
-/// What a session asks of its router.
+/// A command of a session to its router.
 #[derive(Debug)]
 pub enum Command {
-    /// Send a message.
+    /// Sends a message.
     Send(Outgoing),
-    /// The answer to [`Event::LeaseSetWanted`].
+    /// Publishes a lease set. This is the answer to [`Event::LeaseSetWanted`].
     PublishLeaseSet(SignedLeaseSet),
-    /// Stop using this tunnel, which seems dead. Ignored by links that do not expose their tunnels.
+    /// Stops using this tunnel, because it has probably failed. Ignored by links that do not expose
+    /// their tunnels.
     Retire(TunnelId),
-    /// Ask for this many tunnels from now on.
+    /// Changes the number of tunnels.
     Quantity {
-        /// Inbound tunnels, 1 to 16.
+        /// Number of inbound tunnels, 1 to 16.
         inbound: u8,
-        /// Outbound tunnels, 1 to 16.
+        /// Number of outbound tunnels, 1 to 16.
         outbound: u8,
     },
-    /// Look a name, a hash or a peer's lease set up; [`Event::LookupDone`] carries `id` back.
+    /// Looks up a name, a hash or a peer's lease set. [`Event::LookupDone`] with the same `id` is
+    /// the answer.
     Lookup {
-        /// Chosen by the caller, unique among the lookups in flight.
+        /// An id that the caller chooses. It must be unique among the look-ups in progress.
         id: u32,
-        /// What to look up.
+        /// The target of the look-up.
         target: LookupTarget,
-        /// The link answers with [`LinkLookupError::Timeout`] after this.
+        /// The time after which the look-up fails with [`LinkLookupError::Timeout`].
         timeout: Duration,
     },
-    /// Take streams that come from now on, or no longer. At the layer [`Layer::Streams`] only.
+    /// Starts or stops accepting incoming streams. Only at the layer [`Layer::Streams`].
     Listen(bool),
-    /// Take and send datagrams of this format from now on. At the layer [`Layer::Streams`] only.
+    /// Starts sending and receiving datagrams of this format. Only at the layer [`Layer::Streams`].
     OpenDatagrams(streams::DatagramFormat),
-    /// Send a datagram. At the layer [`Layer::Streams`] only.
+    /// Sends a datagram. Only at the layer [`Layer::Streams`].
     SendDatagram(streams::OutgoingDatagram),
 }
 
-/// What to look up.
+/// The target of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupTarget {
     /// The destination with this hash (a `.b32.i2p` address).
     Hash(Hash),
-    /// A host name of the router's address book.
+    /// A host name in the router's address book.
     Name(String),
-    /// The current lease set of a destination, fetched anew.
+    /// The current lease set of a destination, fetched from the network database again.
     LeaseSet(Destination),
 }
 
-/// What a look-up found.
+/// The result of a successful look-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookupAnswer {
     /// The destination.
     pub destination: Destination,
-    /// Its leases, the one that ends first last; empty on links that do not expose their tunnels.
+    /// The leases of the destination, sorted by expiration with the latest first. Empty on links
+    /// that do not expose their tunnels.
     pub leases: Vec<Lease>,
-    /// Options of its lease set (service records); empty where the router does not tell them.
+    /// The options of its lease set (service records). Empty if the router does not report them.
     pub options: Mapping,
 }
 
-/// What a router reports to its session.
+/// An event that a router reports to its session.
 #[derive(Debug)]
 pub enum Event {
-    /// The session got further; see [`LinkStage`].
+    /// The session reached a stage; see [`LinkStage`].
     Stage(LinkStage),
-    /// The router has inbound tunnels and wants a lease set signed for them.
+    /// The router has inbound tunnels and requests a signed lease set for them.
     LeaseSetWanted(Vec<Lease>),
     /// A tunnel can be used.
     TunnelUp {
-        /// Its name until [`Event::TunnelDown`].
+        /// The id of the tunnel, valid until [`Event::TunnelDown`].
         tunnel: TunnelId,
-        /// Which way it goes.
+        /// The direction of the tunnel.
         direction: Direction,
-        /// When it ends if nothing else ends it earlier; `None` where the router does not tell.
+        /// The time at which the tunnel expires; `None` if the router does not report it. The
+        /// tunnel may fail earlier.
         expires: Option<Instant>,
-        /// The length of the tunnel in hops.
+        /// The number of hops.
         hops: u8,
-        /// The lease of an inbound tunnel, by which peers know it.
+        /// The lease of an inbound tunnel, through which peers reach it.
         lease: Option<LeaseId>,
     },
-    /// A tunnel is gone.
+    /// A tunnel can no longer be used.
     TunnelDown {
         /// The tunnel.
         tunnel: TunnelId,
-        /// Why.
+        /// The reason.
         reason: TunnelDownReason,
     },
-    /// The router accepts this many more messages for a tunnel. A link that never sends this has no
-    /// limit but [`Link::poll_ready`].
+    /// The router accepts more messages for a tunnel. If a link never reports this,
+    /// [`Link::poll_ready`] is the only limit.
     Credit {
         /// The outbound tunnel.
         tunnel: TunnelId,
-        /// Messages, in addition to what was granted before.
+        /// The number of messages, in addition to those granted before.
         messages: u32,
     },
-    /// A message left through a tunnel.
+    /// A message was sent through a tunnel.
     Sent {
         /// The token of the message.
         token: u64,
     },
-    /// A message will not arrive, and the router knows it.
+    /// The router reports that it dropped a message.
     Dropped {
         /// The token of the message.
         token: u64,
-        /// Why.
+        /// The reason.
         reason: DropReason,
     },
-    /// A message from a peer. Who sent it is for the protocol above to prove.
+    /// A message from a peer. The message does not identify its sender; the protocol of the payload
+    /// does.
     Received {
-        /// What it carries.
+        /// The payload.
         payload: Payload,
-        /// The inbound tunnel it came through, or [`TunnelId::ANY`].
+        /// The inbound tunnel through which the message arrived, or [`TunnelId::ANY`].
         tunnel: TunnelId,
     },
     /// The answer to [`Command::Lookup`].
     LookupDone {
         /// The id of the command.
         id: u32,
-        /// What was found.
+        /// The result.
         result: Result<LookupAnswer, LinkLookupError>,
     },
-    /// Somebody opened a stream to this session. At the layer [`Layer::Streams`] only.
+    /// A peer opened a stream to this session. Only at the layer [`Layer::Streams`].
     Incoming(streams::RouterStream),
-    /// A datagram came. At the layer [`Layer::Streams`] only.
+    /// A datagram was received. Only at the layer [`Layer::Streams`].
     Datagram(streams::IncomingDatagram),
-    /// There will be no datagrams of this format. At the layer [`Layer::Streams`] only.
+    /// Datagrams of this format cannot be sent or received. Only at the layer [`Layer::Streams`].
     NoDatagrams {
         /// The format.
         format: streams::DatagramFormat,
-        /// What the router said.
+        /// The router's error message.
         why: String,
     },
-    /// The router does not open the session, and said so only now; nothing follows.
+    /// The router refused the session after [`Connector::open`] had returned the link. No event
+    /// follows.
     Refused(LinkError),
-    /// The session is over; nothing follows.
+    /// The session ended. No event follows.
     Lost(LostReason),
 }
 
-/// How far a session has come. Stages only go up until the session is lost.
+/// The progress of a session. A stage never decreases until the session is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkStage {
     /// The router accepted the session and builds its tunnels.
     BuildingTunnels,
-    /// There are tunnels; the lease set was handed to the router to publish.
+    /// The session has tunnels, and its lease set was sent to the router.
     LeaseSetHandedOver,
-    /// Peers can reach this session, as far as the router can tell.
+    /// Peers can reach this session, as far as the router reports.
     Ready,
 }
 
-/// Why a tunnel is gone.
+/// The reason why a tunnel can no longer be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TunnelDownReason {
-    /// Its time (ten minutes) was up.
+    /// The tunnel expired. Tunnels have a lifetime of ten minutes.
     Expired,
     /// A hop stopped forwarding.
     Failed,
-    /// The session retired it.
+    /// The session retired the tunnel with [`Command::Retire`].
     Retired,
 }
 
-/// Why a message will not arrive.
+/// The reason why a message was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// Its deadline passed in the router.
+    /// The deadline of the message passed in the router.
     Expired,
-    /// The peer's lease set could not be found.
+    /// The peer's lease set was not found.
     NoLeaseSet,
-    /// The tunnel or lease of its route is gone, or the session has no tunnels.
+    /// The tunnel or lease of the path no longer exists, or the session has no tunnels.
     NoTunnel,
     /// The router's queue was full.
     Overflow,
-    /// No encryption type in common with the peer's lease set.
+    /// The peer's lease set has no encryption type that this session supports.
     UnsupportedEncryption,
-    /// The router refused it for a reason of its own.
+    /// The router refused the message for another reason.
     Refused,
 }
 
-/// Why a session could not be opened.
+/// The reason why a session could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// Nothing answers at the router's address.
+    /// A connection to the router's address failed.
     #[error("cannot reach the router at {at}")]
     Unreachable {
-        /// Where the router should be.
+        /// The address of the router.
         at: String,
-        /// What the system said.
+        /// The error that the system reported.
         #[source]
         source: std::io::Error,
     },
-    /// What answers there does not speak the router's protocol.
-    #[error("{at} does not speak the protocol of its address: {why}")]
+    /// The program at the router's address does not use the protocol of that address.
+    #[error("{at} does not use the protocol of its address: {why}")]
     NotARouter {
-        /// Where.
+        /// The address.
         at: String,
-        /// What it did instead.
+        /// The unexpected behaviour.
         why: String,
     },
-    /// User name or password are missing or wrong.
+    /// The user name or the password is missing or wrong.
     #[error("the router refused the login: {0}")]
     Denied(String),
-    /// The destination has a session on this router already.
+    /// The destination already has a session on this router.
     #[error("the destination has a session on this router already")]
     Duplicate,
-    /// The router understood and said no.
+    /// The router refused the session.
     #[error("the router refused the session: {0}")]
     Refused(String),
-    /// The router cannot do it.
+    /// The router does not support the session.
     #[error("the router cannot open the session: {0}")]
     Unsupported(&'static str),
-    /// An option has a value that cannot work.
+    /// An option has a value that is not allowed.
     #[error("session option {key}: {why}")]
     BadOption {
         /// The option.
         key: String,
-        /// What is wrong with its value.
+        /// The reason why the value is not allowed.
         why: String,
     },
-    /// The router did not answer in time.
+    /// The router did not accept the session within the timeout.
     #[error("the router did not accept the session within {0:?}")]
     Timeout(Duration),
     /// The router in this process has stopped.
@@ -433,31 +444,31 @@ pub enum LinkError {
     Stopped,
 }
 
-/// Why a look-up found nothing.
+/// The reason why a look-up failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkLookupError {
-    /// No such name in the router's address book.
+    /// The name is not in the router's address book.
     #[error("the name is not in the router's address book")]
     NameNotFound,
-    /// The network has no lease set for it: it is offline or does not exist.
+    /// The network has no lease set of the destination, which is offline or does not exist.
     #[error("no lease set was found: the destination is offline or does not exist")]
     LeaseSetNotFound,
     /// The lease set is encrypted and needs a password or a key.
     #[error("the lease set is encrypted and needs a password or a key")]
     Locked,
-    /// The router cannot look this kind of thing up.
+    /// The router does not support look-ups of this kind.
     #[error("the router cannot look this up")]
     Unsupported,
-    /// No answer in time.
+    /// The router did not answer within the timeout.
     #[error("the router did not answer in time")]
     Timeout,
-    /// The session ended first.
+    /// The session ended before the answer arrived.
     #[error("the session ended")]
     SessionLost,
 }
 
-/// Why a session is over.
+/// The reason why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LostReason {
@@ -467,7 +478,7 @@ pub enum LostReason {
     /// The router ended the session.
     #[error("the router ended the session: {0}")]
     Closed(String),
-    /// The router sent something that is not its protocol.
+    /// The router sent data that violates the protocol.
     #[error("the router broke the protocol: {0}")]
     Protocol(String),
     /// The router in this process was stopped.

@@ -4,60 +4,60 @@ use std::fmt;
 
 use crate::status::{NotReady, Reporter, Stage, Status, StatusWatch};
 
-/// How far a router has come.
+/// The progress of a router.
 ///
-/// The stages up to [`RouterStage::Ready`] come in order, but any of them may be passed over. A
-/// router that loses all of its tunnels goes back to [`RouterStage::Tunnels`] or
+/// The stages up to [`RouterStage::Ready`] are reached in order, but any of them may be skipped. A
+/// router that loses all of its tunnels returns to [`RouterStage::Tunnels`] or
 /// [`RouterStage::Peers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RouterStage {
-    /// Keys and sockets are prepared.
+    /// The router prepares its keys and sockets.
     Starting,
-    /// It knows too few routers and downloads a list of them.
+    /// The router has too few router infos and downloads a list of routers.
     Reseeding,
-    /// It runs and connects to its first routers.
+    /// The router runs and connects to its first peers.
     Peers,
-    /// It is connected and builds its first tunnels.
+    /// The router is connected and builds its first tunnels.
     Tunnels,
-    /// It has tunnels in both directions: sessions can be opened and will get theirs.
+    /// The router has tunnels in both directions, so sessions can be opened.
     Ready,
-    /// It was stopped.
+    /// The router was stopped.
     Stopped,
-    /// It cannot go on; [`Status::problem`] says why.
+    /// The router failed; [`Status::problem`] contains the reason.
     Failed,
 }
 
 /// The status of a router.
 pub type RouterStatus = Status<RouterStage>;
 
-/// Follows the status of a router.
+/// A handle that follows the status of a router.
 pub type RouterWatch = StatusWatch<RouterStage>;
 
-/// Why a router is not ready.
+/// The error of waiting for a router to become ready.
 pub type RouterNotReady = NotReady<RouterStage>;
 
-/// The counters from which the stage of a router follows.
+/// The counters that determine the stage of a router.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RouterActivity {
-    /// Routers connected to now.
+    /// Number of routers to which this router is connected now.
     pub peers: usize,
-    /// Inbound tunnels of the router and of its sessions that exist now.
+    /// Number of inbound tunnels of the router and its sessions now.
     pub inbound_tunnels: usize,
-    /// Outbound tunnels of the router and of its sessions that exist now.
+    /// Number of outbound tunnels of the router and its sessions now.
     pub outbound_tunnels: usize,
-    /// Tunnels of other routers through this one that exist now.
+    /// Number of tunnels of other routers through this router now.
     pub transit_tunnels: usize,
-    /// Tunnels built since the start.
+    /// Number of tunnels built since the start.
     pub tunnels_built: usize,
-    /// Tunnels that could not be built since the start.
+    /// Number of tunnels that could not be built since the start.
     pub tunnel_builds_failed: usize,
-    /// Connections to other routers that failed since the start.
+    /// Number of failed connections to other routers since the start.
     pub dials_failed: usize,
 }
 
-/// Why a router failed, as its implementation says it.
+/// The reason why a router failed, as its implementation reports it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RouterFailure(pub String);
@@ -115,7 +115,7 @@ impl fmt::Display for RouterStage {
 }
 
 impl RouterActivity {
-    /// The stage that follows from the counters.
+    /// The stage that the counters determine.
     pub const fn stage(&self) -> RouterStage {
         if self.inbound_tunnels > 0 && self.outbound_tunnels > 0 {
             RouterStage::Ready
@@ -128,7 +128,7 @@ impl RouterActivity {
 }
 
 impl Reporter<RouterStage> {
-    /// The router cannot go on.
+    /// Reports that the router failed.
     pub fn fail(&self, why: &dyn fmt::Display) {
         self.interrupt(RouterStage::Failed, RouterFailure(why.to_string()), None);
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stages_follow_from_counters_and_keep_the_time_of_their_first_entry() {
+    async fn counters_determine_the_stage_and_the_time_of_the_first_entry_is_kept() {
         let reporter = Reporter::new();
         let watch = reporter.watch();
         let second = Duration::from_secs(1);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_ends_at_its_limit_and_says_how_far_the_router_is() {
+    async fn waiting_ends_at_its_limit_with_the_stage_of_the_router() {
         let reporter = Reporter::new();
         count(&reporter, activity(3, 0, 0));
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_restarted_router_counts_its_times_anew() {
+    async fn the_times_of_a_restarted_router_count_from_the_restart() {
         let reporter = Reporter::new();
         let watch = reporter.watch();
         count(&reporter, activity(1, 1, 1));
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stopped_router_stays_stopped_whatever_is_still_counted() {
+    async fn counters_do_not_change_the_stage_of_a_stopped_router() {
         let reporter = Reporter::new();
         reporter.enter(RouterStage::Stopped);
 
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_stream_begins_with_the_present_and_ends_with_the_reporter() {
+    async fn the_stream_begins_with_the_current_status_and_ends_with_the_reporter() {
         let reporter = Reporter::new();
         let mut statuses = std::pin::pin!(reporter.watch().into_stream());
         let mut next = async || {

@@ -1,9 +1,8 @@
-//! The status of routers and sessions: how far they have come, since when, and what went wrong.
+//! The status of routers and sessions: their stage, the time when they reached it, and problems.
 //!
-//! A router and a session each pass through stages ([`RouterStage`](crate::RouterStage) and the
-//! session stages of the crate `eepkit`). Both report them as a [`Status`], which is followed
-//! through a [`StatusWatch`]. Stages are derived from observed events and counters, never from
-//! elapsed time.
+//! A router and a session each have stages ([`RouterStage`](crate::RouterStage) and the session
+//! stages of the crate `eepkit`). Both report them as a [`Status`], which a [`StatusWatch`]
+//! follows. Stages are derived from observed events and counters, never from elapsed time.
 
 use std::{
     collections::VecDeque,
@@ -21,12 +20,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// The stages of something that starts, becomes ready, and ends.
+/// The stages of a router or a session, which starts, becomes ready, and ends.
 ///
 /// The order of the values is the order in which the stages are usually reached. Stages after
-/// [`Stage::READY`] are interruptions and ends.
+/// [`Stage::READY`] are interruptions and final stages.
 pub trait Stage: Copy + Ord + Hash + fmt::Debug + fmt::Display + Send + Sync + 'static {
-    /// Why a stage was left or readiness was not reached.
+    /// The reason for an interruption, or for not becoming ready.
     type Problem: Clone + std::error::Error + Send + Sync + 'static;
 
     /// Counters that accompany the stage.
@@ -35,16 +34,17 @@ pub trait Stage: Copy + Ord + Hash + fmt::Debug + fmt::Display + Send + Sync + '
     /// The first stage.
     const START: Self;
 
-    /// The stage in which everything works.
+    /// The stage of full operation.
     const READY: Self;
 
-    /// What passes through the stages, as a noun for messages: `router`, `session`.
+    /// The noun for messages: `router` or `session`.
     const SUBJECT: &'static str;
 
     /// The name of the stage in lower case with underscores, for machine-readable output.
     fn as_str(self) -> &'static str;
 
-    /// Whether no other stage follows by itself.
+    /// Whether the stage is final: no other stage follows unless the router or session is
+    /// restarted.
     fn is_final(self) -> bool;
 
     /// Writes the counters for a progress line, with a leading space if there is anything to write.
@@ -57,7 +57,7 @@ pub trait Stage: Copy + Ord + Hash + fmt::Debug + fmt::Display + Send + Sync + '
 
 /// The status of a router or a session at one moment.
 ///
-/// The text form is one line for people: the stage, then the problem or the counters.
+/// [`Display`](fmt::Display) writes one line: the stage, then the problem or the counters.
 #[derive(Debug, Clone)]
 pub struct Status<S: Stage> {
     stage: S,
@@ -71,13 +71,13 @@ pub struct Status<S: Stage> {
     activity: S::Activity,
 }
 
-/// A stage that was reached, and when.
+/// A stage that was reached, and the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step<S> {
     /// The stage.
     pub stage: S,
-    /// How long after the start the stage was reached.
+    /// The time from the start until the stage was reached.
     pub after: Duration,
 }
 
@@ -108,40 +108,43 @@ impl<S: Stage> Status<S> {
         self.stage == S::READY
     }
 
-    /// When the current stage was reached.
+    /// The time at which the current stage was reached.
     pub const fn since(&self) -> Instant {
         self.since
     }
 
-    /// How long after the start the current stage was reached.
+    /// The time from the start until the current stage was reached.
     pub fn reached_after(&self) -> Duration {
         self.since.saturating_duration_since(self.started)
     }
 
-    /// How long after the start `stage` was reached for the first time; `None` if it never was.
+    /// The time from the start until `stage` was reached for the first time; `None` if it was never
+    /// reached.
     pub fn time_of(&self, stage: S) -> Option<Duration> {
         let step = self.first.iter().find(|step| step.stage == stage)?;
         Some(step.after)
     }
 
-    /// The stages since the start in the order of time, the current one last. The list holds the
-    /// most recent 32, including short ones that a [`StatusWatch`] did not return.
+    /// The most recent 32 stages since the start, the oldest first. The list includes short stages
+    /// that a [`StatusWatch`] did not return.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = Step<S>> + '_ {
         self.history.iter().copied()
     }
 
-    /// The number of the current attempt to become ready. It starts at 1, and again at 1 each time
-    /// readiness is reached.
+    /// The number of the current attempt to become ready. It starts at 1, and is reset to 1 each
+    /// time readiness is reached.
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// How long after [`Status::since`] the next attempt begins; `None` when no attempt is scheduled.
+    /// The time from [`Status::since`] until the next attempt begins; `None` if no attempt is
+    /// scheduled.
     pub const fn retry_in(&self) -> Option<Duration> {
         self.retry_in
     }
 
-    /// What prevented or interrupted readiness last; `None` once it is ready again.
+    /// The problem that last prevented or interrupted readiness; `None` after readiness was reached
+    /// again.
     pub const fn problem(&self) -> Option<&S::Problem> {
         self.problem.as_ref()
     }
@@ -189,27 +192,28 @@ impl<S: Stage> fmt::Display for Status<S> {
     }
 }
 
-/// Follows the status of one router or session. Cheap to clone; it keeps neither running.
+/// A handle that follows the status of one router or session. It is cheap to clone, and does not
+/// keep the router or session running.
 #[derive(Debug, Clone)]
 pub struct StatusWatch<S: Stage> {
     statuses: watch::Receiver<Status<S>>,
 }
 
 impl<S: Stage> StatusWatch<S> {
-    /// The status now.
+    /// The current status.
     pub fn current(&self) -> Status<S> {
         self.statuses.borrow().clone()
     }
 
-    /// The stage now.
+    /// The current stage.
     pub fn stage(&self) -> S {
         self.statuses.borrow().stage
     }
 
-    /// Waits until the status differs from the one last returned by this handle, and returns it;
-    /// `None` when no further change can come.
+    /// Waits until the status differs from the one that this handle returned last, and returns it.
+    /// Returns `None` if no further change is possible.
     ///
-    /// Only the newest status is kept; [`Status::history`] lists stages that were passed meanwhile.
+    /// Only the newest status is kept. [`Status::history`] lists the stages between two calls.
     ///
     /// # Cancel safety
     ///
@@ -224,7 +228,7 @@ impl<S: Stage> StatusWatch<S> {
     ///
     /// # Errors
     ///
-    /// [`NotReady`] with the last status when it reached a final stage or `limit` passed.
+    /// [`NotReady`] with the last status if it reached a final stage or `limit` passed.
     ///
     /// # Cancel safety
     ///
@@ -246,8 +250,8 @@ impl<S: Stage> StatusWatch<S> {
         }
     }
 
-    /// Waits until the stage is `stage`, one between it and [`Stage::READY`], or a final one, for at
-    /// most `limit`; returns the status at that moment.
+    /// Waits until the stage is `stage`, a stage between it and [`Stage::READY`], or a final stage,
+    /// for at most `limit`. Returns the status at the end of the wait.
     ///
     /// # Cancel safety
     ///
@@ -266,12 +270,13 @@ impl<S: Stage> StatusWatch<S> {
             if let Ok(Ok(status)) = timeout(limit, statuses.wait_for(there)).await {
                 return status.clone();
             }
-            // The reporting side is gone, or the limit passed: the last status says what is missing.
+            // The reporter was dropped, or the limit passed. The last status contains the reason.
             statuses.borrow().clone()
         }
     }
 
-    /// The status now, then each change, as a stream. It ends when no further change can come.
+    /// Converts the handle into a stream of the current status and each change. The stream ends
+    /// when no further change is possible.
     pub fn into_stream(self) -> StatusStream<S> {
         StatusStream {
             next: Next::Current(self),
@@ -279,7 +284,7 @@ impl<S: Stage> StatusWatch<S> {
     }
 }
 
-/// The statuses of a router or session as a stream; from [`StatusWatch::into_stream`].
+/// A stream of the statuses of a router or session; see [`StatusWatch::into_stream`].
 pub struct StatusStream<S: Stage> {
     next: Next<S>,
 }
@@ -322,7 +327,7 @@ impl<S: Stage> fmt::Debug for StatusStream<S> {
     }
 }
 
-/// Why [`StatusWatch::ready`] gave up: the status reached a final stage, or the time limit passed.
+/// The error of [`StatusWatch::ready`]: the status reached a final stage, or the time limit passed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct NotReady<S: Stage> {
     waited: Duration,
@@ -345,7 +350,7 @@ impl<S: Stage> NotReady<S> {
         !self.status.stage.is_final()
     }
 
-    /// The same error with another time limit: for a wait that was part of a longer one.
+    /// The same error with another time limit, for a wait that was part of a longer wait.
     #[must_use]
     pub fn waited_for(self, limit: Duration) -> Self {
         Self {
@@ -383,7 +388,7 @@ impl<S: Stage> Default for Reporter<S> {
 }
 
 impl<S: Stage> Reporter<S> {
-    /// Starts at [`Stage::START`], now.
+    /// Creates a reporter whose status is [`Stage::START`], reached now.
     pub fn new() -> Self {
         Self {
             statuses: watch::Sender::new(Status::new(Instant::now())),
@@ -397,7 +402,7 @@ impl<S: Stage> Reporter<S> {
         }
     }
 
-    /// The stage now.
+    /// The current stage.
     pub fn stage(&self) -> S {
         self.statuses.borrow().stage
     }
@@ -408,7 +413,8 @@ impl<S: Stage> Reporter<S> {
             .send_if_modified(|status| status.enter(stage, Instant::now()));
     }
 
-    /// Enters `stage` because of `problem`. `retry_in` says when the next attempt begins, if one does.
+    /// Enters `stage` because of `problem`. `retry_in` is the time until the next attempt, or
+    /// `None` if there is none.
     pub fn interrupt(&self, stage: S, problem: S::Problem, retry_in: Option<Duration>) {
         self.statuses.send_modify(|status| {
             status.enter(stage, Instant::now());
@@ -425,13 +431,13 @@ impl<S: Stage> Reporter<S> {
         });
     }
 
-    /// Starts anew: history, times, counters and problem are those of a new start.
+    /// Resets the status, including history, times, counters and problem, to that of a new start.
     pub fn restart(&self) {
         self.statuses
             .send_modify(|status| *status = Status::new(Instant::now()));
     }
 
-    /// Updates the counters, and enters the stage that follows from them unless the current one is
+    /// Updates the counters, and enters `stage`, which they determine, unless the current stage is
     /// final.
     pub fn count(&self, activity: S::Activity, stage: S) {
         self.statuses.send_if_modified(|status| {
@@ -443,5 +449,6 @@ impl<S: Stage> Reporter<S> {
     }
 }
 
-/// Stages kept in a history. Chosen because it shows several interruptions and fits on a screen.
+/// The largest number of stages in a history. Chosen so that the history covers several
+/// interruptions and fits on a screen.
 const MAX_HISTORY: usize = 32;

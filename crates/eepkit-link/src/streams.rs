@@ -1,4 +1,4 @@
-//! Streams and datagrams that the router makes: what a link carries at the layer
+//! Streams and datagrams that the router implements, at the layer
 //! [`Layer::Streams`](super::Layer::Streams).
 
 use std::fmt;
@@ -14,12 +14,14 @@ use crate::{BoxFuture, SendOptions};
 
 /// Opens streams through the router.
 pub trait Opener: fmt::Debug + Send + Sync + 'static {
-    /// Opens a stream. Dropping the future gives it up. There is a limit for what the router says
-    /// nothing about, but the caller should have one of its own.
+    /// Opens a stream. Dropping the future cancels the attempt.
+    ///
+    /// The attempt has a time limit, in case the router does not answer. The caller should set a
+    /// limit of its own.
     fn open(&self, target: Target) -> BoxFuture<Result<RouterStream, StreamOpenError>>;
 }
 
-/// Where a stream goes.
+/// The target of a stream.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The peer.
@@ -30,17 +32,18 @@ pub struct Target {
     pub local_port: u16,
 }
 
-/// A stream that the router carries.
+/// A stream that the router implements.
 pub struct RouterStream {
-    /// The connection to the router that stands for it. What is written goes to the peer.
+    /// The connection to the router over which the data of the stream is sent and received.
     pub socket: Box<dyn Duplex>,
-    /// What had arrived before the connection became the stream, and comes before what is read.
+    /// The first bytes of the stream, which arrived together with the router's answer. They precede
+    /// the bytes that are read from `socket`.
     pub begun: Bytes,
-    /// The peer, as the router says.
+    /// The peer, as reported by the router.
     pub peer: Destination,
-    /// The port at the peer; 0 where the router does not tell.
+    /// The port at the peer; 0 if the router does not report it.
     pub peer_port: u16,
-    /// The port on this side; 0 where the router does not tell.
+    /// The port on this side; 0 if the router does not report it.
     pub local_port: u16,
 }
 
@@ -54,34 +57,34 @@ impl fmt::Debug for RouterStream {
     }
 }
 
-/// Bytes in both directions.
+/// A connection on which bytes can be read and written.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for T {}
 
-/// Why the router did not open a stream.
+/// The reason why the router did not open a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamOpenError {
     /// The network has no lease set for the peer.
     #[error("no lease set was found: the destination is offline or does not exist")]
     NotFound,
-    /// The peer does not answer, or does not want the stream: routers do not tell which.
+    /// The peer does not answer, or refuses the stream. Routers do not report which.
     #[error("the peer cannot be reached: {0}")]
     Unreachable(String),
     /// The peer did not answer in time.
     #[error("the peer did not answer in time")]
     Timeout,
-    /// The router said no.
+    /// The router refused to open the stream.
     #[error("the router refused: {0}")]
     Refused(String),
-    /// The router cannot do it.
-    #[error("the router cannot do it: {0}")]
+    /// The router does not support the request.
+    #[error("not supported by the router: {0}")]
     Unsupported(&'static str),
-    /// The router knows the session no more.
+    /// The session no longer exists on the router.
     #[error("the session ended")]
     SessionLost,
-    /// The connection for the stream broke, or could not be made.
+    /// The connection for the stream broke, or could not be established.
     #[error("no connection to the router: {0}")]
     Connection(String),
 }
@@ -89,64 +92,64 @@ pub enum StreamOpenError {
 /// A format of datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DatagramFormat {
-    /// The payload alone.
+    /// The payload without a sender.
     Raw,
-    /// Signed, the old way.
+    /// Signed by the sender.
     Datagram1,
-    /// Signed for one receiver.
+    /// Signed by the sender for one receiver.
     Datagram2,
-    /// With the hash of a sender that proves nothing.
+    /// With the hash of the sender, which nothing proves.
     Datagram3,
 }
 
 /// A datagram for the router to send.
 #[derive(Debug, Clone)]
 pub struct OutgoingDatagram {
-    /// Returned in [`Event::Dropped`](super::Event::Dropped) where it cannot be sent.
+    /// The token in [`Event::Dropped`](super::Event::Dropped), if the datagram cannot be sent.
     pub token: u64,
-    /// Its format; the router signs it.
+    /// The format. The router signs the datagram.
     pub format: DatagramFormat,
-    /// Who it is for.
+    /// The destination of the peer.
     pub to: Destination,
-    /// The protocol of a raw datagram.
+    /// The protocol number of a raw datagram.
     pub protocol: u8,
-    /// The port that it comes from.
+    /// The port of the sender.
     pub from_port: u16,
-    /// The port that it goes to.
+    /// The port of the receiver.
     pub to_port: u16,
-    /// What it carries.
+    /// The payload.
     pub payload: Bytes,
-    /// The router may drop it after this instant.
+    /// The time after which the router may drop the datagram.
     pub deadline: Instant,
-    /// How the router should treat it.
+    /// Options of the datagram.
     pub options: SendOptions,
 }
 
-/// A datagram that came, and that the router has checked.
+/// A received datagram, which the router has verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncomingDatagram {
-    /// Its format.
+    /// The format.
     pub format: DatagramFormat,
-    /// What the router says of the sender.
+    /// The sender, as reported by the router.
     pub sender: Sender,
-    /// The protocol; that of its format where the router does not tell.
+    /// The protocol number; that of the format if the router does not report it.
     pub protocol: u8,
-    /// The port that it comes from; 0 where the router does not tell.
+    /// The port of the sender; 0 if the router does not report it.
     pub from_port: u16,
-    /// The port that it came to; 0 where the router does not tell.
+    /// The port of the receiver; 0 if the router does not report it.
     pub to_port: u16,
-    /// What it carries.
+    /// The payload.
     pub payload: Bytes,
 }
 
-/// What a router says of the sender of a datagram.
+/// The sender of a datagram, as reported by a router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sender {
-    /// Nothing.
+    /// The datagram does not contain its sender.
     Unknown,
-    /// This destination; the router has checked the signature.
+    /// The sender is this destination. The router has verified the signature.
     Verified(Destination),
-    /// This hash is written in it, which anybody can write.
+    /// The datagram claims the destination with this hash as its sender. Nothing proves it.
     Claimed(Hash),
 }
