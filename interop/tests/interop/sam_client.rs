@@ -26,7 +26,7 @@ async fn streams(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
     client_set::streams_carry_bytes_both_ways(&client, &server).await;
-    client_set::several_streams_come(&client, &server, 1).await;
+    client_set::several_streams_are_accepted(&client, &server, 1).await;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ async fn streams_carry_bytes_both_ways() {
 async fn several_streams_are_accepted_at_once() {
     let lab = Lab::new().await;
     let (client, server) = (session(&lab).await, session(&lab).await);
-    client_set::several_streams_come(&client, &server, 3).await;
+    client_set::several_streams_are_accepted(&client, &server, 3).await;
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn streams_work_over_every_version() {
         let lab = lab.await;
         let (client, server) = (session(&lab).await, session(&lab).await);
         client_set::streams_carry_bytes_both_ways(&client, &server).await;
-        client_set::several_streams_come(&client, &server, 1).await;
+        client_set::several_streams_are_accepted(&client, &server, 1).await;
     }
 }
 

@@ -55,7 +55,11 @@ pub(crate) async fn streams_carry_bytes_both_ways(client: &Session, server: &Ses
 }
 
 /// Several streams are accepted, one after another or at once.
-pub(crate) async fn several_streams_come(client: &Session, server: &Session, at_once: usize) {
+pub(crate) async fn several_streams_are_accepted(
+    client: &Session,
+    server: &Session,
+    at_once: usize,
+) {
     let listener = server.listen(0).expect("nobody listens any more");
     let serving = async {
         let mut ends = Vec::new();
