@@ -1,9 +1,9 @@
 //! The link to a router over I2CP. The router runs in another process, or in this one behind a
 //! socket.
 //!
-//! Every session has its own connection, because i2pd and emissary accept one session per connection.
-//! Only subsessions share the connection of their session. The link exposes no tunnels and grants no
-//! credits; see [`eepkit_link`].
+//! Every session has its own connection, because i2pd and emissary accept one session per
+//! connection. Only subsessions share the connection of their session. The link exposes no tunnels
+//! and grants no credits; see [`eepkit_link`].
 
 mod address;
 mod driver;
@@ -219,8 +219,8 @@ impl fmt::Debug for I2cpRouter {
     }
 }
 
-/// One session over I2CP. A separate task owns the connection. Dropping the link ends the session on
-/// the router, after the commands that were submitted.
+/// One session over I2CP. A separate task owns the connection. Dropping the link ends the session
+/// on the router, after the commands that were submitted.
 struct I2cpLink {
     commands: PollSender<Command>,
     /// Whether there is room for the next command.
@@ -315,6 +315,6 @@ impl Drop for OpenDestination {
 /// packets of a stream this is about 100 KB.
 const COMMANDS: usize = 64;
 
-/// Events queued for the application. When the queue is full the task stops reading from the router,
-/// so at most 4 MB of messages wait here.
+/// Events queued for the application. When the queue is full the task stops reading from the
+/// router, so at most 4 MB of messages wait here.
 const EVENTS: usize = 64;

@@ -1,4 +1,4 @@
-//! The queue in front of a limited rate.
+//! A queue with a limited rate.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::Rate;
 pub enum Queue {
     /// A message may wait for this long.
     Time(Duration),
-    /// This many bytes may wait, without the message that is being offered.
+    /// At most this many bytes may wait, not counting the offered message.
     Bytes(u64),
 }
 
@@ -38,29 +38,30 @@ impl Default for Queue {
 }
 
 impl From<Duration> for Queue {
-    /// [`Queue::Time`].
+    /// Converts to [`Queue::Time`].
     fn from(limit: Duration) -> Self {
         Self::Time(limit)
     }
 }
 
-/// A bottleneck: transmits messages one after the other at a limited rate, and drops those for which
-/// its queue is too long.
+/// A bottleneck: transmits messages one after the other at a limited rate, and drops those for
+/// which its queue is too long.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bottleneck {
-    /// When the last message that was accepted has been transmitted.
+    /// The time at which the transmission of the last accepted message ends.
     free_at: Option<Instant>,
 }
 
 impl Bottleneck {
-    /// How long a message would wait before its transmission begins, were it offered now.
+    /// How long a message would wait before its transmission begins if it were offered now.
     pub fn queueing_delay(&self, now: Instant) -> Duration {
         self.free_at.map_or(Duration::ZERO, |free_at| {
             free_at.saturating_duration_since(now)
         })
     }
 
-    /// When a message would have been transmitted, were it offered now and accepted. Nothing changes.
+    /// The time at which the transmission of a message would end if it were offered now and
+    /// accepted. Does not change the state.
     pub fn leaves(&self, rate: Option<Rate>, now: Instant, bytes: usize) -> Instant {
         match rate {
             Some(rate) => now + self.queueing_delay(now) + rate.time_of(bytes),
@@ -68,8 +69,8 @@ impl Bottleneck {
         }
     }
 
-    /// Accepts a message and returns when it has been transmitted, or `None` if the queue is longer
-    /// than `queue`. Without a rate, a message leaves at once.
+    /// Accepts a message and returns the time at which its transmission ends. Returns `None` if the
+    /// queue is longer than `queue`. Without a rate, a message leaves immediately.
     pub fn offer(
         &mut self,
         rate: Option<Rate>,

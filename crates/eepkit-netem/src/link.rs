@@ -8,24 +8,24 @@ use crate::{
     model::HoldBack,
 };
 
-/// What happens to a message.
+/// The fate of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Fate {
-    /// It arrives.
+    /// The message arrives.
     Arrives {
-        /// When.
+        /// The time of arrival.
         at: Instant,
-        /// When it arrives a second time, if it is duplicated.
+        /// The time at which the duplicate arrives, if there is one.
         again: Option<Instant>,
-        /// Whether it, or its duplicate, was held back so that others overtake it.
+        /// Whether the message or its duplicate was delayed so that others overtake it.
         reordered: bool,
     },
-    /// It is lost.
+    /// The message is lost.
     Dropped(LinkDrop),
 }
 
-/// Why a link lost a message.
+/// The reason why a link lost a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LinkDrop {
     /// Loss, random or in a burst.
@@ -34,8 +34,8 @@ pub enum LinkDrop {
     Queue,
 }
 
-/// One link and its state: the queue at its bottleneck, the state of its loss model, and its position
-/// in the spread of delays.
+/// One link and its state: the queue at its bottleneck, the state of its loss model, and its
+/// position in the spread of delays.
 #[derive(Debug, Clone)]
 pub struct Netem {
     rng: Rng,
@@ -43,7 +43,8 @@ pub struct Netem {
     spread_position: f64,
     bottleneck: Bottleneck,
     loss: LossState,
-    /// When the last message arrives that was not reordered. No later one arrives before it.
+    /// The arrival time of the last message that was not reordered. Later ones do not arrive before
+    /// it.
     latest: Option<Instant>,
 }
 
@@ -56,7 +57,7 @@ impl Netem {
     /// A link without traffic that draws its numbers from `rng`.
     pub fn with_rng(rng: Rng) -> Self {
         Self {
-            // From a sequence of its own, so that it does not shift the numbers that messages draw.
+            // From a separate sequence, so that it does not shift the numbers that messages draw.
             spread_position: rng.split(SPREAD_SEQUENCE).unit() * 2.0 - 1.0,
             rng,
             bottleneck: Bottleneck::default(),
@@ -65,11 +66,11 @@ impl Netem {
         }
     }
 
-    /// Decides what happens to a message of `bytes` bytes that is sent at `now`.
+    /// Determines the fate of a message of `bytes` bytes that is sent at `now`.
     ///
-    /// `now` must not run backwards between calls. The model may differ from call to call: a stall is
-    /// a model with [`Loss::ALL`](crate::Loss::ALL), a change of the rate is a model with another rate.
-    /// Messages that are in flight are not affected.
+    /// `now` must not go backwards between calls. The model may differ between calls. A stall is a
+    /// model with [`Loss::ALL`](crate::Loss::ALL), and a change of the rate is a model with another
+    /// rate. Messages in flight are not affected.
     pub fn offer(&mut self, model: &LinkModel, now: Instant, bytes: usize) -> Fate {
         let offered = self.bottleneck.offer(model.rate, model.queue, now, bytes);
         let Some(leaves) = offered else {
@@ -95,14 +96,14 @@ impl Netem {
         }
     }
 
-    /// How long a message would wait at the bottleneck, were it sent at `now`. Zero if the rate was
-    /// never limited.
+    /// How long a message would wait at the bottleneck if it were sent at `now`. Zero if the rate
+    /// was never limited.
     pub fn queueing_delay(&self, now: Instant) -> Duration {
         self.bottleneck.queueing_delay(now)
     }
 
-    /// When a copy of a message arrives that leaves the bottleneck at `leaves`, and whether it is
-    /// reordered.
+    /// Returns the arrival time of a copy of a message that leaves the bottleneck at `leaves`, and
+    /// whether it is reordered.
     fn arrival(&mut self, model: &LinkModel, leaves: Instant) -> (Instant, bool) {
         let jitter = model.jitter.mul_f64(self.rng.fraction());
         let at = leaves + self.base_delay(model) + jitter;

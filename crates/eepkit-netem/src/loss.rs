@@ -2,8 +2,8 @@
 
 use crate::{Rng, probability};
 
-/// Which messages a link loses: a Gilbert-Elliott model, of which random loss and loss in bursts are
-/// special cases.
+/// The loss of a link: a Gilbert-Elliott model, of which random loss and loss in bursts are special
+/// cases.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {
     /// Probability that a good state turns bad, per message.
@@ -17,7 +17,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Nothing is lost.
+    /// No message is lost.
     pub const NONE: Self = Self {
         worsen: 0.0,
         recover: 1.0,
@@ -25,7 +25,7 @@ impl Loss {
         bad: 0.0,
     };
 
-    /// Everything is lost.
+    /// Every message is lost.
     pub const ALL: Self = Self {
         good: 1.0,
         bad: 1.0,
@@ -62,9 +62,9 @@ impl Loss {
     }
 
     /// The Gilbert-Elliott model (E. O. Elliott, "Estimates of Error Rates for Codes on Burst-Noise
-    /// Channels", 1963). A link is in a good or a bad state. Before each message it turns from good to
-    /// bad with probability `worsen`, and from bad to good with probability `recover`. A message is
-    /// lost with probability `good` or `bad`, depending on the state.
+    /// Channels", 1963). A link is in a good or a bad state. Before each message it turns from good
+    /// to bad with probability `worsen`, and from bad to good with probability `recover`. A message
+    /// is lost with probability `good` or `bad`, depending on the state.
     pub fn gilbert_elliott(worsen: f64, recover: f64, good: f64, bad: f64) -> Self {
         Self {
             worsen: probability(worsen),
@@ -76,7 +76,7 @@ impl Loss {
 }
 
 impl From<f64> for Loss {
-    /// [`Loss::random`].
+    /// Converts to [`Loss::random`].
     fn from(share: f64) -> Self {
         Self::random(share)
     }
@@ -89,7 +89,7 @@ pub(crate) struct LossState {
 }
 
 impl LossState {
-    /// Decides whether a message is lost that consists of this many units ([`crate::LinkModel::loss_unit`]).
+    /// Draws whether a message of this many units ([`crate::LinkModel::loss_unit`]) is lost.
     pub(crate) fn loses(&mut self, loss: &Loss, units: f64, rng: &mut Rng) -> bool {
         let draw = rng.fraction();
         if loss.worsen > 0.0 || self.bad {
@@ -108,7 +108,8 @@ impl LossState {
     }
 }
 
-/// Whether something of this probability happens. A draw may be 1, and a certain event happens then too.
+/// Whether an event of this probability happens. A draw may be 1, and an event with probability 1
+/// happens then too.
 pub(crate) fn is_below(draw: f64, probability: f64) -> bool {
     draw < probability || probability >= 1.0
 }

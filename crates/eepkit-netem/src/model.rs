@@ -1,4 +1,4 @@
-//! What a link does to messages.
+//! The behaviour of a link.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use crate::{Loss, Queue, Rate, probability};
 
 /// The behaviour of a one-way link.
 ///
-/// The default is a link without faults: no delay, no loss, no limit. Each setter takes the value and
-/// returns the changed model. Probabilities are restricted to 0..=1 (NaN counts as 0), times to one
-/// day.
+/// The default is a link without faults: no delay, no loss, no limit. Each setter takes the value
+/// and returns the changed model. Probabilities are restricted to 0..=1 (NaN counts as 0), times to
+/// one day.
 ///
-/// A message passes the parts of the model in this order: queue and rate of the bottleneck, loss,
-/// duplication, then for each copy delay, jitter and reordering. A lost message has therefore used its
-/// share of the rate, as one that is lost behind the bottleneck does.
+/// The parts of the model apply to a message in this order: queue and rate of the bottleneck, loss,
+/// duplication, then for each copy delay, jitter and reordering. A lost message therefore uses the
+/// rate of the bottleneck, like a message that is lost behind a real one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinkModel {
     pub(crate) delay: Duration,
@@ -27,12 +27,12 @@ pub struct LinkModel {
     pub(crate) duplicate: f64,
 }
 
-/// How much later a reordered message arrives.
+/// The additional delay of a reordered message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HoldBack {
-    /// By this time.
+    /// This time.
     By(Duration),
-    /// By a uniformly distributed time between zero and this.
+    /// A uniformly distributed time between zero and this.
     UpTo(Duration),
 }
 
@@ -61,30 +61,30 @@ impl LinkModel {
     }
 
     /// The difference between the delays of links. Each [`Netem`](crate::Netem) draws its own delay
-    /// once, uniformly from `delay - spread` to `delay + spread`, and not below zero. Default: zero,
-    /// all links are equally long.
+    /// once, uniformly from `delay - spread` to `delay + spread`, and not below zero. Default:
+    /// zero, all links are equally long.
     pub fn spread(mut self, spread: Duration) -> Self {
         self.spread = spread.min(MAX_TIME);
         self
     }
 
-    /// The difference between the delays of messages on one link. Each message takes up to this much
-    /// longer, uniformly distributed. The order of messages is kept, so of many messages sent at once
-    /// all but the first few take nearly the full jitter. Default: zero.
+    /// The range of the additional delays of messages on one link, uniformly distributed between
+    /// zero and this. The order of messages is preserved. Of many messages that are sent at the
+    /// same time, all but the first few therefore have nearly the full jitter. Default: zero.
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter.min(MAX_TIME);
         self
     }
 
-    /// Which messages are lost. Default: none.
+    /// The loss of messages. Default: none.
     pub fn loss(mut self, loss: impl Into<Loss>) -> Self {
         self.loss = loss.into();
         self
     }
 
-    /// The length in bytes that the probability of loss refers to. A longer message is lost if one of
-    /// the pieces of this length is lost of which it consists. A shorter message is lost as often as
-    /// one of this length. Default: `None`, the length does not matter.
+    /// The length in bytes to which the probability of loss applies. A longer message consists of
+    /// pieces of this length, and is lost if one of them is lost. A shorter message is lost with
+    /// the probability of one piece. Default: `None`, loss does not depend on the length.
     pub fn loss_unit(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.loss_unit = bytes.into().map(|bytes| bytes.max(1));
         self
@@ -96,24 +96,24 @@ impl LinkModel {
         self
     }
 
-    /// The limit of the queue at the bottleneck, as a time or in bytes. A message that finds the queue
-    /// longer than this is dropped (tail drop). Without a [`rate`](Self::rate) there is no queue.
-    /// Default: 333 ms, the limit at which Java routers drop everything.
+    /// The limit of the queue at the bottleneck, as a time or in bytes. A message that finds the
+    /// queue longer than this is dropped (tail drop). Without a [`rate`](Self::rate) there is no
+    /// queue. Default: 333 ms, the limit at which Java routers drop everything.
     pub fn queue(mut self, limit: impl Into<Queue>) -> Self {
         self.queue = limit.into().clamped(MAX_TIME);
         self
     }
 
-    /// Reordering: with this probability a message arrives `by` later than the rest of the model says,
-    /// and later messages overtake it. Default: never.
+    /// The reordering of messages. With this probability a message arrives `by` later than
+    /// otherwise, and later messages overtake it. Default: never.
     pub fn reorder(mut self, share: f64, by: Duration) -> Self {
         self.reorder = probability(share);
         self.hold_back = HoldBack::By(by.min(MAX_TIME));
         self
     }
 
-    /// As [`reorder`](Self::reorder), with a time that is uniformly distributed between zero and `most`
-    /// and drawn for each reordered message.
+    /// Like [`reorder`](Self::reorder), with a time that is drawn for each reordered message,
+    /// uniformly distributed between zero and `most`.
     pub fn reorder_up_to(mut self, share: f64, most: Duration) -> Self {
         self.reorder = probability(share);
         self.hold_back = HoldBack::UpTo(most.min(MAX_TIME));
@@ -128,6 +128,6 @@ impl LinkModel {
     }
 }
 
-/// The longest time in a model. Chosen because it is beyond any use, and far from where the sum of
-/// times would overflow.
+/// The longest time in a model. Chosen because it is longer than any use needs, and sums of such
+/// times do not overflow.
 const MAX_TIME: Duration = Duration::from_secs(86_400);

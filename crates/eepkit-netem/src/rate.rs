@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A data rate. What a byte is depends on the caller: [`Netem`](crate::Netem) counts the lengths that
-/// it is given. The resolution is a thousandth of a byte per second.
+/// A data rate. The caller defines what counts as a byte, because [`Netem`](crate::Netem) counts
+/// the given lengths. The resolution is a thousandth of a byte per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate {
     /// Thousandths of a byte per second; at least 1.
@@ -21,7 +21,7 @@ impl Rate {
     /// Bytes per second, with a fractional part; at least 1/1000.
     pub fn bytes_per_second_f64(bytes: f64) -> Self {
         Self {
-            // The conversion saturates, and makes zero of NaN.
+            // The conversion saturates, and converts NaN to zero.
             millibytes: ((bytes * 1000.0).round() as u64).max(1),
         }
     }
@@ -41,7 +41,7 @@ impl Rate {
         self.millibytes / 1000
     }
 
-    /// How long it takes to transmit this many bytes, to the nearest nanosecond.
+    /// The time to transmit this many bytes, to the nearest nanosecond.
     pub fn time_of(self, bytes: usize) -> Duration {
         let rate = u128::from(self.millibytes);
         let nanos = (bytes as u128 * PER_SECOND + rate / 2) / rate;
@@ -55,5 +55,5 @@ impl Rate {
     }
 }
 
-/// Nanoseconds and thousandths of a byte: one byte per second is one of this product.
+/// Nanoseconds per second times thousandths per byte.
 const PER_SECOND: u128 = 1_000_000_000_000;

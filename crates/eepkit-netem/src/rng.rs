@@ -1,8 +1,8 @@
-//! The randomness of links and simulated networks.
+//! The random numbers of links and simulated networks.
 //!
-//! Every part of a network that draws numbers has a generator of its own, seeded from the seed of the
-//! network and the place of the part in it. So traffic on one link does not change the numbers that
-//! another link draws, and a host that joins later does not disturb those that are there.
+//! Every part of a network that draws random numbers has a separate generator. Its seed is derived
+//! from the seed of the network and the place of the part in it. Traffic on one link therefore does
+//! not change the numbers that another link draws, and neither does a host that joins later.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rand_chacha::{
 };
 
 /// A seeded generator. The algorithm is fixed (ChaCha8), so that the numbers are the same on every
-/// platform and stay the same between releases.
+/// platform and in every release.
 #[derive(Clone)]
 pub struct Rng(ChaCha8Rng);
 
@@ -25,13 +25,13 @@ impl Rng {
         Self(ChaCha8Rng::seed_from_u64(mixed))
     }
 
-    /// A generator that takes `seed` as it is.
+    /// A generator with exactly this seed.
     pub fn from_seed(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A generator with the same seed that draws other numbers, independently of how many this one
-    /// has drawn.
+    /// A generator with the same seed and another sequence, which does not depend on how many
+    /// numbers this one has drawn.
     pub(crate) fn split(&self, sequence: u64) -> Self {
         let mut rng = self.0.clone();
         rng.set_stream(sequence);
@@ -46,27 +46,26 @@ impl Rng {
 
     /// Uniform in `0.0..1.0`.
     pub fn unit(&mut self) -> f64 {
-        // 53 bits are what a double's mantissa holds.
+        // The mantissa of a double has 53 bits.
         (self.bits() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// Uniform in `0.0..=1.0`, in steps of 2^-32. It takes half as many random bits as
-    /// [`unit`](Self::unit); links use it, which draw several numbers for each message.
+    /// Uniform in `0.0..=1.0`, in steps of 2^-32. Uses half as many random bits as
+    /// [`unit`](Self::unit), because links draw several numbers for each message.
     pub fn fraction(&mut self) -> f64 {
         f64::from(self.0.next_u32()) / f64::from(u32::MAX)
     }
 
     /// Uniform in `0..bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        // The bias of a modulo is 2^-50 for the handful of choices there are here.
+        // The bias of the modulo is 2^-50 for the small bounds that are used here.
         match u64::try_from(bound) {
             Ok(bound) if bound > 0 => usize::try_from(self.bits() % bound).unwrap_or(0),
             _ => 0,
         }
     }
 
-    /// Exponentially distributed with this mean: the time between events that happen independently of
-    /// each other.
+    /// Exponentially distributed with this mean: the time between independent events.
     pub fn exponential(&mut self, mean: Duration) -> Duration {
         // `1 - unit` is in (0, 1], so the logarithm is finite; 36 means is the largest draw.
         let factor = -(1.0 - self.unit()).ln();
@@ -81,7 +80,7 @@ impl std::fmt::Debug for Rng {
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
-/// 2014): makes unrelated numbers of neighbouring ones.
+/// 2014), which derives unrelated numbers from neighbouring ones.
 fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_place_draws_the_same_numbers_and_another_place_others() {
+    fn a_place_determines_the_drawn_numbers() {
         let draw = |seed, place: &[u64]| {
             let mut rng = Rng::new(seed, place);
             [rng.bits(), rng.bits(), rng.bits()]
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn exponential_draws_have_the_mean_asked_for() {
+    fn exponential_draws_have_the_requested_mean() {
         let mut rng = Rng::new(1, &[]);
         let sum: Duration = (0..10_000)
             .map(|_| rng.exponential(Duration::from_secs(1)))

@@ -11,16 +11,17 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MESSAGES: usize = 20_000;
 
-/// An instant to count from.
+/// An arbitrary start of time.
 #[expect(
     clippy::disallowed_methods,
-    reason = "an Instant can be had in no other link"
+    reason = "there is no other source of an Instant"
 )]
 fn some_instant() -> Instant {
     Instant::now()
 }
 
-/// When each of `count` messages of `bytes` bytes arrives, offered `gap` apart; `None` if lost.
+/// Returns the arrival time of each of `count` messages of `bytes` bytes, offered at intervals of
+/// `gap`, or `None` for a lost message.
 fn run(
     model: &LinkModel,
     seed: u64,
@@ -62,7 +63,7 @@ fn the_default_link_has_no_faults_and_no_delay() {
 }
 
 #[test]
-fn a_seed_decides_everything() {
+fn a_seed_determines_all_fates() {
     let model = LinkModel::default()
         .delay(100 * MS)
         .spread(50 * MS)
@@ -109,7 +110,7 @@ fn bursts_have_the_configured_share_and_mean_length() {
 }
 
 #[test]
-fn a_share_that_the_burst_length_cannot_give_is_kept_by_longer_bursts() {
+fn a_share_too_high_for_the_burst_length_lengthens_the_bursts() {
     let model = LinkModel::default().loss(Loss::bursts(0.8, 1.0));
 
     let lost = lost_share(&run(&model, 5, MESSAGES, MS, 1));
@@ -177,14 +178,14 @@ fn links_spread_around_the_delay() {
 }
 
 #[test]
-fn the_rate_is_kept_to_the_byte() {
+fn the_rate_is_exact_to_the_byte() {
     let model = LinkModel::default()
         .rate(Rate::bytes_per_second(100_000))
         .queue(Duration::from_secs(100));
     let start = some_instant();
     let mut link = Netem::new(1);
 
-    // A thousand messages at once, 1 kB each: the last has left after ten seconds.
+    // A thousand messages at once, 1 kB each: the last leaves after ten seconds.
     let last = (0..1000)
         .map(|_| link.offer(&model, start, 1000))
         .last()
@@ -197,7 +198,7 @@ fn the_rate_is_kept_to_the_byte() {
 }
 
 #[test]
-fn an_idle_bottleneck_saves_nothing_up() {
+fn an_idle_bottleneck_accumulates_no_credit() {
     let model = LinkModel::default().rate(Rate::bytes_per_second(1000));
     let arrivals = run(&model, 1, 100, 5 * MS, 1);
 
@@ -205,8 +206,8 @@ fn an_idle_bottleneck_saves_nothing_up() {
 }
 
 #[test]
-fn what_would_wait_for_longer_than_the_queue_is_dropped() {
-    // 10 ms a message; the queue holds those that wait for 0, 10, ... 100 ms.
+fn messages_that_would_wait_longer_than_the_limit_are_dropped() {
+    // 10 ms per message. The queue has room for those that wait 0, 10, ... 100 ms.
     let model = LinkModel::default()
         .rate(Rate::bytes_per_second(100_000))
         .queue(100 * MS);
@@ -225,7 +226,7 @@ fn what_would_wait_for_longer_than_the_queue_is_dropped() {
             .iter()
             .all(|fate| *fate == Fate::Dropped(LinkDrop::Queue))
     );
-    // Once there is room again, messages pass again.
+    // Once there is room, messages are accepted again.
     assert!(matches!(
         link.offer(&model, start + 50 * MS, 1000),
         Fate::Arrives { .. }
@@ -283,7 +284,7 @@ fn duplicates_have_the_configured_share() {
 }
 
 #[test]
-fn a_change_of_the_model_holds_from_the_next_message_on() {
+fn a_change_of_the_model_applies_from_the_next_message() {
     let start = some_instant();
     let mut link = Netem::new(1);
     let slow = LinkModel::default().delay(500 * MS);
@@ -293,7 +294,7 @@ fn a_change_of_the_model_holds_from_the_next_message_on() {
         matches!(link.offer(&slow, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)
     );
     assert_eq!(link.offer(&lossy, start, 1), Fate::Dropped(LinkDrop::Loss));
-    // A shorter delay does not let messages overtake those already on their link.
+    // A shorter delay does not make messages overtake those already on the link.
     let fast = LinkModel::default().delay(10 * MS);
     assert!(
         matches!(link.offer(&fast, start, 1), Fate::Arrives { at, .. } if at == start + 500 * MS)

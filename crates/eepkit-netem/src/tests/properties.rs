@@ -56,7 +56,7 @@ prop_compose! {
     }
 }
 
-/// Messages: the time since the one before, and the length.
+/// Messages: the time since the previous one, and the length.
 fn traffic() -> impl Strategy<Value = Vec<(Duration, usize)>> {
     proptest::collection::vec((time(50), 0..2000_usize), 1..200)
 }
@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_reordered_arrives_in_order(model in model(), seed: u64, traffic in traffic()) {
+    fn messages_that_are_not_reordered_arrive_in_order(model in model(), seed: u64, traffic in traffic()) {
         let mut latest = None;
         for (_, fate) in fates(&model, seed, some_instant(), &traffic) {
             if let Fate::Arrives { at, again, reordered: false } = fate {
@@ -162,7 +162,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_the_long_run_the_share_of_loss_is_kept(
+    fn in_the_long_run_the_share_of_loss_is_the_configured_one(
         share in 0.02..0.6_f64,
         length in 1.0..5.0_f64,
         seed: u64,
