@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and the help that teaches it.
+//! The command line and its help.
 
 mod import;
 mod service;
@@ -200,9 +200,10 @@ pub(crate) struct DevnetArgs {
 
 /// Offer SAM, by which programs in any language use I2P
 ///
-/// Runs a SAM bridge, versions 3.0 to 3.3, on the router that --router names, until Ctrl-C. Programs
-/// that are told to use the SAM bridge of an I2P router find it where they expect it: on port 7656,
-/// and for datagrams on UDP port 7655. `eepkit run` does the same with a configuration file.
+/// Runs a SAM bridge, versions 3.0 to 3.3, on the router that --router names, until Ctrl-C.
+/// Programs that are told to use the SAM bridge of an I2P router find it where they expect it: on
+/// port 7656, and for datagrams on UDP port 7655. `eepkit run` does the same with a configuration
+/// file.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

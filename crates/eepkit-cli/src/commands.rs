@@ -1,4 +1,4 @@
-//! What each command does.
+//! The implementations of the commands.
 
 mod connect;
 mod datagrams;
@@ -25,7 +25,7 @@ use crate::{
     ui::Ui,
 };
 
-/// Runs a command to its end.
+/// Runs a command until it ends.
 pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => block_on(demo::run(args, ui)),
@@ -55,7 +55,7 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
             )
         })?;
     let result = runtime.block_on(work);
-    // A thread that reads standard input cannot be stopped and must not be waited for.
+    // The thread that reads standard input cannot be stopped, so the runtime must not wait for it.
     runtime.shutdown_background();
     result
 }

@@ -1,8 +1,8 @@
-//! The file `eepkit.toml`: what `eepkit run` does.
+//! The file `eepkit.toml`, which configures `eepkit run`.
 //!
-//! Each section has a table of options, which drives reading, the messages about what is wrong, and
-//! the file that `eepkit run --print-config` prints: that of the router is here, those of services
-//! are with the services.
+//! Each section has a table of options. The table drives the parser, the error messages, and the
+//! file that `eepkit run --print-config` prints. The table of the router is here. Those of services
+//! are defined with the services.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,7 +14,7 @@ use eepkit_services::{
 
 use crate::args::{RouterArgs, RouterChoice};
 
-/// What the file says, with the defaults filled in.
+/// The configuration of the file, with defaults for missing keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) router: RouterArgs,
@@ -22,7 +22,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// What holds without a file.
+    /// The configuration without a file.
     pub(crate) fn new() -> Self {
         Self {
             router: (ROUTER.defaults)(),
@@ -30,7 +30,7 @@ impl Config {
         }
     }
 
-    /// Reads the text of a file in `directory`, against which its relative paths are resolved.
+    /// Parses the text of a file in `directory`, against which its relative paths are resolved.
     pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, FileError> {
         let file = File::parse(text, directory)?;
         let sections: Vec<&str> = [ROUTER.section]
@@ -49,7 +49,7 @@ impl Config {
     }
 }
 
-/// The section that has this key.
+/// Returns the section that contains this key.
 fn section_of(key: &str) -> Option<&'static str> {
     if ROUTER.find(key).is_some() {
         return Some(ROUTER.section);
@@ -58,7 +58,7 @@ fn section_of(key: &str) -> Option<&'static str> {
     Some(kind.name)
 }
 
-/// A file with every key, commented out, so that it says what holds without it.
+/// Returns a file with every key and its default, commented out.
 pub(crate) fn documented() -> String {
     let mut text = String::from(
         "# What `eepkit run` does. Every key is here; those behind a # are as if they were not there.\n\

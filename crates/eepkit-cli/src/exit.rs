@@ -1,29 +1,29 @@
-//! Exit codes, in one table: the program ends with them and `--help` prints them.
+//! The exit codes in one table, which is also printed by `--help`.
 
 use std::process::ExitCode;
 
-/// How a run of the program ended.
+/// The result of a run of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked for was done.
+    /// The command succeeded.
     Done,
-    /// The operation failed for a reason without a code of its own.
+    /// The operation failed for a reason without its own code.
     Failed,
-    /// The command line cannot be understood, or an argument has no meaning.
+    /// The command line is invalid.
     Usage,
-    /// There is no router to work with, or it does not do what it is there for.
+    /// There is no router, or it does not work.
     NoRouter,
-    /// Nothing is known under that name, or the destination has no lease set.
+    /// The name is unknown, or the destination has no lease set.
     NotFound,
-    /// The peer does not answer, refuses, or went away in the middle.
+    /// The peer does not answer, refuses, or was lost during the operation.
     Unreachable,
-    /// It took longer than allowed.
+    /// The operation took longer than its limit.
     TimedOut,
-    /// A file is missing, exists already, or holds something else.
+    /// A file is missing, exists already, or has invalid content.
     File,
-    /// SIGINT came before the work was done.
+    /// SIGINT arrived before the command was done.
     Interrupted,
-    /// SIGTERM came before the work was done.
+    /// SIGTERM arrived before the command was done.
     Terminated,
 }
 
@@ -41,8 +41,8 @@ impl Exit {
         Self::Terminated,
     ];
 
-    /// The number the shell sees. 2 is what clap uses for usage; 130 and 143 are 128 plus the
-    /// number of the signal, as shells report it.
+    /// The exit code. 2 is clap's code for usage errors. 130 and 143 are 128 plus the number of the
+    /// signal, as shells report it.
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -80,7 +80,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table as `--help` shows it.
+/// The table in the form of `--help`.
 pub(crate) fn table() -> String {
     let mut text = String::from("Exit codes:\n");
     for exit in Exit::ALL {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_ends_share_a_code() {
+    fn every_exit_has_its_own_code() {
         let mut codes: Vec<_> = Exit::ALL.iter().map(|exit| exit.code()).collect();
         codes.sort_unstable();
         codes.dedup();

@@ -1,4 +1,4 @@
-//! What a command says when it fails: one `error:` line and `hint:` lines saying what to do.
+//! The error output of a command: one `error:` line, and `hint:` lines with remedies.
 
 use std::{error::Error, fmt, io};
 
@@ -6,14 +6,14 @@ use eepkit::{ErrorKind, StreamError};
 
 use crate::{exit::Exit, pipe::PipeError};
 
-/// A failed command: what went wrong, what to do about it, and the exit code.
+/// A failed command: the error, the hints, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
     message: String,
     hints: Vec<String>,
-    /// The reader of our output went away. Nobody is left to tell, and for `eepkit ... | head`
-    /// that is success.
+    /// The reader of the standard output closed it. No message is printed, and for `eepkit ... |
+    /// head` this is success.
     output_closed: bool,
 }
 
@@ -31,13 +31,13 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// An error with everything below it, joined as `a: b: c`.
+    /// An error with its sources, joined as `a: b: c`.
     pub(crate) fn from_error(exit: Exit, context: &str, error: &dyn Error) -> Self {
         let mut message = String::from(context);
         let mut next = Some(error);
         while let Some(error) = next {
             let level = error.to_string();
-            // Some errors repeat their source in their own words.
+            // The messages of some errors already contain that of their source.
             if !message.ends_with(&level) {
                 if !message.is_empty() {
                     message.push_str(": ");
@@ -49,7 +49,7 @@ impl Failure {
         Self::new(exit, message)
     }
 
-    /// A stream and what it was joined with failed.
+    /// A stream, or the input or output that it was connected to, failed.
     pub(crate) fn from_pipe(error: &PipeError) -> Self {
         match error {
             PipeError::Peer(cause) => {
@@ -70,12 +70,12 @@ impl Failure {
         failure
     }
 
-    /// An error of the library: its kind chooses the exit code and the hint.
+    /// An error of the library. Its kind determines the exit code and the hint.
     pub(crate) fn from_kind(kind: ErrorKind, context: &str, error: &dyn Error) -> Self {
         Self::from_error(exit_of(kind), context, error).hint_of(kind)
     }
 
-    /// Adds what can be done about this kind of error, where there is something.
+    /// Adds the hint for this kind of error, if there is one.
     pub(crate) fn hint_of(self, kind: ErrorKind) -> Self {
         match kind.hint() {
             Some(hint) => self.hint(hint),
@@ -92,12 +92,12 @@ impl Failure {
         self.exit
     }
 
-    /// Whether there is anything to say.
+    /// Whether no message is printed.
     pub(crate) fn is_silent(&self) -> bool {
         self.output_closed || self.is_signal()
     }
 
-    /// Whether a signal ended it.
+    /// Whether a signal ended the command.
     pub(crate) fn is_signal(&self) -> bool {
         matches!(self.exit, Exit::Interrupted | Exit::Terminated)
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_whole_chain_in_one_line() {
+    fn the_whole_chain_is_one_line() {
         let error = Layer("cannot connect", Some(Box::new(Layer("refused", None))));
 
         let failure = Failure::from_error(Exit::Failed, "listen", &error);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_say_a_thing_twice() {
+    fn a_repeated_message_is_printed_once() {
         let error = Layer("cannot read: gone", Some(Box::new(Layer("gone", None))));
 
         let failure = Failure::from_error(Exit::File, "", &error);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_success() {
+    fn a_closed_output_is_success() {
         let failure = Failure::output(&io::ErrorKind::BrokenPipe.into());
 
         assert_eq!(failure.exit(), Exit::Done);

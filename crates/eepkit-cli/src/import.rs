@@ -1,4 +1,4 @@
-//! The configuration of other programs, turned into that of this one.
+//! Converts the configuration of other programs to that of eepkit.
 
 mod sam;
 

@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Global;
 
-/// Starts logging as `-v`, `-q` or RUST_LOG say.
+/// Starts logging according to `-v`, `-q` or RUST_LOG.
 pub(crate) fn start(global: &Global) {
     let filter = match env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::builder().parse_lossy(filter),
@@ -20,8 +20,8 @@ pub(crate) fn start(global: &Global) {
         .init();
 }
 
-/// The embedded router logs far more than we do, and warns of what is normal on its network: it is
-/// heard from -vv on.
+/// The embedded router logs much more than eepkit, and warns of conditions that are normal on its
+/// network. It is therefore logged only from -vv.
 fn directives(global: &Global) -> &'static str {
     match (global.quiet, global.verbose) {
         (true, _) => "off",

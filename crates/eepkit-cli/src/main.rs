@@ -1,7 +1,7 @@
 //! The program `eepkit`: demos, private networks, and netcat-like streams on I2P.
 //!
-//! `args` says what can be asked for, `commands` does it, `ui` tells about it, `failure` and `exit`
-//! say how it ended.
+//! `args` parses the command line, `commands` implements the commands, `ui` prints output,
+//! `failure` and `exit` report the result.
 
 mod args;
 mod commands;

@@ -1,4 +1,4 @@
-//! Joins a stream with an input and an output, as netcat does.
+//! Connects a stream to an input and an output, as netcat does.
 
 use std::{
     fmt, io,
@@ -10,7 +10,7 @@ use eepkit::Stream;
 use eepkit_services::relay::{End, Operation, Options, Report, Side, Traffic, Until, relay_stream};
 use tokio::io::{AsyncRead, AsyncWrite, join};
 
-/// Which of the four ends failed.
+/// The end of the connection that failed.
 #[derive(Debug)]
 pub(crate) enum PipeError {
     /// The input could not be read.
@@ -39,11 +39,11 @@ impl std::error::Error for PipeError {
     }
 }
 
-/// Copies `input` to the stream and the stream to `output`, until `until` is satisfied; A is the
+/// Copies `input` to the stream and the stream to `output` until `until` is satisfied. A is the
 /// input, B the stream. `traffic` counts bytes also if this fails.
 ///
-/// The stream is reset if it does not come to a good end, so that the peer does not take a part of
-/// the data for all of it.
+/// Unless the stream ends normally it is reset, so that the peer does not treat partial data as
+/// complete.
 ///
 /// # Cancel safety
 ///
@@ -75,8 +75,8 @@ fn outcome(report: Report) -> Result<(), PipeError> {
     }
 }
 
-/// The standard input of a command. It is closed by dropping it. A command that has closed it need
-/// not read it to its end: the rest is dropped.
+/// The standard input of a command. Dropping it closes it. If the command has closed its input, the
+/// remaining data is discarded.
 pub(crate) struct CommandInput<W>(Option<W>);
 
 impl<W> CommandInput<W> {
@@ -145,7 +145,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_command_sees_the_end_of_its_input() {
+    async fn a_command_gets_the_end_of_its_input() {
         let mut child = tokio::process::Command::new("cat")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_output_that_went_away_is_told_apart_from_a_broken_stream() {
+    async fn a_closed_output_differs_from_a_broken_stream() {
         let (mut stream, mut peer) = duplex(1024);
         let (output, gone) = duplex(1024);
         drop(gone);

@@ -1,8 +1,8 @@
-//! Being told to stop: SIGINT (Ctrl-C) and SIGTERM.
+//! Signals that stop the program: SIGINT (Ctrl-C) and SIGTERM.
 
 use crate::{exit::Exit, failure::Failure};
 
-/// Listens for the signals that ask the program to stop, from its making on.
+/// Receives the signals that stop the program, from its creation on.
 #[derive(Debug)]
 pub(crate) struct Stop {
     #[cfg(unix)]
@@ -11,7 +11,7 @@ pub(crate) struct Stop {
     terminate: tokio::signal::unix::Signal,
 }
 
-/// Listens for the signal that asks the program to read its configuration again: SIGHUP.
+/// Receives the signal that reloads the configuration: SIGHUP.
 #[derive(Debug)]
 pub(crate) struct Reload {
     #[cfg(unix)]
@@ -19,7 +19,7 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Takes the signal over; its default action no longer ends the process.
+    /// Handles the signal from now on. Its default action no longer ends the process.
     #[cfg(unix)]
     pub(crate) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -32,13 +32,13 @@ impl Reload {
         })
     }
 
-    /// There is no such signal.
+    /// The system has no such signal.
     #[cfg(not(unix))]
     pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Self {})
     }
 
-    /// Leaves the signal its default action.
+    /// Never receives the signal, which keeps its default action.
     pub(crate) fn never() -> Self {
         Self {
             #[cfg(unix)]
@@ -50,7 +50,7 @@ impl Reload {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a signal that nobody waited for is reported to the next who waits.
+    /// Cancel safe: a signal that arrives while no call waits is reported to the next call.
     pub(crate) async fn told(&mut self) {
         #[cfg(unix)]
         if let Some(hangup) = &mut self.hangup
@@ -63,7 +63,7 @@ impl Reload {
 }
 
 impl Stop {
-    /// Takes the signals over; their default action no longer ends the process.
+    /// Handles the signals from now on. Their default action no longer ends the process.
     #[cfg(unix)]
     pub(crate) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -79,17 +79,17 @@ impl Stop {
         })
     }
 
-    /// Takes Ctrl-C over; its default action no longer ends the process.
+    /// Handles Ctrl-C from now on. Its default action no longer ends the process.
     #[cfg(not(unix))]
     pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Self {})
     }
 
-    /// Waits for a signal; tells with which code an unfinished program ends.
+    /// Waits for a signal. Returns the exit code for an unfinished program.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a signal that nobody waited for is told to the next who waits.
+    /// Cancel safe: a signal that arrives while no call waits is reported to the next call.
     pub(crate) async fn told(&mut self) -> Exit {
         #[cfg(unix)]
         tokio::select! {
@@ -98,7 +98,7 @@ impl Stop {
         }
         #[cfg(not(unix))]
         {
-            // Where the system cannot tell about Ctrl-C, it ends the process by itself.
+            // If the system cannot report Ctrl-C, it ends the process itself.
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -106,7 +106,7 @@ impl Stop {
         }
     }
 
-    /// Runs `work`, unless a signal comes first.
+    /// Runs `work` unless a signal arrives first.
     pub(crate) async fn or<T>(
         &mut self,
         work: impl Future<Output = Result<T, Failure>>,

@@ -1,4 +1,4 @@
-//! What the user sees: data on standard output, everything else on standard error.
+//! User output: data on standard output, everything else on standard error.
 
 use std::{
     fmt::Display,
@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
 };
 
-/// Emphasis for what a user looks for first.
+/// Emphasis for the most important part of a line.
 pub(crate) const STRONG: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -27,9 +27,10 @@ const FAINT: Style = Style::new().dimmed();
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ui {
     quiet: bool,
-    /// Whether standard error bears a line that moves: a terminal that no log lines go to.
+    /// Whether standard error has a progress line: it is a terminal, and no log lines are written
+    /// to it.
     animated: bool,
-    /// Where finished steps are told: they are the show itself in `eepkit demo`.
+    /// The output for finished steps. In `eepkit demo` they are data.
     steps: Channel,
 }
 
@@ -55,7 +56,7 @@ impl Ui {
         }
     }
 
-    /// The same outputs, with finished steps told on `channel`.
+    /// The same outputs, with finished steps on `channel`.
     pub(crate) fn with_steps_on(self, channel: Channel) -> Self {
         Self {
             steps: channel,
@@ -63,7 +64,7 @@ impl Ui {
         }
     }
 
-    /// A line of data on standard output.
+    /// Prints a line of data on standard output.
     pub(crate) fn data(&self, line: impl Display) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")
@@ -71,26 +72,26 @@ impl Ui {
             .map_err(|error| Failure::output(&error))
     }
 
-    /// One JSON object on a line of its own on standard output.
+    /// Prints one JSON object on a separate line on standard output.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let line = serde_json::to_string(value)
             .map_err(|error| Failure::output(&io::Error::other(error)))?;
         self.data(line)
     }
 
-    /// A line for the user on standard error.
+    /// Prints a line for the user on standard error.
     pub(crate) fn note(&self, line: impl Display) {
         if !self.quiet {
             to_stderr(format_args!("{line}"));
         }
     }
 
-    /// A line for the user on standard error that matters even to those who want quiet.
+    /// Prints a line on standard error even with `--quiet`.
     pub(crate) fn warn(&self, line: impl Display) {
         to_stderr(format_args!("{HINT}warning:{HINT:#} {line}"));
     }
 
-    /// `error:` and `hint:` lines.
+    /// Prints `error:` and `hint:` lines.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {
             return;
@@ -101,7 +102,7 @@ impl Ui {
         }
     }
 
-    /// Begins something that takes a while.
+    /// Starts a step that takes some time.
     pub(crate) fn step(&self, what: impl Into<String>) -> Step {
         let what = what.into();
         let line = self.animated.then(|| moving_line(&what));
@@ -117,7 +118,7 @@ impl Ui {
     }
 }
 
-/// Something under way. Dropped without [`Step::done`], its moving line vanishes.
+/// A step in progress. If it is dropped without [`Step::done`], its progress line disappears.
 #[derive(Debug)]
 pub(crate) struct Step {
     ui: Ui,
@@ -127,7 +128,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Tells how far it is; the same text twice is told once.
+    /// Updates the progress line. The same text twice is printed once.
     pub(crate) fn update(&mut self, what: impl Into<String>) {
         let what = what.into();
         if what == self.told {
@@ -144,7 +145,7 @@ impl Step {
         self.started.elapsed()
     }
 
-    /// Ends it well, with what came out. Tells the time it took.
+    /// Finishes the step successfully, and prints the result and the elapsed time.
     pub(crate) fn done(mut self, what: impl Display) -> Result<(), Failure> {
         if let Some(line) = self.line.take() {
             line.finish_and_clear();
@@ -170,7 +171,7 @@ impl Drop for Step {
 }
 
 fn moving_line(what: &str) -> ProgressBar {
-    // Ten frames a second is as much as a spinner needs.
+    // A spinner needs at most ten frames per second.
     const FRAME: Duration = Duration::from_millis(100);
 
     let line = ProgressBar::new_spinner();
@@ -184,11 +185,11 @@ fn moving_line(what: &str) -> ProgressBar {
 }
 
 fn to_stderr(line: impl Display) {
-    // Where standard error is closed there is nowhere left to complain to.
+    // If standard error is closed, the error cannot be reported.
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
-/// A length of time for people: `0.8 ms`, `12 ms`, `1.2 s`, `3 min 20 s`.
+/// Formats a duration: `0.8 ms`, `12 ms`, `1.2 s`, `3 min 20 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1_000.0;
     if millis < 9.95 {
@@ -202,7 +203,7 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// A number of bytes for people, in powers of 1024.
+/// Formats a number of bytes in powers of 1024.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub(crate) fn bytes(count: u64) -> String {
     const KIB: f64 = 1024.0;

@@ -1,4 +1,4 @@
-//! What can be imported.
+//! The arguments of `eepkit import`.
 
 use std::path::PathBuf;
 
@@ -18,9 +18,9 @@ pub(crate) enum ImportCommand {
 
 /// Take over the SAM bridge of Java I2P
 ///
-/// Reads sam.config, and the arguments that clients.config (or a file of clients.config.d) gives the
-/// bridge, which win. Writes eepkit.toml for `eepkit run`, and sam-users.json if there are users: they
-/// keep their passwords. What has no counterpart is told.
+/// Reads sam.config, and the arguments that clients.config (or a file of clients.config.d) gives
+/// the bridge, which win. Writes eepkit.toml for `eepkit run`, and sam-users.json if there are
+/// users: they keep their passwords. What has no counterpart is told.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! The flags of a service, made of its table of options.
+//! The flags of a service, generated from its table of options.
 
 use std::path::Path;
 
@@ -157,7 +157,7 @@ mod tests {
             .map_err(|error| error.kind())
     }
 
-    /// The value of an option, as the file would have it.
+    /// Returns the value of an option in the form of the configuration file.
     fn value(args: &ServiceArgs<SamConfig>, key: &str) -> Option<String> {
         let option = SamConfig::table().find(key).expect(key);
         (option.access.get)(&args.config)

@@ -18,8 +18,8 @@ pub(crate) struct RouterArgs {
     /// `sam://HOST:PORT` for one that has only SAM: the router gets the keys of the destination.
     ///
     /// Without it, the router at i2cp://127.0.0.1:7654 is used: that is where i2pd, Java I2P and
-    /// I2P+ offer I2CP unless told otherwise. `embedded` joins the live network with a router in this process,
-    /// which needs the internet, and some minutes at the first start.
+    /// I2P+ offer I2CP unless told otherwise. `embedded` joins the live network with a router in
+    /// this process, which needs the internet, and some minutes at the first start.
     #[arg(
         short,
         long,
@@ -46,11 +46,11 @@ pub(crate) struct RouterArgs {
 }
 
 impl RouterArgs {
-    /// Time for a router in this process to start, find others and build tunnels. Chosen because a
-    /// first start takes two or three minutes where it works at all.
+    /// The default limit for a router in this process to start, find other routers and build
+    /// tunnels. Chosen because a first start takes two or three minutes.
     pub(crate) const EMBEDDED_LIMIT: Duration = Duration::from_secs(180);
 
-    /// Whether the router is one in this process.
+    /// Whether the router runs in this process.
     pub(crate) fn is_embedded(&self) -> bool {
         self.router == Some(RouterChoice::Embedded)
     }

@@ -26,7 +26,7 @@ fn every_command_has_examples() {
             .flat_map(|keys| keys.get_subcommands()),
     );
     for command in commands {
-        // A command of commands leaves the examples to them.
+        // Commands with subcommands have no examples of their own.
         if command.has_subcommands() {
             continue;
         }
@@ -81,7 +81,7 @@ fn a_destination_may_start_with_a_hyphen() {
 }
 
 #[test]
-fn waiting_has_a_limit_unless_for_streams_to_come() {
+fn waiting_has_a_limit_except_for_inbound_streams() {
     let Ok(Command::Listen(listen)) = parse("eepkit listen") else {
         panic!("not parsed");
     };

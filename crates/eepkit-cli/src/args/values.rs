@@ -1,4 +1,4 @@
-//! Values of arguments: parsed and checked before anything is started.
+//! Values of arguments, which are parsed and validated before anything is started.
 
 use std::{path::Path, str::FromStr};
 
@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use eepkit::Format;
 use eepkit_services::options::Element;
 
-/// A format of datagrams.
+/// A datagram format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DatagramFormat {
     /// Datagram1.
@@ -18,7 +18,7 @@ pub(crate) enum DatagramFormat {
     /// Datagram3.
     #[value(name = "3")]
     Three,
-    /// Nothing but the payload.
+    /// Only the payload.
     Raw,
 }
 
@@ -32,7 +32,7 @@ impl DatagramFormat {
         }
     }
 
-    /// As it is written on the command line.
+    /// The name of the format on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::One => "1",
@@ -91,12 +91,12 @@ fn in_range(value: InOut, least: u8, most: u8) -> Result<InOut, String> {
     }
 }
 
-/// Which router to work with.
+/// The router to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RouterChoice {
-    /// One in this process, on the live network.
+    /// A router in this process, on the live network.
     Embedded,
-    /// One that runs, by its address for I2CP or SAM.
+    /// A running router, by its I2CP or SAM address.
     Attached(String),
 }
 
@@ -129,7 +129,7 @@ impl Element for RouterChoice {
 
 const EMBEDDED: &str = "embedded";
 
-/// What addresses of routers begin with.
+/// The prefixes of router addresses.
 const SCHEMES: [&str; 3] = ["i2cp://", "sam://", "sam+tls://"];
 
 /// `KEY=VALUE`.

@@ -1,4 +1,5 @@
-//! `eepkit connect`: a stream to a destination, joined with standard input and output; or datagrams.
+//! `eepkit connect`: a stream to a destination, connected to standard input and output, or
+//! datagrams.
 
 use eepkit::ConnectOptions;
 

@@ -1,4 +1,4 @@
-//! `eepkit listen --datagram` and `eepkit connect --datagram`: datagrams, a line each.
+//! `eepkit listen --datagram` and `eepkit connect --datagram`: datagrams, one per line.
 
 use std::{
     fmt::Write as _,
@@ -24,7 +24,8 @@ use crate::{
     ui::{STRONG, Ui},
 };
 
-/// Prints what arrives, and with `--keep-open` answers whoever sent last with what is typed.
+/// Prints received datagrams. With `--keep-open`, sends each input line to the sender of the last
+/// one.
 pub(super) async fn listen(
     args: &ListenArgs,
     format: DatagramFormat,
@@ -64,7 +65,7 @@ pub(super) async fn listen(
                 None => ui.warn("nobody to answer yet: no datagram has arrived"),
                 Some(to) => match socket.reply(&to, &line).await {
                     Ok(()) => {}
-                    // The next one may be for somebody else.
+                    // The next datagram may have another receiver.
                     Err(error) => ui.warn(cannot_send(&from(&to), &error)),
                 },
             }
@@ -82,7 +83,7 @@ pub(super) async fn listen(
     receiving.await
 }
 
-/// Sends each line, and prints what the peer answers.
+/// Sends each line as a datagram, and prints the answers of the peer.
 pub(super) async fn connect(
     args: &ConnectArgs,
     format: DatagramFormat,
@@ -121,7 +122,7 @@ pub(super) async fn connect(
         result = &mut receiving => return result,
         result = sending => result?,
     }
-    // Nothing tells that no more answers come.
+    // The end of the answers cannot be detected.
     let result = timeout(args.wait.0, receiving).await.unwrap_or(Ok(()));
     let undelivered = socket.stats().undelivered;
     if undelivered > 0 {
@@ -132,7 +133,7 @@ pub(super) async fn connect(
     result
 }
 
-/// Prints what arrives, but for what is by somebody else than `peer`.
+/// Prints received datagrams, except those of senders other than `peer`.
 async fn print_answers(
     socket: &DatagramSocket,
     peer: &Destination,
@@ -184,7 +185,8 @@ fn cannot_send(to: &str, error: &SendError) -> Failure {
     }
 }
 
-/// Who a datagram is from: with a question mark if nothing proves it, `-` if it does not say.
+/// Returns the sender of a datagram: with a question mark if it is not proven, `-` if the datagram
+/// does not contain it.
 fn from(received: &ReceivedDatagram) -> String {
     let port = received.from_port();
     if let Some(sender) = received.sender() {
@@ -197,13 +199,13 @@ fn from(received: &ReceivedDatagram) -> String {
     }
 }
 
-/// A payload on one line: what is not text, or moves the cursor of a terminal, as `\xNN`; tab, line
-/// feed, carriage return and backslash as `\t`, `\n`, `\r` and `\\`.
+/// Converts a payload to one line. Bytes that are not text, or that move the cursor of a terminal,
+/// become `\xNN`. Tab, line feed, carriage return and backslash become `\t`, `\n`, `\r` and `\\`.
 fn escaped(payload: &[u8]) -> String {
     let mut line = String::with_capacity(payload.len());
     let hex = |line: &mut String, bytes: &[u8]| {
         for byte in bytes {
-            // A string takes all.
+            // Writing to a string cannot fail.
             let _ = write!(line, "\\x{byte:02x}");
         }
     };
@@ -225,7 +227,7 @@ fn escaped(payload: &[u8]) -> String {
     line
 }
 
-/// The lines of standard input, without what ends them.
+/// The lines of standard input without their line endings.
 struct Lines {
     input: BufReader<Stdin>,
     longest: usize,
@@ -239,10 +241,10 @@ impl Lines {
         }
     }
 
-    /// The next line; none at the end.
+    /// Returns the next line, or `None` at the end of the input.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
-        // With what ends it: a line feed, perhaps behind a carriage return.
+        // Includes the line ending: a line feed, optionally after a carriage return.
         let limit = self.longest as u64 + 2;
         (&mut self.input)
             .take(limit)
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(escaped("grüße".as_bytes()), "grüße");
         assert_eq!(escaped(b"a\\b\tc\nd\re"), "a\\\\b\\tc\\nd\\re");
         assert_eq!(escaped(b"\x1b[2J\xff\x00"), "\\x1b[2J\\xff\\x00");
-        // A control character beyond ASCII.
+        // A control character outside ASCII.
         assert_eq!(escaped("\u{9b}".as_bytes()), "\\xc2\\x9b");
     }
 }

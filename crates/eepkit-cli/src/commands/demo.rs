@@ -1,4 +1,4 @@
-//! `eepkit demo`: two programs that talk over a private network, step by step.
+//! `eepkit demo`: two programs that communicate over a private network, step by step.
 
 mod programs;
 
@@ -21,7 +21,7 @@ use crate::{
     ui::{self, Channel, STRONG, Ui},
 };
 
-/// The object that `--json` prints.
+/// The JSON object that `--json` prints.
 #[derive(Debug, Serialize)]
 struct Results {
     version: u32,
@@ -41,7 +41,7 @@ struct Results {
 
 pub(super) async fn run(args: DemoArgs, ui: &Ui) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
-    // With --json, standard output is for the one object.
+    // With --json, standard output contains only the JSON object.
     let ui = ui.with_steps_on(if args.json {
         Channel::Err
     } else {
@@ -67,7 +67,7 @@ pub(super) async fn run(args: DemoArgs, ui: &Ui) -> Result<(), Failure> {
     }
 }
 
-/// Everything between the start of the network and its end.
+/// Runs the demo from the start of the network to its end.
 async fn show(
     args: &DemoArgs,
     net: &Devnet,
@@ -183,7 +183,7 @@ async fn round_trip(client: &Session, b32: &str, ui: &Ui) -> Result<Duration, Fa
     let mut times = Vec::with_capacity(PINGS);
     let options = PingOptions::new().timeout(PING_LIMIT);
     for _ in 0..PINGS {
-        // A lost ping is one measurement less.
+        // A lost ping is excluded from the measurement.
         if let Ok(rtt) = client.ping_with(b32, &options).await {
             times.push(rtt);
         }
@@ -252,7 +252,7 @@ async fn transfer(
     Ok(Some(transfer))
 }
 
-/// Runs a part of the show with a time limit.
+/// Runs a part of the demo with a time limit.
 async fn within<T>(
     limit: Duration,
     what: &str,
@@ -267,7 +267,7 @@ async fn within<T>(
     }
 }
 
-/// Who talks to whom, through what.
+/// Prints a diagram of the two programs and their tunnels.
 fn picture(args: &DemoArgs, ui: &Ui) -> Result<(), Failure> {
     let tunnel = vec!["[hop]"; args.length.into()].join(" --> ");
     let inside = tunnel.len() - 2;
@@ -330,19 +330,20 @@ fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1_000.0
 }
 
-/// Tunnels each way. One, because an emissary router spreads the messages of a session over all
-/// tunnels of the peer, and so reorders them.
+/// The number of tunnels in each direction. Chosen because an emissary router spreads the messages
+/// of a session over all tunnels of the peer, which would reorder them.
 const TUNNELS: u8 = 1;
 
-/// Time for each step. Chosen because each takes seconds at most, and the whole must end within a
-/// minute or so even where one of them fails.
+/// The limit of each step. Chosen because each takes a few seconds at most, and the demo should end
+/// within about a minute even if one of them fails.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Pings for the median. Chosen so that they take a second at most where all is well.
+/// The number of pings for the median. Chosen so that they take at most a second on a working
+/// network.
 const PINGS: usize = 15;
 
-/// Time for one ping, on a network whose round trip is milliseconds.
+/// The limit of one ping. Chosen because the round trip on this network takes milliseconds.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
-/// Time for one transfer: that in which it sends, and then some for the end to arrive.
+/// The limit of one transfer. Chosen as the limit for sending plus time for the data in flight.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! Destinations as the program shows them.
+//! The output form of destinations.
 
 use eepkit::{Destination, SignatureType};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::{
     ui::{STRONG, Ui},
 };
 
-/// A destination in the JSON of several commands.
+/// A destination in the JSON output of several commands.
 #[derive(Debug, Serialize)]
 pub(super) struct Described {
     b32: String,
@@ -43,7 +43,7 @@ impl From<SignatureType> for Named {
 }
 
 impl Described {
-    /// Prints it for people; `between` prints what belongs before the long last line.
+    /// Prints the destination as text. `between` prints lines before the long last line.
     pub(super) fn print(
         &self,
         ui: &Ui,
@@ -57,7 +57,8 @@ impl Described {
     }
 }
 
-/// An address and a port as the other commands take them; without the port where it is 0.
+/// Returns the address and port in the form that other commands accept, without the port if it is
+/// 0.
 pub(super) fn with_port(destination: &Destination, port: u16) -> String {
     let b32 = destination.to_b32();
     if port == 0 {

@@ -1,4 +1,4 @@
-//! `eepkit devnet`: a private network until somebody stops it.
+//! `eepkit devnet`: a private network that runs until it is interrupted.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::sam;
 use crate::{args::DevnetArgs, exit::Exit, failure::Failure, stop::Stop, ui::Ui};
 
-/// The object that `--json` prints.
+/// The JSON object that `--json` prints.
 #[derive(Debug, Serialize)]
 struct Network {
     version: u32,
@@ -21,7 +21,7 @@ struct Network {
 #[derive(Debug, Serialize)]
 struct RouterLine {
     index: usize,
-    /// Base64, as router hashes are written.
+    /// In base64, the usual form of router hashes.
     id: String,
     floodfill: bool,
     i2cp: Option<String>,
@@ -45,7 +45,7 @@ impl From<&DevnetRouter> for RouterLine {
 }
 
 impl RouterLine {
-    /// The address for `--router`.
+    /// The value for `--router`.
     fn router(&self) -> String {
         self.i2cp
             .as_ref()
@@ -58,13 +58,13 @@ impl RouterLine {
     }
 }
 
-/// What a network is asked to be.
+/// The options of a network.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) routers: u8,
     pub(super) floodfills: Option<u8>,
     pub(super) length: Option<u8>,
-    /// Whether the routers offer SAM themselves.
+    /// Whether the routers offer their own SAM bridge.
     pub(super) sam: bool,
     pub(super) limit: Duration,
 }
@@ -112,7 +112,7 @@ pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
     step.done("all routers stopped")
 }
 
-/// Starts a network and tells how far its routers are until all are ready.
+/// Starts a network and prints the number of ready routers until all are ready.
 pub(super) async fn start(plan: Plan, ui: &Ui) -> Result<Devnet, Failure> {
     let mut builder = Devnet::builder()
         .routers(plan.routers.into())
@@ -189,8 +189,8 @@ fn explain(lines: &[RouterLine], ui: &Ui) {
     ui.note("Ctrl-C stops the network");
 }
 
-/// How often to look at the routers while they start. Chosen as often as a line may change to be
-/// read.
+/// The interval at which the number of ready routers is updated during the start. Chosen as the
+/// fastest that a changing line can be read.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 const CANNOT_START: &str = "cannot start the private network";

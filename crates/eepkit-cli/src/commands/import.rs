@@ -1,4 +1,4 @@
-//! `eepkit import`: the configuration of other programs.
+//! `eepkit import`: imports the configuration of other programs.
 
 use std::{
     fs,
@@ -115,7 +115,7 @@ fn cannot_write(file: &Path, error: &io::Error) -> Failure {
     )
 }
 
-/// Writes a file that only its owner can read: it may hold the password of a router.
+/// Writes a file that only its owner can read, because it may contain the password of a router.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -124,6 +124,6 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     options.open(file)?.write_all(text.as_bytes())
 }
 
-/// What the files are called that are made.
+/// The names of the files that are written.
 const CONFIG: &str = "eepkit.toml";
 const USERS: &str = "sam-users.json";

@@ -1,4 +1,4 @@
-//! `eepkit keys`: making and showing private key files.
+//! `eepkit keys`: generates and shows private key files.
 
 use std::{path::Path, time::Duration};
 
@@ -26,7 +26,7 @@ pub(super) fn load(file: &Path) -> Result<PrivateKeys, Failure> {
     PrivateKeys::load(file).map_err(|error| cannot_load(file, &error))
 }
 
-/// Reads a private key file, if there is one.
+/// Reads a private key file, or returns `None` if it does not exist.
 pub(super) fn load_if_there(file: &Path) -> Result<Option<PrivateKeys>, Failure> {
     match PrivateKeys::load(file) {
         Ok(keys) => Ok(Some(keys)),
@@ -48,7 +48,7 @@ fn cannot_load(file: &Path, error: &KeyFileError) -> Failure {
     }
 }
 
-/// Makes a new destination and writes its private key file.
+/// Generates a new destination and writes its private key file.
 pub(super) fn make(file: &Path, signature: SignatureType) -> Result<PrivateKeys, Failure> {
     let keys = PrivateKeys::generate(signature, &mut rand::rng()).map_err(cannot_make)?;
     save(&keys, file)?;
@@ -130,20 +130,20 @@ fn cannot_make(error: impl std::error::Error) -> Failure {
     Failure::from_error(Exit::Failed, "cannot make the keys", &error)
 }
 
-/// The date on which a transient key ends, in seconds since 1970. The field has 32 bits.
+/// The expiry of a transient key, in seconds since 1970. The field has 32 bits.
 fn expiry(now: Duration, span: Duration) -> Result<u32, Failure> {
     u32::try_from(now.saturating_add(span).as_secs())
         .map_err(|_| Failure::usage("--expires: the format ends in the year 2106"))
 }
 
-/// What to print, and how.
+/// The amount and the form of the output.
 #[derive(Debug, Clone, Copy)]
 struct Detail {
     json: bool,
     private: bool,
 }
 
-/// The object that `--json` prints.
+/// The JSON object that `--json` prints.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     version: u32,
@@ -207,7 +207,7 @@ fn describe_offline(offline: Option<&Offline>) -> String {
     format!("offline      yes: a transient key, {name} (type {number}), {verb} {date}")
 }
 
-/// A date as RFC 3339 writes it, in UTC.
+/// Formats a date as RFC 3339, in UTC.
 fn date(unix_seconds: u32) -> String {
     let time = std::time::UNIX_EPOCH + Duration::from_secs(unix_seconds.into());
     humantime::format_rfc3339_seconds(time).to_string()

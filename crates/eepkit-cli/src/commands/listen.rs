@@ -1,4 +1,4 @@
-//! `eepkit listen`: streams that come, joined with standard input and output or with commands; or
+//! `eepkit listen`: inbound streams, connected to standard input and output or to commands, or
 //! datagrams.
 
 use std::{
@@ -36,7 +36,7 @@ pub(super) async fn run(args: ListenArgs, ui: &Ui) -> Result<(), Failure> {
     let result = stop.or(serve(&args, &online, ui)).await;
     online.close_or_stop(&mut stop).await;
     match result {
-        // Until it is stopped is how long it was asked to run.
+        // With --keep-open, a signal is the normal end.
         Err(failure) if args.keep_open && failure.is_signal() => Ok(()),
         result => result,
     }
@@ -98,7 +98,7 @@ async fn serve_stdio(args: &ListenArgs, listener: &Listener, ui: &Ui) -> Result<
         ));
         let result = join_stdio(stream, &mut input, ui).await;
         match result {
-            // One peer that fails must not keep the others waiting for ever.
+            // The failure of one peer must not prevent the next ones from being served.
             Err(failure) if args.keep_open && failure.exit() == Exit::Unreachable => {
                 ui.warn(failure);
             }
@@ -108,14 +108,14 @@ async fn serve_stdio(args: &ListenArgs, listener: &Listener, ui: &Ui) -> Result<
     }
 }
 
-/// Joins a stream with standard input and output and tells how much went over it.
+/// Connects a stream to standard input and output, and reports the number of bytes.
 pub(super) async fn join_stdio(
     stream: Stream,
     input: &mut tokio::io::Stdin,
     ui: &Ui,
 ) -> Result<(), Failure> {
     let until = if io::stdin().is_terminal() {
-        // A terminal's input never ends by itself.
+        // The input of a terminal never ends by itself.
         Until::BEnds
     } else {
         Until::BothEnd
@@ -145,7 +145,7 @@ async fn accept(listener: &Listener, limit: Option<Span>) -> Result<Stream, Fail
     accepted.map_err(|error| Failure::from_kind(error.kind(), "cannot accept streams", &error))
 }
 
-/// Serves streams side by side, each with a command, until there are none any more.
+/// Serves streams concurrently, each with a command, until the listener fails.
 async fn serve_commands(
     command: &str,
     at_a_time: u16,
@@ -189,12 +189,12 @@ async fn run_command(command: &str, stream: Stream, ui: &Ui) -> Result<ExitStatu
         .map_err(|error| Failure::from_error(Exit::Failed, "cannot start a shell", &error))?;
     let joined = match (child.stdout.take(), child.stdin.take()) {
         (Some(output_of_child), Some(input_of_child)) => {
-            // A command that has written everything and gone has read what it wanted.
+            // A command that has written its output and exited need not have read all of its input.
             let input = CommandInput::new(input_of_child);
             let traffic = Traffic::new();
             pipe::join_stream(stream, output_of_child, input, Until::AEnds, &traffic).await
         }
-        // Both were asked for above.
+        // Both were requested above.
         _ => Ok(()),
     };
     match joined {
@@ -208,13 +208,13 @@ async fn run_command(command: &str, stream: Stream, ui: &Ui) -> Result<ExitStatu
     }
 }
 
-/// Lets a command end whose pipes are closed, and makes it end if it does not.
+/// Waits for a command whose pipes are closed, and kills it if it does not exit.
 async fn end(child: &mut Child) {
-    // Chosen because a command that notices its closed input ends in milliseconds.
+    // Chosen because a command that detects the end of its input exits in milliseconds.
     const GRACE: Duration = Duration::from_secs(2);
 
     if timeout(GRACE, child.wait()).await.is_err() {
-        // It may have ended by itself in this moment.
+        // It may have exited at this moment.
         let _ = child.kill().await;
     }
 }

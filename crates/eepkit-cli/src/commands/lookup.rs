@@ -1,4 +1,4 @@
-//! `eepkit lookup`: the destination behind a name.
+//! `eepkit lookup`: finds the destination of a name.
 
 use eepkit::Host;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{args::LookupArgs, failure::Failure, stop::Stop, ui::Ui};
 
-/// The object that `--json` prints.
+/// The JSON object that `--json` prints.
 #[derive(Debug, Serialize)]
 struct Found<'a> {
     version: u32,

@@ -1,4 +1,4 @@
-//! Getting a destination online: the router, the session, and what is told meanwhile.
+//! Puts a destination online: starts the router and the session, and reports progress.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -25,7 +25,7 @@ pub(super) struct Online {
 }
 
 impl Online {
-    /// Puts a destination online on the router that was asked for: that of `keys`, or a new one.
+    /// Puts a destination online on the selected router: the one of `keys`, or a new one.
     pub(super) async fn open(
         args: &RouterArgs,
         session: &SessionArgs,
@@ -51,7 +51,7 @@ impl Online {
         let router = Router::attach(address)
             .map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))?;
         let limit = args.start_timeout.map_or(ATTACHED_LIMIT, |limit| limit.0);
-        // Unlike the address that was given, its name holds no password.
+        // Unlike the address of the command line, the name contains no password.
         let name = router.name();
         let mut step = ui.step(format!("connecting to the router at {name}"));
         let session = start(configure(router.session(), session, keys), limit, &mut step)
@@ -83,8 +83,8 @@ impl Online {
         Ok(Self { session, router })
     }
 
-    /// Sends what is still to be sent, takes the destination offline and stops a router of ours,
-    /// unless a signal says that there is no time for that.
+    /// Sends the remaining data, takes the destination offline and stops the router if it runs in
+    /// this process. A signal ends this early.
     pub(super) async fn close_or_stop(self, stop: &mut Stop) {
         drop(self.session);
         tokio::select! {
@@ -94,8 +94,8 @@ impl Online {
     }
 }
 
-/// The router that was asked for, without a session. One in this process is ready then; one that
-/// runs was not asked whether it does.
+/// Returns the selected router without a session. A router in this process is ready. A router in
+/// another process has not been contacted.
 pub(super) async fn router(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure> {
     if !args.is_embedded() {
         let address = match &args.router {
@@ -116,7 +116,7 @@ pub(super) async fn router(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure
     Ok(router)
 }
 
-/// Starts a router in this process and tells how far it is until it is ready.
+/// Starts a router in this process and reports its stages until it is ready.
 async fn start_embedded(
     args: &RouterArgs,
     limit: Duration,
@@ -138,7 +138,7 @@ async fn start_embedded(
         while let Some(status) = watch.changed().await {
             step.update(format!("router in this process: {}", status.stage()));
         }
-        // What becomes of the router is for the other future to say.
+        // The result is that of the other future.
         std::future::pending().await
     };
     let started = tokio::select! {
@@ -152,7 +152,7 @@ async fn start_embedded(
     Ok(Router::new(started))
 }
 
-/// Where the embedded router keeps what it must not forget.
+/// The state directory of the embedded router.
 fn state_dir(args: &RouterArgs) -> Result<PathBuf, Failure> {
     match (&args.state_dir, dirs::data_dir()) {
         (Some(directory), _) => Ok(directory.clone()),
@@ -164,9 +164,9 @@ fn state_dir(args: &RouterArgs) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Opens a session and tells each stage until peers can reach it.
+/// Opens a session and reports each stage until peers can reach it.
 ///
-/// The first attempt decides: a router that cannot be reached now is not waited for.
+/// Fails after the first attempt: if the router cannot be reached now, there is no retry.
 pub(super) async fn start(
     builder: SessionBuilder,
     limit: Duration,
@@ -189,7 +189,7 @@ pub(super) async fn start(
     };
     tokio::select! {
         result = session.watch().ready(limit) => result.map(drop)?,
-        // Why is told at once.
+        // Returns the reason immediately.
         () = lost => session.watch().ready(Duration::ZERO).await.map(drop)?,
     }
     Ok(session)
@@ -220,7 +220,7 @@ fn configure(
 
 fn no_router(error: StartError) -> Failure {
     let failure = match &error {
-        // One line for each of a dozen hosts is for the log.
+        // The errors of a dozen hosts are written only to the log.
         StartError::Reseed(ReseedError::Hosts(_)) => Failure::new(
             Exit::NoRouter,
             "cannot start a router: it knows no others yet, and no list of them could be downloaded",
@@ -261,7 +261,7 @@ fn no_session(error: &OpenError, router: &str, is_default: bool) -> Failure {
     }
 }
 
-/// The error at the bottom, which is the system's.
+/// Returns the innermost error, which is that of the operating system.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -270,7 +270,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// Reads an address of the command line.
+/// Parses an address of the command line.
 pub(super) fn address(text: &str) -> Result<Address, Failure> {
     if text.contains("://") {
         return Err(
@@ -288,7 +288,7 @@ pub(super) fn address(text: &str) -> Result<Address, Failure> {
     })
 }
 
-/// An address as messages show it: a full destination as its base32 form.
+/// Formats an address for messages. A full destination becomes its base32 form.
 pub(super) fn shown(address: &Address) -> String {
     match &address.host {
         eepkit::Host::Destination(destination) => {
@@ -298,15 +298,16 @@ pub(super) fn shown(address: &Address) -> String {
     }
 }
 
-/// Where i2pd, Java I2P and I2P+ offer I2CP unless told otherwise.
+/// The default I2CP address of i2pd, Java I2P and I2P+.
 const DEFAULT_ROUTER: &str = "i2cp://127.0.0.1:7654";
 
-/// Time for a running router to build tunnels for us. Chosen because routers that are up need
-/// seconds, and those that start need minutes, which their users know.
+/// The limit for a running router to build tunnels for the session. Chosen because a router that is
+/// up takes seconds. A router that starts takes minutes, and its user can set the limit.
 const ATTACHED_LIMIT: Duration = Duration::from_secs(60);
 
 const FIRST_START: &str =
     "a first start takes minutes and needs the internet; --start-timeout gives it more time";
 
-/// Time for the session of a router in this process, which has tunnels by then, however late it is.
+/// The limit for the session of a router in this process. Chosen because the router already has
+/// tunnels.
 const SESSION_LIMIT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! `eepkit ping`: the round trip to a destination.
+//! `eepkit ping`: measures the round trip to a destination.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::online::{self, Online};
 use crate::{args::PingArgs, exit::Exit, failure::Failure, stop::Stop, ui, ui::Ui};
 
-/// The objects that `--json` prints, one per line.
+/// The JSON objects that `--json` prints, one per line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
@@ -36,7 +36,7 @@ struct Summary {
     rtt_max_ms: Option<f64>,
 }
 
-/// What came back so far.
+/// The statistics of the answers.
 #[derive(Debug, Default)]
 struct Tally {
     sent: u64,
@@ -88,7 +88,7 @@ pub(super) async fn run(args: PingArgs, ui: &Ui) -> Result<(), Failure> {
     let result = stop.or(ping(&args, &peer, &online, &mut tally, ui)).await;
     online.close_or_stop(&mut stop).await;
     match result {
-        // Without a number, until it is stopped is how long it was asked to run.
+        // Without a count, a signal is the normal end.
         Err(failure) if failure.is_signal() && args.count.is_none() => {}
         result => result?,
     }
@@ -127,7 +127,7 @@ async fn ping(
                     ui.data(format_args!("answer from {shown}: seq={seq} time={time}"))?;
                 }
             }
-            // The peer may answer the next one.
+            // The peer may answer the next ping.
             Err(error @ (PingError::Timeout(_) | PingError::NoTunnels(_))) => {
                 let why = error.to_string();
                 if args.json {
@@ -176,7 +176,7 @@ fn conclude(args: &PingArgs, peer: &str, tally: &Tally, ui: &Ui) -> Result<(), F
     Ok(())
 }
 
-/// Milliseconds with the microseconds behind the point.
+/// Converts to milliseconds, with microsecond resolution.
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1_000.0
 }
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_knows_the_least_the_mean_and_the_most() {
+    fn a_tally_has_the_minimum_the_mean_and_the_maximum() {
         let mut tally = Tally::default();
         for millis in [30, 10, 20] {
             tally.answer(Duration::from_millis(millis));

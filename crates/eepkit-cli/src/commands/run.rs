@@ -1,4 +1,4 @@
-//! `eepkit run`: a router, and the services of a configuration file.
+//! `eepkit run`: runs a router and the services of a configuration file.
 
 use std::path::{Path, PathBuf};
 
@@ -36,15 +36,15 @@ pub(super) async fn run(args: RunArgs, ui: &Ui) -> Result<(), Failure> {
     serve(config, Source::File(args.config), args.json, ui).await
 }
 
-/// Where a configuration came from.
+/// The source of a configuration.
 pub(super) enum Source {
-    /// The command line: it cannot be read again.
+    /// The command line, which cannot be reloaded.
     Arguments,
-    /// The file that was named, or the default one.
+    /// The given file, or the default one.
     File(Option<PathBuf>),
 }
 
-/// Reads the file that was named, or the default one if it exists.
+/// Reads the given file, or the default one if it exists.
 fn load(named: Option<&Path>, ui: &Ui) -> Result<Config, Failure> {
     let Some(file) = config_file(named) else {
         return Ok(Config::new());
@@ -64,7 +64,7 @@ fn load(named: Option<&Path>, ui: &Ui) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// The file that was named, or the one in the user's configuration directory if there is one.
+/// Returns the given file, or the one in the user's configuration directory if it exists.
 fn config_file(named: Option<&Path>) -> Option<PathBuf> {
     match named {
         Some(file) => Some(file.to_owned()),
@@ -75,7 +75,7 @@ fn config_file(named: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-/// Starts the router and the services, and serves until a signal comes.
+/// Starts the router and the services, and runs them until a signal arrives.
 pub(super) async fn serve(
     config: Config,
     source: Source,
@@ -111,12 +111,12 @@ pub(super) async fn serve(
             services.stop().await;
             router.shutdown().await;
         } => step.done("stopped"),
-        // A second signal does not wait.
+        // A second signal ends the shutdown.
         _ = stop.told() => Ok(()),
     }
 }
 
-/// Starts the services; one that cannot be started fails the program.
+/// Starts the services. Fails if one of them cannot be started.
 async fn start(
     services: &Services,
     plans: Vec<std::sync::Arc<dyn eepkit_services::Plan>>,
@@ -130,7 +130,8 @@ async fn start(
     Ok(())
 }
 
-/// Reads the file again and does what has changed. What cannot be done is told, and nothing ends.
+/// Reads the file again and applies the changes. Errors are reported, and no service ends because
+/// of them.
 async fn reloaded(services: &Services, first: &Config, named: Option<&Path>, ui: &Ui) {
     let config = match load(named, ui) {
         Ok(config) => config,
@@ -163,7 +164,7 @@ async fn reloaded(services: &Services, first: &Config, named: Option<&Path>, ui:
     }
 }
 
-/// The object that `--json` prints: the services by kind.
+/// The JSON object that `--json` prints: the services by kind.
 #[derive(Debug, Serialize)]
 struct Serving {
     version: u32,
@@ -190,7 +191,7 @@ impl From<Addresses> for Places {
     }
 }
 
-/// Says where the services listen.
+/// Prints the addresses at which the services listen.
 fn report(router: &Router, services: &Services, json: bool, ui: &Ui) -> Result<(), Failure> {
     let list = services.list();
     if json {
@@ -227,7 +228,7 @@ fn report(router: &Router, services: &Services, json: bool, ui: &Ui) -> Result<(
     Ok(())
 }
 
-/// A service as messages call it.
+/// The name of a service in messages.
 fn name(service: &dyn Service) -> String {
     match service.kind() == service.name() {
         true => title(service.kind()).to_owned(),
@@ -235,13 +236,13 @@ fn name(service: &dyn Service) -> String {
     }
 }
 
-/// What people call a kind of service.
+/// The title of a kind of service.
 fn title(kind: &str) -> &str {
     let found = KINDS.iter().find(|known| known.name == kind);
     found.map_or(kind, |known| known.title)
 }
 
-/// Why a service of this kind does not start, and what can be done about it.
+/// Describes why a service of this kind does not start, with a hint.
 pub(super) fn cannot_start(kind: &str, error: &StartError) -> Failure {
     use std::io::ErrorKind;
 

@@ -13,7 +13,7 @@ use super::run::{self, Source};
 use crate::{args::SamArgs, config::Config, failure::Failure, ui::Ui};
 
 pub(super) async fn run(args: SamArgs, ui: &Ui) -> Result<(), Failure> {
-    // Who asks for TLS or a Unix socket only does not want TCP without encryption.
+    // If only TLS or a Unix socket is requested, unencrypted TCP is turned off.
     let elsewhere = args.sam.has("listen_tls") || args.sam.has("listen_unix");
     let plain = args.sam.has("listen");
     let mut sam = args.sam.into_config();
@@ -35,7 +35,7 @@ pub(super) async fn start(router: Router, config: SamConfig) -> Result<SamBridge
         .map_err(|error| run::cannot_start(SamConfig::KIND, &error))
 }
 
-/// A bridge for a router of a private network.
+/// Starts a bridge for a router of a private network.
 pub(super) fn of_devnet(
     index: usize,
     base: Option<u16>,
@@ -60,5 +60,5 @@ pub(super) fn of_devnet(
         .default_option("outbound.length", hops))
 }
 
-/// How far the UDP ports of a private network's bridges are from their TCP ports.
+/// The difference between the UDP ports and the TCP ports of the bridges of a private network.
 const UDP_OFFSET: usize = 1000;

@@ -12,7 +12,7 @@ fn error(text: &str) -> String {
     }
 }
 
-/// Whether two configurations say the same.
+/// Whether two configurations are equal.
 fn is_same(one: &Config, other: &Config) -> bool {
     let (ours, theirs) = (&one.services, &other.services);
     one.router == other.router
@@ -27,7 +27,7 @@ fn names(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_file_and_an_empty_file_say_the_same() {
+fn no_file_and_an_empty_file_are_equal() {
     for text in ["", "[router]\n[sam]\n"] {
         let config = parse(text).expect("valid");
         assert!(is_same(&config, &Config::new()), "{config:?}");
@@ -35,14 +35,14 @@ fn no_file_and_an_empty_file_say_the_same() {
 }
 
 #[test]
-fn the_documented_file_says_what_holds_without_it() {
+fn the_documented_file_has_the_defaults() {
     let config = parse(&documented()).expect("valid");
     assert!(is_same(&config, &Config::new()), "{config:?}");
 }
 
 #[test]
 fn every_documented_example_can_be_read() {
-    // Everything that is commented out, as if it were not: a line that is no sentence.
+    // Removes the comment marks of all lines that are not sentences.
     let text: String = documented()
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -50,7 +50,7 @@ fn every_documented_example_can_be_read() {
             _ => format!("{line}\n"),
         })
         .collect();
-    // Those two belong to each other.
+    // The two options require each other.
     let text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
     let config = parse(&text).expect(&text);
     assert_eq!(config.services.len(), 1);
@@ -82,7 +82,7 @@ fn options_may_be_quoted_or_not() {
 }
 
 #[test]
-fn what_is_unknown_is_refused_with_its_line_and_what_was_meant() {
+fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     assert_eq!(
         error("[sam]\n\nlisten-tls = []\n"),
         "line 3: [sam] has no key listen-tls; did you mean listen_tls?"
@@ -106,7 +106,7 @@ fn what_is_unknown_is_refused_with_its_line_and_what_was_meant() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line() {
+fn invalid_values_are_reported_with_their_line() {
     for (text, expected) in [
         (
             "[sam]\nenabled = 1\n",

@@ -1,31 +1,31 @@
-//! The SAM bridge of Java I2P: `sam.config`, and what `clients.config` starts it with.
+//! Import of the SAM bridge of Java I2P: `sam.config`, and its arguments in `clients.config`.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
 
 use eepkit_services::options::session_option_problem;
 use eepkit_wire::ConfigFile;
 
-/// What was made of the files.
+/// The result of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Imported {
     /// The text of `eepkit.toml`.
     pub(crate) config: String,
-    /// Names, and the salted hashes of their passwords.
+    /// User names, and the salted hashes of their passwords.
     pub(crate) users: Vec<(String, String)>,
     /// Whether clients need a name and a password.
     pub(crate) password_required: bool,
-    /// What was left out, and why; sentences.
+    /// The settings that were not imported, with the reasons, as sentences.
     pub(crate) left_out: Vec<String>,
 }
 
-/// Why files cannot be taken over at all.
+/// The reason why files cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ImportError {
-    /// None of the files is about SAM.
+    /// None of the files configures a SAM bridge.
     NoBridge,
-    /// A port or host that nobody can listen on.
+    /// A port or host is invalid.
     Value { key: String, value: String },
-    /// Passwords are needed, and nobody has one.
+    /// Passwords are required, but there are no users.
     NoUsers,
 }
 
@@ -52,8 +52,8 @@ impl ImportError {
 }
 
 impl Imported {
-    /// Makes a configuration of what the files say together. `users_file` is what the file of users
-    /// will be called, and `source` what these files are called.
+    /// Converts the combined settings of the files. `users_file` is the name of the users file to
+    /// be written, and `source` describes the files.
     pub(crate) fn from_files(
         files: &[ConfigFile],
         source: &str,
@@ -70,11 +70,11 @@ impl Imported {
     }
 }
 
-/// What is known of a bridge so far.
+/// The settings of a bridge that were read so far.
 #[derive(Debug, Default)]
 struct Bridge {
     found: bool,
-    /// Of `sam.config`, and over it those of the command line.
+    /// The settings of `sam.config`. Those of the command line override them.
     settings: BTreeMap<String, String>,
     arguments: BTreeMap<String, String>,
     left_out: Vec<String>,
@@ -208,7 +208,7 @@ impl Bridge {
         })
     }
 
-    /// Where the router is.
+    /// Returns the address of the router.
     fn router(&mut self, settings: &mut Settings) -> String {
         let mut take = |keys: [&str; 2]| {
             keys.map(|key| settings.take(key))
@@ -242,7 +242,7 @@ impl Bridge {
         match eepkit::Router::attach(&address) {
             Ok(_) => address,
             Err(_) => {
-                // The address may hold a password.
+                // The address may contain a password.
                 self.left_out.push(format!(
                     "the router at {host}:{port}: hosts are IP addresses or localhost, and names and \
                      passwords hold no \":\", \"@\" or \"?\"; put its address into [router]"
@@ -252,7 +252,7 @@ impl Bridge {
         }
     }
 
-    /// The options of sessions; notes what is none.
+    /// Returns the session options, and records settings that are not session options.
     fn overrides(&mut self, settings: Settings) -> Vec<(String, String)> {
         let mut overrides = Vec::new();
         for (key, value) in settings.0 {
@@ -283,13 +283,13 @@ impl Settings {
         self.0.remove(key).filter(|value| !value.is_empty())
     }
 
-    /// As Java reads it: everything but `true` is false.
+    /// Parses a flag as Java does: every value except `true` is false.
     fn flag(&mut self, key: &str) -> bool {
         self.take(key)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// An address to listen on, if either of its parts is given.
+    /// Returns an address to listen on if the host or the port is set.
     fn address(
         &mut self,
         host: &str,
@@ -353,17 +353,17 @@ fn line(config: &mut String, key: &str, value: &str) {
     let _ = writeln!(config, "{key} = {value}");
 }
 
-/// A text as TOML has it.
+/// Quotes a text for TOML.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
 const LOOPBACK: &str = "127.0.0.1";
 
-/// How `clients.config` calls the bridge.
+/// The class of the bridge in `clients.config`.
 const SAM_BRIDGE: &str = "net.i2p.sam.SAMBridge";
 
-/// What is about the keystore alone.
+/// The settings that concern only the keystore.
 const KEYSTORE: [&str; 4] = [
     "sam.keystoreFile",
     "sam.keystorePassword",
@@ -371,7 +371,7 @@ const KEYSTORE: [&str; 4] = [
     "sam.keyAlias",
 ];
 
-/// Settings without a meaning here.
+/// Settings without an equivalent in eepkit.
 const MEANINGLESS: [(&str, &str); 6] = [
     (
         "sam.keyfile",

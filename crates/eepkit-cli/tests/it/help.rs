@@ -1,4 +1,4 @@
-//! What `--help` says. A change shows as a change of a snapshot.
+//! Snapshots of `--help`.
 
 use insta::assert_snapshot;
 
@@ -50,7 +50,7 @@ fn completions_and_manual_pages_are_made() {
 }
 
 #[test]
-fn no_line_of_help_is_wider_than_a_terminal() {
+fn every_line_of_help_fits_a_terminal() {
     for command in [
         "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "import", "keys",
     ] {

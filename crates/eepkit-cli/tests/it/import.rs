@@ -1,4 +1,4 @@
-//! `eepkit import`: what is written, and what it is worth.
+//! Tests of `eepkit import`: the written files, and that they can be used.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn a_bridge_of_java_becomes_a_file_that_can_be_used() {
         users.contains("\"required\": true") && users.contains("foo"),
         "{users}"
     );
-    // The certificate is to be made yet, as it was said.
+    // The certificate does not exist yet, as the output stated.
     let checked = run_in(path, &["run", "--config", "eepkit.toml", "--check"]);
     assert_eq!(checked.status.code(), Some(7), "{}", report(&checked));
     assert!(report(&checked).contains("cannot read sam.crt"));
@@ -70,7 +70,7 @@ fn a_bridge_of_java_becomes_a_file_that_can_be_used() {
 
 #[cfg(unix)]
 #[test]
-fn only_the_owner_can_read_what_was_made() {
+fn only_the_owner_can_read_the_written_files() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = tempfile::tempdir().expect("a directory");
@@ -85,7 +85,7 @@ fn only_the_owner_can_read_what_was_made() {
 }
 
 #[test]
-fn what_is_no_bridge_is_refused() {
+fn files_without_a_bridge_are_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path();
     fs::write(

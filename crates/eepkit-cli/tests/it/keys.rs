@@ -1,4 +1,4 @@
-//! Private key files, from making to showing.
+//! Tests of private key files.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
 
-/// Runs `eepkit keys ...` and returns what it printed.
+/// Runs `eepkit keys ...` and returns its output.
 fn keys(directory: &Path, arguments: &[&str]) -> String {
     let output = run_in(directory, &[&["keys"], arguments].concat());
     assert!(output.status.success(), "{}", report(&output));
@@ -62,7 +62,7 @@ fn private_keys_are_shown_on_request_only() {
     assert_eq!(private.len(), file.len().div_ceil(3) * 4);
     for arguments in [&["show", "a.dat"][..], &["show", "a.dat", "--json"]] {
         let shown = keys(directory.path(), arguments);
-        // The signing key is the end of the file.
+        // The signing key is at the end of the file.
         assert!(
             !shown.contains(&private[private.len() - 40..]),
             "{arguments:?}"
@@ -107,7 +107,7 @@ fn every_type_on_offer_can_be_made() {
 }
 
 #[test]
-fn a_transient_key_stands_for_the_same_destination() {
+fn a_transient_key_has_the_same_destination() {
     let directory = directory();
     let first = |text: String| text.lines().next().map(str::to_owned);
     let original = keys(directory.path(), &["new", "offline.dat"]);
@@ -156,7 +156,7 @@ fn files_are_overwritten_on_request_only() {
 }
 
 #[test]
-fn files_that_are_no_keys_are_explained() {
+fn files_that_contain_no_keys_are_explained() {
     let directory = directory();
     std::fs::write(directory.path().join("junk.dat"), "junk").expect("writable");
 
@@ -202,7 +202,7 @@ fn key_files_are_for_their_owner_only() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_closes_the_output_is_not_a_failure() {
     use std::process::Stdio;
 
     let directory = directory();
@@ -215,6 +215,6 @@ fn a_reader_that_goes_away_is_no_failure() {
         .expect("the program runs");
     drop(child.stdout.take());
 
-    // It may have written everything before the pipe was closed; then it is success anyway.
+    // It may have written everything before the pipe was closed, which is success as well.
     assert!(child.wait().expect("it ends").success());
 }

@@ -1,4 +1,4 @@
-//! Runs the program as its users do.
+//! Tests that run the program.
 
 mod help;
 mod import;

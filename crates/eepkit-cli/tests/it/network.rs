@@ -1,4 +1,4 @@
-//! Programs that talk to each other over `eepkit devnet`.
+//! Tests of programs that communicate over `eepkit devnet`.
 
 use std::{
     fs::{self, File},
@@ -44,7 +44,7 @@ impl Net {
         self.routers[router]["i2cp"].as_str().expect("an address")
     }
 
-    /// The program with `arguments`, on a router of this network, with short tunnels.
+    /// A command with `arguments` on a router of this network, with short tunnels.
     fn command(&self, router: usize, arguments: &[&str]) -> Command {
         let mut command = eepkit();
         command
@@ -67,20 +67,20 @@ impl Net {
 }
 
 #[test]
-fn programs_talk_over_a_private_network() {
+fn programs_communicate_over_a_private_network() {
     let mut net = Net::start();
 
     files_cross_between_two_routers(&net);
     a_command_serves_many_streams_until_it_is_interrupted(&net);
     datagrams_cross_and_are_answered(&net);
-    what_is_not_there_has_its_own_exit_code(&net);
-    an_interrupted_stream_is_no_whole_one(&net);
+    missing_peers_have_their_own_exit_codes(&net);
+    an_interrupted_stream_is_not_complete(&net);
     a_signal_ends_waiting(&net);
-    a_network_stops_when_it_is_told_to(&mut net);
+    a_network_stops_at_a_signal(&mut net);
 }
 
 fn files_cross_between_two_routers(net: &Net) {
-    // Longer than any buffer on the way, and of different lengths, so that one direction is closed
+    // Longer than any buffer in between, and of different lengths, so that one direction is closed
     // long before the other.
     write_noise(&net.file("up"), 1_500_000, 1);
     write_noise(&net.file("down"), 300_000, 2);
@@ -151,7 +151,7 @@ fn ping_and_lookup_find_a_server(net: &Net, address: &str) {
     let keys: Value = serde_json::from_slice(&keys.stdout).expect("JSON");
     assert_eq!(found["base64"], keys["base64"]);
 
-    // A full destination needs no router at all.
+    // A full destination needs no router.
     let base64 = keys["base64"].as_str().expect("text");
     let again = net.run_plain(&["lookup", "--json", "--", base64]);
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
@@ -170,7 +170,7 @@ fn datagrams_cross_and_are_answered(net: &Net) {
         let mut connect = net.command(1, &["connect", "--datagram=1", &address]);
         let mut connect = Running::start(with_files(&mut connect, net, "lines", "answers"));
         connect.wait_for_line("done ");
-        // Whom to answer is known once something has arrived.
+        // The receiver of answers is known once a datagram has arrived.
         let heard =
             || fs::read_to_string(net.file("heard")).is_ok_and(|heard| heard.contains("hello"));
         let begun = Instant::now();
@@ -192,7 +192,8 @@ fn datagrams_cross_and_are_answered(net: &Net) {
     listen.signal("INT");
     listen.wait_for_success();
 
-    // Without --keep-open the first datagram is the last, and a raw one does not say who sent it.
+    // Without --keep-open the program ends after the first datagram, and a raw one does not contain
+    // its sender.
     let mut listen = net.command(2, &["listen", "--datagram=raw"]);
     let mut listen = Running::start(with_files(&mut listen, net, "lines", "raw"));
     let address = listen.wait_for_line("listening on ");
@@ -205,7 +206,7 @@ fn datagrams_cross_and_are_answered(net: &Net) {
     assert_eq!(received.lines().count(), 1);
 }
 
-fn what_is_not_there_has_its_own_exit_code(net: &Net) {
+fn missing_peers_have_their_own_exit_codes(net: &Net) {
     let code = |output: Output| {
         let report = report(&output);
         assert!(report.contains("\nerror: "), "{report}");
@@ -215,12 +216,12 @@ fn what_is_not_there_has_its_own_exit_code(net: &Net) {
     let (found, report) = code(net.run(1, &["lookup", "nobody-has-this-name.i2p"]));
     assert_eq!(found, Some(4), "{report}");
 
-    // Well formed, but nobody has ever been there.
+    // A valid address that no destination has.
     let b32 = format!("{}.b32.i2p", "a".repeat(52));
     let (found, report) = code(net.run(1, &["connect", &b32]));
     assert_eq!(found, Some(4), "{report}");
 
-    // Somebody is there, but not on this port.
+    // The peer exists, but does not listen on this port.
     let mut server = net.command(0, &["listen", "--port", "80", "--keys", "server.dat"]);
     let server = Running::start(take(&mut server));
     let address = server.wait_for_line("listening on ").replace(":80", ":81");
@@ -231,7 +232,7 @@ fn what_is_not_there_has_its_own_exit_code(net: &Net) {
     assert_eq!(timed_out, Some(6), "{report}");
 }
 
-fn an_interrupted_stream_is_no_whole_one(net: &Net) {
+fn an_interrupted_stream_is_not_complete(net: &Net) {
     let mut server = net.command(0, &["listen", "--keys", "server.dat"]);
     let server = server.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut server = Running::start(take(server));
@@ -259,7 +260,7 @@ fn a_signal_ends_waiting(net: &Net) {
     assert_eq!(server.wait().code(), Some(143));
 }
 
-fn a_network_stops_when_it_is_told_to(net: &mut Net) {
+fn a_network_stops_at_a_signal(net: &mut Net) {
     net.devnet.signal("TERM");
     net.devnet.wait_for_success();
 
@@ -270,30 +271,30 @@ fn a_network_stops_when_it_is_told_to(net: &mut Net) {
 }
 
 impl Net {
-    /// The program without a router.
+    /// Runs the program without a router.
     fn run_plain(&self, arguments: &[&str]) -> Output {
         crate::run::run_in(self.directory.path(), arguments)
     }
 }
 
-/// Standard input and output of a command from and to files.
+/// Redirects standard input and output of a command to files.
 fn with_files(command: &mut Command, net: &Net, input: &str, output: &str) -> Command {
     command.stdin(File::open(net.file(input)).expect("readable"));
     command.stdout(File::create(net.file(output)).expect("writable"));
     take(command)
 }
 
-/// The command as a value, after calls that return references.
+/// Returns the command as a value, after calls that return references.
 fn take(command: &mut Command) -> Command {
     std::mem::replace(command, Command::new("true"))
 }
 
-/// Bytes that cannot be compressed, the same each time.
+/// Writes incompressible bytes, which are the same each time.
 fn write_noise(file: &Path, length: usize, seed: u64) {
     let mut state = seed;
     let bytes: Vec<u8> = (0..length)
         .map(|_| {
-            // Knuth's MMIX generator; its high bits are good enough.
+            // Knuth's MMIX generator. Its high bits are good enough.
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);

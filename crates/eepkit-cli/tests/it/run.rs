@@ -1,4 +1,4 @@
-//! Running the program under test.
+//! Runs the program under test.
 
 use std::{
     fmt::Write,
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The program, without anything of the caller's environment that changes what it does.
+/// The program without environment variables of the caller that affect it.
 pub(crate) fn eepkit() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eepkit"));
     command.stdin(Stdio::null());
@@ -30,7 +30,7 @@ pub(crate) fn eepkit() -> Command {
     command
 }
 
-/// Runs the program in `directory` to its end.
+/// Runs the program in `directory` until it ends.
 pub(crate) fn run_in(directory: &Path, arguments: &[&str]) -> Output {
     eepkit()
         .current_dir(directory)
@@ -39,7 +39,7 @@ pub(crate) fn run_in(directory: &Path, arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
-/// Exit code and both outputs, as a snapshot shows them.
+/// Formats the exit code and both outputs for a snapshot.
 pub(crate) fn report(output: &Output) -> String {
     let mut report = String::new();
     let code = output
@@ -54,7 +54,7 @@ pub(crate) fn report(output: &Output) -> String {
     report
 }
 
-/// The program while it runs. Dropped, it is killed.
+/// The running program. It is killed when dropped.
 #[cfg(unix)]
 pub(crate) struct Running {
     child: Child,
@@ -64,7 +64,7 @@ pub(crate) struct Running {
 
 #[cfg(unix)]
 impl Running {
-    /// Starts the program; its lines on standard error can be waited for.
+    /// Starts the program, so that tests can wait for lines on its standard error.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stderr(Stdio::piped())
@@ -79,7 +79,7 @@ impl Running {
         }
     }
 
-    /// Starts the program; its lines on standard output can be waited for.
+    /// Starts the program, so that tests can wait for lines on its standard output.
     pub(crate) fn start_for_output(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -94,14 +94,14 @@ impl Running {
         }
     }
 
-    /// Its standard input, where that is piped.
+    /// Returns its standard input, which must be a pipe.
     pub(crate) fn take_stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("piped")
     }
 
-    /// The rest of the first line that starts with `start`.
+    /// Waits for the first line that starts with `start`, and returns its rest.
     pub(crate) fn wait_for_line(&self, start: &str) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut before = String::new();
         loop {
             match self
@@ -114,7 +114,7 @@ impl Running {
                 },
                 Err(RecvTimeoutError::Timeout) => {
                     panic!(
-                        "{}: no line {start:?} in {PATIENCE:?}, only:\n{before}",
+                        "{}: no line {start:?} in {TIMEOUT:?}, only:\n{before}",
                         self.what
                     )
                 }
@@ -137,9 +137,9 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Waits for the end.
+    /// Waits until the program ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
@@ -147,16 +147,16 @@ impl Running {
             if Instant::now() > end {
                 let told: Vec<_> = self.told.try_iter().collect();
                 panic!(
-                    "{}: still runs after {PATIENCE:?}; told last: {told:?}",
+                    "{}: still runs after {TIMEOUT:?}; told last: {told:?}",
                     self.what
                 );
             }
-            // The system offers no waiting with a limit.
+            // The standard library has no wait with a timeout.
             thread::park_timeout(Duration::from_millis(20));
         }
     }
 
-    /// Waits for the end, which must be a good one.
+    /// Waits until the program ends, which must be a success.
     pub(crate) fn wait_for_success(&mut self) {
         let status = self.wait();
         let told: Vec<_> = self.told.try_iter().collect();
@@ -177,8 +177,8 @@ impl Drop for Running {
     }
 }
 
-/// Lines of an output, read by a thread so that they can be waited for with a limit. More than the
-/// channel holds are left in the pipe.
+/// Reads the lines of an output in a thread, so that waiting for them can have a timeout. Lines
+/// above the capacity of the channel remain in the pipe.
 #[cfg(unix)]
 fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (tell, told) = sync_channel(1024);
@@ -192,6 +192,6 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     told
 }
 
-/// How long a test waits for anything. Far above what it takes on a busy machine.
+/// The timeout of every wait. Chosen far above the duration on a busy machine.
 #[cfg(unix)]
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);

@@ -1,4 +1,4 @@
-//! Other programs that use I2P through `eepkit sam` and `eepkit devnet --sam`.
+//! Tests of other programs that use I2P through `eepkit sam` and `eepkit devnet --sam`.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::run::{Running, eepkit, report};
 
-/// A socket to a bridge that has greeted.
+/// A connection to a bridge after HELLO.
 struct Sam {
     socket: BufReader<TcpStream>,
 }
@@ -47,7 +47,7 @@ impl Sam {
         line.trim_end_matches('\n').to_owned()
     }
 
-    /// Creates a session on this socket, and gives its destination.
+    /// Creates a session on this socket and returns its destination.
     fn create(&mut self, id: &str) -> String {
         let reply = self.ask(&format!(
             "SESSION CREATE STYLE=STREAM ID={id} DESTINATION=TRANSIENT SIGNATURE_TYPE=7"
@@ -60,7 +60,7 @@ impl Sam {
 }
 
 #[test]
-fn programs_talk_through_the_bridges_of_a_private_network() {
+fn programs_communicate_through_the_bridges_of_a_private_network() {
     let mut command = eepkit();
     command.args(["devnet", "-n", "6", "--sam", "--json", "--quiet"]);
     let mut devnet = Running::start_for_output(command);
@@ -100,7 +100,7 @@ fn programs_talk_through_the_bridges_of_a_private_network() {
         .expect("written");
     assert_eq!(connecting.line(), "and you");
 
-    // Closed with its session.
+    // Closed together with its session.
     drop(server);
     let mut rest = Vec::new();
     connecting.socket.read_to_end(&mut rest).expect("the end");
@@ -110,7 +110,7 @@ fn programs_talk_through_the_bridges_of_a_private_network() {
 }
 
 #[test]
-fn a_bridge_runs_without_a_router_and_says_so_to_its_clients() {
+fn a_bridge_runs_without_a_router_and_reports_this_to_its_clients() {
     let mut command = eepkit();
     command.args([
         "sam",
@@ -121,7 +121,7 @@ fn a_bridge_runs_without_a_router_and_says_so_to_its_clients() {
         "--json",
         "--quiet",
     ]);
-    // Nobody offers I2CP there.
+    // No router offers I2CP there.
     command.args(["--router", "i2cp://127.0.0.1:1"]);
     let mut bridge = Running::start_for_output(command);
     let served: Value = serde_json::from_str(&bridge.wait_for_line("")).expect("JSON");
@@ -185,7 +185,7 @@ fn a_configuration_file_is_checked_and_run() {
 }
 
 #[test]
-fn a_hangup_restarts_what_changed_and_leaves_the_rest_alone() {
+fn a_hangup_restarts_only_changed_services() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("eepkit.toml");
     let write = |second: &str| {

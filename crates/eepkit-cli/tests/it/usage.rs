@@ -1,4 +1,4 @@
-//! What is said to wrong usage, and how fast.
+//! Tests of the messages for wrong usage, and of how fast they appear.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -12,15 +12,15 @@ fn here(arguments: &[&str]) -> String {
     report(&run_in(directory.path(), arguments))
 }
 
-/// A port of loopback that nothing listens on. Another program may take it, but not within the
-/// fraction of a second in which it is used.
+/// Returns a port of loopback without a listener. Another program may bind it, but hardly within
+/// the fraction of a second in which it is used.
 fn unused_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.local_addr().expect("bound").port()
 }
 
 #[test]
-fn an_address_that_is_none_is_explained() {
+fn an_invalid_address_is_explained() {
     assert_snapshot!(here(&["connect", "example.com"]), @r#"
     exit code: 2
     ----- stdout -----
@@ -56,7 +56,7 @@ fn an_address_that_is_none_is_explained() {
 }
 
 #[test]
-fn a_router_that_is_none_is_explained() {
+fn an_invalid_router_is_explained() {
     assert_snapshot!(here(&["connect", "echo.i2p", "--router", "127.0.0.1:7654"]), @r"
     exit code: 2
     ----- stdout -----
@@ -76,7 +76,7 @@ fn a_router_that_is_none_is_explained() {
 }
 
 #[test]
-fn an_option_that_cannot_work_is_explained() {
+fn an_invalid_option_is_explained() {
     assert_snapshot!(here(&["listen", "-o", "inbound.length=many"]), @r#"
     exit code: 2
     ----- stdout -----
@@ -127,7 +127,7 @@ fn a_missing_router_is_explained_within_seconds() {
 
 #[cfg(unix)]
 #[test]
-fn a_bridge_is_told_before_it_runs_what_it_cannot_do() {
+fn invalid_options_of_a_bridge_are_reported_before_it_runs() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path();
     let config = "[sam]\nlisten = []\nlisten_tls = \"127.0.0.1:0\"\ntls_certificate = \"x.crt\"\n\

@@ -1,7 +1,7 @@
 //! The two programs of the demo.
 //!
-//! The server serves a port for each thing that is shown: it echoes, counts what it gets, or sends
-//! as much as it is asked for.
+//! The server has a port for each part of the demo. It echoes, counts the received bytes, or sends
+//! the requested number of bytes.
 
 use std::{fmt, io, time::Duration};
 
@@ -14,21 +14,21 @@ use tokio::{
     time::Instant,
 };
 
-/// The server gives back what it gets.
+/// The server echoes the received data.
 pub(super) const ECHO_PORT: u16 = 1;
-/// The server counts what it gets and answers with the number.
+/// The server counts the received bytes and answers with the count.
 pub(super) const SINK_PORT: u16 = 2;
-/// The server sends as much as the client asks for.
+/// The server sends the number of bytes that the client requests.
 pub(super) const SOURCE_PORT: u16 = 3;
 
-/// What was heard at both ends.
+/// The text that arrived at each end.
 #[derive(Debug)]
 pub(super) struct Echo {
     pub(super) at_server: String,
     pub(super) at_client: String,
 }
 
-/// The server, as the audience sees it. Dropping it stops the server.
+/// The running server and the text that it received. Dropping it stops the server.
 #[derive(Debug)]
 pub(super) struct Watched {
     heard: mpsc::Receiver<String>,
@@ -44,7 +44,7 @@ impl Watched {
             let mut streams = JoinSet::new();
             while let Ok(stream) = listener.accept().await {
                 let tell = tell.clone();
-                // A stream that fails is noticed by the client, which reports it.
+                // If a stream fails, the client detects this and reports it.
                 streams.spawn(async move {
                     let _ = serve(stream, tell).await;
                 });
@@ -67,7 +67,7 @@ async fn serve(mut stream: Stream, tell: mpsc::Sender<String>) -> io::Result<()>
                     break;
                 }
                 let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                // Only the first is waited for.
+                // Only the first text is used.
                 let _ = tell.try_send(text);
                 stream.write_all(&buffer[..count]).await?;
                 stream.flush().await?;
@@ -86,7 +86,7 @@ async fn serve(mut stream: Stream, tell: mpsc::Sender<String>) -> io::Result<()>
     stream.shutdown().await
 }
 
-/// The client of the developer guide: says hello and reads what comes back.
+/// The client of the developer guide: sends a greeting and reads the echo.
 pub(super) async fn say_hello(stream: &mut Stream, watched: &mut Watched) -> io::Result<Echo> {
     const HELLO: &[u8] = b"Hello I2P!";
 
@@ -105,7 +105,7 @@ pub(super) async fn say_hello(stream: &mut Stream, watched: &mut Watched) -> io:
     })
 }
 
-/// How fast so many bytes went one way.
+/// The size and duration of a transfer in one direction.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Transfer {
     bytes: u64,
@@ -140,7 +140,7 @@ impl fmt::Display for Transfer {
     }
 }
 
-/// Sends, and waits until the server has said that it has read everything.
+/// Sends data, and waits until the server has confirmed that it has read everything.
 pub(super) async fn send_to_server(stream: &mut Stream, bytes: u64) -> io::Result<Transfer> {
     let started = Instant::now();
     let sent = flood(stream, bytes).await?;
@@ -154,7 +154,7 @@ pub(super) async fn send_to_server(stream: &mut Stream, bytes: u64) -> io::Resul
     Ok(Transfer::new(sent, started.elapsed()))
 }
 
-/// Asks the server to send, and reads everything.
+/// Requests data from the server, and reads all of it.
 pub(super) async fn receive_from_server(stream: &mut Stream, bytes: u64) -> io::Result<Transfer> {
     let started = Instant::now();
     stream.write_u64(bytes).await?;
@@ -163,7 +163,7 @@ pub(super) async fn receive_from_server(stream: &mut Stream, bytes: u64) -> io::
     Ok(Transfer::new(received, started.elapsed()))
 }
 
-/// Writes bytes that cannot be compressed, for a limited time.
+/// Writes incompressible bytes for a limited time.
 async fn flood(stream: &mut Stream, bytes: u64) -> io::Result<u64> {
     let chunk = noise();
     let end = Instant::now() + FLOOD_LIMIT;
@@ -198,9 +198,9 @@ fn noise() -> Vec<u8> {
     chunk
 }
 
-/// Chosen as several packets at once.
+/// Chosen as several packets per write.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How long a transfer sends at most. Chosen so that the demo is not long on a slow machine either:
-/// what was sent until then is measurement enough.
+/// The maximum duration of sending in a transfer. Chosen so that the demo is short on a slow
+/// machine, too. The data sent until then is enough for a measurement.
 const FLOOD_LIMIT: Duration = Duration::from_secs(8);

@@ -13,7 +13,7 @@ fn import(files: &[&str]) -> Result<Imported, ImportError> {
     Imported::from_files(&files, "sam.config", "sam-users.json")
 }
 
-/// What the made file says of the router.
+/// Returns the router of the imported configuration.
 fn router(imported: &Imported) -> Option<RouterChoice> {
     let config = Config::parse(&imported.config, Path::new(""));
     let config = config.unwrap_or_else(|error| panic!("{error}\n{}", imported.config));
@@ -24,7 +24,8 @@ fn attached(address: &str) -> Option<RouterChoice> {
     Some(RouterChoice::Attached(address.to_owned()))
 }
 
-/// What the made file says of an option of the bridge; nothing if it has no default and is not set.
+/// Returns an option of the bridge in the imported configuration, or an empty text if it has no
+/// default and is not set.
 fn sam(imported: &Imported, key: &str) -> String {
     let file = File::parse(&imported.config, "").expect("TOML");
     let sections = file.sections("sam").expect("a section");
@@ -34,7 +35,7 @@ fn sam(imported: &Imported, key: &str) -> String {
 }
 
 #[test]
-fn the_file_of_a_bridge_that_was_only_switched_on_comes_to_the_defaults() {
+fn the_file_of_a_bridge_without_settings_has_the_defaults() {
     let clients = "clientApp.0.args=sam.keys 127.0.0.1 7656 i2cp.tcp.host=127.0.0.1 i2cp.tcp.port=7654\n\
                    clientApp.0.delay=120\n\
                    clientApp.0.main=net.i2p.sam.SAMBridge\n\
@@ -53,7 +54,7 @@ fn the_file_of_a_bridge_that_was_only_switched_on_comes_to_the_defaults() {
 }
 
 #[test]
-fn everything_that_has_a_counterpart_is_taken_over() {
+fn every_setting_with_an_equivalent_is_imported() {
     let imported = import(&["\
         sam.tcp.host=0.0.0.0\n\
         sam.tcp.port=7777 # a comment\n\
@@ -94,7 +95,7 @@ fn everything_that_has_a_counterpart_is_taken_over() {
 }
 
 #[test]
-fn the_command_line_trumps_the_file_whichever_comes_first() {
+fn the_command_line_overrides_the_file_in_any_order() {
     let file = "sam.tcp.port=1111\ninbound.length=1\n";
     let clients = "clientApp.7.main=net.i2p.sam.SAMBridge\n\
                    clientApp.7.args=-s -c other.config my.keys 2222 inbound.length=2\n\
@@ -112,7 +113,7 @@ fn the_command_line_trumps_the_file_whichever_comes_first() {
 }
 
 #[test]
-fn a_keystore_is_left_out_with_what_to_do_about_it_and_without_its_passwords() {
+fn a_keystore_is_left_out_with_a_remedy_and_without_its_passwords() {
     let imported = import(&[
         "sam.useSSL=true\nsam.keystoreFile=sam-abc.ks\nsam.keyAlias=abc\n\
                              sam.keystorePassword=changeit\nsam.keyPassword=sesame\n",
@@ -125,14 +126,14 @@ fn a_keystore_is_left_out_with_what_to_do_about_it_and_without_its_passwords() {
     assert_eq!(imported.left_out.len(), 1);
     assert!(imported.left_out[0].contains("-srckeystore sam-abc.ks"));
     assert!(!imported.config.contains("sesame") && !imported.config.contains("changeit"));
-    // Without TLS nobody misses it.
+    // Without TLS, the keystore is not reported.
     let imported =
         import(&["sam.keystorePassword=changeit\nsam.keyAlias=abc\n"]).expect("a bridge");
     assert_eq!(imported.left_out, Vec::<String>::new());
 }
 
 #[test]
-fn what_cannot_be_taken_over_is_told() {
+fn settings_that_cannot_be_imported_are_reported() {
     let imported = import(&["\
         sam.forceFlush=true\n\
         sam.newThing=1\n\
@@ -168,7 +169,7 @@ fn what_cannot_be_taken_over_is_told() {
 }
 
 #[test]
-fn files_that_nobody_could_use_are_refused() {
+fn unusable_files_are_refused() {
     let error = |files: &[&str]| import(files).expect_err("refused").message();
     assert_eq!(
         error(&["sam.auth=true\n"]),
