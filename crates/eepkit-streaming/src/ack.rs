@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_kind_is_acknowledged_seldom_after_the_start() {
+    fn this_library_is_acknowledged_rarely_after_the_start() {
         let mut now = Instant::now();
         let pace = PeerKind::Eepkit.ack_pace(RTT);
         let mut ack = AckState::default();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_reported_at_once_but_not_more_often_than_the_peer_likes() {
+    fn a_hole_is_reported_at_once_within_the_spacing() {
         let now = Instant::now();
         let pace = PeerKind::Eepkit.ack_pace(RTT);
         let mut ack = AckState::default();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn i2pd_hears_of_everything_in_its_time_but_of_the_end() {
+    fn i2pd_gets_delayed_acknowledgements_except_of_the_end() {
         let now = Instant::now();
         let pace = PeerKind::I2pd.ack_pace(RTT);
         let mut ack = AckState::default();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn java_hears_of_every_packet_while_one_is_missing() {
+    fn java_gets_an_acknowledgement_per_packet_while_one_is_missing() {
         let now = Instant::now();
         let pace = PeerKind::Java.ack_pace(RTT);
         let mut ack = AckState::default();

@@ -1,9 +1,9 @@
 //! One stream.
 //!
-//! A connection combines the handshake ([`handshake`]), the sending half ([`Sending`]) and the receiving
-//! half ([`Receiving`]) with a [`TimerTable`]. Congestion control, pacing and loss detection are those of
-//! the [`Peer`]. Required reading: the streaming specification and its API page ("Protocol Specification"
-//! to "Control Block Sharing").
+//! A connection consists of the handshake ([`handshake`]), the sending half ([`Sending`]), the
+//! receiving half ([`Receiving`]) and a [`TimerTable`]. Congestion control, pacing and loss
+//! detection are those of the [`Peer`]. Required reading: the streaming specification and its API
+//! page ("Protocol Specification" to "Control Block Sharing").
 
 use std::{
     sync::Arc,
@@ -39,7 +39,7 @@ mod transmit;
 pub(crate) use self::built::Built;
 use self::{control::Due, receiving::Receiving, sending::Sending};
 
-/// What a stream needs from its endpoint while it works.
+/// The parts of the endpoint that a stream uses during a call.
 #[derive(Debug)]
 pub(crate) struct Cx<'a> {
     pub(crate) now: Instant,
@@ -47,15 +47,15 @@ pub(crate) struct Cx<'a> {
     pub(crate) unix_now: u32,
     pub(crate) keys: &'a PrivateKeys,
     pub(crate) stats: &'a mut Stats,
-    /// The packet in hand, where its signature was checked before.
+    /// The current packet, if its signature was checked before.
     pub(crate) verified: Option<&'a Verified>,
-    /// Memory that received data of all streams may still take.
+    /// Memory that is left for received data of all streams.
     pub(crate) receive_memory: usize,
     pub(crate) dampening: f64,
 }
 
 impl Cx<'_> {
-    /// Checks that `peer` signed `packet`, unless that was done before.
+    /// Verifies that `peer` signed `packet`, unless this was done before.
     fn verify(&self, packet: &Packet<'_>, peer: &Identity) -> Result<Identity, VerifyError> {
         let before = self.verified;
         match before.and_then(|verified| verified.result(packet, Some(peer))) {
@@ -65,20 +65,21 @@ impl Cx<'_> {
     }
 }
 
-/// How far a stream has come.
+/// The phase of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// We sent or will send SYN and wait for the answer.
+    /// This side opens the stream, and has not received the answer to its SYN.
     Opening,
-    /// The peer sent SYN and nobody accepted it yet.
+    /// The peer sent SYN, and the application has not accepted the stream yet.
     Offered,
     /// Both ids are known.
     Open,
-    /// It is over.
+    /// The stream has ended.
     Done(CloseReason),
 }
 
-/// What the application should hear of. Bits, so that nothing queues up.
+/// Events for the application that are pending. They are bits, so that repeated events do not
+/// queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Notices(u8);
 
@@ -98,7 +99,7 @@ impl Notices {
         self.0 == 0
     }
 
-    /// Takes `other` out; returns whether it was set.
+    /// Clears `other`. Returns whether it was set.
     pub(crate) fn take(&mut self, other: Self) -> bool {
         let set = self.0 & other.0 != 0;
         self.0 &= !other.0;
@@ -110,21 +111,21 @@ impl Notices {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
-    /// We opened it.
+    /// Whether this side opened the stream.
     pub(crate) initiator: bool,
-    /// The number that we chose; the peer's packets carry it as send id.
+    /// The id that this side chose. It is the send id of the peer's packets.
     pub(crate) local_id: u32,
-    /// The number that the peer chose, 0 until known.
+    /// The id that the peer chose; 0 until it is known.
     pub(crate) remote_id: u32,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
     pub(crate) config: Arc<StreamConfig>,
-    /// Who signs for the peer.
+    /// The peer and its signing key.
     identity: Identity,
     sending: Sending,
     receiving: Receiving,
     due: Due,
-    /// While the peer claims to be Java.
+    /// Exists while the kind of the peer is Java.
     fingerprint: Option<Box<Fingerprint>>,
     pub(crate) timers: TimerTable,
     pub(crate) notices: Notices,
@@ -138,14 +139,14 @@ pub(crate) struct Connection {
 /// The application's handle of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handle {
-    /// The stream was not accepted yet.
+    /// The application has not accepted the stream yet.
     Unclaimed,
     Held,
-    /// The application dropped it.
+    /// The application dropped its handle.
     Released,
 }
 
-/// How a stream comes about.
+/// The parameters of a new stream.
 #[derive(Debug)]
 pub(crate) struct Opening {
     pub(crate) initiator: bool,
@@ -160,7 +161,8 @@ pub(crate) struct Opening {
 impl Connection {
     pub(crate) fn new(now: Instant, opening: Opening) -> Self {
         let config = opening.config;
-        // Until the first reply, messages carry the keys of a new session and less payload fits.
+        // Until the first reply, messages carry the keys of a new session, which leaves less room
+        // for payload.
         let mtu = config.mtu().min(FIRST_MTU);
         Self {
             phase: if opening.initiator {
@@ -191,22 +193,22 @@ impl Connection {
         }
     }
 
-    /// Whether SYN was sent at most once, and not answered.
+    /// Whether SYN was sent at most once and not answered.
     pub(crate) fn is_opening_for_the_first_time(&self) -> bool {
         self.phase == Phase::Opening && self.sending.attempts == 0
     }
 
-    /// Whether its very first packet is next.
+    /// Whether SYN has not been sent yet.
     pub(crate) fn is_about_to_open(&self) -> bool {
         self.is_opening_for_the_first_time() && self.sending.packets_sent == 0
     }
 
-    /// Whether the stream is over.
+    /// Whether the stream has ended.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Done(_))
     }
 
-    /// What was seen of a peer that claims to be Java; nothing is kept of others.
+    /// The fingerprint of a peer whose kind is Java. For other peers, drops it.
     fn fingerprint(&mut self, peer: &Peer) -> Option<&mut Fingerprint> {
         if peer.kind != PeerKind::Java {
             self.fingerprint = None;
@@ -248,7 +250,8 @@ impl Connection {
             self.sending.is_unflushed = true;
             self.sending.bytes_written += taken as u64;
             if self.syn_waits() {
-                // The first packet is full, or more will not come soon.
+                // SYN waits until its packet is full. The answer to SYN is sent with the first
+                // data.
                 if self
                     .sending
                     .buffer
@@ -287,7 +290,7 @@ impl Connection {
 
     pub(crate) fn reset(&mut self, peer: &mut Peer, reason: CloseReason) {
         if !self.is_over() {
-            // A peer that has not heard of the stream needs no reset; one that may have, does.
+            // A reset is needed only if the peer may have received a packet of the stream.
             self.due.reset = self.sending.packets_sent > 0 || !self.initiator;
             self.receiving.buffer.clear();
             self.finish(peer, reason);
@@ -305,13 +308,14 @@ impl Connection {
             )
     }
 
-    /// The handle is gone: unread data is dropped, written data still goes out.
+    /// Handles the loss of the application's handle. Unread data is dropped, and written data is
+    /// still sent.
     pub(crate) fn release(&mut self, now: Instant, peer: &mut Peer) {
         self.handle = Handle::Released;
         self.receiving.buffer.discard();
         match self.phase {
             Phase::Done(_) => {}
-            // Nothing was written and nobody answered: there is nothing to finish.
+            // Nothing was written and the peer has not answered, so there is nothing to finish.
             Phase::Opening
                 if self.sending.buffer.unsent() == 0 && self.sending.bytes_written == 0 =>
             {
@@ -326,7 +330,7 @@ impl Connection {
         }
     }
 
-    /// The endpoint closes: what was written still goes out, within the linger time.
+    /// Handles the close of the endpoint. Written data is still sent, within the linger time.
     pub(crate) fn close_all(&mut self, now: Instant, peer: &mut Peer) {
         if self.phase == Phase::Opening && self.sending.bytes_written == 0 {
             self.reset(peer, CloseReason::EndpointClosed);
@@ -392,7 +396,7 @@ impl Connection {
         self.config = config;
     }
 
-    /// Whether the endpoint can forget it.
+    /// Whether the endpoint can remove the stream.
     pub(crate) fn is_disposable(&self) -> bool {
         self.is_over()
             && self.handle == Handle::Released
@@ -400,7 +404,7 @@ impl Connection {
             && self.notices.is_empty()
     }
 
-    /// Acknowledgements need both ids, and our SYN to be on its way.
+    /// Whether acknowledgements can be sent. They need both ids, and SYN must have been sent.
     fn can_ack(&self) -> bool {
         self.phase == Phase::Open && self.sending.packets_sent > 0
     }
@@ -431,8 +435,9 @@ impl Connection {
     }
 }
 
-/// Largest payload until the handshake is complete: each message carries keys and a lease set until then.
+/// The largest payload until the handshake is complete. Until then, each message carries keys and a
+/// lease set.
 const FIRST_MTU: usize = 1730;
-/// How long a packet that is not full waits for more data. A tunnel message is sent whether it is full or
-/// not, and the latency of a tunnel is hundreds of times longer.
+/// How long a packet that is not full waits for more data. Waiting saves tunnel messages, which
+/// have a fixed size. Chosen because the latency of a tunnel is hundreds of times longer.
 const COALESCE_DELAY: Duration = Duration::from_millis(5);

@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn who_acknowledges_every_second_packet_is_of_our_kind() {
+    fn acknowledging_every_second_packet_identifies_this_library() {
         assert_eq!(certain_after(MS(20)), Some(5));
         assert_eq!(certain_after(MS(90)), None);
     }
 
     #[test]
-    fn who_repeats_its_first_packet_after_three_seconds_is_of_our_kind() {
+    fn repeating_syn_after_three_seconds_identifies_this_library() {
         let start = Instant::now();
         let table = [
             (0, false),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn who_begins_with_many_packets_is_of_our_kind() {
+    fn a_large_initial_cwnd_identifies_this_library() {
         let start = Instant::now();
         let mut fingerprint = Fingerprint::default();
         assert!(
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_more_than_128_packets_in_a_round_trip_is_of_our_kind() {
+    fn more_than_128_packets_in_a_round_trip_identify_this_library() {
         let start = Instant::now();
         let mut fingerprint = Fingerprint::default();
         assert!(!fingerprint.on_packet(start, 1000, Some(RTT), false));

@@ -1,4 +1,4 @@
-//! The state of a stream as its application sees it.
+//! The state of a stream, as reported to the application.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use eepkit_wire::Destination;
 
 use crate::{error::CloseReason, kind::PeerKind};
 
-/// The two ports of a stream. I2P ports are 0 to 65,535; 0 is "any" and the usual one.
+/// The two ports of a stream. I2P ports are 0 to 65,535. Port 0 means "any" and is the most common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Ports {
-    /// Ours.
+    /// The port of this side.
     pub local: u16,
-    /// The peer's.
+    /// The port of the peer.
     pub remote: u16,
 }
 
@@ -21,39 +21,39 @@ pub struct Ports {
 pub struct StreamInfo {
     /// The peer.
     pub peer: Destination,
-    /// Which software the peer seems to run.
+    /// The streaming implementation of the peer, as far as it was recognised.
     pub peer_kind: PeerKind,
     /// The ports.
     pub ports: Ports,
-    /// We opened it.
+    /// Whether this side opened the stream.
     pub initiator: bool,
-    /// Both sides know of it.
+    /// Whether the handshake is complete.
     pub established: bool,
-    /// Why it is over, if it is.
+    /// Why the stream ended, if it has ended.
     pub closed: Option<CloseReason>,
-    /// Smoothed round-trip time, once measured.
+    /// Smoothed round-trip time. `None` before the first sample.
     pub rtt: Option<Duration>,
     /// Retransmission timeout.
     pub rto: Duration,
-    /// Congestion window in packets, of all streams to the peer.
+    /// Congestion window in packets, for all streams to the peer together.
     pub cwnd: u32,
-    /// Pacing rate in packets per second, once known.
+    /// Pacing rate in packets per second. `None` before the first RTT sample.
     pub pacing_rate: Option<f64>,
     /// Packets of this stream in flight.
     pub in_flight: u32,
     /// Largest payload of a packet in bytes.
     pub mtu: usize,
-    /// The peer has no room for data.
+    /// Whether the peer has requested to stop sending, because it has no room for data.
     pub choked: bool,
-    /// Bytes written that were never sent.
+    /// Bytes written and not sent yet.
     pub unsent: usize,
-    /// Memory held for the reader, in bytes.
+    /// Memory of data that was received in order and not read yet, in bytes.
     pub unread: usize,
     /// Bytes accepted from the writer.
     pub bytes_written: u64,
     /// Bytes delivered to the reader.
     pub bytes_read: u64,
-    /// Packets sent that have sequence numbers, retransmissions included.
+    /// Packets with sequence numbers that were sent, including retransmissions.
     pub packets_sent: u64,
     /// Retransmissions.
     pub packets_resent: u64,

@@ -64,8 +64,8 @@ impl PeerKind {
         }
     }
 
-    /// How many packets may leave before the answer to SYN, that one included, once the kind is known
-    /// from an earlier stream. The specification allows the initial window.
+    /// How many packets may leave before the answer to SYN, that one included, once the kind is
+    /// known from an earlier stream. The specification allows the initial window.
     pub(crate) const fn max_early(self) -> u32 {
         match self {
             // emissary buffers six and resets at the next.
@@ -181,7 +181,8 @@ impl PeerKind {
         let ms = Duration::from_millis;
         match self {
             // Three acknowledgements that name a hole make Java resend: every packet while there is
-            // one. It asks where it wants one; every fourth packet otherwise is as good as every one.
+            // one. It asks where it wants one; every fourth packet otherwise is as good as every
+            // one.
             Self::Unknown | Self::Java | Self::I2pPlus => AckPace {
                 packets: 4,
                 delay: (rtt / 16).clamp(ms(1), ms(120)),
@@ -189,9 +190,10 @@ impl PeerKind {
                 every_packet_in_holes: true,
                 prompt: true,
             },
-            // Every acknowledgement starts its send timer over, and what it learns of the round-trip
-            // time should not depend on which packet is acknowledged: few, evenly spaced, whatever it
-            // asks for. It sends again by age, so it gains nothing from hearing of holes earlier.
+            // Every acknowledgement starts its send timer over, and what it learns of the
+            // round-trip time should not depend on which packet is acknowledged: few, evenly
+            // spaced, whatever it asks for. It sends again by age, so it gains nothing from hearing
+            // of holes earlier.
             Self::I2pd => AckPace {
                 packets: u32::MAX,
                 delay: (rtt / 12).clamp(ms(60), ms(190)),
@@ -252,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_packet_tells_the_implementation() {
+    fn the_first_packet_identifies_the_implementation() {
         let table = [
             (1, true, PeerKind::Java),
             (9, true, PeerKind::I2pd),
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn i2pd_chokes_with_a_value_that_others_mean_differently() {
+    fn i2pd_chokes_with_a_lower_value_than_others() {
         assert_eq!(PeerKind::I2pd.choke_threshold(), 60_000);
         assert_eq!(PeerKind::Java.choke_threshold(), 60_001);
     }

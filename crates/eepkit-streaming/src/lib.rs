@@ -1,13 +1,13 @@
 //! The I2P streaming protocol as a state machine without I/O.
 //!
-//! [`Endpoint`] is all there is to drive: packets and time go in, packets, events and the next
-//! deadline come out. It holds the streams of one destination; reliability belongs to the stream,
-//! round-trip time, congestion control, pacing and loss detection belong to the path to a peer and
-//! are shared by all streams to it.
+//! The caller drives an [`Endpoint`]. Packets and time are its inputs; packets, events and the next
+//! deadline are its outputs. An endpoint contains the streams of one destination. Each stream has
+//! its own reliability. Round-trip time, congestion control, pacing and loss detection belong to
+//! the path to a peer, and all streams to the peer share them.
 //!
-//! The wire format is that of the streaming specification; [`packet`] reads and writes it. Where the
-//! specification is silent or implementations differ, the module that decides says what it does and
-//! why; what is peculiar to one implementation is in one module with a test.
+//! The wire format is that of the streaming specification; [`packet`] decodes and encodes it. Where
+//! the specification is silent or implementations differ, the module documents its decision with
+//! the reason. Behaviour of a single implementation is defined in one module, with a test.
 
 pub mod congestion;
 pub mod packet;

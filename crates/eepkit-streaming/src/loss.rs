@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_grows_with_false_alarms_and_shrinks_when_quiet() {
+    fn the_threshold_grows_with_spurious_losses_and_shrinks_without() {
         let start = Instant::now();
         let mut loss = LossDetector::new();
         assert_eq!(loss.window(RTT), MS(50));

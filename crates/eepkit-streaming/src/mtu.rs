@@ -1,9 +1,10 @@
-//! Sizes of packets, and the tunnel messages that carry them.
+//! Sizes of packets, and the number of tunnel messages that carry them.
 
-/// The payload, no larger than `size`, of which a tunnel message carries most.
+/// The payload length of at most `size` with the most bytes per tunnel message.
 ///
-/// Two tunnel messages take 1812 bytes with all headers, each further one takes 996 more. A packet a
-/// little larger than that pays for a message that is nearly empty, and is lost with any of them.
+/// Two tunnel messages carry a payload of 1812 bytes with all headers. Each further message carries
+/// 996 bytes more. A slightly larger packet needs another message that is nearly empty. A packet is
+/// lost if one of its messages is lost.
 pub(crate) fn fitting(size: usize) -> usize {
     let Some(beyond) = size.checked_sub(TWO_MESSAGES) else {
         return size;
@@ -24,13 +25,13 @@ pub(crate) fn tunnel_messages(payload: usize) -> usize {
 
 /// Payload of a packet that fills two tunnel messages (streaming documentation, "MTU").
 pub(crate) const TWO_MESSAGES: usize = 1812;
-/// What a follow-on fragment carries (tunnel message specification): 1003 bytes less 7.
+/// Bytes in a follow-on fragment (tunnel message specification): 1003 less a header of 7.
 const FURTHER_MESSAGE: usize = 996;
 /// Streaming documentation, "Other Parameters": MIN_MESSAGE_SIZE.
 pub(crate) const MIN_MTU: u16 = 512;
-/// Chosen because a message of 16 tunnel fragments is lost far too easily to be useful.
+/// Chosen because a message of 16 tunnel fragments is lost too often to be useful.
 pub(crate) const MAX_MTU: u16 = 16_384;
-/// Streaming documentation, "MTU": what holds for a peer that does not name its maximum.
+/// Streaming documentation, "MTU": the value for a peer that does not send its maximum.
 pub(crate) const DEFAULT_MTU: u16 = 1730;
 
 #[cfg(test)]
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_that_wastes_a_tunnel_message_is_made_smaller() {
+    fn a_size_that_wastes_a_tunnel_message_is_reduced() {
         let table = [
             (512, 512),
             (1730, 1730),

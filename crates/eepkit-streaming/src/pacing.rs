@@ -1,7 +1,7 @@
-//! Spreads packets over the round trip, so that no hop sees a burst.
+//! Pacing: spreads packets over the round trip, so that no hop receives a burst.
 //!
-//! An I2P hop whose transport queue passes a few hundred messages drops them, or closes the
-//! connection to its neighbour: bursts are worse here than on the Internet.
+//! If the transport queue of an I2P hop exceeds a few hundred messages, the hop drops messages, or
+//! closes the connection to the next hop. Bursts therefore do more harm than on the Internet.
 
 use std::time::{Duration, Instant};
 
@@ -38,21 +38,21 @@ impl Pacer {
             self.next = now;
             return;
         };
-        // Unused time up to the quantum may be used in one burst, because drivers wake late.
+        // Unused time up to the quantum may be used in one burst, because timers expire late.
         let quantum = QUANTUM.max(Duration::from_secs_f64(f64::from(BURST - 1) / rate));
         let earliest = now.checked_sub(quantum).unwrap_or(now);
         self.next = self.next.max(earliest) + Duration::from_secs_f64(1.0 / rate);
     }
 }
 
-/// How much unused time may be caught up at once. Chosen because timers of a busy process are a few
-/// milliseconds late, and 10 ms of the fastest path measured are about 50 packets, far below what
-/// makes a first hop drop.
+/// The most unused time that may be caught up in one burst. Chosen because timers of a busy process
+/// are a few milliseconds late. On the fastest measured path, 10 ms are about 50 packets, which is
+/// far below the number at which a first hop drops packets.
 pub(crate) const QUANTUM: Duration = Duration::from_millis(10);
-/// Packets that may leave at once after a pause, however slow the rate: a small request or answer
-/// should not be spread over the round trip.
+/// Packets that may be sent at once after a pause, at any rate. Chosen so that a small request or
+/// answer is not spread over the round trip.
 pub(crate) const BURST: u32 = 4;
-/// Keeps the divisions finite: one packet in 100 seconds, and a million per second.
+/// Bounds of the rate in packets per second, which keep the divisions finite.
 const MIN_RATE: f64 = 0.01;
 const MAX_RATE: f64 = 1_000_000.0;
 

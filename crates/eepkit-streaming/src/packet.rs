@@ -1,4 +1,4 @@
-//! Streaming packets: reading without copying, writing, signing, checking signatures.
+//! Streaming packets: decoding without copying, encoding, signing, and verifying signatures.
 //!
 //! Layout (streaming specification, "Packet Format"), big-endian:
 //!
@@ -7,9 +7,10 @@
 //! resend delay 1 | flags 2 | option size 2 | options | payload
 //! ```
 //!
-//! The send id is the number that the receiver of the packet chose for the stream, the receive id
-//! the one its sender chose. Options stand in the order delay, destination, maximum size, offline
-//! signature, signature. There is no length field and no checksum; the layers below have both.
+//! The send id is the number that the receiver of the packet chose for the stream. The receive id
+//! is the number that its sender chose. The order of options is delay, destination, maximum size,
+//! offline signature, signature. There is no length field and no checksum, because the layers below
+//! have both.
 
 use std::{fmt, ops::Range};
 
@@ -18,25 +19,25 @@ use eepkit_wire::{
     SignatureError, SigningPublicKey,
 };
 
-/// What a packet is and which options it carries: streaming specification, "Flags and Option Data
-/// Fields". Unknown bits are kept.
+/// The flags of a packet: its type and its options (streaming specification, "Flags and Option Data
+/// Fields"). Unknown bits are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u16);
 
 impl Flags {
-    /// Opens a stream, or answers that.
+    /// Opens a stream, or answers the packet that opened it.
     pub const SYN: Self = Self(1);
-    /// Nothing follows this packet in its direction.
+    /// Ends one direction of the stream: no data follows this packet.
     pub const CLOSE: Self = Self(1 << 1);
-    /// The stream is over, and packets in flight are discarded.
+    /// Ends the stream at once. Packets in flight are discarded.
     pub const RESET: Self = Self(1 << 2);
     /// A signature is included.
     pub const SIGNATURE: Self = Self(1 << 3);
-    /// Asks for signatures on all packets; no implementation supports it.
+    /// Requests signatures on all packets. No implementation supports it.
     pub const SIGNATURE_REQUESTED: Self = Self(1 << 4);
     /// The sender's destination is included.
     pub const FROM: Self = Self(1 << 5);
-    /// A delay in milliseconds is included; 0 asks for an acknowledgement at once, more than 60,000
+    /// A delay in milliseconds is included. 0 requests an acknowledgement at once. More than 60,000
     /// means choking.
     pub const DELAY: Self = Self(1 << 6);
     /// The largest payload that the sender wants to receive is included.
@@ -45,7 +46,7 @@ impl Flags {
     pub const INTERACTIVE: Self = Self(1 << 8);
     /// A ping or a pong.
     pub const ECHO: Self = Self(1 << 9);
-    /// The field "ack through" means nothing.
+    /// The field "ack through" is not valid.
     pub const NO_ACK: Self = Self(1 << 10);
     /// An offline signature is included.
     pub const OFFLINE: Self = Self(1 << 11);
@@ -55,33 +56,33 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// These and `other`.
+    /// Returns these flags and `other`.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Opens a stream, or answers that.
+    /// Whether the packet opens a stream, or answers the packet that opened it.
     pub const fn is_syn(self) -> bool {
         self.contains(Self::SYN)
     }
 
-    /// Nothing follows.
+    /// Whether the packet ends one direction of the stream.
     pub const fn is_close(self) -> bool {
         self.contains(Self::CLOSE)
     }
 
-    /// The stream is over.
+    /// Whether the packet ends the stream at once.
     pub const fn is_reset(self) -> bool {
         self.contains(Self::RESET)
     }
 
-    /// A ping or a pong.
+    /// Whether the packet is a ping or a pong.
     pub const fn is_echo(self) -> bool {
         self.contains(Self::ECHO)
     }
 
-    /// The field "ack through" means nothing.
+    /// Whether the field "ack through" is not valid.
     pub const fn is_no_ack(self) -> bool {
         self.contains(Self::NO_ACK)
     }
@@ -113,9 +114,10 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// A packet as it was received, borrowed.
+/// A received packet, which borrows its bytes.
 ///
-/// Everything but the signed part of the options has been checked for length; no accessor panics.
+/// [`Packet::parse`] has checked all lengths, except those of the signature options. No accessor
+/// panics.
 #[derive(Debug, Clone)]
 pub struct Packet<'a> {
     bytes: &'a [u8],
@@ -129,15 +131,15 @@ pub struct Packet<'a> {
     delay: Option<u16>,
     from: Option<Destination>,
     max_size: Option<u16>,
-    /// Where the offline signature and the signature are.
+    /// The position of the offline signature and the signature.
     signed_options: Range<usize>,
     payload: usize,
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a packet that fills `bytes`.
+    /// Decodes a packet that fills `bytes`.
     ///
-    /// Options that the flags do not announce are skipped, as later versions may add some.
+    /// Options without a flag are skipped, because later versions may add options.
     ///
     /// # Errors
     ///
@@ -184,17 +186,18 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// The stream as its receiver numbers it; 0 where the sender does not know that number yet.
+    /// The id of the stream that the receiver of the packet chose; 0 if its sender has not received
+    /// that id yet.
     pub const fn send_id(&self) -> u32 {
         self.send_id
     }
 
-    /// The stream as its sender numbers it.
+    /// The id of the stream that the sender of the packet chose.
     pub const fn recv_id(&self) -> u32 {
         self.recv_id
     }
 
-    /// The sequence number. 0 without SYN is a plain acknowledgement.
+    /// The sequence number. A packet with number 0 and without SYN is a plain acknowledgement.
     pub const fn seq(&self) -> u32 {
         self.seq
     }
@@ -204,25 +207,26 @@ impl<'a> Packet<'a> {
         self.ack_through
     }
 
-    /// How many NACKs there are.
+    /// The number of NACKs.
     pub const fn nack_count(&self) -> usize {
         self.nacks.len() / 4
     }
 
-    /// Sequence numbers below [`Packet::ack_through`] that are missing, as they were sent: nothing
-    /// is promised about their order.
+    /// The missing sequence numbers below [`Packet::ack_through`], in the order of the packet. They
+    /// may be unsorted.
     pub fn nacks(&self) -> impl Iterator<Item = u32> + 'a {
         let (words, _) = self.nacks.as_chunks::<4>();
         words.iter().map(|word| u32::from_be_bytes(*word))
     }
 
-    /// The destination that the first packet of a stream names in place of NACKs, if it does:
-    /// streaming specification, "Replay Prevention".
+    /// The hash of the receiver, which the first packet of a stream may have in place of NACKs
+    /// (streaming specification, "Replay Prevention").
     pub fn replay_guard(&self) -> Option<Hash> {
         <[u8; 32]>::try_from(self.nacks).ok().map(Hash::from)
     }
 
-    /// After how many seconds the sender will send this again; ignored by everyone.
+    /// The number of seconds after which the sender retransmits the packet. All implementations
+    /// ignore it.
     pub const fn resend_delay(&self) -> u8 {
         self.resend_delay
     }
@@ -237,12 +241,12 @@ impl<'a> Packet<'a> {
         self.delay
     }
 
-    /// The sender, by its own account; see [`Packet::verify`].
+    /// The claimed sender, which [`Packet::verify`] verifies.
     pub const fn from(&self) -> Option<&Destination> {
         self.from.as_ref()
     }
 
-    /// The largest payload in bytes that the sender wants.
+    /// The largest payload that the sender accepts, in bytes.
     pub const fn max_size(&self) -> Option<u16> {
         self.max_size
     }
@@ -252,7 +256,7 @@ impl<'a> Packet<'a> {
         self.bytes.get(self.payload..).unwrap_or_default()
     }
 
-    /// Where the payload begins, in bytes from the start of the packet.
+    /// The position of the payload, in bytes from the start of the packet.
     pub const fn payload_start(&self) -> usize {
         self.payload
     }
@@ -262,20 +266,22 @@ impl<'a> Packet<'a> {
         self.flags.contains(Flags::SIGNATURE)
     }
 
-    /// Whether this is the packet in `bytes`, and no copy of it.
+    /// Whether the packet borrows exactly `bytes`, and not a copy of them.
     pub(crate) fn is_of(&self, bytes: &[u8]) -> bool {
         std::ptr::eq(self.bytes, bytes)
     }
 
-    /// Checks the signature and returns who made it.
+    /// Verifies the signature and returns the signer.
     ///
-    /// `known` is the peer of the stream once that is established; a destination in the packet must
-    /// then be the same. An offline signature is checked against the clock; without a destination
-    /// beside it (i2pd's CLOSE) it needs `known`.
+    /// `known` is the peer of the stream, once the stream is established. A destination in the
+    /// packet must then be that of the peer. An offline signature must not have expired at
+    /// `unix_now`, in seconds since the epoch. An offline signature without a destination in the
+    /// packet (i2pd's CLOSE) requires `known`.
     ///
     /// # Errors
     ///
-    /// There is no signature, or no key to check it with, or it is wrong.
+    /// [`VerifyError`] if the packet has no signature, if its key is unknown, or if the signature
+    /// is invalid.
     pub fn verify(&self, known: Option<&Identity>, unix_now: u32) -> Result<Identity, VerifyError> {
         if !self.flags.contains(Flags::SIGNATURE) {
             return Err(VerifyError::NotSigned);
@@ -320,17 +326,17 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A peer and the key it signs with.
+/// A peer and its signing key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The peer.
     pub destination: Destination,
-    /// The key that signs for the peer, where its own is kept off line.
+    /// The transient signing key, if the key of the destination is kept offline.
     pub transient: Option<SigningPublicKey>,
 }
 
 impl Identity {
-    /// A peer that signs with its own key, as far as known.
+    /// A peer that signs with the key of its destination.
     pub const fn new(destination: Destination) -> Self {
         Self {
             destination,
@@ -343,24 +349,24 @@ impl Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// There is no signature where one is required.
+    /// The packet has no signature, and one is required.
     #[error("the packet is not signed")]
     NotSigned,
-    /// There is a signature, but the signer is unknown.
-    #[error("the packet does not say who signed it")]
+    /// The packet has a signature, but does not state its signer.
+    #[error("the packet does not state its signer")]
     UnknownSender,
     /// The signer is not the peer of the stream.
-    #[error("the packet comes from somebody else than the peer of its stream")]
+    #[error("the sender of the packet is not the peer of its stream")]
     OtherSender,
-    /// The signature or offline signature is cut off or of an unknown type.
+    /// The signature or offline signature is truncated or of an unknown type.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
-    /// The signature is wrong.
+    /// The signature is invalid.
     #[error(transparent)]
     Signature(#[from] SignatureError),
 }
 
-/// A packet to be written.
+/// A packet to be encoded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Repr<'a> {
     /// See [`Packet::send_id`].
@@ -371,11 +377,11 @@ pub struct Repr<'a> {
     pub seq: u32,
     /// See [`Packet::ack_through`].
     pub ack_through: u32,
-    /// At most 255; more are left out.
+    /// The missing sequence numbers. Only the first 255 are encoded.
     pub nacks: &'a [u32],
     /// See [`Packet::resend_delay`].
     pub resend_delay: u8,
-    /// SYN, CLOSE, RESET, ECHO and NO_ACK; flags of options follow from the options.
+    /// SYN, CLOSE, RESET, ECHO and NO_ACK. The flags of options are set from the options.
     pub flags: Flags,
     /// The delay option in milliseconds.
     pub delay: Option<u16>,
@@ -388,12 +394,13 @@ pub struct Repr<'a> {
 }
 
 impl Repr<'_> {
-    /// Appends the packet, unsigned, to `out`.
+    /// Appends the packet to `out`, without a signature.
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.encode_with(None, 0, out);
     }
 
-    /// The packet signed with `keys`, with their offline signature where they have one.
+    /// Encodes the packet and signs it with `keys`. Includes their offline signature, if there is
+    /// one.
     pub fn sign(&self, keys: &PrivateKeys) -> Vec<u8> {
         let kind = keys.signature_type();
         let length = kind.signature_len().unwrap_or(0);
@@ -415,7 +422,8 @@ impl Repr<'_> {
         out
     }
 
-    /// Writes the packet with `signature` zero bytes for a signature; returns where they are.
+    /// Appends the packet with `signature` zero bytes in place of a signature. Returns their
+    /// position.
     fn encode_with(
         &self,
         offline: Option<&[u8]>,
@@ -461,7 +469,7 @@ impl Repr<'_> {
         out.extend_from_slice(offline.unwrap_or_default());
         let signature_at = out.len();
         out.resize(signature_at + signature, 0);
-        // Options are bounded far below 64 KiB by the key types that exist.
+        // With all existing key types, the options are far shorter than 64 KiB.
         let size = u16::try_from(out.len() - size_at - 2).unwrap_or(u16::MAX);
         out[size_at..size_at + 2].copy_from_slice(&size.to_be_bytes());
         out.extend_from_slice(self.payload);
@@ -469,7 +477,7 @@ impl Repr<'_> {
     }
 }
 
-/// The header of a data packet without options, or with the delay option only, on the stack.
+/// The header of a data packet without options, or with only the delay option, on the stack.
 #[derive(Debug)]
 pub(crate) struct DataHeader {
     bytes: [u8; MIN_HEADER + 2],
@@ -510,8 +518,8 @@ impl DataHeader {
     }
 }
 
-/// The NACK words of a first packet (SYN), which hold the hash of its receiver instead of NACKs. A
-/// packet that was made for another destination is recognised by them.
+/// The NACK words of a first packet (SYN): the hash of its receiver in place of NACKs. A receiver
+/// rejects a packet with the hash of another destination.
 pub fn replay_guard(receiver: &Hash) -> [u32; 8] {
     let mut words = [0; 8];
     let (chunks, _) = receiver.as_bytes().as_chunks::<4>();
@@ -521,9 +529,10 @@ pub fn replay_guard(receiver: &Hash) -> [u32; 8] {
     words
 }
 
-/// Bytes of a header without NACKs and options: streaming specification, "Packet Format".
+/// Bytes of a header without NACKs and options (streaming specification, "Packet Format").
 pub(crate) const MIN_HEADER: usize = 22;
-/// Stands in for the signature while it is checked; the longest is that of RSA with 4096 bits.
+/// Replaces the signature while it is verified. The longest signature is that of RSA with 4096
+/// bits.
 static ZEROS: [u8; 512] = [0; 512];
 
 #[cfg(test)]

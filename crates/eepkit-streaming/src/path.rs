@@ -1,15 +1,15 @@
-//! Paths and their names.
+//! Paths and their ids.
 
 use std::time::Instant;
 
 use eepkit_wire::LeaseId;
 
-/// Names a path to a peer. Names of different peers may be equal.
+/// Identifies a path to a peer. Paths to different peers may have the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct PathId(pub u64);
 
 impl PathId {
-    /// The anonymous path: the router chooses tunnel and lease of each message.
+    /// The anonymous path, on which the router chooses tunnel and lease of each message.
     pub const ANY: Self = Self(0);
 
     /// Whether this is [`PathId::ANY`].
@@ -18,28 +18,28 @@ impl PathId {
     }
 }
 
-/// Names an outbound tunnel of this session. The number means nothing to the endpoint.
+/// Identifies an outbound tunnel of this session. The endpoint does not interpret the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TunnelId(pub u64);
 
 /// A path to a peer: an outbound tunnel of this session with a lease of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// Its name; not [`PathId::ANY`].
+    /// The id of the path; not [`PathId::ANY`].
     pub id: PathId,
     /// The outbound tunnel.
     pub tunnel: TunnelId,
     /// The lease.
     pub lease: LeaseId,
-    /// When the first of the two ends, if that is known.
+    /// When the tunnel or the lease expires, whichever is first. `None` if unknown.
     pub expires: Option<Instant>,
 }
 
 /// A lease of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerLease {
-    /// Its name.
+    /// The id of the lease.
     pub id: LeaseId,
-    /// When it ends.
+    /// When the lease expires.
     pub expires: Instant,
 }

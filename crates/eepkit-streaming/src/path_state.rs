@@ -46,11 +46,11 @@ pub(crate) struct PathState {
     /// Rate samples of packets sent before `delivered` reaches this count are application-limited.
     app_limited_until: u64,
     last_sent: Option<Instant>,
-    /// Packets lost since the last one arrived, without a later packet of this path that arrived.
+    /// Consecutive losses on this path without an acknowledgement of a later packet of the path.
     silent: u32,
-    /// It migrated to a path of unknown RTT, and there has been no RTT sample since.
+    /// Set after a migration to a path of unknown RTT, until the first RTT sample.
     blind: bool,
-    /// Its path failed before, and no packet has arrived over it since.
+    /// Set after a migration to a path that failed before, until a packet arrives over it.
     trial: bool,
     tally: Tally,
 }
@@ -197,9 +197,9 @@ impl PathState {
         }
     }
 
-    /// The fate of a packet that is reported missing. `acked_end` is one past the order of the
-    /// newest transmission that arrived over any path; `alone` says that there is no other path
-    /// state.
+    /// Decides whether a packet that is reported missing is lost. `acked_end` is one past the order
+    /// of the newest transmission that arrived over any path. `alone` states that there is no other
+    /// path state.
     pub(crate) fn judge(
         &self,
         now: Instant,
@@ -310,7 +310,7 @@ impl PathState {
         rtt
     }
 
-    /// Everything in flight was declared lost.
+    /// Handles a timeout: all packets in flight were declared lost.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         self.controller.on_timeout(now);
         self.pacer.set_rate(self.controller.pacing_rate());
@@ -321,7 +321,7 @@ impl PathState {
         self.in_flight = self.in_flight.saturating_sub(packets);
     }
 
-    /// Migrates to another path; `alone` says that there is no other path state.
+    /// Migrates to another path. `alone` states that there is no other path state.
     pub(crate) fn on_migration(&mut self, now: Instant, migration: Migration, alone: bool) {
         self.loss.on_path_change(self.active.id());
         self.silent = 0;
@@ -334,12 +334,13 @@ impl PathState {
         self.pacer.set_rate(self.controller.pacing_rate());
     }
 
-    /// There was room to send and nothing to send.
+    /// Records that cwnd had room and there was no data to send.
     pub(crate) fn on_app_limited(&mut self) {
         self.app_limited_until = (self.delivered + u64::from(self.in_flight)).max(1);
     }
 
-    /// Whether nothing arrives over this path any more, while packets arrive over others.
+    /// Whether this path has failed: packets stopped arriving over it, while they arrive over
+    /// others.
     pub(crate) const fn is_dead(&self) -> bool {
         self.silent >= DEAD_LOSSES
     }

@@ -1,11 +1,11 @@
-//! What is known of one remote destination, shared by all streams to it.
+//! The state of one remote destination, which all streams to it share.
 //!
-//! Round-trip time, congestion control, pacing and loss detection belong to the peer, not to the stream:
-//! a second stream to a peer starts with what the first one measured. Streams own reliability only.
-//! Nothing is shared between local destinations.
+//! Round-trip time, congestion control, pacing and loss detection belong to the peer, not to the
+//! stream. A second stream to a peer therefore starts with the measurements of the first. Only
+//! reliability belongs to the stream. Local destinations share nothing.
 //!
-//! Each active path has a [`PathState`] with a congestion window of its own. With several active paths a
-//! packet takes the one with the shortest round-trip time that has room; see [`Peer::choose`].
+//! Each active path has a [`PathState`] with its own cwnd. With several active paths, a packet
+//! takes the path with the shortest round-trip time whose cwnd has room; see [`Peer::choose`].
 
 use std::time::{Duration, Instant};
 
@@ -31,17 +31,17 @@ mod migration;
 pub(crate) struct Peer {
     pub(crate) destination: Destination,
     pub(crate) kind: PeerKind,
-    /// It behaved as only Java does.
+    /// The peer has shown behaviour that only Java has.
     java_confirmed: bool,
-    /// Over all paths.
+    /// The round-trip time over all paths.
     pub(crate) rtt: Rtt,
-    /// At least one.
+    /// There is at least one.
     states: Vec<PathState>,
     /// The path state of packets that must not be reordered: first packets and acknowledgements.
     lead: usize,
-    /// How many path states there may be.
+    /// The most path states.
     max_active: usize,
-    /// What further path states are made with.
+    /// The configuration of new path states.
     config: StreamConfig,
     next_order: u64,
     /// One past the highest order that was acknowledged.
@@ -53,15 +53,15 @@ pub(crate) struct Peer {
     /// The sending rate that the application allows (`i2p.streaming.maxOutboundSpeed`).
     pub(crate) rate_limiter: RateLimiter,
     last_loss: Option<Instant>,
-    /// Share of packets that are lost, over the last few hundred.
+    /// The fraction of packets that were lost, over the last few hundred.
     loss_share: f64,
     last_timeout: Option<Instant>,
     last_stall: Option<Instant>,
-    /// It seems unreachable, and the endpoint has not acted on that yet.
+    /// A stall was reported, and the endpoint has not handled it yet.
     is_stalled: bool,
-    /// Streams that exist.
+    /// The number of streams.
     pub(crate) streams: u32,
-    /// When a packet of it last arrived.
+    /// When a packet of the peer last arrived.
     pub(crate) heard: Option<Instant>,
     /// When the last stream ended.
     pub(crate) idle_since: Instant,
@@ -70,7 +70,7 @@ pub(crate) struct Peer {
 /// The result of one received packet, collected before the congestion controllers are informed.
 #[derive(Debug, Default)]
 pub(crate) struct AckBatch {
-    /// Order of the newest packet, and order and time of the newest that was sent once.
+    /// Order of the newest packet, and order and time of the newest packet that was sent once.
     newest: Option<u64>,
     newest_once: Option<(u64, Instant)>,
     acked: u32,
@@ -78,7 +78,7 @@ pub(crate) struct AckBatch {
 }
 
 impl AckBatch {
-    /// When the newest packet that was sent once left, if that is the newest of all.
+    /// When the newest acknowledged packet was sent, if it was sent once.
     pub(crate) fn newest_once(&self) -> Option<Instant> {
         let (order, sent_at) = self.newest_once?;
         let newest = self.newest.is_none_or(|newest| newest <= order);
@@ -87,8 +87,8 @@ impl AckBatch {
 }
 
 impl Peer {
-    /// A peer of which nothing is known. Up to `max_active` paths carry its packets at once;
-    /// `tunnel_offset` selects the tunnel of the first one.
+    /// A new peer. Up to `max_active` paths carry its packets at once. `tunnel_offset` selects the
+    /// tunnel of the first path.
     pub(crate) fn new(
         now: Instant,
         destination: Destination,
@@ -122,7 +122,7 @@ impl Peer {
         }
     }
 
-    /// Starts over after a long pause. Only what does not age is kept: kind, paths and leases.
+    /// Discards the measurements after a long pause. Kind, paths and leases are kept.
     pub(crate) fn restart(&mut self, now: Instant, config: &StreamConfig, max_active: usize) {
         let fresh = Self::new(now, self.destination.clone(), config, max_active, 0);
         let old = std::mem::replace(self, fresh);
@@ -137,23 +137,23 @@ impl Peer {
         self.leases = old.leases;
     }
 
-    /// The peer's SYN suggests this kind.
+    /// Handles the kind that the peer's SYN suggests.
     pub(crate) fn on_claim(&mut self, kind: PeerKind) {
-        // Its behaviour is stronger evidence.
+        // The earlier behaviour of the peer is stronger evidence.
         let known = self.kind == PeerKind::Eepkit && kind == PeerKind::Java;
         if !known && (kind != PeerKind::Unknown || self.kind == PeerKind::Unknown) {
             self.kind = kind;
         }
     }
 
-    /// The peer claims to be Java and behaved as only this library does.
+    /// Handles behaviour that only this library has, of a peer whose SYN suggests Java.
     pub(crate) fn recognise_eepkit(&mut self) {
         if self.kind == PeerKind::Java && !self.java_confirmed {
             self.kind = PeerKind::Eepkit;
         }
     }
 
-    /// The peer behaved as only Java does.
+    /// Handles behaviour that only Java has.
     pub(crate) fn confirm_java(&mut self) {
         if self.kind == PeerKind::Eepkit {
             self.kind = PeerKind::Java;
@@ -161,7 +161,7 @@ impl Peer {
         self.java_confirmed = true;
     }
 
-    /// The configuration of a stream to the peer changed.
+    /// Applies a changed configuration of a stream to the peer.
     pub(crate) fn configure(&mut self, config: &StreamConfig) {
         self.rtt.set_initial_rto(config.initial_rto);
         for state in &mut self.states {
@@ -170,19 +170,19 @@ impl Peer {
         self.rate_limiter.set(config.max_outbound_speed);
     }
 
-    /// Whether there is only one path state, which is the usual case.
+    /// Whether there is only one path state, which is the common case.
     fn has_one_state(&self) -> bool {
         self.states.len() == 1
     }
 
-    /// Whether a path state may be used: it has a path, or none has one.
+    /// Whether a path state can be used: it has a path, or it is the lead and no state has a path.
     fn is_usable(&self, index: usize) -> bool {
         let has_path = |state: &PathState| !state.active.id().is_any();
         self.states.get(index).is_some_and(has_path)
             || (index == self.lead && !self.states.iter().any(has_path))
     }
 
-    /// Whether another packet of data may leave.
+    /// Whether another data packet may be sent.
     pub(crate) fn can_send(&self, now: Instant) -> CanSend {
         match self.choose(now) {
             Err(wait) => wait,
@@ -193,11 +193,12 @@ impl Peer {
         }
     }
 
-    /// The path state of the next packet of data: of those that have room now, the one with the shortest
-    /// round-trip time. Bulk data fills all paths in this way, and small amounts take the shortest one.
+    /// The path state of the next data packet: the one with the shortest round-trip time among
+    /// those whose cwnd has room. Bulk data fills all paths in this way. Small amounts of data take
+    /// the shortest path.
     ///
-    /// On a path so much longer than the others that too many packets would overtake its own, one packet
-    /// at a time is sent. That keeps its round-trip time up to date.
+    /// If a path is much longer than the others, too many packets would overtake the packets on it.
+    /// Such a path carries one packet at a time, which keeps its round-trip time up to date.
     fn choose(&self, now: Instant) -> Result<usize, CanSend> {
         if self.has_one_state() || self.rtt.smoothed().is_none() {
             return match self.states.get(self.lead).map(|state| state.can_send(now)) {
@@ -234,7 +235,7 @@ impl Peer {
             .sum()
     }
 
-    /// A packet that was not in flight is sent.
+    /// Records the transmission of a packet that was not in flight.
     pub(crate) fn on_sent(&mut self, now: Instant, dampening: f64) -> SentPacket {
         let index = self.choose(now).unwrap_or(self.lead);
         self.states[index].resume(now, dampening);
@@ -243,7 +244,8 @@ impl Peer {
         self.record(now, index, path)
     }
 
-    /// The `attempt`th tail probe is sent: a packet that may be in flight already since `before`.
+    /// Records the transmission of the `attempt`th tail loss probe. `before` is its last
+    /// transmission, if the packet is in flight already.
     pub(crate) fn on_probe(
         &mut self,
         now: Instant,
@@ -276,7 +278,7 @@ impl Peer {
         self.record(now, index, path)
     }
 
-    /// A packet that is in flight already since `before` is sent again.
+    /// Records the retransmission of a packet that is in flight. `before` is its last transmission.
     pub(crate) fn on_resent(&mut self, now: Instant, before: Option<&SentPacket>) -> SentPacket {
         let index = before.map_or(self.lead, |sent| self.state_of(sent));
         let path = self.states[index].active.id();
@@ -303,7 +305,7 @@ impl Peer {
         AckBatch::default()
     }
 
-    /// A packet is acknowledged.
+    /// Handles the acknowledgement of a packet.
     pub(crate) fn acked(&mut self, batch: &mut AckBatch, now: Instant, packet: &AckedPacket) {
         let sent = packet.sent;
         let index = self.state_of(&sent);
@@ -332,13 +334,13 @@ impl Peer {
         }
     }
 
-    /// The fate of a packet that the peer reports missing.
+    /// Decides whether a packet that the peer reports missing is lost.
     pub(crate) fn judge(&self, now: Instant, sent: &SentPacket) -> Verdict {
         let state = &self.states[self.state_of(sent)];
         state.judge(now, sent, self.acked_end, self.has_one_state())
     }
 
-    /// Whether a packet acknowledged in this batch was sent so much later than `sent` that this one
+    /// Whether a packet acknowledged in this batch was sent so much later than `sent` that `sent`
     /// should have arrived before it.
     pub(crate) fn proves_lost(&self, now: Instant, sent: &SentPacket) -> bool {
         let state = &self.states[self.state_of(sent)];
@@ -357,7 +359,7 @@ impl Peer {
         self.has_one_state()
     }
 
-    /// A packet in flight is declared lost.
+    /// Declares a packet in flight lost.
     pub(crate) fn lost(&mut self, batch: &mut AckBatch, sent: &SentPacket) {
         let index = self.state_of(sent);
         self.states[index].lost(sent);
@@ -384,10 +386,10 @@ impl Peer {
         }
     }
 
-    /// All packets that a stream had in flight are declared lost.
+    /// Handles a timeout of a stream: all its packets in flight are declared lost.
     pub(crate) fn on_timeout(&mut self, now: Instant, packets: &PerPath) {
         self.last_loss = Some(now);
-        // All streams to the peer time out together; that is one congestion event.
+        // All streams to the peer time out at about the same time. This is one congestion event.
         let recent = self
             .last_timeout
             .is_some_and(|last| now.saturating_duration_since(last) < self.rtt.rto());
@@ -404,14 +406,14 @@ impl Peer {
         }
     }
 
-    /// A stream ended with these packets in flight.
+    /// Handles the end of a stream with these packets in flight.
     pub(crate) fn on_abandoned(&mut self, packets: &PerPath) {
         for (state, packets) in self.states.iter_mut().zip(packets) {
             state.forget(*packets);
         }
     }
 
-    /// There was room to send and nothing to send.
+    /// Records that cwnd had room and there was no data to send.
     pub(crate) fn on_app_limited(&mut self) {
         for state in &mut self.states {
             state.on_app_limited();
@@ -424,12 +426,12 @@ impl Peer {
             .is_some_and(|lost| now.saturating_duration_since(lost) < LOSS_MEMORY)
     }
 
-    /// Share of packets that are lost.
+    /// The fraction of packets that were lost, over the last few hundred.
     pub(crate) const fn loss_share(&self) -> f64 {
         self.loss_share
     }
 
-    /// The peer seems unreachable. Returns `false` if that was reported a short while ago.
+    /// Reports that the peer seems unreachable. Returns `false` if there was a recent report.
     pub(crate) fn report_stall(&mut self, now: Instant) -> bool {
         let recent = self
             .last_stall
@@ -467,11 +469,11 @@ impl Peer {
     }
 }
 
-/// Packets over which the share of lost ones is averaged.
+/// Packets over which the fraction of lost packets is averaged.
 const LOSS_SPAN: f64 = 256.0;
-/// For how long after a loss the number of packets in flight is limited more strictly.
+/// How long after a loss the number of packets in flight is limited more strictly.
 const LOSS_MEMORY: Duration = Duration::from_secs(60);
-/// A look-up takes seconds: requesting one more often changes nothing.
+/// The least time between two reports. Chosen because a look-up takes seconds.
 const STALL_SPACING: Duration = Duration::from_secs(3);
 
 #[cfg(test)]

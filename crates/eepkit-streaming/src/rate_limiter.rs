@@ -6,11 +6,11 @@ use crate::pacing::{BURST, QUANTUM};
 
 /// A limit in bytes per second.
 ///
-/// Only data waits for it. Packets that cannot wait, such as acknowledgements, leave at once and are
-/// charged, so that data is delayed accordingly.
+/// Only data waits for the limit. Packets that cannot wait, such as acknowledgements, are sent at
+/// once. They count towards the limit, so that data is delayed accordingly.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimiter {
-    /// When data may leave again.
+    /// When data may be sent again.
     next: Instant,
     /// Bytes per second; `None` is no limit.
     rate: Option<f64>,
@@ -35,12 +35,12 @@ impl RateLimiter {
         self.rate = bytes_per_second.map(|rate| rate.max(1) as f64);
     }
 
-    /// When data may leave, if that is after `now`.
+    /// When data may be sent, if that is after `now`.
     pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
         (self.rate.is_some() && self.next > now).then_some(self.next)
     }
 
-    /// Charges a packet of `bytes`.
+    /// Counts a packet of `bytes`.
     pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize) {
         let Some(rate) = self.rate else { return };
         let time = |bytes: f64| Duration::from_secs_f64((bytes / rate).min(MAX_DEBT.as_secs_f64()));
@@ -53,7 +53,7 @@ impl RateLimiter {
 
 /// Size of a full packet.
 const PACKET_BYTES: f64 = 1836.0;
-/// The longest that data waits because of one packet, or because of packets that could not wait.
+/// The longest delay of data because of earlier packets.
 const MAX_DEBT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -4,19 +4,19 @@ use std::collections::VecDeque;
 
 /// Streams with data to send.
 ///
-/// They alternate packet by packet, because hops count packets, not bytes. Streams with little to send
-/// have priority, so that a bulk transfer does not delay an interactive stream. Their priority is
-/// limited, so that they cannot starve the others.
+/// Streams alternate packet by packet, because hops count packets, not bytes. Streams with little
+/// data to send have priority, so that a bulk transfer does not delay an interactive stream. Their
+/// priority is limited, so that they cannot starve the others.
 #[derive(Debug)]
 pub(crate) struct Ready<Id> {
     bulk: VecDeque<Id>,
     sparse: VecDeque<Id>,
-    /// Sparse streams served since the last bulk stream was.
+    /// Sparse streams served since the last bulk stream was served.
     served: u8,
 }
 
 impl<Id: Copy + PartialEq> Ready<Id> {
-    /// Adds a stream; `sparse` states that it has little to send.
+    /// Adds a stream. `sparse` states that it has little data to send.
     pub(crate) fn push(&mut self, id: Id, sparse: bool) {
         if sparse {
             self.sparse.push_back(id);
@@ -25,7 +25,7 @@ impl<Id: Copy + PartialEq> Ready<Id> {
         }
     }
 
-    /// Removes the stream whose turn it is.
+    /// Removes and returns the stream that sends next.
     pub(crate) fn pop(&mut self) -> Option<Id> {
         if (self.served < MAX_SPARSE_IN_A_ROW || self.bulk.is_empty())
             && let Some(id) = self.sparse.pop_front()
@@ -58,8 +58,8 @@ impl<Id> Default for Ready<Id> {
     }
 }
 
-/// Packets of sparse streams that go before one of a bulk stream. Chosen so that bulk streams keep at
-/// least a quarter.
+/// Packets of sparse streams that are sent before one of a bulk stream. Chosen so that bulk streams
+/// send at least a quarter of the packets.
 const MAX_SPARSE_IN_A_ROW: u8 = 3;
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sparse_streams_go_first_but_every_fourth_packet_is_of_a_bulk_stream() {
+    fn sparse_streams_have_priority_but_every_fourth_packet_is_bulk() {
         let mut ready = Ready::default();
         for id in 0..6 {
             ready.push(id, true);

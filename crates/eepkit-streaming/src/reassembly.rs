@@ -1,4 +1,4 @@
-//! The reassembly buffer: puts arriving packets in order and tracks which are missing.
+//! The reassembly buffer, which orders received packets and tracks missing ones.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -8,15 +8,15 @@ use crate::seq::SeqRing;
 
 /// The receiving half of a stream.
 ///
-/// Delivers every payload once, in the order of sequence numbers, and the end of the stream only
-/// after all of them. In-order packets never touch the ring.
+/// Delivers every payload once, in the order of sequence numbers, and the end of the stream after
+/// all payloads. In-order packets do not pass through the ring.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
-    /// The sequence number that is expected next; everything below has arrived.
+    /// The sequence number that is expected next. All lower ones have arrived.
     next: u32,
-    /// Packets from `next` on that arrived early. Its first slot is empty whenever it has any.
+    /// Packets above `next` that arrived early. If the ring is not empty, its first slot is empty.
     early: SeqRing<Option<Chunk>>,
-    /// What is missing between `next` and the highest packet received, in order.
+    /// The ranges missing between `next` and the highest packet received, in order.
     holes: Vec<Range<u32>>,
     /// Payloads in order, not yet read.
     ready: VecDeque<Chunk>,
@@ -25,11 +25,11 @@ pub(crate) struct Reassembly {
     early_cost: usize,
     /// Sequence number of the packet that carried CLOSE.
     end: Option<u32>,
-    /// The reader is gone: payloads are dropped, sequence numbers are still tracked.
+    /// There is no reader any more. Payloads are dropped, and sequence numbers are still tracked.
     discard: bool,
 }
 
-/// A payload and what it keeps in memory.
+/// A payload and the memory that its buffer uses.
 #[derive(Debug)]
 struct Chunk {
     data: Bytes,
@@ -39,21 +39,22 @@ struct Chunk {
 /// The result of inserting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inserted {
-    /// It was the next one. `filled` says whether it also closed a hole.
+    /// The packet was the next one in order.
     InOrder {
-        /// Packets that had arrived before it and follow it.
+        /// Whether the packet closed a hole, so that later packets that had arrived are in order
+        /// too.
         filled: bool,
     },
-    /// It came early; `hole` says whether it showed that others are missing.
+    /// The packet arrived before a lower one.
     Early {
-        /// A packet below it was found missing.
+        /// Whether the packet revealed that other packets are missing.
         hole: bool,
     },
-    /// It was here before.
+    /// The packet had arrived before.
     Duplicate,
-    /// There is no room; the packet is treated as lost.
+    /// The buffer has no room. The packet is treated as lost.
     NoRoom,
-    /// It lies behind the end of the stream or beyond any possible window.
+    /// The packet lies beyond the end of the stream, or ends it below a packet that has arrived.
     Impossible,
 }
 
@@ -176,7 +177,7 @@ impl Reassembly {
         }
     }
 
-    /// Takes `seq` out of the holes.
+    /// Removes `seq` from the holes.
     fn fill(&mut self, seq: u32) {
         let index = self.holes.partition_point(|hole| hole.end <= seq);
         let Some(hole) = self.holes.get_mut(index) else {
@@ -199,7 +200,7 @@ impl Reassembly {
         }
     }
 
-    /// Takes up to `max` bytes of the next payload, without copying.
+    /// Returns up to `max` bytes of the next payload, without copying.
     pub(crate) fn read(&mut self, max: usize) -> Option<Bytes> {
         let front = self.ready.front_mut()?;
         if front.data.len() > max {
@@ -218,7 +219,7 @@ impl Reassembly {
         !self.ready.is_empty()
     }
 
-    /// Whether everything including CLOSE has arrived.
+    /// Whether all packets up to CLOSE have arrived.
     pub(crate) fn is_complete(&self) -> bool {
         self.end.is_some_and(|end| self.next > end)
     }
@@ -228,7 +229,7 @@ impl Reassembly {
         self.next
     }
 
-    /// Packets missing below the highest received.
+    /// Whether packets below the highest received one are missing.
     pub(crate) fn has_holes(&self) -> bool {
         !self.holes.is_empty()
     }
@@ -243,10 +244,12 @@ impl Reassembly {
         self.ready_cost
     }
 
-    /// What an acknowledgement says: the highest packet it can describe, and what is missing below.
+    /// The content of an acknowledgement: returns the highest packet that it can describe, and
+    /// fills `nacks` with the missing packets below.
     ///
-    /// At most 255 missing packets fit; beyond them the answer stops short, as the specification
-    /// leaves open and i2pd does. `None` before anything arrived.
+    /// An acknowledgement has room for 255 missing packets. If there are more, it ends before the
+    /// first one that does not fit. The specification leaves this open; i2pd does the same. `None`
+    /// before a packet has arrived.
     pub(crate) fn acknowledge(&self, nacks: &mut Vec<u32>) -> Option<u32> {
         nacks.clear();
         for hole in &self.holes {
@@ -263,7 +266,7 @@ impl Reassembly {
         self.next.checked_sub(1)
     }
 
-    /// Drops what is unread and what comes from now on. Returns whether anything was unread.
+    /// Drops unread and all later payloads. Returns whether any payload was unread.
     pub(crate) fn discard(&mut self) -> bool {
         self.discard = true;
         let unread = !self.ready.is_empty();
@@ -281,15 +284,15 @@ impl Reassembly {
     }
 }
 
-/// One byte counts the missing packets of an acknowledgement.
+/// The most missing packets in an acknowledgement, whose count is one byte.
 pub(crate) const MAX_NACKS: usize = 255;
-/// How far ahead of the next expected packet one may lie. Twice the largest cwnd of this crate,
-/// because peers count their cwnd from what they know to be acknowledged.
+/// The largest distance of a packet from the next expected one. Chosen as twice the largest cwnd of
+/// this crate, because the cwnd of a peer starts at the last acknowledgement that it received.
 const MAX_SPAN: u32 = 8192;
-/// Bookkeeping per payload, so that empty packets are not free.
+/// Memory of the bookkeeping per payload, so that empty packets count as well.
 const CHUNK_OVERHEAD: usize = 64;
-/// Slots kept allocated when the queues run empty; an idle stream should not hold the memory of its
-/// busiest moment.
+/// Slots that stay allocated when a queue is empty. Chosen so that an idle stream does not keep the
+/// memory of its largest queue.
 const KEEP_READY: usize = 32;
 const KEEP_EARLY: usize = 32;
 

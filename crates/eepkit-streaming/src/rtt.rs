@@ -1,4 +1,4 @@
-//! Round-trip time and the timeouts that follow from it (RFC 6298, with the bounds of the I2P
+//! Round-trip time and the timeouts computed from it (RFC 6298, with the bounds of the I2P
 //! streaming documentation, "Other Parameters").
 
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Rtt {
         self.smoothed
     }
 
-    /// The smoothed round-trip time, or a guess to scale delays by where there is no sample yet.
+    /// The smoothed round-trip time, or a default before the first sample. It scales delays.
     pub(crate) fn estimate(&self) -> Duration {
         self.smoothed.unwrap_or(GUESS)
     }
@@ -76,9 +76,9 @@ impl Rtt {
         }
     }
 
-    /// How long to wait for an acknowledgement before a tail-loss probe.
+    /// The probe timeout: how long to wait for an acknowledgement before a tail loss probe.
     ///
-    /// `1.25 SRTT + 4 RTTVAR` and what the peer may hold an acknowledgement back.
+    /// It is `1.25 SRTT + 4 RTTVAR + peer_ack_delay`.
     pub(crate) fn probe_timeout(&self, peer_ack_delay: Duration) -> Duration {
         match self.smoothed {
             None => self.initial_rto,
@@ -96,7 +96,7 @@ impl Rtt {
     }
 }
 
-/// The minimum over a sliding window, in two halves.
+/// The minimum over a sliding window, which is kept in two halves.
 #[derive(Debug, Clone)]
 struct WindowedMin {
     /// Start of the current half and the minima of the current and the previous one.
@@ -138,10 +138,10 @@ pub(crate) const MIN_RTO: Duration = Duration::from_millis(100);
 pub(crate) const MAX_RTO: Duration = Duration::from_secs(45);
 /// Streaming documentation, "Other Parameters": maximum RTT estimate.
 const MAX_RTT: Duration = Duration::from_secs(60);
-/// Scales delays before the first sample. Chosen because typical round trips over two times three
-/// hops take half a second to two seconds.
+/// The estimate before the first sample. Chosen because a typical round trip over three hops in
+/// each direction takes half a second to two seconds.
 const GUESS: Duration = Duration::from_secs(1);
-/// How long a minimum counts. Chosen because tunnels live ten minutes and queues drain in seconds.
+/// The window of the minimum. Chosen because tunnels last ten minutes and queues drain in seconds.
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn later_samples_are_smoothed_as_rfc_6298_says() {
+    fn later_samples_are_smoothed_as_in_rfc_6298() {
         let (mut rtt, now) = estimator();
         rtt.sample(now, MS(800));
         rtt.sample(now, MS(1600));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_minimum_forgets_old_samples() {
+    fn the_minimum_covers_recent_samples_only() {
         let (mut rtt, start) = estimator();
         rtt.sample(start, MS(100));
         rtt.sample(start + MS(16_000), MS(300));

@@ -101,7 +101,8 @@ impl Segment {
     }
 
     /// Writes `header` right in front of the payload and returns both, without copying the payload
-    /// unless an earlier transmission still waits to be sent. `header` is at most [`HEADROOM`] long.
+    /// unless an earlier transmission still waits to be sent. `header` is at most [`HEADROOM`]
+    /// long.
     pub(crate) fn packet(&mut self, header: &[u8]) -> Bytes {
         let start = HEADROOM.saturating_sub(header.len());
         let mut data = match std::mem::replace(&mut self.data, Data::Gone) {
@@ -213,7 +214,8 @@ impl SendBuffer {
         self.flushed = self.ring.end();
     }
 
-    /// Sets the payload size for packets that are not cut yet, and cuts unsent ones that are longer.
+    /// Sets the payload size for packets that are not cut yet, and cuts unsent ones that are
+    /// longer.
     pub(crate) fn set_mtu(&mut self, mtu: usize) {
         self.mtu = mtu.max(1);
         let too_long = (self.next..self.ring.end())
@@ -278,7 +280,8 @@ impl SendBuffer {
         ready.then_some(self.next)
     }
 
-    /// Whether a packet that is not full waits for more data, or will when those before it have left.
+    /// Whether a packet that is not full waits for more data, or will when those before it have
+    /// left.
     pub(crate) fn is_coalescing(&self) -> bool {
         let partial = |tail: &Segment| !tail.syn && !tail.close && tail.len() < self.mtu;
         self.ring.end() > self.next.max(self.flushed) && self.ring.back().is_some_and(partial)
@@ -439,14 +442,14 @@ impl SendBuffer {
 
     /// Declares everything in flight lost; returns the number of packets.
     pub(crate) fn mark_all_lost(&mut self) -> PerPath {
-        let counts = self.in_flight_by_lane();
+        let counts = self.in_flight_by_path();
         for seq in self.ring.first()..self.next {
             self.mark_lost(seq);
         }
         counts
     }
 
-    fn in_flight_by_lane(&self) -> PerPath {
+    fn in_flight_by_path(&self) -> PerPath {
         let mut counts = PerPath::default();
         for seq in self.ring.first()..self.next {
             let segment = self.ring.get(seq);
@@ -519,7 +522,7 @@ impl SendBuffer {
 
     /// Drops everything; returns how many packets were in flight.
     pub(crate) fn clear(&mut self) -> PerPath {
-        let counts = self.in_flight_by_lane();
+        let counts = self.in_flight_by_path();
         self.ring.clear();
         self.next = self.ring.end();
         self.reported = self.next;

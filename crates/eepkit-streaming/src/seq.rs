@@ -1,16 +1,16 @@
 //! A ring indexed by sequence number.
 //!
-//! Sequence numbers of the streaming protocol never wrap (the specification is silent; a stream is
-//! closed before 2^32 packets), so plain `u32` comparison orders them.
+//! Sequence numbers of the streaming protocol do not wrap. The specification is silent about it,
+//! and a stream ends before 2^32 packets. Plain `u32` comparison therefore orders them.
 
 use std::collections::VecDeque;
 
 /// The highest sequence number that a stream uses; writing past it fails.
 ///
-/// Chosen because arithmetic one past it still fits `u32`, and 2^32 packets are 7 TB.
+/// Chosen because one past it still fits `u32`, and 2^32 packets are 7 TB.
 pub(crate) const LAST_SEQ: u32 = u32::MAX - 1;
 
-/// Values for consecutive sequence numbers, from `first` on, with access by number in O(1).
+/// Values with consecutive sequence numbers, starting at `first`, with access by number in O(1).
 #[derive(Debug)]
 pub(crate) struct SeqRing<T> {
     first: u32,
@@ -18,7 +18,7 @@ pub(crate) struct SeqRing<T> {
 }
 
 impl<T> SeqRing<T> {
-    /// An empty ring whose next pushed value gets the number `first`. Allocates nothing.
+    /// An empty ring. The next pushed value gets the number `first`. Does not allocate.
     pub(crate) const fn new(first: u32) -> Self {
         Self {
             first,
@@ -26,7 +26,7 @@ impl<T> SeqRing<T> {
         }
     }
 
-    /// The number of the oldest value, or of the next one pushed where the ring is empty.
+    /// The number of the oldest value, or of the next pushed value if the ring is empty.
     pub(crate) const fn first(&self) -> u32 {
         self.first
     }
@@ -76,32 +76,32 @@ impl<T> SeqRing<T> {
         seq
     }
 
-    /// Removes the oldest value and moves on to the next number.
+    /// Removes the oldest value and advances to the next number.
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
         self.first = self.first.saturating_add(1);
         Some(item)
     }
 
-    /// Removes the newest value; its number is used again by the next push.
+    /// Removes the newest value. The next push reuses its number.
     pub(crate) fn pop_back(&mut self) -> Option<T> {
         self.items.pop_back()
     }
 
-    /// Moves an empty ring on by one number.
+    /// Advances an empty ring by one number.
     pub(crate) fn skip(&mut self) {
         debug_assert!(self.items.is_empty());
         self.first = self.first.saturating_add(1);
     }
 
-    /// Gives memory back when the ring is empty and has grown beyond `keep` values.
+    /// Releases memory if the ring is empty and has capacity for more than `keep` values.
     pub(crate) fn shrink(&mut self, keep: usize) {
         if self.items.is_empty() && self.items.capacity() > keep {
             self.items = VecDeque::new();
         }
     }
 
-    /// Forgets every value; the next pushed one gets the number `self.end()`.
+    /// Removes all values. The next pushed value gets the number `self.end()`.
     pub(crate) fn clear(&mut self) {
         self.first = self.end();
         self.items = VecDeque::new();

@@ -1,27 +1,27 @@
 //! Counters of an endpoint.
 
-/// Counters of what was dropped or refused, for people and for tests.
+/// Counters of dropped and refused packets and streams, for diagnostics and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Packets that are not streaming packets, or make no sense.
+    /// Packets that cannot be parsed, or that violate the protocol.
     pub malformed: u64,
-    /// Missing or wrong signatures where one is required.
+    /// Packets whose required signature is missing or invalid.
     pub bad_signatures: u64,
-    /// First packets that were made for another destination.
+    /// First packets that were signed for another destination.
     pub replays: u64,
-    /// Packets of no stream.
+    /// Packets that belong to no stream.
     pub unknown_stream: u64,
-    /// Acknowledgements of packets never sent.
+    /// Acknowledgements of packets that were never sent.
     pub bad_acks: u64,
     /// Packets that had arrived before.
     pub duplicates: u64,
-    /// Packets dropped because the reader was too slow.
+    /// Packets dropped because the receive buffer was full.
     pub no_room: u64,
-    /// Incoming streams of peers that may not connect.
+    /// Incoming streams of peers that the access rules exclude.
     pub denied: u64,
     /// Incoming streams beyond a limit.
     pub limited: u64,
-    /// Incoming streams to ports where nobody listens, or with a full queue.
+    /// Incoming streams to ports without a listener, or with a full backlog.
     pub refused: u64,
 }

@@ -2,28 +2,29 @@
 
 use std::time::Instant;
 
-/// What a stream can be waiting for.
+/// A timer of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// When to send an acknowledgement that waits for company.
+    /// When to send a delayed acknowledgement.
     Ack,
-    /// When to send a tail-loss probe, or to give everything in flight up for lost.
+    /// When to send a tail loss probe, or to declare all packets in flight lost.
     Probe,
     /// When packets that were reported missing count as lost rather than reordered.
     Reorder,
-    /// When to test whether a choking peer has room again.
+    /// When to probe whether a choking peer has room again.
     Persist,
-    /// When to tell the peer again that we have room again.
+    /// When to repeat to the peer that there is room again.
     Unchoke,
-    /// When a small write stops waiting for more data, or a reply for its first data.
+    /// When to stop waiting for more data after a small write, or for data before the answer to
+    /// SYN.
     Coalesce,
-    /// When to give the connection attempt up.
+    /// When to end the connection attempt.
     Connect,
-    /// When an incoming stream that nobody accepted is refused.
+    /// When to refuse an incoming stream that was not accepted.
     Accept,
-    /// When nothing was heard or said for too long.
+    /// When to act on a stream on which nothing was sent or received.
     Inactivity,
-    /// When a stream whose handle is gone is freed, finished or not.
+    /// When to free a released stream, finished or not.
     Linger,
 }
 

@@ -46,8 +46,8 @@ impl Tunnels {
         self.tunnels.iter().any(|tunnel| tunnel.id == id)
     }
 
-    /// The tunnels that have not expired, those that expire last first. One of the better half is moved
-    /// to the front: the one that `offset` selects.
+    /// The tunnels that have not expired, in descending order of their expiry. One tunnel of the
+    /// first half, which `offset` selects, is moved to the front.
     pub(crate) fn ranked(&self, now: Instant, offset: usize) -> Vec<Tunnel> {
         let mut ranked: Vec<_> = self
             .tunnels
@@ -64,7 +64,7 @@ impl Tunnels {
     }
 }
 
-/// Outbound tunnels of a session: 16, and as many replacements.
+/// The most outbound tunnels of a session: 16, and as many replacements.
 const MAX_TUNNELS: usize = 32;
 
 #[cfg(test)]

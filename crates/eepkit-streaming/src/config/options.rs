@@ -1,4 +1,4 @@
-//! The options by the names that the streaming documentation gives them.
+//! Options under their names in the streaming documentation.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -12,14 +12,14 @@ use crate::{
     mtu::{MAX_MTU, MIN_MTU},
 };
 
-/// An option, for documentation and completion.
+/// The description of an option, for documentation and completion.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionInfo {
-    /// Its name.
+    /// The name of the option.
     pub key: &'static str,
-    /// Its default.
+    /// The default value.
     pub default: &'static str,
-    /// Its effect in this library.
+    /// The effect of the option in this library.
     pub effect: &'static str,
     apply: Apply,
 }
@@ -44,7 +44,7 @@ pub(super) fn set(
     )
 }
 
-/// A value as it was given, with the name for error messages.
+/// A value as text, with the name of its option for error messages.
 #[derive(Clone, Copy)]
 struct Given<'a> {
     key: &'static str,
@@ -94,7 +94,7 @@ impl Given<'_> {
             .map(|value| u32::try_from(value).unwrap_or(max))
     }
 
-    /// A limit: zero and negative numbers mean none.
+    /// A limit. Zero and negative numbers mean no limit.
     fn limit(self) -> Result<u32, StreamOptionError> {
         self.integer(i64::MIN, u32::MAX.into())
             .map(|value| u32::try_from(value).unwrap_or(0))
@@ -117,7 +117,7 @@ impl Given<'_> {
             .map(|value| Duration::from_millis(value.unsigned_abs()))
     }
 
-    /// Milliseconds; negative means for ever.
+    /// Milliseconds. A negative number means no limit.
     fn wait(self) -> Result<Option<Duration>, StreamOptionError> {
         let value = self.integer(i64::MIN, DAY_MS)?;
         Ok(u64::try_from(value).ok().map(Duration::from_millis))
@@ -164,7 +164,7 @@ fn listed(access: &mut Access) -> HashSet<Hash> {
     }
 }
 
-/// Turns a rule on, or off where it is the one in force.
+/// Enables an access rule, or disables it if it is the current one.
 fn switch_access(config: &mut EndpointConfig, on: bool, rule: fn(HashSet<Hash>) -> Access) {
     let current = config.access.clone();
     let list = listed(&mut config.access);
@@ -211,7 +211,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.bufferSize",
         "65536",
-        "data accepted that was not sent yet",
+        "bytes accepted from the writer and not sent yet",
         |c, v| {
             c.stream.send_buffer = v.size(1024, 1 << 28)?;
             Ok(())
@@ -229,7 +229,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.connectDelay",
         "-1",
-        "wait so long for data to send with the first packet",
+        "how long the first packet waits for data",
         |c, v| {
             c.stream.connect_delay = v.wait()?.unwrap_or_default();
             Ok(())
@@ -238,7 +238,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.connectTimeout",
         "60000",
-        "give connecting up; negative never does",
+        "time limit for connecting; negative means no limit",
         |c, v| {
             c.stream.connect_timeout = v.wait()?;
             Ok(())
@@ -247,7 +247,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.disableRejectLogging",
         "false",
-        "tell the driver to be quiet about refused streams",
+        "the driver does not log refused streams",
         |c, v| {
             c.disable_reject_logging = v.bool()?;
             Ok(())
@@ -267,7 +267,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.enforceProtocol",
         "true",
-        "take only packets marked as streaming",
+        "accept only packets marked as streaming",
         |c, v| {
             c.enforce_protocol = v.bool()?;
             Ok(())
@@ -289,7 +289,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.inactivityTimeout",
         "90000",
-        "idle time before that",
+        "idle time before the inactivity action",
         |c, v| {
             c.stream.inactivity_timeout = v.millis(1000, DAY_MS)?;
             Ok(())
@@ -298,7 +298,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.initialAckDelay",
         "100",
-        "hold the first acknowledgements back so long",
+        "delay of the first acknowledgements",
         |c, v| {
             c.stream.initial_ack_delay = v.millis(0, 10_000)?;
             Ok(())
@@ -307,7 +307,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.initialReceiveWindow",
         "289",
-        "packets received and unread, before the buffer grows",
+        "initial receive buffer, in packets",
         |c, v| {
             c.stream.receive_buffer = v.size(1, 65_536)? * c.stream.mtu();
             Ok(())
@@ -316,7 +316,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.initialResendDelay",
         "1000",
-        "told to the peer in the first packet, in whole seconds",
+        "stated to the peer in the first packet, in whole seconds",
         |c, v| {
             c.stream.initial_resend_delay =
                 u8::try_from(v.integer(0, 255_000)? / 1000).unwrap_or(u8::MAX);
@@ -326,7 +326,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.initialRTO",
         "9000",
-        "retransmission timeout before anything is measured",
+        "retransmission timeout before the first RTT sample",
         |c, v| {
             c.stream.initial_rto = v.millis(100, 45_000)?;
             Ok(())
@@ -335,13 +335,13 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.initialRTT",
         "8000",
-        "none, as in Java since 0.9.8: the real value is measured",
+        "none, as in Java since 0.9.8: the RTT is measured",
         |_, v| v.integer(0, DAY_MS).map(drop)
     ),
     option!(
         "i2p.streaming.initialWindowSize",
         "16",
-        "packets in flight at first",
+        "initial cwnd in packets",
         |c, v| {
             c.stream.initial_window = v.count(1, MAX_INITIAL_WINDOW)?;
             Ok(())
@@ -441,7 +441,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.maxWindowSize",
         "4096",
-        "packets in flight at most",
+        "largest cwnd in packets",
         |c, v| {
             c.stream.max_window = v.count(1, MAX_WINDOW)?;
             Ok(())
@@ -470,7 +470,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.profile",
         "1",
-        "1 bulk, 2 interactive; anything else is bulk",
+        "2 is interactive; every other number is bulk",
         |c, v| {
             c.stream.profile = match v.integer(i64::MIN, i64::MAX)? {
                 2 => Profile::Interactive,
@@ -482,7 +482,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.readTimeout",
         "-1",
-        "for the driver",
+        "time limit for reads, in the driver; negative means no limit",
         |c, v| {
             c.stream.read_timeout = v.wait()?;
             Ok(())
@@ -491,7 +491,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.writeTimeout",
         "-1",
-        "for the driver",
+        "time limit for writes, in the driver; negative means no limit",
         |c, v| {
             c.stream.write_timeout = v.wait()?;
             Ok(())
@@ -500,7 +500,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.slowStartGrowthRateFactor",
         "1",
-        "slows exponential window growth",
+        "slows the exponential growth of the cwnd",
         |c, v| {
             c.stream.slow_start_factor = v.factor(1.0, 1000.0)?;
             Ok(())
@@ -521,25 +521,30 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.tcbcache.wdwDampening",
         "0.75",
-        "share of the window kept over a pause",
+        "fraction of the cwnd that is kept over a pause",
         |c, v| {
             c.window_dampening = v.factor(0.0, 1.0)?;
             Ok(())
         }
     ),
-    option!("i2cp.accessList", "", "hashes for the next two", |c, v| {
-        let list = v.hashes()?;
-        c.access = match &c.access {
-            Access::Only(_) => Access::Only(list),
-            Access::AllBut(_) => Access::AllBut(list),
-            Access::Everyone | Access::Unused(_) => Access::Unused(list),
-        };
-        Ok(())
-    }),
+    option!(
+        "i2cp.accessList",
+        "",
+        "hashes for the access rules",
+        |c, v| {
+            let list = v.hashes()?;
+            c.access = match &c.access {
+                Access::Only(_) => Access::Only(list),
+                Access::AllBut(_) => Access::AllBut(list),
+                Access::Everyone | Access::Unused(_) => Access::Unused(list),
+            };
+            Ok(())
+        }
+    ),
     option!(
         "i2cp.enableAccessList",
         "false",
-        "only those may connect",
+        "only listed peers may connect",
         |c, v| {
             switch_access(c, v.bool()?, Access::Only);
             Ok(())
@@ -548,7 +553,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2cp.enableBlackList",
         "false",
-        "those may not connect",
+        "listed peers may not connect",
         |c, v| {
             switch_access(c, v.bool()?, Access::AllBut);
             Ok(())
@@ -557,11 +562,11 @@ pub const OPTIONS: &[OptionInfo] = &[
 ];
 
 const DAY_MS: i64 = 86_400_000;
-/// How much of a bad value an error repeats, in characters.
+/// Characters of an invalid value that an error repeats. Chosen so that a message stays readable.
 const MAX_ECHO: usize = 64;
-/// Fits one packet together with the headers of the reply, in characters.
+/// The longest custom response, in characters. Chosen so that it fits one packet with its headers.
 const MAX_RESPONSE: usize = 1024;
-/// Bounds the memory of an access list; it takes 2 MB then.
+/// Hashes in an access list. Chosen because a full list uses 2 MB of memory.
 const MAX_HASHES: usize = 65_536;
 
 #[cfg(test)]
@@ -578,13 +583,13 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_default_is_taken_and_changes_nothing() {
+    fn every_documented_default_is_accepted_and_changes_nothing() {
         let before = format!("{:?}", EndpointConfig::default());
         for info in OPTIONS.iter().filter(|info| !info.default.is_empty()) {
             let mut config = EndpointConfig::default();
             config.set(info.key, info.default).unwrap();
             let same = format!("{config:?}") == before;
-            // A window in packets is not exactly the default in bytes.
+            // 289 packets are not exactly the default in bytes.
             assert!(
                 same || info.key == "i2p.streaming.initialReceiveWindow",
                 "{}",
@@ -643,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn negative_waits_are_for_ever() {
+    fn negative_times_mean_no_limit() {
         assert_eq!(
             set("i2p.streaming.connectTimeout", "-1")
                 .unwrap()
@@ -661,7 +666,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_actions_are_words_or_a_response_with_escapes() {
+    fn limit_actions_are_keywords_or_a_response_with_escapes() {
         let action = |value| {
             set("i2p.streaming.limitAction", value)
                 .unwrap()
@@ -674,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn access_lists_are_read_with_commas_and_spaces_in_any_order_of_options() {
+    fn access_lists_have_commas_and_spaces_and_any_order_of_options() {
         let list = format!("{}, {}", hash(1).to_base64(), hash(2).to_base64());
         let both = HashSet::from([hash(1), hash(2)]);
         for (key, access) in [
@@ -709,7 +714,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_refused_with_a_reason() {
+    fn unsupported_options_are_refused_with_a_reason() {
         for (key, value) in [
             ("i2p.streaming.dsalist", "x"),
             ("i2p.streaming.dontSign", "true"),

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_packets_leave_once_and_in_the_order_of_their_urgency() {
+    fn control_packets_are_sent_once_in_order_of_priority() {
         let mut due = Due {
             syn: true,
             ack: true,

@@ -106,8 +106,8 @@ impl Sending {
 
     /// `packets` were acknowledged: a peer that was choked once may have room for more by now.
     ///
-    /// The increase is additive. The buffer may have been that of a slow reader, but Java's has a fixed
-    /// size, and packets beyond it are retransmitted.
+    /// The increase is additive. The buffer may have been that of a slow reader, but Java's has a
+    /// fixed size, and packets beyond it are retransmitted.
     pub(super) fn raise_receiver_limit(&mut self, packets: u32) {
         if self.receiver_limit != u32::MAX {
             self.receiver_limit = self
@@ -116,8 +116,8 @@ impl Sending {
         }
     }
 
-    /// Whether the peer accepts another packet beyond those that it may miss. `lossy` states that packets
-    /// were lost recently.
+    /// Whether the peer accepts another packet beyond those that it may miss. `lossy` states that
+    /// packets were lost recently.
     pub(super) fn has_room_for_new(
         &self,
         kind: PeerKind,
@@ -149,13 +149,13 @@ impl Sending {
     }
 }
 
-/// Share of tunnel messages that are lost. Above it, packets of three or four messages lose more than
-/// they save.
+/// Share of tunnel messages that are lost. Above it, packets of three or four messages lose more
+/// than they save.
 const MUCH_LOSS: f64 = 0.015;
 /// The peer's buffer is assumed to hold at least this many packets.
 const MIN_RECEIVER_LIMIT: u32 = 8;
-/// A peer that had no room is assumed to have room for one more packet after so many acknowledged ones.
-/// Chosen by throughput and retransmissions towards Java at a loss of 1 to 5 per cent.
+/// A peer that had no room is assumed to have room for one more packet after so many acknowledged
+/// ones. Chosen by throughput and retransmissions towards Java at a loss of 1 to 5 per cent.
 const PACKETS_PER_STEP: u32 = 32;
 
 #[cfg(test)]
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_shrink_while_much_is_lost_and_grow_again() {
+    fn packets_are_smaller_while_loss_is_high() {
         let mut sending = sending();
         sending.fit_mtu(0.01);
         assert_eq!(sending.mtu, 1812);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_choked_is_trusted_with_more_only_slowly() {
+    fn the_receiver_limit_grows_slowly_after_choking() {
         let mut sending = sending();
         sending.choke();
         assert!(sending.is_choked());

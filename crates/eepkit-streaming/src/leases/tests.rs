@@ -206,7 +206,7 @@ fn paths_in_use_stay_however_many_there_are() {
 }
 
 #[test]
-fn a_silent_peer_is_refreshed_but_not_all_the_time() {
+fn look_ups_of_a_silent_peer_are_spaced() {
     let mut lab = Lab::new();
     assert!(lab.wants_refresh(0));
     assert!(!lab.wants_refresh(20), "one at a time");

@@ -32,7 +32,7 @@ fn syn(keys: &PrivateKeys) -> Vec<u8> {
 }
 
 #[test]
-fn a_plain_acknowledgement_looks_like_this() {
+fn a_plain_acknowledgement_has_these_bytes() {
     let repr = Repr {
         send_id: 0x0102_0304,
         recv_id: 0x0506_0708,
@@ -49,7 +49,7 @@ fn a_plain_acknowledgement_looks_like_this() {
 }
 
 #[test]
-fn a_choking_acknowledgement_looks_like_this() {
+fn a_choking_acknowledgement_has_these_bytes() {
     let repr = Repr {
         send_id: 1,
         recv_id: 2,
@@ -62,7 +62,7 @@ fn a_choking_acknowledgement_looks_like_this() {
 }
 
 #[test]
-fn a_data_packet_looks_like_this() {
+fn a_data_packet_has_these_bytes() {
     let repr = Repr {
         send_id: 1,
         recv_id: 2,
@@ -76,7 +76,7 @@ fn a_data_packet_looks_like_this() {
 }
 
 #[test]
-fn a_pong_looks_like_this() {
+fn a_pong_has_these_bytes() {
     let repr = Repr {
         recv_id: 0xaabb_ccdd,
         flags: Flags::ECHO,
@@ -133,7 +133,7 @@ fn data_headers_are_those_of_the_general_encoding() {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn an_encoded_packet_can_be_parsed() {
     let keys = keys(SignatureType::ED25519);
     let bytes = syn(&keys);
     let packet = Packet::parse(&bytes).unwrap();
@@ -155,7 +155,7 @@ fn what_was_written_is_read() {
 }
 
 #[test]
-fn every_signature_type_signs_and_is_checked() {
+fn every_signature_type_signs_and_verifies() {
     for kind in [
         SignatureType::ED25519,
         SignatureType::DSA_SHA1,
@@ -197,7 +197,7 @@ fn offline_keys_sign_until_they_expire_and_for_later_packets() {
     );
     assert!(packet.verify(None, NOW + 100).is_err());
 
-    // i2pd repeats the offline signature without the destination.
+    // i2pd sends CLOSE with the offline signature and without the destination.
     let close = Repr {
         flags: Flags::CLOSE,
         seq: 1,
@@ -210,7 +210,7 @@ fn offline_keys_sign_until_they_expire_and_for_later_packets() {
 }
 
 #[test]
-fn somebody_elses_signature_does_not_count() {
+fn a_signature_of_another_key_is_invalid() {
     let (alice, mallory) = (
         keys(SignatureType::ED25519),
         PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([9; 32])).unwrap(),
@@ -264,7 +264,7 @@ fn a_signature_that_is_cut_off_is_an_error() {
 }
 
 #[test]
-fn options_that_nobody_announced_are_skipped() {
+fn options_without_a_flag_are_skipped() {
     let bytes = hex!("00000001 00000002 00000004 00000003 00 00 0040 0005 0000 aabbcc 6869");
     let packet = Packet::parse(&bytes).unwrap();
     assert_eq!(packet.delay(), Some(0));
@@ -311,7 +311,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..700)) {
+    fn parsing_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..700)) {
         if let Ok(packet) = Packet::parse(&bytes) {
             let _ = packet.verify(None, NOW);
             let _ = (packet.payload(), packet.nacks().count(), packet.replay_guard());
@@ -319,7 +319,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_never_goes_unnoticed_under_a_signature(bit in 0..4000_usize) {
+    fn a_flipped_bit_invalidates_the_signature(bit in 0..4000_usize) {
         let keys = keys(SignatureType::ED25519);
         let mut bytes = syn(&keys);
         let bit = bit % (bytes.len() * 8);

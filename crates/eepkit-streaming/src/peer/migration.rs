@@ -1,4 +1,5 @@
-//! The paths of a peer: formed from tunnels and leases, assigned to path states, left when they fail.
+//! The paths of a peer. They are formed from tunnels and leases and assigned to path states. A path
+//! state migrates when its path fails.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::{
 };
 
 impl Peer {
-    /// Forms the paths anew if tunnels or leases have changed.
+    /// Forms the paths again if tunnels or leases have changed.
     pub(crate) fn form_paths(&mut self, now: Instant, tunnels: &Tunnels) {
         if let Some(paths) = self.leases.form_paths(now, tunnels, &self.paths) {
             self.set_paths(now, &paths);
@@ -30,12 +31,12 @@ impl Peer {
         self.assign(now);
     }
 
-    /// The path of this name.
+    /// The path with this id.
     pub(crate) fn path(&self, id: PathId) -> Option<&Path> {
         self.paths.path(id)
     }
 
-    /// A packet leaves over `path`.
+    /// Records that a packet is sent over `path`.
     pub(crate) fn on_path_used(&mut self, path: PathId) {
         if let Some(path) = self.paths.path(path) {
             self.leases.on_used(path);
@@ -58,7 +59,7 @@ impl Peer {
         path
     }
 
-    /// The tunnels and leases of all path states but `except`, which need not exist yet.
+    /// The tunnels and leases of all path states except `except`, which need not exist yet.
     fn in_use_except(&self, except: usize) -> InUse {
         if self.has_one_state() && except == 0 {
             return InUse::default();
@@ -68,7 +69,7 @@ impl Peer {
         self.paths.in_use(others.map(|(_, state)| &state.active))
     }
 
-    /// Assigns paths to path states that have none, and adds path states while there are paths that share
+    /// Assigns paths to path states without one. Adds path states while there are paths that share
     /// no tunnel and no lease with the active ones.
     fn assign(&mut self, now: Instant) {
         if self.max_active == 1 {
@@ -88,7 +89,7 @@ impl Peer {
             let Some(migration) = self.paths.assign(now, &mut state.active, &in_use) else {
                 return;
             };
-            // An estimate until there is a sample.
+            // The estimate of the peer is used until there is a sample.
             state.rtt = self.rtt.clone();
             self.states.push(state);
             self.on_migration(now, index, Some(migration));
@@ -96,8 +97,8 @@ impl Peer {
         self.choose_lead();
     }
 
-    /// A packet that left over the path state `index` at `sent_at` was acknowledged. Path states that
-    /// were probed before that and still do not answer are dead.
+    /// Handles the acknowledgement of a packet that the path state `index` sent at `sent_at`. Path
+    /// states that were probed earlier and got no answer in time have failed.
     pub(super) fn check_probed(&mut self, now: Instant, index: usize, sent_at: Instant) {
         for other in 0..self.states.len() {
             if other != index && self.states[other].is_outlived(now, sent_at) {
@@ -106,7 +107,7 @@ impl Peer {
         }
     }
 
-    /// The path of a path state is dead: the state migrates to an unused path, or waits for one.
+    /// Handles the failure of a path: its path state migrates to an unused path, or waits for one.
     pub(super) fn abandon(&mut self, now: Instant, index: usize) {
         let in_use = self.in_use_except(index);
         let state = &mut self.states[index];
@@ -127,7 +128,8 @@ impl Peer {
         }
     }
 
-    /// The path of our acknowledgements seems dead: takes another one if there is any.
+    /// Handles the failure of the path that carries acknowledgements: uses another one if there is
+    /// one.
     pub(crate) fn give_up_path(&mut self, now: Instant) {
         let count = self.states.len();
         let mut others = (1..count).map(|step| (self.lead + step) % count);
@@ -155,7 +157,7 @@ impl Peer {
         self.states[index].on_migration(now, migration, only);
     }
 
-    /// How many paths have failed, and the last one that did.
+    /// The number of path failures, and the path that failed last.
     pub(crate) const fn failures(&self) -> (u32, PathId) {
         (self.paths.failures, self.paths.last_failed)
     }

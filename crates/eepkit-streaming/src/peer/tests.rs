@@ -35,7 +35,8 @@ fn path(number: u64) -> Path {
     }
 }
 
-/// A peer with a lane on each of two ways, of half a second and of `longer`, and nothing on its way.
+/// A peer with two active paths, with RTTs of half a second and of `longer`, and no packet in
+/// flight.
 fn two_paths(start: Instant, longer: Duration) -> (Peer, Instant) {
     let mut peer = peer_with(start, 4);
     peer.set_paths(start, &[path(1), path(2)]);
@@ -47,7 +48,7 @@ fn two_paths(start: Instant, longer: Duration) -> (Peer, Instant) {
     );
     let mut now = start + MS(500);
     acknowledge(&mut peer, now, first, 1, false);
-    // The way that is full leaves it to the other.
+    // When the cwnd of one path is full, the other path is used.
     for _ in 0..3 {
         let mut packets = Vec::new();
         while peer.can_send(now) != CanSend::CwndFull {
@@ -82,7 +83,7 @@ fn acknowledge(peer: &mut Peer, now: Instant, sent: SentPacket, transmissions: u
 }
 
 #[test]
-fn the_initial_window_closes_the_gate_and_an_acknowledgement_opens_it() {
+fn the_initial_cwnd_limits_sending_until_an_acknowledgement() {
     let now = Instant::now();
     let mut peer = peer(now);
     let packets: Vec<_> = (0..16).map(|_| peer.on_sent(now, 1.0)).collect();
@@ -103,7 +104,7 @@ fn retransmitted_packets_give_no_round_trip_time() {
 }
 
 #[test]
-fn a_packet_that_was_only_late_widens_the_reordering_window() {
+fn a_spurious_loss_raises_the_reordering_threshold() {
     let now = Instant::now();
     let mut peer = peer(now);
     let first = peer.on_sent(now, 1.0);
@@ -120,7 +121,7 @@ fn a_packet_that_was_only_late_widens_the_reordering_window() {
 }
 
 #[test]
-fn loss_is_remembered_for_a_minute() {
+fn a_loss_counts_as_recent_for_a_minute() {
     let now = Instant::now();
     let mut peer = peer(now);
     let sent = peer.on_sent(now, 1.0);
@@ -156,7 +157,7 @@ fn streams_that_time_out_together_are_one_event() {
 }
 
 #[test]
-fn a_packet_takes_the_shortest_way_that_has_room() {
+fn a_packet_takes_the_shortest_path_that_has_room() {
     let (mut peer, mut now) = two_paths(Instant::now(), MS(600));
     assert_eq!(peer.on_sent(now, 1.0).path, PathId(1));
     let mut paths = Vec::new();
@@ -174,7 +175,7 @@ fn a_packet_takes_the_shortest_way_that_has_room() {
 }
 
 #[test]
-fn a_way_on_which_too_much_would_be_overtaken_carries_one_packet_at_a_time() {
+fn a_much_longer_path_carries_one_packet_at_a_time() {
     let (mut peer, mut now) = two_paths(Instant::now(), SECONDS(20));
     let mut paths = Vec::new();
     for _ in 0..100 {
@@ -189,7 +190,7 @@ fn a_way_on_which_too_much_would_be_overtaken_carries_one_packet_at_a_time() {
 }
 
 #[test]
-fn packets_of_a_silent_lane_are_lost_by_time_and_the_lane_is_left_after_three() {
+fn packets_of_a_silent_path_are_lost_by_timeout_and_it_fails_after_three() {
     let (mut peer, mut now) = two_paths(Instant::now(), MS(600));
     let mut packets = Vec::new();
     while peer.can_send(now) != CanSend::CwndFull {
@@ -225,7 +226,8 @@ fn packets_of_a_silent_lane_are_lost_by_time_and_the_lane_is_left_after_three() 
         peer.lost(&mut batch, sent);
     }
     peer.finish(at, &batch);
-    // There is no other way, so the first one carries everything; a minute later the second is tried.
+    // There is no other path, so the first one carries everything. After a minute, the second path
+    // is tried again.
     assert_eq!(peer.on_sent(at, 1.0).path, PathId(1));
     let later = at + SECONDS(61);
     peer.on_sent(later, 1.0);

@@ -106,14 +106,14 @@ fn one_gap_of_more_than_255_packets_is_not_described_at_all() {
 }
 
 #[test]
-fn a_gap_right_at_the_start_that_is_too_long_leaves_nothing_to_say() {
+fn a_gap_at_the_start_that_is_too_long_is_not_described() {
     let mut assembly = Reassembly::new(1);
     insert(&mut assembly, 400);
     assert_eq!(acknowledge(&assembly), (Some(0), vec![]));
 }
 
 #[test]
-fn the_end_counts_only_when_everything_before_it_is_there() {
+fn a_stream_is_complete_only_when_everything_before_the_end_arrived() {
     let mut assembly = Reassembly::new(0);
     insert(&mut assembly, 0);
     assert_eq!(
@@ -127,7 +127,7 @@ fn the_end_counts_only_when_everything_before_it_is_there() {
 }
 
 #[test]
-fn nothing_is_taken_behind_the_end() {
+fn packets_beyond_the_end_are_impossible() {
     let mut assembly = Reassembly::new(0);
     assembly.insert(0, data(0), 4, true, LIMIT);
     assert_eq!(insert(&mut assembly, 1), Inserted::Impossible);
@@ -140,7 +140,7 @@ fn nothing_is_taken_behind_the_end() {
 }
 
 #[test]
-fn a_slow_reader_stops_the_flow_and_an_open_hole_can_still_be_filled() {
+fn a_slow_reader_blocks_packets_but_an_open_hole_can_still_be_filled() {
     let mut assembly = Reassembly::new(0);
     let limit = 3 * (CHUNK_OVERHEAD + 100);
     let payload = Bytes::from(vec![7; 100]);
@@ -181,7 +181,7 @@ fn a_single_packet_larger_than_the_limit_still_passes() {
 }
 
 #[test]
-fn packets_far_beyond_any_window_are_refused() {
+fn packets_far_beyond_any_cwnd_are_refused() {
     let mut assembly = Reassembly::new(10);
     assert_eq!(insert(&mut assembly, 10 + MAX_SPAN), Inserted::NoRoom);
     assert_eq!(insert(&mut assembly, u32::MAX), Inserted::NoRoom);
@@ -214,7 +214,7 @@ fn without_a_reader_sequence_numbers_are_kept_and_payloads_dropped() {
 
 proptest! {
     #[test]
-    fn any_order_of_arrival_is_put_right(
+    fn any_order_of_arrival_is_reassembled(
         order in Just((0..200_u32).collect::<Vec<_>>()).prop_shuffle(),
         again in proptest::collection::vec(0..200_u32, 0..50),
     ) {

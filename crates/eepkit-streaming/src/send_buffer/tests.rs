@@ -89,7 +89,7 @@ fn a_packet_that_is_not_full_waits_while_others_are_in_flight() {
 }
 
 #[test]
-fn close_rides_on_the_last_packet_or_travels_alone() {
+fn close_is_sent_with_the_last_packet_or_alone() {
     let mut buffer = established();
     buffer.write(b"ab");
     buffer.close();
@@ -107,7 +107,7 @@ fn close_rides_on_the_last_packet_or_travels_alone() {
 }
 
 #[test]
-fn acknowledged_packets_are_forgotten_and_missing_ones_kept() {
+fn acknowledged_packets_are_removed_and_missing_ones_kept() {
     let mut buffer = established();
     buffer.write(&[7; 80]);
     assert_eq!(send_all(&mut buffer).len(), 8);
@@ -133,7 +133,7 @@ fn acknowledged_packets_are_forgotten_and_missing_ones_kept() {
 }
 
 #[test]
-fn what_was_never_sent_cannot_be_acknowledged() {
+fn unsent_packets_cannot_be_acknowledged() {
     let mut buffer = established();
     buffer.write(&[7; 30]);
     buffer.on_sent(1, transmission());
@@ -143,7 +143,7 @@ fn what_was_never_sent_cannot_be_acknowledged() {
 }
 
 #[test]
-fn strange_lists_of_missing_packets_do_no_harm() {
+fn invalid_nacks_are_ignored() {
     let mut buffer = established();
     buffer.write(&[7; 30]);
     send_all(&mut buffer);
@@ -154,7 +154,7 @@ fn strange_lists_of_missing_packets_do_no_harm() {
 }
 
 #[test]
-fn lost_packets_go_before_new_ones_in_order() {
+fn lost_packets_are_sent_before_new_ones_in_order() {
     let mut buffer = established();
     buffer.write(&[7; 50]);
     for seq in 1..=4 {
@@ -170,7 +170,7 @@ fn lost_packets_go_before_new_ones_in_order() {
 }
 
 #[test]
-fn a_lost_packet_that_arrived_after_all_is_not_sent_again() {
+fn a_lost_packet_that_arrives_late_is_not_retransmitted() {
     let mut buffer = established();
     buffer.write(&[7; 20]);
     send_all(&mut buffer);
@@ -183,7 +183,7 @@ fn a_lost_packet_that_arrived_after_all_is_not_sent_again() {
 }
 
 #[test]
-fn a_smaller_mtu_cuts_what_is_unsent_anew() {
+fn a_smaller_mtu_resegments_unsent_data() {
     let mut buffer = established();
     buffer.write(&(0..25).collect::<Vec<u8>>());
     buffer.on_sent(1, transmission());
@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn any_acknowledgements_keep_the_counts_true(acks in proptest::collection::vec((0..60_u32, proptest::collection::vec(0..60_u32, 0..20), 0..60_u32), 0..40)) {
+    fn counts_stay_consistent_under_any_acknowledgements(acks in proptest::collection::vec((0..60_u32, proptest::collection::vec(0..60_u32, 0..20), 0..60_u32), 0..40)) {
         let mut buffer = SendBuffer::new(MTU, usize::MAX);
         buffer.write(&[1; 500]);
         for (through, mut nacks, lost) in acks {
@@ -258,7 +258,7 @@ proptest! {
 }
 
 #[test]
-fn a_last_packet_that_is_not_full_waits_for_a_moment_only_behind_full_ones_too() {
+fn a_partial_last_packet_behind_full_ones_is_coalesced_too() {
     let mut buffer = established();
     buffer.write(&[1; MTU * 2 + 1]);
     assert!(buffer.is_coalescing());
@@ -270,7 +270,7 @@ fn a_last_packet_that_is_not_full_waits_for_a_moment_only_behind_full_ones_too()
 }
 
 #[test]
-fn a_single_arrival_says_nothing_about_what_came_before() {
+fn a_single_arrival_implies_nothing_about_earlier_packets() {
     let mut buffer = established();
     buffer.write(&[1; MTU * 4]);
     assert_eq!(send_all(&mut buffer), [1, 2, 3, 4]);

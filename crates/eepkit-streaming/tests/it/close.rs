@@ -85,7 +85,7 @@ fn a_lost_close_is_sent_again() {
 }
 
 #[test]
-fn the_last_acknowledgement_is_repeated_after_the_stream_is_forgotten() {
+fn the_last_acknowledgement_is_repeated_after_the_stream_is_freed() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     pair.a.endpoint.shutdown(pair.now, a);
@@ -191,7 +191,7 @@ fn a_reset_in_the_middle_of_a_transfer_frees_everything() {
 }
 
 #[test]
-fn a_lost_reset_is_repeated_when_the_peer_goes_on() {
+fn a_lost_reset_is_repeated_when_the_peer_continues_to_send() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     pair.filter_ba = Some(Box::new(|packet| !packet.flags().is_reset()));
@@ -207,7 +207,7 @@ fn a_lost_reset_is_repeated_when_the_peer_goes_on() {
 }
 
 #[test]
-fn what_was_written_before_a_release_still_arrives() {
+fn data_written_before_a_release_still_arrives() {
     let mut pair = Pair::new(LinkConfig::delay(MS(250)).loss(0.05));
     let (a, b) = pair.connect();
     let data: Vec<u8> = (0..60_000).map(pattern).collect();
@@ -247,7 +247,7 @@ fn a_released_stream_is_freed_even_if_the_peer_never_answers() {
 }
 
 #[test]
-fn a_peer_that_goes_on_sending_to_a_released_stream_is_told() {
+fn a_peer_that_sends_to_a_released_stream_is_reset() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     pair.a.endpoint.release(pair.now, a);
@@ -261,7 +261,7 @@ fn a_peer_that_goes_on_sending_to_a_released_stream_is_told() {
 }
 
 #[test]
-fn a_peer_that_vanishes_is_given_up_after_the_last_resend() {
+fn a_stream_to_a_vanished_peer_fails_after_the_last_retransmission() {
     let mut pair = pair();
     let (a, _) = pair.connect();
     pair.run(SECONDS(2));
@@ -286,7 +286,7 @@ fn a_peer_that_vanishes_is_given_up_after_the_last_resend() {
 }
 
 #[test]
-fn closing_the_endpoint_finishes_what_was_written() {
+fn closing_the_endpoint_delivers_written_data() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     let data: Vec<u8> = (0..50_000).map(pattern).collect();
@@ -344,7 +344,7 @@ fn unknown_streams_are_errors_and_never_panic() {
 }
 
 #[test]
-fn an_endpoint_that_closes_gives_attempts_to_connect_up() {
+fn closing_the_endpoint_cancels_connection_attempts() {
     let mut pair = pair();
     pair.filter_ab = Some(Box::new(|_| false));
     let a = open(&mut pair, &StreamConfig::default());

@@ -23,8 +23,8 @@ struct Seen {
     payload: Vec<u8>,
 }
 
-/// Another implementation: its keys and its number of the stream. The endpoint under test is `a` of a
-/// pair whose link is not used.
+/// Another implementation: its keys and its number of the stream. The endpoint under test is `a` of
+/// a pair whose link is not used.
 struct Foreign {
     keys: Arc<PrivateKeys>,
     id: u32,
@@ -228,7 +228,7 @@ fn each_implementation_is_recognised_from_both_sides() {
 }
 
 #[test]
-fn no_peer_is_sent_further_ahead_than_it_bears() {
+fn no_peer_is_sent_further_ahead_than_it_accepts() {
     for (resend_delay, max_size, most) in
         [(1, Some(1730), 255), (9, Some(1730), 1400), (0, None, 2048)]
     {
@@ -335,7 +335,7 @@ fn i2pd_chokes_with_60000_and_for_one_acknowledgement_only() {
 }
 
 #[test]
-fn a_request_on_a_plain_acknowledgement_is_answered_without_ping_pong() {
+fn a_request_on_a_plain_acknowledgement_is_answered_once() {
     // i2pd measures the round trip this way when it has nothing to send.
     let mut foreign = Foreign::opens(9, Some(1812), Flags::NO_ACK);
     foreign.pass(SECONDS(8));
@@ -422,7 +422,7 @@ fn emissary_closes_with_its_destination_and_never_acknowledges_our_answer_by_its
 }
 
 #[test]
-fn holes_are_reported_to_each_implementation_as_it_likes_best() {
+fn holes_are_reported_at_the_pace_of_each_implementation() {
     for (resend_delay, max_size, least, most) in [(1, Some(1730), 9, 12), (9, Some(1812), 1, 4)] {
         let mut foreign = Foreign::opens(resend_delay, max_size, Flags::NO_ACK);
         foreign.pass(MS(500));
@@ -453,7 +453,7 @@ fn holes_are_reported_to_each_implementation_as_it_likes_best() {
 }
 
 #[test]
-fn our_choking_uses_a_value_that_no_implementation_misreads() {
+fn we_choke_with_a_value_that_no_implementation_misreads() {
     let mut foreign = Foreign::opens(1, Some(1730), Flags::NO_ACK);
     foreign.seen();
     let payload = vec![7; 1730];

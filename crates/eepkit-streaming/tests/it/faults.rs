@@ -71,7 +71,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_bytes_arrive_once_and_in_order(steps in proptest::collection::vec(step(), 1..60), seed in any::<u8>()) {
+    fn bytes_arrive_once_and_in_order_over_any_link(steps in proptest::collection::vec(step(), 1..60), seed in any::<u8>()) {
         let config = EndpointConfig::default().with_stream(StreamConfig::default().with_receive_buffer(1).with_max_receive_buffer(1));
         let mut pair = Pair::with_config(LinkConfig::delay(MS(200)).jitter(MS(30)), config.clone(), config, seed);
         let (a, b) = pair.connect();
@@ -148,7 +148,7 @@ proptest! {
 }
 
 #[test]
-fn acknowledgements_of_what_was_never_sent_are_ignored() {
+fn acknowledgements_of_unsent_packets_are_ignored() {
     let mut pair = pair();
     let (a, _) = pair.connect();
     pair.a.endpoint.write(pair.now, a, &[1; 9000]).unwrap();
@@ -198,7 +198,7 @@ fn packets_with_the_id_of_another_peer_are_ignored() {
 }
 
 #[test]
-fn early_packets_of_streams_that_never_come_are_bounded_and_forgotten() {
+fn early_packets_of_streams_that_never_open_are_bounded_and_dropped() {
     let mut pair = pair();
     for id in 1..5000_u32 {
         let repr = Repr {
@@ -219,7 +219,7 @@ fn early_packets_of_streams_that_never_come_are_bounded_and_forgotten() {
 }
 
 #[test]
-fn time_that_runs_backwards_does_no_harm() {
+fn time_running_backwards_is_tolerated() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     let early = pair.now.checked_sub(MS(400)).unwrap();

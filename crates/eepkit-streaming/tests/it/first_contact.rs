@@ -38,7 +38,7 @@ fn streams_to_a_new_peer_wait_for_the_answer_to_the_first() {
 }
 
 #[test]
-fn streams_to_a_peer_that_was_heard_of_open_at_once() {
+fn streams_to_a_recently_heard_peer_open_at_once() {
     let mut pair = listening();
     let first = open(&mut pair, &StreamConfig::default());
     assert_eq!(answered(&mut pair, &[first], MS(600)), 1);
@@ -47,7 +47,7 @@ fn streams_to_a_peer_that_was_heard_of_open_at_once() {
 }
 
 #[test]
-fn a_peer_that_was_silent_for_long_is_met_anew() {
+fn a_long_silent_peer_counts_as_new() {
     let mut pair = listening();
     let first = open(&mut pair, &StreamConfig::default());
     assert_eq!(answered(&mut pair, &[first], MS(600)), 1);
@@ -59,7 +59,7 @@ fn a_peer_that_was_silent_for_long_is_met_anew() {
 }
 
 #[test]
-fn a_first_packet_that_is_lost_holds_the_others_up_until_it_is_sent_again() {
+fn a_lost_first_packet_delays_the_others_until_its_retransmission() {
     let mut pair = listening();
     let mut packets = 0;
     pair.filter_ab = Some(Box::new(move |_| {
@@ -72,7 +72,7 @@ fn a_first_packet_that_is_lost_holds_the_others_up_until_it_is_sent_again() {
 }
 
 #[test]
-fn a_first_stream_that_is_given_up_holds_up_nobody() {
+fn a_cancelled_first_stream_releases_the_others() {
     let mut pair = listening();
     let ids = open_some(&mut pair);
     pair.a.endpoint.reset(pair.now, ids[0]);
@@ -81,7 +81,7 @@ fn a_first_stream_that_is_given_up_holds_up_nobody() {
 }
 
 #[test]
-fn streams_that_are_given_up_while_they_wait_leave_nothing_behind() {
+fn cancelled_waiting_streams_leave_no_state() {
     let mut pair = listening();
     let ids = open_some(&mut pair);
     for id in &ids[1..] {

@@ -14,7 +14,7 @@ fn small_receiver(bytes: usize) -> EndpointConfig {
 }
 
 #[test]
-fn a_reader_that_stops_chokes_the_sender_and_reading_on_revives_it() {
+fn a_stopped_reader_chokes_the_sender_until_it_reads_again() {
     let mut pair = Pair::with_config(
         LinkConfig::delay(MS(100)),
         EndpointConfig::default(),
@@ -41,7 +41,7 @@ fn a_reader_that_stops_chokes_the_sender_and_reading_on_revives_it() {
 }
 
 #[test]
-fn lost_packets_that_end_the_choking_only_delay() {
+fn lost_unchoke_packets_only_delay() {
     let link = LinkConfig::delay(MS(100)).loss(0.3);
     let mut pair = Pair::with_config(
         link,
@@ -64,7 +64,7 @@ fn lost_packets_that_end_the_choking_only_delay() {
 }
 
 #[test]
-fn a_slow_reader_gets_everything() {
+fn a_slow_reader_receives_everything() {
     let mut pair = Pair::with_config(
         LinkConfig::delay(MS(50)).loss(0.02),
         EndpointConfig::default(),
@@ -122,7 +122,7 @@ fn memory_for_received_data_is_bounded_for_the_endpoint() {
 }
 
 #[test]
-fn writing_tells_when_there_is_room_again() {
+fn an_event_reports_room_for_writing() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     let mut taken = 0;

@@ -5,7 +5,7 @@ use eepkit_streaming::{EndpointConfig, packet::Flags};
 use super::*;
 
 #[test]
-fn both_sides_know_each_other_after_one_round_trip() {
+fn a_stream_is_established_after_one_round_trip() {
     let mut pair = pair();
     pair.b.endpoint.listen(80, 10).unwrap();
     let to = pair.address_b();
@@ -33,7 +33,7 @@ fn both_sides_know_each_other_after_one_round_trip() {
 }
 
 #[test]
-fn our_own_kind_is_recognised_by_what_it_does() {
+fn this_library_is_recognised_by_its_behaviour() {
     for (loss, reorder) in [(0.0, 0.0), (0.02, 0.0), (0.01, 1.0)] {
         let link = LinkConfig::delay(MS(400))
             .jitter(MS(20))
@@ -83,7 +83,7 @@ fn a_lost_answer_is_sent_again_and_makes_no_second_stream() {
 }
 
 #[test]
-fn data_can_travel_with_the_first_packet_and_be_answered_with_the_second() {
+fn data_is_sent_with_the_first_packet_and_answered_with_the_second() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 10).unwrap();
     let config = StreamConfig::default().with_connect_delay(SECONDS(1));
@@ -150,7 +150,7 @@ fn packets_that_overtake_the_first_one_are_kept() {
 }
 
 #[test]
-fn a_smaller_maximum_size_of_either_side_holds_for_both() {
+fn a_smaller_maximum_size_of_either_side_applies_to_both() {
     for (theirs, ours) in [(512, 1812), (1812, 512), (1730, 4000)] {
         let config = |size| {
             EndpointConfig::default()
@@ -174,7 +174,7 @@ fn a_smaller_maximum_size_of_either_side_holds_for_both() {
 }
 
 #[test]
-fn a_first_packet_that_was_made_for_somebody_else_is_dropped() {
+fn a_first_packet_for_another_destination_is_dropped() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 10).unwrap();
     let somebody = keys(9);
@@ -244,7 +244,7 @@ fn the_same_first_packet_twice_makes_one_stream_even_after_its_end() {
 }
 
 #[test]
-fn connecting_to_nobody_ends_after_the_timeout() {
+fn connecting_to_a_silent_peer_ends_after_the_timeout() {
     let mut pair = pair();
     pair.filter_ab = Some(Box::new(|_| false));
     let config = StreamConfig::default().with_connect_timeout(Some(SECONDS(20)));
@@ -317,7 +317,7 @@ fn a_refusal_that_is_not_signed_by_the_peer_is_ignored() {
 }
 
 #[test]
-fn a_stream_that_nobody_accepts_is_refused_after_a_while() {
+fn a_stream_that_is_not_accepted_is_refused_after_a_while() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 10).unwrap();
     let a = open(&mut pair, &StreamConfig::default());

@@ -71,7 +71,7 @@ fn streams_beyond_a_limit_can_be_dropped() {
 }
 
 #[test]
-fn streams_beyond_a_limit_can_be_told_why() {
+fn streams_beyond_a_limit_can_get_a_response() {
     for (action, start) in [
         (LimitAction::Http, "HTTP/1.1 429 "),
         (LimitAction::Custom("go away\r\n".into()), "go away\r\n"),
@@ -185,7 +185,7 @@ fn a_full_queue_refuses_and_an_accepted_stream_makes_room() {
 }
 
 #[test]
-fn ports_are_listened_on_separately_with_one_for_all_the_rest() {
+fn ports_have_separate_listeners_and_port_0_all_others() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 4).unwrap();
     pair.b.endpoint.listen(80, 4).unwrap();
@@ -205,7 +205,7 @@ fn ports_are_listened_on_separately_with_one_for_all_the_rest() {
 }
 
 #[test]
-fn ending_to_listen_refuses_those_who_wait() {
+fn unlistening_refuses_waiting_streams() {
     let mut pair = limited(EndpointConfig::default());
     let id = open(&mut pair, &StreamConfig::default());
     pair.run(MS(60));

@@ -5,7 +5,7 @@ use eepkit_streaming::{Access, EndpointConfig, packet::Flags};
 use super::*;
 
 #[test]
-fn a_ping_comes_back_with_its_payload() {
+fn a_pong_carries_the_payload_of_its_ping() {
     let mut pair = pair();
     let to = pair.address_b();
     let id = pair.a.endpoint.ping(
@@ -25,7 +25,7 @@ fn a_ping_comes_back_with_its_payload() {
 }
 
 #[test]
-fn at_most_32_bytes_come_back() {
+fn a_pong_carries_at_most_32_bytes() {
     let mut pair = pair();
     let alice = keys(1);
     let repr = Repr {
@@ -66,7 +66,7 @@ fn an_unanswered_ping_times_out() {
 }
 
 #[test]
-fn pings_without_a_signature_or_from_the_denied_are_not_answered() {
+fn unsigned_pings_and_pings_of_denied_peers_are_not_answered() {
     let config = EndpointConfig::default()
         .with_access(Access::AllBut([keys(3).destination().hash()].into()));
     let mut pair = Pair::with_config(

@@ -33,7 +33,7 @@ fn random_loss_hardly_slows_a_transfer() {
 }
 
 #[test]
-fn transfers_arrive_whatever_the_link_does() {
+fn transfers_complete_over_faulty_links() {
     for (loss, seed) in [(0.0, 1), (0.01, 2), (0.05, 3), (0.1, 4)] {
         let link = LinkConfig::delay(MS(250))
             .jitter(MS(20))
@@ -97,7 +97,7 @@ fn every_controller_carries_data_over_a_lossy_link() {
 }
 
 #[test]
-fn a_second_stream_starts_with_what_the_first_one_learned() {
+fn a_second_stream_uses_the_measurements_of_the_first() {
     let mut pair = Pair::new(LinkConfig::delay(MS(250)).rate(550.0, 250));
     let first = pair.connect();
     pair.transfer(first, 8 << 20, SECONDS(120));
@@ -173,7 +173,7 @@ fn small_messages(bulk: usize) -> Duration {
 }
 
 #[test]
-fn conversations_are_not_held_up_by_transfers() {
+fn bulk_transfers_do_not_delay_small_messages() {
     let (alone, beside) = (small_messages(0), small_messages(4));
     // A queue in the network, and the wait for room in the window.
     assert!(beside < alone + MS(150), "{alone:?} {beside:?}");
@@ -215,7 +215,7 @@ fn an_outage_of_a_minute_is_survived() {
 }
 
 #[test]
-fn a_change_of_path_is_not_taken_for_loss() {
+fn a_change_of_path_causes_no_retransmission() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     let mut transfer = Transfer::new(8 << 20);

@@ -52,7 +52,7 @@ fn a_forged_syn_is_dropped_and_counted() {
 }
 
 #[test]
-fn what_fails_on_other_grounds_costs_no_check() {
+fn packets_that_are_refused_earlier_need_no_check() {
     let mut pair = pair();
     pair.b.endpoint.listen(0, 10).unwrap();
     let (stranger, other) = (keys(9), keys(8));
@@ -80,7 +80,7 @@ fn what_fails_on_other_grounds_costs_no_check() {
 }
 
 #[test]
-fn data_costs_no_check_and_its_end_does() {
+fn data_needs_no_check_and_a_close_does() {
     let mut pair = pair();
     let (a, _) = pair.connect();
     pair.a.endpoint.write(pair.now, a, b"text").unwrap();
@@ -95,7 +95,7 @@ fn data_costs_no_check_and_its_end_does() {
 }
 
 #[test]
-fn a_stream_that_ends_meanwhile_does_not_mind_the_result() {
+fn a_result_for_an_ended_stream_is_ignored() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     pair.a.endpoint.reset(pair.now, a);
@@ -111,7 +111,7 @@ fn a_stream_that_ends_meanwhile_does_not_mind_the_result() {
 }
 
 #[test]
-fn a_result_holds_for_its_packet_only() {
+fn a_result_applies_to_its_packet_only() {
     let mut pair = pair();
     let (a, b) = pair.connect();
     pair.a.endpoint.reset(pair.now, a);
@@ -133,7 +133,7 @@ fn a_result_holds_for_its_packet_only() {
 }
 
 #[test]
-fn pings_beyond_the_limit_cost_no_check() {
+fn pings_beyond_the_limit_need_no_check() {
     let mut pair = pair();
     let stranger = keys(9);
     let ping = Repr {
