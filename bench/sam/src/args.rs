@@ -4,9 +4,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures the SAM bridge, the library alone and i2pd's bridge, on the same routers.
 ///
-/// The i2pd network requires an i2pd (Debian: i2pd, or the one that EEPKIT_I2PD names) and a C compiler.
-/// The simulated network has no requirements. No packet leaves the machine. Build it with --release: a
-/// debug build measures unoptimised code.
+/// The i2pd network requires an i2pd (Debian: i2pd, or the one that EEPKIT_I2PD names) and a C
+/// compiler. The simulated network has no requirements. No packet leaves the machine. Build it with
+/// --release: a debug build measures unoptimised code.
 #[derive(Debug, Parser)]
 #[command(
     version,

@@ -1,5 +1,5 @@
-//! Our bridges: in this process, or in one of their own, whose memory and processor time can be measured
-//! apart.
+//! Our bridges, in this process or in a separate one. The memory and processor time of a separate
+//! process can be measured.
 
 use std::{
     env, io,
@@ -37,7 +37,7 @@ pub(crate) async fn start(router: Router) -> Outcome<(SamBridge, Place)> {
     Ok((bridge, place))
 }
 
-/// Bridges in a process of their own. Dropping this ends the process.
+/// Bridges in a separate process. Dropping this ends the process.
 pub(crate) struct BridgeProcess {
     child: Child,
     pub(crate) places: Vec<Place>,
@@ -60,7 +60,7 @@ impl BridgeProcess {
             let line = lines.next_line().await?.ok_or("the bridge ended")?;
             let (tcp, udp) = line
                 .split_once(' ')
-                .ok_or("the bridge tells two addresses")?;
+                .ok_or("the bridge did not report two addresses")?;
             places.push(Place {
                 tcp: tcp.parse()?,
                 udp: udp.parse()?,
@@ -74,8 +74,8 @@ impl BridgeProcess {
     }
 }
 
-/// The process of [`BridgeProcess`]: prints the addresses of its bridges, and ends when its standard input
-/// does.
+/// The main function of [`BridgeProcess`]. Prints the addresses of its bridges, and ends at the end
+/// of standard input.
 pub(crate) async fn serve(routers: &[String]) -> Outcome<()> {
     let mut bridges = Vec::new();
     for router in routers {

@@ -1,8 +1,8 @@
 //! Measures the SAM bridge, the library alone and i2pd's bridge.
 //!
-//! All use the same routers of a private i2pd network, alternately and in one run: the library and our
-//! bridge over I2CP, and i2pd's bridge in the routers. A simulated network, whose cost is small, then
-//! measures library and bridge alone. `bench/sam/README.md` explains the results.
+//! All use the same routers of a private i2pd network, alternately and in one run: the library and
+//! our bridge over I2CP, and i2pd's bridge in the routers. A simulated network, whose cost is
+//! small, then measures library and bridge alone. `bench/sam/README.md` explains the results.
 
 #[cfg(target_os = "linux")]
 mod args;

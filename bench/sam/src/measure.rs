@@ -39,20 +39,21 @@ pub(crate) type Outcome<T> = Result<T, Failed>;
 /// The time limit of a step: i2pd has its first tunnels after 20 to 40 s.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// The delay before a request is repeated that the network cannot answer yet.
+/// The delay before a request is repeated that the network could not answer yet.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// Routers of the i2pd network: four floodfills, one for each end, and some for hops.
 const ROUTERS: usize = 8;
 
-/// Streams that are being opened at once.
+/// The number of streams that are opened concurrently.
 const AT_ONCE: usize = 16;
 
-/// The time limit for opening one. Chosen because a packet that is lost twice costs about ten seconds.
+/// The time limit for opening one. Chosen because a packet that is lost twice costs about ten
+/// seconds.
 const STREAM_LIMIT: Duration = Duration::from_secs(20);
 
-/// Datagrams in flight. Chosen because it is more than the BDP of a path without delay, and less than fits
-/// the socket buffers.
+/// Datagrams in flight. Chosen because it is more than the BDP of a path without delay, and less
+/// than fits the socket buffers.
 const IN_FLIGHT: usize = 64;
 
 /// Datagrams in flight are declared lost if none arrives for this time.
@@ -61,7 +62,7 @@ const LOST_AFTER: Duration = Duration::from_millis(500);
 const MEBIBYTE: usize = 1 << 20;
 const DATAGRAM: usize = 1024;
 
-/// Everything that was requested.
+/// Runs all requested measurements.
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
     processes::raise_file_limit();
     for network in &options.networks {
@@ -74,7 +75,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// Three ways over the same i2pd routers.
+/// Measures library, bridge and i2pd's bridge over the same i2pd routers.
 async fn i2pd(options: &Options) -> Outcome<Report> {
     say("starting a network of i2pd routers");
     let net = I2pdNet::start(ROUTERS).await?;
@@ -104,7 +105,7 @@ async fn i2pd(options: &Options) -> Outcome<Report> {
     measure("i2pd's routers", &ways, options).await
 }
 
-/// Library and bridge in this process, on a network with little cost of its own.
+/// Measures library and bridge in this process, on a network with little cost of its own.
 async fn sim(options: &Options) -> Outcome<Report> {
     let net = SimNet::builder().delay(Duration::ZERO).start();
     let router = Router::new(net.i2cp_router());
@@ -122,7 +123,7 @@ async fn sim(options: &Options) -> Outcome<Report> {
     measure("the simulated network", &ways, options).await
 }
 
-/// A way, its name, and the process of the receiver's bridge.
+/// A compared implementation, its name, and the process of the receiver's bridge.
 struct Subject {
     column: Column,
     way: Way,
@@ -186,11 +187,11 @@ async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Ou
     Ok(report)
 }
 
-/// Alternate transfers, so that other load of the machine affects all alike.
+/// Alternates the transfers, so that other load of the machine affects all of them equally.
 async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options: &Options) {
     let len = usize::from(options.mebibytes) * MEBIBYTE;
     for (subject, from, to) in pairs {
-        // A session's path state serves its next streams: the first one is not counted.
+        // Later streams of a session use its path state, so the first one is not counted.
         if let Err(error) = transfer(from, to, len / 8).await {
             say(&format!("bytes: {}: {error}", subject.column));
         }
@@ -203,7 +204,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
             let after = [processes::cpu_of_all(), subject.cpu()];
             let mebibytes = f64::from(options.mebibytes);
             let rate = time.map(|time| mebibytes / time.as_secs_f64());
-            // A failed transfer has no cost.
+            // The cost of a failed transfer is not recorded.
             if rate.is_ok() {
                 for ((row, before), after) in
                     [Row::Cpu, Row::OwnCpu].into_iter().zip(before).zip(after)
@@ -345,8 +346,8 @@ async fn sessions(way: &Way, tunnels: Tunnels, count: u16) -> Outcome<f64> {
     Ok(f64::from(count) / began.elapsed().as_secs_f64())
 }
 
-/// Sockets that wait for streams of one session: how many the bridge accepts, how fast, and the memory of
-/// each.
+/// Sockets that wait for streams of one session: how many the bridge accepts, how fast, and the
+/// memory of each.
 async fn accepts(report: &mut Report, subject: &Subject, tunnels: Tunnels, count: u16) {
     let result = async {
         let session = match subject.way.session(End::Receiver, tunnels).await? {
@@ -409,8 +410,8 @@ async fn datagrams(report: &mut Report, subject: &Subject, tunnels: Tunnels, cou
     }
 }
 
-/// Sends one datagram in each direction until both arrive. The first ones wait for look-ups, and routers
-/// begin an encryption session with each message until one came back.
+/// Sends one datagram in each direction until both arrive. The first ones wait for look-ups, and
+/// routers begin an encryption session with each message until one came back.
 async fn introduce(from: &Mail, to: &Mail, payload: &[u8]) -> Outcome<()> {
     let deadline = Instant::now() + LIMIT;
     for (here, there) in [(from, to), (to, from)] {

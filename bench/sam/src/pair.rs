@@ -1,4 +1,4 @@
-//! Two ends that communicate over the same routers, in one of the compared ways.
+//! Two ends that communicate over the same routers through one of the compared implementations.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     sam::{self, SamSession},
 };
 
-/// How the ends reach their routers.
+/// How the ends communicate with their routers.
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
     /// The library.
@@ -33,8 +33,8 @@ pub(crate) enum End {
     Receiver,
 }
 
-/// Options of each session. Three tunnels, because i2pd publishes a lease set only if an outbound tunnel is
-/// up when an inbound one is built, and with three there always is one.
+/// Options of each session. Three tunnels, because i2pd publishes a lease set only if an outbound
+/// tunnel is up when an inbound one is built, and with three there always is one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tunnels {
     pub(crate) hops: u8,
@@ -123,7 +123,7 @@ impl Party {
         }
     }
 
-    /// Opens a stream. Retries while the network does not know the peer.
+    /// Opens a stream. Retries while the network has no lease set of the peer.
     pub(crate) async fn connect(&self, to: &str) -> Outcome<Box<dyn Io>> {
         Ok(match self {
             Self::Library(session, _) => Box::new(connect(session, to).await?),
@@ -190,7 +190,7 @@ impl Mail {
 
     pub(crate) async fn send(&self, to: &str, payload: &[u8]) -> Outcome<()> {
         match self {
-            // Destinations are text in all ways.
+            // Destinations are text in all implementations.
             Self::Library(_, socket) => Ok(socket.send_to(payload, to).await?),
             Self::Sam(session, socket) => session.send(socket, to, payload).await,
         }

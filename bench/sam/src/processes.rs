@@ -56,8 +56,8 @@ fn fields<const N: usize>(pid: u32, wanted: [usize; N]) -> Outcome<[u64; N]> {
     Ok(values)
 }
 
-/// Raises the limit of open files to the maximum: a thousand sockets have two ends each in this process.
-/// Child processes inherit the limit.
+/// Raises the limit of open files to the maximum: a thousand sockets have two ends each in this
+/// process. Child processes inherit the limit.
 pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -68,7 +68,7 @@ impl SamSession {
         &self.destination
     }
 
-    /// Opens a stream. Retries while the network does not know the peer.
+    /// Opens a stream. Retries while the network has no lease set of the peer.
     pub(crate) async fn connect(&self, to: &str) -> Outcome<Socket> {
         let connect = format!(
             "STREAM CONNECT ID={} DESTINATION={to} SILENT=false",
@@ -88,7 +88,7 @@ impl SamSession {
         }
     }
 
-    /// Starts to wait for a stream; the bridge waits when this returns.
+    /// Starts to wait for a stream. The accept is pending in the bridge when this returns.
     pub(crate) async fn accept(&self) -> Outcome<Accepting> {
         let mut socket = hello(self.at.tcp).await?;
         let accept = format!("STREAM ACCEPT ID={} SILENT=false", self.id);
@@ -96,7 +96,8 @@ impl SamSession {
         Ok(Accepting(socket))
     }
 
-    /// Lets the bridge connect to a local port for each incoming stream, until the value is dropped.
+    /// Makes the bridge connect to a local port for each inbound stream, until the value is
+    /// dropped.
     pub(crate) async fn forward(&self, port: u16) -> Outcome<Socket> {
         let mut socket = hello(self.at.tcp).await?;
         let forward = format!("STREAM FORWARD ID={} PORT={port} SILENT=true", self.id);
@@ -113,12 +114,12 @@ impl SamSession {
     }
 }
 
-/// A bridge that waits for a stream.
+/// A pending accept.
 pub(crate) struct Accepting(Socket);
 
 impl Accepting {
     pub(crate) async fn accepted(mut self) -> Outcome<Socket> {
-        // The peer does not matter here.
+        // The destination of the peer is not used.
         line(&mut self.0).await?;
         Ok(self.0)
     }

@@ -1,4 +1,5 @@
-//! An agent: opens sessions and transfers data inside a namespace, by requests on standard input.
+//! An agent, which opens sessions and transfers data inside a namespace, controlled over standard
+//! input.
 
 mod raw;
 mod session;
@@ -19,7 +20,7 @@ pub(crate) use self::raw::DATA as RAW_DATA;
 use self::session::Session;
 use crate::wire::{Answer, Ask, Reply, Request, Sample, Slot};
 
-/// Replies that wait to be written. Chosen because the other side reads at once.
+/// Replies that wait to be written. Chosen because the reader processes them immediately.
 const REPLIES: usize = 64;
 
 /// Serves until standard input ends, which happens when the measuring process ends.
@@ -47,7 +48,7 @@ pub(crate) async fn serve() -> Result<(), String> {
     result
 }
 
-/// The state of an agent. The requests of the one process that controls it bound everything.
+/// The state of an agent. Its size is limited by the requests of the one process that controls it.
 struct Agent {
     replies: mpsc::Sender<Reply>,
     sessions: Mutex<HashMap<Slot, Session>>,

@@ -8,17 +8,18 @@ use crate::link_profile::LinkProfile;
 
 /// Measures streams of eepkit, i2pd and emissary side by side on an emulated wide-area network.
 ///
-/// Must run as root. It creates a network namespace for each router, joins them by a switch of its own that
-/// delays, drops and limits packets, and removes them when it ends, also after an error. No packet leaves
-/// the machine. It requires `ip` (Debian: iproute2), /dev/net/tun, and for the i2pd part an i2pd (Debian:
-/// i2pd, or the one that EEPKIT_I2PD names).
+/// Must run as root. It creates a network namespace for each router, joins them by a switch of its
+/// own that delays, drops and limits packets, and removes them when it ends, also after an error.
+/// No packet leaves the machine. It requires `ip` (Debian: iproute2), /dev/net/tun, and for the
+/// i2pd part an i2pd (Debian: i2pd, or the one that EEPKIT_I2PD names).
 ///
-/// On each network and link profile, it opens sessions for the router's own streaming (over SAM) and for
-/// eepkit's (over I2CP), on the same two routers with the same tunnel options. Both transfer the same data
-/// alternately, twice per session. Then it measures the rate of plain datagrams through the same tunnels.
+/// On each network and link profile, it opens sessions for the router's own streaming (over SAM)
+/// and for eepkit's (over I2CP), on the same two routers with the same tunnel options. Both
+/// transfer the same data alternately, twice per session. Then it measures the rate of plain
+/// datagrams through the same tunnels.
 ///
-/// The table is printed to standard output. The chart and the raw figures are written to --output. Build it
-/// with --release: a debug build measures unoptimised code.
+/// The table is printed to standard output. The chart and the raw figures are written to --output.
+/// Build it with --release: a debug build measures unoptimised code.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -58,9 +59,9 @@ pub(crate) struct Options {
     #[arg(long = "network", value_name = "ROUTERS", value_delimiter = ',',
           default_values_t = [RouterSoftware::I2pd, RouterSoftware::Emissary])]
     pub(crate) networks: Vec<RouterSoftware>,
-    /// Links between the routers: a profile by name, or options as in the examples. `clean`: 50 ms, no
-    /// loss. `lossy`: 20 to 80 ms, 5 ms jitter, 0.5 % loss, 1000 KB/s per host. `local`: no delay. May be
-    /// given more than once.
+    /// Links between the routers: a profile by name, or options as in the examples. `clean`: 50 ms,
+    /// no loss. `lossy`: 20 to 80 ms, 5 ms jitter, 0.5 % loss, 1000 KB/s per host. `local`: no
+    /// delay. May be given more than once.
     #[arg(long = "link", value_name = "PROFILE",
           default_values_t = [LinkProfile::clean(), LinkProfile::lossy(), LinkProfile::local()])]
     pub(crate) links: Vec<LinkProfile>,
@@ -85,12 +86,12 @@ pub(crate) struct Options {
     /// Inbound tunnels of our sessions, if other than --tunnels.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) our_inbound: Option<u8>,
-    /// Transports between routers. i2pd uses Nagle's algorithm, so that over `ntcp2` sparse traffic has a
-    /// longer delay than dense traffic.
+    /// Transports between routers. i2pd uses Nagle's algorithm, so that over `ntcp2` sparse traffic
+    /// has a longer delay than dense traffic.
     #[arg(long, value_enum, default_value_t = Transport::Both)]
     pub(crate) transport: Transport,
-    /// Congestion control of the kernel's TCP, which carries NTCP2, such as cubic or bbr. Default: that of
-    /// this machine.
+    /// Congestion control of the kernel's TCP, which carries NTCP2, such as cubic or bbr. Default:
+    /// that of this machine.
     #[arg(long, value_name = "NAME")]
     pub(crate) tcp: Option<String>,
     /// The time limit of a transfer.
@@ -108,7 +109,8 @@ pub(crate) struct Options {
     /// Directory for `wan.svg` (the chart), `wan.md` (the table) and `wan.jsonl` (every transfer).
     #[arg(long, value_name = "DIRECTORY", default_value = "target/wan")]
     pub(crate) output: PathBuf,
-    /// Directory for files and logs of the routers. Default: a temporary directory, removed at the end.
+    /// Directory for files and logs of the routers. Default: a temporary directory, removed at the
+    /// end.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state: Option<PathBuf>,
 }

@@ -84,8 +84,8 @@ fn lines(results: &Results, network: RouterSoftware, link: &LinkProfile) -> Vec<
     lines
 }
 
-/// MB/s in steps of equal length, each at its middle. The remainder at the end belongs to the last step,
-/// because the rate of a short time says nothing.
+/// MB/s in steps of equal length, each at its middle. The remainder at the end is added to the last
+/// step, because the rate of a short interval is not meaningful.
 fn goodput(transfer: &Transfer) -> Vec<(f64, f64)> {
     let step = (transfer.seconds / STEPS).max(SHORTEST_STEP);
     let steps = (transfer.seconds / step) as usize;

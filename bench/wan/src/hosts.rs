@@ -20,7 +20,8 @@ const NAMESPACES: &str = "/run/netns";
 /// The name of a host's device inside its namespace.
 const DEVICE: &str = "wan";
 
-/// The hosts of one run. Dropping them ends all processes in their namespaces and removes the namespaces.
+/// The hosts of one run. Dropping them ends all processes in their namespaces and removes the
+/// namespaces.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     names: Vec<String>,
@@ -44,7 +45,8 @@ impl Hosts {
     fn add(&mut self, host: usize, tcp: Option<&str>) -> Result<SyncDevice, String> {
         let process = std::process::id();
         let name = format!("{PREFIX}{process}-{host}");
-        // Listed before it exists: if a later step fails, dropping the list removes it.
+        // Added to the list before it exists, so that dropping the list removes it if a later step
+        // fails.
         self.names.push(name.clone());
         ip(&["netns", "add", &name])?;
         let device = format!("ew{process}x{host}");
@@ -55,7 +57,7 @@ impl Hosts {
             .map_err(|error| format!("cannot make a TUN device: {error}"))?;
         tun.set_nonblocking(true)
             .map_err(|error| format!("cannot use the TUN device: {error}"))?;
-        // The switch keeps its end while the device moves to the namespace.
+        // The switch keeps its end of the device while the device moves to the namespace.
         ip(&["link", "set", &device, "netns", &name, "name", DEVICE])?;
         let address = format!("{}/15", address(host));
         ip(&["-n", &name, "link", "set", "lo", "up"])?;
@@ -113,8 +115,8 @@ fn owner(namespace: &str) -> Option<i32> {
     process.parse().ok()
 }
 
-/// Ends all processes in a namespace and removes it. Errors are ignored, because nothing can be done about
-/// them.
+/// Ends all processes in a namespace and removes it. Errors are ignored, because nothing can be
+/// done about them.
 fn remove(namespace: &str) {
     if !Path::new(NAMESPACES).join(namespace).exists() {
         return;

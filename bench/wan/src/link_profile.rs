@@ -18,7 +18,8 @@ pub(crate) struct LinkProfile {
     pub(crate) queue: Duration,
 }
 
-/// The default queue. Chosen because it is of the order of the queues of home routers at their line rate.
+/// The default queue. Chosen because it is of the order of the queues of home routers at their line
+/// rate.
 const QUEUE: Duration = Duration::from_millis(250);
 
 impl LinkProfile {
@@ -35,7 +36,7 @@ impl LinkProfile {
         }
     }
 
-    /// Links as those of volunteers: some long, some lossy, none fast.
+    /// Links like those of volunteers, with different delays, loss and limited rates.
     pub(crate) fn lossy() -> Self {
         Self {
             name: "lossy".to_owned(),
@@ -78,8 +79,8 @@ impl LinkProfile {
 
     /// The limit of the goodput in bytes per second, if the links limit it.
     ///
-    /// The host of the sender sends all data at least once. 1812 bytes of data take two tunnel messages of
-    /// 1028 bytes. The overhead of transports and TCP is not counted.
+    /// The host of the sender sends all data at least once. 1812 bytes of data take two tunnel
+    /// messages of 1028 bytes. The overhead of transports and TCP is not counted.
     pub(crate) fn limit(&self) -> Option<f64> {
         self.rate
             .map(|rate| rate * 1812.0 / 2056.0 * (1.0 - self.loss))
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profiles_have_names_or_are_spelt_out() {
+    fn profiles_have_names_or_options() {
         assert_eq!("lossy".parse(), Ok(LinkProfile::lossy()));
         let own: LinkProfile = "delay=20..80,jitter=5,loss=0.5,rate=1000".parse().unwrap();
         assert_eq!(
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_profiles_are_refused() {
         for text in [
             "",
             "fast",
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_description_names_what_is_set() {
+    fn the_description_contains_the_set_options() {
         assert_eq!(LinkProfile::clean().describe(), "50 ms");
         assert_eq!(
             LinkProfile::lossy().describe(),

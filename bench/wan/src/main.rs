@@ -1,9 +1,9 @@
 //! Measures the streams of eepkit, i2pd and emissary on an emulated wide-area network.
 //!
-//! The network is emulated on this machine. Every router has a network namespace of its own. A switch in
-//! this program carries the packets between them, with the configured delay, loss and rate. On the same
-//! routers, in one run and alternately, the routers' own streaming (over SAM) and ours (over I2CP) transfer
-//! the same amount of data. `bench/wan/README.md` explains the results.
+//! The network is emulated on this machine. Every router has a network namespace of its own. A
+//! switch in this program carries the packets between them, with the configured delay, loss and
+//! rate. On the same routers, in one run and alternately, the routers' own streaming (over SAM) and
+//! ours (over I2CP) transfer the same amount of data. `bench/wan/README.md` explains the results.
 
 #[cfg(target_os = "linux")]
 mod agent;

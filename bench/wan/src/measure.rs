@@ -316,7 +316,7 @@ impl Run<'_> {
             } = step;
             let rate = delivered / 1e6;
             self.ui
-                .doing(&format!("{name}: {window} under way, {rate:.2} MB/s"));
+                .doing(&format!("{name}: {window} in flight, {rate:.2} MB/s"));
         });
         let steps = match flow.await {
             Ok(steps) => steps,

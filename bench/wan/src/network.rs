@@ -19,8 +19,8 @@ use crate::{
     hosts::Hosts,
 };
 
-/// The number of routers, from the first, that serve the network database. Chosen because i2pd asks three
-/// of them before a look-up fails, and sends a lease set to three others.
+/// The number of routers, from the first, that serve the network database. Chosen because i2pd asks
+/// three of them before a look-up fails, and sends a lease set to three others.
 const FLOODFILLS: usize = 4;
 
 /// The network ID: neither that of the live network (2) nor those of devnets and tests.
@@ -35,7 +35,7 @@ const IDENTITY: Duration = Duration::from_secs(30);
 /// The interval of checks for the router info.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Running routers. Dropping them ends them.
+/// Running routers. Dropping this ends them.
 pub(crate) struct Network {
     /// The version of the routers.
     version: String,
@@ -47,8 +47,8 @@ pub(crate) struct Network {
 type Start = dyn Fn(usize) -> Result<Child, String> + Send + Sync;
 
 impl Network {
-    /// Starts a router on every host, twice: first for its identity, then with the router infos of all
-    /// others in its network database, so that none needs a reseed.
+    /// Starts a router on every host, twice: first for its identity, then with the router infos of
+    /// all others in its network database, so that none needs a reseed.
     pub(crate) async fn start(
         software: RouterSoftware,
         hosts: &Hosts,
@@ -131,10 +131,10 @@ async fn router_info(dir: &Path, router: &mut Child) -> Result<Vec<u8>, String> 
     }
 }
 
-/// Ends routers and waits until they are gone.
+/// Ends routers and waits until their processes have ended.
 async fn stop(routers: Vec<Child>) {
     for mut router in routers {
-        // Fails only for a process that is gone already.
+        // Fails only if the process has already ended.
         let _ = router.kill().await;
     }
 }

@@ -6,7 +6,8 @@ use eepkit_interop::i2pd_program;
 
 use crate::args::{Options, RouterSoftware};
 
-/// Checks all requirements before anything is created, so that all missing ones are reported at once.
+/// Checks all requirements before anything is created, so that all missing ones are reported at
+/// once.
 pub(crate) fn check(options: &Options) -> Result<(), String> {
     let mut missing = Vec::new();
     if !rustix::process::geteuid().is_root() {

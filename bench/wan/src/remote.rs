@@ -1,4 +1,4 @@
-//! The measuring process's side of an agent, and other processes in namespaces.
+//! The measuring process's end of an agent, and other processes in namespaces.
 
 use std::{
     collections::HashMap,
@@ -21,13 +21,14 @@ use tokio::{
 
 use crate::wire::{Answer, Ask, Reply, Request};
 
-/// Replies to one request that wait to be read: progress is reported ten times a second.
+/// Replies to one request that wait to be read. Chosen because progress is reported ten times a
+/// second.
 const ANSWERS: usize = 256;
 
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::Sender<Answer>>>>;
 
-/// A command that runs `program` in a namespace, in a process group of its own, so that Ctrl-C only reaches
-/// the measuring process. The process ends when its handle is dropped.
+/// A command that runs `program` in a namespace, in a process group of its own, so that Ctrl-C only
+/// reaches the measuring process. The process ends when its handle is dropped.
 pub(crate) fn command(namespace: &str, program: &Path, errors: &Path) -> Result<Command, String> {
     let errors = File::options()
         .create(true)
@@ -88,7 +89,7 @@ impl Agent {
                 };
                 let reader = lock(&readers).get(&id).cloned();
                 if let Some(reader) = reader {
-                    // The request was forgotten.
+                    // Fails if the request was discarded.
                     let _ = reader.send(answer).await;
                 }
             }
@@ -126,7 +127,7 @@ impl Agent {
         answer.map_err(|_| "the agent does not answer".to_owned())?
     }
 
-    /// Forgets a request. Its further answers are dropped.
+    /// Discards a request. Its further answers are dropped.
     pub(crate) fn forget(&self, request: u64) {
         lock(&self.waiting).remove(&request);
     }

@@ -45,7 +45,7 @@ pub(crate) fn line(transfer: &Transfer) -> String {
     if let Some(last) = transfer.samples.last() {
         let _ = write!(
             text,
-            "; window {} rtt {:.0} ms, {} of {} packets resent",
+            "; cwnd {} rtt {:.0} ms, {} of {} packets resent",
             last.window,
             last.rtt_ms.unwrap_or_default(),
             last.resent,
@@ -92,7 +92,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// The transfers of a session that a column shows.
+/// The transfers of a session in one column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Which {
     First,
@@ -111,7 +111,8 @@ impl Results {
             Which::First => transfer.nth == 1,
             Which::Later => transfer.nth > 1,
         });
-        // A failed transfer counts as 0. Omitting it would reward it.
+        // A failed transfer counts as 0. Omitting it would improve the result of an unreliable
+        // implementation.
         let values = chosen.map(|transfer| transfer.goodput().unwrap_or(0.0) / 1e6);
         Spread::of(values.collect())
     }
@@ -225,7 +226,7 @@ fn ratio(ours: Option<Spread>, theirs: Option<Spread>) -> String {
 /// Prints the table, and writes it and all figures.
 pub(crate) fn write(options: &Options, results: &Results) -> Result<(), String> {
     save(options, results)?;
-    // Fails only if the reader has gone.
+    // Fails only if the reader has closed standard output.
     let _ = writeln!(io::stdout(), "{}", table(options, results));
     Ok(())
 }
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_ratio_to_nothing() {
+    fn a_ratio_needs_both_values() {
         let one = Spread::of(vec![1.0]).unwrap();
         let nothing = Spread::of(vec![0.0]).unwrap();
         assert_eq!(ratio(Some(one), Some(one)), "1.00");

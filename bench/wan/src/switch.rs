@@ -1,7 +1,8 @@
 //! The switch between the hosts. It delays packets, drops some, and limits the rate of each host.
 //!
-//! It is implemented here and not by the kernel's `netem`, because many kernels are built without it,
-//! because its random numbers follow a seed, and because it can change while routers and sessions run.
+//! It is implemented here and not by the kernel's `netem`, because many kernels are built without
+//! it, because its random numbers follow a seed, and because it can change while routers and
+//! sessions run.
 
 use std::{
     cmp::Reverse,
@@ -47,12 +48,12 @@ const PACKET: usize = 2048;
 /// Packets that are read from one host before the next host.
 const BATCH: usize = 64;
 
-/// The interval at which an idle switch checks whether it shall stop.
+/// The interval at which an idle switch checks whether it must stop.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// The most packets in flight over all links; further ones are lost. Chosen because it is the traffic of
-/// 100 MB/s over links of one second, and 150 MB of memory.
-const MAX_UNDER_WAY: usize = 100_000;
+/// The maximum number of packets in flight on all links. Further ones are lost. Chosen as the
+/// traffic of 100 MB/s over links of one second, which takes 150 MB of memory.
+const MAX_IN_FLIGHT: usize = 100_000;
 
 /// A running switch. Dropping it stops it.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl Drop for Switch {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported where it happened.
+            // A panic of the thread has already been reported.
             let _ = thread.join();
         }
     }
@@ -153,7 +154,7 @@ struct Wires {
     /// When the transmission of the last packet of each host ends.
     free_at: Vec<Instant>,
     /// By due time and then by order of arrival: time, number, slot.
-    under_way: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    in_flight: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     slots: Vec<(usize, Vec<u8>)>,
     vacant: Vec<usize>,
     number: u64,
@@ -172,7 +173,7 @@ impl Wires {
             rng: StdRng::seed_from_u64(seed),
             delays: Vec::new(),
             free_at: vec![now; hosts],
-            under_way: BinaryHeap::new(),
+            in_flight: BinaryHeap::new(),
             slots: Vec::new(),
             vacant: Vec::new(),
             number: 0,
@@ -181,7 +182,7 @@ impl Wires {
         wires
     }
 
-    /// The delays depend on the seed only, not on the traffic.
+    /// Draws the delays, which depend only on the seed and not on the traffic.
     fn draw_delays(&mut self) {
         let hosts = self.devices.len();
         let mut rng = StdRng::seed_from_u64(self.seed);
@@ -218,20 +219,21 @@ impl Wires {
 
     fn deliver_due(&mut self) {
         let now = Instant::now();
-        while let Some(&Reverse((due, _, slot))) = self.under_way.peek()
+        while let Some(&Reverse((due, _, slot))) = self.in_flight.peek()
             && due <= now
         {
-            self.under_way.pop();
+            self.in_flight.pop();
             let (to, packet) = &self.slots[slot];
-            // A full device drops the packet, as a full line does.
+            // A full device drops the packet, like a saturated link.
             let _ = self.devices[*to].send(packet);
             self.vacant.push(slot);
         }
     }
 
-    /// Waits for packets or for the time of the next due one. Returns the hosts that have sent packets.
+    /// Waits for packets or for the time of the next due one. Returns the hosts that have sent
+    /// packets.
     fn wait(&self) -> Vec<usize> {
-        let limit = self.under_way.peek().map_or(IDLE, |Reverse((due, ..))| {
+        let limit = self.in_flight.peek().map_or(IDLE, |Reverse((due, ..))| {
             due.saturating_duration_since(Instant::now()).min(IDLE)
         });
         let limit = Timespec {
@@ -243,7 +245,7 @@ impl Wires {
             .iter()
             .map(|device| PollFd::new(device, PollFlags::IN))
             .collect();
-        // Interrupted by a signal: checked in the next iteration.
+        // Interrupted by a signal. The next iteration checks the stop flag.
         if poll(&mut polled, Some(&limit)).is_err() {
             return Vec::new();
         }
@@ -257,12 +259,12 @@ impl Wires {
         let now = Instant::now();
         let mut buffer = [0; PACKET];
         for _ in 0..BATCH {
-            // It would block, or the device is gone.
+            // No packet is queued, or the device no longer exists.
             let Ok(len) = self.devices[from].recv(&mut buffer) else {
                 return;
             };
             let packet = &buffer[..len];
-            // For example announcements of IPv6.
+            // For example, IPv6 announcements.
             let Some(to) = destination(packet, self.devices.len()) else {
                 continue;
             };
@@ -299,7 +301,7 @@ impl Wires {
     fn keep(&mut self, due: Instant, to: usize, packet: &[u8]) {
         let slot = match self.vacant.pop() {
             Some(slot) => slot,
-            None if self.slots.len() < MAX_UNDER_WAY => {
+            None if self.slots.len() < MAX_IN_FLIGHT => {
                 self.slots.push((0, Vec::with_capacity(packet.len())));
                 self.slots.len() - 1
             }
@@ -313,7 +315,7 @@ impl Wires {
         kept.1.clear();
         kept.1.extend_from_slice(packet);
         self.number += 1;
-        self.under_way.push(Reverse((due, self.number, slot)));
+        self.in_flight.push(Reverse((due, self.number, slot)));
     }
 }
 
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_for_nobody_here_are_not_carried() {
+    fn packets_to_unknown_addresses_are_dropped() {
         for to in [
             [198, 18, 3, 1],
             [198, 18, 0, 1],

@@ -4,8 +4,8 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Two progress lines on a terminal: the current step and the share that is done. Elsewhere, one line per
-/// finished step.
+/// On a terminal, two progress lines: the current step and the completed share. Otherwise one line
+/// per finished step.
 #[derive(Debug)]
 pub(crate) struct Ui {
     bars: MultiProgress,
@@ -28,13 +28,13 @@ impl Ui {
         Self { bars, all, step }
     }
 
-    /// A step without a measure of progress begins.
+    /// Starts a step without a measure of progress.
     pub(crate) fn doing(&self, what: &str) {
         self.step.set_style(style("{spinner} {msg}"));
         self.step.set_message(what.to_owned());
     }
 
-    /// A transfer begins.
+    /// Starts a transfer.
     pub(crate) fn transferring(&self, what: &str, bytes: u64) {
         self.step
             .set_style(style("{spinner} {msg} {bytes}/{total_bytes}"));
@@ -43,12 +43,12 @@ impl Ui {
         self.step.set_message(what.to_owned());
     }
 
-    /// Progress of the transfer.
+    /// Updates the progress of the transfer.
     pub(crate) fn transferred(&self, bytes: u64) {
         self.step.set_position(bytes);
     }
 
-    /// The transfer has ended.
+    /// Ends the transfer.
     pub(crate) fn finished(&self) {
         self.all.inc(1);
     }

@@ -1,5 +1,5 @@
-//! The protocol between the measuring process and its agents in the namespaces: a line of JSON for each
-//! request and each reply.
+//! The protocol between the measuring process and its agents in the namespaces: a line of JSON for
+//! each request and each reply.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -40,8 +40,8 @@ pub(crate) enum Ask {
         bytes: u64,
         limit: Duration,
     },
-    /// Opens a stream and writes this many bytes: [`Answer::Sent`] when all are written. The stream stays
-    /// open until the request is released.
+    /// Opens a stream and writes this many bytes: [`Answer::Sent`] when all are written. The stream
+    /// stays open until the request is released.
     Send {
         slot: Slot,
         /// Destination in base64.

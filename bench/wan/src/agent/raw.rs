@@ -1,8 +1,8 @@
 //! Raw datagrams over I2CP, to measure the capacity of the tunnels without a streaming protocol.
 //!
-//! A few small ones are sent back, because otherwise the end-to-end encryption of the routers stays at its
-//! first message, which is long and slow. They are no acknowledgements: arrivals are reported outside the
-//! emulated network.
+//! A few small ones are sent back, because otherwise the end-to-end encryption of the routers stays
+//! at its first message, which is long and slow. They are no acknowledgements: arrivals are
+//! reported outside the emulated network.
 
 use std::{
     future::poll_fn,
@@ -40,13 +40,13 @@ const PROTOCOL: u8 = 18;
 /// The lifetime of a datagram in a router. Chosen because a stream would not wait longer for it.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// Datagrams between the sender and the link. Chosen because more would count as sent although the router
-/// has not accepted them.
+/// Datagrams between the sender and the link. Chosen because more would count as sent although the
+/// router has not accepted them.
 const QUEUE: usize = 8;
 
-/// The interval of reports of the newest datagram. Chosen because it is short compared with any RTT and
-/// causes little work.
-const TELL: Duration = Duration::from_millis(5);
+/// The interval of reports of the newest datagram. Chosen because it is short compared with any RTT
+/// and causes little work.
+const REPORT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The number of greetings before the measurement, and their interval.
 const GREETINGS: u64 = 30;
@@ -153,14 +153,15 @@ impl RawSession {
         }
     }
 
-    /// Sends a datagram per second until one comes back. Returns the number sent. Until then the end-to-end
-    /// encryption opens a session with each message, and i2pd refuses sessions at a high rate.
+    /// Sends a datagram per second until one comes back. Returns the number sent. Until then the
+    /// end-to-end encryption opens a session with each message, and i2pd refuses sessions at a high
+    /// rate.
     async fn greet(&self, to: &Destination) -> Result<u64, String> {
         for number in 1..=GREETINGS {
             self.submit(to, number, BODY).await?;
             let patience = Instant::now() + GREETING;
             while Instant::now() < patience {
-                sleep(TELL).await;
+                sleep(REPORT_INTERVAL).await;
                 if lock(&self.count).messages > 0 {
                     self.came(number);
                     return Ok(number);
@@ -170,8 +171,8 @@ impl RawSession {
         Err("no datagram comes back".to_owned())
     }
 
-    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers drop
-    /// bursts.
+    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers
+    /// drop bursts.
     pub(super) fn set_window(&self, window: u64) {
         self.pace.send_modify(|pace| {
             pace.target = window;
@@ -179,7 +180,7 @@ impl RawSession {
         });
     }
 
-    /// This datagram has arrived, and no newer one.
+    /// Records the newest datagram that has arrived.
     pub(super) fn came(&self, newest: u64) {
         self.pace.send_if_modified(|pace| {
             let more = newest.saturating_sub(pace.newest);
@@ -189,13 +190,13 @@ impl RawSession {
         });
     }
 
-    /// Reports arrivals, and sends a datagram back now and then. Does not end by itself.
+    /// Reports arrivals, and sends a datagram back at intervals. Does not end by itself.
     pub(super) async fn watch(&self, back: &str, answers: &Answers) -> Result<(), String> {
         let back = Destination::from_base64(back).map_err(|error| error.to_string())?;
         let mut told = RawCount::default();
         let mut next_answer = 1;
         loop {
-            sleep(TELL).await;
+            sleep(REPORT_INTERVAL).await;
             let count = *lock(&self.count);
             if count != told {
                 told = count;
@@ -216,7 +217,7 @@ impl RawSession {
     }
 }
 
-/// The state of a sender of datagrams.
+/// The send state: the newest arrival and the limits of datagrams in flight.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
     /// The newest datagram that has arrived.

@@ -25,10 +25,11 @@ pub(super) enum Session {
     Raw(Arc<RawSession>),
 }
 
-/// The delay before a router is asked again that has just started or does not know a peer yet.
+/// The delay before a request is repeated to a router that has just started or has no lease set of
+/// a peer yet.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The time limit for an answer of a router: it refuses at once, or has accepted.
+/// The time limit for a router to accept a session. It refuses immediately, or has accepted.
 const ACCEPT: Duration = Duration::from_secs(30);
 
 impl Session {
@@ -107,7 +108,8 @@ impl Session {
                         Ok(stream) => return Ok(Outgoing::Ours(stream)),
                         Err(error) => Error::from(error),
                     };
-                    // The lease set of a new peer may not have arrived yet. The SAM client retries as well.
+                    // The lease set of a new peer may not have arrived yet. The SAM client retries
+                    // as well.
                     let early = error.kind() == ErrorKind::LeaseSetNotFound;
                     if !early || Instant::now() + RETRY > deadline {
                         return Err(error.to_string());

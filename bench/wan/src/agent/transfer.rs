@@ -1,4 +1,4 @@
-//! One transfer, from either end.
+//! One transfer, at the sender and at the receiver.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -22,10 +22,10 @@ pub(crate) const STEP: Duration = Duration::from_millis(100);
 /// The interval of a sender's samples of our streaming.
 const SAMPLE_STEP: Duration = Duration::from_millis(250);
 
-/// The most samples: ten minutes.
+/// The maximum number of samples, for ten minutes.
 const MAX_SAMPLES: usize = 2400;
 
-/// Bytes read or written at a time.
+/// The number of bytes per read or write.
 const CHUNK: usize = 32 * 1024;
 
 /// The data and its destination.
@@ -77,8 +77,8 @@ pub(super) async fn receive(
     Ok(())
 }
 
-/// Opens a stream and writes the data. Then keeps the stream open and takes samples until the task is
-/// aborted, because a router may drop undelivered data when a stream ends.
+/// Opens a stream and writes the data. Then keeps the stream open and takes samples until the task
+/// is aborted, because a router may drop undelivered data when a stream ends.
 pub(super) async fn send(
     session: &Session,
     parcel: Parcel,

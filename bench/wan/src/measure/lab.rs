@@ -52,7 +52,7 @@ pub(super) struct Moved {
 }
 
 impl Moved {
-    /// Of a transfer that failed.
+    /// The result of a failed transfer.
     pub(super) fn nothing(samples: Vec<Sample>) -> Self {
         Self {
             connect: 0.0,
@@ -146,18 +146,18 @@ impl Lab {
         }
     }
 
-    /// Ends the sessions of a pair.
+    /// Closes the sessions of a pair.
     pub(super) async fn close(&self, pair: Pair) {
         let Pair { slot, .. } = pair;
-        // An agent that has ended has closed them.
+        // An agent that has ended has already closed them.
         let _ = tokio::join!(
             self.sender.answer(Ask::Close { slot }, AT_ONCE),
             self.receiver.answer(Ask::Close { slot }, AT_ONCE),
         );
     }
 
-    /// Transfers data from the sender of one pair to the receiver of the other. An error includes the
-    /// samples of our streaming up to it.
+    /// Transfers data from the sender of one pair to the receiver of the other. An error includes
+    /// the samples of our streaming up to it.
     pub(super) async fn transfer(
         &self,
         (from, to): (&Pair, &Pair),
@@ -235,8 +235,8 @@ impl Lab {
         }
     }
 
-    /// Increases the number of datagrams in flight step by step, until clearly fewer arrive than before.
-    /// `data` is the payload of each, in bytes.
+    /// Increases the number of datagrams in flight step by step, until clearly fewer arrive than
+    /// before. `data` is the payload of each, in bytes.
     pub(super) async fn datagrams(
         &self,
         pair: &Pair,
@@ -313,8 +313,8 @@ const GREETED: Duration = Duration::from_secs(30);
 /// Datagrams in flight before the first step.
 const FIRST_WINDOW: u64 = 1;
 
-/// The time to reach a window, and the time of its measurement. Chosen because the RTT may be a second, and
-/// doubling a window takes one RTT.
+/// The time to reach a window, and the time of its measurement. Chosen because the RTT may be a
+/// second, and doubling a window takes one RTT.
 const SETTLE: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_secs(3);
 

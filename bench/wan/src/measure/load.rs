@@ -1,4 +1,4 @@
-//! The load of this machine. Where routers share few cores, it limits them.
+//! The load of this machine, which limits routers that share few cores.
 
 use std::fs;
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waiting_is_not_work() {
+    fn idle_time_is_not_busy_time() {
         let text = "cpu  10 1 5 80 4 0 0 0 7 0\ncpu0 1 1 1 1 1\n";
         assert_eq!(ticks(text), Some((16, 100)));
         assert_eq!(ticks(""), None);

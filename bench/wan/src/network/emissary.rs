@@ -15,11 +15,11 @@ use crate::{
     wire::{I2CP, SAM},
 };
 
-/// The bandwidth limit of a router in bytes per second: more than these hosts transfer. The router silently
-/// drops what exceeds it.
+/// The bandwidth limit of a router in bytes per second. Chosen above what these hosts transfer,
+/// because the router silently drops traffic above it.
 const BANDWIDTH: usize = 10_000_000_000;
 
-/// The limit of transit tunnels of a router: more than there are.
+/// The limit of transit tunnels of a router. Chosen above the number of tunnels in the network.
 const TRANSIT: usize = 5000;
 
 /// The version of emissary that this program is built with.
@@ -103,7 +103,7 @@ pub(crate) async fn run(options: RouterOptions) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     let mut rest = Vec::new();
-    // Nothing is ever sent on standard input. Its end is that of the measuring process.
+    // Nothing is sent on standard input. It ends with the measuring process.
     let _ = tokio::io::stdin().read_to_end(&mut rest).await;
     router.stop().await;
     Ok(())

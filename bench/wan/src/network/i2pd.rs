@@ -68,7 +68,7 @@ fn learn(dir: &Path, info: &[u8]) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// "i2pd 2.45.1".
+/// Returns the version as text, such as "i2pd 2.45.1".
 async fn version(program: &Path) -> Result<String, String> {
     let output = Command::new(program).arg("--version").output().await;
     let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
@@ -79,10 +79,10 @@ async fn version(program: &Path) -> Result<String, String> {
     Ok(format!("i2pd {}", words.nth(1).unwrap_or("of no version")))
 }
 
-/// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT without
-/// one. The outbound exploratory tunnels are longer than the inbound ones, so that the first outbound
-/// tunnels of a session are up before its inbound ones. Otherwise i2pd does not publish the lease set
-/// before the next inbound tunnel.
+/// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT
+/// without one. The outbound exploratory tunnels are longer than the inbound ones, so that the
+/// first outbound tunnels of a session are up before its inbound ones. Otherwise i2pd does not
+/// publish the lease set before the next inbound tunnel.
 fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transport) -> String {
     let (ntcp2, ssu2) = (transport.ntcp2(), transport.ssu2());
     format!(
