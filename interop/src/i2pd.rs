@@ -22,37 +22,37 @@ use self::config::RouterConfig;
 
 mod config;
 
-/// A network of i2pd routers that know only each other.
+/// A network of i2pd routers that connect only to each other.
 ///
-/// The routers run as child processes, hold their files in a temporary directory, and listen on
-/// loopback, at ports that the system gave. Dropping the network kills them. They also end by
-/// themselves when this process does, however that comes about.
+/// The routers run as child processes, store their files in a temporary directory, and listen on
+/// loopback at ports that the system assigned. Dropping the network kills them. They also end when
+/// this process ends, for whatever reason.
 #[derive(Debug)]
 pub struct I2pdNet {
     routers: Vec<I2pdRouter>,
-    // Last, so that the routers are dead before their files go.
+    // Dropped last, so that the routers have ended before their files are deleted.
     _dir: TempDir,
 }
 
-/// How many of the first routers are floodfills. Chosen because i2pd asks three floodfills before
-/// it gives a lookup up, and passes a lease set on to three others.
+/// The number of floodfills, which are the first routers. Chosen because i2pd asks three floodfills
+/// before a look-up fails, and sends a lease set to three others.
 const FLOODFILLS: usize = 4;
 
 /// How long a router may take to open its services. Measured: under 0.5 s when the machine is idle.
 const SERVICES_UP: Duration = Duration::from_secs(30);
 
-/// How often to choose ports anew when someone else took one between choice and use.
+/// The number of attempts to choose ports, because another program may bind a chosen port first.
 const PORT_ATTEMPTS: usize = 3;
 
-/// How often to look whether a router has got further.
+/// The interval at which the progress of a router is checked.
 const POLL: Duration = Duration::from_millis(50);
 
 impl I2pdNet {
-    /// Whether this machine can run such a network, as far as can be told without starting it.
+    /// Checks whether this machine can run such a network, without starting one.
     ///
     /// # Errors
     ///
-    /// [`StartError::Missing`] with what to install.
+    /// [`StartError::Missing`] with the packages to install.
     pub fn prerequisites() -> Result<(), StartError> {
         i2pd_program()?;
         find_in_path("cc")
@@ -60,12 +60,12 @@ impl I2pdNet {
         Ok(())
     }
 
-    /// Starts `count` routers. Returns when all their services answer, which takes a few seconds;
-    /// sessions come up some 20 s later, and SAM's answer to SESSION CREATE waits for that.
+    /// Starts `count` routers. Returns when all their services accept connections, which takes a
+    /// few seconds. Sessions become ready about 20 s later. SAM answers SESSION CREATE only then.
     ///
     /// # Errors
     ///
-    /// [`StartError::Missing`] when this machine cannot run such a network at all.
+    /// [`StartError::Missing`] when this machine cannot run such a network.
     pub async fn start(count: usize) -> Result<Self, StartError> {
         let program = i2pd_program()?;
         let newer = is_newer(&program)?;
@@ -84,14 +84,14 @@ impl I2pdNet {
         }
     }
 
-    /// The routers; the first four are floodfills.
+    /// The routers. The first four are floodfills.
     pub fn routers(&self) -> &[I2pdRouter] {
         &self.routers
     }
 }
 
-/// Starts the routers once for their identities, makes them known to each other, and starts them
-/// again.
+/// Starts the routers once to create their identities, distributes their router infos, and starts
+/// them again.
 async fn start_routers(
     program: &Path,
     shim: &Path,
@@ -153,60 +153,61 @@ pub struct I2pdRouter {
 }
 
 impl I2pdRouter {
-    /// Where it serves SAM over TCP.
+    /// The TCP address of the router's SAM bridge.
     pub fn sam(&self) -> SocketAddr {
         local(self.config.ports.sam)
     }
 
-    /// Where its SAM takes datagrams.
+    /// The UDP address at which the router's SAM bridge accepts datagrams.
     pub fn sam_udp(&self) -> SocketAddr {
         let ports = &self.config.ports;
         local(match self.config.newer {
             true => ports.sam_udp,
-            // Before there was an option for it, it was the port before that of TCP.
+            // Before there was an option for it, this was the TCP port minus one.
             false => ports.sam.saturating_sub(1),
         })
     }
 
-    /// Where it serves I2CP.
+    /// The address of the router's I2CP.
     pub fn i2cp(&self) -> SocketAddr {
         local(self.config.ports.i2cp)
     }
 
-    /// Where it serves BOB.
+    /// The address of the router's BOB.
     pub fn bob(&self) -> SocketAddr {
         local(self.config.ports.bob)
     }
 
-    /// Where its web console is.
+    /// The address of the router's web console.
     pub fn console(&self) -> SocketAddr {
         local(self.config.ports.console)
     }
 
-    /// What it logged since its last start.
+    /// The router's log since its last start.
     pub fn log(&self) -> String {
         fs::read_to_string(self.config.log()).unwrap_or_default()
     }
 
-    /// Its process, while there is one.
+    /// The ID of the router's process, if it is running.
     pub fn id(&self) -> Option<u32> {
         self.child().as_ref().map(Child::id)
     }
 
-    /// Ends its process at once, with SIGKILL; [`I2pdRouter::restart`] brings it back.
+    /// Kills the router's process immediately, with SIGKILL. [`I2pdRouter::restart`] starts it
+    /// again.
     pub fn kill(&self) {
         if let Some(mut child) = self.child().take() {
-            // Both fail only for a process that is gone already.
+            // Both fail only if the process has already ended.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Starts it again at the same ports, with its identity and what it knew of the network.
+    /// Starts the router again at the same ports, with its identity and its network database.
     ///
     /// # Errors
     ///
-    /// As [`I2pdNet::start`]; [`StartError::PortTaken`] when its ports are no longer free.
+    /// As for [`I2pdNet::start`]; [`StartError::PortTaken`] when its ports are no longer free.
     pub async fn restart(&self) -> Result<(), StartError> {
         self.kill();
         self.spawn()?;
@@ -214,7 +215,7 @@ impl I2pdRouter {
     }
 
     fn spawn(&self) -> io::Result<()> {
-        // A fresh log, so that what is read from it is of this start.
+        // A new log, so that it contains only lines of this start.
         File::create(self.config.log())?;
         let child = Command::new(&self.program)
             .arg(format!("--datadir={}", self.config.dir.display()))
@@ -229,7 +230,7 @@ impl I2pdRouter {
         Ok(())
     }
 
-    /// Waits until every service of the router takes connections.
+    /// Waits until every service of the router accepts connections.
     async fn services_up(&self) -> Result<(), StartError> {
         let deadline = Instant::now() + SERVICES_UP;
         let services = [self.console(), self.sam(), self.i2cp(), self.bob()];
@@ -264,7 +265,7 @@ impl I2pdRouter {
         }
     }
 
-    /// Puts the router info of another router into this router's network database.
+    /// Adds the router info of another router to this router's network database.
     fn learn(&self, info: &[u8]) -> Result<(), StartError> {
         let hash = router_hash(info)
             .ok_or_else(|| {
@@ -300,17 +301,17 @@ impl fmt::Debug for I2pdRouter {
     }
 }
 
-/// Why there is no network of i2pd routers.
+/// The reason why there is no network of i2pd routers.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// This machine lacks something; the sentence says what to install.
+    /// This machine lacks a program. The text names what to install.
     Missing(String),
-    /// Someone else took a port between its choice and its use.
+    /// Another program bound a port between its choice and its use.
     PortTaken,
-    /// A router did not do what it should; with its log.
+    /// A router failed. Contains its log.
     Router(String),
-    /// The system refused something.
+    /// The system returned an error.
     Io(io::Error),
 }
 
@@ -334,7 +335,7 @@ impl From<io::Error> for StartError {
 }
 
 /// The identity hash of a router info: the hash of the 384 bytes of keys and the certificate.
-/// `None` if the router info is cut short.
+/// `None` if the router info is truncated.
 pub fn router_hash(info: &[u8]) -> Option<Hash> {
     const KEYS: usize = 384;
     const CERTIFICATE_HEADER: usize = 3;
@@ -343,11 +344,11 @@ pub fn router_hash(info: &[u8]) -> Option<Hash> {
     info.get(..KEYS + CERTIFICATE_HEADER + length).map(Hash::of)
 }
 
-/// The i2pd of `EEPKIT_I2PD`, or else the one that is installed.
+/// Returns the i2pd of `EEPKIT_I2PD`, or else the installed one.
 ///
 /// # Errors
 ///
-/// [`StartError::Missing`] with what to install.
+/// [`StartError::Missing`] with the packages to install.
 pub fn i2pd_program() -> Result<PathBuf, StartError> {
     if !cfg!(target_os = "linux") {
         return Err(StartError::Missing(
@@ -372,14 +373,14 @@ pub fn i2pd_program() -> Result<PathBuf, StartError> {
 fn find_in_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
-        // Where Debian installs i2pd, which is not on everyone's path.
+        // Debian's directory for i2pd, which may not be in the path.
         .chain(["/usr/sbin".into()])
         .map(|dir| dir.join(program))
         .find(|candidate| candidate.is_file())
 }
 
-/// Whether this i2pd is newer than 2.45, after which some options came and changed; an unknown one
-/// ends i2pd.
+/// Whether this i2pd is newer than 2.45, after which some options were added or changed. An unknown
+/// option ends i2pd.
 fn is_newer(program: &Path) -> Result<bool, StartError> {
     let output = Command::new(program)
         .arg("--version")
@@ -399,7 +400,7 @@ fn is_newer(program: &Path) -> Result<bool, StartError> {
     Ok(version > (2, 45))
 }
 
-/// Compiles `loopback.c`. The compiler driver `cc` is there wherever Rust can link a program.
+/// Compiles `loopback.c`. The compiler driver `cc` exists wherever Rust can link a program.
 fn build_shim(dir: &Path) -> Result<PathBuf, StartError> {
     let source = dir.join("loopback.c");
     let library = dir.join("loopback.so");
@@ -420,9 +421,9 @@ fn build_shim(dir: &Path) -> Result<PathBuf, StartError> {
     }
 }
 
-/// Ports of the system's choice, for `count` routers.
+/// Lets the system choose ports for `count` routers.
 fn free_ports(count: usize) -> io::Result<Vec<config::Ports>> {
-    // All are held until all are chosen, so that none is given twice.
+    // All are bound until all are chosen, so that none is assigned twice.
     let mut held = Vec::new();
     let mut choose = |ip: Ipv4Addr| -> io::Result<u16> {
         let listener = TcpListener::bind((ip, 0))?;

@@ -1,7 +1,7 @@
-//! What the interoperability tests stand on: private networks of i2pd routers, a SAM client that
-//! owes nothing to eepkit, and programs of others.
+//! The infrastructure of the interoperability tests: private networks of i2pd routers, a SAM client
+//! that shares no code with eepkit, and third-party programs.
 //!
-//! The tests themselves are in `tests/interop`; `interop/README.md` says how to run them.
+//! The tests are in `tests/interop`. `interop/README.md` describes how to run them.
 
 mod i2pd;
 mod policy;

@@ -1,8 +1,8 @@
-//! What the environment asks of a test run.
+//! Settings of a test run in the environment.
 
 use std::env;
 
-/// Whose software the tests talk to.
+/// The peer software of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// i2pd, as a private network of routers of the system's binary.
@@ -11,11 +11,11 @@ pub enum Peer {
     Emissary,
 }
 
-/// The peers that `EEPKIT_PEER` names: `i2pd`, `emissary`, or `all` (the default).
+/// Returns the peers in `EEPKIT_PEER`: `i2pd`, `emissary`, or `all` (the default).
 ///
 /// # Errors
 ///
-/// A sentence for the user when the variable holds anything else.
+/// A message for the user when the variable has another value.
 pub fn peers() -> Result<Vec<Peer>, String> {
     match env::var("EEPKIT_PEER").as_deref() {
         Ok("i2pd") => Ok(vec![Peer::I2pd]),
@@ -27,7 +27,7 @@ pub fn peers() -> Result<Vec<Peer>, String> {
 
 /// Whether a peer that cannot be started is a failure rather than a reason to skip.
 ///
-/// `EEPKIT_INTEROP=required` says so; `.ci/run` sets it.
+/// True with `EEPKIT_INTEROP=required`, which `.ci/run` sets.
 pub fn interop_is_required() -> bool {
     env::var("EEPKIT_INTEROP").is_ok_and(|value| value == "required")
 }

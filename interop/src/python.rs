@@ -1,4 +1,4 @@
-//! Programs of others that are written in Python.
+//! Third-party programs in Python.
 
 use std::{
     fs, io,
@@ -6,24 +6,24 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// i2plib 0.0.14 as PyPI has it, unpacked: the library and its tests.
+/// The unpacked package i2plib 0.0.14 of PyPI: the library and its tests.
 #[derive(Debug)]
 pub struct I2plib {
     root: PathBuf,
 }
 
-/// Where this crate keeps what i2plib needs beside itself.
+/// The directory in this crate with additional files for i2plib.
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/i2plib");
 
 /// The directory in the package.
 const UNPACKED: &str = "i2plib-0.0.14";
 
 impl I2plib {
-    /// Whether this machine has what is needed to fetch and run it.
+    /// Checks whether this machine can download and run i2plib.
     ///
     /// # Errors
     ///
-    /// A sentence that says what to install.
+    /// A message that names what to install.
     pub fn prerequisites() -> Result<(), String> {
         let version = "import sys; sys.exit(sys.version_info < (3, 7))";
         let python = run(python3().args(["-c", version]));
@@ -37,18 +37,18 @@ impl I2plib {
         Ok(())
     }
 
-    /// Fetches it from PyPI into `dir`, checks its hash, and unpacks it; what is there already is
-    /// taken as it is.
+    /// Downloads i2plib from PyPI into `dir`, checks its hash, and unpacks it. An existing copy is
+    /// used as it is.
     ///
     /// # Errors
     ///
-    /// What pip said.
+    /// The error output of pip.
     pub fn fetch(dir: &Path) -> Result<Self, String> {
         let root = dir.join(UNPACKED);
         if !root.join("setup.py").is_file() {
             let failed = |error: io::Error| format!("cannot unpack i2plib: {error}");
             fs::create_dir_all(dir).map_err(failed)?;
-            // Renamed once it is whole: another test run may be at the same.
+            // Renamed once it is complete, because another test run may do the same concurrently.
             let fresh = tempfile::tempdir_in(dir).map_err(failed)?;
             let at = fresh.path();
             let requirements = format!("{CLIENT}/requirements.txt");
@@ -80,8 +80,8 @@ impl I2plib {
         &self.root
     }
 
-    /// A Python that finds i2plib, to be given what to run. Standard input is closed, and output
-    /// comes as it is printed.
+    /// A Python command that can import i2plib. The caller adds the program to run. Standard input
+    /// is closed, and output is not buffered.
     pub fn python(&self) -> Command {
         let mut command = python3();
         command
@@ -94,7 +94,7 @@ impl I2plib {
         command
     }
 
-    /// One of the programs beside this crate that use it.
+    /// A program of this crate that uses i2plib.
     pub fn program(&self, name: &str) -> Command {
         let mut command = self.python();
         command.arg(format!("{CLIENT}/{name}"));

@@ -1,6 +1,6 @@
-//! A SAM 3.1 client, just big enough to drive the streams of another router.
+//! A minimal SAM 3.1 client for the streams of another router.
 //!
-//! It shares no code with eepkit, so that a mistake of ours cannot hide on both sides.
+//! It shares no code with eepkit, so that the same error cannot be on both sides.
 
 use std::{
     io,
@@ -15,13 +15,14 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// The longest line a router sends: a SESSION STATUS with private keys is below 2 KiB.
+/// The longest line of a router, in bytes. Chosen because a SESSION STATUS with private keys is
+/// below 2 KiB.
 const MAX_LINE: usize = 8 * 1024;
 
-/// How long to wait before a router is asked again for what it does not know yet.
+/// The delay before a failed request is repeated.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// A SAM session of style STREAM, with a new destination. Lives as long as this value.
+/// A SAM session of style STREAM with a new destination. Dropping the value ends it.
 #[derive(Debug)]
 pub struct SamSession {
     at: SocketAddr,
@@ -32,11 +33,12 @@ pub struct SamSession {
 
 impl SamSession {
     /// Creates a session. `options` are the rest of the command: SIGNATURE_TYPE, and session
-    /// options such as `inbound.length=2`. Returns when the router says that the session has tunnels.
+    /// options such as `inbound.length=2`. Returns when the router reports that the session has
+    /// tunnels.
     ///
     /// # Errors
     ///
-    /// What the router answered, and `TimedOut` when nothing came before `limit`.
+    /// The router's answer, and `TimedOut` when there is none before `limit`.
     pub async fn create(at: SocketAddr, options: &str, limit: Duration) -> io::Result<Self> {
         let deadline = Instant::now() + limit;
         let id = next_id();
@@ -64,12 +66,12 @@ impl SamSession {
         &self.destination
     }
 
-    /// Opens a stream to a destination in base64. Asks again while the router does not find the
-    /// peer's lease set, which is on its way through the network when both are new.
+    /// Opens a stream to a destination in base64. Retries while the router does not find the peer's
+    /// lease set, which may not have been published yet when both are new.
     ///
     /// # Errors
     ///
-    /// What the router answered last, and `TimedOut` when it did not answer before `limit`.
+    /// The router's last answer, and `TimedOut` when there is none before `limit`.
     pub async fn connect(&self, to: &str, limit: Duration) -> io::Result<TcpStream> {
         let deadline = Instant::now() + limit;
         let connect = format!(
@@ -94,12 +96,12 @@ impl SamSession {
         .await
     }
 
-    /// Starts to wait for one stream. When this returns the router waits already, so that a peer
-    /// may connect.
+    /// Starts to accept one stream. When this returns, the accept is pending in the router, so that
+    /// a peer may connect.
     ///
     /// # Errors
     ///
-    /// What the router answered.
+    /// The router's answer.
     pub async fn accept(&self) -> io::Result<Accepting> {
         let accept = format!("STREAM ACCEPT ID={} SILENT=false", self.id);
         let (stream, reply) = sam_command(self.at, &accept).await?;
@@ -111,7 +113,7 @@ impl SamSession {
     ///
     /// # Errors
     ///
-    /// What the router answered.
+    /// The router's answer.
     pub async fn lookup(&mut self, name: &str) -> io::Result<String> {
         let command = format!("NAMING LOOKUP NAME={name}\n");
         self.control.write_all(command.as_bytes()).await?;
@@ -122,22 +124,22 @@ impl SamSession {
     }
 }
 
-/// A router that waits for a stream on our behalf.
+/// A pending accept.
 #[derive(Debug)]
 pub struct Accepting {
     stream: TcpStream,
 }
 
 impl Accepting {
-    /// The stream, and the destination of the peer in base64.
+    /// Returns the stream, and the destination of the peer in base64.
     ///
     /// # Errors
     ///
-    /// `TimedOut` when no peer came before `limit`, or what the socket said.
+    /// `TimedOut` when no peer connects before `limit`, or the error of the socket.
     pub async fn accepted(mut self, limit: Duration) -> io::Result<(TcpStream, String)> {
         bounded(Instant::now() + limit, "STREAM ACCEPT", async {
             let line = read_line(&mut self.stream).await?;
-            // Since SAM 3.2 ports follow the destination.
+            // Since SAM 3.2 the line contains the ports after the destination.
             let peer = line.split(' ').next().unwrap_or_default().to_owned();
             Ok((self.stream, peer))
         })
@@ -145,11 +147,11 @@ impl Accepting {
     }
 }
 
-/// Connects, says HELLO, and sends one command. Returns the socket and the answer's line.
+/// Connects, sends HELLO and one command. Returns the socket and the line of the answer.
 ///
 /// # Errors
 ///
-/// When the router does not speak SAM 3.1, or what the socket said.
+/// When the router does not support SAM 3.1, or the error of the socket.
 pub async fn sam_command(at: SocketAddr, command: &str) -> io::Result<(TcpStream, String)> {
     let mut socket = TcpStream::connect(at).await?;
     socket.set_nodelay(true)?;
@@ -160,14 +162,14 @@ pub async fn sam_command(at: SocketAddr, command: &str) -> io::Result<(TcpStream
     Ok((socket, reply))
 }
 
-/// A name that no other session has.
+/// Returns an ID that no other session has.
 pub(crate) fn next_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("interop-{}-{number}", std::process::id())
 }
 
-/// Reads up to a newline and not a byte further: what follows is data.
+/// Reads up to a newline and no further, because data may follow.
 pub(crate) async fn read_line(socket: &mut TcpStream) -> io::Result<String> {
     let mut line = Vec::new();
     loop {
@@ -180,7 +182,7 @@ pub(crate) async fn read_line(socket: &mut TcpStream) -> io::Result<String> {
     String::from_utf8(line).map_err(io::Error::other)
 }
 
-/// The value of `key=value` in an answer.
+/// Returns the value of `key=value` in an answer.
 pub(crate) fn value<'a>(reply: &'a str, key: &str) -> Option<&'a str> {
     reply
         .split_ascii_whitespace()

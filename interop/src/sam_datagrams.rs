@@ -1,6 +1,6 @@
-//! SAM sessions for datagrams, just big enough to drive those of another router.
+//! Minimal SAM sessions for the datagrams of another router.
 //!
-//! As [`SamSession`](crate::SamSession), it shares no code with eepkit.
+//! Like [`SamSession`](crate::SamSession), this shares no code with eepkit.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,38 +12,39 @@ use tokio::{
 
 use crate::sam::{expect_ok, next_id, read_line, refused, sam_command, value};
 
-/// The longest datagram that a router hands over, its header included.
+/// The longest datagram that a router delivers, including its header, in bytes.
 const MAX_DATAGRAM: usize = 64 * 1024;
 
-/// A SAM session of one of the styles for datagrams, with a new destination.
+/// A SAM session of one of the datagram styles, with a new destination.
 #[derive(Debug)]
 pub struct SamDatagrams {
     id: String,
     style: String,
     destination: String,
     control: TcpStream,
-    /// Our socket and the router's, where it takes datagrams over UDP.
+    /// Our socket and the router's address, for datagrams over UDP.
     udp: Option<(UdpSocket, SocketAddr)>,
 }
 
-/// A datagram as a SAM bridge hands it over.
+/// A datagram that a SAM bridge delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SamDatagram {
-    /// The sender in base64; none in raw datagrams.
+    /// The sender in base64. `None` in raw datagrams.
     pub from: Option<String>,
     /// The payload.
     pub payload: Vec<u8>,
 }
 
 impl SamDatagrams {
-    /// Creates a session of `style` (`RAW`, `DATAGRAM`, ...). `options` are the rest of the command.
+    /// Creates a session of `style` (`RAW`, `DATAGRAM`, ...). `options` are the rest of the
+    /// command.
     ///
-    /// Datagrams go over UDP where the router's address for that is given, and over the socket of the
-    /// session elsewhere, which not every router can do.
+    /// Datagrams are sent over UDP if the router's UDP address is given. Otherwise they are sent
+    /// over the socket of the session, which not every router supports.
     ///
     /// # Errors
     ///
-    /// What the router answered, and `TimedOut` when nothing came before `limit`.
+    /// The router's answer, and `TimedOut` when there is none before `limit`.
     pub async fn create(
         at: SocketAddr,
         udp: Option<SocketAddr>,
@@ -92,7 +93,7 @@ impl SamDatagrams {
     ///
     /// # Errors
     ///
-    /// What a socket said.
+    /// The error of the socket.
     pub async fn send(&mut self, to: &str, payload: &[u8]) -> io::Result<()> {
         if let Some((socket, router)) = &self.udp {
             let mut packet = format!("3.0 {} {to}\n", self.id).into_bytes();
@@ -115,7 +116,7 @@ impl SamDatagrams {
     ///
     /// # Errors
     ///
-    /// `TimedOut` when none came before `limit`, or what a socket said.
+    /// `TimedOut` when no datagram arrives before `limit`, or the error of the socket.
     pub async fn receive(&mut self, limit: Duration) -> io::Result<SamDatagram> {
         timeout_at(Instant::now() + limit, self.next())
             .await
@@ -137,7 +138,7 @@ impl SamDatagrams {
             let end = packet.iter().position(|byte| *byte == b'\n');
             let end = end.ok_or_else(|| io::Error::other("a datagram without a header"))?;
             let header = String::from_utf8_lossy(&packet[..end]).into_owned();
-            // Ports follow the destination.
+            // The line contains the ports after the destination.
             let from = header.split(' ').next().unwrap_or_default().to_owned();
             return Ok(SamDatagram {
                 from: Some(from),

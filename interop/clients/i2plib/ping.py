@@ -1,6 +1,6 @@
-"""Connects to the address on its command line and sends PING, as i2plib's README shows it.
+"""Connects to the address on its command line and sends PING, as in i2plib's README.
 
-Prints who it is, and then what the answer was.
+Prints its own address, and then the answer.
 """
 
 import asyncio

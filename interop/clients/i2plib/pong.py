@@ -1,6 +1,6 @@
-"""Accepts one stream and answers PING with PONG, as i2plib's README shows it.
+"""Accepts one stream and answers PING with PONG, as in i2plib's README.
 
-Prints the address that it can be reached at, and then who sent what.
+Prints its own address, and then the sender and the received data.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ async def accept():
     print(destination.base32 + ".b32.i2p", flush=True)
 
     reader, writer = await i2plib.stream_accept(session_name, sam_address=sam_address)
-    # The first line tells the peer.
+    # The first line contains the peer's destination.
     line = await reader.readline()
     peer = i2plib.Destination(line.decode().strip())
     data = await reader.read(4096)

@@ -1,8 +1,8 @@
-"""Lets i2plib 0.0.14, unmodified, run on Python 3.9 and newer.
+"""Makes i2plib 0.0.14 run unmodified on Python 3.9 and newer.
 
-Python 3.9 took `Task.all_tasks` and `Task.current_task` away, Python 3.10 the argument `loop` of
-the functions below. i2plib and its tests use both, always with the loop that runs anyway. Python
-imports a module of this name by itself when it starts.
+Python 3.9 removed `Task.all_tasks` and `Task.current_task`, and Python 3.10 the argument `loop` of
+the functions below. i2plib and its tests use both, always with the running loop. Python imports a
+module of this name when it starts.
 """
 
 import asyncio

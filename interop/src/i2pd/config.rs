@@ -3,25 +3,25 @@
 use std::{fs, io, net::Ipv4Addr, path::PathBuf};
 
 /// The network number. Chosen because it is neither the live network's (2) nor a devnet's, so that
-/// a router that strayed would be refused.
+/// other networks refuse a router of this one.
 const NETWORK: u8 = 77;
 
-/// What sets one router apart from the others.
+/// The configuration of one router.
 #[derive(Debug)]
 pub(super) struct RouterConfig {
-    /// Its place in the network; gives its address.
+    /// The index in the network, which determines the address.
     pub(super) index: usize,
-    /// Where it keeps everything.
+    /// The directory for all files of the router.
     pub(super) dir: PathBuf,
-    /// Whether it serves the network database.
+    /// Whether the router is a floodfill.
     pub(super) floodfill: bool,
-    /// Where it listens.
+    /// The ports at which the router listens.
     pub(super) ports: Ports,
     /// Whether this i2pd is newer than 2.45.
     pub(super) newer: bool,
 }
 
-/// The ports of one router: `ntcp2` at its own address, the others at 127.0.0.1.
+/// The ports of one router: `ntcp2` at the router's own address, the others at 127.0.0.1.
 #[derive(Debug)]
 pub(super) struct Ports {
     pub(super) ntcp2: u16,
@@ -32,12 +32,12 @@ pub(super) struct Ports {
     pub(super) bob: u16,
 }
 
-/// The address where a router listens for other routers.
+/// The address at which a router listens for other routers.
 pub(super) fn real_address(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 18, host_part(index), 1)
 }
 
-/// The address by which the others know it; `loopback.c` maps the two onto each other.
+/// The address of a router in the network database. `loopback.c` maps the two onto each other.
 fn shown_address(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(198, 18, host_part(index), 1)
 }
@@ -57,23 +57,23 @@ impl RouterConfig {
         self.dir.join("log")
     }
 
-    /// What the process writes to its standard error.
+    /// The file with the standard error of the process.
     pub(super) fn errors(&self) -> PathBuf {
         self.dir.join("stderr")
     }
 
-    /// Writes the configuration file, and makes the directory for it.
+    /// Writes the configuration file, and creates the directory for it.
     ///
-    /// The address book is on because i2pd 2.45 crashes at STREAM CONNECT without one. I2CP keeps to
-    /// one thread, as it does by default: with a thread for each session, i2pd 2.45 writes to the
-    /// socket from two of them without a lock. Exploratory
-    /// tunnels are short inbound and long outbound so that of a session's first tunnels the
-    /// outbound ones are up before the inbound ones: in the other order, i2pd does not publish the
-    /// lease set before the next inbound tunnel comes.
+    /// The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT without one. I2CP
+    /// uses one thread, as it does by default: with a thread for each session, i2pd 2.45 writes to
+    /// the socket from two of them without a lock. Exploratory tunnels are short inbound and long
+    /// outbound, so that the first outbound tunnels of a session are up before its inbound ones. In
+    /// the other order, i2pd does not publish the lease set before the next inbound tunnel is up.
     ///
-    /// After 2.45 the option `sam.portudp` came, with a fixed default; before, the UDP port follows
-    /// the TCP port. And without NAT a router now shows the address that it is bound to, instead of
-    /// `host`: the others refuse it, as it comes to them from another one.
+    /// The option `sam.portudp` was added after 2.45, with a fixed default. Before, the UDP port
+    /// follows the TCP port. Newer routers without NAT publish the address that they are bound to
+    /// instead of `host`. Other routers then refuse their connections, which arrive from another
+    /// address.
     pub(super) fn write(&self) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         let Ports {

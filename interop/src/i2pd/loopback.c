@@ -1,8 +1,8 @@
 /* Preloaded into every i2pd of a private network. i2pd 2.45 refuses connections from reserved
- * addresses, loopback among them, and no setting changes that. So the routers know each other by
- * addresses of the benchmarking range 198.18.0.0/16 (RFC 2544, routed nowhere), and this library
- * turns those into 127.18.0.0/16 on the way to the system and back again: no packet leaves the
- * machine, and i2pd sees addresses that it accepts. */
+ * addresses, including loopback, and has no option to accept them. The router infos therefore
+ * contain addresses of the benchmarking range 198.18.0.0/16 (RFC 2544), which is not routed. This
+ * library maps them to 127.18.0.0/16 in calls of the system and maps results back. No packet
+ * leaves the machine, and i2pd only gets addresses that it accepts. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -45,9 +45,9 @@ int getpeername(int fd, struct sockaddr *address, socklen_t *len)
 	return result;
 }
 
-/* Standard input is a pipe that the test holds open: when the test is gone, however it ended, so
- * is the router. */
-static void *follow_the_test(void *unused)
+/* Standard input is a pipe that the test process holds open. It is closed when that process ends
+ * for any reason, and the router then exits. */
+static void *exit_with_test(void *unused)
 {
 	char byte;
 	(void)unused;
@@ -59,6 +59,6 @@ static void *follow_the_test(void *unused)
 __attribute__((constructor)) static void start(void)
 {
 	pthread_t thread;
-	if (pthread_create(&thread, NULL, follow_the_test, NULL) == 0)
+	if (pthread_create(&thread, NULL, exit_with_test, NULL) == 0)
 		pthread_detach(thread);
 }

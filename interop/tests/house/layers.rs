@@ -1,9 +1,9 @@
-//! Which crate may use which. The picture is in `ARCHITECTURE.md`.
+//! The allowed dependencies between crates. The diagram is in `ARCHITECTURE.md`.
 
 use std::{collections::BTreeSet, env, process::Command};
 
-/// Each library crate, and the crates of this workspace that it may use. An arrow is never drawn
-/// upwards: a crate may only use crates above it in this table.
+/// Each library crate, and the crates of this workspace that it may use. A crate may only use
+/// crates above it in this table.
 const LAYERS: [(&str, &[&str]); 14] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
@@ -41,14 +41,14 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ),
     ("eepkit", BELOW_SERVICES),
     ("eepkit-services", BELOW_CLI),
-    // Beside the layers: only tests and benchmarks use it.
+    // Not part of the layers: only tests and benchmarks use it.
     (
         "eepkit-testbed",
         &["eepkit-netem", "eepkit-streaming", "eepkit-wire"],
     ),
 ];
 
-/// What the library may use: everything but what serves other programs.
+/// The crates that the library may use: all except those that serve other programs.
 const BELOW_SERVICES: &[&str] = &[
     "eepkit-attach",
     "eepkit-datagram",
@@ -63,7 +63,7 @@ const BELOW_SERVICES: &[&str] = &[
     "eepkit-wire",
 ];
 
-/// What services may use: the library and everything below it.
+/// The crates that services may use: the library and everything below it.
 const BELOW_CLI: &[&str] = &[
     "eepkit",
     "eepkit-attach",
@@ -79,7 +79,8 @@ const BELOW_CLI: &[&str] = &[
     "eepkit-wire",
 ];
 
-/// Crates that are state machines: bytes and time come in, bytes, events and deadlines come out.
+/// The crates that are state machines, with bytes and time as inputs and bytes, events and
+/// deadlines as outputs.
 const SANS_IO: [&str; 6] = [
     "eepkit-wire",
     "eepkit-netem",
@@ -89,8 +90,8 @@ const SANS_IO: [&str; 6] = [
     "eepkit-sam",
 ];
 
-/// What a state machine has no use for: runtimes, sockets, and the system's randomness.
-const WORLDLY: [&str; 9] = [
+/// Crates that a state machine must not use: runtimes, sockets, and the system's randomness.
+const IO_CRATES: [&str; 9] = [
     "async-io",
     "async-std",
     "chrono",
@@ -118,7 +119,7 @@ fn crates_use_only_the_layers_below_them() {
 }
 
 #[test]
-fn only_the_router_crate_knows_a_router_implementation() {
+fn only_the_router_crate_uses_a_router_implementation() {
     for (name, _) in LAYERS {
         let used = direct_dependencies(name);
         assert!(
@@ -129,7 +130,7 @@ fn only_the_router_crate_knows_a_router_implementation() {
 }
 
 #[test]
-fn only_one_module_knows_a_router_implementation() {
+fn only_one_module_uses_a_router_implementation() {
     let own = super::tidy::root().join("crates/eepkit-router/src");
     let known = own.join("backend/emissary");
     for (path, text) in super::tidy::files("rs") {
@@ -143,11 +144,11 @@ fn only_one_module_knows_a_router_implementation() {
 }
 
 #[test]
-fn cargo_run_builds_what_cargo_build_of_the_workspace_has_built() {
+fn cargo_run_reuses_the_build_of_the_workspace() {
     let manifest = std::fs::read_to_string(super::tidy::root().join("Cargo.toml"));
     let manifest = manifest.expect("the workspace has a manifest");
-    // With default members, `cargo run` unifies the features of those only, so that shared
-    // dependencies are built once more. `default-run` selects the program without that.
+    // With default members, `cargo run` unifies only their features, so that shared dependencies
+    // are built a second time. `default-run` selects the program without this effect.
     assert!(!manifest.contains("default-members"));
 }
 
@@ -155,7 +156,7 @@ fn cargo_run_builds_what_cargo_build_of_the_workspace_has_built() {
 fn protocol_crates_have_no_runtime_no_sockets_and_no_system_randomness() {
     for name in SANS_IO {
         let used = dependencies(name);
-        let forbidden: Vec<_> = WORLDLY
+        let forbidden: Vec<_> = IO_CRATES
             .iter()
             .filter(|worldly| used.contains(**worldly))
             .collect();
@@ -167,7 +168,7 @@ fn protocol_crates_have_no_runtime_no_sockets_and_no_system_randomness() {
 }
 
 #[test]
-fn no_crate_brings_a_second_tls_library_written_in_c() {
+fn no_crate_depends_on_a_second_tls_library_written_in_c() {
     let used = dependencies("eepkit-cli");
     for banned in ["native-tls", "openssl", "openssl-sys"] {
         assert!(
@@ -177,12 +178,13 @@ fn no_crate_brings_a_second_tls_library_written_in_c() {
     }
 }
 
-/// Everything a crate is built with on this machine, itself included, tests left out.
+/// Returns all crates that a crate is built with on this machine, including itself, without those
+/// of tests.
 fn dependencies(name: &str) -> BTreeSet<String> {
     tree(name, &[])
 }
 
-/// The crates that a crate names itself, tests left out.
+/// Returns the direct dependencies of a crate, without those of tests.
 fn direct_dependencies(name: &str) -> BTreeSet<String> {
     tree(name, &["--depth", "1"])
 }

@@ -1,4 +1,5 @@
-//! Rules of the house that no compiler holds: which crate may use which, and how files look.
+//! Repository rules that no compiler checks: dependencies between crates and modules, and the form
+//! of files.
 
 mod api;
 mod layers;

@@ -1,14 +1,14 @@
-//! Which module of a crate may use which.
+//! The allowed dependencies between the modules of a crate.
 //!
 //! The rule: the submodules of a module, each together with everything below it, form no cycle. A
 //! module uses another one when it names an item that is defined there, in an import, a type, an
-//! expression or a macro call. What counts is where the item is defined: a name that a parent
+//! expression or a macro call. Only the place of the definition counts: a name that a parent
 //! re-exports belongs to the module that defines it.
 //!
-//! A module and its submodules may use each other, because a submodule is a part of its parent. What
-//! two submodules both need therefore stands in their parent's file or in a third submodule. Not
-//! counted are declarations of modules, re-exports (`pub use`, `pub(crate) use`), calls of methods, and
-//! tests.
+//! A module and its submodules may use each other, because a submodule is a part of its parent. An
+//! item that two submodules need is therefore in their parent's file or in a third submodule.
+//! Declarations of modules, re-exports (`pub use`, `pub(crate) use`), calls of methods, and tests
+//! are not counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use super::{
     tidy::root,
 };
 
-/// Crates whose modules still form cycles. Entries go when the cycles do, and none is added.
+/// Crates whose modules still form cycles. Entries are removed with the cycles, and none is added.
 const NOT_YET: [&str; 0] = [];
 
 #[test]
@@ -50,7 +50,7 @@ fn the_modules_of_a_crate_form_no_cycle() {
     );
 }
 
-/// The directories of the crates that the rule is for.
+/// Returns the directories of the crates to which the rule applies.
 fn crates() -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root().join("crates")).expect("there are crates") {
@@ -63,7 +63,7 @@ fn crates() -> Vec<std::path::PathBuf> {
     found
 }
 
-/// For each module, the modules that it uses, with the names that it uses there.
+/// The modules that each module uses, with the names that it uses there.
 type Uses = BTreeMap<ModulePath, BTreeMap<ModulePath, BTreeSet<String>>>;
 
 fn uses(read: &Crate) -> Uses {
@@ -86,10 +86,10 @@ fn uses(read: &Crate) -> Uses {
     uses
 }
 
-/// What the names in each module stand for.
+/// The definitions of the names in each module.
 struct Index<'a> {
     read: &'a Crate,
-    /// Names that a module imports, re-exported or not: the paths that they stand for.
+    /// The imported names of each module, re-exported or not, and the paths that they refer to.
     imports: BTreeMap<&'a ModulePath, BTreeMap<String, Vec<String>>>,
 }
 
@@ -112,14 +112,14 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The module that defines what `named` stands for in the module `from`, and its name there;
-    /// `None` for what other crates define.
+    /// Returns the module that defines `named` as seen from the module `from`, and the name there.
+    /// Returns `None` for items of other crates.
     fn resolve(&self, from: &ModulePath, named: &[String]) -> Option<(ModulePath, String)> {
         let absolute = self.absolute(from, named)?;
         self.definition(&absolute, 0)
     }
 
-    /// The path from the root of the crate; `None` where it does not lie in this crate.
+    /// Returns the path from the root of the crate, or `None` if it is not in this crate.
     fn absolute(&self, from: &ModulePath, named: &[String]) -> Option<Vec<String>> {
         let (first, mut rest) = named.split_first()?;
         let mut base = match first.as_str() {
@@ -152,10 +152,10 @@ impl<'a> Index<'a> {
             .find(|length| self.read.modules.contains_key(&absolute[..*length]))?;
         let module = absolute[..length].to_vec();
         let Some(name) = absolute.get(length) else {
-            // The module itself is named, not an item of it.
+            // The path names the module itself, not an item of it.
             return Some((module, "self".to_owned()));
         };
-        // No chain of re-exports is as long as this; one that is leads in a circle.
+        // No valid chain of re-exports is as long as this. A longer one is a cycle.
         if depth < 16
             && let Some(imported) = self.imports[&module].get(name)
             && let Some(mut further) = self.absolute(&module, imported)
@@ -175,7 +175,7 @@ struct Paths {
 
 impl Visit<'_> for Paths {
     fn visit_item_use(&mut self, item: &syn::ItemUse) {
-        // A re-export offers what it names, and does not use it.
+        // A re-export does not use the item that it names.
         if matches!(item.vis, Visibility::Inherited) {
             flatten(&item.tree, &mut Vec::new(), &mut |full, _| {
                 self.paths.insert(full);
@@ -209,7 +209,7 @@ impl Visit<'_> for Paths {
 }
 
 impl Paths {
-    /// Adds what looks like a path in the arguments of a macro.
+    /// Adds the token sequences in the arguments of a macro that look like paths.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -238,7 +238,7 @@ impl Paths {
     }
 }
 
-/// Calls `each` with the full path and the local name of everything that a `use` names.
+/// Calls `each` with the full path and the local name of every item that a `use` names.
 fn flatten(tree: &UseTree, prefix: &mut Vec<String>, each: &mut impl FnMut(Vec<String>, String)) {
     match tree {
         UseTree::Path(path) => {
@@ -271,7 +271,7 @@ fn flatten(tree: &UseTree, prefix: &mut Vec<String>, each: &mut impl FnMut(Vec<S
     }
 }
 
-/// The cycles among the submodules of each module, as text for people.
+/// Returns the cycles among the submodules of each module, as text.
 fn cycles(uses: &Uses) -> Vec<String> {
     let mut found = Vec::new();
     for parent in uses.keys() {
@@ -294,7 +294,7 @@ fn cycles(uses: &Uses) -> Vec<String> {
     found
 }
 
-/// Which submodule of `parent` uses which other one, each with everything below it.
+/// Returns the dependencies between the submodules of `parent`, each with everything below it.
 fn among_children(parent: &ModulePath, uses: &Uses) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (from, used) in uses {
@@ -311,7 +311,7 @@ fn among_children(parent: &ModulePath, uses: &Uses) -> BTreeMap<String, BTreeSet
     found
 }
 
-/// The submodule of `parent` that `module` is or lies below.
+/// Returns the submodule of `parent` that is `module` or contains it.
 fn child_of<'a>(parent: &ModulePath, module: &'a ModulePath) -> Option<&'a String> {
     module.strip_prefix(parent.as_slice())?.first()
 }
@@ -329,7 +329,7 @@ fn reachable(from: &String, uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeS
     reached
 }
 
-/// A line for each use within a cycle.
+/// Returns a line for each use within a cycle.
 fn explain(parent: &ModulePath, cycle: &BTreeSet<&String>, uses: &Uses) -> String {
     let names: Vec<_> = cycle.iter().map(|name| name.as_str()).collect();
     let mut lines = vec![format!("  {}", names.join(", "))];

@@ -1,4 +1,4 @@
-//! The modules of a crate, as they are written.
+//! The modules of a crate as they are in the source.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use syn::{Attribute, Item, Meta};
 /// A path below a crate's root; empty for the root itself.
 pub(crate) type ModulePath = Vec<String>;
 
-/// The modules of one crate, without those that only tests have.
+/// The modules of one crate, without those for tests.
 pub(crate) struct Crate {
     pub(crate) name: String,
     pub(crate) modules: BTreeMap<ModulePath, Module>,
@@ -20,7 +20,7 @@ pub(crate) struct Crate {
 /// One module, without its submodules.
 pub(crate) struct Module {
     pub(crate) items: Vec<Item>,
-    /// Whether its declaration makes it public; so is the root.
+    /// Whether its declaration makes it public. True for the root.
     pub(crate) is_public: bool,
 }
 
@@ -50,7 +50,7 @@ impl Crate {
         self.add_items(parsed.items, file, children, path, is_public);
     }
 
-    /// Adds a module whose submodules lie in the directory `children`.
+    /// Adds a module whose submodules are in the directory `children`.
     fn add_items(
         &mut self,
         items: Vec<Item>,
@@ -93,7 +93,7 @@ impl Crate {
     }
 }
 
-/// Where the module `name`, which is declared in `parent`, is written.
+/// Returns the file of the module `name`, which is declared in `parent`.
 fn file_of(attributes: &[Attribute], parent: &Path, children: &Path, name: &str) -> PathBuf {
     let named = attributes.iter().find_map(|attribute| {
         let Meta::NameValue(meta) = &attribute.meta else {
@@ -118,7 +118,7 @@ fn file_of(attributes: &[Attribute], parent: &Path, children: &Path, name: &str)
     }
 }
 
-/// Whether only tests or fuzzing are built with what has these attributes.
+/// Whether these attributes restrict an item to tests or fuzzing.
 pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Meta::List(list) = &attribute.meta else {
@@ -135,7 +135,7 @@ pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// The attributes of an item.
+/// Returns the attributes of an item.
 pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,

@@ -1,14 +1,16 @@
-//! How files look.
+//! The form of files.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The longest source file. Chosen because what is longer has more than one subject.
+/// The maximum number of lines of a source file. Chosen because a longer file has more than one
+/// subject.
 const LONGEST_SOURCE: usize = 1000;
 
-/// The longest README. Chosen because it is what one reads before deciding to read on.
+/// The maximum number of lines of a README. Chosen because users read it before they decide to read
+/// on.
 const LONGEST_README: usize = 150;
 
 #[test]
@@ -27,8 +29,8 @@ fn source_files_are_short() {
 }
 
 #[test]
-fn nothing_is_left_half_done() {
-    // Put together here, so that this file does not name them itself.
+fn no_unfinished_code_remains() {
+    // Concatenated here, so that this file does not contain the marks.
     let marks = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
@@ -54,7 +56,7 @@ fn nothing_is_left_half_done() {
 }
 
 #[test]
-fn source_files_begin_with_what_they_are_about() {
+fn source_files_begin_with_their_subject() {
     let mut found = Vec::new();
     for (path, text) in files("rs") {
         let top: String = text
@@ -69,7 +71,7 @@ fn source_files_begin_with_what_they_are_about() {
         {
             found.push(format!("{} has a licence header", path.display()));
         }
-        // Unit tests are about the file that they stand beside.
+        // The subject of unit tests is the file beside them.
         let about_another = path.file_name().is_some_and(|name| name == "tests.rs")
             || path.parent().is_some_and(|dir| dir.ends_with("tests"));
         if !about_another && !text.starts_with("//!") && !text.starts_with("#!") {
@@ -83,14 +85,14 @@ fn source_files_begin_with_what_they_are_about() {
 }
 
 #[test]
-fn the_readme_can_be_read_in_one_go() {
+fn the_readme_is_short() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is a README.md");
     let lines = readme.lines().count();
     assert!(lines < LONGEST_README, "README.md has {lines} lines");
 }
 
 #[test]
-fn every_crate_takes_the_lints_of_the_workspace() {
+fn every_crate_uses_the_lints_of_the_workspace() {
     for (path, text) in files("toml") {
         if path.file_name().is_some_and(|name| name == "Cargo.toml") && text.contains("[package]") {
             assert!(
@@ -102,7 +104,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     }
 }
 
-/// The files of the repository with this extension, and their text.
+/// Returns the files of the repository with this extension, and their text.
 pub(crate) fn files(extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     collect(&root(), extension, &mut found);
@@ -123,13 +125,14 @@ fn collect(dir: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
             .to_string_lossy()
             .into_owned();
         if path.is_dir() {
-            // Build output, and what is not the repository's: .git, caches, scratch directories.
+            // Skips build output and files outside the repository: .git, caches, scratch
+            // directories.
             if !name.starts_with('.') && !["target", "corpus", "artifacts"].contains(&name.as_str())
             {
                 collect(&path, extension, found);
             }
         } else if path.extension().is_some_and(|found| found == extension) {
-            // A file that went away meanwhile is nobody's fault.
+            // A file may have been deleted concurrently.
             if let Ok(text) = fs::read_to_string(&path) {
                 found.push((path, text));
             }

@@ -1,4 +1,4 @@
-//! A network of real routers with our SAM bridges, for SAM clients of others.
+//! A network of real routers with our SAM bridges, for third-party SAM clients.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -6,16 +6,15 @@ use eepkit::{Devnet, Router};
 use eepkit_services::sam::{SamBridge, SamConfig};
 use libtest_mimic::Failed;
 
-/// Two bridges, each to a router of its own in one network.
+/// Two bridges, each to a different router of one network.
 #[derive(Debug)]
 pub(crate) struct Bridges {
     bridges: Vec<SamBridge>,
-    // The bridges' sessions end before their routers do.
+    // Dropped after the bridges, so that their sessions end before the routers.
     _net: Devnet,
 }
 
-/// Routers of the network: enough for tunnels of three hops, which clients ask for that ask for
-/// nothing.
+/// The number of routers. Chosen as enough for tunnels of three hops, which clients get by default.
 const ROUTERS: usize = 6;
 
 impl Bridges {
@@ -40,18 +39,18 @@ impl Bridges {
         Ok(Self { bridges, _net: net })
     }
 
-    /// Where the first bridge is.
+    /// The addresses of the first bridge.
     pub(crate) fn first(&self) -> Place {
         Place::of(&self.bridges[0])
     }
 
-    /// Where the second one is.
+    /// The addresses of the second bridge.
     pub(crate) fn second(&self) -> Place {
         Place::of(&self.bridges[1])
     }
 }
 
-/// Where a bridge is.
+/// The addresses of a bridge.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     /// For sockets of clients.

@@ -1,4 +1,4 @@
-//! Our datagrams with the datagrams of others, and over the routers of others.
+//! Tests of our datagrams with those of other implementations, and over other routers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::lab::{Lab, Outcome, PATIENCE, connect, read_to_end, same};
+use crate::lab::{Lab, Outcome, STEP_LIMIT, connect, read_to_end, same};
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     use Peer::{Emissary, I2pd};
@@ -31,8 +31,8 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     );
 }
 
-/// How long a datagram is waited for before it is sent again: they get lost, most of all the first
-/// ones between two new destinations.
+/// How long a datagram is awaited before it is sent again, because datagrams are lost, mostly the
+/// first ones between two new destinations.
 const ANSWER: Duration = Duration::from_secs(4);
 
 async fn raw(lab: Arc<Lab>, peer: Peer) -> Outcome {
@@ -72,7 +72,7 @@ async fn their_datagram2(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let (session, sam) = tokio::join!(net.session(), net.sam_datagrams("DATAGRAM2"));
     let session = session?;
     let mut sam = match sam {
-        // i2pd has it since 2.58.
+        // i2pd supports this style since 2.58.
         Err(error) if format!("{error:?}").contains("Unknown STYLE") => return Ok(()),
         sam => sam?,
     };
@@ -82,13 +82,13 @@ async fn their_datagram2(lab: Arc<Lab>, peer: Peer) -> Outcome {
     };
     let ours = session.destination().to_base64();
     let strict = session.datagrams(Format::Datagram2).bind(0)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_LIMIT;
     while strict.stats().other_dialect == 0 {
         if Instant::now() > deadline {
             return Err(format!("no datagram in their dialect: {:?}", strict.stats()).into());
         }
         sam.send(&ours, b"from them").await?;
-        // None is taken; reading is what checks them.
+        // No datagram is accepted. Reading verifies them.
         if let Ok(taken) = timeout(ANSWER, strict.recv_from()).await {
             return Err(format!("taken although not as specified: {taken:?}").into());
         }
@@ -108,7 +108,7 @@ async fn their_datagram2(lab: Arc<Lab>, peer: Peer) -> Outcome {
         Some(sam.destination().to_owned()),
     )?;
     if peer == Peer::Emissary {
-        // It takes no Datagram2 at all.
+        // The router does not support Datagram2.
         return Ok(());
     }
     let received = we_send(&lenient, b"as specified", &mut sam).await?;
@@ -121,10 +121,11 @@ async fn their_datagram2(lab: Arc<Lab>, peer: Peer) -> Outcome {
 
 async fn ours_to_ours(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
-    // On one router: what is between the two is the same, and i2pd's has to know both lease sets.
+    // Both are on one router: the network between them is the same, and i2pd needs both lease sets.
     let (client, server) = tokio::try_join!(net.session(), net.session())?;
     let listener = server.listen(0)?;
-    // One that is answered first: until then i2pd from 2.54 on passes nothing more on over I2CP.
+    // The first format is one that is answered. Until then, i2pd since 2.54 forwards nothing more
+    // over I2CP.
     let repliable = Format::ALL
         .into_iter()
         .filter(|format| format.is_repliable());
@@ -134,13 +135,14 @@ async fn ours_to_ours(lab: Arc<Lab>, peer: Peer) -> Outcome {
             server.datagrams(format).bind(2)?,
         );
         if (peer, format) == (Peer::Emissary, Format::Datagram3) {
-            // Its routers know no such messages, so that ours does not give it any.
+            // The devnet's routers do not support such messages, so that our router does not
+            // deliver any.
             near.send_to(b"question", (server.destination(), 2)).await?;
             tokio::time::sleep(ANSWER).await;
             same("undelivered", near.stats().undelivered, 1)?;
             continue;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STEP_LIMIT;
         let question = loop {
             near.send_to(b"question", (server.destination(), 2)).await?;
             match timeout(ANSWER, far.recv_from()).await {
@@ -160,7 +162,7 @@ async fn ours_to_ours(lab: Arc<Lab>, peer: Peer) -> Outcome {
         if !format.is_repliable() {
             continue;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STEP_LIMIT;
         let answer = loop {
             far.reply(&question, b"answer").await?;
             match timeout(ANSWER, near.recv_from()).await {
@@ -174,8 +176,10 @@ async fn ours_to_ours(lab: Arc<Lab>, peer: Peer) -> Outcome {
         same("the answer", answer.payload().as_ref(), b"answer")?;
     }
     let to = server.destination().to_base64();
-    let (stream, accepted) =
-        tokio::join!(connect(&client, &to), timeout(PATIENCE, listener.accept()));
+    let (stream, accepted) = tokio::join!(
+        connect(&client, &to),
+        timeout(STEP_LIMIT, listener.accept())
+    );
     let (mut stream, mut accepted) = (stream?, accepted??);
     stream.write_all(b"a stream").await?;
     stream.shutdown().await?;
@@ -186,14 +190,14 @@ async fn ours_to_ours(lab: Arc<Lab>, peer: Peer) -> Outcome {
     )
 }
 
-/// Lets them send until we receive.
+/// Makes the other implementation send until our socket receives.
 async fn they_send(
     sam: &mut SamDatagrams,
     to: &str,
     payload: &[u8],
     socket: &DatagramSocket,
 ) -> Result<ReceivedDatagram, Failed> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_LIMIT;
     loop {
         sam.send(to, payload).await?;
         match timeout(ANSWER, socket.recv_from()).await {
@@ -206,13 +210,13 @@ async fn they_send(
     }
 }
 
-/// Sends until they receive.
+/// Sends until the other implementation receives.
 async fn we_send(
     socket: &DatagramSocket,
     payload: &[u8],
     sam: &mut SamDatagrams,
 ) -> Result<SamDatagram, Failed> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_LIMIT;
     let to = sam.destination().to_owned();
     loop {
         socket

@@ -1,5 +1,5 @@
-//! What Bitcoin Core and libtorrent say to a SAM bridge, byte for byte, and what they accept as
-//! answers, which is less than the specification allows.
+//! The SAM dialogues of Bitcoin Core and libtorrent, byte for byte. They accept fewer forms of
+//! answers than the specification allows.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::lab::{Lab, Outcome, PATIENCE, noise, read_until, same};
+use crate::lab::{Lab, Outcome, STEP_LIMIT, noise, read_until, same};
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     macro_rules! add {
@@ -21,7 +21,7 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     }
     add!(
         bitcoin_nodes_exchange_data,
-        bitcoin_learns_that_its_session_is_gone,
+        bitcoin_gets_the_end_of_its_session,
         libtorrent_peers_exchange_data,
     );
 }
@@ -30,7 +30,7 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
 struct Socket(TcpStream);
 
 impl Socket {
-    /// HELLO, which is the same in both.
+    /// Connects and sends HELLO, which both programs send in the same form.
     async fn open(at: SocketAddr) -> Result<Self, Failed> {
         let mut socket = Self(TcpStream::connect(at).await?);
         let reply = socket.ask("HELLO VERSION MIN=3.1 MAX=3.1").await?;
@@ -46,7 +46,7 @@ impl Socket {
     async fn line(&mut self) -> Result<String, Failed> {
         let mut line = Vec::new();
         loop {
-            match timeout(PATIENCE, self.0.read_u8()).await?? {
+            match timeout(STEP_LIMIT, self.0.read_u8()).await?? {
                 b'\n' => return Ok(String::from_utf8(line)?),
                 byte => line.push(byte),
             }
@@ -54,7 +54,7 @@ impl Socket {
     }
 }
 
-/// Bitcoin's reading of an answer: words between single spaces, keys before the first `=`.
+/// Parses an answer as Bitcoin does: words between single spaces, keys before the first `=`.
 fn words(line: &str) -> HashMap<&str, Option<&str>> {
     line.split(' ')
         .map(|word| match word.split_once('=') {
@@ -71,7 +71,7 @@ fn get(line: &str, key: &str) -> Result<String, Failed> {
         .to_owned())
 }
 
-/// A node's session, and its address.
+/// The session of a Bitcoin node, and its address.
 struct Node {
     at: SocketAddr,
     id: &'static str,
@@ -80,7 +80,7 @@ struct Node {
 }
 
 impl Node {
-    /// The session of a node that listens: with a key of its own.
+    /// Creates the session of a node that listens, with its own key.
     async fn listening(at: SocketAddr, id: &'static str) -> Result<Self, Failed> {
         let mut control = Socket::open(at).await?;
         let reply = control.ask("DEST GENERATE SIGNATURE_TYPE=7").await?;
@@ -95,7 +95,7 @@ impl Node {
         Self::new(at, id, control, &key)
     }
 
-    /// The session of one outbound connection.
+    /// Creates the session of one outbound connection.
     async fn connecting(at: SocketAddr, id: &'static str) -> Result<Self, Failed> {
         let mut control = Socket::open(at).await?;
         let reply = control
@@ -110,7 +110,7 @@ impl Node {
     }
 
     fn new(at: SocketAddr, id: &'static str, control: Socket, key: &str) -> Result<Self, Failed> {
-        // Its decoder wants the padding.
+        // Bitcoin's decoder requires the padding.
         same("padded", key.len() % 4, 0)?;
         Ok(Self {
             at,
@@ -150,11 +150,11 @@ async fn bitcoin_nodes_exchange_data(lab: Arc<Lab>) -> Outcome {
         Node::listening(bridges.first().tcp, "0123456789"),
         Node::connecting(bridges.second().tcp, "abcdef0123"),
     )?;
-    // One accept at a time, opened anew after each peer.
+    // One accept at a time, repeated after each peer.
     for round in 0..2 {
         let mut incoming = server.accept().await?;
         let mut outgoing = client.connect(&server.destination.to_b32()).await?;
-        // The line is the destination and nothing else.
+        // The line contains only the destination.
         let peer = incoming.line().await?;
         same("the peer", peer, client.destination.to_base64())?;
         both_ways(&mut outgoing.0, &mut incoming.0, round).await?;
@@ -172,16 +172,16 @@ async fn both_ways(here: &mut TcpStream, there: &mut TcpStream, seed: u64) -> Ou
     same("what came back", arrived == data, true)
 }
 
-/// It takes INVALID_ID, and I2P_ERROR on a socket that accepts, as signs to begin anew; anything
-/// else would have it try for ever.
-async fn bitcoin_learns_that_its_session_is_gone(lab: Arc<Lab>) -> Outcome {
+/// Bitcoin opens a new session after INVALID_ID, or after I2P_ERROR on a socket that accepts. After
+/// any other error it would retry forever.
+async fn bitcoin_gets_the_end_of_its_session(lab: Arc<Lab>) -> Outcome {
     let bridges = lab.bridges().await?;
     let node = Node::listening(bridges.first().tcp, "fedcba9876").await?;
     let at = node.at;
     let mut waiting = node.accept().await?;
     drop(node);
     let mut rest = String::new();
-    timeout(PATIENCE, waiting.0.read_to_string(&mut rest)).await??;
+    timeout(STEP_LIMIT, waiting.0.read_to_string(&mut rest)).await??;
     let said = rest.is_empty() || rest.contains("RESULT=I2P_ERROR");
     same(&format!("the end of accepting: {rest:?}"), said, true)?;
     let mut socket = Socket::open(at).await?;
@@ -191,7 +191,7 @@ async fn bitcoin_learns_that_its_session_is_gone(lab: Arc<Lab>) -> Outcome {
     same("the session", get(&reply, "RESULT")?.as_str(), "INVALID_ID")
 }
 
-/// A torrent client's session, and its address.
+/// The session of a torrent client, and its address.
 struct Torrents {
     at: SocketAddr,
     id: &'static str,
@@ -236,7 +236,7 @@ impl Torrents {
     }
 }
 
-/// libtorrent's reading of an answer: two words, then `key=value` with nothing empty.
+/// Parses an answer as libtorrent does: two words, then `key=value` without empty parts.
 fn parse(line: &str) -> Result<HashMap<&str, &str>, Failed> {
     let wrong = || Failed::from(format!("libtorrent cannot read {line:?}"));
     let mut rest = line.splitn(3, ' ').skip(2);
@@ -269,7 +269,7 @@ async fn libtorrent_peers_exchange_data(lab: Arc<Lab>) -> Outcome {
     same("the peer", &peer, &another.me)?;
     both_ways(&mut outgoing.0, &mut incoming.0, 1).await?;
 
-    // A tracker may hand a client its own address.
+    // A tracker may send a client its own address.
     let mut incoming = one.accept().await?;
     let mut outgoing = one.connect(&one.me).await?;
     let peer = incoming.line().await?;

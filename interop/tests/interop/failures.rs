@@ -1,4 +1,4 @@
-//! What goes wrong with routers of others, and how it shows.
+//! Tests of failures of other routers, and of how they are reported.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,25 +11,21 @@ use tokio::{
 };
 
 use crate::{
-    lab::{Lab, Outcome, PATIENCE, connect, same},
+    lab::{Lab, Outcome, STEP_LIMIT, connect, same},
     net::Net,
 };
 
-/// How often to try what a network may not be ready for after a router's death.
+/// The number of attempts of an operation for which the network may not be ready after a router was
+/// killed.
 const ATTEMPTS: usize = 4;
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     let both = [Peer::Emissary, Peer::I2pd];
+    lab.add(trials, &both, "an_unused_destination_is_not_found", nobody);
     lab.add(
         trials,
         &both,
-        "a_destination_that_nobody_has_is_not_found",
-        nobody,
-    );
-    lab.add(
-        trials,
-        &both,
-        "a_session_survives_the_death_of_its_router",
+        "a_session_survives_the_loss_of_its_router",
         death,
     );
 }
@@ -54,7 +50,7 @@ async fn nobody(lab: Arc<Lab>, peer: Peer) -> Outcome {
     )
 }
 
-/// In a network of its own: the killed router is a hop of others' tunnels.
+/// Uses its own network, because the killed router is a hop of other routers' tunnels.
 async fn death(_lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = Net::start(peer).await?;
     let session = net.session().await?;
@@ -80,9 +76,9 @@ async fn death(_lab: Arc<Lab>, peer: Peer) -> Outcome {
     }
 
     net.restart_ours().await?;
-    session.watch().ready(PATIENCE).await?;
-    // Tunnels of the other routers that led through the killed one are dead without their knowing
-    // it, and lease sets and questions are lost in them for a while.
+    session.watch().ready(STEP_LIMIT).await?;
+    // Tunnels of the other routers that passed through the killed one do not work, but have not
+    // been replaced yet. Lease sets and look-ups in them are lost for a while.
     let mut result = exchange(&net, &session).await;
     for _ in 1..ATTEMPTS {
         if result.is_ok() {
@@ -93,19 +89,20 @@ async fn death(_lab: Arc<Lab>, peer: Peer) -> Outcome {
     result.map(drop)
 }
 
-/// Opens a stream to a new destination of the other software, and sends a few bytes each way.
+/// Opens a stream to a new destination of the other software, and sends a few bytes in each
+/// direction.
 async fn exchange(net: &Net, session: &Session) -> Result<Stream, Failed> {
     let sam = net.sam().await?;
     let accepting = sam.accept().await?;
     let mut stream = connect(session, sam.destination()).await?;
-    let (mut socket, from) = accepting.accepted(PATIENCE).await?;
+    let (mut socket, from) = accepting.accepted(STEP_LIMIT).await?;
     same("who connected", from, session.destination().to_base64())?;
     let (mut here, mut there) = ([0; 4], [0; 4]);
     stream.write_all(b"ping").await?;
     stream.flush().await?;
-    timeout(PATIENCE, socket.read_exact(&mut there)).await??;
+    timeout(STEP_LIMIT, socket.read_exact(&mut there)).await??;
     socket.write_all(b"pong").await?;
-    timeout(PATIENCE, stream.read_exact(&mut here)).await??;
+    timeout(STEP_LIMIT, stream.read_exact(&mut here)).await??;
     same("what was exchanged", (&there, &here), (b"ping", b"pong"))?;
     Ok(stream)
 }

@@ -1,4 +1,5 @@
-//! i2pd with i2pd, without eepkit: when this fails, the network is at fault and not our code.
+//! A test of i2pd with i2pd, without eepkit. If it fails, the cause is the network and not our
+//! code.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use libtest_mimic::Trial;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    lab::{Lab, Outcome, PATIENCE, noise, same},
+    lab::{Lab, Outcome, STEP_LIMIT, noise, same},
     net::OURS,
 };
 
@@ -24,8 +25,8 @@ async fn itself(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let (server, client) = tokio::try_join!(net.sam_on(OURS), net.sam())?;
     let accepting = server.accept().await?;
-    let mut outgoing = client.connect(server.destination(), PATIENCE).await?;
-    let (mut incoming, peer) = accepting.accepted(PATIENCE).await?;
+    let mut outgoing = client.connect(server.destination(), STEP_LIMIT).await?;
+    let (mut incoming, peer) = accepting.accepted(STEP_LIMIT).await?;
     same(
         "the peer's destination",
         peer.as_str(),
@@ -37,7 +38,7 @@ async fn itself(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let mut received = vec![0; data.len()];
     incoming.read_exact(&mut received).await?;
     same("what arrived", received == data, true)?;
-    // i2pd has no half close: what arrives after the end shows that nothing else came.
+    // i2pd has no half close. The data that arrives after the end must be empty.
     drop(outgoing);
     same(
         "bytes after the end",

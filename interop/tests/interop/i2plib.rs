@@ -1,4 +1,4 @@
-//! i2plib 0.0.14, the SAM library of many Python programs, unmodified, with our bridge.
+//! Tests of our bridge with i2plib 0.0.14, the SAM library of many Python programs, unmodified.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -16,12 +16,13 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::lab::{Lab, Outcome, PATIENCE, noise, same, say};
+use crate::lab::{Lab, Outcome, STEP_LIMIT, noise, same, say};
 
-/// How long i2plib's tests may take together: there are seven, and each opens its sessions anew.
+/// The time limit of i2plib's own tests together. Chosen because there are seven, and each opens
+/// new sessions.
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
 
-/// How often to look whether a tunnel listens already.
+/// The interval at which a test checks whether a tunnel listens.
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
@@ -46,14 +47,14 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     }
     add!(
         ping_is_answered_with_pong,
-        its_tunnels_carry_data_both_ways,
+        its_tunnels_carry_data_in_both_directions,
         its_own_tests_end_as_expected,
     );
 }
 
-/// A program that runs.
+/// A running program.
 struct Running {
-    /// Ends with this value.
+    /// Killed when this value is dropped.
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -70,15 +71,15 @@ impl Running {
         Ok(Self { child, lines })
     }
 
-    /// The next line that it prints.
+    /// Returns the next line of its output.
     async fn line(&mut self) -> Result<String, Failed> {
-        let line = timeout(PATIENCE, self.lines.next_line()).await??;
+        let line = timeout(STEP_LIMIT, self.lines.next_line()).await??;
         Ok(line.ok_or("the program ended")?)
     }
 
-    /// Waits until it ends.
+    /// Waits until the program ends.
     async fn end(mut self) -> Outcome {
-        let status = timeout(PATIENCE, self.child.wait()).await??;
+        let status = timeout(STEP_LIMIT, self.child.wait()).await??;
         same("the program ended well", status.success(), true)
     }
 }
@@ -97,8 +98,9 @@ async fn ping_is_answered_with_pong(lab: Arc<Lab>) -> Outcome {
     pong.end().await
 }
 
-/// `python -m i2plib.tunnel` as a server before an echo server, and as a client before us.
-async fn its_tunnels_carry_data_both_ways(lab: Arc<Lab>) -> Outcome {
+/// Runs `python -m i2plib.tunnel` as a server in front of an echo server, and as a client in front
+/// of this test.
+async fn its_tunnels_carry_data_in_both_directions(lab: Arc<Lab>) -> Outcome {
     let (i2plib, bridges) = (lab.i2plib().await?, lab.bridges().await?);
     let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let echo_at = echo.local_addr()?.to_string();
@@ -127,10 +129,10 @@ async fn its_tunnels_carry_data_both_ways(lab: Arc<Lab>) -> Outcome {
         .args(["--destination", &format!("{b32}.b32.i2p")]);
     let _client = Running::start(client, bridges.second().tcp)?;
 
-    // The client tunnel listens once its session is open; the server tunnel, whose key the network
-    // does not know before its session is, may be later.
+    // The client tunnel listens once its session is open. The server tunnel may be ready later,
+    // because its key cannot be looked up before its session is open.
     let data = noise(1, 100_000);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_LIMIT;
     let mut last: Failed = "nothing listens".into();
     while Instant::now() < deadline {
         match through(client_at, &data).await {
@@ -146,19 +148,20 @@ async fn its_tunnels_carry_data_both_ways(lab: Arc<Lab>) -> Outcome {
     Err(last)
 }
 
-/// Whether data comes back as it was sent.
+/// Whether the data is echoed unchanged.
 async fn through(at: SocketAddr, data: &[u8]) -> Result<bool, Failed> {
     let mut socket = TcpStream::connect(at).await?;
     let (mut read, mut write) = socket.split();
     let mut back = vec![0; data.len()];
-    timeout(PATIENCE, async {
+    timeout(STEP_LIMIT, async {
         tokio::try_join!(write.write_all(data), read.read_exact(&mut back))
     })
     .await??;
     Ok(back == data)
 }
 
-/// Makes a key with i2plib, in a file as its tunnels want it, and gives its base32 address.
+/// Generates a key with i2plib, in a file of the form that its tunnels use. Returns its base32
+/// address.
 async fn new_key(
     i2plib: &I2plib,
     path: &std::path::Path,
@@ -184,10 +187,10 @@ async fn free_address() -> Result<SocketAddr, Failed> {
     Ok(listener.local_addr()?)
 }
 
-/// What its own tests end with here, and why they do not pass.
+/// The expected failures of i2plib's own tests, and their reasons.
 ///
-/// * `test_unknown_dest` wants INVALID_KEY for an address that nobody has keys for, which is what i2pd
-///   says; the specification has KEY_NOT_FOUND for it, Java I2P says that, and so do we.
+/// * `test_unknown_dest` expects INVALID_KEY for an unknown address, which is i2pd's answer. The
+///   specification, Java I2P and our bridge answer KEY_NOT_FOUND.
 /// * `test_ping_pong_tunnel` has a client with a DSA key, for which emissary opens no session.
 const EXPECTED: [(&str, &str); 2] = [
     (
@@ -197,11 +200,12 @@ const EXPECTED: [(&str, &str); 2] = [
     ("ERROR: test_unknown_dest ", "i2plib.exceptions.KeyNotFound"),
 ];
 
-/// Its own tests, told by `REAL_SAM` to use a real bridge.
+/// i2plib's own tests, which use a real bridge with `REAL_SAM`.
 async fn its_own_tests_end_as_expected(lab: Arc<Lab>) -> Outcome {
     let (i2plib, bridges) = (lab.i2plib().await?, lab.bridges().await?);
     let mut command = i2plib.python();
-    // The tests of addresses need a key file that the package does not have.
+    // The tests of addresses are excluded, because they need a key file that the package does not
+    // contain.
     command.args(["-m", "unittest", "discover", "-v", "-s", "test"]);
     command.args(["-p", "test_[fsu]*.py"]);
     let output = Command::from(command)
@@ -211,7 +215,7 @@ async fn its_own_tests_end_as_expected(lab: Arc<Lab>) -> Outcome {
         .output();
     let output = timeout(SUITE_LIMIT, output).await??;
     let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    // A name of a test, and later the error, each at the beginning of a line.
+    // The name of a test, and later its error, are each at the beginning of a line.
     let ends: Vec<&str> = report
         .lines()
         .filter(|line| {

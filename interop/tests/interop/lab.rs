@@ -1,4 +1,5 @@
-//! What the tests share: the routers of each peer, started when the first test asks for them.
+//! Shared state of the tests: the routers of each peer, which are started when the first test needs
+//! them.
 
 use std::{fmt::Debug, future::Future, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -14,22 +15,22 @@ use tokio::{
 
 use crate::{bridges::Bridges, net::Net};
 
-/// How a test ends.
+/// The result of a test.
 pub(crate) type Outcome = Result<(), Failed>;
 
 /// How long one step of a test may take. Measured: i2pd takes 20 to 40 s to have tunnels.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a test may take.
 const TEST_LIMIT: Duration = Duration::from_secs(400);
 
-/// Everything that tests share.
+/// The state that all tests share.
 #[derive(Debug)]
 pub(crate) struct Lab {
     runtime: Handle,
     peers: Vec<Peer>,
     required: bool,
-    /// Why there is no i2pd network, where that is known before it is tried.
+    /// The reason why there is no i2pd network, if it is known before the start.
     no_i2pd: Option<String>,
     i2pd: OnceCell<Result<Net, String>>,
     emissary: OnceCell<Result<Net, String>>,
@@ -53,8 +54,8 @@ impl Lab {
         })
     }
 
-    /// Adds a test with each of `peers` that was asked for. Where a peer is missing and not
-    /// required, the test is skipped and says so.
+    /// Adds a test for each requested peer in `peers`. If a peer is missing and not required, the
+    /// test is skipped with a message.
     pub(crate) fn add<F>(
         self: &Arc<Self>,
         trials: &mut Vec<Trial>,
@@ -74,10 +75,10 @@ impl Lab {
         }
     }
 
-    /// Adds a test with a SAM client of others and our bridges. `missing` says what keeps the
-    /// client from running on this machine: the test is skipped then, unless it is required.
+    /// Adds a test with a third-party SAM client and our bridges. `missing` returns the reason why
+    /// the client cannot run on this machine. The test is then skipped, unless it is required.
     ///
-    /// The bridges are on emissary's routers, so that is the peer to ask for.
+    /// The bridges use emissary's routers, so the test runs if the peer emissary is requested.
     pub(crate) fn add_client<F>(
         self: &Arc<Self>,
         trials: &mut Vec<Trial>,
@@ -120,7 +121,7 @@ impl Lab {
         trial.with_ignored_flag(skipped)
     }
 
-    /// The network of a peer that its tests share.
+    /// The shared network of a peer.
     pub(crate) async fn net(&self, peer: Peer) -> Result<&Net, Failed> {
         let cell = match peer {
             Peer::I2pd => &self.i2pd,
@@ -130,14 +131,14 @@ impl Lab {
         cell.get_or_init(start).await.as_ref().map_err(Failed::from)
     }
 
-    /// The bridges that the tests with SAM clients share.
+    /// The shared bridges for tests with SAM clients.
     pub(crate) async fn bridges(&self) -> Result<&Bridges, Failed> {
         let start = async || Bridges::start().await.map_err(|error| format!("{error:?}"));
         let started = self.bridges.get_or_init(start).await;
         started.as_ref().map_err(Failed::from)
     }
 
-    /// i2plib, fetched when the first test asks for it.
+    /// i2plib, which is downloaded when the first test needs it.
     pub(crate) async fn i2plib(&self) -> Result<&I2plib, Failed> {
         let fetch = async || {
             let fetch = || I2plib::fetch(Path::new(env!("CARGO_TARGET_TMPDIR")));
@@ -148,27 +149,27 @@ impl Lab {
         fetched.as_ref().map_err(Failed::from)
     }
 
-    /// Whether a client that cannot be fetched is a failure.
+    /// Whether a client that cannot be downloaded is a failure.
     pub(crate) fn is_required(&self) -> bool {
         self.required
     }
 }
 
-/// Opens a stream. Tries again while the network does not know the peer, whose lease set may still
-/// be on its way; [`SamSession::connect`] does the same from the other side.
+/// Opens a stream. Retries while the network does not find the lease set of the peer, which may not
+/// have been published yet. [`SamSession::connect`] does the same on the other side.
 ///
 /// [`SamSession::connect`]: eepkit_interop::SamSession::connect
 pub(crate) async fn connect(session: &Session, to: &str) -> Result<Stream, Failed> {
     connect_with(session, to, &ConnectOptions::new()).await
 }
 
-/// As [`connect`], with options.
+/// Like [`connect`], with options.
 pub(crate) async fn connect_with(
     session: &Session,
     to: &str,
     options: &ConnectOptions,
 ) -> Result<Stream, Failed> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_LIMIT;
     loop {
         let error = match session.connect_with(to, options).await {
             Ok(stream) => return Ok(stream),
@@ -180,7 +181,7 @@ pub(crate) async fn connect_with(
     }
 }
 
-/// An error with all its causes: which router refused what is at the end of them.
+/// Formats an error with all its causes. The last one contains the router's reason.
 pub(crate) fn whole(error: impl std::error::Error) -> Failed {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -192,17 +193,17 @@ pub(crate) fn whole(error: impl std::error::Error) -> Failed {
     text.into()
 }
 
-/// Reads to the end, and says how far it got when the end does not come.
+/// Reads to the end. If the end does not arrive, the error contains the number of bytes.
 pub(crate) async fn read_to_end(from: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Failed> {
     read_until(from, usize::MAX).await
 }
 
-/// Reads until there are `len` bytes or the end, and says how far it got when neither comes.
+/// Reads `len` bytes, or to the end. If neither arrives, the error contains the number of bytes.
 pub(crate) async fn read_until(
     from: &mut (impl AsyncRead + Unpin),
     len: usize,
 ) -> Result<Vec<u8>, Failed> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_LIMIT;
     let mut from = from.take(u64::try_from(len).unwrap_or(u64::MAX));
     let mut data = Vec::new();
     let what = loop {
@@ -210,13 +211,13 @@ pub(crate) async fn read_until(
             Ok(Ok(0)) => return Ok(data),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => break error.to_string(),
-            Err(_) => break format!("nothing more within {PATIENCE:?}"),
+            Err(_) => break format!("nothing more within {STEP_LIMIT:?}"),
         }
     };
     Err(format!("after {} bytes: {what}", data.len()).into())
 }
 
-/// Fails with both values unless they are the same.
+/// Fails with both values unless they are equal.
 pub(crate) fn same<T: PartialEq + Debug>(what: &str, is: T, should_be: T) -> Outcome {
     if is == should_be {
         Ok(())
@@ -225,9 +226,9 @@ pub(crate) fn same<T: PartialEq + Debug>(what: &str, is: T, should_be: T) -> Out
     }
 }
 
-/// Bytes without a pattern, the same for the same seed.
+/// Pseudorandom bytes, which are the same for the same seed.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    // Knuth's MMIX generator; its upper bits are good enough to show lost or moved bytes.
+    // Knuth's MMIX generator. Its upper bits are good enough to detect lost or moved bytes.
     let mut state = seed;
     let mut next = || {
         state = state

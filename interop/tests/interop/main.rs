@@ -1,4 +1,4 @@
-//! Tests against software that we did not write. See `interop/README.md`.
+//! Tests against third-party software. See `interop/README.md`.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -19,13 +19,13 @@ mod streams;
 mod yosemite;
 
 fn main() -> ExitCode {
-    // What the library does is shown when RUST_LOG asks for it, on standard error.
+    // Logs of the library are written to standard error according to RUST_LOG.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
     let mut args = Arguments::from_args();
-    // The tests wait for tunnels most of the time: all at once take as long as one.
+    // The tests mostly wait for tunnels, so all of them together take as long as one.
     args.test_threads.get_or_insert(32);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

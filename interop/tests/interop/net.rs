@@ -1,5 +1,5 @@
-//! A network of another software's routers, and the two ways in: eepkit over I2CP, and the
-//! software's own streaming over SAM.
+//! A network of routers of another implementation, with two interfaces: eepkit over I2CP, and the
+//! implementation's own streaming over SAM.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,43 +8,43 @@ use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession, sam_command};
 use libtest_mimic::Failed;
 use tokio::time::{sleep, timeout};
 
-use crate::lab::{Outcome, PATIENCE, say, whole};
+use crate::lab::{Outcome, STEP_LIMIT, say, whole};
 
 /// A network of routers.
 #[derive(Debug)]
 pub(crate) enum Net {
-    /// i2pd's, in processes of their own.
+    /// i2pd's routers, in separate processes.
     I2pd(I2pdNet),
-    /// emissary's, in this process.
+    /// emissary's routers, in this process.
     Emissary(Devnet),
 }
 
-/// Routers of a network: up to four floodfills, and the two below.
+/// The number of routers of a network: up to four floodfills, and the two below.
 const ROUTERS: usize = 6;
 
-/// The router that sessions of eepkit are opened on. No floodfill: i2pd's come first, emissary's
-/// last.
+/// The router for sessions of eepkit. It is not a floodfill: those of i2pd are the first routers,
+/// and those of emissary the last.
 pub(crate) const OURS: usize = 4;
 
-/// The router whose streams are the other software's.
+/// The router whose own streams are used.
 pub(crate) const THEIRS: usize = 5;
 
-/// Sessions that are opened until the network knows one.
+/// The maximum number of sessions that are opened until the network finds one.
 const OPENINGS: usize = 3;
 
-/// How long a router may take to find what is new. Chosen because those that were published are found
-/// within seconds, once the router that asks has tunnels.
+/// How long a look-up of a new destination may take. Chosen because published lease sets are found
+/// within seconds, once the router has tunnels.
 const FOUND: Duration = Duration::from_secs(40);
 
-/// Pause between questions.
+/// The pause between look-ups.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Of every SAM session.
+/// The options of every SAM session.
 const SAM_OPTIONS: &str = "SIGNATURE_TYPE=7 inbound.length=2 outbound.length=2 \
                            inbound.quantity=3 outbound.quantity=3 i2cp.leaseSetEncType=4";
 
 impl Net {
-    /// Starts one.
+    /// Starts a network.
     pub(crate) async fn start(peer: Peer) -> Result<Self, Failed> {
         Ok(match peer {
             Peer::I2pd => Self::I2pd(I2pdNet::start(ROUTERS).await?),
@@ -52,9 +52,9 @@ impl Net {
         })
     }
 
-    /// A session of eepkit, to be given more options.
+    /// A builder of a session of eepkit, to which options can be added.
     ///
-    /// Three tunnels, for the reason at [`Net::sam_on`].
+    /// Uses three tunnels, for the reason at [`Net::sam_on`].
     pub(crate) fn builder(&self) -> Result<SessionBuilder, Failed> {
         let i2cp = match self {
             Self::I2pd(net) => net.routers()[OURS].i2cp(),
@@ -67,26 +67,26 @@ impl Net {
         Ok(router.session().tunnel_length(2).tunnel_quantity(3))
     }
 
-    /// A session of eepkit.
+    /// Opens a session of eepkit.
     pub(crate) async fn session(&self) -> Result<Session, Failed> {
         let open = move || async move {
-            let opening = self.builder()?.open_timeout(PATIENCE).open();
+            let opening = self.builder()?.open_timeout(STEP_LIMIT).open();
             opening.await.map_err(whole)
         };
         self.found(open, |session| session.destination().to_b32())
             .await
     }
 
-    /// A SAM session, whose streams are the other software's own.
+    /// Opens a SAM session, which uses the router's own streaming.
     pub(crate) async fn sam(&self) -> Result<SamSession, Failed> {
         self.sam_on(THEIRS).await
     }
 
-    /// A SAM session on a router of choice.
+    /// Opens a SAM session on the given router.
     ///
     /// i2pd builds two tunnels at a time, and publishes a lease set only if there is an outbound
-    /// tunnel when an inbound one comes up. With a third inbound tunnel, which comes later, there
-    /// always is.
+    /// tunnel when an inbound one comes up. A third inbound tunnel comes up later, when there
+    /// always is one.
     pub(crate) async fn sam_on(&self, router: usize) -> Result<SamSession, Failed> {
         let at = match self {
             Self::I2pd(net) => net.routers()[router].sam(),
@@ -95,14 +95,15 @@ impl Net {
                 at.ok_or("the devnet serves no SAM")?
             }
         };
-        let open = move || async move { Ok(SamSession::create(at, SAM_OPTIONS, PATIENCE).await?) };
+        let open =
+            move || async move { Ok(SamSession::create(at, SAM_OPTIONS, STEP_LIMIT).await?) };
         self.found(open, |session| b32(session.destination())).await
     }
 
-    /// A SAM session whose datagrams are the other software's own.
+    /// Opens a SAM session, which uses the router's own datagrams.
     pub(crate) async fn sam_datagrams(&self, style: &str) -> Result<SamDatagrams, Failed> {
         let (at, udp) = match self {
-            // i2pd takes and gives datagrams on the session's own socket.
+            // i2pd sends and accepts datagrams on the session's own socket.
             Self::I2pd(net) => (net.routers()[THEIRS].sam(), None),
             Self::Emissary(net) => {
                 let router = net.router(THEIRS);
@@ -111,14 +112,14 @@ impl Net {
             }
         };
         let open = move || async move {
-            Ok(SamDatagrams::create(at, udp, style, SAM_OPTIONS, PATIENCE).await?)
+            Ok(SamDatagrams::create(at, udp, style, SAM_OPTIONS, STEP_LIMIT).await?)
         };
         self.found(open, |session| b32(session.destination())).await
     }
 
-    /// Opens a session, and another one in its place if other routers do not find its destination:
-    /// i2pd gives publishing a lease set up when no floodfill confirms it in time, which happens on
-    /// a busy machine, and does not try again before tunnels are renewed after minutes.
+    /// Opens a session, and replaces it by another one if other routers do not find its
+    /// destination. i2pd stops publishing a lease set if no floodfill confirms it in time, which
+    /// happens on a busy machine. It does not retry before it renews the tunnels minutes later.
     pub(crate) async fn found<T, F>(
         &self,
         open: impl Fn() -> F,
@@ -144,7 +145,7 @@ impl Net {
         open().await
     }
 
-    /// Ends the router of eepkit's sessions without a word to them.
+    /// Kills the router of eepkit's sessions without notice.
     pub(crate) async fn kill_ours(&self) {
         match self {
             Self::I2pd(net) => net.routers()[OURS].kill(),
@@ -152,7 +153,7 @@ impl Net {
         }
     }
 
-    /// Starts that router again, at the same address.
+    /// Restarts that router at the same address.
     pub(crate) async fn restart_ours(&self) -> Outcome {
         match self {
             Self::I2pd(net) => net.routers()[OURS].restart().await?,
@@ -162,7 +163,7 @@ impl Net {
     }
 }
 
-/// Waits until the router with this SAM finds an address.
+/// Waits until the router with this SAM bridge finds an address.
 async fn finds(at: SocketAddr, name: &str) {
     let command = format!("NAMING LOOKUP NAME={name}");
     loop {
@@ -173,7 +174,7 @@ async fn finds(at: SocketAddr, name: &str) {
     }
 }
 
-/// The address of a destination in base64; one that nobody has if it is none.
+/// Returns the address of a destination in base64, or an unused address if it is invalid.
 fn b32(destination: &str) -> String {
     match Destination::from_base64(destination) {
         Ok(destination) => destination.to_b32(),

@@ -1,4 +1,4 @@
-//! Our sessions on routers of others that are reached over SAM.
+//! Tests of our sessions on other routers over SAM.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use eepkit_interop::Peer;
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
-    lab::{Lab, Outcome, PATIENCE, same, whole},
+    lab::{Lab, Outcome, STEP_LIMIT, same, whole},
     net::{Net, OURS, THEIRS},
 };
 
@@ -38,12 +38,12 @@ async fn names(lab: Arc<Lab>, peer: Peer) -> Outcome {
     Ok(())
 }
 
-/// What each router has is in `docs/sam.md`.
+/// The formats of each router are listed in `docs/sam.md`.
 async fn datagrams(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let (client, server) = tokio::try_join!(session(net, OURS), session(net, THEIRS))?;
     for format in [Format::Raw, Format::Datagram1] {
-        // emissary hands raw datagrams over that look signed.
+        // emissary delivers raw datagrams that look signed.
         let proven = peer != Peer::Emissary;
         let arrived = client_set::datagrams_arrive(&client, &server, format, proven).await;
         same(&format.to_string(), arrived, Ok(()))?;
@@ -66,7 +66,7 @@ async fn session(net: &Net, router: usize) -> Result<Session, Failed> {
     let open = || {
         let builder = Router::new(sam.clone()).session();
         let builder = builder.tunnel_length(2).tunnel_quantity(3);
-        async move { builder.open_timeout(PATIENCE).open().await.map_err(whole) }
+        async move { builder.open_timeout(STEP_LIMIT).open().await.map_err(whole) }
     };
     net.found(open, |session| session.destination().to_b32())
         .await

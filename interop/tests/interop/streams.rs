@@ -1,4 +1,4 @@
-//! Our streaming with the streaming of others, in both roles.
+//! Tests of our streaming with that of other implementations, in both roles.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use tokio::{
 };
 
 use crate::lab::{
-    Lab, Outcome, PATIENCE, connect, connect_with, noise, read_to_end, read_until, same,
+    Lab, Outcome, STEP_LIMIT, connect, connect_with, noise, read_to_end, read_until, same,
 };
 
-/// What each side sends in the large exchange.
+/// The number of bytes that each side sends in the large exchange.
 const MEBIBYTE: usize = 1 << 20;
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
@@ -35,26 +35,26 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     lab.add(
         trials,
         &[Emissary, I2pd],
-        "we_read_all_they_sent_before_they_closed",
+        "we_read_all_data_sent_before_their_close",
         they_close,
     );
     lab.add(
         trials,
         &[Emissary, I2pd],
-        "they_read_what_came_with_our_first_packet",
+        "they_read_the_data_of_our_first_packet",
         early_data,
     );
-    // What came last before the end, i2pd hands over without the end, and no more than its buffer
-    // holds. Its other tests read everything before they close.
+    // i2pd delivers the last data without the end of the stream, and only as much as its buffer
+    // holds. Other tests with it read everything before they close.
     lab.add(
         trials,
         &[Emissary],
-        "they_read_all_we_sent_before_we_closed",
+        "they_read_all_data_sent_before_our_close",
         we_close,
     );
     // emissary does not answer pings.
     lab.add(trials, &[I2pd], "pings_are_answered", ping);
-    // emissary opens sessions for Ed25519 destinations only.
+    // emissary opens sessions only for Ed25519 destinations.
     lab.add(
         trials,
         &[I2pd],
@@ -68,7 +68,7 @@ async fn we_connect(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
     let accepting = sam.accept().await?;
     let stream = connect(&session, sam.destination()).await?;
-    let (socket, from) = accepting.accepted(PATIENCE).await?;
+    let (socket, from) = accepting.accepted(STEP_LIMIT).await?;
     same("who connected", from, session.destination().to_base64())?;
     same(
         "whom we reached",
@@ -84,8 +84,8 @@ async fn they_connect(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let listener = session.listen(0)?;
     let to = session.destination().to_base64();
     let (socket, stream) = tokio::join!(
-        sam.connect(&to, PATIENCE),
-        timeout(PATIENCE, listener.accept()),
+        sam.connect(&to, STEP_LIMIT),
+        timeout(STEP_LIMIT, listener.accept()),
     );
     let (socket, stream) = (socket?, stream??);
     same(
@@ -96,8 +96,8 @@ async fn they_connect(lab: Arc<Lab>, peer: Peer) -> Outcome {
     both_send(stream, socket).await
 }
 
-/// Both sides send at the same time and compare what arrives by its hash. Then we close, and the
-/// other side sees the end.
+/// Both sides send concurrently, and the hashes of the received data are compared. Then our side
+/// closes, and the other side detects the end.
 async fn both_send(stream: Stream, mut socket: TcpStream) -> Outcome {
     let (ours, theirs) = (noise(1, MEBIBYTE), noise(2, MEBIBYTE));
     let (mut reader, mut writer) = stream.into_split();
@@ -124,7 +124,7 @@ async fn both_send(stream: Stream, mut socket: TcpStream) -> Outcome {
 
     writer.shutdown().await?;
     let mut more = [0];
-    let after = timeout(PATIENCE, their_reader.read(&mut more)).await??;
+    let after = timeout(STEP_LIMIT, their_reader.read(&mut more)).await??;
     same("bytes after the end", after, 0)
 }
 
@@ -140,7 +140,7 @@ async fn we_close(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let data = noise(3, 100_000);
     stream.write_all(&data).await?;
     stream.shutdown().await?;
-    let (mut socket, _) = accepting.accepted(PATIENCE).await?;
+    let (mut socket, _) = accepting.accepted(STEP_LIMIT).await?;
     let arrived = read_to_end(&mut socket).await?;
     same("what they received", Hash::of(&arrived), Hash::of(&data))
 }
@@ -150,7 +150,7 @@ async fn they_close(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
     let accepting = sam.accept().await?;
     let mut stream = connect(&session, sam.destination()).await?;
-    let (mut socket, _) = accepting.accepted(PATIENCE).await?;
+    let (mut socket, _) = accepting.accepted(STEP_LIMIT).await?;
     let data = noise(4, 100_000);
     socket.write_all(&data).await?;
     drop(socket);
@@ -164,16 +164,16 @@ async fn early_data(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let accepting = sam.accept().await?;
     let options = ConnectOptions::new().early_data("GET / HTTP/1.0\r\n\r\n");
     let _stream = connect_with(&session, sam.destination(), &options).await?;
-    let (mut socket, _) = accepting.accepted(PATIENCE).await?;
+    let (mut socket, _) = accepting.accepted(STEP_LIMIT).await?;
     let mut arrived = [0; 18];
-    timeout(PATIENCE, socket.read_exact(&mut arrived)).await??;
+    timeout(STEP_LIMIT, socket.read_exact(&mut arrived)).await??;
     same("what they received", &arrived, b"GET / HTTP/1.0\r\n\r\n")
 }
 
 async fn ping(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let (session, sam) = tokio::try_join!(net.session(), net.sam())?;
-    // Pings to a peer that the network does not know yet are lost.
+    // Pings to a peer whose lease set is unknown are lost.
     connect(&session, sam.destination()).await?;
     let round_trip = session.ping(sam.destination()).await?;
     if round_trip > Duration::from_secs(30) {
@@ -182,9 +182,9 @@ async fn ping(lab: Arc<Lab>, peer: Peer) -> Outcome {
     Ok(())
 }
 
-/// i2pd checks the signature of each first packet, so each type is one that we sign rightly.
-/// i2pd from 2.55 on takes a message of one new peer every 200 ms and drops others; its I2CP from
-/// 2.54 on then sends that peer nothing more for two minutes.
+/// i2pd verifies the signature of each first packet, so each type tests our signatures. i2pd since
+/// 2.55 accepts messages of one new peer every 200 ms and drops others. Its I2CP since 2.54 then
+/// sends that peer nothing more for two minutes.
 const BETWEEN_NEW_PEERS: Duration = Duration::from_millis(300);
 
 async fn signature_types(lab: Arc<Lab>, peer: Peer) -> Outcome {
@@ -198,18 +198,18 @@ async fn signature_types(lab: Arc<Lab>, peer: Peer) -> Outcome {
     let net = lab.net(peer).await?;
     let mut sessions = Vec::new();
     for kind in types {
-        // All at once: each waits for its tunnels.
+        // All at once, because each waits for its tunnels.
         sessions.push(net.builder()?.signature_type(kind).start()?);
     }
     let sam = net.sam().await?;
     for (kind, session) in types.into_iter().zip(&sessions) {
-        session.watch().ready(PATIENCE).await?;
+        session.watch().ready(STEP_LIMIT).await?;
         if peer == Peer::I2pd {
             sleep(BETWEEN_NEW_PEERS).await;
         }
         let accepting = sam.accept().await?;
         let mut stream = connect(session, sam.destination()).await?;
-        let (mut socket, from) = accepting.accepted(PATIENCE).await?;
+        let (mut socket, from) = accepting.accepted(STEP_LIMIT).await?;
         same("who connected", from, session.destination().to_base64())?;
         stream.write_all(b"signed").await?;
         stream.flush().await?;

@@ -1,7 +1,7 @@
-//! yosemite, the SAM library of the emissary project, unmodified, with our bridge.
+//! Tests of our bridge with yosemite, the SAM library of the emissary project, unmodified.
 //!
-//! What yosemite calls the destination of a session is what the answer to SESSION CREATE holds:
-//! its private keys. Its programs hand that to their peers, and so do these.
+//! What yosemite calls the destination of a session is the content of the answer to SESSION CREATE,
+//! its private keys. Programs with yosemite send these to their peers, and these tests do the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,13 +20,14 @@ use yosemite::{
 
 use crate::{
     bridges::Place,
-    lab::{Lab, Outcome, PATIENCE, noise, same},
+    lab::{Lab, Outcome, STEP_LIMIT, noise, same},
 };
 
-/// What each side sends in the large exchange.
+/// The number of bytes that each side sends in the large exchange.
 const MEBIBYTE: usize = 1 << 20;
 
-/// How long a datagram may take before it is sent again: the first to a peer waits for a look-up.
+/// How long a datagram may take before it is sent again. Chosen because the first one to a peer
+/// waits for a look-up.
 const RESEND: Duration = Duration::from_secs(10);
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
@@ -38,15 +39,15 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     add!(
         both_sides_of_a_stream_send_a_mebibyte,
         several_streams_of_two_sessions_are_open_at_once,
-        streams_tell_their_ports,
-        a_session_comes_back_with_its_keys,
-        streams_are_forwarded_with_the_peer_told,
-        streams_are_forwarded_in_silence,
+        streams_report_their_ports,
+        a_session_can_be_opened_again_with_its_keys,
+        streams_are_forwarded_with_the_peers_destination,
+        streams_are_forwarded_silently,
         repliable_datagrams_are_answered,
         anonymous_datagrams_arrive,
         datagrams_with_options_arrive,
         subsessions_share_a_destination,
-        who_is_not_there_is_said_to_be,
+        unknown_destinations_are_reported,
     );
 }
 
@@ -59,10 +60,10 @@ fn options(at: Place) -> SessionOptions {
 }
 
 async fn session<S: yosemite::style::SessionStyle>(at: Place) -> Result<Session<S>, Failed> {
-    Ok(timeout(PATIENCE, Session::new(options(at))).await??)
+    Ok(timeout(STEP_LIMIT, Session::new(options(at))).await??)
 }
 
-/// Two sessions on two routers: one that waits, one that connects.
+/// Opens two sessions on two routers, one that accepts and one that connects.
 async fn pair<S: yosemite::style::SessionStyle>(
     lab: &Lab,
 ) -> Result<(Session<S>, Session<S>), Failed> {
@@ -70,7 +71,7 @@ async fn pair<S: yosemite::style::SessionStyle>(
     tokio::try_join!(session(bridges.first()), session(bridges.second()))
 }
 
-/// The destination of a session's private keys.
+/// Returns the destination of a session's private keys.
 fn public(keys: &str) -> Result<Destination, Failed> {
     Ok(PrivateKeys::from_base64(keys)?.destination().clone())
 }
@@ -78,7 +79,7 @@ fn public(keys: &str) -> Result<Destination, Failed> {
 async fn both_sides_of_a_stream_send_a_mebibyte(lab: Arc<Lab>) -> Outcome {
     let (mut server, mut client) = pair::<Stream>(&lab).await?;
     let to = server.destination().to_owned();
-    let (accepted, connected) = timeout(PATIENCE, async {
+    let (accepted, connected) = timeout(STEP_LIMIT, async {
         tokio::try_join!(server.accept(), client.connect(&to))
     })
     .await??;
@@ -86,7 +87,7 @@ async fn both_sides_of_a_stream_send_a_mebibyte(lab: Arc<Lab>) -> Outcome {
     let (mut our_read, mut our_write) = connected.split().ok_or("halves")?;
     let (ours, theirs) = (noise(1, MEBIBYTE), noise(2, MEBIBYTE));
     let (mut here, mut there) = (vec![0; MEBIBYTE], vec![0; MEBIBYTE]);
-    timeout(PATIENCE, async {
+    timeout(STEP_LIMIT, async {
         tokio::try_join!(
             our_write.write_all(&ours),
             their_write.write_all(&theirs),
@@ -97,9 +98,9 @@ async fn both_sides_of_a_stream_send_a_mebibyte(lab: Arc<Lab>) -> Outcome {
     .await??;
     same("here", Hash::of(&here), Hash::of(&theirs))?;
     same("there", Hash::of(&there), Hash::of(&ours))?;
-    // The end of one side is the end of the other.
+    // When one side closes, the other detects the end.
     drop((our_write, our_read));
-    let more = timeout(PATIENCE, their_read.read(&mut here)).await??;
+    let more = timeout(STEP_LIMIT, their_read.read(&mut here)).await??;
     same("bytes after the end", more, 0)
 }
 
@@ -126,8 +127,8 @@ async fn several_streams_of_two_sessions_are_open_at_once(lab: Arc<Lab>) -> Outc
     });
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
-        // At the same time, while one accept at a time waits for them.
-        let (one, another) = timeout(PATIENCE, async {
+        // Concurrently, with one pending accept at a time.
+        let (one, another) = timeout(STEP_LIMIT, async {
             tokio::try_join!(client.connect(&by_name), other.connect(&by_key))
         })
         .await??;
@@ -138,22 +139,22 @@ async fn several_streams_of_two_sessions_are_open_at_once(lab: Arc<Lab>) -> Outc
     }
     for (number, stream) in (0_u64..).zip(&mut streams) {
         let mut back = vec![0; 5_000];
-        timeout(PATIENCE, stream.read_exact(&mut back)).await??;
+        timeout(STEP_LIMIT, stream.read_exact(&mut back)).await??;
         same("what came back", back == noise(number, 5_000), true)?;
     }
     drop(streams);
-    timeout(PATIENCE, echo).await???;
+    timeout(STEP_LIMIT, echo).await???;
     Ok(())
 }
 
-async fn streams_tell_their_ports(lab: Arc<Lab>) -> Outcome {
+async fn streams_report_their_ports(lab: Arc<Lab>) -> Outcome {
     let (mut server, mut client) = pair::<Stream>(&lab).await?;
     let to = server.destination().to_owned();
     let ports = StreamOptions {
         src_port: 1024,
         dst_port: 80,
     };
-    let (accepted, _connected) = timeout(PATIENCE, async {
+    let (accepted, _connected) = timeout(STEP_LIMIT, async {
         tokio::try_join!(server.accept(), client.connect_with_options(&to, ports))
     })
     .await??;
@@ -165,33 +166,33 @@ async fn streams_tell_their_ports(lab: Arc<Lab>) -> Outcome {
     )
 }
 
-async fn a_session_comes_back_with_its_keys(lab: Arc<Lab>) -> Outcome {
+async fn a_session_can_be_opened_again_with_its_keys(lab: Arc<Lab>) -> Outcome {
     let at = lab.bridges().await?.first();
     let router = RouterApi::new(at.tcp.port());
-    let (destination, private_key) = timeout(PATIENCE, router.generate_destination()).await??;
+    let (destination, private_key) = timeout(STEP_LIMIT, router.generate_destination()).await??;
     let options = SessionOptions {
         destination: DestinationKind::Persistent {
             private_key: private_key.clone(),
         },
         ..options(at)
     };
-    // The second begins at the end of the first.
+    // The second session is opened after the first one has ended.
     for _ in 0..2 {
         let session = Session::<Stream>::new(options.clone());
-        let session = timeout(PATIENCE, session).await??;
+        let session = timeout(STEP_LIMIT, session).await??;
         same("its keys", session.destination(), private_key.as_str())?;
         let b32 = Destination::from_base64(&destination)?.to_b32();
-        let found = timeout(PATIENCE, router.lookup_name(&b32)).await??;
+        let found = timeout(STEP_LIMIT, router.lookup_name(&b32)).await??;
         same("what its address says", &found, &destination)?;
     }
     Ok(())
 }
 
-async fn streams_are_forwarded_with_the_peer_told(lab: Arc<Lab>) -> Outcome {
+async fn streams_are_forwarded_with_the_peers_destination(lab: Arc<Lab>) -> Outcome {
     forward(&lab, false).await
 }
 
-async fn streams_are_forwarded_in_silence(lab: Arc<Lab>) -> Outcome {
+async fn streams_are_forwarded_silently(lab: Arc<Lab>) -> Outcome {
     forward(&lab, true).await
 }
 
@@ -201,29 +202,29 @@ async fn forward(lab: &Lab, silent: bool) -> Outcome {
         silent_forward: silent,
         ..options(bridges.first())
     };
-    let server = async { Ok(timeout(PATIENCE, Session::<Stream>::new(server)).await??) };
+    let server = async { Ok(timeout(STEP_LIMIT, Session::<Stream>::new(server)).await??) };
     let (mut server, mut client) = tokio::try_join!(server, session::<Stream>(bridges.second()))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     server.forward(listener.local_addr()?.port()).await?;
     let to = server.destination().to_owned();
     for round in 0..3 {
-        let connected = timeout(PATIENCE, client.connect(&to)).await??;
+        let connected = timeout(STEP_LIMIT, client.connect(&to)).await??;
         let (mut our_read, mut our_write) = connected.split().ok_or("halves")?;
-        let (mut socket, _) = timeout(PATIENCE, listener.accept()).await??;
+        let (mut socket, _) = timeout(STEP_LIMIT, listener.accept()).await??;
         if !silent {
             let from = public(client.destination())?.to_base64();
             let line = format!("{from} FROM_PORT=0 TO_PORT=0\n");
             let mut told = vec![0; line.len()];
-            timeout(PATIENCE, socket.read_exact(&mut told)).await??;
+            timeout(STEP_LIMIT, socket.read_exact(&mut told)).await??;
             same("the peer", String::from_utf8(told)?, line)?;
         }
         let data = noise(round, 10_000);
         let mut arrived = vec![0; data.len()];
         our_write.write_all(&data).await?;
-        timeout(PATIENCE, socket.read_exact(&mut arrived)).await??;
+        timeout(STEP_LIMIT, socket.read_exact(&mut arrived)).await??;
         same("what arrived", arrived == data, true)?;
         socket.write_all(&data).await?;
-        timeout(PATIENCE, our_read.read_exact(&mut arrived)).await??;
+        timeout(STEP_LIMIT, our_read.read_exact(&mut arrived)).await??;
         same("what came back", arrived == data, true)?;
     }
     Ok(())
@@ -232,7 +233,8 @@ async fn forward(lab: &Lab, silent: bool) -> Outcome {
 async fn repliable_datagrams_are_answered(lab: Arc<Lab>) -> Outcome {
     let (server, mut client) = pair::<Repliable>(&lab).await?;
     let to = server.destination().to_owned();
-    // It answers to whom it is told, so an answer shows that the sender is told rightly.
+    // The server answers to the reported sender, so an answer proves that the reported sender is
+    // correct.
     let echo = tokio::spawn(echo(server));
     for number in 0..3 {
         let data = noise(number, 1_000);
@@ -243,7 +245,7 @@ async fn repliable_datagrams_are_answered(lab: Arc<Lab>) -> Outcome {
     Ok(())
 }
 
-/// Sends each datagram back, until something fails.
+/// Echoes datagrams until an error occurs.
 async fn echo(mut session: Session<Repliable>) -> Error {
     let mut buffer = [0; 4096];
     loop {
@@ -287,7 +289,7 @@ async fn anonymous_datagrams_arrive(lab: Arc<Lab>) -> Outcome {
     Ok(())
 }
 
-/// yosemite writes the options as words without names, which mean nothing to a bridge.
+/// yosemite sends the options as words without names, which have no meaning for a bridge.
 async fn datagrams_with_options_arrive(lab: Arc<Lab>) -> Outcome {
     let (mut server, mut client) = pair::<Anonymous>(&lab).await?;
     let to = server.destination().to_owned();
@@ -301,7 +303,7 @@ async fn datagrams_with_options_arrive(lab: Arc<Lab>) -> Outcome {
 
 async fn receive(server: &mut Session<Anonymous>) -> Result<Vec<u8>, Failed> {
     let mut buffer = [0; 4096];
-    let len = timeout(PATIENCE, server.recv(&mut buffer)).await??;
+    let len = timeout(STEP_LIMIT, server.recv(&mut buffer)).await??;
     Ok(buffer[..len].to_vec())
 }
 
@@ -316,9 +318,9 @@ async fn subsessions_share_a_destination(lab: Arc<Lab>) -> Outcome {
     let mut datagram_part = subsession::<Repliable>(&mut primary, bridges.first()).await?;
     let me = public(primary.destination())?.to_base64();
 
-    // Out of the subsessions.
+    // From the subsessions to other sessions.
     let to = streams.destination().to_owned();
-    let (mut accepted, mut connected) = timeout(PATIENCE, async {
+    let (mut accepted, mut connected) = timeout(STEP_LIMIT, async {
         tokio::try_join!(streams.accept(), stream_part.connect(&to))
     })
     .await??;
@@ -326,7 +328,7 @@ async fn subsessions_share_a_destination(lab: Arc<Lab>) -> Outcome {
     same("who connects", peer.split(' ').next(), Some(me.as_str()))?;
     let mut word = [0; 5];
     connected.write_all(b"hello").await?;
-    timeout(PATIENCE, accepted.read_exact(&mut word)).await??;
+    timeout(STEP_LIMIT, accepted.read_exact(&mut word)).await??;
     same("what a stream carries", &word, b"hello")?;
 
     let to = datagrams.destination().to_owned();
@@ -339,8 +341,8 @@ async fn subsessions_share_a_destination(lab: Arc<Lab>) -> Outcome {
     )?;
     echo.abort();
 
-    // And into them.
-    let (_accepted, _connected) = timeout(PATIENCE, async {
+    // From other sessions to the subsessions.
+    let (_accepted, _connected) = timeout(STEP_LIMIT, async {
         tokio::try_join!(stream_part.accept(), streams.connect(&me))
     })
     .await??;
@@ -351,29 +353,29 @@ async fn subsession<S: Subsession>(
     primary: &mut Session<Primary>,
     at: Place,
 ) -> Result<Session<S>, Failed> {
-    Ok(timeout(PATIENCE, primary.create_subsession::<S>(options(at))).await??)
+    Ok(timeout(STEP_LIMIT, primary.create_subsession::<S>(options(at))).await??)
 }
 
-async fn who_is_not_there_is_said_to_be(lab: Arc<Lab>) -> Outcome {
+async fn unknown_destinations_are_reported(lab: Arc<Lab>) -> Outcome {
     let at = lab.bridges().await?.first();
     let nobody = Hash::of(b"nobody has keys for this").to_b32();
     let mut session = session::<Stream>(at).await?;
     let router = RouterApi::new(at.tcp.port());
-    let connected = timeout(PATIENCE, session.connect(&nobody)).await?;
+    let connected = timeout(STEP_LIMIT, session.connect(&nobody)).await?;
     same(
         "connecting",
         router_error(connected),
         Some(I2pError::CantReachPeer),
     )?;
-    let found = timeout(PATIENCE, router.lookup_name("nobody.i2p")).await?;
+    let found = timeout(STEP_LIMIT, router.lookup_name("nobody.i2p")).await?;
     same(
         "looking up",
         router_error(found),
         Some(I2pError::KeyNotFound),
     )?;
-    // It goes on.
+    // The session still works.
     let me = public(session.destination())?.to_b32();
-    let found = timeout(PATIENCE, router.lookup_name(&me)).await??;
+    let found = timeout(STEP_LIMIT, router.lookup_name(&me)).await??;
     same("who I am", Destination::from_base64(&found)?.to_b32(), me)
 }
 
