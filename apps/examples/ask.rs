@@ -1,4 +1,4 @@
-//! The time over datagrams: `ask` answers, `ask ADDRESS` asks.
+//! A time service over datagrams: `ask` serves, `ask ADDRESS` requests the time.
 #![expect(clippy::print_stdout, reason = "the answer is shown there")]
 
 use std::error::Error;

@@ -1,9 +1,9 @@
 //! A group chat.
 //!
-//! `chat serve KEYFILE` opens a room and prints its address; `chat join ADDRESS NAME` joins it: lines of
-//! standard input are said there.
+//! `chat serve KEYFILE` opens a room and prints its address. `chat join ADDRESS NAME` joins it and
+//! sends the lines of standard input.
 //!
-//! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
+//! Uses the router at `$EEPKIT_ROUTER`, or the router that listens for I2CP on this machine.
 #![expect(clippy::print_stdout, reason = "the output is the chat")]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One service over three protocols: `counter` serves a codec at port 1, WebSocket at 2, HTTP/2 at 3;
-//! `counter ADDRESS NUMBER...` adds numbers by each.
+//! One service over three protocols: `counter` serves a codec at port 1, WebSocket at 2, HTTP/2 at
+//! 3. `counter ADDRESS NUMBER...` adds numbers over each of them.
 #![expect(clippy::print_stdout, reason = "sums are shown there")]
 
 use std::{error::Error, io};

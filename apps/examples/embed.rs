@@ -1,5 +1,5 @@
-//! An echo server with a router of its own: `embed STATE_DIRECTORY`. It shows how far the router is,
-//! and shuts down gracefully on Ctrl-C.
+//! An echo server with an embedded router: `embed STATE_DIRECTORY`. It shows the progress of the
+//! router, and shuts down gracefully on Ctrl-C.
 
 use std::{error::Error, time::Duration};
 
@@ -15,13 +15,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(100));
     let own = EmbeddedRouter::builder(state);
-    // The watch exists before the router, so that even the download of a list of routers is shown.
+    // The watch is created before the router starts, so that it also reports the download of a list
+    // of routers.
     let watch = own.watch();
     let showing = tokio::spawn({
         let bar = bar.clone();
         async move {
             let show = |status: &_| bar.set_message(format!("router: {status}"));
-            // Why the router does not become ready is reported by its start, too.
+            // If the router does not become ready, its start reports the reason, too.
             let _ = until_ready(watch, Duration::from_secs(600), show).await;
         }
     });

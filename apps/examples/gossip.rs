@@ -1,5 +1,5 @@
 //! A gossip node: `gossip [ADDRESS]...` joins the network of these nodes, spreads each line of the
-//! standard input, and prints what it hears.
+//! standard input, and prints the rumors that it receives.
 #![expect(clippy::print_stdout, reason = "rumors are shown there")]
 
 use std::error::Error;

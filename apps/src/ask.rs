@@ -1,8 +1,8 @@
-//! Requests and responses over datagrams, with time-outs and repetition.
+//! Requests and responses over datagrams, with timeouts and retransmission.
 //!
-//! Datagrams get lost. A request carries a number; it is repeated until a response with the same
-//! number arrives from the destination that was asked. A request may therefore be served more than
-//! once: handlers must not depend on the opposite.
+//! Datagrams get lost. A request contains a number. It is repeated until a response with the same
+//! number arrives from its destination. A request may therefore be served more than once, so
+//! handlers must be idempotent.
 
 use std::{
     collections::HashMap,
@@ -14,22 +14,22 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use eepkit::{DatagramSocket, Destination, ReceiveError, ReceivedDatagram, SendError};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
-/// Why a question has no answer.
+/// The reason why a request has no response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// No answer came, although the question was repeated.
+    /// No response arrived, although the request was repeated.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The question cannot be sent.
+    /// The request cannot be sent.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// Too many questions wait for answers.
-    #[error("{MAX_WAITING} questions wait for answers already")]
+    /// Too many requests wait for responses.
+    #[error("{MAX_WAITING} requests are already pending")]
     Busy,
 }
 
-/// Asks questions through a socket of the format Datagram2, whose senders are proven.
+/// Sends requests through a socket of the format Datagram2, whose senders are authenticated.
 #[derive(Debug)]
 pub struct Asker {
     socket: Arc<DatagramSocket>,
@@ -50,7 +50,7 @@ struct Question {
 }
 
 impl Asker {
-    /// Uses `socket` for questions. Everything else that arrives there is dropped.
+    /// Uses `socket` for requests. All other datagrams that arrive there are dropped.
     ///
     /// # Panics
     ///
@@ -66,7 +66,8 @@ impl Asker {
         }
     }
 
-    /// Asks the server at `port` of `to`, and repeats the question three times with growing pauses.
+    /// Sends a request to the server at `port` of `to`. Repeats it three times with increasing
+    /// pauses.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl Asker {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the question.
+    /// Dropping the future cancels the request.
     pub async fn ask(&self, to: &Destination, port: u16, body: &[u8]) -> Result<Bytes, AskError> {
         let (number, mut answer) = self.register(to)?;
         let _forget = Forget(self, number);
@@ -136,13 +137,13 @@ async fn receive(socket: Arc<DatagramSocket>, waiting: Arc<Mutex<Waiting>>) -> R
         if waiting.questions.get(&number).is_some_and(asked)
             && let Some(question) = waiting.questions.remove(&number)
         {
-            // An error means that nobody waits any more.
+            // An error means that the caller has dropped the request.
             let _ = question.answer.send(body);
         }
     }
 }
 
-/// Answers the questions that arrive at `socket`, until its session is over.
+/// Answers the requests that arrive at `socket`, until its session ends.
 ///
 /// # Errors
 ///
@@ -155,13 +156,14 @@ where
         let datagram = socket.recv_from().await?;
         if let Some((number, body)) = parse(REQUEST, datagram.payload()) {
             let response = packet(RESPONSE, number, &handler(&datagram, body));
-            // A response that cannot be sent is lost like any datagram: the question is repeated.
+            // A response that cannot be sent is lost like any datagram, and the request is
+            // repeated.
             let _ = socket.reply(&datagram, &response).await;
         }
     }
 }
 
-/// A kind, a number, and the rest.
+/// Encodes a kind, a number, and the body.
 fn packet(kind: u8, number: u64, body: &[u8]) -> Bytes {
     let mut packet = BytesMut::with_capacity(HEADER + body.len());
     packet.put_u8(kind);
@@ -184,10 +186,10 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 const REQUEST: u8 = 1;
 const RESPONSE: u8 = 2;
 const HEADER: usize = 9;
-/// Times that a question is sent.
+/// The number of times that a request is sent.
 const ATTEMPTS: u32 = 4;
-/// How long the first attempt waits for the answer; each further one waits twice as long. Chosen above
-/// a usual round trip on the live network.
+/// How long the first attempt waits for the response. Each further one waits twice as long. Chosen
+/// above a usual round trip on the live network.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(3);
-/// Questions that wait at a time.
+/// The maximum number of pending requests.
 const MAX_WAITING: usize = 256;

@@ -1,12 +1,12 @@
 //! A group chat: one server, any number of members.
 //!
-//! The protocol is lines of text. A member sends `NAME name` first, then `SAY number text` for each
-//! message. The server sends `LINE name text` to everybody, `SEEN number` to the member whose message it
-//! has taken, and an empty line every 30 s.
+//! The protocol consists of lines of text. A member sends `NAME name` first, then `SAY number text`
+//! for each message. The server sends `LINE name text` to all members, `SEEN number` to the sender
+//! of a message that it has accepted, and an empty line every 30 s.
 //!
-//! Streams end when a router restarts, on either side. A member then connects again and repeats the
-//! messages that the server has not confirmed; the server ignores those that it knows. So nothing is
-//! lost or said twice while the server's program runs.
+//! Streams end when a router restarts, on either side. The member then connects again and repeats
+//! the messages that the server has not confirmed. The server ignores those that it has already
+//! accepted. As long as the server's program runs, no message is therefore lost or duplicated.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -49,7 +49,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Notes a message; false if it is known already, or there are too many members.
+    /// Records a message. Returns false if it is already known, or if there are too many members.
     fn is_new(&self, member: Hash, number: u64) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() >= MAX_MEMBERS && !last.contains_key(&member) {
@@ -87,7 +87,7 @@ impl Handler for Room {
                     let (number, text) = parse_say(&line).ok_or(io::ErrorKind::InvalidData)?;
                     if self.is_new(member, number) {
                         let said = Said { name: name.clone(), text: text.to_owned() };
-                        // This member listens, if nobody else.
+                        // This member is subscribed, so the send has at least one receiver.
                         let _ = self.lines.send(said);
                     }
                     format!("SEEN {number}")
@@ -116,18 +116,18 @@ fn parse_say(line: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, text))
 }
 
-/// What a member learns.
+/// An event of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The server was reached, for the first time or again.
+    /// The member connected to the server, for the first time or again.
     Joined,
-    /// The server was lost, or not reached, for this reason; the next attempt follows.
+    /// The connection ended or could not be opened, for this reason. The next attempt follows.
     Away(String),
-    /// Somebody said something, perhaps this member.
+    /// A member, possibly this one, sent a message.
     Line {
-        /// Who.
+        /// The name of the member.
         name: String,
-        /// What.
+        /// The text of the message.
         text: String,
     },
 }
@@ -165,17 +165,17 @@ impl Member {
         }
     }
 
-    /// Says something; waits while 64 messages are not confirmed.
+    /// Sends a message. Waits while 64 messages are not confirmed.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a message is taken or not.
+    /// Cancel safe: the message is either accepted completely or not at all.
     pub async fn say(&self, text: &str) {
-        // The task ends with the member only.
+        // The task ends only when the member is dropped.
         let _ = self.to_say.send(text.replace(['\r', '\n'], " ")).await;
     }
 
-    /// The next event.
+    /// Returns the next event.
     ///
     /// # Cancel safety
     ///
@@ -225,7 +225,7 @@ impl Staying {
     }
 
     async fn connect(&self) -> Result<Framed<Stream, LinesCodec>, eepkit::Error> {
-        // The server says something every 30 s. Without it, it is gone.
+        // The server sends a line at least every 30 s. Without one, it is considered lost.
         let options =
             ConnectOptions::new().streaming(|stream| stream.with_read_timeout(Some(SILENCE)));
         let stream = self.session.connect_with(&self.server, &options).await?;
@@ -271,7 +271,7 @@ impl Staying {
     }
 
     async fn report(&self, event: Event) {
-        // Who does not read events is not waited for: the chat goes on.
+        // Events that are not read are dropped, so that a slow reader does not block the chat.
         let _ = self.reporting.try_send(event);
     }
 }
@@ -294,19 +294,22 @@ fn broken(error: LinesCodecError) -> io::Error {
     }
 }
 
-/// Bytes of a line. Chosen as a screenful of text.
+/// The maximum length of a line in bytes. Chosen as a screenful of text.
 const MAX_LINE: usize = 4096;
-/// Messages that a member may be behind; it is told how many it has missed beyond that.
+/// The maximum number of messages that wait for a member. The server reports the number of messages
+/// that the member missed beyond it.
 const MAX_BEHIND: usize = 256;
-/// Messages that are not confirmed. Chosen so that hours without a server do not fill the memory.
+/// The maximum number of messages that are not confirmed. Chosen so that hours without a server do
+/// not fill the memory.
 const MAX_UNSEEN: usize = 64;
-/// Members that a server remembers. Chosen at 40 bytes each.
+/// The maximum number of members that a server records. Chosen because each takes 40 bytes.
 const MAX_MEMBERS: usize = 10_000;
-/// How often the server shows that it is there.
+/// How often the server sends a keep-alive line.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// After this time without a line the server is taken to be gone: two lines may be late.
+/// The time without a line after which the server is considered lost. Chosen so that two lines may
+/// be late.
 const SILENCE: Duration = Duration::from_secs(75);
-/// Pause before the first attempt to come back.
+/// The pause before the first reconnection attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

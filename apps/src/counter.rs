@@ -1,6 +1,7 @@
-//! One service over three protocols, on any `AsyncRead + AsyncWrite`: nothing here names eepkit.
+//! One service over three protocols, on any `AsyncRead + AsyncWrite`. No type of eepkit is used
+//! here.
 //!
-//! The service counts: each request carries a number, the response is the sum so far.
+//! The service sums numbers: each request contains a number, and the response is the sum so far.
 
 use std::{
     convert::Infallible,
@@ -58,7 +59,7 @@ impl Encoder<u64> for Numbers {
     }
 }
 
-/// Serves a stream by the codec, until its end.
+/// Serves a stream with the codec until it ends.
 ///
 /// # Errors
 ///
@@ -74,11 +75,11 @@ where
     framed.close().await
 }
 
-/// Adds numbers by the codec, one after the other. Returns the last sum.
+/// Adds numbers with the codec, one after the other. Returns the last sum.
 ///
 /// # Errors
 ///
-/// Those of the stream, and its early end.
+/// Errors of the stream, and its premature end.
 pub async fn add_by_codec<S>(stream: S, numbers: &[u64]) -> io::Result<u64>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -93,7 +94,7 @@ where
     Ok(sum)
 }
 
-/// Serves a WebSocket, until its end. Messages are decimal numbers as text.
+/// Serves a WebSocket until it ends. Messages are decimal numbers as text.
 ///
 /// # Errors
 ///
@@ -115,7 +116,7 @@ where
     Ok(())
 }
 
-/// Adds numbers by a WebSocket to `host`. Returns the last answer.
+/// Adds numbers over a WebSocket to `host`. Returns the last answer.
 ///
 /// # Errors
 ///
@@ -142,7 +143,7 @@ where
     Ok(last)
 }
 
-/// Serves HTTP/2. The body of a request is a decimal number, that of the response the sum.
+/// Serves HTTP/2. The request body is a decimal number, and the response body is the sum.
 ///
 /// # Errors
 ///
@@ -176,7 +177,7 @@ async fn count(request: Request<Incoming>, counter: &Counter) -> Response<Full<B
     }
 }
 
-/// Adds numbers by HTTP/2 to `host`, all at once. Returns the largest sum.
+/// Adds numbers over HTTP/2 to `host`, all concurrently. Returns the largest sum.
 ///
 /// # Errors
 ///
@@ -204,10 +205,10 @@ where
     });
     let sums = futures_util::future::try_join_all(requests).await?;
     drop(client);
-    // The connection ends when its last client is gone.
+    // The connection ends when its last client is dropped.
     connection.abort();
     Ok(sums.into_iter().max().unwrap_or(0))
 }
 
-/// Longest body of a request, bytes.
+/// The maximum length of a request body in bytes.
 const MAX_BODY: usize = 64;

@@ -1,5 +1,5 @@
-//! A program that embeds a router: it shows how far the router and its session are, serves, and shuts
-//! down gracefully.
+//! A program that embeds a router. It shows the progress of the router and its session, serves, and
+//! shuts down gracefully.
 
 use std::{future::Future, io, time::Duration};
 
@@ -8,11 +8,11 @@ use eepkit::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-/// Waits until `watch` reports readiness, and shows each status on the way.
+/// Waits until `watch` reports readiness, and shows each status before it.
 ///
 /// # Errors
 ///
-/// When the subject cannot become ready any more, or `limit` passes.
+/// When the subject can no longer become ready, or `limit` passes.
 pub async fn until_ready<S: Stage>(
     mut watch: StatusWatch<S>,
     limit: Duration,
@@ -34,8 +34,8 @@ pub async fn until_ready<S: Stage>(
     }
 }
 
-/// Opens a session on `router`, shows its progress as lines, serves an echo until `stop` is ready, and
-/// shuts everything down.
+/// Opens a session on `router`, shows its progress as lines, serves an echo until `stop` completes,
+/// and shuts everything down.
 ///
 /// # Errors
 ///
@@ -75,8 +75,8 @@ async fn echo(stream: Stream) -> io::Result<()> {
 
 /// The port of the echo.
 pub const PORT: u16 = 7;
-/// How long router and session may take. Chosen because the first start on the live network takes
-/// minutes.
+/// How long router and session may take to become ready. Chosen because the first start on the live
+/// network takes minutes.
 const READY_LIMIT: Duration = Duration::from_secs(600);
 /// How long streams may take to end at the shutdown.
 const GRACE: Duration = Duration::from_secs(10);

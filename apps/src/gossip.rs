@@ -1,8 +1,8 @@
 //! A gossip node: it spreads short messages (rumors) among its peers over datagrams.
 //!
 //! A node has one destination, from which it sends to and receives from all peers. It pushes a new
-//! rumor to some random peers. Because datagrams get lost and nodes go offline, it also tells a random
-//! peer now and then which rumors it knows, and receives those that it lacks.
+//! rumor to some random peers. Because datagrams get lost and nodes go offline, it also sends the
+//! list of its rumors to a random peer at intervals, and receives those that it lacks.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -19,10 +19,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// A message that spreads.
+/// A message that is spread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rumor {
-    /// Random; names the rumor.
+    /// A random number that identifies the rumor.
     pub id: u64,
     /// The text, at most [`MAX_TEXT`] bytes.
     pub text: String,
@@ -30,13 +30,13 @@ pub struct Rumor {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Packet {
-    /// Something new.
+    /// A new rumor.
     Push(Rumor),
-    /// The sender knows these; it wants what it lacks.
+    /// The rumors of the sender, which requests all others.
     Known(Vec<u64>),
 }
 
-/// A node that runs. Dropping it stops it.
+/// A running node. Dropping it stops it.
 #[derive(Debug)]
 pub struct Node {
     rumors: broadcast::Sender<Rumor>,
@@ -45,11 +45,12 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node on `session` that knows `peers`. Nodes that write to it become peers, too.
+    /// Starts a node on `session` with the initial `peers`. Nodes that send to it become peers,
+    /// too.
     ///
     /// # Errors
     ///
-    /// When the port of gossip is taken on this session.
+    /// When the gossip port of this session is already in use.
     pub fn start(
         session: &Session,
         peers: impl IntoIterator<Item = Destination>,
@@ -74,17 +75,17 @@ impl Node {
         })
     }
 
-    /// Spreads a text. It is cut after [`MAX_TEXT`] bytes.
+    /// Spreads a text. It is truncated to [`MAX_TEXT`] bytes.
     pub async fn spread(&self, text: &str) {
         let mut end = text.len().min(MAX_TEXT);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        // An error means that the session is over.
+        // An error means that the session has ended.
         let _ = self.outgoing.send(text[..end].to_owned()).await;
     }
 
-    /// Receives each rumor once, from now on.
+    /// Returns a receiver that gets each rumor once, from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Rumor> {
         self.rumors.subscribe()
     }
@@ -144,7 +145,7 @@ impl State {
     }
 
     async fn on_packet(&mut self, sender: &Destination, payload: &[u8]) {
-        // The sender is proven by its signature; what it sends may be anything.
+        // The signature proves the sender, but the payload may be anything.
         let Ok(packet) = serde_json::from_slice(payload) else {
             return;
         };
@@ -167,7 +168,7 @@ impl State {
                     self.send(sender, &Packet::Push(rumor)).await;
                 }
                 if theirs.iter().any(|id| !self.known.contains_key(id)) {
-                    // Peers that know more are asked in return.
+                    // Requests the rumors that only the peer has.
                     let packet = Packet::Known(listed);
                     self.send(sender, &packet).await;
                 }
@@ -175,7 +176,7 @@ impl State {
         }
     }
 
-    /// Takes note of a rumor and, if it is new, pushes it on.
+    /// Records a rumor. If it is new, pushes it to some peers.
     async fn learn(&mut self, rumor: Rumor) {
         if self.known.contains_key(&rumor.id) {
             return;
@@ -187,7 +188,7 @@ impl State {
         }
         self.order.push_back(rumor.id);
         self.known.insert(rumor.id, rumor.clone());
-        // An error means that nobody listens.
+        // An error means that there are no subscribers.
         let _ = self.rumors.send(rumor.clone());
         let some = self.peers.iter().cloned().sample(&mut self.rng, FANOUT);
         for peer in some {
@@ -203,7 +204,8 @@ impl State {
 
     async fn send(&self, to: &Destination, packet: &Packet) {
         if let Ok(bytes) = serde_json::to_vec(packet) {
-            // What is not sent is lost like any datagram; the next exchange makes up for it.
+            // A packet that is not sent is lost like any datagram. The next exchange compensates
+            // for it.
             let _ = self.socket.send_to(&bytes, (to, PORT)).await;
         }
     }
@@ -213,19 +215,20 @@ impl State {
     }
 }
 
-/// Longest text of a rumor, bytes.
+/// The maximum length of a rumor's text in bytes.
 pub const MAX_TEXT: usize = 1024;
 const PORT: u16 = 4711;
-/// Peers to which a new rumor is pushed. Chosen because with three a rumor reaches nearly all of a
-/// network, and exchanges reach the rest.
+/// The number of peers to which a new rumor is pushed. Chosen because with three, a rumor reaches
+/// nearly all of a network, and exchanges reach the rest.
 const FANOUT: usize = 3;
-/// Mean time between two exchanges.
+/// The mean time between two exchanges.
 const EXCHANGE: Duration = Duration::from_secs(10);
-/// Rumors that a node remembers.
+/// The maximum number of rumors that a node stores.
 const MAX_KNOWN: usize = 4096;
-/// Rumors listed in an exchange: as many as fit a datagram.
+/// The maximum number of rumors in the list of an exchange. Chosen as the number that fits into a
+/// datagram.
 const MAX_LISTED: usize = 256;
-/// Rumors sent in one answer.
+/// The maximum number of rumors that are sent in answer to a list.
 const MAX_ANSWERS: usize = 16;
-/// Peers that a node remembers.
+/// The maximum number of peers that a node stores.
 const MAX_PEERS: usize = 1024;

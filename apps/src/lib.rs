@@ -6,7 +6,7 @@
 //! * [`chat`]: a group chat whose members reconnect;
 //! * [`transfer`]: downloads that resume, with progress;
 //! * [`site`]: a guest book with axum, and a client of it with hyper;
-//! * [`ask`]: requests and responses over datagrams, with time-outs;
+//! * [`ask`]: requests and responses over datagrams, with timeouts;
 //! * [`gossip`]: a node that spreads short messages among its peers;
 //! * [`embed`]: a program that waits for its router, serves, and shuts down gracefully;
 //! * [`counter`]: one service over a codec, WebSocket and HTTP/2, on any stream.

@@ -18,12 +18,12 @@ use hyper::{Method, Request, StatusCode, header};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::{Deserialize, Serialize};
 
-/// One entry of the book.
+/// One entry of the guest book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The `.b32.i2p` address of the visitor, which the connection proves.
     pub visitor: String,
-    /// What the visitor wrote.
+    /// The text of the entry.
     pub text: String,
 }
 
@@ -43,7 +43,7 @@ impl Book {
     }
 }
 
-/// The site with an empty book. Serve it with
+/// Returns the site with an empty guest book. Serve it with
 /// `axum::serve(listener, app().into_make_service_with_connect_info::<I2pSocketAddr>())`.
 pub fn app() -> Router {
     Router::new()
@@ -99,23 +99,23 @@ pub struct Visitor {
     site: String,
 }
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VisitError {
-    /// The site could not be reached, or the connection broke.
+    /// The site could not be reached, or the connection failed.
     #[error(transparent)]
     Client(#[from] hyper_util::client::legacy::Error),
     /// The request cannot be made.
     #[error(transparent)]
     Request(#[from] hyper::http::Error),
-    /// The body is too long or broke off.
+    /// The body is too long or incomplete.
     #[error("the answer cannot be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The answer is no list of entries.
+    /// The response is not a list of entries.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// The site refused.
+    /// The site returned an error status.
     #[error("the site answered {0}")]
     Status(StatusCode),
 }
@@ -130,7 +130,7 @@ impl Visitor {
         }
     }
 
-    /// Writes into the book.
+    /// Adds an entry to the guest book.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Visitor {
         }
     }
 
-    /// Reads the book.
+    /// Reads the guest book.
     ///
     /// # Errors
     ///
@@ -175,9 +175,10 @@ fn percent_encode(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// Longest text of an entry, characters.
+/// The maximum length of an entry's text in characters.
 const MAX_TEXT: usize = 280;
-/// Entries in the book; the oldest makes room.
+/// The maximum number of entries. A new entry replaces the oldest one.
 const MAX_ENTRIES: usize = 1000;
-/// Longest list that a client reads, bytes: a full book of the longest texts.
+/// The maximum length of the list that a client reads, in bytes. Chosen as a full guest book of the
+/// longest texts.
 const MAX_BODY: usize = 2 * 1024 * 1024;

@@ -1,5 +1,5 @@
-//! Downloads that resume. The server offers the files of a directory; the client continues where a
-//! broken connection ended, and verifies the whole file.
+//! Downloads that resume. The server offers the files of a directory. The client continues where a
+//! connection failed, and verifies the complete file.
 //!
 //! A request is the line `GET OFFSET NAME`. The response is the line `OK SIZE SHA256` and the bytes
 //! from the offset on, or the line `ERR MESSAGE`.
@@ -83,19 +83,19 @@ impl Handler for Offer {
     }
 }
 
-/// How far a download is.
+/// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
     /// Bytes that are stored.
     pub stored: u64,
-    /// Size of the file, bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Connections so far, this one included.
+    /// The number of connections so far, including this one.
     pub connections: u32,
 }
 
-/// Why a download failed.
+/// The reason why a download failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -105,22 +105,22 @@ pub enum FetchError {
     /// The server refused the request.
     #[error("the server refused the request: {0}")]
     Refused(String),
-    /// The server does not speak this protocol.
+    /// The server does not use this protocol.
     #[error("the server answered with {0:?}, which is not this protocol")]
     Protocol(String),
-    /// The received file has another digest than announced.
+    /// The digest of the received file differs from the announced one.
     #[error("the received file is damaged; it was deleted")]
     Damaged,
     /// The file cannot be stored.
     #[error("cannot store the file: {0}")]
     Store(#[source] io::Error),
-    /// Too many connections in a row brought nothing.
-    #[error("{0} connections in a row brought nothing; the last one ended with: {1}")]
+    /// Too many consecutive connections transferred no data.
+    #[error("{0} consecutive connections transferred no data; the last one ended with: {1}")]
     GaveUp(u32, String),
 }
 
-/// Downloads `name` from `server` into `target`. The part that is received is kept in a file beside
-/// it, with `.part` appended, from which the next call continues.
+/// Downloads `name` from `server` into `target`. The received part is stored in a file beside it,
+/// with `.part` appended. The next call continues from it.
 ///
 /// # Errors
 ///
@@ -128,7 +128,7 @@ pub enum FetchError {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future keeps the part that was received.
+/// Dropping the future keeps the received part.
 pub async fn fetch(
     session: &Session,
     server: &Address,
@@ -177,7 +177,7 @@ enum Broken {
     For(FetchError),
 }
 
-/// Receives what follows the first `offset` bytes. Returns the digest of the whole file.
+/// Receives the data after the first `offset` bytes. Returns the digest of the whole file.
 async fn receive(
     stream: Stream,
     name: &str,
@@ -217,7 +217,7 @@ async fn receive(
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             other => other,
         };
-        // What was received counts even if the connection is lost now.
+        // The received data counts even if the connection fails now.
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -244,7 +244,7 @@ async fn finish(part: &Path, target: &Path, expected: &str) -> Result<(), FetchE
     fs::rename(part, target).await.map_err(FetchError::Store)
 }
 
-/// The size of a file and its SHA-256 in hexadecimal digits.
+/// Returns the size of a file and its SHA-256 in hexadecimal digits.
 async fn digest(file: &mut File) -> io::Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut size = 0;
@@ -277,21 +277,21 @@ async fn read_line(stream: &mut BufReader<Stream>) -> io::Result<String> {
     }
 }
 
-/// A peer that vanished sends nothing any more: each step has a time limit.
+/// Applies a time limit to a step, because a lost peer never sends anything again.
 async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(STALL, step)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Longest line, bytes.
+/// The maximum length of a line in bytes.
 const MAX_LINE: u64 = 4096;
-/// Bytes read at a time.
+/// The number of bytes per read.
 const BUFFER: usize = 64 * 1024;
-/// A connection that is silent for this long is given up. Chosen above the time that a stream spends
-/// on looking for another path.
+/// The time after which an idle connection is closed. Chosen above the time that a stream needs to
+/// migrate to another path.
 const STALL: Duration = Duration::from_secs(90);
-/// Between two connections.
+/// The pause between two connections.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Connections in a row that bring nothing before the download is given up.
+/// The number of consecutive connections without data after which the download fails.
 const MAX_FRUITLESS: u32 = 10;

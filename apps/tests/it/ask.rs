@@ -1,4 +1,4 @@
-//! Requests over datagrams, with loss.
+//! Tests of requests over datagrams, with loss.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn asker(net: &SimNet) -> Asker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_are_answered_although_datagrams_get_lost() {
+async fn requests_are_answered_although_datagrams_get_lost() {
     let net = net().loss(0.25).seed(3).start();
     let server = session(&net).await;
     let socket = server.datagrams(Format::Datagram2).bind(37).unwrap();
@@ -36,7 +36,7 @@ async fn questions_are_answered_although_datagrams_get_lost() {
 
     let mut answered = 0;
     for (question, answer) in questions.iter().zip(answers) {
-        // Four losses in a row happen once in fifty times.
+        // Four consecutive losses have a probability of one in fifty.
         if let Ok(answer) = answer {
             let expected: Vec<u8> = question.bytes().rev().collect();
             assert_eq!(answer, expected);
@@ -47,7 +47,7 @@ async fn questions_are_answered_although_datagrams_get_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_to_nobody_ends_in_time() {
+async fn a_request_to_an_offline_destination_times_out() {
     let net = net().start();
     let silent = session(&net).await;
     let asker = asker(&net).await;
@@ -64,7 +64,7 @@ async fn a_question_to_nobody_ends_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_of_others_are_not_taken() {
+async fn responses_of_other_destinations_are_dropped() {
     let net = net().start();
     let (server, forger) = (session(&net).await, session(&net).await);
     let session = session(&net).await;

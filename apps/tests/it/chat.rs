@@ -1,4 +1,4 @@
-//! The group chat on the simulated network.
+//! Tests of the group chat on the simulated network.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ async fn session(net: &SimNet, seed: u64) -> Session {
     builder.preset(Preset::Test).open().await.expect("opens")
 }
 
-/// Reads events until somebody says `text`, and returns the lines until then.
+/// Reads events until a line with `text`, and returns the lines until then.
 async fn hear(member: &mut Member, text: &str) -> Vec<String> {
     let mut heard = Vec::new();
     let hearing = async {
@@ -32,7 +32,7 @@ async fn hear(member: &mut Member, text: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_come_back_after_the_servers_router_restarted_and_miss_nothing() {
+async fn members_reconnect_after_the_servers_router_restarted_and_miss_nothing() {
     let net = SimNet::builder().delay(Duration::from_millis(200)).start();
     let host = session(&net, 1).await;
     let server = serve(host.listen(0).expect("free"), Room::default()).start();
@@ -41,7 +41,8 @@ async fn members_come_back_after_the_servers_router_restarted_and_miss_nothing()
     let mut bob = Member::join(session(&net, 3).await, place, "bob");
     assert_eq!(alice.event().await, Some(Event::Joined));
     assert_eq!(bob.event().await, Some(Event::Joined));
-    // Joined is when the server has accepted; its subscription follows with the name.
+    // Joined means that the server has accepted the stream. It subscribes the member when the name
+    // arrives.
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     alice.say("hello").await;
@@ -53,11 +54,11 @@ async fn members_come_back_after_the_servers_router_restarted_and_miss_nothing()
         assert!(net.lose_session(host.destination()));
         let lost = watch.reached(SessionStage::Lost, Duration::from_secs(5));
         assert_eq!(lost.await.stage(), SessionStage::Lost);
-        // Nobody knows yet: this goes into a stream that is over.
+        // The loss has not been detected yet, so this is written to a stream that has ended.
         let text = format!("still there? {round}");
         alice.say(&text).await;
         assert_eq!(hear(&mut alice, &text).await, [format!("alice: {text}")]);
-        // Bob may have come back later than the line.
+        // Bob may have reconnected after the line was sent.
         tokio::time::sleep(Duration::from_secs(200)).await;
         let text = format!("yes {round}");
         bob.say(&text).await;

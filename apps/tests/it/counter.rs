@@ -1,4 +1,4 @@
-//! One service over three protocols.
+//! Tests of one service over three protocols.
 
 use eepkit::{Stream, sim::SimNet};
 use eepkit_apps::counter::{
@@ -12,7 +12,7 @@ use crate::{net, session};
 const NUMBERS: [u64; 5] = [1, 20, 300, 4000, 50_000];
 const SUM: u64 = 54_321;
 
-/// Both ends of a stream between two sessions.
+/// Opens a stream between two sessions and returns both ends.
 async fn streams(net: &SimNet) -> (Stream, Stream) {
     let (server, client) = (session(net).await, session(net).await);
     let listener = server.listen(1).expect("the port is free");
@@ -52,7 +52,7 @@ async fn a_web_socket_runs_over_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http2_runs_over_streams_with_requests_side_by_side() {
+async fn http2_runs_over_streams_with_concurrent_requests() {
     let net = net().start();
     let (near, far) = streams(&net).await;
     let counter = Counter::default();
@@ -62,7 +62,7 @@ async fn http2_runs_over_streams_with_requests_side_by_side() {
     });
     let sum = add_by_http2(near, "counter.i2p", &NUMBERS).await.unwrap();
     assert_eq!(sum, SUM);
-    // How the connection ends is for the client to choose.
+    // The client determines how the connection ends.
     let _ = serving.await.unwrap();
     assert_eq!(counter.add(0), SUM);
 }

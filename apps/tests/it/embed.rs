@@ -1,4 +1,4 @@
-//! Progress and graceful shutdown.
+//! Tests of progress and graceful shutdown.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
 use crate::{net, session};
 
 #[tokio::test(start_paused = true)]
-async fn progress_is_shown_until_the_program_is_online_and_open_streams_are_drained() {
+async fn progress_is_reported_until_the_program_is_online_and_open_streams_are_drained() {
     let net = net()
         .build_time(Duration::from_secs(3))
         .publish_time(Duration::from_secs(1))
@@ -42,7 +42,7 @@ async fn progress_is_shown_until_the_program_is_online_and_open_streams_are_drai
         let mut text = [0; 10];
         stream.read_exact(&mut text).await.expect("reads");
         stop.send(()).expect("the program runs");
-        // The shutdown waits for what is still open.
+        // The shutdown waits for open streams.
         tokio::time::sleep(Duration::from_secs(2)).await;
         stream.write_all(b" and the rest").await.expect("writes");
         stream.shutdown().await.expect("ends");
@@ -64,7 +64,7 @@ async fn progress_is_shown_until_the_program_is_online_and_open_streams_are_drai
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_ends_at_the_limit_and_says_what_is_missing() {
+async fn waiting_ends_at_the_limit_with_the_missing_stage() {
     let net = net().build_time(Duration::from_secs(3600)).start();
     let session = Router::new(net.router()).session().start().expect("starts");
 

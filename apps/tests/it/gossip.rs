@@ -1,4 +1,4 @@
-//! A network of twenty nodes.
+//! Tests of a network of twenty nodes.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn network(net: &SimNet) -> (Vec<Session>, Vec<Node>) {
         .iter()
         .map(|session| session.destination().clone())
         .collect();
-    // Each node is told of three others only.
+    // Each node starts with only three others.
     let nodes = sessions.iter().enumerate().map(|(index, session)| {
         let peers = (1..=3).map(|step| destinations[(index + step * step) % NODES].clone());
         Node::start(session, peers).expect("the port is free")
@@ -59,7 +59,7 @@ async fn a_rumor_reaches_every_node_once_although_datagrams_get_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_was_offline_learns_what_it_missed() {
+async fn a_node_that_was_offline_gets_the_missed_rumors() {
     let net = net().start();
     let (sessions, nodes) = network(&net).await;
     let mut late = nodes[5].subscribe();

@@ -1,4 +1,4 @@
-//! Each application on the simulated network, in paused time.
+//! Tests of each application on the simulated network, in paused time.
 
 mod ask;
 mod chat;
@@ -15,7 +15,7 @@ use eepkit::{
     sim::{Builder, SimNet},
 };
 
-/// A network with 50 ms one way.
+/// A network with a one-way delay of 50 ms.
 fn net() -> Builder {
     SimNet::builder().delay(Duration::from_millis(50))
 }

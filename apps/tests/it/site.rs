@@ -1,4 +1,4 @@
-//! The guest book, with visitors.
+//! Tests of the guest book with visitors.
 
 use eepkit::I2pSocketAddr;
 use eepkit_apps::site::{Visitor, app};
@@ -6,7 +6,7 @@ use eepkit_apps::site::{Visitor, app};
 use crate::{net, session};
 
 #[tokio::test(start_paused = true)]
-async fn visitors_write_into_the_book_under_their_address() {
+async fn entries_have_the_address_of_the_visitor() {
     let net = net().start();
     let server = session(&net).await;
     let host = server.destination().to_b32();
@@ -33,7 +33,7 @@ async fn visitors_write_into_the_book_under_their_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_goes_nowhere_but_into_i2p() {
+async fn the_client_connects_only_to_i2p_destinations() {
     let net = net().start();
     for host in ["example.com", "127.0.0.1", "localhost", "[::1]"] {
         let visitor = Visitor::new(session(&net).await, host);

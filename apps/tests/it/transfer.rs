@@ -1,4 +1,4 @@
-//! Downloads over connections that break.
+//! Tests of downloads over connections that fail.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn content(bytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_download_continues_where_the_connection_broke() {
+async fn a_download_continues_where_the_connection_failed() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let data = content(2_000_000);
     std::fs::write(there.path().join("film.bin"), &data).unwrap();
@@ -28,7 +28,7 @@ async fn a_download_continues_where_the_connection_broke() {
     let mut seen: Vec<Progress> = Vec::new();
     let mut lost = 0;
     let watch = |progress: Progress| {
-        // The router of the server restarts twice, on the way.
+        // The router of the server restarts twice during the download.
         if lost < 2 && progress.stored > 600_000 * (lost + 1) {
             assert!(net.lose_session(server.destination()));
             lost += 1;
@@ -77,7 +77,7 @@ async fn only_files_of_the_directory_are_offered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_of_another_file_is_noticed() {
+async fn a_part_of_another_file_is_detected() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(there.path().join("a"), content(5000)).unwrap();
     std::fs::write(here.path().join("a.part"), [9; 100]).unwrap();
