@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn goodput_is_taken_over_equal_steps_and_adds_up() {
+    fn goodput_is_computed_over_equal_steps_and_adds_up() {
         let transfer = Transfer {
             network: "i2pd".to_owned(),
             link: "clean".to_owned(),

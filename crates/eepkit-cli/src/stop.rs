@@ -51,7 +51,7 @@ impl Reload {
     /// # Cancel safety
     ///
     /// Cancel safe: a signal that arrives while no call waits is reported to the next call.
-    pub(crate) async fn told(&mut self) {
+    pub(crate) async fn received(&mut self) {
         #[cfg(unix)]
         if let Some(hangup) = &mut self.hangup
             && hangup.recv().await.is_some()
@@ -90,7 +90,7 @@ impl Stop {
     /// # Cancel safety
     ///
     /// Cancel safe: a signal that arrives while no call waits is reported to the next call.
-    pub(crate) async fn told(&mut self) -> Exit {
+    pub(crate) async fn received(&mut self) -> Exit {
         #[cfg(unix)]
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Interrupted,
@@ -113,7 +113,7 @@ impl Stop {
     ) -> Result<T, Failure> {
         tokio::select! {
             result = work => result,
-            exit = self.told() => Err(Failure::new(exit, "stopped by a signal")),
+            exit = self.received() => Err(Failure::new(exit, "stopped by a signal")),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Ui {
             ui: *self,
             line,
             started: Instant::now(),
-            told: what,
+            shown: what,
         }
     }
 }
@@ -124,21 +124,21 @@ pub(crate) struct Step {
     ui: Ui,
     line: Option<ProgressBar>,
     started: Instant,
-    told: String,
+    shown: String,
 }
 
 impl Step {
     /// Updates the progress line. The same text twice is printed once.
     pub(crate) fn update(&mut self, what: impl Into<String>) {
         let what = what.into();
-        if what == self.told {
+        if what == self.shown {
             return;
         }
         match &self.line {
             Some(line) => line.set_message(what.clone()),
             None => self.ui.note(format_args!("{what} ...")),
         }
-        self.told = what;
+        self.shown = what;
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

@@ -323,7 +323,7 @@ fn absurd_sizes_and_rates_do_not_overflow() {
 }
 
 #[test]
-fn a_queue_in_bytes_is_as_long_as_its_bytes_take() {
+fn a_queue_limit_in_bytes_applies_to_waiting_bytes() {
     // Eleven messages: the last one waits behind ten times 1000 bytes.
     let model = LinkModel::default()
         .rate(Rate::bytes_per_second(100_000))

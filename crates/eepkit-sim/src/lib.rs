@@ -67,7 +67,7 @@
 //! # async fn main() {
 //! # let (client, server) = (some_destination(), some_destination());
 //! let net = SimNet::new(Profile::Live);
-//! // ... the client talks to the server, then ...
+//! // ... the client sends to the server, then ...
 //! net.partition(&client, &server);
 //! tokio::time::sleep(Duration::from_secs(90)).await;
 //! net.heal(&client, &server);
@@ -75,7 +75,7 @@
 //! for tunnel in net.tunnels(&server) {
 //!     net.blackhole(tunnel.id);
 //! }
-//! // ... and the test says what the application must have done.
+//! // ... and the test asserts what the application did.
 //! assert_eq!(net.stats().dropped.inbox_full, 0);
 //! # }
 //! # fn some_destination() -> eepkit_wire::Destination {

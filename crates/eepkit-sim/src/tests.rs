@@ -18,7 +18,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_session_gets_ready_in_the_time_that_tunnels_and_publishing_take() {
+async fn a_session_becomes_ready_after_building_tunnels_and_publishing() {
     let net = SimNet::builder()
         .build_time(3 * SECOND)
         .publish_time(2 * SECOND)
@@ -35,7 +35,7 @@ async fn a_session_gets_ready_in_the_time_that_tunnels_and_publishing_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_has_the_tunnels_that_its_options_ask_for() {
+async fn a_session_has_the_tunnels_that_its_options_request() {
     let net = SimNet::new(Profile::Ideal);
     let party = Party::with_options(
         &net,
@@ -62,7 +62,7 @@ async fn a_session_has_the_tunnels_that_its_options_ask_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_length_variance_lets_tunnels_differ() {
+async fn a_length_variance_makes_tunnels_differ() {
     let net = SimNet::new(Profile::Ideal);
     let party = Party::with_options(
         &net,
@@ -104,7 +104,7 @@ async fn a_message_arrives_after_the_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lengths_of_tunnels_count_where_hops_take_time() {
+async fn tunnel_lengths_matter_if_hops_have_delay() {
     let net = SimNet::builder().hop_delay(30 * MS).start();
     let mut alice = Party::with_options(&net, 1, &[("outbound.length", "1")])
         .await
@@ -325,7 +325,7 @@ async fn the_log_records_events_and_their_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_of_a_profile_come_in_the_agreed_order() {
+async fn events_of_a_profile_are_in_the_recorded_order() {
     let net = SimNet::new(Profile::Live);
     let mut party = Party::open(&net, 1).await;
     let mut seen = Vec::new();

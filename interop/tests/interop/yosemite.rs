@@ -214,9 +214,9 @@ async fn forward(lab: &Lab, silent: bool) -> Outcome {
         if !silent {
             let from = public(client.destination())?.to_base64();
             let line = format!("{from} FROM_PORT=0 TO_PORT=0\n");
-            let mut told = vec![0; line.len()];
-            timeout(STEP_LIMIT, socket.read_exact(&mut told)).await??;
-            same("the peer", String::from_utf8(told)?, line)?;
+            let mut header = vec![0; line.len()];
+            timeout(STEP_LIMIT, socket.read_exact(&mut header)).await??;
+            same("the peer", String::from_utf8(header)?, line)?;
         }
         let data = noise(round, 10_000);
         let mut arrived = vec![0; data.len()];

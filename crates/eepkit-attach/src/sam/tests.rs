@@ -227,9 +227,9 @@ async fn a_format_that_the_bridge_lacks_is_reported() {
     let format = DatagramFormat::Datagram3;
     submit(&mut link, Command::OpenDatagrams(format)).await;
     let event = event(&mut link).await;
-    let told = matches!(&event, Event::NoDatagrams { format: DatagramFormat::Datagram3, why }
+    let reported = matches!(&event, Event::NoDatagrams { format: DatagramFormat::Datagram3, why }
         if why.contains("Unknown STYLE"));
-    assert!(told, "{event:?}");
+    assert!(reported, "{event:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -542,7 +542,7 @@ async fn formats_share_a_socket_on_emissary_and_no_sender_is_trusted() {
         let value = line.split(' ').find_map(|word| word.strip_prefix(key))?;
         value.parse::<u16>().ok()
     };
-    let port = word(&added[0], "PORT=").expect("it is told");
+    let port = word(&added[0], "PORT=").expect("a port");
     assert_eq!(word(&added[1], "PORT="), Some(port));
     assert_eq!(word(&added[0], "FROM_PORT="), None);
     assert_eq!(word(&added[1], "FROM_PORT="), Some(1));
@@ -572,7 +572,7 @@ async fn formats_share_a_socket_on_emissary_and_no_sender_is_trusted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emissary_is_not_asked_for_formats_that_harm_it() {
+async fn emissary_gets_no_request_for_formats_that_break_it() {
     let bridge = Bridge::new(emissary);
     let router = bridge
         .router()
@@ -582,8 +582,8 @@ async fn emissary_is_not_asked_for_formats_that_harm_it() {
     for format in [DatagramFormat::Datagram2, DatagramFormat::Datagram3] {
         submit(&mut link, Command::OpenDatagrams(format)).await;
         let event = event(&mut link).await;
-        let told = matches!(&event, Event::NoDatagrams { why, .. } if why.contains("emissary"));
-        assert!(told, "{event:?}");
+        let reported = matches!(&event, Event::NoDatagrams { why, .. } if why.contains("emissary"));
+        assert!(reported, "{event:?}");
     }
     assert_eq!(bridge.count("SESSION ADD"), 1, "that of streams");
 }

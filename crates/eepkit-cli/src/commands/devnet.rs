@@ -103,7 +103,7 @@ pub(super) async fn run(args: DevnetArgs, ui: &Ui) -> Result<(), Failure> {
         table(&lines, ui)?;
         explain(&lines, ui);
     }
-    stop.told().await;
+    stop.received().await;
     let step = ui.step("stopping");
     for bridge in &bridges {
         bridge.stop().await;

@@ -89,7 +89,7 @@ impl Online {
         drop(self.session);
         tokio::select! {
             () = self.router.shutdown() => {}
-            _ = stop.told() => {}
+            _ = stop.received() => {}
         }
     }
 }
@@ -134,7 +134,7 @@ async fn start_embedded(
         ready.map_err(|error| Failure::from_error(Exit::NoRouter, "", &error).hint(FIRST_START))?;
         Ok(router)
     };
-    let told = async {
+    let report = async {
         while let Some(status) = watch.changed().await {
             step.update(format!("router in this process: {}", status.stage()));
         }
@@ -143,7 +143,7 @@ async fn start_embedded(
     };
     let started = tokio::select! {
         started = timeout_at(end, starting) => started,
-        never = told => never,
+        never = report => never,
     };
     let started = started.unwrap_or_else(|_| {
         let why = format!("the router was not ready after {}", ui::duration(limit));

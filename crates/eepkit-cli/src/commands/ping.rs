@@ -66,14 +66,14 @@ impl Tally {
     }
 
     fn summary(&self) -> Summary {
-        let told = |time| (self.answered > 0).then(|| millis(time));
+        let rtt = |time| (self.answered > 0).then(|| millis(time));
         Summary {
             version: 1,
             sent: self.sent,
             answered: self.answered,
-            rtt_min_ms: told(self.least),
-            rtt_mean_ms: told(self.mean()),
-            rtt_max_ms: told(self.most),
+            rtt_min_ms: rtt(self.least),
+            rtt_mean_ms: rtt(self.mean()),
+            rtt_max_ms: rtt(self.most),
         }
     }
 }

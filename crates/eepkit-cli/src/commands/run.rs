@@ -97,8 +97,8 @@ pub(super) async fn serve(
     report(&router, &services, json, ui)?;
     loop {
         tokio::select! {
-            _ = stop.told() => break,
-            () = reload.told() => {
+            _ = stop.received() => break,
+            () = reload.received() => {
                 if let Source::File(named) = &source {
                     reloaded(&services, &config, named.as_deref(), ui).await;
                 }
@@ -112,7 +112,7 @@ pub(super) async fn serve(
             router.shutdown().await;
         } => step.done("stopped"),
         // A second signal ends the shutdown.
-        _ = stop.told() => Ok(()),
+        _ = stop.received() => Ok(()),
     }
 }
 

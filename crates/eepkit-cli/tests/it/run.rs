@@ -59,7 +59,7 @@ pub(crate) fn report(output: &Output) -> String {
 pub(crate) struct Running {
     child: Child,
     what: String,
-    told: Receiver<String>,
+    lines: Receiver<String>,
 }
 
 #[cfg(unix)]
@@ -75,7 +75,7 @@ impl Running {
         Self {
             child,
             what,
-            told: lines(stderr),
+            lines: lines(stderr),
         }
     }
 
@@ -90,7 +90,7 @@ impl Running {
         Self {
             child,
             what,
-            told: lines(stdout),
+            lines: lines(stdout),
         }
     }
 
@@ -105,7 +105,7 @@ impl Running {
         let mut before = String::new();
         loop {
             match self
-                .told
+                .lines
                 .recv_timeout(end.saturating_duration_since(Instant::now()))
             {
                 Ok(line) => match line.strip_prefix(start) {
@@ -145,9 +145,9 @@ impl Running {
                 return status;
             }
             if Instant::now() > end {
-                let told: Vec<_> = self.told.try_iter().collect();
+                let lines: Vec<_> = self.lines.try_iter().collect();
                 panic!(
-                    "{}: still runs after {TIMEOUT:?}; told last: {told:?}",
+                    "{}: still runs after {TIMEOUT:?}; last lines: {lines:?}",
                     self.what
                 );
             }
@@ -159,10 +159,10 @@ impl Running {
     /// Waits until the program ends, which must be a success.
     pub(crate) fn wait_for_success(&mut self) {
         let status = self.wait();
-        let told: Vec<_> = self.told.try_iter().collect();
+        let lines: Vec<_> = self.lines.try_iter().collect();
         assert!(
             status.success(),
-            "{}: {status}; told last: {told:?}",
+            "{}: {status}; last lines: {lines:?}",
             self.what
         );
     }
@@ -181,7 +181,7 @@ impl Drop for Running {
 /// above the capacity of the channel remain in the pipe.
 #[cfg(unix)]
 fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
-    let (tell, told) = sync_channel(1024);
+    let (tell, lines) = sync_channel(1024);
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             if tell.send(line).is_err() {
@@ -189,7 +189,7 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
             }
         }
     });
-    told
+    lines
 }
 
 /// The timeout of every wait. Chosen far above the duration on a busy machine.

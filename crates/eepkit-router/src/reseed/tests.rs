@@ -15,7 +15,7 @@ fn signers() -> Signers {
 }
 
 #[test]
-fn a_good_file_gives_its_routers() {
+fn a_valid_file_returns_its_routers() {
     let infos = vec![router_info(2), router_info(2)];
 
     let bundle = su3::open(&Draft::of(&infos).signed(), &signers()).unwrap();
@@ -132,7 +132,7 @@ fn oversized_archives_are_refused_even_when_signed() {
 }
 
 #[test]
-fn only_routers_of_the_network_are_taken_and_each_once() {
+fn only_routers_of_the_network_are_accepted_and_each_once() {
     let ours = router_info(2);
     let files = [
         ours.clone(),
@@ -208,7 +208,7 @@ async fn lists_of_two_hosts_are_joined() {
 }
 
 #[tokio::test]
-async fn one_good_host_among_bad_ones_is_enough() {
+async fn one_working_host_is_enough() {
     let good = router_info(2);
     let file = Draft::of(slice::from_ref(&good)).signed();
     let mut tampered = file.clone();

@@ -130,7 +130,7 @@ async fn networks_of_one_process_are_isolated_from_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_router_loses_its_sessions_and_comes_back_at_its_addresses() {
+async fn a_killed_router_loses_its_sessions_and_restarts_at_its_addresses() {
     log_to_stderr();
     let net = Devnet::start(6).await.unwrap();
     let router = net.router(0);
@@ -215,11 +215,7 @@ async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> LinkError {
 #[test]
 fn starting_and_stopping_leaves_no_tasks_and_no_sockets() {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "devnet::twenty_cycles_leave_nothing_behind",
-            "--quiet",
-        ])
+        .args(["--exact", "devnet::twenty_cycles_leak_nothing", "--quiet"])
         .env(ALONE, "yes")
         .status()
         .unwrap();
@@ -230,7 +226,7 @@ fn starting_and_stopping_leaves_no_tasks_and_no_sockets() {
 const ALONE: &str = "EEPKIT_TEST_ALONE";
 
 #[tokio::test]
-async fn twenty_cycles_leave_nothing_behind() {
+async fn twenty_cycles_leak_nothing() {
     if std::env::var_os(ALONE).is_none() {
         println!("run by another test, in a process of its own");
         return;

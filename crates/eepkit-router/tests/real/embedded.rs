@@ -191,7 +191,7 @@ async fn one_router_at_a_time_uses_a_directory_and_dropping_it_frees_its_port() 
 }
 
 #[tokio::test]
-async fn a_port_that_was_taken_meanwhile_is_replaced() {
+async fn a_port_that_is_in_use_at_a_restart_is_replaced() {
     let net = Devnet::builder()
         .routers(2)
         .without_waiting()

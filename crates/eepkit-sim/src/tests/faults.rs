@@ -75,7 +75,7 @@ async fn a_black_hole_is_not_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tunnels_fail_at_the_rate_asked_for() {
+async fn tunnels_fail_at_the_configured_rate() {
     let net = SimNet::builder()
         .tunnel_failures(Duration::from_secs(300))
         .tunnel_blackholes(Duration::from_secs(300))

@@ -113,7 +113,7 @@ async fn sending_without_being_ready_overflows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receivers_downlink_is_shared_and_drops_what_does_not_fit() {
+async fn a_receivers_downlink_is_shared_and_drops_excess_messages() {
     let net = SimNet::builder()
         .host_rate(None, Rate::bytes_per_second(100_000))
         .start();
@@ -132,7 +132,7 @@ async fn a_receivers_downlink_is_shared_and_drops_what_does_not_fit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credits_are_granted_used_and_come_back_as_messages_leave() {
+async fn credits_are_granted_used_and_returned_as_messages_leave() {
     let net = SimNet::builder()
         .host_rate(Rate::bytes_per_second(10_000), None)
         .credits(5)

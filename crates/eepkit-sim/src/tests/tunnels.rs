@@ -103,7 +103,7 @@ async fn a_message_pinned_to_a_missing_tunnel_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tunnels_are_replaced_before_they_end_and_traffic_goes_on() {
+async fn tunnels_are_replaced_before_they_end_without_loss() {
     let net = SimNet::builder()
         .delay(50 * MS)
         .build_time(SECOND)
@@ -117,11 +117,11 @@ async fn tunnels_are_replaced_before_they_end_and_traffic_goes_on() {
     }
 
     assert_eq!(bob.received.len(), 600, "{:#?}", net.stats());
-    let gone = bob
+    let expired = bob
         .downs
         .iter()
         .filter(|(_, reason)| *reason == TunnelDownReason::Expired);
-    assert!(gone.count() >= 4 * 6, "{:?}", bob.downs);
+    assert!(expired.count() >= 4 * 6, "{:?}", bob.downs);
     assert!(bob.lease_sets > 6);
 }
 

@@ -95,7 +95,7 @@ async fn a_stopped_router_is_reported_as_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_may_come_back_is_unreachable_until_it_has_stopped_for_good() {
+async fn a_restartable_router_is_unreachable_until_it_has_stopped_permanently() {
     let (router, connections) = in_memory(4096);
     let gone = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&gone);
@@ -155,9 +155,9 @@ async fn the_login_of_the_router_is_sent_unless_the_session_has_its_own() {
             other => panic!("{other:?}"),
         }
     };
-    let told = login(setup()).await;
-    assert_eq!(told.get("i2cp.username"), Some("me"));
-    assert_eq!(told.get("i2cp.password"), Some("sesame"));
+    let options = login(setup()).await;
+    assert_eq!(options.get("i2cp.username"), Some("me"));
+    assert_eq!(options.get("i2cp.password"), Some("sesame"));
     let mut own = setup();
     own.options.set("i2cp.username", "other").expect("valid");
     assert_eq!(login(own).await.get("i2cp.username"), Some("other"));

@@ -146,7 +146,7 @@ fn settings_that_cannot_be_imported_are_reported() {
         i2cp.username=me\n\
         i2cp.password=sesame\n"])
     .expect("a bridge");
-    let told = imported.left_out.join("\n");
+    let left_out = imported.left_out.join("\n");
     for start in [
         "sam.forceFlush: ",
         "sam.newThing: is not known here",
@@ -158,8 +158,8 @@ fn settings_that_cannot_be_imported_are_reported() {
         "the router at router.example:7654: ",
     ] {
         assert!(
-            told.lines().any(|line| line.starts_with(start)),
-            "{start} is not in\n{told}"
+            left_out.lines().any(|line| line.starts_with(start)),
+            "{start} is not in\n{left_out}"
         );
     }
     assert_eq!(imported.left_out.len(), 8);

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panicking_task_does_not_end_the_stream_of_its_siblings() {
+    async fn a_panic_in_one_task_does_not_end_the_stream_of_results() {
         let mut tasks = Runtime::join_set::<u8>();
         tasks.push(async { panic!("on purpose") });
         tasks.push(async { 5 });

@@ -365,7 +365,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_second_of_two_dials_between_routers_fails_while_the_first_stands() {
+    async fn the_second_of_two_dials_between_routers_fails_while_the_first_is_open() {
         let dials = Arc::new(Dials::default());
         let router = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let scope = |port| {

@@ -334,7 +334,7 @@ mod tests {
     use crate::backend::clients;
 
     #[tokio::test]
-    async fn a_confined_scope_binds_loopback_and_dials_nothing_else() {
+    async fn a_confined_scope_binds_and_dials_only_loopback() {
         let scope = private_scope();
         scope
             .enter(async {
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_are_accepted_in_memory_and_over_tcp_where_the_scope_has_a_port() {
+    async fn clients_are_accepted_in_memory_and_over_tcp_if_the_scope_has_a_port() {
         for port in [None, Some(0)] {
             let scope = private_scope();
             let (clients, listener) = clients::channel();

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_survives_storage_but_for_a_failed_dial() {
+    fn a_profile_survives_storage_except_for_a_failed_dial() {
         let profile = Profile {
             last_activity: 1,
             last_declined: Some(2),

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_timeout_grows_when_answers_do_not_come_and_shrinks_when_they_come_soon() {
+    async fn the_timeout_grows_without_answers_and_shrinks_with_fast_ones() {
         let tunnels = Tunnels::new(true);
         assert_eq!(tunnels.begin_wait(pool()).timeout(), MIN_ANSWER_TIMEOUT);
 
