@@ -1,4 +1,4 @@
-//! Addresses as text: a destination, a hash or a host name, with an optional port.
+//! Addresses in text form: a destination, a hash or a host name, with an optional port.
 
 use std::{fmt, str::FromStr};
 
@@ -11,19 +11,19 @@ use crate::{
 
 /// A host and a port.
 ///
-/// The text form is that of the host, followed by `:port` unless the port is 0.
+/// The text form is the host, followed by `:port` unless the port is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The host.
     pub host: Host,
-    /// The port; 0 when none is given.
+    /// The port; 0 if the text has none.
     pub port: u16,
 }
 
 impl FromStr for Address {
     type Err = AddressError;
 
-    /// Reads a host and an optional port. White space around the text is ignored.
+    /// Parses a host and an optional port. White space around the text is ignored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let (host, port) = match text.rsplit_once(':') {
@@ -47,7 +47,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A destination, or what a destination can be looked up by.
+/// A destination, or a hash, key or name by which a destination can be looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Host {
@@ -57,27 +57,27 @@ pub enum Host {
     Hash(Hash),
     /// `<56 characters or more>.b32.i2p`: the key of a destination whose lease set is encrypted.
     Blinded(BlindedAddress),
-    /// A name for an address book, in lower case, such as `stats.i2p`.
+    /// A host name in an address book, in lower case, such as `stats.i2p`.
     Name(String),
 }
 
 impl Host {
-    /// Longest name, in characters: naming specification, section "Hostnames".
+    /// The largest length of a name, in characters: naming specification, section "Hostnames".
     pub const MAX_NAME: usize = 67;
 
-    /// Fewest characters of a destination in base64: 387 bytes.
+    /// The smallest number of characters of a destination in base64, which has at least 387 bytes.
     pub const MIN_BASE64: usize = 516;
 }
 
 impl FromStr for Host {
     type Err = AddressError;
 
-    /// Reads any of the forms. Names and base32 may be in either case.
+    /// Parses any of the forms. Names and base32 may be in either case.
     ///
     /// # Errors
     ///
-    /// [`AddressError`] tells which form the text seemed to have. A base32 address of the wrong
-    /// length is an error, not a name.
+    /// [`AddressError`]. Its variant depends on the form that the text resembles. A base32 address
+    /// of the wrong length is an error, not a name.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() {
             return Err(AddressError::Empty);
@@ -106,7 +106,7 @@ impl FromStr for Host {
 }
 
 impl fmt::Display for Host {
-    /// The text form, which parses back. A destination is written in full.
+    /// Writes the text form, which can be parsed again. A destination is written in full.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Destination(destination) => f.write_str(&destination.to_base64()),
@@ -117,7 +117,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// Why a text is not an address.
+/// The reason why a text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
@@ -130,19 +130,19 @@ pub enum AddressError {
     /// The text is neither base64 nor a name that ends in `.i2p`.
     #[error("not an i2p host name: it does not end with .i2p")]
     NotI2p,
-    /// The text looks like a destination in base64 and is none.
+    /// The text resembles a destination in base64, but is not valid.
     #[error(transparent)]
     Base64(DecodeError),
-    /// The text looks like the hash of a destination in base32 and is none.
+    /// The text resembles the hash of a destination in base32, but is not valid.
     #[error(transparent)]
     Base32(DecodeError),
     /// A base32 address has neither 52 characters nor 56 or more.
     #[error("b32 address has {0} characters, expected 52, or 56 and more for encrypted lease sets")]
     B32Length(usize),
-    /// The address of an encrypted lease set is wrong.
+    /// The text resembles the address of an encrypted lease set, but is not valid.
     #[error(transparent)]
     Blinded(#[from] BlindedAddressError),
-    /// A host name breaks this rule.
+    /// A host name violates this rule.
     #[error("not an i2p host name: {0}")]
     Name(&'static str),
 }
@@ -173,8 +173,9 @@ fn check_name(name: String) -> Result<String, AddressError> {
 /// The suffix of host names.
 const NAME_SUFFIX: &str = ".i2p";
 
-/// Text of this length without a dot is a truncated destination; shorter text is a mistyped name.
-/// Chosen between the 67 characters of the longest name and the 516 of the shortest destination.
+/// The length from which text without a dot is treated as a destination, and not as a mistyped
+/// name. Chosen between the 67 characters of the longest name and the 516 of the shortest
+/// destination.
 const LOOKS_LIKE_BASE64_CHARS: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The signature algorithms, one module each, over bytes in I2P's encodings.
+//! The signature algorithms, one module for each. Keys and signatures are bytes in I2P's encodings.
 
 pub(crate) mod dsa;
 pub(crate) mod ecdsa;
@@ -7,7 +7,7 @@ pub(crate) mod rsa;
 
 use sha2::Digest;
 
-/// The hash of a message that comes in parts.
+/// The hash of a message that consists of parts.
 pub(crate) fn digest<D: Digest>(parts: &[&[u8]]) -> sha2::digest::Output<D> {
     let mut hash = D::new();
     for part in parts {

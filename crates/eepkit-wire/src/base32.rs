@@ -1,4 +1,5 @@
-//! I2P's base32: a-z and 2-7, lower case when written, either case when read, no padding.
+//! I2P's base32: the alphabet a-z and 2-7, without padding. Encoding writes lower case; decoding
+//! accepts either case.
 
 use std::sync::LazyLock;
 
@@ -6,12 +7,12 @@ use data_encoding::{Encoding, Specification};
 
 use crate::{base64::to_decode_error, codec::DecodeError};
 
-/// `bytes` as text; the length is eight characters for five bytes, rounded up.
+/// Encodes `bytes`. Five bytes become eight characters, and the length is rounded up.
 pub fn encode(bytes: &[u8]) -> String {
     I2P_BASE32.encode(bytes)
 }
 
-/// The bytes that `text` stands for.
+/// Decodes `text`.
 ///
 /// # Errors
 ///

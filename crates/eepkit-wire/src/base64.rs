@@ -1,8 +1,8 @@
-//! I2P's base64: RFC 4648 with `-` for `+` and `~` for `/`, padding kept.
+//! I2P's base64: RFC 4648 with `-` for `+` and `~` for `/`, and with padding.
 //!
-//! Destinations, hashes and key files are written in it, by SAM, BOB, address books and helper
-//! links. Reading is strict: padding must be there, unused bits must be zero, and white space is
-//! an error, so that one value has one text.
+//! SAM, BOB, address books and helper links use it for destinations, hashes and keys. Decoding is
+//! strict, so that each value has exactly one text: padding is required, unused bits must be zero,
+//! and white space is an error.
 
 use std::sync::LazyLock;
 
@@ -10,19 +10,20 @@ use data_encoding::{DecodeKind, Encoding, Specification};
 
 use crate::codec::DecodeError;
 
-/// `bytes` as text; the length is four characters for every three bytes begun.
+/// Encodes `bytes`. Three bytes become four characters, and the length is rounded up to a multiple
+/// of four.
 pub fn encode(bytes: &[u8]) -> String {
     I2P_BASE64.encode(bytes)
 }
 
-/// The bytes that `text` stands for.
+/// Decodes `text`.
 ///
 /// # Errors
 ///
 /// [`DecodeError::BadCharacter`] with the position of a character outside the alphabet, and
 /// [`DecodeError::Invalid`] for a bad length, padding or unused bits.
 pub fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
-    // The decoder would take several padded texts in a row for one.
+    // The decoder would accept a concatenation of several padded texts.
     if text.trim_end_matches('=').contains('=') {
         return Err(DecodeError::Invalid {
             what: "base64",

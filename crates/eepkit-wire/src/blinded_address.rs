@@ -13,7 +13,7 @@ use crate::{
 /// The address of a destination whose lease set is encrypted ("b33"): specification "Base 32 for
 /// encrypted lease sets".
 ///
-/// It holds the key of the destination instead of its hash, because the location of an encrypted
+/// It contains the key of the destination instead of its hash, because the location of an encrypted
 /// lease set in the network database is computed from the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlindedAddress {
@@ -24,13 +24,13 @@ pub struct BlindedAddress {
 }
 
 impl BlindedAddress {
-    /// The address of a destination with this signing key, which is blinded to a key of
+    /// Creates the address of a destination with this signing key, which is blinded to a key of
     /// `blinded_type`.
     ///
     /// # Errors
     ///
-    /// [`BlindedAddressError::KeyType`] unless the key is Ed25519 or RedDSA and the blinded type RedDSA:
-    /// no others can be blinded.
+    /// [`BlindedAddressError::KeyType`] unless the key is Ed25519 or RedDSA and the blinded type is
+    /// RedDSA. Other types cannot be blinded.
     pub fn new(
         key: SigningPublicKey,
         blinded_type: SignatureType,
@@ -64,11 +64,11 @@ impl BlindedAddress {
         self
     }
 
-    /// Reads `<56 characters or more>.b32.i2p` in either case, with or without the suffix.
+    /// Parses `<56 characters or more>.b32.i2p` in either case, with or without the suffix.
     ///
     /// # Errors
     ///
-    /// The length, checksum or content is wrong.
+    /// If the length, the checksum or the content is wrong.
     pub fn from_b33(text: &str) -> Result<Self, BlindedAddressError> {
         Self::from_label(strip_b32_suffix(text))
     }
@@ -78,7 +78,7 @@ impl BlindedAddress {
         &self.key
     }
 
-    /// The type of the blinded key, under which the lease set is found.
+    /// The type of the blinded key, from which the location of the lease set is computed.
     pub fn blinded_type(&self) -> SignatureType {
         self.blinded_type
     }
@@ -131,7 +131,8 @@ impl BlindedAddress {
         let mut r = Reader::new(&data);
         let flags = r.u8("b32 address")?;
         if flags & !(FLAG_TWO_BYTES | FLAG_SECRET | FLAG_CLIENT_KEY) != 0 {
-            // A wrong checksum turns the first three bytes into noise. Nothing else reveals it.
+            // The checksum is combined with the first three bytes, so a wrong checksum is detected
+            // only if these bytes are not valid.
             return Err(BlindedAddressError::Checksum);
         }
         let mut kind = || {
@@ -143,7 +144,7 @@ impl BlindedAddress {
             .map(SignatureType)
         };
         let (key_type, blinded_type) = (kind()?, kind()?);
-        // Most addresses with a typing error seem to have types that do not exist.
+        // A typing error usually changes these bytes to types that do not exist.
         if key_type.0 > MAX_KNOWN_TYPE || blinded_type.0 > MAX_KNOWN_TYPE {
             return Err(BlindedAddressError::Checksum);
         }
@@ -158,23 +159,23 @@ impl BlindedAddress {
 }
 
 impl fmt::Display for BlindedAddress {
-    /// As [`BlindedAddress::to_b33`].
+    /// Writes the same text as [`BlindedAddress::to_b33`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_b33())
     }
 }
 
-/// Why a text or a key is not the address of a destination with an encrypted lease set.
+/// The reason why a text or a key is not the address of a destination with an encrypted lease set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlindedAddressError {
-    /// The base32 is malformed, or its content is.
+    /// The base32 or its content is malformed.
     #[error(transparent)]
     Base32(#[from] DecodeError),
     /// The address is too short.
     #[error("b32 address has {0} characters, expected 56 and more for encrypted lease sets")]
     Length(usize),
-    /// The checksum is wrong, which means a typing error.
+    /// The checksum is wrong, usually because of a typing error.
     #[error("checksum of the b32 address is wrong, check it for typing errors")]
     Checksum,
     /// A key of this type cannot be blinded.
@@ -184,8 +185,8 @@ pub enum BlindedAddressError {
     KeyType(SignatureType),
 }
 
-/// Applies or removes the checksum: the three low bytes of the CRC-32 of all but the first three
-/// bytes, little-endian, over these three.
+/// Applies or removes the checksum: the first three bytes XOR the three low bytes, little-endian,
+/// of the CRC-32 of the remaining bytes.
 fn mask(data: &mut [u8]) {
     let checksum = crc32fast::hash(data.get(3..).unwrap_or_default()).to_le_bytes();
     for (byte, mask) in data.iter_mut().zip(&checksum[..3]) {
@@ -193,11 +194,13 @@ fn mask(data: &mut [u8]) {
     }
 }
 
-/// Fewest characters of an address for an encrypted lease set: 35 bytes.
+/// The smallest number of characters of an address for an encrypted lease set, which has at least
+/// 35 bytes.
 pub(crate) const MIN_CHARS: usize = 56;
 
-/// Most characters of such an address: all keys that can be blinded have 32 bytes, so with two-byte
-/// types there are 37 bytes, which make 60 characters.
+/// The largest number of characters of such an address. Chosen above 60, the number of characters
+/// of the longest valid address: a key that can be blinded has 32 bytes, so an address with
+/// two-byte types has 37 bytes.
 const MAX_CHARS: usize = 64;
 
 const FLAG_TWO_BYTES: u8 = 1 << 0;

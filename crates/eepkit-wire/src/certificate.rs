@@ -1,4 +1,4 @@
-//! Certificates: what stands behind the keys of a destination and says of which types they are.
+//! Certificates, which follow the keys of a destination and contain their types.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use crate::{
 
 /// A certificate: common structures specification, section "Certificate".
 ///
-/// Only [`Certificate::Null`] and [`Certificate::Key`] are in use. The others are read and written
-/// as they are, so that a destination with one keeps its hash.
+/// Only [`Certificate::Null`] and [`Certificate::Key`] are in use. Others are decoded and encoded
+/// unchanged, because the hash of a destination covers its certificate.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Certificate {
-    /// The keys are ElGamal and DSA-SHA1 and fill their fields.
+    /// The keys are ElGamal and DSA-SHA1, and fill their fields.
     Null,
-    /// The types of the keys, and what did not fit the fields.
+    /// The types of the keys, and the key bytes that do not fit into the fields.
     Key(KeyCertificate),
     /// Any other type (1 to 4, 6 to 255) with its payload, which is not interpreted.
     Other {
         /// The type number.
         kind: u8,
-        /// What the certificate holds.
+        /// The payload.
         payload: Box<[u8]>,
     },
 }
@@ -34,18 +34,19 @@ pub enum Certificate {
 pub struct KeyCertificate {
     /// The type of the signing key.
     pub signature_type: SignatureType,
-    /// The type of the encryption key; ElGamal in nearly every destination, where the key is not
-    /// used.
+    /// The type of the encryption key. It is ElGamal in nearly every destination, where the
+    /// encryption key is unused.
     pub encryption_type: EncryptionType,
-    /// Key bytes that did not fit the fields: of the encryption key, then of the signing key.
+    /// The key bytes that do not fit into the fields: those of the encryption key, then those of
+    /// the signing key.
     pub excess: Box<[u8]>,
 }
 
 impl Certificate {
-    /// Longest payload that is read, in bytes.
+    /// The longest payload that is accepted, in bytes.
     ///
-    /// Chosen because the largest signing key planned for I2P has 2592 bytes: there is room for
-    /// three times that, and a destination stays below 9 KiB.
+    /// Chosen as about three times the 2592 bytes of the largest signing key planned for I2P. A
+    /// destination is then at most 9 KiB long.
     pub const MAX_PAYLOAD: usize = MAX_UNKNOWN_KEY - SIGNING_FIELD;
 
     /// The type of the signing key.
@@ -66,8 +67,8 @@ impl Certificate {
 }
 
 impl KeyCertificate {
-    /// How many bytes of a signing key lie in the certificate: those beyond the 128 of the field.
-    /// None when the type is unknown.
+    /// The number of bytes of a signing key that are in the certificate, because they exceed the
+    /// 128 bytes of the field. `None` if the type is unknown.
     pub(crate) fn signing_excess(signature_type: SignatureType) -> Option<usize> {
         signature_type
             .public_len()
@@ -81,8 +82,8 @@ impl KeyCertificate {
             encryption_type: EncryptionType::read(&mut r)?,
             excess: r.take_rest().into(),
         };
-        // No encryption key that we know is longer than its field, so with two known types the
-        // length is known. Otherwise the rest may be part of a key.
+        // No encryption key of a known type is longer than its field. If both types are known, the
+        // length of the excess is therefore known too. If not, all of it may belong to a key.
         if let Some(signing) = Self::signing_excess(key.signature_type) {
             if key.excess.len() < signing {
                 return Err(DecodeError::MissingData("key certificate"));
@@ -103,7 +104,8 @@ impl Codec for Certificate {
             Self::Other { kind, payload } => (*kind, payload.len()),
         };
         out.push(kind);
-        // Values come from `read`, which takes at most `MAX_PAYLOAD`, or from a known key type.
+        // The length fits, because `read` accepts at most `MAX_PAYLOAD` bytes, and keys of known
+        // types are shorter.
         out.extend_from_slice(&(length as u16).to_be_bytes());
         match self {
             Self::Null => {}
@@ -166,10 +168,10 @@ impl fmt::Debug for KeyCertificate {
     }
 }
 
-/// Length of the encryption key's field in a destination, in bytes.
+/// The length of the encryption key's field in a destination, in bytes.
 pub(crate) const ENCRYPTION_FIELD: usize = 256;
 
-/// Length of the signing key's field in a destination, in bytes.
+/// The length of the signing key's field in a destination, in bytes.
 pub(crate) const SIGNING_FIELD: usize = 128;
 
 const NULL: u8 = 0;

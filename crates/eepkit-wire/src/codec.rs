@@ -1,28 +1,28 @@
-//! How every structure of every protocol is read and written.
+//! The trait and the reader with which all structures of all protocols are encoded and decoded.
 
 use std::fmt;
 
-/// A structure with one encoding.
+/// A structure with exactly one encoding.
 ///
-/// Writing cannot fail: a value that would not fit its encoding cannot be made. Reading is strict:
-/// what [`Codec::from_bytes`] accepts is exactly one structure with nothing behind it.
+/// Encoding cannot fail, because a value that cannot be encoded cannot be created. Decoding is
+/// strict: [`Codec::from_bytes`] accepts exactly one structure without trailing bytes.
 pub trait Codec: Sized {
     /// Appends the encoding to `out`.
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// Reads one structure and leaves the reader behind it.
+    /// Decodes one structure. The reader is then at the first byte after it.
     ///
     /// # Errors
     ///
-    /// The input ends early or breaks a rule of the structure; the reader's position is then
+    /// If the input is truncated or violates a rule of the structure. The reader's position is then
     /// unspecified.
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
-    /// Reads one structure that fills `bytes`.
+    /// Decodes one structure that fills `bytes`.
     ///
     /// # Errors
     ///
-    /// As [`Codec::read`], and [`DecodeError::TrailingData`] when bytes are left over.
+    /// As [`Codec::read`], and [`DecodeError::TrailingData`] if bytes follow the structure.
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let value = Self::read(&mut r)?;
@@ -38,9 +38,9 @@ pub trait Codec: Sized {
     }
 }
 
-/// A position in bytes that came from outside.
+/// A reader of untrusted bytes, with a position.
 ///
-/// Every method that takes bytes checks that they are there; none panics.
+/// Every method checks that enough bytes are left. No method panics.
 #[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -48,16 +48,16 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the start of `bytes`.
+    /// Creates a reader at the start of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, used: 0 }
     }
 
-    /// Takes the next `length` bytes; `what` names them in the error.
+    /// Reads the next `length` bytes. `what` is their name in the error.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when fewer are left; nothing is taken then.
+    /// [`DecodeError::MissingData`] if fewer bytes are left. The position is then unchanged.
     pub fn take(&mut self, length: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let rest = self.rest();
         if rest.len() < length {
@@ -67,59 +67,59 @@ impl<'a> Reader<'a> {
         Ok(&rest[..length])
     }
 
-    /// Takes the next `N` bytes as an array.
+    /// Reads the next `N` bytes as an array.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when fewer are left.
+    /// [`DecodeError::MissingData`] if fewer bytes are left.
     pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N, what)?);
         Ok(out)
     }
 
-    /// Takes one byte.
+    /// Reads one byte.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] at the end.
+    /// [`DecodeError::MissingData`] if no byte is left.
     pub fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
         self.array::<1>(what).map(|b| b[0])
     }
 
-    /// Takes a big-endian number of two bytes.
+    /// Reads a big-endian number of two bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when fewer are left.
+    /// [`DecodeError::MissingData`] if fewer bytes are left.
     pub fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
         self.array(what).map(u16::from_be_bytes)
     }
 
-    /// Takes a big-endian number of four bytes.
+    /// Reads a big-endian number of four bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when fewer are left.
+    /// [`DecodeError::MissingData`] if fewer bytes are left.
     pub fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
         self.array(what).map(u32::from_be_bytes)
     }
 
-    /// Takes a big-endian number of eight bytes.
+    /// Reads a big-endian number of eight bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when fewer are left.
+    /// [`DecodeError::MissingData`] if fewer bytes are left.
     pub fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         self.array(what).map(u64::from_be_bytes)
     }
 
-    /// Takes an I2P string: one length byte and that many bytes of UTF-8.
+    /// Reads an I2P string: one length byte, then this number of bytes of UTF-8.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when it ends early, [`DecodeError::Invalid`] when it is not
-    /// UTF-8.
+    /// [`DecodeError::MissingData`] if the string is truncated, [`DecodeError::Invalid`] if it is
+    /// not UTF-8.
     pub fn string(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
         let length = usize::from(self.u8(what)?);
         let bytes = self.take(length, what)?;
@@ -129,45 +129,47 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes everything that is left.
+    /// Reads all remaining bytes.
     pub fn take_rest(&mut self) -> &'a [u8] {
         let rest = self.rest();
         self.used = self.bytes.len();
         rest
     }
 
-    /// What is left, without taking it.
+    /// The remaining bytes. The position does not change.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.used..]
     }
 
-    /// How many bytes are left.
+    /// The number of remaining bytes.
     pub fn left(&self) -> usize {
         self.bytes.len() - self.used
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.left() == 0
     }
 
-    /// How many bytes were taken so far.
+    /// The number of bytes that were read.
     pub fn position(&self) -> usize {
         self.used
     }
 
-    /// What was taken since [`Reader::position`] was `start`; empty when `start` lies ahead.
+    /// The bytes that were read since [`Reader::position`] was `start`. Empty if `start` is greater
+    /// than the position.
     ///
-    /// Signatures cover bytes as they came, so whoever checks one needs them beside the value.
+    /// Signatures cover the received bytes, so verifying one needs these bytes in addition to the
+    /// decoded value.
     pub fn taken_since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.used).unwrap_or_default()
     }
 
-    /// Ends the reading of `what`.
+    /// Checks that no bytes follow the structure `what`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TrailingData`] when something is left.
+    /// [`DecodeError::TrailingData`] if bytes are left.
     pub fn finish(&self, what: &'static str) -> Result<(), DecodeError> {
         if self.is_empty() {
             Ok(())
@@ -186,19 +188,20 @@ impl fmt::Debug for Reader<'_> {
     }
 }
 
-/// Why bytes or text are not the structure they should be.
+/// The reason why bytes or text cannot be decoded.
 ///
-/// Small, `Copy` and without allocation: hostile input makes many of these.
+/// The type is small, `Copy` and without allocation, because hostile input causes many of these
+/// errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The input ended in the middle of something.
+    /// The input ended inside this structure or field.
     #[error("input ended inside {0}")]
     MissingData(&'static str),
-    /// The structure was complete and bytes were left over.
+    /// Bytes follow the complete structure.
     #[error("data left over after {0}")]
     TrailingData(&'static str),
-    /// A rule of the structure is broken.
+    /// The input violates a rule of the structure.
     #[error("invalid {what}: {why}")]
     Invalid {
         /// The structure or field.
@@ -206,32 +209,32 @@ pub enum DecodeError {
         /// The rule.
         why: &'static str,
     },
-    /// A type number that this software cannot handle where it has to.
+    /// A type number is not supported.
     #[error("{what} {code} is not supported")]
     UnsupportedType {
-        /// What kind of type number.
+        /// The kind of type number.
         what: &'static str,
-        /// The number as it came.
+        /// The received number.
         code: u16,
     },
-    /// A field with a fixed length has another one.
+    /// A field does not have its fixed length.
     #[error("wrong length of {what}: expected {expected} bytes, got {got}")]
     WrongLength {
         /// The field.
         what: &'static str,
-        /// How long it must be, in bytes.
+        /// The required length, in bytes.
         expected: usize,
-        /// How long it was, in bytes.
+        /// The received length, in bytes.
         got: usize,
     },
-    /// More than we accept.
+    /// A length or number exceeds a limit.
     #[error("{what} is too long: {length}, the limit is {limit}")]
     TooLong {
-        /// What is too long.
+        /// The structure or field.
         what: &'static str,
-        /// How long it is; where that is not known, the limit plus one.
+        /// Its length. If the length is not known, the limit plus one.
         length: usize,
-        /// How long it may be.
+        /// The limit.
         limit: usize,
     },
     /// A character of a text form is not in its alphabet.
@@ -239,7 +242,7 @@ pub enum DecodeError {
     BadCharacter {
         /// The text form.
         what: &'static str,
-        /// Where, in bytes from the start of the text.
+        /// The position of the character, in bytes from the start of the text.
         position: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! Configuration files as Java I2P writes them.
+//! Configuration files in the format of Java I2P.
 
 use std::fmt;
 
@@ -6,37 +6,38 @@ use crate::codec::DecodeError;
 
 /// A configuration file: configuration specification, section "General Format".
 ///
-/// Lines of `key=value` in UTF-8. A `#` begins a comment anywhere in a line, a `;` only in the
-/// first column. There are no quotes, escapes or continued lines; white space around keys and
-/// values is dropped; lines without a key and `=` are ignored; of equal keys the last one counts.
-/// Keys keep the order in which they first came. Comments are not kept.
+/// A file consists of lines of `key=value` in UTF-8. A `#` begins a comment anywhere in a line, a
+/// `;` only in the first column. There are no quotes, escapes or continuation lines. White space
+/// around keys and values is ignored, and so are lines without a key and `=`. If a key is repeated,
+/// the last value is used. Keys are in the order of their first occurrence. Comments are not
+/// stored.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ConfigFile {
     pairs: Vec<(String, String)>,
 }
 
 impl ConfigFile {
-    /// Largest file that is read, in bytes.
+    /// The largest file that is accepted, in bytes.
     ///
     /// Chosen because a file with a hundred tunnels, each with a full destination, has about
     /// 150 kB.
     pub const MAX_LENGTH: usize = 1 << 20;
 
-    /// Most keys of a file that is read.
+    /// The largest number of keys in a file.
     ///
-    /// Chosen because a hundred tunnels with all their options are about 5000.
+    /// Chosen because a hundred tunnels with all their options have about 5000.
     pub const MAX_KEYS: usize = 16_384;
 
-    /// A file without keys.
+    /// Creates a file without keys.
     pub const fn new() -> Self {
         Self { pairs: Vec::new() }
     }
 
-    /// Reads the content of a file.
+    /// Parses the content of a file.
     ///
     /// # Errors
     ///
-    /// The content is too long, has too many keys, or is not UTF-8.
+    /// If the content is too long, has too many keys, or is not UTF-8.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid {
             what: "config file",
@@ -45,11 +46,11 @@ impl ConfigFile {
         Self::parse(text)
     }
 
-    /// Reads the content of a file.
+    /// Parses the content of a file.
     ///
     /// # Errors
     ///
-    /// The content is too long or has too many keys.
+    /// If the content is too long or has too many keys.
     pub fn parse(text: &str) -> Result<Self, DecodeError> {
         let too_long = |what, length, limit| DecodeError::TooLong {
             what,
@@ -80,7 +81,7 @@ impl ConfigFile {
         Ok(Self { pairs })
     }
 
-    /// The value of `key`; keys differ by case.
+    /// The value of `key`. Keys are case-sensitive.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs
             .iter()
@@ -88,19 +89,21 @@ impl ConfigFile {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Sets `key` to `value`, at the end of the file if it is new, and returns what it was before.
+    /// Sets `key` to `value`, and returns the previous value. A new key is added at the end of the
+    /// file.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Invalid`] when the file could not hold the pair: line ends and `#` in
-    /// either, `=` in a key or `;` at its start, white space at the ends, an empty key.
+    /// [`DecodeError::Invalid`] if the format cannot express the pair: if key or value contain a
+    /// line end or `#`, or begin or end with white space; or if the key is empty, contains `=` or
+    /// begins with `;`.
     pub fn set(&mut self, key: &str, value: &str) -> Result<Option<String>, DecodeError> {
         let written = format!("{key}={value}");
         let unreadable = written.contains(['\n', '\r']) || written.starts_with(BYTE_ORDER_MARK);
         if unreadable || pair(&written) != Some((key, value)) {
             return Err(DecodeError::Invalid {
                 what: "config entry",
-                why: "keys and values cannot hold line ends or #, nor begin or end with spaces",
+                why: "keys and values cannot contain line ends or #, nor begin or end with spaces",
             });
         }
         match self.pairs.iter_mut().find(|(other, _)| other == key) {
@@ -112,7 +115,7 @@ impl ConfigFile {
         }
     }
 
-    /// Removes `key`, and returns what it was.
+    /// Removes `key`, and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(other, _)| other == key)?;
         Some(self.pairs.remove(at).1)
@@ -125,19 +128,19 @@ impl ConfigFile {
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 }
 
 impl fmt::Display for ConfigFile {
-    /// The content of the file.
+    /// Writes the content of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, value) in &self.pairs {
             writeln!(f, "{key}={value}")?;
@@ -148,17 +151,17 @@ impl fmt::Display for ConfigFile {
 
 impl fmt::Debug for ConfigFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Values are passwords and private keys, among others.
+        // Values may be passwords and private keys, so only keys are printed.
         f.debug_set()
             .entries(self.pairs.iter().map(|(key, _)| key))
             .finish()
     }
 }
 
-/// What some editors begin a file with.
+/// The character that some editors write at the start of a file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The key and value of a line, if it has any.
+/// The key and value of a line, or `None` if the line has no pair.
 fn pair(line: &str) -> Option<(&str, &str)> {
     if line.starts_with(';') {
         return None;

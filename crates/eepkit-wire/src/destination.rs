@@ -1,4 +1,4 @@
-//! Destinations: the full addresses of endpoints on I2P.
+//! Destinations, the full addresses of programs on I2P.
 
 use std::{cmp, fmt, hash, str::FromStr, sync::Arc};
 
@@ -12,45 +12,46 @@ use crate::{
     signature_type::SignatureType,
 };
 
-/// An endpoint on I2P: a signing key, a certificate, and 256 bytes that once held an encryption
-/// key.
+/// A destination on I2P: a signing key, a certificate, and 256 bytes that were formerly an
+/// encryption key.
 ///
-/// Cheap to clone. Compared and hashed by its bytes. `Display` and `Debug` show the first eight
-/// characters of its base32 address.
+/// Destinations are cheap to clone, and are compared and hashed by their bytes. `Display` and
+/// `Debug` write the first eight characters of the base32 address.
 ///
-/// A destination with an unknown signature type is a value like any other; it can be stored,
-/// looked up and passed on, but signatures by it cannot be verified.
+/// A destination with an unknown signature type can be stored, looked up and sent like any other.
+/// Only its signatures cannot be verified.
 #[derive(Clone)]
 pub struct Destination(Arc<KeysAndCert>);
 
 impl Destination {
-    /// The shortest encoding in bytes: two key fields and an empty certificate.
+    /// The length of the shortest encoding, in bytes: two key fields and an empty certificate.
     pub const MIN_LENGTH: usize = KeysAndCert::MIN_LENGTH;
 
-    /// The destination of a signing key, with `padding` repeated over the unused bytes.
+    /// Creates the destination of a signing key. `padding` is repeated over the unused bytes.
     ///
-    /// Repeating makes the destination compressible, which saves some 300 bytes of every first
-    /// packet: common structures specification, "Padding Generation Guidelines". The padding
-    /// should be random, and must be kept with the destination.
+    /// Repeated padding makes the destination compressible, which saves about 300 bytes of the
+    /// first packet of each stream: common structures specification, "Padding Generation
+    /// Guidelines". The padding should be random. It is part of the destination, so it must be
+    /// stored with the keys.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::UnsupportedType`] when the layout of the key's type is not known.
+    /// [`DecodeError::UnsupportedType`] if the type of the key is unknown.
     pub fn new(signing_key: &SigningPublicKey, padding: &[u8; 32]) -> Result<Self, DecodeError> {
         KeysAndCert::new(None, signing_key, padding).map(|keys| Self(Arc::new(keys)))
     }
 
-    /// The destination in I2P's base64, as SAM, address books and helper links write it.
+    /// Decodes a destination in I2P's base64, the form in SAM, address books and helper links.
     ///
     /// # Errors
     ///
-    /// The text is not base64, or not of a destination. Text behind the destination, such as the
-    /// private part of a key file, is an error.
+    /// If the text is not base64, or its bytes are not a destination. Text after the destination,
+    /// such as the private part of a key file, is an error.
     pub fn from_base64(text: &str) -> Result<Self, DecodeError> {
         Self::from_bytes(&base64::decode(text)?)
     }
 
-    /// The SHA-256 hash of the encoding; computed once.
+    /// The SHA-256 hash of the encoding. It is computed only once.
     pub fn hash(&self) -> Hash {
         self.0.hash()
     }
@@ -60,7 +61,7 @@ impl Destination {
         self.0.bytes()
     }
 
-    /// In I2P's base64; 524 characters with the default key type.
+    /// The destination in I2P's base64. It has 524 characters with the default key type.
     pub fn to_base64(&self) -> String {
         base64::encode(self.0.bytes())
     }
@@ -70,7 +71,7 @@ impl Destination {
         self.0.hash().to_b32()
     }
 
-    /// The key that verifies what this destination signs, unless it signs with an offline key.
+    /// The key that verifies signatures of this destination, except those by an offline key.
     pub fn signing_key(&self) -> &SigningPublicKey {
         self.0.signing_key()
     }
@@ -99,7 +100,7 @@ impl Codec for Destination {
 impl FromStr for Destination {
     type Err = DecodeError;
 
-    /// As [`Destination::from_base64`].
+    /// Parses like [`Destination::from_base64`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::from_base64(text)
     }

@@ -1,7 +1,7 @@
-//! Keys that messages to a destination are encrypted to.
+//! The keys to which messages to a destination are encrypted.
 //!
-//! This library does not encrypt: the router does. Clients make the key pairs, publish the public
-//! halves in their lease sets and hand the private halves to the router.
+//! The router encrypts and decrypts, not this library. A client generates the key pairs, publishes
+//! the public keys in its lease sets, and sends the private keys to its router.
 
 use std::{fmt, str::FromStr};
 
@@ -15,52 +15,52 @@ use crate::{
     signature::MAX_UNKNOWN_KEY,
 };
 
-/// An encryption algorithm, by its number in certificates and lease sets.
+/// An encryption algorithm, identified by its number in certificates and lease sets.
 ///
-/// Any number is a value, so that lease sets with keys that we do not know can be read.
+/// Unknown numbers are allowed, so that lease sets with keys of unknown types can be decoded.
 ///
-/// Numbers and lengths: common structures specification, sections "Key Certificates", "PublicKey"
-/// and "PrivateKey".
+/// Source of numbers and lengths: common structures specification, sections "Key Certificates",
+/// "PublicKey" and "PrivateKey".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EncryptionType(pub u16);
 
 impl EncryptionType {
-    /// ElGamal, 2048 bits. Old; also what the certificate of every destination says, where the
-    /// field has no meaning.
+    /// ElGamal, 2048 bits. Obsolete in lease sets. It is also the type in the certificate of nearly
+    /// every destination, where the field is unused.
     pub const ELGAMAL: Self = Self(0);
-    /// ECIES on P-256, never used in lease sets.
+    /// ECIES on P-256. Not used in lease sets.
     pub const P256: Self = Self(1);
-    /// ECIES on P-384, never used in lease sets.
+    /// ECIES on P-384. Not used in lease sets.
     pub const P384: Self = Self(2);
-    /// ECIES on P-521, never used in lease sets.
+    /// ECIES on P-521. Not used in lease sets.
     pub const P521: Self = Self(3);
     /// ECIES with X25519: the default.
     pub const X25519: Self = Self(4);
-    /// ML-KEM-512 together with X25519.
+    /// ML-KEM-512 combined with X25519.
     pub const MLKEM512_X25519: Self = Self(5);
-    /// ML-KEM-768 together with X25519.
+    /// ML-KEM-768 combined with X25519.
     pub const MLKEM768_X25519: Self = Self(6);
-    /// ML-KEM-1024 together with X25519.
+    /// ML-KEM-1024 combined with X25519.
     pub const MLKEM1024_X25519: Self = Self(7);
 
-    /// Length of a public key in bytes, where the algorithm is known.
+    /// The length of a public key in bytes, or `None` if the algorithm is unknown.
     ///
-    /// The hybrid types publish their X25519 key only.
+    /// The hybrid types publish only their X25519 key.
     pub fn public_len(self) -> Option<usize> {
         self.row().map(|row| row.1)
     }
 
-    /// Length of a private key in bytes, where the algorithm is known.
+    /// The length of a private key in bytes, or `None` if the algorithm is unknown.
     pub fn private_len(self) -> Option<usize> {
         self.row().map(|row| row.2)
     }
 
-    /// The official name, such as `ECIES_X25519`, where the algorithm is known.
+    /// The official name, such as `ECIES_X25519`, or `None` if the algorithm is unknown.
     pub fn name(self) -> Option<&'static str> {
         self.row().map(|row| row.3)
     }
 
-    /// Whether [`EncryptionKeyPair::generate`] can make keys of this type.
+    /// Whether [`EncryptionKeyPair::generate`] supports this type.
     pub fn can_generate(self) -> bool {
         matches!(
             self,
@@ -68,7 +68,7 @@ impl EncryptionType {
         )
     }
 
-    /// The length of a public key, or the error for a key whose layout is not known.
+    /// The length of a public key, or an error if the algorithm is unknown.
     pub(crate) fn require_public_len(self) -> Result<usize, DecodeError> {
         self.public_len().ok_or(DecodeError::UnsupportedType {
             what: "encryption type",
@@ -82,7 +82,7 @@ impl EncryptionType {
 }
 
 impl Default for EncryptionType {
-    /// X25519, which every router since 2020 takes.
+    /// X25519, which every router since 2020 supports.
     fn default() -> Self {
         Self::X25519
     }
@@ -101,7 +101,7 @@ impl Codec for EncryptionType {
 impl FromStr for EncryptionType {
     type Err = ParseEncryptionTypeError;
 
-    /// The number, or the name of a known algorithm in any case.
+    /// Parses the number, or the name of a known algorithm in any case.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(code) = text.parse::<u16>() {
             return Ok(Self(code));
@@ -114,7 +114,7 @@ impl FromStr for EncryptionType {
 }
 
 impl fmt::Display for EncryptionType {
-    /// The official name, or the number of an unknown algorithm.
+    /// Writes the official name, or the number of an unknown algorithm.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => f.pad(name),
@@ -130,12 +130,12 @@ impl fmt::Debug for EncryptionType {
     }
 }
 
-/// A text names no encryption type.
+/// The text is not an encryption type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown encryption type, use a number or a name such as ECIES_X25519")]
 pub struct ParseEncryptionTypeError;
 
-/// A key that others encrypt to, with its type.
+/// A public encryption key with its type.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EncryptionPublicKey {
     kind: EncryptionType,
@@ -143,12 +143,12 @@ pub struct EncryptionPublicKey {
 }
 
 impl EncryptionPublicKey {
-    /// The key with these bytes.
+    /// Creates a key from its bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::WrongLength`] when `bytes` do not have the length of the type. Of a type
-    /// that we do not know, up to 8 KiB are taken.
+    /// [`DecodeError::WrongLength`] if `bytes` do not have the length of the type, and
+    /// [`DecodeError::TooLong`] if the type is unknown and `bytes` are longer than 8 KiB.
     pub fn new(kind: EncryptionType, bytes: &[u8]) -> Result<Self, DecodeError> {
         check_length("encryption public key", kind.public_len(), bytes)?;
         Ok(Self {
@@ -169,10 +169,10 @@ impl EncryptionPublicKey {
 }
 
 impl Codec for EncryptionPublicKey {
-    /// Type, length and key, as in a lease set of type 3.
+    /// Appends type, length and key, as in a lease set of type 3.
     fn encode(&self, out: &mut Vec<u8>) {
         self.kind.encode(out);
-        // `new` takes at most 8 KiB.
+        // `new` accepts at most 8 KiB.
         out.extend_from_slice(&(self.bytes.len() as u16).to_be_bytes());
         out.extend_from_slice(&self.bytes);
     }
@@ -194,9 +194,9 @@ impl fmt::Debug for EncryptionPublicKey {
     }
 }
 
-/// The private half of a key that others encrypt to, with its type.
+/// A private encryption key with its type.
 ///
-/// The bytes are wiped when the key is dropped, and `Debug` does not show them.
+/// The bytes are overwritten with zeros when the key is dropped. `Debug` does not print them.
 #[derive(Clone)]
 pub struct EncryptionPrivateKey {
     kind: EncryptionType,
@@ -204,12 +204,12 @@ pub struct EncryptionPrivateKey {
 }
 
 impl EncryptionPrivateKey {
-    /// The key with these bytes.
+    /// Creates a key from its bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::WrongLength`] when `bytes` do not have the length of the type. Of a type
-    /// that we do not know, up to 8 KiB are taken.
+    /// [`DecodeError::WrongLength`] if `bytes` do not have the length of the type, and
+    /// [`DecodeError::TooLong`] if the type is unknown and `bytes` are longer than 8 KiB.
     pub fn new(kind: EncryptionType, bytes: &[u8]) -> Result<Self, DecodeError> {
         check_length("encryption private key", kind.private_len(), bytes)?;
         Ok(Self {
@@ -230,10 +230,10 @@ impl EncryptionPrivateKey {
 }
 
 impl Codec for EncryptionPrivateKey {
-    /// Type, length and key, as in I2CP's `CreateLeaseSet2`.
+    /// Appends type, length and key, as in I2CP's `CreateLeaseSet2`.
     fn encode(&self, out: &mut Vec<u8>) {
         self.kind.encode(out);
-        // `new` takes at most 8 KiB.
+        // `new` accepts at most 8 KiB.
         out.extend_from_slice(&(self.bytes.len() as u16).to_be_bytes());
         out.extend_from_slice(&self.bytes);
     }
@@ -259,7 +259,7 @@ impl fmt::Debug for EncryptionPrivateKey {
     }
 }
 
-/// Both halves of an encryption key.
+/// A public encryption key and its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionKeyPair {
     public: EncryptionPublicKey,
@@ -267,12 +267,12 @@ pub struct EncryptionKeyPair {
 }
 
 impl EncryptionKeyPair {
-    /// A new pair.
+    /// Generates a key pair.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::UnsupportedType`] unless the type is X25519 or one of its hybrids with
-    /// ML-KEM. For ElGamal, take the halves from elsewhere with [`EncryptionKeyPair::new`].
+    /// [`DecodeError::UnsupportedType`] unless the type is X25519 or a hybrid of X25519 and ML-KEM.
+    /// For ElGamal, pass two existing keys to [`EncryptionKeyPair::new`].
     pub fn generate<R: CryptoRng + ?Sized>(
         kind: EncryptionType,
         rng: &mut R,
@@ -285,7 +285,7 @@ impl EncryptionKeyPair {
         Self::from_private(EncryptionPrivateKey::new(kind, secret.as_slice())?)
     }
 
-    /// The pair of a private key, whose public half is computed.
+    /// Creates a key pair from a private key. The public key is computed.
     ///
     /// # Errors
     ///
@@ -311,11 +311,11 @@ impl EncryptionKeyPair {
         })
     }
 
-    /// The pair of two halves, whose relation is not checked.
+    /// Creates a key pair from two keys. It is not checked that they belong together.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Invalid`] when the halves are of different types.
+    /// [`DecodeError::Invalid`] if the keys have different types.
     pub fn new(
         public: EncryptionPublicKey,
         private: EncryptionPrivateKey,
@@ -334,20 +334,21 @@ impl EncryptionKeyPair {
         self.public.kind
     }
 
-    /// The half that is published.
+    /// The public key.
     pub fn public_key(&self) -> &EncryptionPublicKey {
         &self.public
     }
 
-    /// The half that is kept.
+    /// The private key.
     pub fn private_key(&self) -> &EncryptionPrivateKey {
         &self.private
     }
 }
 
-/// A key as options write it: base64, or type, colon and base64.
+/// Parses the format of options: base64, or type, colon and base64.
 ///
-/// The type may be a name or a number; without one it is ElGamal, for history's sake.
+/// The type may be a name or a number. The default is ElGamal, because the format without a type is
+/// older than other types.
 impl FromStr for EncryptionPrivateKey {
     type Err = DecodeError;
 
@@ -368,7 +369,7 @@ impl FromStr for EncryptionPrivateKey {
 
 const X25519_LEN: usize = 32;
 
-/// Type, bytes of the public key, bytes of the private key, name.
+/// Type, length of the public key, length of the private key (both in bytes), name.
 const ROWS: [(EncryptionType, usize, usize, &str); 8] = [
     (EncryptionType::ELGAMAL, 256, 256, "ELGAMAL_2048"),
     (EncryptionType::P256, 64, 32, "EC_P256"),

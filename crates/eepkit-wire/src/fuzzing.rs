@@ -1,5 +1,5 @@
-//! What the fuzz targets run. Each function takes any bytes, and panics where a parser breaks a
-//! promise; that a parser must not panic itself goes without saying.
+//! Functions that the fuzz targets call. Each accepts arbitrary bytes, and panics if a property of
+//! a parser does not hold or the parser itself panics.
 
 use crate::{
     Address, BlindedAddress, Certificate, Codec, ConfigFile, DecodeError, Destination,
@@ -7,10 +7,10 @@ use crate::{
     RouterInfo, base32, base64, gzip,
 };
 
-/// What a fuzz target does with its input.
+/// The function of a fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every parser, by the name of its fuzz target.
+/// All targets with their names.
 pub const TARGETS: [(&str, Target); 9] = [
     ("wire_address", address),
     ("wire_base64", base64_text),
@@ -23,7 +23,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("wire_router_info", router_info),
 ];
 
-/// An address that parses is written in a way that parses to it.
+/// Checks that formatting and parsing an address returns the same address.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -36,7 +36,7 @@ pub fn address(data: &[u8]) {
     }
 }
 
-/// One value has one text, but for the case of base32.
+/// Checks that each value has exactly one text, except for the case of base32.
 pub fn base64_text(data: &[u8]) {
     assert_eq!(base64::decode(&base64::encode(data)).as_deref(), Ok(data));
     assert_eq!(base32::decode(&base32::encode(data)).as_deref(), Ok(data));
@@ -51,12 +51,12 @@ pub fn base64_text(data: &[u8]) {
     }
 }
 
-/// What was read from a file is the same after writing and reading it.
+/// Checks that encoding and decoding a configuration file returns the same file.
 pub fn config_file(data: &[u8]) {
     if let Ok(file) = ConfigFile::from_bytes(data) {
         let again = ConfigFile::parse(&file.to_string());
-        // A key that looks like the beginning of a comment or file once it is the first on its
-        // line cannot be written; the reader sees it only behind other characters.
+        // A key that begins with `;` or with a byte order mark can be parsed after white space, but
+        // cannot be written at the start of a line.
         let writable = file
             .iter()
             .all(|(key, value)| ConfigFile::new().set(key, value).is_ok());
@@ -66,7 +66,7 @@ pub fn config_file(data: &[u8]) {
     }
 }
 
-/// A destination keeps its bytes.
+/// Checks that encoding a destination returns the decoded bytes.
 pub fn destination(data: &[u8]) {
     keeps_its_bytes::<Certificate>(data);
     keeps_its_bytes::<Destination>(data);
@@ -78,7 +78,7 @@ pub fn destination(data: &[u8]) {
     }
 }
 
-/// A body has no more bytes than the limit, and is the same after framing it again.
+/// Checks that a body is not longer than the limit, and is the same after framing it again.
 pub fn gzip_frame(data: &[u8]) {
     const LIMIT: usize = 10_000;
     if let Ok((header, body)) = gzip::decode(data, LIMIT) {
@@ -90,7 +90,7 @@ pub fn gzip_frame(data: &[u8]) {
     }
 }
 
-/// Keys that load can sign, and are written as they were read.
+/// Checks that encoding a key file returns the decoded bytes, and that its keys can sign.
 pub fn key_file(data: &[u8]) {
     if let Ok(keys) = PrivateKeys::from_bytes(data) {
         assert_eq!(keys.to_bytes().as_slice(), data);
@@ -104,7 +104,8 @@ pub fn key_file(data: &[u8]) {
     }
 }
 
-/// Lease sets keep their bytes and can be checked.
+/// Checks that encoding a lease set returns the decoded bytes, and that verifying it does not
+/// panic.
 pub fn lease_set(data: &[u8]) {
     keeps_its_bytes::<EncryptionPublicKey>(data);
     keeps_its_bytes::<LeaseSet>(data);
@@ -117,7 +118,7 @@ pub fn lease_set(data: &[u8]) {
     }
 }
 
-/// A mapping is the same after writing and reading it, and written in one way only.
+/// Checks that encoding and decoding a mapping returns the same mapping, with the same length.
 pub fn mapping(data: &[u8]) {
     if let Ok(mapping) = Mapping::from_bytes(data) {
         let bytes = mapping.to_bytes();
@@ -126,8 +127,9 @@ pub fn mapping(data: &[u8]) {
     }
 }
 
-/// Router infos and identities keep their bytes and can be verified; an address is the same after
-/// writing and reading it.
+/// Checks that encoding a router info or identity returns the decoded bytes, that verifying a
+/// router info does not panic, and that encoding and decoding a router address returns the same
+/// address.
 pub fn router_info(data: &[u8]) {
     keeps_its_bytes::<RouterIdentity>(data);
     keeps_its_bytes::<RouterInfo>(data);

@@ -1,7 +1,7 @@
-//! The gzip frame around every message between destinations, which also carries the ports.
+//! The gzip frame around every message between destinations. It also contains the ports.
 //!
-//! I2CP wraps each payload in a gzip member (RFC 1952). The ports and the protocol number replace
-//! two fields of the gzip header: the modification time and the operating system. See the I2CP
+//! Each I2CP payload is a gzip member (RFC 1952). The ports and the protocol number replace two
+//! fields of the gzip header: the modification time and the operating system. See the I2CP
 //! overview, section "Format" of the payload.
 
 use std::borrow::Cow;
@@ -21,10 +21,10 @@ pub struct Header {
     pub to_port: u16,
 }
 
-/// Length of the frame around a body of up to 65535 bytes that is not compressed.
+/// The number of bytes that the frame adds to an uncompressed body of up to 65535 bytes.
 pub const OVERHEAD: usize = HEADER_LEN + STORED_HEADER_LEN + TRAILER_LEN;
 
-/// Frames `body`; see [`encode_into`].
+/// Returns the frame around `body`; see [`encode_into`].
 pub fn encode(header: Header, body: &[u8], deflate: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(stored_length(body));
     encode_into(&mut out, header, body, deflate);
@@ -33,8 +33,8 @@ pub fn encode(header: Header, body: &[u8], deflate: bool) -> Vec<u8> {
 
 /// Appends the frame around `body` to `out`.
 ///
-/// With `deflate` the body is compressed, unless that makes it longer. Without, it is copied into
-/// stored blocks.
+/// If `deflate` is true, the body is compressed unless that makes it longer. Otherwise the body is
+/// copied into stored blocks.
 pub fn encode_into(out: &mut Vec<u8>, header: Header, body: &[u8], deflate: bool) {
     out.reserve(stored_length(body));
     put_header(out, header);
@@ -46,13 +46,13 @@ pub fn encode_into(out: &mut Vec<u8>, header: Header, body: &[u8], deflate: bool
 
 /// Removes the frame, and returns its header and the body.
 ///
-/// The body is a slice of `bytes` where the sender did not compress it. Checks length and CRC-32,
-/// and that nothing follows the frame.
+/// If the sender did not compress the body, it is a slice of `bytes`. The function checks length
+/// and CRC-32, and that no bytes follow the frame.
 ///
 /// # Errors
 ///
-/// [`DecodeError::TooLong`] when the body has more than `limit` bytes, which is detected before
-/// more than that is inflated. The other errors say what is wrong with the frame.
+/// [`DecodeError::TooLong`] if the body has more than `limit` bytes; no more than `limit` plus one
+/// bytes are inflated. Other errors if the frame is malformed.
 pub fn decode(bytes: &[u8], limit: usize) -> Result<(Header, Cow<'_, [u8]>), DecodeError> {
     let mut r = Reader::new(bytes);
     let header = read_header(&mut r)?;
@@ -79,11 +79,11 @@ pub fn decode(bytes: &[u8], limit: usize) -> Result<(Header, Cow<'_, [u8]>), Dec
     Ok((header, body))
 }
 
-/// Reads the header only, without looking at the body.
+/// Decodes the header, and ignores the body.
 ///
 /// # Errors
 ///
-/// The bytes do not begin with a gzip header.
+/// If the bytes do not begin with a gzip header.
 pub fn peek(bytes: &[u8]) -> Result<Header, DecodeError> {
     read_header(&mut Reader::new(bytes))
 }
@@ -97,11 +97,11 @@ fn put_header(out: &mut Vec<u8>, header: Header) {
 
 fn put_trailer(out: &mut Vec<u8>, body: &[u8]) {
     out.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
-    // Modulo 2^32, as RFC 1952 has it.
+    // RFC 1952 defines the length modulo 2^32.
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
 }
 
-/// The length of the frame with a body that is not compressed.
+/// The length of the frame with an uncompressed body.
 fn stored_length(body: &[u8]) -> usize {
     let blocks = body.len().div_ceil(STORED_MAX).max(1);
     HEADER_LEN + blocks * STORED_HEADER_LEN + body.len() + TRAILER_LEN
@@ -124,8 +124,8 @@ fn put_stored(out: &mut Vec<u8>, body: &[u8]) {
     }
 }
 
-/// Appends the compressed body; appends nothing and returns false when it would not be shorter than
-/// a stored one.
+/// Appends the compressed body. If it would not be shorter than a stored one, appends nothing and
+/// returns false.
 fn put_deflated(out: &mut Vec<u8>, body: &[u8]) -> bool {
     let start = out.len();
     // The compressor stops when its output is full.
@@ -133,7 +133,7 @@ fn put_deflated(out: &mut Vec<u8>, body: &[u8]) -> bool {
     let mut compress = Compress::new(Compression::default(), false);
     let status = compress.compress(body, &mut out[start..], FlushCompress::Finish);
     let is_complete = matches!(status, Ok(Status::StreamEnd));
-    // No more than the length of the output.
+    // The conversion is lossless, because this is at most the length of the output.
     let used = if is_complete {
         compress.total_out() as usize
     } else {
@@ -164,7 +164,7 @@ fn read_header(r: &mut Reader<'_>) -> Result<Header, DecodeError> {
     })
 }
 
-/// Skips fields that gzip allows and no I2P software writes: RFC 1952, section 2.3.
+/// Skips optional fields, which no I2P software writes: RFC 1952, section 2.3.
 fn skip_optional_fields(r: &mut Reader<'_>, flags: u8) -> Result<(), DecodeError> {
     const TEXT: u8 = 1 << 0;
     const HEADER_CRC: u8 = 1 << 1;
@@ -190,12 +190,12 @@ fn skip_optional_fields(r: &mut Reader<'_>, flags: u8) -> Result<(), DecodeError
     Ok(())
 }
 
-/// The body and the encoded length of a single stored block, which senders that do not compress
-/// write; none for anything else.
+/// The body of a single stored block and the length of the block. Senders that do not compress
+/// write such a block. `None` for anything else.
 fn stored(deflated: &[u8]) -> Option<(&[u8], usize)> {
     let (&[first, a, b, c, d], rest) = deflated.split_first_chunk()?;
     let length = u16::from_le_bytes([a, b]);
-    // Bit 0 is set in the last block, bits 1 and 2 are zero in a stored one.
+    // Bit 0 is set in the last block. Bits 1 and 2 are zero in a stored block.
     if first & 0b111 != 1 || u16::from_le_bytes([c, d]) != !length {
         return None;
     }
@@ -203,7 +203,7 @@ fn stored(deflated: &[u8]) -> Option<(&[u8], usize)> {
     Some((body, STORED_HEADER_LEN + body.len()))
 }
 
-/// The inflated body, and how many bytes it took.
+/// The inflated body, and the number of compressed bytes.
 fn inflate(deflated: &[u8], limit: usize) -> Result<(Vec<u8>, usize), DecodeError> {
     let mut inflate = Decompress::new(false);
     // The trailer announces the length of the body. It may be wrong, so the allocation is also
@@ -227,12 +227,13 @@ fn inflate(deflated: &[u8], limit: usize) -> Result<(Vec<u8>, usize), DecodeErro
         let used = inflate.total_in() as usize;
         match status {
             Status::StreamEnd => return Ok((body, used)),
-            // No progress although there is room: the data ends too early.
+            // There is no progress although the output is not full, so the data is truncated.
             _ if before == (used, body.len()) && body.len() < body.capacity() => {
                 return Err(DecodeError::MissingData("gzip body"));
             }
             _ if body.len() == body.capacity() => {
-                // Doubles, within the bounds; there is room for one byte at least.
+                // The capacity doubles, within the bounds. The limit was checked above, so at least
+                // one byte is added.
                 let room = body.len().max(GROWTH).min(most - body.len());
                 body.reserve_exact(room);
             }
@@ -260,20 +261,20 @@ const HEADER_LEN: usize = 10;
 const STORED_HEADER_LEN: usize = 5;
 const TRAILER_LEN: usize = 8;
 
-/// Longest stored block in bytes: RFC 1951, section 3.2.4.
+/// The longest stored block, in bytes: RFC 1951, section 3.2.4.
 const STORED_MAX: usize = u16::MAX as usize;
 
 /// The only compression method of gzip.
 const DEFLATE: u8 = 8;
 
-/// The value that Java I2P and i2pd write to the field for extra flags.
+/// The value that Java I2P and i2pd write into the field for extra flags.
 const EXTRA_FLAGS: u8 = 2;
 
-/// Deflate encodes at most 258 bytes in two bits.
+/// The largest compression ratio: Deflate encodes at most 258 bytes in two bits.
 const DEFLATE_MAX_RATIO: usize = 1_032;
 
-/// The least growth of the output in bytes when the announced length was wrong. Chosen because most
-/// messages are shorter.
+/// The smallest growth of the output in bytes if the announced length was wrong. Chosen because
+/// most messages are shorter.
 const GROWTH: usize = 4_096;
 
 #[cfg(test)]

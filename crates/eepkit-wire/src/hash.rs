@@ -1,4 +1,4 @@
-//! SHA-256 hashes, the names of destinations and routers in the network database.
+//! SHA-256 hashes, which identify destinations and routers in the network database.
 
 use std::{fmt, str::FromStr};
 
@@ -9,39 +9,40 @@ use crate::{
     {base32, base64},
 };
 
-/// What base32 addresses end with.
+/// The suffix of base32 addresses.
 pub(crate) const B32_SUFFIX: &str = ".b32.i2p";
 
-/// Characters of a hash in base32: 32 bytes without padding.
+/// The number of characters of a hash in base32, which is 32 bytes without padding.
 pub(crate) const B32_HASH_CHARS: usize = 52;
 
 /// The SHA-256 hash of a destination or router identity.
 ///
-/// `Display` and `Debug` show the first eight characters of the base32 form, enough to tell
-/// destinations apart in a log without naming them; [`Hash::to_b32`] gives the address.
+/// `Display` and `Debug` write the first eight characters of the base32 form. They are enough to
+/// distinguish destinations in a log, and do not reveal the address. [`Hash::to_b32`] returns the
+/// full address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hash([u8; Self::LENGTH]);
 
 impl Hash {
-    /// Length in bytes.
+    /// The length in bytes.
     pub const LENGTH: usize = 32;
 
-    /// The hash with these bytes.
+    /// Creates a hash from its bytes.
     pub const fn new(bytes: [u8; Self::LENGTH]) -> Self {
         Self(bytes)
     }
 
-    /// The hash of `data`.
+    /// Computes the hash of `data`.
     pub fn of(data: &[u8]) -> Self {
         Self(Sha256::digest(data).into())
     }
 
-    /// The address `<52 characters>.b32.i2p`, of either case and with or without the suffix.
+    /// Parses the address `<52 characters>.b32.i2p`, in either case and with or without the suffix.
     ///
     /// # Errors
     ///
-    /// The text has another length, or a character outside a-z and 2-7. Longer addresses name
-    /// blinded destinations: see [`crate::Address`].
+    /// If the text has another length, or contains a character outside a-z and 2-7. Longer
+    /// addresses are those of blinded destinations: see [`crate::Address`].
     pub fn from_b32(text: &str) -> Result<Self, DecodeError> {
         let label = strip_b32_suffix(text);
         if label.len() != B32_HASH_CHARS {
@@ -60,11 +61,11 @@ impl Hash {
             })
     }
 
-    /// The hash in I2P's base64.
+    /// Decodes a hash in I2P's base64.
     ///
     /// # Errors
     ///
-    /// The text is not base64 or not of 32 bytes.
+    /// If the text is not base64, or does not encode 32 bytes.
     pub fn from_base64(text: &str) -> Result<Self, DecodeError> {
         let bytes = base64::decode(text)?;
         let got = bytes.len();
@@ -83,7 +84,7 @@ impl Hash {
         &self.0
     }
 
-    /// In I2P's base64, 44 characters.
+    /// The hash in I2P's base64, which has 44 characters.
     pub fn to_base64(&self) -> String {
         base64::encode(&self.0)
     }
@@ -121,7 +122,7 @@ impl AsRef<[u8]> for Hash {
 impl FromStr for Hash {
     type Err = DecodeError;
 
-    /// As [`Hash::from_b32`].
+    /// Parses like [`Hash::from_b32`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::from_b32(text)
     }
@@ -140,7 +141,8 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// `text` without `.b32.i2p` in any case, or as it is.
+/// Returns `text` without the suffix `.b32.i2p`, in any case, or unchanged if it has no such
+/// suffix.
 pub(crate) fn strip_b32_suffix(text: &str) -> &str {
     text.len()
         .checked_sub(B32_SUFFIX.len())

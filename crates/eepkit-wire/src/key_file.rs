@@ -1,4 +1,4 @@
-//! Private keys on disk.
+//! Reading and writing private key files.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,18 +12,18 @@ use zeroize::Zeroizing;
 use crate::private_keys::{KeyError, PrivateKeys};
 
 impl PrivateKeys {
-    /// Reads a private key file: binary, as i2pd and Java I2P write it, or the base64 text of it,
-    /// as SAM gives it.
+    /// Reads a private key file. The file is binary, the format of i2pd and Java I2P, or base64,
+    /// the format of SAM.
     ///
     /// Blocks while it reads.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is longer than any key file, or is not one.
+    /// If the file cannot be read, is too long, or is not a private key file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, KeyFileError> {
         let path = path.as_ref();
         let io = |source| KeyFileError::io(path, source);
-        // Base64 is a third longer, and a line end may follow.
+        // Base64 is longer by one third, and a line end may follow.
         let limit = Self::MAX_LENGTH * 2;
         let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
         let file = File::open(path).map_err(io)?;
@@ -40,47 +40,47 @@ impl PrivateKeys {
         })
     }
 
-    /// Writes a private key file in the binary form, replacing what is there.
+    /// Writes a private key file in the binary format. An existing file is replaced.
     ///
-    /// The file appears complete or not at all, also when the machine stops in between: it is
-    /// written under another name in the same directory, flushed and renamed. On Unix only its
-    /// owner can read it, from the moment it is made.
+    /// The replacement is atomic, even if the machine stops in between: the file is written under
+    /// another name in the same directory, flushed to disk and renamed. On Unix only its owner can
+    /// read it, from its creation on.
     ///
     /// Blocks while it writes.
     ///
     /// # Errors
     ///
-    /// The directory is missing or cannot be written to. The old file is then untouched.
+    /// If the directory does not exist or cannot be written to. An existing file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), KeyFileError> {
         let path = path.as_ref();
         write_private(path, &self.to_bytes()).map_err(|source| KeyFileError::io(path, source))
     }
 }
 
-/// Why a private key file could not be read or written.
+/// The reason why a private key file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("private key file {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The error that the system reported.
         source: io::Error,
     },
-    /// The file is there, but not a private key file.
+    /// The file is not a private key file.
     #[error("private key file {}: {source}", path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: KeyError,
     },
 }
 
 impl KeyFileError {
-    /// Whether there is no such file, so that a new key may be made.
+    /// Whether the file does not exist, so that the caller can create a new key.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
@@ -93,8 +93,8 @@ impl KeyFileError {
     }
 }
 
-/// The text of a file that is base64 with white space around it. A binary key file has hundreds of
-/// random bytes, which are never all of that alphabet.
+/// The text of a base64 key file, without surrounding white space. `None` if the file is binary: a
+/// binary key file has hundreds of random bytes, which are never all in the base64 alphabet.
 fn text_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     text.bytes()
@@ -116,18 +116,20 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
-        // The first error is the one to tell.
+        // The first error is reported. An error of removing the file is ignored.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
     sync_directory(directory)
 }
 
-/// A new file beside the one to be written, which only the owner can read.
+/// Creates a temporary file in the directory of the key file, which only the owner can read.
 fn create_temporary(directory: &Path, name: &std::ffi::OsStr) -> io::Result<(PathBuf, File)> {
-    /// Tells threads of this process apart; the process id tells processes apart.
+    /// Makes names unique among the threads of this process. The process id makes them unique among
+    /// processes.
     static COUNTER: AtomicU32 = AtomicU32::new(0);
-    /// Chosen because names clash only with leftovers of a crashed process of the same id.
+    /// The largest number of further names that are tried. Chosen because a name can only exist
+    /// already if a process with the same id has crashed.
     const ATTEMPTS: u32 = 16;
 
     let mut options = OpenOptions::new();
@@ -154,13 +156,14 @@ fn create_temporary(directory: &Path, name: &std::ffi::OsStr) -> io::Result<(Pat
     }
 }
 
-/// Makes the new name survive a power failure.
+/// Flushes the directory, so that the renamed file survives a power failure.
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Directories cannot be opened as files here; the file system orders renames itself.
+/// Does nothing: directories cannot be opened as files on this system, and the file system orders
+/// renames itself.
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())

@@ -9,10 +9,10 @@ use crate::{
     signature_type::SignatureType,
 };
 
-/// The common structures specification's "KeysAndCert", with the bytes as they were received.
+/// The structure "KeysAndCert" of the common structures specification, with its received bytes.
 ///
-/// The hash covers these bytes, so they are kept even where padding or the certificate has no
-/// meaning.
+/// The hash covers all received bytes, so they are stored unchanged, including padding and unknown
+/// certificates.
 pub(crate) struct KeysAndCert {
     bytes: Box<[u8]>,
     hash: Hash,
@@ -21,17 +21,17 @@ pub(crate) struct KeysAndCert {
 }
 
 impl KeysAndCert {
-    /// The shortest encoding in bytes: two key fields and an empty certificate.
+    /// The length of the shortest encoding, in bytes: two key fields and an empty certificate.
     pub(crate) const MIN_LENGTH: usize = ENCRYPTION_FIELD + SIGNING_FIELD + 3;
 
     /// Combines the keys. `padding` is repeated over the bytes that no key occupies.
     ///
-    /// `encryption_key` is `None` in a destination, which has no encryption key: padding fills the
-    /// field, and the certificate says ElGamal.
+    /// `encryption_key` is `None` for a destination, which has no encryption key. The field then
+    /// contains padding, and the type in the certificate is ElGamal.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::UnsupportedType`] when the layout of a key's type is not known.
+    /// [`DecodeError::UnsupportedType`] if the type of a key is unknown.
     pub(crate) fn new(
         encryption_key: Option<&EncryptionPublicKey>,
         signing_key: &SigningPublicKey,
@@ -106,12 +106,13 @@ impl KeysAndCert {
         &self.certificate
     }
 
-    /// The encryption key, from the start of its field and the start of the certificate's excess.
+    /// The encryption key. It is at the start of its field, and continues at the start of the
+    /// certificate's excess.
     pub(crate) fn encryption_key(&self) -> Result<EncryptionPublicKey, DecodeError> {
         let kind = self.certificate.encryption_type();
         let field = self.bytes.get(..ENCRYPTION_FIELD).unwrap_or_default();
         let Some(length) = kind.public_len() else {
-            // The position of the key is not known, so everything that may belong to it is kept.
+            // The length of the key is unknown, so all bytes that may belong to it are included.
             let excess = excess(&self.certificate);
             let signing = KeyCertificate::signing_excess(self.signing_key.signature_type());
             let excess = &excess[..excess.len() - signing.unwrap_or(0).min(excess.len())];
@@ -121,7 +122,8 @@ impl KeysAndCert {
     }
 }
 
-/// The signing key, from the end of its field and the end of the certificate's excess.
+/// The signing key. It is at the end of its field, and continues at the end of the certificate's
+/// excess.
 fn signing_key(field: &[u8], certificate: &Certificate) -> Result<SigningPublicKey, DecodeError> {
     let kind = certificate.signature_type();
     let excess = excess(certificate);
@@ -137,7 +139,7 @@ fn signing_key(field: &[u8], certificate: &Certificate) -> Result<SigningPublicK
                 .ok_or(DecodeError::MissingData("key certificate"))?;
             SigningPublicKey::new(kind, &[field, &excess[skipped..]].concat())
         }
-        // The position of the key is not known, so everything that may belong to it is kept.
+        // The length of the key is unknown, so all bytes that may belong to it are included.
         None => SigningPublicKey::new(kind, &[field, excess].concat()),
     }
 }

@@ -1,13 +1,13 @@
-//! I2P common structures: destinations, keys, signatures, lease sets, key files, and the one
-//! [`Reader`] and [`Codec`] of every protocol.
+//! I2P common structures: destinations, keys, signatures, lease sets and key files. The crate also
+//! contains the [`Reader`] and the [`Codec`] that every protocol uses.
 //!
-//! Everything here is plain data: no clock, no sockets, no tasks, and no randomness but what the
-//! caller passes in. The only input and output is reading and writing private key files
-//! ([`PrivateKeys::load`], [`PrivateKeys::save`]).
+//! The crate contains plain data types. It uses no clock, no sockets and no tasks, and no
+//! randomness except a generator that the caller passes in. The only input and output is reading
+//! and writing private key files ([`PrivateKeys::load`], [`PrivateKeys::save`]).
 //!
-//! Nothing in this crate panics on input. What is read is checked strictly, with two exceptions
-//! that keep the network open to newer software: keys and certificates of unknown types are kept
-//! as they are, and unknown flags are ignored.
+//! No input causes a panic. Decoding is strict, with two exceptions for compatibility with newer
+//! software: keys and certificates of unknown types are kept unchanged, and unknown flags are
+//! ignored.
 //!
 //! ```
 //! use eepkit_wire::{Destination, PrivateKeys, SignatureType};

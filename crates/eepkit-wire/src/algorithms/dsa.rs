@@ -1,4 +1,4 @@
-//! DSA with SHA-1 over the fixed 1024-bit group of I2P, for destinations from before 2015.
+//! DSA with SHA-1 over the fixed 1024-bit group of I2P, which destinations before 2015 used.
 
 use std::sync::LazyLock;
 
@@ -47,20 +47,20 @@ impl Signer {
         let signature = self
             .key
             .sign_prehashed_rfc6979::<Sha1>(&digest::<Sha1>(parts))
-            .expect("fails only where a component is zero, once in 2^160 messages");
+            .expect("fails only if a component is zero, for one of 2^160 messages");
         let mut out = fixed(signature.r(), PRIVATE_LEN);
         out.extend_from_slice(&fixed(signature.s(), PRIVATE_LEN));
         out
     }
 }
 
-/// A private key: a number below q and not zero, found by trying.
+/// Generates a private key: a random number from 1 to q - 1. Other random numbers are discarded.
 pub(crate) fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Zeroizing<Vec<u8>> {
     let mut private = Zeroizing::new(vec![0; PRIVATE_LEN]);
     loop {
         rng.fill_bytes(&mut private);
-        // About two of three tries are below q. The comparison shows nothing of the key that is
-        // kept but that it is in range.
+        // About two of three random numbers are below q. The timing of the comparison reveals only
+        // that the returned key is in range.
         if private.as_slice() < Q.as_slice() && private.iter().any(|&b| b != 0) {
             return private;
         }
@@ -81,11 +81,11 @@ fn public_number(private: &[u8]) -> BoxedUint {
 }
 
 fn number(bytes: &[u8]) -> BoxedUint {
-    // The precision is as many bits as there are bytes, so this cannot be too long.
+    // The precision has the length of the bytes, so nothing is truncated.
     BoxedUint::from_be_slice_truncated(bytes, 8 * bytes.len() as u32)
 }
 
-/// Big-endian, with leading zeros to `length`.
+/// The number in big-endian order, with leading zeros up to `length` bytes.
 fn fixed(number: &BoxedUint, length: usize) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let mut out = vec![0; length.saturating_sub(bytes.len())];
@@ -99,7 +99,7 @@ static GROUP: LazyLock<Components> = LazyLock::new(|| {
         .expect("the group of I2P has 1024 and 160 bits")
 });
 
-// The group is given in the cryptography specification, section "DSA".
+// Source of the group: cryptography specification, section "DSA".
 
 const P: [u8; 128] = hex(
     "9c05b2aa960d9b97b8931963c9cc9e8c3026e9b8ed92fad0a69cc886d5bf8015\
@@ -117,7 +117,7 @@ const G: [u8; 128] = hex(
     b5d0484b8129fcf17bce4f7f33321c3cb3dbb14a905e7b2b3e93be4708cbcc82",
 );
 
-/// The bytes of hexadecimal text, at compile time.
+/// Decodes hexadecimal text at compile time.
 const fn hex<const N: usize>(text: &str) -> [u8; N] {
     const fn digit(c: u8) -> u8 {
         match c {

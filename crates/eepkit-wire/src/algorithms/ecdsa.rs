@@ -1,5 +1,5 @@
-//! ECDSA on the NIST curves: points and signatures are two numbers side by side, each as long as
-//! the field.
+//! ECDSA on the NIST curves. A point or a signature is the concatenation of two numbers, each with
+//! the length of a field element.
 
 use p256::{
     ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier},
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::digest;
 use crate::signature_error::SignatureError;
 
-/// SEC 1 tag of an uncompressed point, which I2P leaves out.
+/// The SEC 1 tag of an uncompressed point, which I2P's encoding omits.
 const UNCOMPRESSED: u8 = 4;
 
 macro_rules! curve {
@@ -40,7 +40,7 @@ macro_rules! curve {
 
             impl Signer {
                 pub(crate) fn new(private: &[u8]) -> Result<Self, SignatureError> {
-                    // The curve crates pad short input; the length of a key is fixed in I2P.
+                    // The curve crates pad short input, but I2P keys have a fixed length.
                     if private.len() != $field_len {
                         return Err(SignatureError::BadPrivateKey);
                     }
@@ -62,7 +62,7 @@ macro_rules! curve {
                 }
             }
 
-            /// A private key: a number below the order and not zero, found by trying.
+            /// Generates a private key: a random nonzero number below the order of the curve.
             pub(crate) fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Zeroizing<Vec<u8>> {
                 let key = $curve::ecdsa::SigningKey::generate_from_rng(rng);
                 Zeroizing::new(Zeroizing::new(key.to_bytes()).to_vec())

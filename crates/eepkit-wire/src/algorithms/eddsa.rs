@@ -1,9 +1,9 @@
 //! Ed25519, Ed25519ph and RedDSA.
 //!
-//! RedDSA here is what Java I2P and i2pd do: keys are scalars instead of seeds and the nonce is
-//! drawn otherwise, but the signature itself is an Ed25519 signature and verifies as one. The
-//! Red25519 specification prefixes every hash with `I2P_Red25519H(x)` and the message with its
-//! length; no router does, so signatures made that way would be refused everywhere.
+//! RedDSA is implemented as in Java I2P and i2pd. Private keys are scalars instead of seeds, and
+//! the nonce is generated differently. The signature itself is an Ed25519 signature and verifies as
+//! one. The Red25519 specification prefixes every hash with `I2P_Red25519H(x)` and the message with
+//! its length. No router implements these prefixes, so every router would refuse such signatures.
 
 use curve25519_dalek::Scalar;
 use ed25519_dalek::{
@@ -16,10 +16,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::signature_error::SignatureError;
 
-/// Length of keys, seeds and scalars in bytes.
+/// The length of keys, seeds and scalars, in bytes.
 const KEY_LEN: usize = 32;
 
-/// Random bytes in the nonce of a RedDSA signature: Red25519 specification, `SIGN`.
+/// The number of random bytes for the nonce of a RedDSA signature: Red25519 specification, `SIGN`.
 const REDDSA_NONCE_LEN: usize = 80;
 
 pub(crate) fn verify(key: &[u8], parts: &[&[u8]], signature: &[u8]) -> Result<(), SignatureError> {
@@ -41,7 +41,7 @@ pub(crate) fn verify_prehashed(
         .map_err(wrong)
 }
 
-/// Which of the three algorithms a signer follows.
+/// The algorithm of a signer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     Ed25519,
@@ -77,8 +77,9 @@ impl Signer {
         })
     }
 
-    /// The signer of a key file whose Ed25519 seed was expanded with bit 253 cleared, as early versions of i2pd
-    /// did. There the public key of the destination differs from that of the seed.
+    /// Creates the signer of a key file whose Ed25519 seed was expanded with bit 253 of the scalar
+    /// cleared. Early versions of i2pd wrote such files. The public key of their destination is not
+    /// the usual public key of the seed.
     pub(crate) fn with_cleared_bit(private: &[u8]) -> Option<Self> {
         let mut expanded: [u8; 64] = Sha512::digest(private).into();
         let mut scalar = [0; KEY_LEN];
@@ -105,7 +106,7 @@ impl Signer {
         self.public.to_bytes().to_vec()
     }
 
-    /// Signs; the nonce follows from key and message.
+    /// Signs with a nonce that is derived from the key and the message.
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> Vec<u8> {
         match self.variant {
             Variant::Ed25519 | Variant::RedDsa => self.sign_message(&self.secret, parts),
@@ -118,7 +119,7 @@ impl Signer {
         }
     }
 
-    /// Signs; where the algorithm is RedDSA, with fresh randomness in the nonce.
+    /// Signs. For RedDSA, the nonce is also derived from random bytes.
     pub(crate) fn sign_randomized<R: CryptoRng + ?Sized>(
         &self,
         parts: &[&[u8]],
@@ -129,9 +130,9 @@ impl Signer {
         }
         let mut nonce = Zeroizing::new([0; REDDSA_NONCE_LEN]);
         rng.fill_bytes(nonce.as_mut_slice());
-        // The nonce of a signature is the hash of this prefix and the message. With key and
-        // randomness hashed into it, it is secret when either is, and never the same for two
-        // messages.
+        // The nonce of a signature is the hash of this prefix and the message. The prefix is a hash
+        // of the key and the random bytes, so the nonce is secret if either of them is secret.
+        // Different messages have different nonces.
         let mut expanded: [u8; 64] = Sha512::new()
             .chain_update(b"eepkit RedDSA randomized nonce")
             .chain_update(nonce.as_slice())
@@ -160,7 +161,7 @@ impl Signer {
             },
             &self.public,
         )
-        .expect("fails only where the closure does")
+        .expect("fails only if the closure fails")
         .to_bytes()
         .to_vec()
     }
@@ -196,12 +197,12 @@ pub(crate) fn generate<R: CryptoRng + ?Sized>(variant: Variant, rng: &mut R) -> 
     }
 }
 
-/// The scalar, and a nonce prefix derived from it.
+/// The scalar, and a nonce prefix that is derived from it.
 ///
-/// A RedDSA key is only a scalar, with no second half to draw nonces from. A hash of the scalar
-/// serves as that half: like the second half of an Ed25519 key it is a secret that nobody without
-/// the key can compute, and the nonce that follows from it and the message repeats only where the
-/// whole signature does.
+/// The nonce prefix of an Ed25519 key is the second half of the expanded seed. A RedDSA key is only
+/// a scalar, so a hash of the scalar is used instead. It has the same properties: only the owner of
+/// the key can compute it, and the nonces of two signatures are equal only if the messages are
+/// equal, and so the signatures.
 fn red_dsa_secret(private: &[u8; KEY_LEN]) -> Result<ExpandedSecretKey, SignatureError> {
     let scalar = Scalar::from_bytes_mod_order(*private);
     if scalar == Scalar::ZERO {

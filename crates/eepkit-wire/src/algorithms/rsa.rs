@@ -1,7 +1,7 @@
 //! RSA with PKCS#1 v1.5 padding (RFC 8017, section 8.2) and the public exponent 65537.
 //!
-//! A public key is the modulus alone; a private key the modulus and then the private exponent.
-//! I2P uses RSA for offline keys and signed update files, not for destinations.
+//! A public key is the modulus. A private key is the modulus, followed by the private exponent. I2P
+//! uses RSA for offline keys and signed update files, not for destinations.
 
 use crypto_bigint::{
     BoxedUint, Odd,
@@ -17,7 +17,7 @@ use crate::signature_error::SignatureError;
 /// The public exponent of every RSA key in I2P.
 const EXPONENT: u32 = 65_537;
 
-/// Which hash goes into a signature; the length of the modulus goes with it.
+/// The hash algorithm of a signature. It also determines the length of the modulus.
 #[derive(Clone, Copy)]
 pub(crate) enum Variant {
     Sha256,
@@ -60,7 +60,8 @@ impl Variant {
         };
         let hash = self.hash(parts);
         let mut out = vec![0x00, 0x01];
-        // The shortest modulus has 256 bytes, the longest prefix and hash together 83.
+        // This does not underflow: the shortest modulus has 256 bytes, and the longest prefix and
+        // hash together have 83.
         out.resize(length - prefix.len() - hash.len() - 1, 0xff);
         out.push(0x00);
         out.extend_from_slice(prefix);
@@ -69,15 +70,16 @@ impl Variant {
     }
 }
 
-/// What is padded: PKCS#1 prescribes a `DigestInfo`, signed update files omit the identifier of the
-/// hash algorithm.
+/// The content that is padded. PKCS#1 requires a `DigestInfo`. Signed update files contain only the
+/// hash, without the identifier of its algorithm.
 #[derive(Clone, Copy)]
 pub(crate) enum Content {
     DigestInfo,
     Hash,
 }
 
-/// Compares the whole padded message, rather than parsing it, so that nothing can hide in it.
+/// Verifies a signature. The padded message is not parsed but compared as a whole, so that it
+/// cannot contain additional data.
 pub(crate) fn verify(
     variant: Variant,
     content: Content,
@@ -130,10 +132,10 @@ impl Signer {
         self.modulus.clone()
     }
 
-    /// The power is computed in constant time and without the prime factors, so that neither
+    /// Signs. The power is computed in constant time and without the prime factors, so neither the
     /// timing nor a computation fault reveals the key.
     pub(crate) fn sign(&self, content: Content, parts: &[&[u8]]) -> Vec<u8> {
-        let modulus = modulus(&self.modulus).expect("checked when the signer was made");
+        let modulus = modulus(&self.modulus).expect("checked when the signer was created");
         let params = BoxedMontyParams::new(modulus);
         let message = number(&self.variant.padded(content, parts, self.modulus.len()));
         BoxedMontyForm::new(message, &params)
@@ -144,7 +146,8 @@ impl Signer {
     }
 }
 
-/// The modulus of a key: odd, and with the highest bit set, as a key of the full length has it.
+/// The modulus of a key. `None` unless it is odd and its highest bit is set, which every key of the
+/// full length has.
 fn modulus(key: &[u8]) -> Option<Odd<BoxedUint>> {
     if key.first().is_none_or(|first| first & 0x80 == 0) {
         return None;
@@ -153,6 +156,6 @@ fn modulus(key: &[u8]) -> Option<Odd<BoxedUint>> {
 }
 
 fn number(bytes: &[u8]) -> BoxedUint {
-    // The precision is as many bits as there are bytes, so this cannot be too long.
+    // The precision has the length of the bytes, so nothing is truncated.
     BoxedUint::from_be_slice_truncated(bytes, 8 * bytes.len() as u32)
 }
