@@ -1,4 +1,4 @@
-//! What a busy session does for every packet or every new peer.
+//! Benchmarks of the operations that a session performs for every packet or for every new peer.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use eepkit_wire::{
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-/// A streaming packet of the usual size, in bytes.
+/// The usual size of a streaming packet, in bytes.
 const PACKET: usize = 1_730;
 
 fn rng() -> ChaCha20Rng {

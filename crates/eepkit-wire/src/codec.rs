@@ -251,7 +251,7 @@ pub enum DecodeError {
 ///
 /// # Errors
 ///
-/// [`DecodeError::TooLong`] when the text has more than 255 bytes; nothing is appended then.
+/// [`DecodeError::TooLong`] if the text has more than 255 bytes. Nothing is appended then.
 pub fn encode_string(out: &mut Vec<u8>, what: &'static str, text: &str) -> Result<(), DecodeError> {
     let length = u8::try_from(text.len()).map_err(|_| DecodeError::TooLong {
         what,
@@ -263,7 +263,8 @@ pub fn encode_string(out: &mut Vec<u8>, what: &'static str, text: &str) -> Resul
     Ok(())
 }
 
-/// `Destination` of `eepkit_wire::destination::Destination`, for messages.
+/// The type name without its path, for error messages: `Destination` for
+/// `eepkit_wire::destination::Destination`.
 fn short_type_name<T>() -> &'static str {
     let full = std::any::type_name::<T>();
     let path = full.split('<').next().unwrap_or(full);

@@ -1,36 +1,36 @@
-//! Leases: the tunnels that lead to a destination, and until when.
+//! Leases, the inbound tunnels of a destination with their expirations.
 
 use crate::{
     codec::{Codec, DecodeError, Reader},
     hash::Hash,
 };
 
-/// A way in to a destination: a tunnel that starts at a gateway router, and its end.
+/// An inbound tunnel of a destination: its gateway router, its tunnel id, and its expiration.
 ///
-/// [`Codec`] is the old form with a date in milliseconds (44 bytes), as lease sets of type 1 and
-/// I2CP's requests hold it; [`Lease::encode_short`] is the form of lease sets of type 3, with
-/// seconds (40 bytes).
+/// [`Codec`] implements the old encoding with a date in milliseconds (44 bytes), which lease sets
+/// of type 1 and I2CP's requests use. [`Lease::encode_short`] implements the encoding of lease sets
+/// of type 3, with seconds (40 bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lease {
-    /// Hash of the gateway's router identity.
+    /// The hash of the gateway's router identity.
     pub gateway: Hash,
-    /// Tunnel number at the gateway.
+    /// The tunnel id at the gateway.
     pub tunnel: u32,
-    /// When the tunnel ends, in milliseconds since the epoch.
+    /// The time at which the tunnel expires, in milliseconds since the epoch.
     pub end: u64,
 }
 
-/// Names a lease: the gateway router and the tunnel there.
+/// Identifies a lease by its gateway router and tunnel id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseId {
-    /// Hash of the gateway's router identity.
+    /// The hash of the gateway's router identity.
     pub gateway: Hash,
-    /// Tunnel number at the gateway.
+    /// The tunnel id at the gateway.
     pub tunnel: u32,
 }
 
 impl LeaseId {
-    /// The name of `lease`.
+    /// The identifier of `lease`.
     pub const fn of(lease: &Lease) -> Self {
         Self {
             gateway: lease.gateway,
@@ -40,12 +40,14 @@ impl LeaseId {
 }
 
 impl Lease {
-    /// Most leases in a lease set: common structures specification, sections "LeaseSet" and
-    /// "LeaseSet2".
+    /// The largest number of leases in a lease set: common structures specification, sections
+    /// "LeaseSet" and "LeaseSet2".
     pub const MAX_IN_SET: usize = 16;
 
-    /// Appends the form with seconds. The end is rounded down, so that nobody uses a tunnel that
-    /// is gone; an end after the year 2106 becomes the last one that fits.
+    /// Appends the encoding with seconds.
+    ///
+    /// The expiration is rounded down, so that peers do not use an expired tunnel. An expiration
+    /// after the year 2106 is replaced by the largest possible value.
     pub fn encode_short(&self, out: &mut Vec<u8>) {
         self.gateway.encode(out);
         out.extend_from_slice(&self.tunnel.to_be_bytes());
@@ -53,11 +55,11 @@ impl Lease {
         out.extend_from_slice(&seconds.to_be_bytes());
     }
 
-    /// Reads the form with seconds.
+    /// Decodes the encoding with seconds.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::MissingData`] when fewer than 40 bytes are left.
+    /// [`DecodeError::MissingData`] if fewer than 40 bytes are left.
     pub fn read_short(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             gateway: Hash::read(r)?,
@@ -83,7 +85,7 @@ impl Codec for Lease {
     }
 }
 
-/// Reads the number of leases in a set.
+/// Decodes the number of leases in a lease set.
 pub(crate) fn read_count(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
     let count = usize::from(r.u8("number of leases")?);
     if count > Lease::MAX_IN_SET {

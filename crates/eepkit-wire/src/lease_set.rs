@@ -12,9 +12,9 @@ use crate::{
     signature_error::SignatureError,
 };
 
-/// A lease set of the old kind: common structures specification, section "LeaseSet".
+/// A lease set of type 1: common structures specification, section "LeaseSet".
 ///
-/// Keeps the bytes as they came, because the signature covers them.
+/// The value contains the received bytes, because the signature covers them.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LeaseSet {
     bytes: Box<[u8]>,
@@ -26,14 +26,15 @@ pub struct LeaseSet {
 }
 
 impl LeaseSet {
-    /// Makes and signs a lease set.
+    /// Creates and signs a lease set.
     ///
-    /// `revocation_key` has no use today; it must be of the type of the destination's key.
+    /// `revocation_key` is unused today. It must have the type of the destination's key.
     ///
     /// # Errors
     ///
-    /// [`LeaseSetError`]: more than 16 leases, an encryption key that is not ElGamal, a revocation
-    /// key of another type, or keys with an offline signature, for which this kind has no room.
+    /// [`LeaseSetError`] if there are more than 16 leases, the encryption key is not ElGamal, the
+    /// revocation key has another type, or the keys are offline keys, which this type of lease set
+    /// does not support.
     pub fn sign(
         keys: &PrivateKeys,
         encryption_key: &EncryptionPublicKey,
@@ -72,36 +73,36 @@ impl LeaseSet {
         })
     }
 
-    /// Whose lease set it is.
+    /// The destination to which the lease set belongs.
     pub fn destination(&self) -> &Destination {
         &self.destination
     }
 
-    /// The ElGamal key that messages are encrypted to.
+    /// The ElGamal key to which messages are encrypted.
     pub fn encryption_key(&self) -> &EncryptionPublicKey {
         &self.encryption_key
     }
 
-    /// The key meant for revoking the set, which has no use today.
+    /// The key for revoking the lease set, which is unused today.
     pub fn revocation_key(&self) -> &SigningPublicKey {
         &self.revocation_key
     }
 
-    /// The leases, as the owner ordered them; at most 16.
+    /// The leases in the order of the encoding; at most 16.
     pub fn leases(&self) -> &[Lease] {
         &self.leases
     }
 
-    /// The encoding, signature included.
+    /// The encoding, with the signature.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Checks that the destination signed the set.
+    /// Verifies that the destination signed the lease set.
     ///
     /// # Errors
     ///
-    /// What is wrong with the signature.
+    /// If the signature is wrong, or its type is not supported.
     pub fn verify(&self) -> Result<(), SignatureError> {
         let signed = self.bytes.len() - self.signature.as_bytes().len();
         self.destination
@@ -147,28 +148,28 @@ impl fmt::Debug for LeaseSet {
     }
 }
 
-/// Why a lease set cannot be made.
+/// The reason why a lease set cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseSetError {
-    /// More leases than a set may hold.
-    #[error("a lease set holds at most 16 leases, got {0}")]
+    /// There are too many leases.
+    #[error("a lease set has at most 16 leases, got {0}")]
     TooManyLeases(usize),
-    /// No key to encrypt to, or too many.
-    #[error("a lease set holds 1 to {max} encryption keys, got {got}")]
+    /// There is no encryption key, or there are too many.
+    #[error("a lease set has 1 to {max} encryption keys, got {got}")]
     KeyCount {
-        /// How many it may hold.
+        /// The largest allowed number.
         max: usize,
-        /// How many were given.
+        /// The given number.
         got: usize,
     },
-    /// Lease sets of type 1 know ElGamal only.
+    /// Lease sets of type 1 support ElGamal only.
     #[error("a lease set of type 1 needs an ElGamal key, got {0}; use type 3")]
     NotElGamal(EncryptionType),
-    /// Lease sets of type 1 have no room for an offline signature.
+    /// Lease sets of type 1 have no field for an offline signature.
     #[error("a lease set of type 1 cannot be signed with offline keys; use type 3")]
     OfflineKeys,
-    /// The revocation key is of another type than the destination's.
+    /// The revocation key does not have the type of the destination's key.
     #[error("the revocation key must be of the destination's signature type")]
     RevocationKey,
 }

@@ -1,4 +1,4 @@
-//! Lease sets of type 3, the kind in use.
+//! Lease sets of type 3 (LeaseSet2), which current software uses.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use crate::{
     store_type::StoreType,
 };
 
-/// A lease set: common structures specification, section "LeaseSet2".
+/// A lease set of type 3: common structures specification, section "LeaseSet2".
 ///
-/// Keeps the bytes as they came, because the signature covers them. Make one with
-/// [`LeaseSet2Builder`].
+/// The value contains the received bytes, because the signature covers them. [`LeaseSet2Builder`]
+/// creates lease sets.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LeaseSet2 {
     bytes: Box<[u8]>,
@@ -31,66 +31,68 @@ pub struct LeaseSet2 {
 }
 
 impl LeaseSet2 {
-    /// Most encryption keys in a set.
+    /// The largest number of encryption keys in a lease set.
     ///
-    /// Chosen because there are five types in use and a set has one key of each; the
-    /// specification leaves the limit open.
+    /// Chosen because five types are in use, and a lease set has one key of each type. The
+    /// specification does not define a limit.
     pub const MAX_KEYS: usize = 16;
 
-    /// Whose lease set it is.
+    /// The destination to which the lease set belongs.
     pub fn destination(&self) -> &Destination {
         &self.header.destination
     }
 
-    /// When it was made, in seconds since the epoch. Of two sets, the later one counts.
+    /// The time of publication, in seconds since the epoch. A later lease set replaces an earlier
+    /// one.
     pub fn published(&self) -> u32 {
         self.header.published
     }
 
-    /// When it expires, in seconds since the epoch.
+    /// The time at which the lease set expires, in seconds since the epoch.
     pub fn expires(&self) -> u32 {
         self.header
             .published
             .saturating_add(u32::from(self.header.lifetime))
     }
 
-    /// What the owner said about publishing it.
+    /// The flags of the header.
     pub fn flags(&self) -> LeaseSetFlags {
         self.header.flags
     }
 
-    /// What gives the key that signed the set its right, unless the destination's own did.
+    /// The authorization of the transient key that signed the lease set, or `None` if the
+    /// destination's own key signed it.
     pub fn offline(&self) -> Option<&OfflineSignature> {
         self.header.offline.as_ref()
     }
 
-    /// Options, such as service records.
+    /// The options, such as service records.
     pub fn options(&self) -> &Mapping {
         &self.options
     }
 
-    /// The keys that messages are encrypted to, the one that the owner likes best first; at least
-    /// one.
+    /// The keys to which messages are encrypted, in the owner's order of preference; at least one.
     pub fn encryption_keys(&self) -> &[EncryptionPublicKey] {
         &self.encryption_keys
     }
 
-    /// The leases, as the owner ordered them; at most 16. Their ends are whole seconds.
+    /// The leases in the order of the encoding; at most 16. Their expirations are whole seconds.
     pub fn leases(&self) -> &[Lease] {
         &self.leases
     }
 
-    /// The encoding, signature included and type number not.
+    /// The encoding, with the signature and without the type number.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Checks that the destination signed the set, or a key that it lets sign at `now`, in seconds
-    /// since the epoch. Whether the set itself has expired is not looked at.
+    /// Verifies that the destination signed the lease set, or a transient key that it authorized
+    /// and that has not expired at `now`, in seconds since the epoch. The expiration of the lease
+    /// set itself is not checked.
     ///
     /// # Errors
     ///
-    /// What is wrong with the signature, or with the offline signature.
+    /// If the signature or the offline signature is not valid.
     pub fn verify(&self, now: u32) -> Result<(), SignatureError> {
         let key = match &self.header.offline {
             None => self.header.destination.signing_key(),
@@ -161,29 +163,31 @@ impl fmt::Debug for LeaseSet2 {
     }
 }
 
-/// What goes into a [`LeaseSet2`].
+/// The content of a [`LeaseSet2`] before it is signed.
 #[derive(Debug, Clone)]
 pub struct LeaseSet2Builder {
-    /// When the set is made, in seconds since the epoch. Must be later than in the set before it,
-    /// or the network ignores the new one.
+    /// The time of publication, in seconds since the epoch. It must be later than that of the
+    /// previous lease set, or the network ignores the new one.
     pub published: u32,
-    /// How long it is valid, in seconds; about 660 for tunnels that live ten minutes.
+    /// The time for which the lease set is valid, in seconds. It is about 660 for tunnels with a
+    /// lifetime of ten minutes.
     pub lifetime: u16,
-    /// Keep the set out of the network database. Default: false, as servers need it.
+    /// Whether the lease set is kept out of the network database. Default: false, as servers
+    /// require.
     pub unpublished: bool,
-    /// Announce that the set is encrypted when it is published; implies `unpublished` on the
-    /// wire. Default: false.
+    /// Whether the lease set is encrypted when it is published. Sets the flag `unpublished` on the
+    /// wire too. Default: false.
     pub blinded: bool,
-    /// Options, such as service records. Default: none.
+    /// The options, such as service records. Default: none.
     pub options: Mapping,
-    /// The keys that messages are to be encrypted to, best first; 1 to 16.
+    /// The keys to which messages are encrypted, in order of preference; 1 to 16.
     pub encryption_keys: Vec<EncryptionPublicKey>,
-    /// The leases, at most 16. Their ends are written in whole seconds, rounded down.
+    /// The leases, at most 16. Their expirations are encoded in whole seconds, rounded down.
     pub leases: Vec<Lease>,
 }
 
 impl LeaseSet2Builder {
-    /// A published set without options.
+    /// Creates the content of a published lease set without options.
     pub fn new(
         published: u32,
         lifetime: u16,
@@ -201,11 +205,11 @@ impl LeaseSet2Builder {
         }
     }
 
-    /// Signs the set for the destination of `keys`, with the transient key if there is one.
+    /// Signs the lease set for the destination of `keys`, with the transient key if there is one.
     ///
     /// # Errors
     ///
-    /// [`LeaseSetError`]: no encryption key, too many of them, or too many leases.
+    /// [`LeaseSetError`] if there is no encryption key, or there are too many keys or leases.
     pub fn sign(mut self, keys: &PrivateKeys) -> Result<LeaseSet2, LeaseSetError> {
         if self.leases.len() > Lease::MAX_IN_SET {
             return Err(LeaseSetError::TooManyLeases(self.leases.len()));
@@ -226,7 +230,8 @@ impl LeaseSet2Builder {
             flags: LeaseSetFlags::new(keys.offline().is_some(), self.unpublished, self.blinded),
             offline: keys.offline().cloned(),
         };
-        // The type number stands before the set while it is signed, and is taken off then.
+        // The signature covers the type number and the lease set. The type number is removed after
+        // signing, because it is not part of the encoding.
         let mut bytes = vec![StoreType::LeaseSet2.code()];
         header.encode(&mut bytes);
         self.options.encode(&mut bytes);
@@ -252,7 +257,7 @@ impl LeaseSet2Builder {
     }
 }
 
-/// Flags in the header of a lease set; unknown bits are kept.
+/// The flags in the header of a lease set. Unknown bits are preserved.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseSetFlags(pub u16);
 
@@ -261,17 +266,17 @@ impl LeaseSetFlags {
     const UNPUBLISHED: u16 = 1 << 1;
     const BLINDED: u16 = 1 << 2;
 
-    /// An offline signature follows the header.
+    /// Whether an offline signature follows the header.
     pub const fn is_offline(self) -> bool {
         self.0 & Self::OFFLINE != 0
     }
 
-    /// The set is not for the network database.
+    /// Whether the lease set is kept out of the network database.
     pub const fn is_unpublished(self) -> bool {
         self.0 & Self::UNPUBLISHED != 0
     }
 
-    /// The set is encrypted when it is published.
+    /// Whether the lease set is encrypted when it is published.
     pub const fn is_blinded(self) -> bool {
         self.0 & Self::BLINDED != 0
     }
@@ -308,20 +313,20 @@ impl fmt::Debug for LeaseSetFlags {
     }
 }
 
-/// What lease sets of types 3 and 7 begin with: section "LeaseSet2Header".
+/// The header of lease sets of types 3 and 7: section "LeaseSet2Header".
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Header {
     destination: Destination,
-    /// Seconds since the epoch.
+    /// In seconds since the epoch.
     published: u32,
-    /// Seconds after `published`.
+    /// In seconds after `published`.
     lifetime: u16,
     flags: LeaseSetFlags,
     offline: Option<OfflineSignature>,
 }
 
 impl Header {
-    /// The type of the key that signs the set.
+    /// The type of the key that signs the lease set.
     fn signing_type(&self) -> crate::signature_type::SignatureType {
         self.offline.as_ref().map_or_else(
             || self.destination.signature_type(),

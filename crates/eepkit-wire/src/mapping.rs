@@ -1,4 +1,4 @@
-//! Mappings: options and properties, as sorted pairs of short strings.
+//! Mappings: options and properties as sorted pairs of short strings.
 
 use std::{cmp::Ordering, fmt};
 
@@ -6,25 +6,25 @@ use crate::codec::{Codec, DecodeError, Reader, encode_string};
 
 /// Pairs of keys and values: common structures specification, section "Mapping".
 ///
-/// Always written sorted by key, in the order of UTF-16 code units as Java compares strings,
-/// because mappings are signed. Pairs in another order are read too; duplicate keys are not. To
-/// check a signature over a mapping, use the bytes that it was read from.
+/// The encoding is sorted by key, because mappings are signed. The order is that of UTF-16 code
+/// units, in which Java compares strings. Decoding accepts pairs in any order, but no repeated
+/// keys. The signature over a mapping must be verified with the received bytes.
 ///
-/// A key or value has at most 255 bytes, and all pairs together, with four bytes of framing
-/// each, at most 65535.
+/// A key or value has at most 255 bytes. All pairs together have at most 65535 bytes, including
+/// four bytes of framing for each pair.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Mapping {
     /// Sorted by [`java_order`], without duplicates, and within the limits.
     pairs: Vec<(String, String)>,
-    /// Bytes of all pairs in the encoding.
+    /// The length of all encoded pairs, in bytes.
     length: u16,
 }
 
 impl Mapping {
-    /// Longest key or value in bytes.
+    /// The largest length of a key or value, in bytes.
     pub const MAX_STRING: usize = u8::MAX as usize;
 
-    /// No pairs.
+    /// Creates an empty mapping.
     pub const fn new() -> Self {
         Self {
             pairs: Vec::new(),
@@ -32,11 +32,12 @@ impl Mapping {
         }
     }
 
-    /// Sets `key` to `value`, and returns what it was before.
+    /// Sets `key` to `value`, and returns the previous value.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLong`] when a string or the whole gets too long; nothing has changed then.
+    /// [`DecodeError::TooLong`] if a string or the whole mapping would be too long. The mapping is
+    /// then unchanged.
     pub fn insert(
         &mut self,
         key: impl Into<String>,
@@ -72,7 +73,7 @@ impl Mapping {
         }
     }
 
-    /// Removes `key`, and returns what it was.
+    /// Removes `key`, and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         let at = self.find(key).ok()?;
         let (key, value) = self.pairs.remove(at);
@@ -80,7 +81,7 @@ impl Mapping {
         Some(value)
     }
 
-    /// The value of `key`; keys differ by case.
+    /// The value of `key`. Keys are case-sensitive.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.find(key).ok().map(|at| &*self.pairs[at].1)
     }
@@ -90,19 +91,19 @@ impl Mapping {
         self.find(key).is_ok()
     }
 
-    /// The pairs in the order in which they are written.
+    /// The pairs in the order of the encoding.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.pairs
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -145,7 +146,7 @@ impl Codec for Mapping {
             if pairs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
                 return Err(DecodeError::Invalid {
                     what: "mapping",
-                    why: "a key comes twice",
+                    why: "a key is repeated",
                 });
             }
         }
@@ -158,7 +159,7 @@ impl Codec for Mapping {
 
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Options hold passwords and private keys.
+        // Values may be passwords and private keys, so only keys are printed.
         f.debug_set()
             .entries(self.pairs.iter().map(|(key, _)| key))
             .finish()
@@ -179,13 +180,13 @@ impl<'a> IntoIterator for &'a Mapping {
     }
 }
 
-/// The order of Java's `String.compareTo`: by UTF-16 code units, which differs from the order of
-/// Rust strings for characters beyond U+FFFF.
+/// The order of Java's `String.compareTo`, by UTF-16 code units. It differs from the order of Rust
+/// strings for characters beyond U+FFFF.
 fn java_order(a: &str, b: &str) -> Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
 }
 
-/// Two length bytes, the strings, `=` and `;`.
+/// The length of an encoded pair: two length bytes, the strings, `=` and `;`.
 fn pair_length(key: &str, value: &str) -> usize {
     4 + key.len() + value.len()
 }

@@ -1,4 +1,4 @@
-//! Offline signatures: a destination lets another key sign for it until some day.
+//! Offline signatures, with which a destination authorizes another key to sign for it.
 
 use crate::{
     codec::{Codec, DecodeError, Reader},
@@ -9,8 +9,10 @@ use crate::{
     signing_key::SigningPrivateKey,
 };
 
-/// The word of a destination that a transient key signs for it until a date, so that its own key
-/// can be kept off line: common structures specification, section "OfflineSignature".
+/// The authorization of a transient key by a destination, with an expiration: common structures
+/// specification, section "OfflineSignature".
+///
+/// The destination's own key can then be kept offline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OfflineSignature {
     expires: u32,
@@ -19,7 +21,7 @@ pub struct OfflineSignature {
 }
 
 impl OfflineSignature {
-    /// The parts as they were read elsewhere; nothing is checked until
+    /// Creates an offline signature from its parts. Nothing is checked until
     /// [`OfflineSignature::verify`].
     pub fn new(expires: u32, transient: SigningPublicKey, signature: Signature) -> Self {
         Self {
@@ -29,7 +31,8 @@ impl OfflineSignature {
         }
     }
 
-    /// Lets `transient` sign for the owner of `key` until `expires`, in seconds since the epoch.
+    /// Authorizes `transient` to sign for the owner of `key` until `expires`, in seconds since the
+    /// epoch.
     pub fn sign(expires: u32, transient: SigningPublicKey, key: &SigningPrivateKey) -> Self {
         let signature = key.sign(&signed_part(expires, &transient));
         Self {
@@ -39,12 +42,12 @@ impl OfflineSignature {
         }
     }
 
-    /// Reads an offline signature by a destination whose keys are of type `kind`.
+    /// Decodes an offline signature by a destination whose key has the type `kind`.
     ///
     /// # Errors
     ///
-    /// The input ends early, or the type of one of the two keys is not known
-    /// ([`DecodeError::UnsupportedType`]), so that its length is not.
+    /// If the input is truncated, or the type of one of the two keys is unknown
+    /// ([`DecodeError::UnsupportedType`]) and therefore its length.
     pub fn read(r: &mut Reader<'_>, kind: SignatureType) -> Result<Self, DecodeError> {
         let expires = r.u32("offline signature")?;
         let transient_type = SignatureType::read(r)?;
@@ -61,7 +64,7 @@ impl OfflineSignature {
         self.signature.encode(out);
     }
 
-    /// When the transient key loses its right, in seconds since the epoch.
+    /// The time at which the authorization expires, in seconds since the epoch.
     pub fn expires(&self) -> u32 {
         self.expires
     }
@@ -71,17 +74,18 @@ impl OfflineSignature {
         &self.transient
     }
 
-    /// What the destination signed this with.
+    /// The signature by the destination's own key.
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
 
-    /// Checks that `destination` made this and that it has not expired at `now`, in seconds since
-    /// the epoch.
+    /// Verifies that `destination` signed this, and that it has not expired at `now`, in seconds
+    /// since the epoch.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::OfflineExpired`], or what is wrong with the signature.
+    /// [`SignatureError::OfflineExpired`] if it has expired. Other errors as for
+    /// [`SigningPublicKey::verify`].
     pub fn verify(&self, destination: &Destination, now: u32) -> Result<(), SignatureError> {
         if self.expires <= now {
             return Err(SignatureError::OfflineExpired {
@@ -92,11 +96,11 @@ impl OfflineSignature {
         self.verify_signature(destination.signing_key())
     }
 
-    /// Checks that the owner of `key` made this, expired or not.
+    /// Verifies that the owner of `key` signed this. The expiration is not checked.
     ///
     /// # Errors
     ///
-    /// What is wrong with the signature.
+    /// As for [`SigningPublicKey::verify`].
     pub fn verify_signature(&self, key: &SigningPublicKey) -> Result<(), SignatureError> {
         key.verify(&signed_part(self.expires, &self.transient), &self.signature)
     }

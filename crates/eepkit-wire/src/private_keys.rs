@@ -1,4 +1,4 @@
-//! Private key files: a destination together with what is needed to be it.
+//! A destination with its private keys, the content of a private key file.
 
 use std::fmt;
 
@@ -19,29 +19,29 @@ use crate::{
 
 /// A destination and its private keys.
 ///
-/// The encoding is the one that SAM, BOB, i2pd and Java I2P share: destination, private encryption
-/// key (256 bytes without meaning in today's destinations), private signing key. Where the signing
-/// key is all zero, an offline signature and the transient private key follow, and that key signs.
+/// SAM, BOB, i2pd and Java I2P share the encoding: destination, private encryption key (256 unused
+/// bytes in today's destinations), private signing key. If all bytes of the signing key are zero,
+/// an offline signature and the transient private key follow, and the transient key signs.
 ///
-/// Secrets are wiped when this is dropped, and `Debug` does not show them. Share it in an `Arc`
-/// rather than by copies.
+/// Secrets are overwritten with zeros when the value is dropped, and `Debug` does not print them.
+/// To avoid copies of secrets, share the value in an `Arc`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKeys {
     destination: Destination,
     encryption: Secret,
-    /// What signs: the key of the destination, or the transient one.
+    /// The key that signs: the key of the destination, or the transient key.
     signing: SigningPrivateKey,
     offline: Option<OfflineSignature>,
 }
 
 impl PrivateKeys {
-    /// Largest encoding that is read, in bytes.
+    /// The longest encoding that is accepted, in bytes.
     ///
-    /// Chosen because the largest possible one, with RSA keys and signatures throughout, stays
-    /// below 12 KiB.
+    /// Chosen because the longest valid encoding, with RSA keys and signatures, is shorter than
+    /// 12 KiB.
     pub const MAX_LENGTH: usize = 16_384;
 
-    /// A new destination with a signing key of type `kind` and all its keys.
+    /// Generates a destination with a signing key of type `kind`.
     ///
     /// # Errors
     ///
@@ -54,11 +54,11 @@ impl PrivateKeys {
         Self::from_signing_key(signing, rng)
     }
 
-    /// A new destination for a signing key that exists.
+    /// Creates a new destination for an existing signing key.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::UnsupportedType`] when destinations with such a key have no known layout.
+    /// [`SignatureError::UnsupportedType`] if a destination cannot have a key of this type.
     pub fn from_signing_key<R: CryptoRng + ?Sized>(
         signing: SigningPrivateKey,
         rng: &mut R,
@@ -67,7 +67,7 @@ impl PrivateKeys {
         rng.fill_bytes(&mut padding);
         let destination = Destination::new(signing.public_key(), &padding)
             .map_err(|_: DecodeError| SignatureError::UnsupportedType(signing.signature_type()))?;
-        // No one reads this key, but all-zero bytes would look like a broken file.
+        // The key is unused, but zeros would look like a damaged file.
         let mut encryption = Zeroizing::new(vec![0; ENCRYPTION_LEN].into_boxed_slice());
         rng.fill_bytes(&mut encryption);
         Ok(Self {
@@ -78,14 +78,15 @@ impl PrivateKeys {
         })
     }
 
-    /// The same destination with a new transient key of type `kind`, which signs for it until
-    /// `expires` (seconds since the epoch). The result does not hold the destination's own key.
+    /// Generates offline keys: the same destination with a new transient key of type `kind`, which
+    /// signs for it until `expires` (seconds since the epoch). The result does not contain the
+    /// destination's own key.
     ///
     /// # Errors
     ///
     /// [`SignatureError::CannotGenerate`] for RSA and unknown types, and
-    /// [`SignatureError::BadPrivateKey`] when these keys are offline keys themselves: only the
-    /// destination's own key can let another one sign.
+    /// [`SignatureError::BadPrivateKey`] if these keys are offline keys already: only the
+    /// destination's own key can authorize another one.
     pub fn with_transient<R: CryptoRng + ?Sized>(
         &self,
         expires: u32,
@@ -106,14 +107,13 @@ impl PrivateKeys {
         })
     }
 
-    /// Reads the encoding, which must fill `bytes`.
+    /// Decodes keys. The encoding must fill `bytes`.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Decode`] when the bytes are not a key file, [`KeyError::Signature`] when
-    /// private and public keys do not belong together or the offline signature is not by this
-    /// destination. An offline signature that has expired is not an error here: see
-    /// [`OfflineSignature::expires`].
+    /// [`KeyError::Decode`] if the bytes are not a key file. [`KeyError::Signature`] if private and
+    /// public keys do not belong together, or the offline signature is not by this destination. An
+    /// expired offline signature is not an error: see [`OfflineSignature::expires`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         if bytes.len() > Self::MAX_LENGTH {
             return Err(KeyError::Decode(DecodeError::TooLong {
@@ -128,18 +128,19 @@ impl PrivateKeys {
         Ok(keys)
     }
 
-    /// Reads the encoding in I2P's base64, as SAM takes it.
+    /// Decodes keys in I2P's base64, the form in SAM.
     ///
     /// # Errors
     ///
-    /// As [`PrivateKeys::from_bytes`], and when the text is not base64.
+    /// As for [`PrivateKeys::from_bytes`], and if the text is not base64.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         Self::from_bytes(&Zeroizing::new(base64::decode(text)?))
     }
 
     /// The encoding.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // Enough that the vector never grows and leaves a copy of a secret behind.
+        // With this capacity the vector does not grow, which would leave copies of secrets in
+        // memory.
         let mut out = Zeroizing::new(Vec::with_capacity(Self::MAX_LENGTH));
         self.destination.encode(&mut out);
         out.extend_from_slice(&self.encryption.0);
@@ -156,7 +157,7 @@ impl PrivateKeys {
         out
     }
 
-    /// The encoding in I2P's base64, as SAM takes it.
+    /// The encoding in I2P's base64, the form in SAM.
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(base64::encode(&self.to_bytes()))
     }
@@ -171,28 +172,28 @@ impl PrivateKeys {
         self.signing.sign(message)
     }
 
-    /// As [`PrivateKeys::sign`], of a message that lies in several places.
+    /// Signs a message that consists of several parts; see [`PrivateKeys::sign`].
     pub fn sign_parts(&self, parts: &[&[u8]]) -> Signature {
         self.signing.sign_parts(parts)
     }
 
-    /// The type of the signatures that [`PrivateKeys::sign`] makes.
+    /// The type of the signatures that [`PrivateKeys::sign`] returns.
     pub fn signature_type(&self) -> SignatureType {
         self.signing.signature_type()
     }
 
-    /// The key that signs: the transient one if there is one.
+    /// The key that signs: the transient key if there is one.
     pub fn signing_key(&self) -> &SigningPrivateKey {
         &self.signing
     }
 
-    /// What gives the transient key its right, when these are offline keys.
+    /// The authorization of the transient key, if these are offline keys.
     pub fn offline(&self) -> Option<&OfflineSignature> {
         self.offline.as_ref()
     }
 
-    /// The private encryption key of the file. Lease sets have keys of their own, so nothing uses
-    /// it; it is kept as it is.
+    /// The private encryption key of the file, unchanged. It is unused, because lease sets have
+    /// separate keys.
     pub fn encryption_private_key(&self) -> &[u8] {
         &self.encryption.0
     }
@@ -242,19 +243,19 @@ impl fmt::Debug for PrivateKeys {
     }
 }
 
-/// Why bytes are not a private key file.
+/// The reason why bytes are not a private key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The bytes have another shape.
+    /// The bytes do not have the layout of a private key file.
     #[error("not a private key file: {0}")]
     Decode(#[from] DecodeError),
-    /// A key cannot be used, does not belong to the destination, or is not entitled by it.
-    #[error("keys in the private key file do not fit: {0}")]
+    /// A key is malformed, does not belong to the destination, or is not authorized by it.
+    #[error("keys in the private key file are not valid: {0}")]
     Signature(#[from] SignatureError),
 }
 
-/// Bytes that compare in constant time and are wiped on drop.
+/// Bytes that are compared in constant time, and overwritten with zeros when they are dropped.
 #[derive(Clone)]
 struct Secret(Zeroizing<Box<[u8]>>);
 
@@ -266,8 +267,8 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// Length of the private encryption key of a new destination, in bytes: that of ElGamal, the type
-/// which every destination states.
+/// The length of the private encryption key of a new destination, in bytes: that of ElGamal, the
+/// type in the certificate of a new destination.
 const ENCRYPTION_LEN: usize = 256;
 
 #[cfg(test)]

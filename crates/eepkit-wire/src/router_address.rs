@@ -1,4 +1,4 @@
-//! Router addresses: one transport under which a router can be reached.
+//! Router addresses, the transports over which a router can be reached.
 
 use std::{fmt, net::IpAddr};
 
@@ -8,13 +8,14 @@ use crate::{
     mapping::Mapping,
 };
 
-/// One way to connect to a router: common structures specification, section "RouterAddress".
+/// The address of a router for one transport: common structures specification, section
+/// "RouterAddress".
 ///
-/// The meaning of the options depends on the transport. The accessors cover those that NTCP2 and
-/// SSU2 share; [`RouterAddress::options`] has all of them. An option that cannot be parsed counts
-/// as absent, because an address that is not understood must not make the router unusable.
+/// The meaning of the options depends on the transport. The accessors cover the options that NTCP2
+/// and SSU2 share. [`RouterAddress::options`] contains all of them. An option that cannot be parsed
+/// is treated as absent, because one unknown address must not make the router unusable.
 ///
-/// `Debug` shows no IP address.
+/// `Debug` prints no IP address.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RouterAddress {
     cost: u8,
@@ -25,13 +26,13 @@ pub struct RouterAddress {
 }
 
 impl RouterAddress {
-    /// An address of a transport, such as `NTCP2` or `SSU2`.
+    /// Creates an address for a transport, such as `NTCP2` or `SSU2`.
     ///
-    /// Of several addresses, the one with the lowest cost is tried first; routers publish 3 to 14.
+    /// Routers try the address with the lowest cost first. They publish costs from 3 to 14.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLong`] when the name of the transport has more than 255 bytes.
+    /// [`DecodeError::TooLong`] if the name of the transport has more than 255 bytes.
     pub fn new(
         transport: impl Into<String>,
         cost: u8,
@@ -63,7 +64,7 @@ impl RouterAddress {
         self.cost
     }
 
-    /// The expiration in milliseconds since the epoch; 0 in practice, and ignored by routers.
+    /// The expiration in milliseconds since the epoch. Routers write 0 and ignore it.
     pub fn expiration(&self) -> u64 {
         self.expiration
     }
@@ -73,13 +74,13 @@ impl RouterAddress {
         &self.options
     }
 
-    /// The IP address (`host`); none when the router publishes no address for incoming
-    /// connections, or a host name, which is never resolved.
+    /// The IP address (`host`). `None` if the router publishes no address for incoming connections,
+    /// or a host name, because host names are never resolved.
     pub fn host(&self) -> Option<IpAddr> {
         self.options.get("host")?.parse().ok()
     }
 
-    /// The port (`port`); never 0.
+    /// The port (`port`). `None` if it is 0 or not a port.
     pub fn port(&self) -> Option<u16> {
         let port = self.options.get("port")?.parse().ok()?;
         (port != 0).then_some(port)
@@ -90,8 +91,8 @@ impl RouterAddress {
         base64::decode(self.options.get("s")?).ok()?.try_into().ok()
     }
 
-    /// The capabilities of the address (`caps`), one letter each, such as `4` for IPv4; empty when
-    /// none are given.
+    /// The capabilities of the address (`caps`), one character each, such as `4` for IPv4. Empty if
+    /// the option is missing.
     pub fn capabilities(&self) -> &str {
         self.options.get("caps").unwrap_or_default()
     }
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_published_address_says_where_and_with_which_key_to_connect() {
+    fn a_published_address_contains_host_port_and_key() {
         let key = base64::encode(&[7; 32]);
         let address = address(&[
             ("caps", "4"),
@@ -159,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn both_families_of_ip_addresses_are_read() {
+    fn ipv6_addresses_are_parsed() {
         let address = address(&[("host", "2001:db8::1")]);
         let expected = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
         assert_eq!(address.host(), Some(expected.into()));
     }
 
     #[test]
-    fn options_that_make_no_sense_count_as_absent() {
+    fn invalid_options_are_treated_as_absent() {
         let wrong = address(&[("host", "example.com"), ("port", "0"), ("s", "AAAA")]);
         for address in [address(&[]), wrong] {
             assert_eq!(address.host(), None);
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_shows_no_ip_address() {
+    fn debug_output_contains_no_ip_address() {
         let text = format!("{:?}", address(&[("host", "192.0.2.1")]));
         assert!(!text.contains("192.0.2.1"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! Router identities: the keys that name a router in the network database.
+//! Router identities, the keys that identify a router in the network database.
 
 use std::{cmp, fmt, hash, sync::Arc};
 
@@ -11,12 +11,12 @@ use crate::{
     signature::SigningPublicKey,
 };
 
-/// A router: an encryption key, a signing key and a certificate.
+/// The identity of a router: an encryption key, a signing key and a certificate.
 ///
-/// Cheap to clone. Compared and hashed by its bytes. `Display` and `Debug` show the first eight
-/// characters of its hash in base32.
+/// Identities are cheap to clone, and are compared and hashed by their bytes. `Display` and `Debug`
+/// write the first eight characters of the hash in base32.
 ///
-/// An identity with unknown key types can be read, stored and passed on, but signatures by it
+/// An identity with unknown key types can be decoded, stored and encoded. Only its signatures
 /// cannot be verified.
 #[derive(Clone)]
 pub struct RouterIdentity(Arc<Inner>);
@@ -27,16 +27,18 @@ struct Inner {
 }
 
 impl RouterIdentity {
-    /// The shortest encoding in bytes.
+    /// The length of the shortest encoding, in bytes.
     pub const MIN_LENGTH: usize = KeysAndCert::MIN_LENGTH;
 
-    /// The identity of a router with these keys, with `padding` repeated over the unused bytes.
+    /// Creates the identity of a router with these keys. `padding` is repeated over the unused
+    /// bytes.
     ///
-    /// The padding should be random. It is part of the identity and must be kept with the keys.
+    /// The padding should be random. It is part of the identity, so it must be stored with the
+    /// keys.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::UnsupportedType`] when the layout of a key's type is not known.
+    /// [`DecodeError::UnsupportedType`] if the type of a key is unknown.
     pub fn new(
         encryption_key: &EncryptionPublicKey,
         signing_key: &SigningPublicKey,
@@ -60,12 +62,12 @@ impl RouterIdentity {
         self.0.keys.bytes()
     }
 
-    /// The key that messages to the router are encrypted to.
+    /// The key to which messages to the router are encrypted.
     pub fn encryption_key(&self) -> &EncryptionPublicKey {
         &self.0.encryption_key
     }
 
-    /// The key that verifies what the router signs.
+    /// The key that verifies signatures of the router.
     pub fn signing_key(&self) -> &SigningPublicKey {
         self.0.keys.signing_key()
     }

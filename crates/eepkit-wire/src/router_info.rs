@@ -1,4 +1,4 @@
-//! Router infos: what a router publishes about itself.
+//! Router infos, which routers publish about themselves.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ use crate::{
 
 /// A router info: common structures specification, section "RouterInfo".
 ///
-/// Keeps the bytes as they were received, because the signature covers them. Reading does not
-/// verify the signature: see [`RouterInfo::verify`]. Make one with [`RouterInfoBuilder`].
+/// The value contains the received bytes, because the signature covers them. Decoding does not
+/// verify the signature: see [`RouterInfo::verify`]. [`RouterInfoBuilder`] creates router infos.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RouterInfo {
     bytes: Box<[u8]>,
@@ -28,7 +28,7 @@ pub struct RouterInfo {
 }
 
 impl RouterInfo {
-    /// The router.
+    /// The identity of the router.
     pub fn identity(&self) -> &RouterIdentity {
         &self.identity
     }
@@ -38,13 +38,13 @@ impl RouterInfo {
         self.identity.hash()
     }
 
-    /// When it was published, in milliseconds since the epoch. Of two router infos, the later one
-    /// counts.
+    /// The time of publication, in milliseconds since the epoch. A later router info replaces an
+    /// earlier one.
     pub fn published(&self) -> u64 {
         self.published
     }
 
-    /// The addresses under which the router can be reached, in the order in which it lists them.
+    /// The addresses at which the router can be reached, in its order.
     ///
     /// At most 255. A hidden router has none.
     pub fn addresses(&self) -> &[RouterAddress] {
@@ -57,13 +57,14 @@ impl RouterInfo {
     }
 
     /// The capabilities (`caps`), one letter each: bandwidth class `K` to `X`, `f` for a floodfill
-    /// router, `R` for a reachable one; network database specification. Empty when none are given.
+    /// router, `R` for a reachable one. Empty if the option is missing. Source: network database
+    /// specification.
     pub fn capabilities(&self) -> &str {
         self.options.get("caps").unwrap_or_default()
     }
 
-    /// The identifier of the network that the router belongs to (`netId`), 2 for the public one;
-    /// none when the option is missing or no number below 256.
+    /// The identifier of the router's network (`netId`), 2 for the public network. `None` if the
+    /// option is missing or not a number below 256.
     pub fn network_id(&self) -> Option<u8> {
         self.options.get("netId")?.parse().ok()
     }
@@ -73,16 +74,16 @@ impl RouterInfo {
         self.options.get("router.version")
     }
 
-    /// The encoding, signature included.
+    /// The encoding, with the signature.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Verifies that the router signed it.
+    /// Verifies that the router signed the router info.
     ///
     /// # Errors
     ///
-    /// The signature is wrong, or its type is not supported.
+    /// If the signature is wrong, or its type is not supported.
     pub fn verify(&self) -> Result<(), SignatureError> {
         let signed = self.bytes.len() - self.signature.as_bytes().len();
         self.identity
@@ -104,7 +105,7 @@ impl Codec for RouterInfo {
         let addresses = (0..count)
             .map(|_| RouterAddress::read(r))
             .collect::<Result<_, _>>()?;
-        // Hashes of other routers, which were meant for routers behind firewalls. Never in use.
+        // Hashes of other routers, which were planned for routers behind firewalls. Not in use.
         let peers = usize::from(r.u8("number of peers")?);
         r.take(peers * Hash::LENGTH, "peers of a router")?;
         let options = Mapping::read(r)?;
@@ -147,7 +148,7 @@ impl RouterInfoBuilder {
     ///
     /// # Errors
     ///
-    /// [`RouterInfoError`]: too many addresses, or a key that is not that of the identity.
+    /// [`RouterInfoError`] if there are too many addresses, or the key is not that of the identity.
     pub fn sign(
         self,
         identity: &RouterIdentity,
@@ -179,12 +180,12 @@ impl RouterInfoBuilder {
     }
 }
 
-/// Why a router info cannot be signed.
+/// The reason why a router info cannot be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouterInfoError {
-    /// More addresses than fit the one byte of their number.
-    #[error("a router info holds at most 255 addresses, got {0}")]
+    /// There are more than 255 addresses. Their number is encoded as one byte.
+    #[error("a router info has at most 255 addresses, got {0}")]
     TooManyAddresses(usize),
     /// The private key does not belong to the identity.
     #[error("the signing key is not that of the router identity")]

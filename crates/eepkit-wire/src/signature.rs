@@ -10,12 +10,12 @@ use crate::{
     signature_type::SignatureType,
 };
 
-/// Longest public key of a type that we do not know by its length, in bytes.
+/// The longest public key of an unknown type, in bytes.
 ///
 /// Chosen because the largest key planned for I2P, that of ML-DSA-87, has 2592 bytes.
 pub(crate) const MAX_UNKNOWN_KEY: usize = 8_192;
 
-/// A signature, with the type of the key that made it.
+/// A signature with its type, which is the type of the signing key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Signature {
     kind: SignatureType,
@@ -23,12 +23,12 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The signature with these bytes.
+    /// Creates a signature from its bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::WrongLength`] when `bytes` do not have the length of the type. Of a type
-    /// that we do not know, any length is taken.
+    /// [`DecodeError::WrongLength`] if `bytes` do not have the length of the type. Any length is
+    /// accepted if the type is unknown.
     pub fn new(kind: SignatureType, bytes: &[u8]) -> Result<Self, DecodeError> {
         check_length("signature", kind.signature_len(), bytes)?;
         Ok(Self {
@@ -37,12 +37,12 @@ impl Signature {
         })
     }
 
-    /// Reads a signature of the length that `kind` has.
+    /// Decodes a signature of the type `kind`.
     ///
     /// # Errors
     ///
-    /// The input ends early, or the length is unknown because the type is
-    /// ([`DecodeError::UnsupportedType`]).
+    /// If the input is truncated, or the type is unknown ([`DecodeError::UnsupportedType`]) and
+    /// therefore the length.
     pub fn read(r: &mut Reader<'_>, kind: SignatureType) -> Result<Self, DecodeError> {
         let length = kind.require_signature_len()?;
         Ok(Self {
@@ -51,7 +51,7 @@ impl Signature {
         })
     }
 
-    /// Appends the bytes to `out`; the type is not written.
+    /// Appends the bytes to `out`, without the type.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.bytes);
     }
@@ -88,8 +88,8 @@ impl fmt::Debug for Signature {
 
 /// A key that verifies signatures.
 ///
-/// Equal when type and bytes are. A key of an unknown type holds what came in its place and
-/// verifies nothing.
+/// Keys are equal if their types and bytes are equal. A key of an unknown type contains all bytes
+/// that may belong to it, and cannot verify signatures.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SigningPublicKey {
     kind: SignatureType,
@@ -97,12 +97,12 @@ pub struct SigningPublicKey {
 }
 
 impl SigningPublicKey {
-    /// The key with these bytes.
+    /// Creates a key from its bytes.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::WrongLength`] when `bytes` do not have the length of the type. Of a type
-    /// that we do not know, up to 8 KiB are taken.
+    /// [`DecodeError::WrongLength`] if `bytes` do not have the length of the type, and
+    /// [`DecodeError::TooLong`] if the type is unknown and `bytes` are longer than 8 KiB.
     pub fn new(kind: SignatureType, bytes: &[u8]) -> Result<Self, DecodeError> {
         check_length("signing public key", kind.public_len(), bytes)?;
         if bytes.len() > MAX_UNKNOWN_KEY {
@@ -118,18 +118,18 @@ impl SigningPublicKey {
         })
     }
 
-    /// Reads a key of the length that `kind` has.
+    /// Decodes a key of the type `kind`.
     ///
     /// # Errors
     ///
-    /// The input ends early, or the length is unknown because the type is
-    /// ([`DecodeError::UnsupportedType`]).
+    /// If the input is truncated, or the type is unknown ([`DecodeError::UnsupportedType`]) and
+    /// therefore the length.
     pub fn read(r: &mut Reader<'_>, kind: SignatureType) -> Result<Self, DecodeError> {
         let length = kind.require_public_len()?;
         Self::new(kind, r.take(length, "signing public key")?)
     }
 
-    /// Appends the bytes to `out`; the type is not written.
+    /// Appends the bytes to `out`, without the type.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.bytes);
     }
@@ -144,27 +144,27 @@ impl SigningPublicKey {
         &self.bytes
     }
 
-    /// In I2P's base64.
+    /// The key in I2P's base64, without the type.
     pub fn to_base64(&self) -> String {
         base64::encode(&self.bytes)
     }
 
-    /// Checks that the owner of this key signed `message`.
+    /// Verifies that the owner of this key signed `message`.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::Wrong`] when the signature is not of this message and key; the other
-    /// errors say why it could not be checked.
+    /// [`SignatureError::Wrong`] if the signature does not match the message and the key. Other
+    /// errors if the signature cannot be verified.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
         self.verify_parts(&[message], signature)
     }
 
-    /// As [`SigningPublicKey::verify`], of a message that lies in several places, without joining
-    /// them.
+    /// Verifies the signature of a message that consists of several parts, without concatenating
+    /// them; see [`SigningPublicKey::verify`].
     ///
     /// # Errors
     ///
-    /// As [`SigningPublicKey::verify`].
+    /// As for [`SigningPublicKey::verify`].
     pub fn verify_parts(
         &self,
         parts: &[&[u8]],
@@ -173,15 +173,15 @@ impl SigningPublicKey {
         self.check(rsa::Content::DigestInfo, parts, signature)
     }
 
-    /// Checks the signature of a signed update file (SU3), such as a list of routers.
+    /// Verifies the signature of a signed update file (SU3), such as a list of routers.
     ///
-    /// As [`SigningPublicKey::verify`], except that an RSA signature covers the padded hash without
-    /// the identifier of the hash algorithm that PKCS#1 prescribes: software updates specification,
-    /// section "SU3 File Specification".
+    /// This is the same as [`SigningPublicKey::verify`], except for RSA: the signature covers the
+    /// padded hash without the identifier of the hash algorithm, which PKCS#1 requires. Source:
+    /// software updates specification, section "SU3 File Specification".
     ///
     /// # Errors
     ///
-    /// As [`SigningPublicKey::verify`].
+    /// As for [`SigningPublicKey::verify`].
     pub fn verify_update_file(
         &self,
         signed: &[u8],

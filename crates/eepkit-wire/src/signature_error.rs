@@ -1,21 +1,22 @@
-//! Errors of signing and verifying.
+//! Errors of generating keys, of signing and of verifying.
 
 use crate::signature_type::SignatureType;
 
-/// Why a signature was refused or could not be made.
+/// The reason why a signature was refused, or a key or signature could not be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// The signature is not one of this message by this key.
+    /// The signature does not match the message and the key.
     #[error("signature does not match message and key")]
     Wrong,
-    /// The bytes of the public key are not a key, such as a point off the curve.
+    /// The bytes of the public key are not a valid key, such as a point that is not on the curve.
     #[error("signing public key is malformed")]
     BadPublicKey,
-    /// The bytes of the private key are not a key, such as zero.
+    /// The bytes of the private key are not a valid key, such as zero, or not the key that is
+    /// needed.
     #[error("signing private key is malformed")]
     BadPrivateKey,
-    /// The signature is of another type than the key.
+    /// The signature and the key have different types.
     #[error("signature of type {signature} cannot be checked with a key of type {key}")]
     OtherType {
         /// The type of the key.
@@ -26,13 +27,13 @@ pub enum SignatureError {
     /// The algorithm is not implemented.
     #[error("signature type {0} is not supported")]
     UnsupportedType(SignatureType),
-    /// Keys of this algorithm can be used but not made here.
+    /// Keys of this type cannot be generated.
     #[error("cannot make keys of signature type {0}, use EdDSA_SHA512_Ed25519")]
     CannotGenerate(SignatureType),
-    /// An offline signature was valid until a moment that has passed.
+    /// The offline signature has expired.
     #[error("offline signature expired at unix time {expired} s, now is {now} s")]
     OfflineExpired {
-        /// When it expired, in seconds since the epoch.
+        /// The time of its expiration, in seconds since the epoch.
         expired: u32,
         /// The time of the check, in seconds since the epoch.
         now: u32,

@@ -1,21 +1,21 @@
-//! The numbers of signature algorithms.
+//! Signature algorithms, identified by their numbers.
 
 use std::{fmt, str::FromStr};
 
 use crate::codec::{Codec, DecodeError, Reader};
 
-/// A signature algorithm, by its number in certificates and lease sets.
+/// A signature algorithm, identified by its number in certificates and lease sets.
 ///
-/// Any number is a value, because destinations with algorithms that we do not know must still be
-/// read, stored and passed on; only verifying and signing with them fails.
+/// Unknown numbers are allowed, so that destinations with unknown algorithms can be decoded, stored
+/// and encoded. Only verifying and signing with them fails.
 ///
-/// Numbers and lengths: common structures specification, sections "Key Certificates",
+/// Source of numbers and lengths: common structures specification, sections "Key Certificates",
 /// "SigningPublicKey", "SigningPrivateKey" and "Signature".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SignatureType(pub u16);
 
 impl SignatureType {
-    /// DSA with SHA-1 (1024 bits): the type of destinations without a key certificate. Old.
+    /// DSA with SHA-1 (1024 bits): the type of destinations without a key certificate. Obsolete.
     pub const DSA_SHA1: Self = Self(0);
     /// ECDSA on P-256 with SHA-256.
     pub const ECDSA_SHA256_P256: Self = Self(1);
@@ -33,44 +33,44 @@ impl SignatureType {
     pub const ED25519: Self = Self(7);
     /// Ed25519ph, the prehashed variant. For offline keys and update files.
     pub const ED25519PH: Self = Self(8);
-    /// GOST R 34.10-2012 with 256 bits, known by its lengths only.
+    /// GOST R 34.10-2012 with 256 bits. Not implemented; only the lengths are known.
     pub const GOST_256: Self = Self(9);
-    /// GOST R 34.10-2012 with 512 bits, known by its lengths only.
+    /// GOST R 34.10-2012 with 512 bits. Not implemented; only the lengths are known.
     pub const GOST_512: Self = Self(10);
     /// RedDSA on Ed25519, for destinations whose lease sets are encrypted.
     pub const REDDSA: Self = Self(11);
 
-    /// Length of a public key in bytes, where the algorithm is known.
+    /// The length of a public key in bytes, or `None` if the algorithm is unknown.
     pub fn public_len(self) -> Option<usize> {
         self.row().map(|row| row.public)
     }
 
-    /// Length of a private key in bytes, where the algorithm is known.
+    /// The length of a private key in bytes, or `None` if the algorithm is unknown.
     pub fn private_len(self) -> Option<usize> {
         self.row().map(|row| row.private)
     }
 
-    /// Length of a signature in bytes, where the algorithm is known.
+    /// The length of a signature in bytes, or `None` if the algorithm is unknown.
     pub fn signature_len(self) -> Option<usize> {
         self.row().map(|row| row.signature)
     }
 
-    /// The official name, such as `EdDSA_SHA512_Ed25519`, where the algorithm is known.
+    /// The official name, such as `EdDSA_SHA512_Ed25519`, or `None` if the algorithm is unknown.
     pub fn name(self) -> Option<&'static str> {
         self.row().map(|row| row.name)
     }
 
-    /// Whether signatures of this type can be verified here.
+    /// Whether this library can verify signatures of this type.
     pub fn is_supported(self) -> bool {
         matches!(self.0, 0..=8 | 11)
     }
 
-    /// The length of a signature, or the error to read one with.
+    /// The length of a signature, or an error if the algorithm is unknown.
     pub(crate) fn require_signature_len(self) -> Result<usize, DecodeError> {
         self.signature_len().ok_or_else(|| self.unsupported())
     }
 
-    /// The length of a public key, or the error to read one with.
+    /// The length of a public key, or an error if the algorithm is unknown.
     pub(crate) fn require_public_len(self) -> Result<usize, DecodeError> {
         self.public_len().ok_or_else(|| self.unsupported())
     }
@@ -88,7 +88,7 @@ impl SignatureType {
 }
 
 impl Default for SignatureType {
-    /// Ed25519, as all routers since 2015 make destinations.
+    /// Ed25519, the default of routers for new destinations since 2015.
     fn default() -> Self {
         Self::ED25519
     }
@@ -107,8 +107,8 @@ impl Codec for SignatureType {
 impl FromStr for SignatureType {
     type Err = ParseSignatureTypeError;
 
-    /// The number, or the name of a known algorithm in any case, as SAM's `SIGNATURE_TYPE` takes
-    /// it.
+    /// Parses the number, or the name of a known algorithm in any case. This is the format of SAM's
+    /// `SIGNATURE_TYPE`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(code) = text.parse::<u16>() {
             return Ok(Self(code));
@@ -121,7 +121,7 @@ impl FromStr for SignatureType {
 }
 
 impl fmt::Display for SignatureType {
-    /// The official name, or the number of an unknown algorithm.
+    /// Writes the official name, or the number of an unknown algorithm.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => f.pad(name),
@@ -141,7 +141,7 @@ impl fmt::Debug for SignatureType {
     }
 }
 
-/// A text names no signature type.
+/// The text is not a signature type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown signature type, use a number or a name such as EdDSA_SHA512_Ed25519")]
 pub struct ParseSignatureTypeError;
@@ -149,7 +149,7 @@ pub struct ParseSignatureTypeError;
 struct Row {
     code: SignatureType,
     name: &'static str,
-    /// Another name in use, such as one without the hash.
+    /// Another name in use, such as the name without the hash.
     alias: &'static str,
     public: usize,
     private: usize,

@@ -14,10 +14,10 @@ use crate::{
     signature_type::SignatureType,
 };
 
-/// A key that makes signatures.
+/// A private signing key.
 ///
-/// Made ready once, so that signing costs no key expansion. The bytes are wiped when the key is
-/// dropped, and `Debug` does not show them.
+/// The key is expanded once, when it is created, and not for each signature. The bytes are
+/// overwritten with zeros when the key is dropped, and `Debug` does not print them.
 pub struct SigningPrivateKey {
     kind: SignatureType,
     bytes: Zeroizing<Box<[u8]>>,
@@ -26,12 +26,12 @@ pub struct SigningPrivateKey {
 }
 
 impl SigningPrivateKey {
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::CannotGenerate`] for RSA, whose keys are made offline with other tools,
-    /// and for types that are not supported.
+    /// [`SignatureError::CannotGenerate`] for RSA, whose keys are generated offline with other
+    /// tools, and for types that are not supported.
     pub fn generate<R: CryptoRng + ?Sized>(
         kind: SignatureType,
         rng: &mut R,
@@ -49,13 +49,13 @@ impl SigningPrivateKey {
         Self::new(kind, &private)
     }
 
-    /// The key with these bytes, in the encoding of the specification: 32 bytes of seed for
+    /// Creates a key from its bytes, in the encoding of the specification: a seed of 32 bytes for
     /// Ed25519, modulus and private exponent for RSA.
     ///
     /// # Errors
     ///
-    /// [`SignatureError::UnsupportedType`], or [`SignatureError::BadPrivateKey`] when length or
-    /// value are impossible.
+    /// [`SignatureError::UnsupportedType`] if the type is unknown, and
+    /// [`SignatureError::BadPrivateKey`] if the length or the value is not valid.
     pub fn new(kind: SignatureType, bytes: &[u8]) -> Result<Self, SignatureError> {
         let length = kind
             .private_len()
@@ -66,12 +66,12 @@ impl SigningPrivateKey {
         Self::with_signer(kind, bytes, Signer::new(kind, bytes)?)
     }
 
-    /// The key with these bytes, which must belong to `public`.
+    /// Creates a key from its bytes, and checks that it belongs to `public`.
     ///
     /// # Errors
     ///
-    /// As [`SigningPrivateKey::new`], and [`SignatureError::BadPrivateKey`] when the public key is
-    /// another one.
+    /// As for [`SigningPrivateKey::new`], and [`SignatureError::BadPrivateKey`] if the key has
+    /// another public key.
     pub(crate) fn matching(
         public: &SigningPublicKey,
         bytes: &[u8],
@@ -97,7 +97,7 @@ impl SigningPrivateKey {
         self.kind
     }
 
-    /// The key that verifies what this one signs.
+    /// The key that verifies signatures of this key.
     pub fn public_key(&self) -> &SigningPublicKey {
         &self.public
     }
@@ -109,14 +109,14 @@ impl SigningPrivateKey {
 
     /// Signs `message`.
     ///
-    /// Deterministic with every algorithm: DSA and ECDSA draw the nonce as in RFC 6979, and RedDSA
-    /// from a hash of key and message, so that no random number generator can go wrong. See
-    /// [`SigningPrivateKey::sign_randomized`].
+    /// Signatures are deterministic with every algorithm, so they do not depend on a random number
+    /// generator. The nonce is that of RFC 6979 for DSA and ECDSA, and a hash of key and message
+    /// for EdDSA and RedDSA. See also [`SigningPrivateKey::sign_randomized`].
     pub fn sign(&self, message: &[u8]) -> Signature {
         self.sign_parts(&[message])
     }
 
-    /// As [`SigningPrivateKey::sign`], of a message that lies in several places.
+    /// Signs a message that consists of several parts; see [`SigningPrivateKey::sign`].
     pub fn sign_parts(&self, parts: &[&[u8]]) -> Signature {
         let bytes = match &self.signer {
             Signer::Dsa(signer) => signer.sign(parts),
@@ -129,7 +129,7 @@ impl SigningPrivateKey {
         Signature::from_signer(self.kind, bytes)
     }
 
-    /// Signs an update file, as [`SigningPublicKey::verify_update_file`] verifies it.
+    /// Signs an update file. [`SigningPublicKey::verify_update_file`] verifies the signature.
     pub fn sign_update_file(&self, message: &[u8]) -> Signature {
         match &self.signer {
             Signer::Rsa(signer) => {
@@ -140,11 +140,11 @@ impl SigningPrivateKey {
         }
     }
 
-    /// Signs `message` with 80 random bytes in the nonce where the algorithm is RedDSA, and as
-    /// [`SigningPrivateKey::sign`] otherwise.
+    /// Signs `message`. For RedDSA, the nonce is also derived from 80 random bytes. For other
+    /// algorithms, this is the same as [`SigningPrivateKey::sign`].
     ///
-    /// With a fresh nonce the signatures of one message by one blinded key cannot be told to be
-    /// by one signer, which is why the Red25519 specification wants it.
+    /// The Red25519 specification requires a random nonce, so that the signatures of a message by
+    /// one blinded key cannot be linked to each other.
     pub fn sign_randomized<R: CryptoRng + ?Sized>(&self, message: &[u8], rng: &mut R) -> Signature {
         match &self.signer {
             Signer::EdDsa(signer) => {
@@ -197,7 +197,7 @@ impl fmt::Debug for SigningPrivateKey {
     }
 }
 
-/// A key ready to sign.
+/// An expanded key.
 #[derive(Clone)]
 enum Signer {
     Dsa(Box<dsa::Signer>),

@@ -1,12 +1,13 @@
-//! The numbers of lease set kinds.
+//! The types of lease sets, identified by their numbers.
 
 use std::fmt;
 
 use crate::codec::{Codec, DecodeError, Reader};
 
-/// The kind of a lease set, by its number in I2CP's `CreateLeaseSet2` and in database stores.
+/// The type of a lease set, identified by its number in I2CP's `CreateLeaseSet2` and in the network
+/// database.
 ///
-/// The number is also what the signed data of kinds other than the first begins with.
+/// The signed data of all types except the first begins with this number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum StoreType {
@@ -14,7 +15,7 @@ pub enum StoreType {
     LeaseSet = 1,
     /// [`crate::LeaseSet2`].
     LeaseSet2 = 3,
-    /// A lease set that only those who know the destination can read.
+    /// An encrypted lease set. Decryption needs the destination or its blinded address.
     Encrypted = 5,
     /// A list of other lease sets.
     Meta = 7,
@@ -26,7 +27,7 @@ impl StoreType {
         self as u8
     }
 
-    /// The kind with this number, if there is one.
+    /// The type with this number, or `None` if the number is unknown.
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::LeaseSet),

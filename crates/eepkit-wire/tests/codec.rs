@@ -1,5 +1,5 @@
-//! Every structure, in the same six tests: bytes as specified, round trip, truncation, trailing
-//! data, flipped bits, noise.
+//! The same six tests for every structure: bytes as specified, round trip, truncation, trailing
+//! data, flipped bits, arbitrary bytes.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,10 +16,10 @@ use hex_literal::hex;
 use proptest::{collection::vec, prelude::*};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-/// The tests of one structure.
+/// Defines the tests of one structure.
 ///
-/// `sample` encodes to exactly `bytes`; `any` makes values for the round trip; `encode` and
-/// `decode` say how, `decode` being strict about trailing data.
+/// `sample` encodes to exactly `bytes`. `any` generates values for the round trip. `encode` and
+/// `decode` are the functions under test; `decode` must refuse trailing data.
 macro_rules! codec_tests {
     (
         $name:ident,
@@ -40,7 +40,7 @@ macro_rules! codec_tests {
             }
 
             #[test]
-            fn is_refused_when_cut_anywhere() {
+            fn is_refused_when_truncated() {
                 let bytes: Vec<u8> = $bytes;
                 for length in 0..bytes.len() {
                     assert!($decode(&bytes[..length]).is_err(), "{length} bytes");
@@ -48,7 +48,7 @@ macro_rules! codec_tests {
             }
 
             #[test]
-            fn is_refused_with_data_behind_it() {
+            fn is_refused_with_trailing_data() {
                 let mut bytes: Vec<u8> = $bytes;
                 bytes.push(0);
                 assert!($decode(&bytes).is_err());
@@ -70,12 +70,12 @@ macro_rules! codec_tests {
                 #![proptest_config(ProptestConfig::with_cases(64))]
 
                 #[test]
-                fn survives_a_round_trip(value in $any) {
+                fn is_the_same_after_a_round_trip(value in $any) {
                     prop_assert_eq!($decode(&$encode(&value)).unwrap(), value);
                 }
 
                 #[test]
-                fn never_panics_on_noise(bytes in vec(any::<u8>(), 0..1_200)) {
+                fn never_panics_on_arbitrary_bytes(bytes in vec(any::<u8>(), 0..1_200)) {
                     let _ = $decode(&bytes);
                 }
             }
@@ -141,15 +141,17 @@ codec_tests!(
         encryption_type: EncryptionType::ELGAMAL,
         excess: hex!("aabbccdd").into(),
     }),
-    // type, length, signature type, encryption type, what does not fit 128 bytes
+    // type, length, signature type, encryption type, key bytes after the first 128
     bytes: hex!("05 0008 0003 0000 aabbccdd").to_vec(),
-    any: (12u16.., any::<u16>(), vec(any::<u8>(), 0..300)).prop_map(|(signature, encryption, excess)| {
-        Certificate::Key(KeyCertificate {
-            signature_type: SignatureType(signature),
-            encryption_type: EncryptionType(encryption),
-            excess: excess.into(),
-        })
-    }),
+    any: (12u16.., any::<u16>(), vec(any::<u8>(), 0..300)).prop_map(
+        |(signature, encryption, excess)| {
+            Certificate::Key(KeyCertificate {
+                signature_type: SignatureType(signature),
+                encryption_type: EncryptionType(encryption),
+                excess: excess.into(),
+            })
+        },
+    ),
 );
 
 codec_tests!(
@@ -205,7 +207,7 @@ codec_tests!(
 codec_tests!(
     mapping: Mapping,
     sample: mapping(&[("b", "2"), ("a", "eins;=")]),
-    // length, then length and string with = and ;
+    // length of the mapping; for each pair: length, key, =, length, value, ;
     bytes: hex!("0011 01 61 3d 06 65696e733b3d 3b 01 62 3d 01 32 3b").to_vec(),
     any: any_mapping(),
 );
@@ -306,8 +308,8 @@ codec_tests!(
 codec_tests!(
     offline_private_keys,
     sample: offline_keys(),
-    // destination, private encryption key, no private signing key, offline signature, private
-    // transient key
+    // destination, private encryption key, zeros instead of the private signing key, offline
+    // signature, private transient key
     bytes: {
         let keys = offline_keys();
         let mut offline = Vec::new();
@@ -483,7 +485,7 @@ fn strictly<T>(
     Ok(value)
 }
 
-/// A key of a type, all of whose bytes are that type.
+/// A key of this type. All of its bytes are the number of the type.
 fn key(kind: u16, length: usize) -> SigningPublicKey {
     SigningPublicKey::new(SignatureType(kind), &vec![kind as u8; length]).unwrap()
 }

@@ -22,7 +22,7 @@ macro_rules! data {
 /// Signature type, public key, private key, and signature of [`MESSAGE`].
 type Row = (SignatureType, Vec<u8>, Vec<u8>, Vec<u8>);
 
-/// By OpenSSL.
+/// Keys and signatures by OpenSSL.
 fn signatures() -> Vec<Row> {
     let text = std::str::from_utf8(data!("signatures.txt")).unwrap();
     text.lines()
@@ -84,7 +84,7 @@ fn update_files_are_signed_with_every_type() {
 }
 
 #[test]
-fn no_flipped_bit_goes_unnoticed_in_a_signature() {
+fn every_flipped_bit_invalidates_a_signature() {
     for (kind, public, _, signature) in signatures() {
         let key = SigningPublicKey::new(kind, &public).unwrap();
         for bit in [0, 7, 8 * signature.len() / 2, 8 * signature.len() - 1] {
@@ -121,14 +121,14 @@ fn zero_and_full_signatures_and_keys_are_refused() {
 }
 
 #[test]
-fn private_keys_by_openssl_have_the_public_keys_that_it_says_and_sign() {
+fn private_keys_by_openssl_have_the_same_public_keys_and_sign() {
     for (kind, public, private, signature) in signatures() {
         let key = SigningPrivateKey::new(kind, &private).unwrap();
         assert_eq!(key.public_key().as_bytes(), public, "{kind}");
         assert_eq!(key.as_bytes(), private, "{kind}");
         let ours = key.sign(MESSAGE);
         assert_eq!(key.public_key().verify(MESSAGE, &ours), Ok(()), "{kind}");
-        // These have no nonce.
+        // Signatures of these types are deterministic.
         if matches!(kind.0, 4..=7) {
             assert_eq!(ours.as_bytes(), signature, "{kind}");
         }
@@ -136,7 +136,7 @@ fn private_keys_by_openssl_have_the_public_keys_that_it_says_and_sign() {
 }
 
 #[test]
-fn key_files_by_i2pd_are_read_and_written_back_unchanged() {
+fn key_files_by_i2pd_are_decoded_and_encoded_unchanged() {
     for (kind, file) in [
         (0, data!("i2pd/sig0.dat")),
         (1, data!("i2pd/sig1.dat")),
@@ -154,7 +154,7 @@ fn key_files_by_i2pd_are_read_and_written_back_unchanged() {
 }
 
 #[test]
-fn destinations_with_gost_keys_are_read_but_their_key_files_cannot_sign() {
+fn destinations_with_gost_keys_are_decoded_but_their_key_files_are_refused() {
     for (kind, file) in [(9, data!("i2pd/sig9.dat")), (10, data!("i2pd/sig10.dat"))] {
         let kind = SignatureType(kind);
         let destination = Destination::read(&mut Reader::new(file)).unwrap();
@@ -168,7 +168,7 @@ fn destinations_with_gost_keys_are_read_but_their_key_files_cannot_sign() {
 }
 
 #[test]
-fn router_keys_by_i2pd_are_read_and_its_router_info_verifies() {
+fn router_keys_by_i2pd_are_decoded_and_its_router_info_verifies() {
     let file = data!("i2pd/router.keys");
     let keys = PrivateKeys::from_bytes(file).unwrap();
     assert_eq!(
@@ -188,7 +188,7 @@ fn router_keys_by_i2pd_are_read_and_its_router_info_verifies() {
 }
 
 #[test]
-fn keys_from_i2pds_sam_bridge_are_read_and_written_back_unchanged() {
+fn keys_from_i2pds_sam_bridge_are_decoded_and_encoded_unchanged() {
     let reply = std::str::from_utf8(data!("i2pd/sam_dest_reply.txt")).unwrap();
     let value = |key| {
         let mut words = reply.split_whitespace();
@@ -225,9 +225,9 @@ fn offline_keys_by_other_software_sign_with_the_transient_key() {
 }
 
 #[test]
-fn an_offline_section_by_another_destination_is_refused() {
+fn an_offline_signature_by_another_destination_is_refused() {
     let mut file = data!("offline.dat").to_vec();
-    // The last byte of the offline signature, which stands before the transient key.
+    // The last byte of the offline signature. The private transient key, 32 bytes, follows it.
     let last = file.len() - 33;
     file[last] ^= 1;
     assert_eq!(
@@ -237,7 +237,7 @@ fn an_offline_section_by_another_destination_is_refused() {
 }
 
 #[test]
-fn a_lease_set_by_other_software_is_read_and_verifies() {
+fn a_lease_set_by_other_software_is_decoded_and_verifies() {
     let bytes = data!("lease_set2.bin");
     let set = LeaseSet2::from_bytes(bytes).unwrap();
     assert_eq!(set.verify(1_999_999_999), Ok(()));
@@ -257,7 +257,7 @@ fn a_lease_set_by_other_software_is_read_and_verifies() {
 }
 
 #[test]
-fn no_flipped_bit_goes_unnoticed_in_a_lease_set() {
+fn every_flipped_bit_invalidates_a_lease_set() {
     let mut bytes = data!("lease_set2.bin").to_vec();
     for bit in (0..8 * bytes.len()).step_by(7) {
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -269,7 +269,7 @@ fn no_flipped_bit_goes_unnoticed_in_a_lease_set() {
 }
 
 #[test]
-fn a_key_file_with_a_foreign_signing_key_is_refused() {
+fn a_key_file_with_another_signing_key_is_refused() {
     let mut file = data!("i2pd/sig7.dat").to_vec();
     *file.last_mut().unwrap() ^= 1;
     assert_eq!(
@@ -279,7 +279,7 @@ fn a_key_file_with_a_foreign_signing_key_is_refused() {
 }
 
 #[test]
-fn a_key_file_with_something_behind_it_is_refused() {
+fn a_key_file_with_trailing_data_is_refused() {
     let mut file = data!("i2pd/sig7.dat").to_vec();
     file.push(b'\n');
     assert_eq!(

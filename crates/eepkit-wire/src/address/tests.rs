@@ -16,7 +16,7 @@ fn b32_addresses_of_other_lengths_are_errors_rather_than_names() {
 }
 
 #[test]
-fn a_hash_is_read_in_either_case() {
+fn a_hash_is_parsed_in_either_case() {
     let hash = Hash::of(b"hello");
     for text in [hash.to_b32(), hash.to_b32().to_uppercase()] {
         assert_eq!(text.parse::<Host>(), Ok(Host::Hash(hash)));
@@ -24,7 +24,7 @@ fn a_hash_is_read_in_either_case() {
 }
 
 #[test]
-fn a_destination_is_read_and_written() {
+fn a_destination_is_parsed_and_formatted() {
     let destination = Destination::new(&key(), &[1; 32]).unwrap();
     let text = destination.to_base64();
     let address = text.parse::<Host>().unwrap();
@@ -37,7 +37,7 @@ fn a_destination_is_read_and_written() {
 }
 
 #[test]
-fn names_are_put_into_lower_case() {
+fn names_are_converted_to_lower_case() {
     assert_eq!(
         "WWW.Stats.i2p".parse::<Host>(),
         Ok(Host::Name("www.stats.i2p".into()))
@@ -45,7 +45,7 @@ fn names_are_put_into_lower_case() {
 }
 
 #[test]
-fn names_that_break_a_rule_are_refused() {
+fn names_that_violate_a_rule_are_refused() {
     let long = "a".repeat(64) + ".i2p";
     for text in [
         ".i2p", "a..i2p", "-a.i2p", "a-.i2p", "a_b.i2p", "a b.i2p", "é.i2p", &long,
@@ -57,7 +57,7 @@ fn names_that_break_a_rule_are_refused() {
 }
 
 #[test]
-fn text_that_names_nothing_on_i2p_is_refused() {
+fn text_that_is_not_an_i2p_address_is_refused() {
     for text in [
         "i2p",
         "example.com",
@@ -73,7 +73,7 @@ fn text_that_names_nothing_on_i2p_is_refused() {
 }
 
 #[test]
-fn addresses_of_encrypted_lease_sets_are_read() {
+fn addresses_of_encrypted_lease_sets_are_parsed() {
     let address = BlindedAddress::new(key(), SignatureType::REDDSA).unwrap();
     let text = address.to_b33();
     assert_eq!(text.to_uppercase().parse(), Ok(Host::Blinded(address)));

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn lower_case_is_written_and_either_is_read() {
+fn encoding_writes_lower_case_and_decoding_accepts_either() {
     assert_eq!(encode(b"hello"), "nbswy3dp");
     assert_eq!(decode("NBswy3DP").unwrap(), b"hello");
 }
@@ -19,7 +19,7 @@ fn unused_bits_must_be_zero() {
 }
 
 #[test]
-fn a_bad_character_is_named_by_its_position() {
+fn an_error_contains_the_position_of_a_bad_character() {
     assert_eq!(
         decode("aaaa1aaa"),
         Err(DecodeError::BadCharacter {

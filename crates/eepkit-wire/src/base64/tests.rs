@@ -1,13 +1,13 @@
 use super::*;
 
 #[test]
-fn the_two_last_characters_of_the_alphabet_are_minus_and_tilde() {
+fn the_last_two_characters_of_the_alphabet_are_minus_and_tilde() {
     assert_eq!(encode(&[0xfb, 0xef, 0xff]), "--~~");
     assert_eq!(decode("--~~").unwrap(), [0xfb, 0xef, 0xff]);
 }
 
 #[test]
-fn a_bad_character_is_named_by_its_position() {
+fn an_error_contains_the_position_of_a_bad_character() {
     assert_eq!(
         decode("AAAA+AAA"),
         Err(DecodeError::BadCharacter {
@@ -20,7 +20,7 @@ fn a_bad_character_is_named_by_its_position() {
 }
 
 #[test]
-fn padding_is_written_and_must_be_there() {
+fn padding_is_written_and_required() {
     assert_eq!(encode(&[0]), "AA==");
     assert!(decode("AA").is_err());
     assert!(decode("AA=").is_err());
@@ -28,7 +28,7 @@ fn padding_is_written_and_must_be_there() {
 }
 
 #[test]
-fn one_value_has_one_text() {
+fn each_value_has_exactly_one_text() {
     assert!(decode("AB==").is_err(), "unused bits are set");
     assert!(decode("AA==AA==").is_err(), "padding in the middle");
     assert!(decode("AAAA\n").is_err(), "white space");

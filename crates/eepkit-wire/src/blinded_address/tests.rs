@@ -1,6 +1,7 @@
 use super::*;
 
-/// Keys of bytes 0 to 31, Ed25519 blinded to RedDSA, made with Python's zlib and base64 modules.
+/// Addresses of an Ed25519 key with the bytes 0 to 31, blinded to RedDSA. Made with Python's
+/// modules `zlib` and `base64`.
 const PLAIN: &str = "rj4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
 const SECRET: &str = "rb4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
 const BOTH: &str = "rr4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
@@ -16,7 +17,7 @@ fn blinded() -> BlindedAddress {
 }
 
 #[test]
-fn addresses_of_encrypted_lease_sets_are_written_and_read() {
+fn addresses_of_encrypted_lease_sets_are_formatted_and_parsed() {
     for (text, address) in [
         (PLAIN, blinded()),
         (SECRET, blinded().with_secret_required(true)),
@@ -35,12 +36,12 @@ fn addresses_of_encrypted_lease_sets_are_written_and_read() {
 }
 
 #[test]
-fn two_byte_types_are_read() {
+fn two_byte_types_are_parsed() {
     assert_eq!(BlindedAddress::from_b33(TWO_BYTES), Ok(blinded()));
 }
 
 #[test]
-fn every_wrong_character_is_noticed() {
+fn every_wrong_character_is_detected() {
     for at in 0..PLAIN.len() {
         let mut text = PLAIN.to_owned();
         let other = if &text[at..=at] == "a" { "b" } else { "a" };

@@ -12,7 +12,7 @@ fn numbers_are_big_endian() {
 }
 
 #[test]
-fn a_failed_read_takes_nothing_and_names_what_was_missing() {
+fn a_failed_read_does_not_advance_and_names_the_missing_field() {
     let mut r = Reader::new(&[1, 2]);
     let error = r.u32("tunnel").unwrap_err();
     assert_eq!(error.to_string(), "input ended inside tunnel");
@@ -25,7 +25,7 @@ fn a_failed_read_takes_nothing_and_names_what_was_missing() {
 }
 
 #[test]
-fn what_was_taken_can_be_seen_again() {
+fn bytes_that_were_read_can_be_read_again() {
     let mut r = Reader::new(b"abcdef");
     r.take(2, "start").unwrap();
     let mark = r.position();
@@ -55,7 +55,7 @@ fn trailing_data_is_reported_with_the_name_of_the_type() {
 }
 
 #[test]
-fn errors_say_what_was_wrong() {
+fn errors_contain_the_field_and_the_values() {
     let shown = [
         DecodeError::WrongLength {
             what: "hash",

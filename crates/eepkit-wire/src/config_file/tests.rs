@@ -37,7 +37,7 @@ fn nothing_is_quoted_escaped_or_continued() {
 }
 
 #[test]
-fn white_space_around_keys_and_values_is_dropped() {
+fn white_space_around_keys_and_values_is_ignored() {
     assert_eq!(
         parse("\u{feff} a\t=  1 2  \r\nb=\r\n"),
         pairs(&[("a", "1 2"), ("b", "")])
@@ -50,7 +50,7 @@ fn lines_without_key_or_sign_are_ignored() {
 }
 
 #[test]
-fn of_equal_keys_the_last_one_counts() {
+fn the_last_value_of_a_repeated_key_is_used() {
     assert_eq!(parse("a=1\nb=2\na=3"), pairs(&[("a", "3"), ("b", "2")]));
 }
 
@@ -70,7 +70,7 @@ fn too_much_content_is_refused() {
 }
 
 #[test]
-fn pairs_that_a_file_cannot_hold_are_refused() {
+fn pairs_that_the_format_cannot_express_are_refused() {
     let mut file = ConfigFile::new();
     for (key, value) in [
         ("", "a"),
@@ -101,7 +101,7 @@ fn setting_keeps_the_order_of_keys() {
 
 proptest! {
     #[test]
-    fn what_can_be_set_is_read_back(entries in vec((".{1,8}", ".{0,8}"), 0..8)) {
+    fn entries_that_can_be_set_can_be_parsed(entries in vec((".{1,8}", ".{0,8}"), 0..8)) {
         let mut file = ConfigFile::new();
         for (key, value) in &entries {
             let _ = file.set(key, value);

@@ -9,7 +9,7 @@ fn unknown(excess: usize) -> Vec<u8> {
 }
 
 #[test]
-fn the_default_kind_has_391_bytes_and_524_characters() {
+fn a_destination_of_the_default_type_has_391_bytes_and_524_characters() {
     let key = SigningPublicKey::new(SignatureType::ED25519, &[1; 32]).unwrap();
     let destination = Destination::new(&key, &[2; 32]).unwrap();
     assert_eq!(destination.as_bytes().len(), 391);
@@ -21,7 +21,7 @@ fn the_default_kind_has_391_bytes_and_524_characters() {
 }
 
 #[test]
-fn unused_bytes_are_one_block_repeated() {
+fn unused_bytes_are_a_repeated_block() {
     let key = SigningPublicKey::new(SignatureType::ECDSA_SHA256_P256, &[1; 64]).unwrap();
     let block = std::array::from_fn(|i| i as u8);
     let destination = Destination::new(&key, &block).unwrap();
@@ -31,7 +31,7 @@ fn unused_bytes_are_one_block_repeated() {
 }
 
 #[test]
-fn an_unknown_signature_type_is_kept_and_verifies_nothing() {
+fn an_unknown_signature_type_is_preserved_and_verifies_nothing() {
     for excess in [0, 1, 928, 2_208] {
         let bytes = unknown(excess);
         let destination = Destination::from_bytes(&bytes).unwrap();
@@ -47,7 +47,7 @@ fn an_unknown_signature_type_is_kept_and_verifies_nothing() {
 }
 
 #[test]
-fn a_key_certificate_holds_neither_more_nor_less_than_its_types_need() {
+fn a_key_certificate_has_the_length_that_its_types_require() {
     for (code, excess) in [
         (0, 0usize),
         (1, 0),
@@ -91,7 +91,7 @@ fn a_huge_certificate_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn logs_show_the_beginning_of_the_address() {
+fn display_writes_the_beginning_of_the_address() {
     let destination = Destination::from_bytes(&unknown(0)).unwrap();
     let shown = destination.to_string();
     assert!(destination.to_b32().starts_with(&shown));

@@ -3,9 +3,9 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 
-/// By OpenSSL, of the private key with the bytes 1 to 32.
+/// The expected key is by OpenSSL, for the private key with the bytes 1 to 32.
 #[test]
-fn the_public_half_of_an_x25519_key_is_computed() {
+fn the_public_key_of_an_x25519_key_is_computed() {
     let private: [u8; 32] = std::array::from_fn(|i| i as u8 + 1);
     let private = EncryptionPrivateKey::new(EncryptionType::X25519, &private).unwrap();
     let pair = EncryptionKeyPair::from_private(private).unwrap();
@@ -31,7 +31,7 @@ fn hybrid_types_have_x25519_keys() {
 }
 
 #[test]
-fn keys_of_other_types_are_not_made_but_can_be_given() {
+fn keys_of_other_types_are_not_generated_but_can_be_passed() {
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     for code in [0, 1, 2, 3, 8] {
         assert!(EncryptionKeyPair::generate(EncryptionType(code), rng).is_err());
@@ -44,7 +44,7 @@ fn keys_of_other_types_are_not_made_but_can_be_given() {
 }
 
 #[test]
-fn lengths_are_checked_where_they_are_known() {
+fn lengths_of_known_types_are_checked() {
     assert_eq!(
         EncryptionPublicKey::new(EncryptionType::X25519, &[0; 33]),
         Err(DecodeError::WrongLength {
@@ -58,7 +58,7 @@ fn lengths_are_checked_where_they_are_known() {
 }
 
 #[test]
-fn private_keys_are_read_as_options_write_them() {
+fn private_keys_are_parsed_in_the_format_of_options() {
     let key = base64::encode(&[7; 32]);
     for text in [format!("ECIES_X25519:{key}"), format!("4:{key}")] {
         let key: EncryptionPrivateKey = text.parse().unwrap();
@@ -73,7 +73,7 @@ fn private_keys_are_read_as_options_write_them() {
 }
 
 #[test]
-fn names_and_numbers_of_types_are_read() {
+fn names_and_numbers_of_types_are_parsed() {
     assert_eq!("4".parse(), Ok(EncryptionType::X25519));
     assert_eq!("ecies_x25519".parse(), Ok(EncryptionType::X25519));
     assert_eq!(EncryptionType::ELGAMAL.to_string(), "ELGAMAL_2048");
@@ -82,7 +82,7 @@ fn names_and_numbers_of_types_are_read() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_output_contains_no_secrets() {
     let key = EncryptionPrivateKey::new(EncryptionType::X25519, &[0xab; 32]).unwrap();
     assert_eq!(
         format!("{key:?}"),

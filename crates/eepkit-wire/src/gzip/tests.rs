@@ -9,7 +9,7 @@ const HEADER: Header = Header {
 };
 
 #[test]
-fn a_body_that_is_not_deflated_takes_one_allocation() {
+fn framing_an_uncompressed_body_needs_one_allocation() {
     for length in [0, 1, 1_730, 65_535, 65_536, 200_000] {
         let body = vec![7; length];
         let frame = encode(HEADER, &body, false);
@@ -22,7 +22,7 @@ fn a_body_that_is_not_deflated_takes_one_allocation() {
 }
 
 #[test]
-fn deflating_shrinks_what_repeats() {
+fn deflating_shrinks_repetitive_data() {
     for length in [100, 5_000, 300_000] {
         let body = vec![7; length];
         let frame = encode(HEADER, &body, true);
@@ -33,7 +33,7 @@ fn deflating_shrinks_what_repeats() {
 
 #[test]
 fn deflating_never_makes_a_frame_longer() {
-    // Numbers from a generator, which do not compress.
+    // Pseudorandom numbers do not compress.
     let mut state = 1u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state
@@ -54,9 +54,9 @@ fn deflating_never_makes_a_frame_longer() {
     }
 }
 
-/// By Python's gzip module, with `mtime` 0x00010002.
+/// The frame is by Python's module `gzip`, with `mtime` 0x00010002.
 #[test]
-fn a_frame_with_a_file_name_by_other_software_is_read() {
+fn a_frame_with_a_file_name_by_other_software_is_decoded() {
     let frame = hex!("1f8b08080200010002ff6e616d6500cb48cdc9c957c8402701e3513d8d17000000");
     let (header, body) = decode(&frame, 100).unwrap();
     assert_eq!(*body, *b"hello hello hello hello");
@@ -65,7 +65,7 @@ fn a_frame_with_a_file_name_by_other_software_is_read() {
 }
 
 #[test]
-fn a_bomb_is_refused_without_inflating_it() {
+fn a_compression_bomb_is_refused_without_inflating_it() {
     let bomb = encode(HEADER, &vec![0; 50_000_000], true);
     assert!(bomb.len() < 60_000);
     assert_eq!(
@@ -79,7 +79,7 @@ fn a_bomb_is_refused_without_inflating_it() {
 }
 
 #[test]
-fn a_body_may_have_just_as_many_bytes_as_the_limit() {
+fn a_body_may_be_as_long_as_the_limit() {
     for deflate in [false, true] {
         let frame = encode(HEADER, &[b'a'; 100], deflate);
         assert!(decode(&frame, 100).is_ok());
@@ -89,7 +89,7 @@ fn a_body_may_have_just_as_many_bytes_as_the_limit() {
 }
 
 #[test]
-fn a_lie_about_the_length_is_found_and_costs_no_memory() {
+fn a_wrong_announced_length_is_detected_and_allocates_no_memory() {
     for deflate in [false, true] {
         let mut frame = encode(HEADER, &[b'a'; 100], deflate);
         let end = frame.len();
@@ -124,7 +124,7 @@ fn a_body_longer_than_announced_is_inflated_within_any_limit() {
 }
 
 #[test]
-fn a_changed_body_is_found() {
+fn a_changed_body_is_detected() {
     let mut frame = encode(HEADER, b"hello", false);
     frame[HEADER_LEN + STORED_HEADER_LEN] ^= 1;
     let error = decode(&frame, 100).unwrap_err();
@@ -155,14 +155,14 @@ fn other_magic_methods_and_reserved_flags_are_refused() {
 }
 
 #[test]
-fn the_body_of_a_frame_that_is_not_compressed_is_a_slice_of_it() {
+fn an_uncompressed_body_is_a_slice_of_the_frame() {
     let frame = encode(HEADER, b"hello", false);
     let (_, body) = decode(&frame, 5).unwrap();
     assert!(matches!(body, Cow::Borrowed(b"hello")));
 }
 
 #[test]
-fn a_frame_is_appended_to_what_is_there() {
+fn a_frame_is_appended_to_the_buffer() {
     for deflate in [false, true] {
         let mut out = b"before".to_vec();
         encode_into(&mut out, HEADER, &[b'a'; 300], deflate);

@@ -1,6 +1,6 @@
 use super::*;
 
-/// SHA-256 of "hello", by Python.
+/// The SHA-256 hash of "hello", computed with Python.
 const B32: &str = "ftze3os7wcrq4jxihmvmlopctynrmhs4d6tuexttaqzwfe4ltasa.b32.i2p";
 
 #[test]
@@ -23,7 +23,7 @@ fn an_address_of_another_length_is_refused() {
 }
 
 #[test]
-fn logs_show_eight_characters() {
+fn display_writes_eight_characters() {
     let hash = Hash::of(b"hello");
     let shown = hash.to_string();
     assert_eq!(shown.len(), 8);

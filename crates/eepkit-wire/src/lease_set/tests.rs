@@ -21,7 +21,7 @@ fn leases(count: usize) -> Vec<Lease> {
 }
 
 #[test]
-fn a_set_of_every_signature_type_is_read_and_verifies() {
+fn a_lease_set_of_every_signature_type_is_decoded_and_verifies() {
     for code in [0, 1, 2, 3, 7, 11] {
         let keys = keys(SignatureType(code));
         let revocation = keys.destination().signing_key();
@@ -34,7 +34,7 @@ fn a_set_of_every_signature_type_is_read_and_verifies() {
 }
 
 #[test]
-fn a_changed_set_does_not_verify() {
+fn a_changed_lease_set_does_not_verify() {
     let keys = keys(SignatureType::ED25519);
     let revocation = keys.destination().signing_key();
     let set = LeaseSet::sign(&keys, &elgamal(), revocation, &leases(1)).unwrap();
@@ -46,7 +46,7 @@ fn a_changed_set_does_not_verify() {
 }
 
 #[test]
-fn what_a_set_cannot_hold_is_refused() {
+fn invalid_content_is_refused() {
     let keys = keys(SignatureType::ED25519);
     let revocation = keys.destination().signing_key();
     let x25519 = EncryptionPublicKey::new(EncryptionType::X25519, &[1; 32]).unwrap();
@@ -76,7 +76,7 @@ fn what_a_set_cannot_hold_is_refused() {
 }
 
 #[test]
-fn more_than_sixteen_leases_are_refused_before_they_are_read() {
+fn more_than_sixteen_leases_are_refused_before_they_are_decoded() {
     let mut bytes = keys(SignatureType::ED25519).destination().to_bytes();
     bytes.extend_from_slice(&[0; 256 + 32]);
     bytes.push(17);

@@ -18,7 +18,7 @@ fn builder() -> LeaseSet2Builder {
 }
 
 #[test]
-fn a_set_by_keys_of_every_type_is_read_and_verifies() {
+fn a_lease_set_by_keys_of_every_type_is_decoded_and_verifies() {
     for own in [0, 1, 2, 3, 7, 11] {
         let keys = keys(SignatureType(own));
         let rng = &mut ChaCha20Rng::seed_from_u64(2);
@@ -45,14 +45,14 @@ fn the_signature_covers_the_type_number() {
 }
 
 #[test]
-fn ends_of_leases_are_rounded_down_to_seconds() {
+fn expirations_of_leases_are_rounded_down_to_seconds() {
     let set = builder().sign(&keys(SignatureType::ED25519)).unwrap();
     assert_eq!(set.leases()[0].end, 3_000);
     assert_eq!(set.expires(), 1_660);
 }
 
 #[test]
-fn flags_say_what_the_builder_was_told() {
+fn the_builder_sets_the_flags() {
     let keys = keys(SignatureType::ED25519);
     for (unpublished, blinded, bits) in [
         (false, false, 0),
@@ -69,7 +69,7 @@ fn flags_say_what_the_builder_was_told() {
 }
 
 #[test]
-fn what_a_set_cannot_hold_is_refused() {
+fn invalid_content_is_refused() {
     let keys = keys(SignatureType::ED25519);
     let mut too_many = builder();
     too_many.leases = vec![too_many.leases[0]; 17];
@@ -85,7 +85,7 @@ fn what_a_set_cannot_hold_is_refused() {
 }
 
 #[test]
-fn a_set_without_encryption_key_is_refused() {
+fn a_lease_set_without_encryption_key_is_refused() {
     let mut bytes = keys(SignatureType::ED25519).destination().to_bytes();
     // Published, lifetime, flags, no options, no keys.
     bytes.extend_from_slice(&[0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
@@ -94,7 +94,7 @@ fn a_set_without_encryption_key_is_refused() {
 }
 
 #[test]
-fn a_set_may_have_no_leases() {
+fn a_lease_set_may_have_no_leases() {
     let mut builder = builder();
     builder.leases.clear();
     let set = builder.sign(&keys(SignatureType::ED25519)).unwrap();

@@ -9,8 +9,8 @@ fn mapping(pairs: &[(&str, &str)]) -> Mapping {
 }
 
 #[test]
-fn keys_are_ordered_as_java_orders_them() {
-    // By code points the emoji is last; by UTF-16 code units it begins with d83d.
+fn keys_are_sorted_in_the_order_of_java() {
+    // In the order of code points the emoji is last. In UTF-16 it begins with the code unit d83d.
     let mapping = mapping(&[
         ("\u{ff5e}", "3"),
         ("\u{1f600}", "2"),
@@ -22,7 +22,7 @@ fn keys_are_ordered_as_java_orders_them() {
 }
 
 #[test]
-fn pairs_in_any_order_are_read_and_written_sorted() {
+fn pairs_in_any_order_are_decoded_and_encoded_in_order() {
     let unsorted = b"\x00\x0c\x01b=\x012;\x01a=\x011;";
     let sorted = b"\x00\x0c\x01a=\x011;\x01b=\x012;";
     let read = Mapping::from_bytes(unsorted).unwrap();
@@ -30,13 +30,13 @@ fn pairs_in_any_order_are_read_and_written_sorted() {
 }
 
 #[test]
-fn a_key_that_comes_twice_is_refused() {
+fn a_repeated_key_is_refused() {
     for bytes in [
         &b"\x00\x0c\x01a=\x011;\x01a=\x012;"[..],
         b"\x00\x12\x01a=\x011;\x01b=\x011;\x01a=\x012;",
     ] {
         let error = Mapping::from_bytes(bytes).unwrap_err();
-        assert_eq!(error.to_string(), "invalid mapping: a key comes twice");
+        assert_eq!(error.to_string(), "invalid mapping: a key is repeated");
     }
 }
 
@@ -53,7 +53,7 @@ fn wrong_separators_and_wrong_utf8_are_refused() {
 }
 
 #[test]
-fn inserting_replaces_and_says_what_was_there() {
+fn inserting_replaces_a_value_and_returns_it() {
     let mut mapping = mapping(&[("key", "one")]);
     assert_eq!(
         mapping.insert("key", "two").unwrap().as_deref(),
@@ -87,7 +87,7 @@ fn all_pairs_together_have_at_most_65535_bytes() {
     let mut mapping = Mapping::new();
     let value = "v".repeat(248);
     let mut count = 0;
-    // Each pair takes 4 + 4 + 248 bytes.
+    // Each pair has 4 + 4 + 248 bytes.
     while mapping.insert(format!("{count:04}"), value.clone()).is_ok() {
         count += 1;
     }
@@ -102,7 +102,7 @@ fn all_pairs_together_have_at_most_65535_bytes() {
 }
 
 #[test]
-fn values_are_not_shown() {
+fn debug_output_contains_no_values() {
     let mapping = mapping(&[("i2cp.password", "secret")]);
     assert_eq!(format!("{mapping:?}"), r#"{"i2cp.password"}"#);
 }

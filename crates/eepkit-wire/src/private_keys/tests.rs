@@ -10,7 +10,7 @@ fn keys() -> PrivateKeys {
 }
 
 #[test]
-fn new_keys_have_the_shape_that_routers_expect() {
+fn new_keys_have_the_layout_that_routers_expect() {
     let keys = keys();
     assert_eq!(keys.to_bytes().len(), 391 + 256 + 32);
     assert_eq!(keys.to_base64().len(), 908);
@@ -21,7 +21,7 @@ fn new_keys_have_the_shape_that_routers_expect() {
 }
 
 #[test]
-fn keys_of_every_type_survive_writing_and_reading() {
+fn keys_of_every_type_can_be_encoded_and_decoded() {
     let rng = &mut ChaCha20Rng::seed_from_u64(2);
     for code in [0, 1, 2, 3, 7, 8, 11] {
         let keys = PrivateKeys::generate(SignatureType(code), rng).unwrap();
@@ -42,7 +42,7 @@ fn keys_of_every_type_survive_writing_and_reading() {
 }
 
 #[test]
-fn offline_keys_cannot_let_another_key_sign() {
+fn offline_keys_cannot_authorize_another_key() {
     let rng = &mut ChaCha20Rng::seed_from_u64(2);
     let offline = keys()
         .with_transient(9, SignatureType::ED25519, rng)
@@ -54,7 +54,7 @@ fn offline_keys_cannot_let_another_key_sign() {
 }
 
 #[test]
-fn text_that_is_too_long_is_refused() {
+fn an_encoding_that_is_too_long_is_refused() {
     let bytes = vec![0; PrivateKeys::MAX_LENGTH + 1];
     assert!(matches!(
         PrivateKeys::from_bytes(&bytes),
@@ -63,7 +63,7 @@ fn text_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_output_contains_no_secrets() {
     let shown = format!("{:?}", keys());
     let secret = format!("{:?}", keys().signing_key().as_bytes());
     assert!(!shown.contains(&secret[1..20]), "{shown}");
@@ -102,9 +102,9 @@ fn only_the_owner_can_read_a_file_even_when_it_replaces_an_open_one() {
 }
 
 #[test]
-fn nothing_is_left_behind_when_writing_fails() {
+fn no_temporary_file_remains_when_writing_fails() {
     let directory = tempfile::tempdir().unwrap();
-    // A directory in the place of the file lets the last step fail.
+    // A directory with the name of the file makes the last step fail.
     let path = directory.path().join("keys.dat");
     fs::create_dir(&path).unwrap();
     fs::write(path.join("inside"), "").unwrap();
@@ -113,7 +113,7 @@ fn nothing_is_left_behind_when_writing_fails() {
 }
 
 #[test]
-fn a_missing_file_is_told_from_a_broken_one() {
+fn errors_distinguish_a_missing_file_from_a_malformed_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.dat");
     assert!(PrivateKeys::load(&path).unwrap_err().is_not_found());
@@ -128,7 +128,7 @@ fn a_missing_file_is_told_from_a_broken_one() {
 }
 
 #[test]
-fn a_huge_file_is_not_read_to_its_end() {
+fn a_huge_file_is_not_read_completely() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.dat");
     fs::write(&path, vec![0x80; 4 * PrivateKeys::MAX_LENGTH]).unwrap();

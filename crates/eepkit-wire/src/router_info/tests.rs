@@ -28,7 +28,7 @@ fn signed(options: &[(&str, &str)]) -> RouterInfo {
 }
 
 #[test]
-fn a_signed_router_info_verifies_and_reads_back() {
+fn a_signed_router_info_can_be_decoded_and_verified() {
     let info = signed(&[
         ("caps", "XfR"),
         ("netId", "2"),
@@ -46,7 +46,7 @@ fn a_signed_router_info_verifies_and_reads_back() {
 }
 
 #[test]
-fn every_changed_bit_of_what_is_signed_is_noticed() {
+fn every_changed_bit_invalidates_the_router_info() {
     let info = signed(&[("netId", "2")]);
     let bytes = info.as_bytes();
     for bit in 0..8 * bytes.len() {
@@ -68,7 +68,7 @@ fn a_router_info_of_another_router_does_not_verify() {
 }
 
 #[test]
-fn only_the_key_of_the_identity_signs() {
+fn only_the_key_of_the_identity_can_sign() {
     let error = RouterInfoBuilder::default()
         .sign(&identity(&signing_key(1)), &signing_key(2))
         .unwrap_err();
@@ -92,7 +92,7 @@ fn the_number_of_addresses_has_a_limit() {
 }
 
 #[test]
-fn peers_are_skipped_and_signed() {
+fn peers_are_skipped_and_covered_by_the_signature() {
     let key = signing_key(1);
     let mut bytes = identity(&key).to_bytes();
     bytes.extend_from_slice(&[0; 8]);
@@ -109,7 +109,7 @@ fn peers_are_skipped_and_signed() {
 }
 
 #[test]
-fn missing_and_meaningless_options_are_none() {
+fn missing_and_invalid_options_are_none() {
     for info in [signed(&[]), signed(&[("netId", "300")])] {
         assert_eq!(info.network_id(), None);
         assert_eq!(info.capabilities(), "");
@@ -118,7 +118,7 @@ fn missing_and_meaningless_options_are_none() {
 }
 
 #[test]
-fn an_identity_keeps_keys_of_unknown_encryption_types() {
+fn an_identity_preserves_keys_of_unknown_encryption_types() {
     let key = signing_key(1);
     let known = identity(&key);
     let mut bytes = known.to_bytes();

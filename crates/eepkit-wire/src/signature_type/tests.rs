@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn numbers_and_names_are_read() {
+fn numbers_and_names_are_parsed() {
     for text in [
         "7",
         "EdDSA_SHA512_Ed25519",
@@ -17,7 +17,7 @@ fn numbers_and_names_are_read() {
 }
 
 #[test]
-fn every_known_name_is_written_and_read() {
+fn every_known_name_is_formatted_and_parsed() {
     for code in 0..12 {
         let kind = SignatureType(code);
         assert_eq!(kind.to_string().parse(), Ok(kind));
@@ -26,7 +26,7 @@ fn every_known_name_is_written_and_read() {
 }
 
 #[test]
-fn what_is_supported_has_lengths() {
+fn supported_types_have_lengths() {
     for code in 0..=u16::MAX {
         let kind = SignatureType(code);
         assert_eq!(kind.public_len().is_some(), kind.signature_len().is_some());

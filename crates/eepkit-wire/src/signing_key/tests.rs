@@ -18,7 +18,7 @@ fn rng() -> ChaCha20Rng {
 }
 
 #[test]
-fn every_type_that_can_be_made_signs_what_it_verifies() {
+fn signatures_of_generated_keys_verify() {
     for kind in MADE_HERE {
         let key = SigningPrivateKey::generate(kind, &mut rng()).unwrap();
         assert_eq!(key.as_bytes().len(), kind.private_len().unwrap());
@@ -43,7 +43,7 @@ fn every_type_that_can_be_made_signs_what_it_verifies() {
 }
 
 #[test]
-fn a_key_is_the_same_after_writing_and_reading_it() {
+fn a_key_created_from_its_bytes_is_the_same_key() {
     for kind in MADE_HERE {
         let key = SigningPrivateKey::generate(kind, &mut rng()).unwrap();
         assert_eq!(
@@ -55,7 +55,7 @@ fn a_key_is_the_same_after_writing_and_reading_it() {
 }
 
 #[test]
-fn keys_of_other_types_are_not_made() {
+fn keys_of_other_types_are_not_generated() {
     for code in [4, 5, 6, 9, 10, 12] {
         let kind = SignatureType(code);
         assert_eq!(
@@ -66,7 +66,7 @@ fn keys_of_other_types_are_not_made() {
 }
 
 #[test]
-fn impossible_private_keys_are_refused() {
+fn invalid_private_keys_are_refused() {
     for (kind, bytes) in [
         (SignatureType::DSA_SHA1, vec![0; 20]),
         (SignatureType::DSA_SHA1, vec![0xff; 20]),
@@ -89,7 +89,7 @@ fn impossible_private_keys_are_refused() {
     );
 }
 
-/// RFC 8032, section 7.3.
+/// The test vector of RFC 8032, section 7.3.
 #[test]
 fn ed25519ph_signs_as_in_the_rfc() {
     let key = SigningPrivateKey::new(
@@ -108,8 +108,8 @@ fn ed25519ph_signs_as_in_the_rfc() {
     assert_eq!(key.sign(b"abc").as_bytes(), signature);
 }
 
-/// Red25519 specification, test vector 1: `sk` and `vk`. The signatures there have the hash prefix
-/// that no router uses.
+/// The keys `sk` and `vk` of test vector 1 in the Red25519 specification. The signatures of the
+/// vector have the hash prefix, which no router uses, so they are not tested.
 #[test]
 fn a_reddsa_key_is_a_scalar() {
     let key = SigningPrivateKey::new(
@@ -133,7 +133,7 @@ fn randomized_reddsa_signatures_of_one_message_differ() {
     assert_ne!(
         one.as_bytes()[..32],
         two.as_bytes()[..32],
-        "the nonce is new"
+        "the nonces differ"
     );
 }
 
@@ -149,8 +149,8 @@ fn deterministic_reddsa_nonces_differ_between_messages_and_keys() {
 }
 
 #[test]
-fn a_key_from_the_first_versions_of_i2pd_signs_for_its_destination() {
-    // A seed whose scalar has bit 253 set, so that clearing it gives another key.
+fn a_key_from_early_versions_of_i2pd_signs_for_its_destination() {
+    // The scalar of the seed has bit 253 set, so clearing the bit changes the key.
     let (seed, old) = (0..=255u8)
         .map(|byte| [byte; 32])
         .find_map(|seed| {
@@ -180,7 +180,7 @@ fn a_signature_of_another_type_is_refused() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_output_contains_no_secrets() {
     let key = SigningPrivateKey::new(SignatureType::ED25519, &[0xab; 32]).unwrap();
     let shown = format!("{key:?}");
     assert_eq!(shown, "SigningPrivateKey(EdDSA_SHA512_Ed25519, secret)");

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes signatures.txt, offline.dat and lease_set2.bin with the Python package `cryptography`.
 
-Everything random here is drawn from a fixed seed where the package allows it; DSA and ECDSA
-nonces are not, so another run gives other signatures that are as good.
+Random numbers come from a generator with a fixed seed where the package allows it. It does not for
+RSA keys and for the nonces of DSA and ECDSA, so another run makes other keys and signatures, which
+are equally valid.
 """
 
 import hashlib
