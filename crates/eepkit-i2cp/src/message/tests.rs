@@ -620,7 +620,7 @@ fn offline_session_configurations_contain_and_use_the_transient_key() {
     let transient = signed
         .options
         .get("i2cp.leaseSetTransientPublicKey")
-        .expect("told");
+        .expect("the option is set");
     assert!(transient.starts_with("1:"), "{transient}");
     assert_eq!(
         signed.signature.signature_type(),
