@@ -1,8 +1,8 @@
 //! Configuration of streams and endpoints.
 //!
-//! Defaults are those of the streaming documentation ("Options and Defaults") unless the field says
-//! otherwise and why. [`EndpointConfig::set`] takes the options by the names used there; see
-//! [`OPTIONS`](options::OPTIONS) for all of them.
+//! Defaults are those of the streaming documentation ("Options and Defaults"), unless a setting
+//! documents another default with the reason. [`EndpointConfig::set`] accepts the options under the
+//! names of that documentation; [`OPTIONS`](options::OPTIONS) lists them.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
 
 pub(crate) mod options;
 
-/// Makes a setter and a getter for each field of a configuration.
+/// Defines a setter and a getter for each field of a configuration.
 macro_rules! settings {
     ($owner:ident { $($(#[$doc:meta])* $kind:ident $field:ident, $with:ident: $type:ty;)* }) => {
         impl $owner {
@@ -77,26 +77,28 @@ pub struct StreamConfig {
 
 settings! {
     StreamConfig {
-        /// How long an opened stream waits for its first data before it sends SYN without. Zero sends
-        /// at once. Default zero. Data, a flush or a shutdown end the wait.
+        /// How long a new stream waits for its first data before it sends SYN without data. Data, a
+        /// flush or a shutdown end the wait. Default zero, which sends SYN at once.
         copy connect_delay, with_connect_delay: Duration;
-        /// How long an attempt to connect may take. Default 60 s, as Java has it; the documentation
-        /// says 5 minutes, which is longer than people wait. `None` tries until the resends are used up.
+        /// Time limit for connecting. `None` means that retransmissions end the attempt. Default 60
+        /// s, as in Java. The documentation states 5 minutes, which is longer than users wait.
         copy connect_timeout, with_connect_timeout: Option<Duration>;
-        /// How much data, in bytes, may be written that was never sent. Default 65,536.
+        /// The most bytes that are written and not sent yet. Default 65,536.
         copy send_buffer, with_send_buffer: usize;
-        /// Largest payload of a packet in bytes, 512 to 16,384; the lesser of both sides' counts.
-        /// Default 1812, which the documentation recommends for the encryption that sessions use today
-        /// and which fits two tunnel messages; its general default is 1730. Only 1812 and 996 more or a
-        /// multiple of it fill the tunnel messages that they take. Larger packets than 1812, which only a
-        /// peer of our own kind with the same setting takes, are not sent while many messages are lost.
+        /// The largest payload of a packet in bytes, 512 to 16,384. The smaller value of both sides
+        /// applies. Default 1812, which fits two tunnel messages, and which the documentation
+        /// recommends for current encryption types; its general default is 1730. Only 1812, plus a
+        /// multiple of 996, fills all tunnel messages of a packet. Only this library with the same
+        /// setting accepts more than 1812 bytes. Such packets are not sent while many messages are
+        /// lost.
         copy max_message_size, with_max_message_size: u16;
-        /// The initial cwnd in packets, before the path is measured, 1 to 64. Default 16, which a
-        /// new session's 24 tags allow; the documentation's 6 cost one more round trip. At most six
-        /// of them leave before the peer has answered.
+        /// The initial cwnd in packets, before the first RTT sample, 1 to 64. Default 16, which the
+        /// 24 tags of a new encryption session allow. The default of the documentation, 6, needs
+        /// one more round trip. At most six packets are sent before the peer has answered.
         copy initial_window, with_initial_window: u32;
-        /// Packets in flight at most, 1 to 8000. Default 4096; the documentation's 128 limits a
-        /// stream to 0.2 MB/s at a round trip of one second. Peers with smaller limits get less.
+        /// The largest cwnd in packets, 1 to 8000. Default 4096. The default of the documentation,
+        /// 128, limits a stream to 0.2 MB/s at a round-trip time of one second. For peers that
+        /// accept fewer packets, their limit applies.
         copy max_window, with_max_window: u32;
         /// Slows exponential cwnd growth, at least 1. Default 1.
         copy slow_start_factor, with_slow_start_factor: f64;
@@ -105,15 +107,16 @@ settings! {
         copy avoidance_factor, with_avoidance_factor: f64;
         /// Retransmission timeout before the round-trip time is known. Default 9 s.
         copy initial_rto, with_initial_rto: Duration;
-        /// The longest that an acknowledgement is held back before the round-trip time is known. Default
-        /// 100 ms; the documentation says 750, but waiting so long in the first rounds slows the peer's
-        /// start more than the saved packets are worth.
+        /// The largest delay of an acknowledgement before the first RTT sample. Default 100 ms. The
+        /// documentation states 750 ms, but such a delay in the first rounds slows the peer's slow
+        /// start.
         copy initial_ack_delay, with_initial_ack_delay: Duration;
-        /// Value of the resend delay byte in the first packet, in seconds. Default 1, as Java's, though the
-        /// packet is sent again after three: peers recognise one another by it.
+        /// The resend delay byte of the first packet, in seconds. It does not change when the
+        /// packet is retransmitted; peers use it to recognise implementations. Default 1, the value
+        /// of Java.
         copy initial_resend_delay, with_initial_resend_delay: u8;
-        /// How many timeouts without any answer, each twice as long as the last, before the stream fails.
-        /// Default 8. Long ones are filled with probes.
+        /// How many timeouts without any answer, each twice as long as the last, before the stream
+        /// fails. Default 8. Long ones are filled with probes.
         copy max_resends, with_max_resends: u32;
         /// Idle time after which `inactivity_action` is taken. Default 90 s.
         copy inactivity_timeout, with_inactivity_timeout: Duration;
@@ -121,24 +124,25 @@ settings! {
         copy inactivity_action, with_inactivity_action: InactivityAction;
         /// What to optimise for. Default [`Profile::Bulk`].
         copy profile, with_profile: Profile;
-        /// How long a read may wait; the machine never waits, the driver above it does. Default `None`.
+        /// How long a read may wait; the machine never waits, the driver above it does. Default
+        /// `None`.
         copy read_timeout, with_read_timeout: Option<Duration>;
         /// How long a write may wait, likewise. Default `None`.
         copy write_timeout, with_write_timeout: Option<Duration>;
         /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
         /// takes up to 5 minutes. Then it is reset.
         copy linger, with_linger: Duration;
-        /// Memory, in bytes, for data that was received and not read, to begin with. Default 512
-        /// KiB. It grows with the speed of the reader up to `max_receive_buffer`. A peer that has
-        /// sent so much is choked; what it has in flight is still accepted, up to 950 KiB more
-        /// within `max_receive_buffer`.
+        /// The initial size of the receive buffer in bytes, for data that was received and not
+        /// read. Default 512 KiB. The buffer grows with the rate of the reader up to
+        /// `max_receive_buffer`. When the buffer is full, the peer is choked. Packets that are in
+        /// flight then are still accepted, up to 950 KiB more within `max_receive_buffer`.
         copy receive_buffer, with_receive_buffer: usize;
-        /// The most that the receive buffer of a stream grows to, in bytes. Default 16 MiB.
+        /// The largest size of the receive buffer of a stream, in bytes. Default 16 MiB.
         copy max_receive_buffer, with_max_receive_buffer: usize;
-        /// Bytes per second that may be sent to one peer. Default `None`.
+        /// The largest rate of data to one peer, in bytes per second. Default `None`, no limit.
         copy max_outbound_speed, with_max_outbound_speed: Option<u64>;
-        /// Whether deflating the packets of this stream may pay off. Default false: most of what is sent
-        /// is compressed or encrypted already. The first packet is always marked so, because
+        /// Whether the packets of this stream are deflated. Default false, because most data is
+        /// compressed or encrypted already. The first packet is always deflated, because
         /// destinations compress well.
         copy compress, with_compress: bool;
         /// The congestion control of new peers. Default [`BandwidthConfig`].
@@ -191,23 +195,23 @@ impl StreamConfig {
     }
 }
 
-/// What happens to a stream on which nothing was sent or received for a while.
+/// The action on a stream on which nothing was sent or received for the inactivity timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InactivityAction {
-    /// Nothing.
+    /// No action.
     Nothing,
-    /// It ends with [`crate::CloseReason::Inactive`].
+    /// Ends the stream with [`crate::CloseReason::Inactive`].
     Disconnect,
-    /// An acknowledgement is repeated, so that the routers between keep their sessions.
+    /// Repeats an acknowledgement, so that the routers keep their encryption sessions.
     Send,
 }
 
-/// What a stream is for.
+/// The use of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// Throughput: small writes wait a few milliseconds for more data.
+    /// Optimizes throughput: small writes wait a few milliseconds for more data.
     Bulk,
-    /// Latency: nothing waits, and acknowledgements are asked for with every write.
+    /// Optimizes latency: small writes are sent at once, and acknowledgements are delayed less.
     Interactive,
 }
 
@@ -234,51 +238,52 @@ pub struct EndpointConfig {
 
 settings! {
     EndpointConfig {
-        /// For incoming streams, and the default for outgoing ones.
+        /// The configuration of incoming streams, and the default for outgoing ones.
         by_ref stream, with_stream: StreamConfig;
         /// Whether pings are answered. Default true.
         copy answer_pings, with_answer_pings: bool;
-        /// Whether only packets marked as streaming are taken, or unmarked ones too. The driver asks
+        /// Whether only packets with the protocol number of streaming are accepted. If false,
+        /// packets with protocol number 0 are accepted too. The driver calls
         /// [`EndpointConfig::accepts_protocol`]. Default true.
         copy enforce_protocol, with_enforce_protocol: bool;
-        /// Streams at once, incoming and outgoing together; 0 is no limit but the fixed one of 65,536.
-        /// Default 0.
+        /// The most streams at a time, incoming and outgoing together. 0 means the fixed limit of
+        /// 65,536. Default 0.
         copy max_concurrent_streams, with_max_concurrent_streams: usize;
-        /// Incoming streams of one peer; 0 is no limit. Default none.
+        /// Rate limits of incoming streams of one peer; 0 means no limit. Default no limits.
         copy per_peer, with_per_peer: RateLimits;
-        /// Incoming streams of all peers; 0 is no limit. Default none.
+        /// Rate limits of incoming streams of all peers; 0 means no limit. Default no limits.
         copy total, with_total: RateLimits;
-        /// What an incoming stream beyond a limit gets. Default [`LimitAction::Reset`].
+        /// The response to an incoming stream beyond a limit. Default [`LimitAction::Reset`].
         by_ref limit_action, with_limit_action: LimitAction;
-        /// Who may connect. Default [`Access::Everyone`].
+        /// Which peers may connect. Default [`Access::Everyone`].
         by_ref access, with_access: Access;
-        /// Who may never connect, whatever `access` says. Default empty.
+        /// Peers that may never connect, even if `access` allows them. Default empty.
         by_ref blacklist, with_blacklist: HashSet<Hash>;
         /// How long an incoming stream waits to be accepted before it is refused. Default 10 s, as
-        /// i2pd; Java waits 3 s.
+        /// in i2pd. Java waits 3 s.
         copy accept_timeout, with_accept_timeout: Duration;
         /// Memory for received data of all streams, in bytes. Default 256 MiB.
         copy receive_memory, with_receive_memory: usize;
         /// Factor applied to the measured values of a peer when streams to it start again
         /// after a pause, 0 to 1. Default 0.75.
         copy window_dampening, with_window_dampening: f64;
-        /// Number of paths that carry the packets of a peer at once, 1 to 4, on a link that exposes its
-        /// tunnels. Applies to peers that are contacted later. Default 1.
+        /// Number of paths that carry the packets of a peer at once, 1 to 4, on a link that exposes
+        /// its tunnels. Applies to peers that are contacted later. Default 1.
         ///
-        /// With several paths, the throughput of tunnels that are the bottleneck adds up. There are three
-        /// drawbacks. Packets arrive out of order, which some peers have little buffer for. A bottleneck that
-        /// the paths share gives this session several shares of its capacity. The transfer is visible to the
-        /// hops of several tunnels: whoever runs hops of two of them can correlate the tunnels by time and
-        /// volume.
+        /// With several paths, the throughput of tunnels that are the bottleneck adds up. There are
+        /// three drawbacks. Packets arrive out of order, and some peers have little buffer for
+        /// them. If the paths share a bottleneck, this session takes several shares of its
+        /// capacity. The transfer is visible to the hops of several tunnels, so an operator of hops
+        /// in two of them can correlate the tunnels by time and volume.
         copy max_paths, with_max_paths: u8;
-        /// Bytes of streaming packets per second that are sent to all peers together. Data waits for this
-        /// limit. Acknowledgements and packets that open or end a stream do not wait, but are counted.
-        /// Default `None`.
+        /// The largest rate of streaming packets to all peers together, in bytes per second. Data
+        /// waits for this limit. Acknowledgements and packets that open or end a stream do not
+        /// wait, but are counted. Default `None`, no limit.
         ///
-        /// Congestion control works per peer. If many paths begin with the same first hops or a slow line,
-        /// this limit keeps them from filling it together.
+        /// Congestion control works per peer. If many paths share the same first hops or a slow
+        /// uplink, this limit prevents that they fill it together.
         copy max_send_rate, with_max_send_rate: Option<u64>;
-        /// Whether the driver should stay quiet about refused streams. Default false.
+        /// Whether the driver does not log refused streams. Default false.
         copy disable_reject_logging, with_disable_reject_logging: bool;
     }
 }
@@ -317,8 +322,8 @@ impl EndpointConfig {
     ///
     /// # Errors
     ///
-    /// The value is not of the right kind or range, the option is refused here (for which the error
-    /// gives the reason), or there is none of this name.
+    /// [`StreamOptionError`] if the value is invalid or out of range, if this library refuses the
+    /// option, or if there is no such option.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), StreamOptionError> {
         options::set(self, key, value)
     }
@@ -332,7 +337,7 @@ impl EndpointConfig {
         options: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, StreamOptionError> {
         let mut config = Self::default();
-        // The access list means nothing before it is known whether it allows or denies.
+        // The access list must be set before the options that enable it.
         let mut options: Vec<_> = options.into_iter().collect();
         options.sort_by_key(|(key, _)| *key != "i2cp.accessList");
         for (key, value) in options {
@@ -344,8 +349,8 @@ impl EndpointConfig {
         Ok(config)
     }
 
-    /// Whether packets with this I2CP protocol number are for streaming: 6, and 0 where
-    /// `enforce_protocol` is off.
+    /// Whether packets with this I2CP protocol number are streaming packets: 6, and 0 if
+    /// `enforce_protocol` is false.
     pub const fn accepts_protocol(&self, protocol: u8) -> bool {
         protocol == 6 || (protocol == 0 && !self.enforce_protocol)
     }
@@ -358,40 +363,42 @@ impl EndpointConfig {
     }
 }
 
-/// Limits of new incoming streams per span of time; 0 is no limit.
+/// Limits of new incoming streams per time span; 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateLimits {
-    /// In a minute.
+    /// Streams per minute.
     pub per_minute: u32,
-    /// In an hour.
+    /// Streams per hour.
     pub per_hour: u32,
-    /// In a day.
+    /// Streams per day.
     pub per_day: u32,
 }
 
-/// What an incoming stream beyond a limit gets. Far beyond the limit, nothing is answered at all.
+/// The response to an incoming stream beyond a limit. Beyond three times a limit there is no
+/// response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LimitAction {
-    /// A reset.
+    /// Sends a reset.
     Reset,
-    /// No answer.
+    /// Sends nothing.
     Drop,
-    /// An HTTP response 429; a reset on port 443, where nobody could read it.
+    /// Sends an HTTP response 429. On port 443 sends a reset, because an HTTPS client cannot read
+    /// the response.
     Http,
-    /// This text, then the end of the stream.
+    /// Sends this text and closes the stream.
     Custom(String),
 }
 
 /// Which peers may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// All.
+    /// All peers.
     Everyone,
-    /// Only these.
+    /// Only the listed peers.
     Only(HashSet<Hash>),
-    /// All but these.
+    /// All peers except the listed ones.
     AllBut(HashSet<Hash>),
-    /// These are listed, and neither rule is switched on.
+    /// All peers. The list is stored, and no rule is enabled.
     Unused(HashSet<Hash>),
 }
 
@@ -405,9 +412,9 @@ impl Access {
     }
 }
 
-/// Below the number of tags that a new session's first reply provides for.
+/// The largest initial cwnd. Chosen below the number of tags of a new encryption session.
 pub(crate) const MAX_INITIAL_WINDOW: u32 = 64;
-/// Below what the peer's reassembly takes in.
+/// The largest cwnd. Chosen below the largest span that the reassembly of this crate accepts.
 pub(crate) const MAX_WINDOW: u32 = 8000;
-/// Bounds the memory for stream state; a destination with more streams needs a second one.
+/// The most streams of an endpoint, which bounds the memory for stream state.
 const MAX_STREAMS: usize = 65_536;

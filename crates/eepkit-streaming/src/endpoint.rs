@@ -50,32 +50,32 @@ use self::{
 
 /// All streams of one destination, incoming and outgoing.
 ///
-/// Does no I/O and reads no clock. The caller drives it:
+/// An endpoint does no I/O and reads no clock. The caller drives it:
 ///
-/// 1. Whenever a packet arrives: [`Endpoint::handle_packet`].
-/// 2. Whenever the time of the last [`Output::Timeout`] comes: [`Endpoint::handle_timeout`].
-/// 3. After each of these, and after every call of another `&mut self` method:
-///    [`Endpoint::poll_output`], again and again, acting on each output, until it returns
-///    [`Output::Timeout`]. Then wait for one of the two.
+/// 1. Call [`Endpoint::handle_packet`] when a packet arrives.
+/// 2. Call [`Endpoint::handle_timeout`] at the time of the last [`Output::Timeout`].
+/// 3. After each of these, and after every call of another `&mut self` method, call
+///    [`Endpoint::poll_output`] and handle its output repeatedly, until it returns
+///    [`Output::Timeout`]. Then wait for the next packet or for the timeout.
 ///
-/// Time is an argument of every call. It should not run backwards; where it does, the endpoint goes
-/// on with the latest time it has seen.
+/// Time is an argument of every call. It should not run backwards. If it does, the endpoint uses
+/// the latest time that it has received.
 ///
-/// Nothing in here panics on what a peer sends, and everything that a peer can make grow is bounded.
+/// No packet causes a panic. All state that a peer can make grow is bounded.
 pub struct Endpoint {
     keys: Arc<PrivateKeys>,
     config: EndpointConfig,
-    /// The default configuration of streams, shared by those that have no other.
+    /// The default configuration of streams, shared by all streams that use it.
     stream_config: Arc<StreamConfig>,
-    /// Chooses stream ids: they must not be guessable.
+    /// Generates stream ids, which must be unpredictable.
     rng: ChaCha8Rng,
     start: Instant,
     unix_start: Duration,
-    /// The latest time seen.
+    /// The latest time of any call.
     now: Instant,
     streams: SlotMap<StreamKey, StreamEntry>,
     by_local: HashMap<u32, StreamKey>,
-    /// Incoming streams by the id that their peer chose. Ids of different peers may be the same.
+    /// Incoming streams by the id that their peer chose. Different peers may choose the same id.
     by_remote: HashMap<u32, Vec<StreamKey>>,
     peers: SlotMap<PeerKey, PeerEntry>,
     by_hash: HashMap<Hash, PeerKey>,
@@ -89,24 +89,24 @@ pub struct Endpoint {
     ended: Ended,
     limiter: Limiter,
     pings: Pings,
-    /// Resets and pongs that answer packets of nobody's stream.
+    /// Limits resets and pongs that answer packets outside of streams.
     answers: Bucket,
-    /// One entry for each stream that waits, and one for each peer whose pacing does.
+    /// One entry for each stream with a timer, and one for each peer that waits for its pacing.
     timers: BTreeSet<(Instant, Wake)>,
-    /// Streams with something to send that does not wait for a window.
+    /// Streams with packets to send that do not wait for cwnd.
     control: VecDeque<StreamKey>,
-    /// Streams with something to tell the application.
+    /// Streams with events for the application.
     noticed: VecDeque<StreamKey>,
-    /// Peers with something to send and, as far as known, room for it.
+    /// Peers with data to send that may have room in cwnd.
     active: VecDeque<PeerKey>,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
-    /// What may be sent to all peers together.
+    /// Limits the rate to all peers together.
     rate_limiter: RateLimiter,
-    /// Memory that received data takes.
+    /// Memory of received data.
     receive_cost: usize,
     stats: Stats,
-    /// The packet in hand, where its signature was checked before.
+    /// The current packet, if its signature was checked before.
     verified: Option<Verified>,
     closing: bool,
 }
@@ -114,8 +114,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint for the destination of `keys`.
     ///
-    /// `seed` must be random: stream ids are drawn from it. `unix_now` is the wall time at `now`,
-    /// since the epoch; offline signatures are checked against it.
+    /// `seed` must be random, because stream ids are generated from it. `unix_now` is the wall time
+    /// at `now`, since the epoch. It is used to check the expiry of offline signatures.
     pub fn new(
         keys: Arc<PrivateKeys>,
         config: EndpointConfig,
@@ -169,20 +169,20 @@ impl Endpoint {
         &self.config
     }
 
-    /// Changes the configuration. Limits and access rules hold from now on; streams that exist keep
-    /// theirs, see [`Endpoint::set_stream_config`].
+    /// Changes the configuration. Limits and access rules apply from now on. Existing streams keep
+    /// their configuration, which [`Endpoint::set_stream_config`] changes.
     pub fn set_config(&mut self, config: EndpointConfig) {
         self.stream_config = Arc::new(config.stream.clone());
         self.rate_limiter.set(config.max_send_rate);
         self.config = config;
     }
 
-    /// Changes the configuration of a stream. What only matters for connecting, and the congestion
-    /// control of a peer that is known, stay as they are.
+    /// Changes the configuration of a stream. Settings of the handshake, and the congestion control
+    /// of a known peer, do not change.
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::Unknown`].
+    /// [`ConnectionError::Unknown`] if the stream does not exist.
     pub fn set_stream_config(
         &mut self,
         id: StreamId,
@@ -200,14 +200,14 @@ impl Endpoint {
     // Handling.
 
     /// Handles a packet from the network. [`Endpoint::receive`] does the same in two steps, so that
-    /// its signature can be checked elsewhere.
+    /// the caller can check the signature without access to the endpoint.
     pub fn handle_packet(&mut self, now: Instant, received: Received) {
         if let Some(check) = self.receive(now, received) {
             self.receive_verified(now, check.check());
         }
     }
 
-    /// Acts on what is due at `now`.
+    /// Handles all timers that have expired at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         while let Some((at, wake)) = self.timers.first().copied() {
@@ -242,7 +242,7 @@ impl Endpoint {
         }
     }
 
-    /// Takes note of the time; it never runs backwards.
+    /// Advances the time, which never runs backwards, and returns it.
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -255,7 +255,7 @@ impl Endpoint {
 
     // Polling.
 
-    /// What to do next. Call again until it returns [`Output::Timeout`].
+    /// Returns the next output. Must be called until it returns [`Output::Timeout`].
     pub fn poll_output(&mut self, now: Instant) -> Output {
         let now = self.advance(now);
         loop {
@@ -271,7 +271,7 @@ impl Endpoint {
             if let Some(transmit) = self.poll_data(now) {
                 return Output::Transmit(transmit);
             }
-            // Sending may have given a writer room.
+            // Sending may have made room for a writer.
             if !self.noticed.is_empty() {
                 continue;
             }
@@ -300,8 +300,9 @@ impl Endpoint {
         .min()
     }
 
-    /// What the application should know, if anything; part of [`Endpoint::poll_output`]. A driver
-    /// whose router takes no packets at the moment polls this instead, so that readers go on.
+    /// Returns the next event for the application, if there is one. [`Endpoint::poll_output`]
+    /// returns the same events. While its router accepts no packets, a driver polls this method
+    /// instead, so that readers still receive data.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop_front() {
@@ -320,7 +321,7 @@ impl Endpoint {
         None
     }
 
-    /// Sends what does not wait for cwnd.
+    /// Sends packets that do not wait for cwnd.
     fn poll_control(&mut self, now: Instant) -> Option<Transmit> {
         while let Some(key) = self.control.front().copied() {
             if self.waits_at_gate(now, key) {
@@ -355,7 +356,7 @@ impl Endpoint {
                 && !ready.is_empty()
                 && self.rate_limiter.wait(now).is_some()
             {
-                // A rate measured now would be that of the limiter, not of the network.
+                // A delivery rate measured now would be that of the limiter, not of the network.
                 peer.on_app_limited();
                 return None;
             }
@@ -431,7 +432,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The next thing that the application should hear of a stream.
+/// The next event of a stream for the application.
 fn next_event(id: StreamId, connection: &mut Connection) -> Option<Event> {
     let notices = &mut connection.notices;
     if notices.take(Notices::OFFERED) {

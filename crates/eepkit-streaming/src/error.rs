@@ -1,10 +1,10 @@
-//! What can go wrong, from the caller's side.
+//! Errors of streams and endpoints.
 
-/// Why a stream is over.
+/// Why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// Both sides closed and everything arrived.
+    /// Both sides closed the stream, and all data arrived.
     #[error("the stream was closed by both sides")]
     Finished,
     /// The peer refused the stream.
@@ -19,16 +19,16 @@ pub enum CloseReason {
     /// The peer did not answer the attempt to connect.
     #[error("the peer did not answer within the connect timeout")]
     ConnectTimeout,
-    /// A packet was sent again as often as allowed and never acknowledged.
+    /// A packet was not acknowledged after the largest number of retransmissions.
     #[error("a packet was not acknowledged after all its retransmissions")]
     ResendLimit,
-    /// Nothing was heard for the inactivity timeout.
+    /// Nothing was received for the inactivity timeout.
     #[error("nothing was heard from the peer for too long")]
     Inactive,
-    /// Nobody accepted the incoming stream in time.
+    /// The incoming stream was not accepted in time.
     #[error("nobody accepted the stream")]
     NotAccepted,
-    /// The handle was dropped and the rest did not finish in time.
+    /// The handle was dropped, and the stream did not finish within the linger time.
     #[error("the peer did not finish after the stream was dropped here")]
     LingerTimeout,
     /// The endpoint was closed.
@@ -40,16 +40,16 @@ pub enum CloseReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// There is no such stream, or not any more.
+    /// The stream does not exist, or does not exist any more.
     #[error("no such stream")]
     Unknown,
-    /// The stream is over.
+    /// The stream has ended.
     #[error("{0}")]
     Closed(#[from] CloseReason),
     /// This side has shut writing down.
     #[error("writing to the stream was shut down")]
     WriteShutDown,
-    /// The stream has used all its sequence numbers; open another one.
+    /// The stream has used all sequence numbers. More data needs another stream.
     #[error("the stream has sent as many packets as a stream can")]
     Exhausted,
 }
@@ -58,13 +58,14 @@ pub enum ConnectionError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// As many streams are open as the configuration allows.
+    /// The limit of open streams is reached.
     #[error("as many streams are open as the limit of {limit} allows")]
     TooManyStreams {
         /// `i2p.streaming.maxConcurrentStreams`, or the fixed bound.
         limit: usize,
     },
-    /// The peer's signatures cannot be checked here, so that nothing it says can be trusted.
+    /// This library cannot verify signatures of the peer's type, so it cannot authenticate the
+    /// peer.
     #[error("signatures of the peer's type {0} cannot be checked")]
     UnsupportedPeer(eepkit_wire::SignatureType),
     /// The endpoint was closed.
@@ -72,14 +73,14 @@ pub enum DialError {
     EndpointClosed,
 }
 
-/// Why listening could not begin.
+/// Why a port could not be listened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum PortError {
-    /// Somebody listens on this port already.
+    /// The port has a listener already.
     #[error("port {0} is taken")]
     PortTaken(u16),
-    /// As many ports are listened on as is allowed.
+    /// The limit of listeners is reached.
     #[error("more than {0} ports are listened on")]
     TooManyListeners(usize),
     /// The endpoint was closed.
@@ -87,18 +88,18 @@ pub enum PortError {
     EndpointClosed,
 }
 
-/// Why an option was not taken.
+/// Why an option was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamOptionError {
-    /// The value cannot be read as what the option wants.
+    /// The value cannot be parsed.
     #[error("{key}: `{value}` is not {expected}")]
     Invalid {
         /// The option.
         key: &'static str,
-        /// What was given.
+        /// The value, shortened to 64 characters.
         value: String,
-        /// What it should be.
+        /// The expected form of the value.
         expected: &'static str,
     },
     /// The value lies outside the range of the option.
@@ -106,22 +107,22 @@ pub enum StreamOptionError {
     OutOfRange {
         /// The option.
         key: &'static str,
-        /// What was given.
+        /// The value.
         value: i64,
-        /// Least value.
+        /// The smallest allowed value.
         min: i64,
-        /// Greatest value.
+        /// The largest allowed value.
         max: i64,
     },
-    /// The option exists elsewhere and is refused here.
+    /// Other implementations have the option, and this library refuses it.
     #[error("{key} is refused: {why}")]
     Refused {
         /// The option.
         key: &'static str,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
-    /// No such option of streaming.
+    /// There is no such streaming option.
     #[error("no such streaming option: {0}")]
     Unknown(String),
 }

@@ -1,4 +1,4 @@
-//! Recognises peers that run this library by their behaviour, because their packets do not say so.
+//! Recognises peers that run this library by their behaviour. Their packets have no such field.
 //!
 //! The first packet of this library looks like Java's. Its behaviour differs later: it acknowledges
 //! every second packet at the start of a stream, where Java waits at least an eighth of a round
@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What one stream has seen of its peer.
+/// Observations of the peer's behaviour on one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprint {
     /// When the newest packet covered by the last plain acknowledgement was sent, and when that
@@ -16,7 +16,7 @@ pub(crate) struct Fingerprint {
     /// sooner than Java's do.
     acks: u32,
     quick: u32,
-    /// When a round trip began, and plain acknowledgements of new packets since.
+    /// When a round trip began, and the number of plain acknowledgements of new packets since then.
     acks_in_round: Option<(Instant, u32)>,
     /// When a round trip began, and the sequence number that it began with.
     round: Option<(Instant, u32)>,
@@ -29,7 +29,7 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// A plain acknowledgement covers new packets. The newest of them was sent, once, at `sent`.
+    /// Handles a plain acknowledgement of new packets. The newest of them was sent once, at `sent`.
     /// Returns whether the peer certainly runs this library.
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
         let waits = (rtt / 8).min(JAVA_DELAY) / 2;
@@ -45,40 +45,40 @@ impl Fingerprint {
             (*began, *count) = (now, 0);
         }
         *count += 1;
-        // One per acknowledgement delay, half as many again, and a few for duplicate packets.
+        // One per acknowledgement delay, plus half as many, plus a few for duplicate packets.
         let delay = (rtt / 8).min(JAVA_DELAY).as_secs_f64().max(0.001);
         let many = f64::from(*count) > 1.5 * rtt.as_secs_f64() / delay + 4.0;
         many || (self.quick >= QUICK_ACKS && self.quick * 2 > self.acks)
     }
 
-    /// The peer buffers `held` packets behind a missing one. Returns whether the peer certainly
-    /// runs this library.
+    /// Handles the report that the peer buffers `held` packets behind a missing one. Returns
+    /// whether the peer certainly runs this library.
     pub(crate) const fn on_held(held: u32) -> bool {
         held > JAVA_HOLDS + JAVA_HOLDS / 4
     }
 
-    /// The peer's SYN arrives, for the first time or again.
+    /// Handles a SYN of the peer, the first or a retransmission.
     pub(crate) fn on_syn(&mut self, now: Instant) {
         let opened = *self.opened.get_or_insert(now);
         let after = now.saturating_duration_since(opened);
         self.repeated |= after.abs_diff(OUR_SYN_REPEAT) <= SYN_REPEAT_JITTER;
     }
 
-    /// An acknowledgement is sent.
+    /// Records that an acknowledgement is sent.
     pub(crate) fn on_ack_sent(&mut self, now: Instant) {
         self.acked.get_or_insert(now);
     }
 
-    /// The packet `seq` arrives. Returns whether the peer certainly runs this library: Java sends
-    /// three packets before the first acknowledgement, and six more in the next round trip.
-    /// `initiator` says who opened the stream.
+    /// Handles the arrival of packet `seq`. Returns whether the peer certainly runs this library:
+    /// Java sends three packets before the first acknowledgement, and six more in the next round
+    /// trip. `initiator` states whether this side opened the stream.
     ///
     /// Later, Java never sends more than its largest cwnd in a round trip.
     ///
-    /// If the round trip is longer than the retransmission interval of SYN, `rtt` is not known,
-    /// because our answer was sent twice. Then the retransmission is the only evidence. It is used
-    /// late, so that the peer has recognised us by our acknowledgements before we send fewer of
-    /// them.
+    /// If the round trip is longer than the retransmission interval of SYN, our answer was sent
+    /// twice and `rtt` is not known. Then the retransmission is the only evidence. It is used late.
+    /// At that time, the peer has recognised this side by its acknowledgements, and this side can
+    /// send fewer of them.
     pub(crate) fn on_packet(
         &mut self,
         now: Instant,
@@ -106,22 +106,23 @@ impl Fingerprint {
     }
 }
 
-/// Upper bound of Java's delay when asked for an acknowledgement: an eighth of a round trip.
+/// Upper bound of Java's delay of a requested acknowledgement, which is an eighth of a round trip.
 const JAVA_DELAY: Duration = Duration::from_millis(120);
 /// Java's initial cwnd.
 const JAVA_WINDOW: u32 = 3;
-/// When our own SYN is retransmitted: after a third of the initial timeout.
+/// When this library retransmits SYN: after a third of the initial timeout.
 const OUR_SYN_REPEAT: Duration = Duration::from_secs(3);
-/// How much sooner or later a tunnel may deliver one packet than another.
+/// The largest difference of the tunnel delays of two packets.
 const SYN_REPEAT_JITTER: Duration = Duration::from_millis(600);
-/// Number of packets after which a peer that runs this library has recognised us. The value is the
-/// number measured in the emulator at 3 s and 2 % loss, and half as many again.
+/// The number of packets after which a peer that runs this library has recognised this side. Chosen
+/// as 1.5 times the number measured in the emulator at a round-trip time of 3 s and 2 % loss.
 const SHOWN: u32 = 750;
 /// Packets that Java buffers behind a missing one.
 const JAVA_HOLDS: u32 = 130;
 /// Java's largest cwnd.
 const JAVA_MOST: u32 = 128;
-/// Required number of quick acknowledgements, as the network moves some closer together by chance.
+/// The required number of quick acknowledgements. One is not enough, because jitter moves some
+/// acknowledgements closer together.
 const QUICK_ACKS: u32 = 5;
 
 #[cfg(test)]

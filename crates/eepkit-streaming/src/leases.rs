@@ -1,4 +1,4 @@
-//! The leases of one peer: which of them may be used, and when they must be looked up.
+//! The leases of one peer: which ones can be used, and when they must be looked up.
 
 use std::{
     collections::VecDeque,
@@ -17,17 +17,18 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     known: Vec<PeerLease>,
-    /// The version of the tunnels that the paths were formed with; `None` if they must be formed anew.
+    /// The version of the tunnels from which the paths were formed. `None` if the paths must be
+    /// formed again.
     formed_with: Option<u64>,
-    /// The last name given to a path.
+    /// The last id given to a path.
     last_id: u64,
-    /// Selects the tunnel of the first path, so that peers begin with different ones.
+    /// Selects the tunnel of the first path, so that peers start with different tunnels.
     offset: usize,
     /// The tunnels and leases of the paths that carried packets last, the last one first.
     recent: VecDeque<(TunnelId, LeaseId)>,
-    /// The lease whose path seemed dead, and when, until a look-up finds other leases.
+    /// The lease whose path seems to have failed, and when, until a look-up finds other leases.
     suspect: Option<(LeaseId, Instant)>,
-    /// A look-up is under way.
+    /// A look-up is in progress.
     pub(crate) is_looking_up: bool,
     /// When the last look-up began.
     looked_up: Option<Instant>,
@@ -41,7 +42,8 @@ impl Leases {
         }
     }
 
-    /// The paths to the peer, the best first, if they may have changed. A path in `table` keeps its name.
+    /// The paths to the peer, the best first, if they may have changed. A path in `table` keeps its
+    /// id.
     pub(crate) fn form_paths(
         &mut self,
         now: Instant,
@@ -55,14 +57,14 @@ impl Leases {
         let tunnels = tunnels.ranked(now, self.offset);
         let leases = self.usable(now);
         let mut pairs = Vec::with_capacity(leases.len() * tunnels.len());
-        // Paths that follow each other share neither tunnel nor lease.
+        // Consecutive paths share neither tunnel nor lease.
         for shift in 0..leases.len() {
             for (index, tunnel) in tunnels.iter().enumerate() {
                 pairs.push((*tunnel, leases[(index + shift) % leases.len()]));
             }
         }
         if pairs.len() > MAX_PATHS {
-            // Paths in use stay: the path states leave them in their own time.
+            // Paths in use stay. The path states migrate away from them later.
             pairs.sort_by_key(|(tunnel, lease)| !self.recent.contains(&(tunnel.id, lease.id)));
             pairs.truncate(MAX_PATHS);
         }
@@ -82,12 +84,12 @@ impl Leases {
         Some(pairs.into_iter().map(path).collect())
     }
 
-    /// The paths stay as they are until the tunnels or leases change.
+    /// Keeps the current paths until the tunnels or leases change.
     pub(crate) fn keep_paths(&mut self, tunnels: &Tunnels) {
         self.formed_with = Some(tunnels.version());
     }
 
-    /// A packet leaves over this path.
+    /// Records that a packet is sent over this path.
     pub(crate) fn on_used(&mut self, path: &Path) {
         let used = (path.tunnel, path.lease);
         if self.recent.front() != Some(&used) {
@@ -97,7 +99,8 @@ impl Leases {
         }
     }
 
-    /// The path used last seems dead: its lease becomes suspect, and a look-up is due.
+    /// Handles the apparent failure of the path used last: its lease becomes suspect, and a look-up
+    /// is due.
     pub(crate) fn suspect(&mut self, now: Instant) {
         if let Some((_, lease)) = self.recent.front() {
             self.suspect = Some((*lease, now));
@@ -106,8 +109,8 @@ impl Leases {
         self.looked_up = None;
     }
 
-    /// Whether a look-up is due on a link that exposes its tunnels: the leases are unknown, suspect, or
-    /// expire soon. Begins it if so.
+    /// Begins a look-up if one is due, on a link that exposes its tunnels: if the leases are
+    /// unknown, suspect, or expire soon. Returns whether it was due.
     pub(crate) fn begin_lookup(&mut self, now: Instant) -> bool {
         let soon = now + LEASE_MARGIN;
         let is_due = self.is_suspect(now)
@@ -116,8 +119,9 @@ impl Leases {
         is_due && self.begin(now, LOOKUP_SPACING)
     }
 
-    /// Whether a look-up is due on a link that exposes no tunnels, for a peer that does not answer: the
-    /// router may keep using leases that are gone. Begins it if so.
+    /// Begins a look-up if one is due, for a peer that does not answer on a link that exposes no
+    /// tunnels. There, the router may continue to use leases that do not work any more. Returns
+    /// whether it was due.
     pub(crate) fn begin_refresh(&mut self, now: Instant) -> bool {
         self.begin(now, REFRESH_SPACING)
     }
@@ -134,15 +138,15 @@ impl Leases {
         true
     }
 
-    /// A look-up found `found`.
+    /// Handles the result of a look-up.
     pub(crate) fn on_found(&mut self, now: Instant, found: &[PeerLease]) {
         self.is_looking_up = false;
         let before = std::mem::replace(
             &mut self.known,
             found.iter().take(Lease::MAX_IN_SET).copied().collect(),
         );
-        // A lease that expires soon is no longer published and stays valid until its end. It is used
-        // until the round-trip time over a new one is known.
+        // A lease that expires soon is not published any more, but stays valid until its end. It is
+        // used until the round-trip time over a new lease is known.
         if self.suspect.is_none() {
             for lease in before {
                 let is_new = self.known.iter().all(|known| known.id != lease.id);
@@ -151,19 +155,19 @@ impl Leases {
                 }
             }
         }
-        // The network may return the lease set of a session that is gone for a while.
+        // For some time, the network may return the lease set of a session that has ended.
         self.suspect = self
             .suspect
             .filter(|(suspect, _)| self.known.iter().all(|lease| lease.id == *suspect));
         self.formed_with = None;
     }
 
-    /// A look-up found nothing.
+    /// Handles a look-up without a result.
     pub(crate) fn on_not_found(&mut self) {
         self.is_looking_up = false;
     }
 
-    /// Whether a lease is known and has not expired.
+    /// Whether the lease is known and has not expired.
     pub(crate) fn is_alive(&self, now: Instant, id: LeaseId) -> bool {
         self.alive(now).any(|lease| lease.id == id)
     }
@@ -178,8 +182,8 @@ impl Leases {
             .is_some_and(|(_, at)| now.saturating_duration_since(at) < SUSPICION)
     }
 
-    /// The leases to use: all that have not expired, a suspect one last. None if the suspect one is the
-    /// only one, because the router may know another.
+    /// The leases to use: all that have not expired, with a suspect lease last. Empty if the
+    /// suspect lease is the only one, because the router may have another.
     fn usable(&self, now: Instant) -> Vec<PeerLease> {
         let mut leases: Vec<_> = self.alive(now).collect();
         if self.is_suspect(now) {
@@ -194,16 +198,16 @@ impl Leases {
 
 /// Paths that the path states may use: one for each active path, and their successors.
 const MAX_RECENT: usize = 8;
-/// A look-up begins when no lease is valid for longer than this. Chosen above the minute for which a
-/// successor carries packets beforehand, and the time that a look-up takes.
+/// A look-up begins when no lease is valid for longer than this. Chosen above the sum of the minute
+/// in which a successor carries packets before a migration, and the duration of a look-up.
 const LEASE_MARGIN: Duration = Duration::from_secs(90);
-/// How long a lease is suspect if no other is found. Chosen above the time that a new lease set takes to
-/// propagate.
+/// How long a lease is suspect if no other is found. Chosen above the propagation time of a new
+/// lease set.
 const SUSPICION: Duration = Duration::from_secs(60);
-/// Least time between two look-ups of a peer, unless its path seems dead.
+/// Least time between two look-ups of a peer, unless its path seems to have failed.
 const LOOKUP_SPACING: Duration = Duration::from_secs(5);
-/// The same on a link that exposes no tunnels. A peer that is gone does not justify more load on the
-/// network.
+/// The same on a link that exposes no tunnels. Chosen longer, because there every silent peer is
+/// looked up, and most of them are offline.
 const REFRESH_SPACING: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The paths to one peer, and the choice among them.
 //!
-//! One path carries all packets unless the application allows several, because packets that alternate
-//! between paths arrive out of order. The other paths serve two purposes:
+//! One path carries all packets unless the application allows several, because packets that
+//! alternate between paths arrive out of order. The other paths have two uses:
 //!
-//! * A tail probe takes a path with another tunnel and another lease. If it is acknowledged while the
-//!   active path is silent, the peer migrates to the path of the probe.
-//! * A path that expires soon gets a successor. The successor carries a share of the packets before the
-//!   migration, so that its round-trip time is known by then.
+//! * A tail loss probe takes a path with another tunnel and another lease. If it is acknowledged
+//!   while the active path is silent, the peer migrates to the path of the probe.
+//! * A path that expires soon gets a successor. The successor carries some of the packets before
+//!   the migration, so that its round-trip time is known by then.
 //!
-//! A migration keeps the congestion window.
+//! A migration keeps cwnd.
 
 use std::time::{Duration, Instant};
 
@@ -20,23 +20,23 @@ use crate::path::{Path, PathId, TunnelId};
 #[derive(Debug, Default)]
 pub(crate) struct PathTable {
     entries: Vec<Entry>,
-    /// The path that failed last, and how many have failed.
+    /// The path that failed last, and the number of failures.
     pub(crate) last_failed: PathId,
     pub(crate) failures: u32,
 }
 
-/// The path that one path state follows.
+/// The path that one path state uses.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ActivePath {
     id: PathId,
     /// Packets that the successor was eligible for.
     eligible: u32,
-    /// When the first probe left that asks whether the path still works.
+    /// When the first probe was sent that tests whether the path still works.
     probed: Option<Instant>,
 }
 
 impl ActivePath {
-    /// Its name; [`PathId::ANY`] if the router chooses.
+    /// The id of the path; [`PathId::ANY`] if the router chooses tunnel and lease.
     pub(crate) const fn id(&self) -> PathId {
         self.id
     }
@@ -45,13 +45,13 @@ impl ActivePath {
         self.probed
     }
 
-    /// A probe leaves that asks whether the path still works.
+    /// Records that a probe is sent that tests whether the path still works.
     pub(crate) fn suspect(&mut self, now: Instant) {
         self.probed.get_or_insert(now);
     }
 }
 
-/// The tunnels and leases of the other active paths. A second path over either would share its
+/// The tunnels and leases of the other active paths. Another path over one of them would share a
 /// bottleneck.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct InUse {
@@ -76,17 +76,17 @@ struct Entry {
     failed: Option<Instant>,
 }
 
-/// Another path is active from now on.
+/// A migration to another path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Migration {
-    /// Its round-trip time, if it was measured before.
+    /// The round-trip time of the new path, if it was measured before.
     pub(crate) rtt: Option<Duration>,
-    /// It failed when it was last active.
+    /// Whether the new path failed when it was last active.
     pub(crate) failed: bool,
 }
 
 impl PathTable {
-    /// Replaces the paths; what was measured on those that stay is kept.
+    /// Replaces the paths. Paths that stay keep their measurements.
     pub(crate) fn set(&mut self, paths: &[Path]) {
         let entries = paths.iter().take(MAX_PATHS).map(|path| {
             let old = self.entries.iter().find(|old| old.path.id == path.id);
@@ -135,12 +135,12 @@ impl PathTable {
         self.migrate(active, best.path.id)
     }
 
-    /// The path of this name.
+    /// The path with this id.
     pub(crate) fn path(&self, id: PathId) -> Option<&Path> {
         self.get(id).map(|entry| &entry.path)
     }
 
-    /// The name of the path over this tunnel and lease.
+    /// The id of the path over this tunnel and lease.
     pub(crate) fn id_of(&self, tunnel: TunnelId, lease: LeaseId) -> Option<PathId> {
         let same = |entry: &&Entry| entry.path.tunnel == tunnel && entry.path.lease == lease;
         self.entries.iter().find(same).map(|entry| entry.path.id)
@@ -150,7 +150,8 @@ impl PathTable {
         self.entries.iter().find(|entry| entry.path.id == id)
     }
 
-    /// The path that fits, did not fail recently and expires last; the first among equals.
+    /// The path among those that `fits` accepts that did not fail recently and expires last. The
+    /// first one among equals.
     fn best(&self, now: Instant, in_use: &InUse, fits: impl Fn(&Entry) -> bool) -> Option<&Entry> {
         let lifetime = |entry: &Entry| {
             entry
@@ -200,8 +201,8 @@ impl PathTable {
         Some((next, left))
     }
 
-    /// Migrates to the successor once its round-trip time is known, or shortly before the active path
-    /// expires.
+    /// Migrates to the successor once its round-trip time is known, or shortly before the active
+    /// path expires.
     pub(crate) fn renew(
         &self,
         now: Instant,
@@ -215,7 +216,7 @@ impl PathTable {
             .flatten()
     }
 
-    /// The path of the next packet: the active one, or now and then its successor.
+    /// The path of the next packet: the active one, or for some packets its successor.
     pub(crate) fn next(&self, now: Instant, active: &mut ActivePath, in_use: &InUse) -> PathId {
         let Some((next, _)) = self.successor(now, active, in_use) else {
             return active.id;
@@ -228,8 +229,8 @@ impl PathTable {
         }
     }
 
-    /// The path of a tail probe; `attempt` counts from 1. Either end of the active path may be dead, so
-    /// a path that shares neither tunnel nor lease with it comes first.
+    /// The path of a tail loss probe; `attempt` counts from 1. Either the tunnel or the lease of
+    /// the active path may have failed, so paths that share neither are used first.
     pub(crate) fn probe(&self, now: Instant, active: &mut ActivePath, attempt: u32) -> PathId {
         let Some(current) = self.get(active.id).map(|entry| entry.path) else {
             return active.id;
@@ -252,7 +253,7 @@ impl PathTable {
         other.map_or(current.id, |other| other.path.id)
     }
 
-    /// A packet that left over `path` at `sent_at` was acknowledged.
+    /// Handles the acknowledgement of a packet that was sent over `path` at `sent_at`.
     pub(crate) fn on_ack(
         &mut self,
         now: Instant,
@@ -280,7 +281,7 @@ impl PathTable {
         self.fail(now, active, path)
     }
 
-    /// The active path seems dead: migrates to another one if there is any.
+    /// Handles the failure of the active path: migrates to another path if there is one.
     pub(crate) fn give_up(
         &mut self,
         now: Instant,
@@ -296,7 +297,7 @@ impl PathTable {
         self.fail(now, active, other)
     }
 
-    /// The active path seems dead: migrates to one that is not in use, or to none.
+    /// Handles the failure of the active path: migrates to a path that is not in use, or to none.
     pub(crate) fn abandon(
         &mut self,
         now: Instant,
@@ -311,7 +312,7 @@ impl PathTable {
         self.fail(now, active, other)
     }
 
-    /// The active path failed: migrates to `other`.
+    /// Records the failure of the active path, and migrates to `other`.
     fn fail(&mut self, now: Instant, active: &mut ActivePath, other: PathId) -> Option<Migration> {
         let failed = active.id;
         if let Some(entry) = self
@@ -338,19 +339,20 @@ impl Entry {
     }
 }
 
-/// Paths that are considered. More add nothing, and the search stays short.
+/// The most paths to a peer. Chosen because more paths have no benefit, and so that searches stay
+/// short.
 pub(crate) const MAX_PATHS: usize = 16;
-/// Paths that carry the packets of a peer at once. A peer rarely has more tunnels, and each reveals the
-/// transfer to more hops.
+/// The most active paths to a peer. Chosen because a peer rarely has more tunnels, and because each
+/// path reveals the transfer to more hops.
 pub(crate) const MAX_ACTIVE_PATHS: usize = 4;
-/// How long a path that failed is used only if there is no other.
+/// How long a path that failed is used only if there is no other path.
 const FAILURE_MEMORY: Duration = Duration::from_secs(60);
-/// How long before a path expires its successor begins to carry packets. The migration follows after
-/// half of that time.
+/// Time before the expiry of a path at which its successor begins to carry packets. The migration
+/// follows after half of that time.
 const WARM_UP: Duration = Duration::from_secs(60);
-/// One of so many packets goes over the successor.
+/// One of this many packets is sent over the successor.
 const WARM_UP_SHARE: u32 = 16;
-/// A packet that leaves less than this before its path expires may arrive too late.
+/// A packet that is sent less than this before its path expires may arrive too late.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(8);
 
 #[cfg(test)]

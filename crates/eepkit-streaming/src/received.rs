@@ -1,4 +1,4 @@
-//! Packets from the network, and the checks of their signatures.
+//! Received packets, and the checks of their signatures.
 
 use bytes::Bytes;
 
@@ -7,16 +7,16 @@ use crate::packet::{Identity, Packet, VerifyError};
 /// A packet from the network.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Port of the sender.
+    /// The source port.
     pub from_port: u16,
-    /// Port that it is for.
+    /// The destination port.
     pub to_port: u16,
-    /// The packet. Payloads are handed on without copying, so it should not be part of a much larger
-    /// buffer.
+    /// The packet. Its payload is delivered without copying, so it should not be a slice of a much
+    /// larger buffer.
     pub packet: Bytes,
 }
 
-/// A received packet whose signature is to be checked before it is handled.
+/// A received packet whose signature must be checked before the packet is handled.
 #[derive(Debug)]
 #[must_use = "the packet is handled by `Endpoint::receive_verified`"]
 pub struct Verification {
@@ -43,8 +43,8 @@ impl Verification {
         }
     }
 
-    /// Checks the signature. This takes tens of microseconds with Ed25519 keys, and up to milliseconds
-    /// with those of old destinations.
+    /// Verifies the signature. This takes tens of microseconds with Ed25519 keys, and up to
+    /// milliseconds with older signature types.
     pub fn check(self) -> Verified {
         let result = match Packet::parse(&self.received.packet) {
             Ok(packet) => packet.verify(self.known.as_ref(), self.unix_now),
@@ -63,7 +63,7 @@ impl Verified {
         &self.received
     }
 
-    /// The result for `packet` if it is the packet that was checked, against the same peer.
+    /// The result, if it applies to `packet` and was checked against the same peer.
     pub(crate) fn result(
         &self,
         packet: &Packet<'_>,

@@ -74,7 +74,7 @@ impl Lab {
         Some(paths)
     }
 
-    /// Sends over the best path; its tunnel and lease.
+    /// Sends over the best path. Returns its tunnel and lease.
     fn send(&mut self, second: u64) -> Option<(u64, u32)> {
         let best = self.paths(second)?.first().copied()?;
         self.leases.on_used(&best);
@@ -172,7 +172,7 @@ fn a_lease_that_is_no_longer_published_is_used_until_its_end() {
     let after = lab.paths(540).unwrap();
     assert_eq!(after.len(), 2 * 4);
     assert!(after.iter().any(|path| path.id == before[0].id));
-    // A suspect one is not.
+    // If the lease in use is suspect, old leases are not kept.
     lab.suspect(550);
     lab.found(551, &newer);
     assert_eq!(lab.paths(551).unwrap().len(), 2 * 2);
