@@ -40,6 +40,6 @@ fn measure(streams: usize) -> Option<usize> {
 fn main() {
     match measure(10_000) {
         Some(bytes) => println!("{bytes} bytes at each end of a stream that was used and is idle"),
-        None => println!("this system does not tell how much memory a process holds"),
+        None => println!("this system does not report the memory of a process"),
     }
 }

@@ -1,8 +1,8 @@
-//! The full table of scenarios, in virtual time: the limits of the paths, the published results of other
-//! implementations, and the results of this one.
+//! The full table of scenarios, in virtual time: the limits of the paths, the published results of
+//! other implementations, and the results of this one.
 //!
-//! `cargo bench -p eepkit-testbed --bench scenarios` prints all rows. Numbers behind `--` select rows, such
-//! as `-- 5 9 15`. `-- matrix` prints the goodput from every sender to every receiver.
+//! `cargo bench -p eepkit-testbed --bench scenarios` prints all rows. Numbers after `--` select
+//! rows, such as `-- 5 9 15`. `-- matrix` prints the goodput from every sender to every receiver.
 
 use std::{
     collections::BTreeMap,
@@ -41,8 +41,8 @@ fn main() -> std::io::Result<()> {
     })
 }
 
-/// Runs the rows on all cores and prints their lines in order, each as soon as it and all lines before it
-/// are ready.
+/// Runs the rows on all cores and prints their lines in order, each as soon as it and all lines
+/// before it are ready.
 fn in_order(
     rows: &[Row],
     mut show: impl FnMut(String) -> std::io::Result<()>,

@@ -61,8 +61,8 @@ fn packets(c: &mut Criterion) {
     group.finish();
 }
 
-/// Packets through both endpoints with about 512 in flight: the rate is 1024 packets per second, the RTT
-/// half a second.
+/// Packets through both endpoints with about 512 in flight: the rate is 1024 packets per second,
+/// the RTT half a second.
 fn pair_of_machines(c: &mut Criterion) {
     const PACKETS: u64 = 5_000;
     let mut group = c.benchmark_group("pair");

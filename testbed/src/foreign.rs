@@ -1,22 +1,22 @@
-//! Models of other implementations, to be run against this one in virtual time.
+//! Models of other implementations, which run against this one in virtual time.
 //!
-//! There are three models, of i2pd ([`Software::I2pd`], 2.58), Java I2P ([`Software::Java`], 2.8.0) and
-//! emissary ([`Software::Emissary`], 0.4.0). Each is a sender and a receiver of one stream and uses the
-//! real wire format. They reproduce what determines rate, fairness and interoperation: growth and reduction
-//! of the window, the times of packets and acknowledgements, the contents of acknowledgements,
-//! retransmission, drops, and choking.
+//! There are three models, of i2pd ([`Software::I2pd`], 2.58), Java I2P ([`Software::Java`], 2.8.0)
+//! and emissary ([`Software::Emissary`], 0.4.0). Each is a sender and a receiver of one stream and
+//! uses the real wire format. They reproduce what determines rate, fairness and interoperation:
+//! growth and reduction of the cwnd, the times of packets and acknowledgements, the contents of
+//! acknowledgements, retransmission, drops, and choking.
 //!
 //! No model includes:
 //!
 //! - Routers. There are no tunnels, leases or sessions. A model that would change them counts this
-//!   ([`Counters::path_changes`]) and resets its window where the original does.
+//!   ([`Counters::path_changes`]) and resets its cwnd where the original does.
 //! - The end of streams. Nothing is closed, and CLOSE takes a sequence number like data.
 //! - Verification of signatures. Models sign correctly, because this implementation verifies.
 //! - Several streams between the same two destinations, and the state that they share.
 //! - Processing time.
 //!
-//! The module of each model lists its further properties and omissions. [`Network`] joins models and real
-//! [`Endpoint`]s by a bottleneck.
+//! The module of each model lists its further properties and omissions. [`Network`] joins models
+//! and real [`Endpoint`]s by a bottleneck.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -55,7 +55,7 @@ pub enum Software {
 }
 
 impl Software {
-    /// All of them.
+    /// All implementations.
     pub const ALL: [Self; 3] = [Self::I2pd, Self::Java, Self::Emissary];
 }
 
@@ -80,17 +80,18 @@ pub struct Counters {
     pub acks_sent: u64,
     /// Packets with sequence numbers that arrived.
     pub received: u64,
-    /// Those that had arrived before.
+    /// Received packets that had arrived before.
     pub duplicates: u64,
-    /// Those for which the buffer had no space.
+    /// Received packets for which the buffer had no space.
     pub dropped: u64,
-    /// Packets sent that choke.
+    /// Sent packets that choke.
     pub chokes_sent: u64,
-    /// Packets received that choke, by the rules of the implementation.
+    /// Received packets that choke, by the rules of the implementation.
     pub chokes_received: u64,
     /// Changes of the outbound tunnel or of the lease of the peer.
     pub path_changes: u64,
-    /// Acknowledgements that could not be encoded: Java counts missing packets in one byte without a limit.
+    /// Acknowledgements that could not be encoded: Java counts missing packets in one byte without
+    /// a limit.
     pub malformed_acks: u64,
 }
 
@@ -104,8 +105,8 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// A stream in its initial state. A packet opens it as incoming, [`Foreign::open`] as outgoing. `seed`
-    /// decides where the original uses random numbers.
+    /// A stream in its initial state. The first packet opens it as incoming, [`Foreign::open`] as
+    /// outgoing. `seed` determines the random numbers that the original uses.
     pub fn new(software: Software, keys: Arc<PrivateKeys>, seed: u64) -> Self {
         let wire = Wire::new(keys, seed);
         let model: Box<dyn Model> = match software {
@@ -194,12 +195,13 @@ impl Foreign {
         self.model.wire().dead
     }
 
-    /// The window in packets, without other limits.
+    /// The cwnd in packets, without other limits.
     pub fn window(&self) -> f64 {
         self.model.window()
     }
 
-    /// Delays the acceptance of an incoming stream, if the original separates it from the handshake.
+    /// Delays the acceptance of an incoming stream, if the original separates it from the
+    /// handshake.
     pub fn accept_at(&mut self, at: Duration) {
         self.model.accept_at(at);
     }
@@ -215,10 +217,10 @@ trait Model: fmt::Debug + Send {
     /// Handles all timers that have expired at `now`.
     fn on_timers(&mut self, now: Duration);
     fn next_timer(&self) -> Option<Duration>;
-    /// The application wrote something.
+    /// Handles new data from the application.
     fn on_written(&mut self, now: Duration);
     fn window(&self) -> f64;
-    /// The application accepts the incoming stream at this time and not at once.
+    /// Sets the time at which the application accepts the incoming stream.
     fn accept_at(&mut self, _at: Duration) {}
 }
 
@@ -234,7 +236,7 @@ struct Wire {
     initiator: bool,
     dead: bool,
     out: VecDeque<Bytes>,
-    /// Written, and not yet in a packet.
+    /// Written data that is not in a packet yet.
     unsent: VecDeque<u8>,
     inbox: Inbox,
     counters: Counters,
@@ -420,8 +422,8 @@ fn due(timer: &mut Option<Duration>, now: Duration) -> bool {
     timer.take_if(|at| *at <= now).is_some()
 }
 
-/// The send buffer of SAM and tunnels of i2pd, and one read of emissary, in bytes. Java buffers one packet,
-/// and its writers refill it at once.
+/// The send buffer of SAM and tunnels of i2pd, and one read of emissary, in bytes. Java buffers one
+/// packet, and its writers refill it at once.
 const SEND_BUFFER: usize = 65_536;
 /// Header and delay option, in bytes.
 const HEADER_ROOM: usize = 24;

@@ -41,8 +41,8 @@ pub fn packet(data: &[u8]) {
         && again.from() == packet.from()));
 }
 
-/// Drives an endpoint with an open stream by a script of operations, time steps and packets. Some of the
-/// packets have the IDs of the stream.
+/// Drives an endpoint with an open stream by a script of operations, time steps and packets. Some
+/// of the packets have the IDs of the stream.
 pub fn endpoint(data: &[u8]) {
     let mut script = data;
     let mut pair = Pair::new(LinkConfig::delay(Duration::from_millis(100)));
@@ -136,13 +136,13 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
         #[test]
-        fn noise_does_no_harm(data in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn random_input_causes_no_panic(data in proptest::collection::vec(any::<u8>(), 0..600)) {
             packet(&data);
             endpoint(&data);
         }
 
         #[test]
-        fn changed_packets_do_no_harm(which in 0..2_usize, changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..6), cut in any::<usize>()) {
+        fn changed_packets_cause_no_panic(which in 0..2_usize, changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..6), cut in any::<usize>()) {
             let mut bytes = examples().swap_remove(which);
             for (place, value) in changes {
                 let place = place % bytes.len();

@@ -1,8 +1,8 @@
-//! Scenarios for the streaming protocol in virtual time: endpoints and models of other implementations on
-//! emulated links. For tests and benchmarks; not published.
+//! Scenarios for the streaming protocol in virtual time: endpoints and models of other
+//! implementations on emulated links. For tests and benchmarks; not published.
 //!
-//! Everything is seeded, so that a scenario gives the same result every time. An hour of virtual time takes
-//! as long as the computation of its packets.
+//! Everything is seeded, so that a scenario gives the same result every time. An hour of virtual
+//! time takes as long as the computation of its packets.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -328,7 +328,7 @@ fn pass(link: &mut Link<Transmit>, filter: &mut Option<Filter>, now: Instant, tr
     link.send(now, transmit);
 }
 
-/// The path of this number, over the tunnel of the same number and a lease of the peer.
+/// The path with this number, over the tunnel of the same number and a lease of the peer.
 pub fn tunnel_path(number: u64, lease: u64, expires: Option<Instant>) -> Path {
     Path {
         id: PathId(number),
@@ -341,7 +341,7 @@ pub fn tunnel_path(number: u64, lease: u64, expires: Option<Instant>) -> Path {
     }
 }
 
-/// The packet as its receiver gets it.
+/// Converts a sent packet to a received one.
 pub fn arrive(transmit: Transmit) -> Received {
     Received {
         from_port: transmit.from_port,

@@ -111,7 +111,7 @@ impl LinkConfig {
         }
     }
 
-    /// The same in the terms of the emulator.
+    /// Converts the configuration to that of the emulator.
     fn model(&self) -> LinkModel {
         let rate = |packets: f64| Rate::bytes_per_second_f64(packets * PACKET as f64);
         LinkModel::default()
@@ -213,8 +213,8 @@ impl<T: Clone> Link<T> {
         self.packets.insert((arrives, self.count), packet);
     }
 
-    /// When [`receive`](Self::receive) should be called: the arrival of the next packet, or earlier
-    /// where tunnels over TCP have something to do.
+    /// When [`receive`](Self::receive) should be called: at the next arrival, or earlier at the
+    /// next event of a tunnel over TCP.
     pub fn next(&self) -> Option<Instant> {
         let packets = self.packets.first_key_value().map(|((at, _), _)| *at);
         let tunnels = self.tunnels.iter().filter_map(TcpTunnel::next);
@@ -258,12 +258,12 @@ impl<T: Clone> Link<T> {
     }
 }
 
-/// The number of tunnel messages of a streaming packet of this length. The `first` packet includes the
-/// lease set.
+/// The number of tunnel messages of a streaming packet of this length. The `first` packet includes
+/// the lease set.
 ///
-/// The packet has an overhead of 116 bytes: I2NP header 16 and length 4, tag 8 and authentication 16, clove
-/// 49, gzip 23. A tunnel message carries 964 bytes of an unfragmented message, 960 of a first fragment and
-/// 996 of each further one.
+/// The packet has an overhead of 116 bytes: I2NP header 16 and length 4, tag 8 and authentication
+/// 16, clove 49, gzip 23. A tunnel message carries 964 bytes of an unfragmented message, 960 of a
+/// first fragment and 996 of each further one.
 pub fn messages(packet: usize, first: bool) -> u32 {
     let lease_set = if first { LEASE_SET } else { 0 };
     let length = packet + 116 + lease_set;
@@ -325,7 +325,7 @@ mod tests {
         for number in 0..100 {
             link.send(begin, number);
         }
-        // The last one that is accepted finds 20 packets before it.
+        // The last accepted packet waits behind 20 packets.
         assert_eq!((link.len(), link.lost), (21, 79));
         assert_eq!(link.longest_wait, MS(210));
         let arrived = arrivals(config, 100, Duration::ZERO);

@@ -1,16 +1,16 @@
 //! Scenarios of paths with a large BDP, run over emulated links, as one table.
 //!
-//! A row describes a path, its limit, the results of other implementations there, and the target. [`table`]
-//! runs the rows and formats them. `cargo bench -p eepkit-testbed --bench scenarios` runs all of them. A
-//! test runs each once and compares the table with a snapshot.
+//! A row describes a path, its limit, the results of other implementations there, and the target.
+//! [`table`] runs the rows and formats them. `cargo bench -p eepkit-testbed --bench scenarios` runs
+//! all of them. A test runs each once and compares the table with a snapshot.
 //!
-//! The results of other implementations come from models of them, a simulator of their state machines that
-//! agrees with measurements between routers. They are not measured here, unless the scenario says that the
-//! other side is a model.
+//! The results of other implementations come from models of them, a simulator of their state
+//! machines that agrees with measurements between routers. They are not measured here, unless the
+//! scenario says that the other side is a model.
 //!
-//! A link counts tunnel messages of 1028 bytes: two for a packet of 1812 bytes of payload, one for an
-//! acknowledgement. Its rate limit is in these bytes. The limit of the payload is therefore 1812/2056 of
-//! it, minus the share that is lost.
+//! A link counts tunnel messages of 1028 bytes: two for a packet of 1812 bytes of payload, one for
+//! an acknowledgement. Its rate limit is in these bytes. The limit of the payload is therefore
+//! 1812/2056 of it, minus the share that is lost.
 
 use std::{fmt, time::Duration};
 
@@ -35,12 +35,13 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// As in the documentation.
+    /// The effort of the published results.
     pub const FULL: Self = Self {
         length_percent: 100,
         seeds: 8,
     };
-    /// For the normal tests. A single run depends on chance, so its result is not compared with the target.
+    /// For the normal tests. A single run depends on chance, so its result is not compared with the
+    /// target.
     pub const QUICK: Self = Self {
         length_percent: 100,
         seeds: 1,
@@ -70,7 +71,7 @@ pub enum Unit {
     Jain,
     /// Per cent lost; less is better.
     Percent,
-    /// Per cent of the goodput without us; more is better.
+    /// Goodput in per cent of that without this library; more is better.
     Kept,
 }
 

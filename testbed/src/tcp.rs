@@ -1,9 +1,9 @@
 //! Tunnels whose hops are joined by TCP connections, as in NTCP2.
 //!
-//! A TCP connection keeps the order, retransmits lost segments and has a congestion window of its own. A
-//! tunnel of such connections seldom loses messages, but its delay varies. A lost segment blocks everything
-//! behind it. A connection with a small window queues. With Nagle's algorithm, a small segment waits for
-//! the acknowledgement of the one before it while little is sent.
+//! A TCP connection keeps the order, retransmits lost segments and has its own congestion window. A
+//! tunnel of such connections rarely loses messages, but its delay varies. A lost segment blocks
+//! all later segments. A connection with a small congestion window queues messages. With Nagle's
+//! algorithm, a segment that is not full waits for the acknowledgement of all segments before it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,7 +15,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-/// A chain of TCP connections that tunnel messages pass one after the other.
+/// A chain of TCP connections. Tunnel messages pass through all of them in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TcpConfig {
     /// One-way delay of each connection, in the order of the chain.
@@ -79,14 +79,14 @@ struct Hop {
     queue: u64,
     /// When the transmission of the last segment ends.
     free: Option<Instant>,
-    /// Messages that were written: the end in the byte stream, the packet, and whether it is the last
-    /// message of the packet.
+    /// Messages that were written: the end in the byte stream, the packet, and whether it is the
+    /// last message of the packet.
     written: VecDeque<(u64, u64, bool)>,
     write_end: u64,
     sent: u64,
     acked: u64,
-    /// Segments in flight, by the position of their beginning: the end, the number of the transmission, and
-    /// whether it was declared lost and waits for its retransmission.
+    /// Segments in flight, by the position of their beginning: the end, the number of the
+    /// transmission, and whether it was declared lost and waits for its retransmission.
     segments: BTreeMap<u64, (u64, u64, bool)>,
     transmissions: u64,
     window: f64,
@@ -159,8 +159,8 @@ impl Hop {
         }
     }
 
-    /// Handles the arrival of the segment at `from`. Earlier segments that were sent sufficiently before it
-    /// are declared lost.
+    /// Handles the arrival of the segment at `from`. Earlier segments that were sent sufficiently
+    /// before it are declared lost.
     fn on_selective_ack(&mut self, from: u64, order: u64) {
         let mut lost = false;
         for (_, sent, waits) in self.segments.range_mut(..from).map(|(_, value)| value) {
@@ -372,8 +372,8 @@ impl<T> TcpTunnel<T> {
             self.plan(now + DELAYED_ACK, Event::DelayedAck { hop, armed });
         }
         if !in_order {
-            // The selective acknowledgement is applied at once and not after the delay, which has little
-            // effect.
+            // The selective acknowledgement is applied at once and not after the delay, which has
+            // little effect.
             self.hops[hop].on_selective_ack(from, order);
         }
         let received = self.hops[hop].received;
@@ -394,14 +394,14 @@ impl<T> TcpTunnel<T> {
     }
 }
 
-/// Two tunnels of two hops each: from router over four hops to router.
+/// Connections between two routers over two tunnels of two hops each.
 pub(super) const LINKS: usize = 5;
 /// A tunnel message with its NTCP2 frame, in bytes.
 const MESSAGE: u64 = 1066;
 /// The payload of a segment with an MTU of 1500 bytes.
 const SEGMENT: u64 = 1448;
-/// As in Linux: an initial window of ten segments, delayed acknowledgements after 40 ms, a time-out of the
-/// RTT plus 200 ms, and a reordering threshold of three segments.
+/// As in Linux: an initial congestion window of ten segments, delayed acknowledgements after 40 ms,
+/// a retransmission timeout of the RTT plus 200 ms, and a reordering threshold of three segments.
 const INITIAL_WINDOW: f64 = 14_480.0;
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 const MIN_TIMEOUT: Duration = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-//! How long packets wait at a bottleneck.
+//! Queueing delays at a bottleneck.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Waits {
         Duration::from_micros((sum * 1000).checked_div(self.total).unwrap_or(0))
     }
 
-    /// The delay that this share of packets, in per cent, did not exceed.
+    /// The delay that `percent` of the packets did not exceed.
     pub fn percentile(&self, percent: u64) -> Duration {
         let mut left = self.total * percent / 100;
         for (ms, count) in (0_u64..).zip(&self.counts) {

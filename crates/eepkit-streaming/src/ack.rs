@@ -1,10 +1,10 @@
-//! Decides when received packets are acknowledged.
+//! Scheduling of acknowledgements.
 
 use std::time::{Duration, Instant};
 
 use crate::{kind::AckPace, reassembly::Inserted};
 
-/// Acknowledgements of one stream.
+/// The state of the acknowledgements of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct AckState {
     /// Packets that no acknowledgement has covered yet.
@@ -14,28 +14,28 @@ pub(crate) struct AckState {
     last_sent: Option<Instant>,
 }
 
-/// What a packet that takes a sequence number asks for.
+/// The properties of a received packet that determine its acknowledgement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) inserted: Inserted,
-    /// The sender asked for an acknowledgement at once.
+    /// The sender requested an immediate acknowledgement.
     pub(crate) asked: bool,
-    /// It ends the stream.
+    /// The packet ends the stream.
     pub(crate) close: bool,
-    /// Packets are missing after this one was inserted.
+    /// Packets are still missing after this one was inserted.
     pub(crate) holes: bool,
 }
 
 impl AckState {
-    /// When to acknowledge what has arrived, given one more packet.
+    /// Handles a received packet. Returns when the received packets are to be acknowledged.
     pub(crate) fn on_packet(&mut self, now: Instant, pace: &AckPace, arrival: Arrival) -> Instant {
         self.pending = self.pending.saturating_add(1);
         self.received += 1;
         if arrival.close {
             return now;
         }
-        // At the start of a stream, every second packet: the sender's cwnd is small and grows with
-        // what we acknowledge.
+        // At the start of a stream, every second packet is acknowledged, because the sender's cwnd
+        // is small and grows with acknowledgements.
         let enough = if pace.prompt && self.received < FIRST_PACKETS {
             pace.packets.min(2)
         } else {
@@ -60,7 +60,7 @@ impl AckState {
         self.last_sent.map_or(now, |last| now.max(last + spacing))
     }
 
-    /// Everything received is acknowledged now.
+    /// Records that all received packets are acknowledged.
     pub(crate) fn on_sent(&mut self, now: Instant) {
         self.pending = 0;
         self.last_sent = Some(now);

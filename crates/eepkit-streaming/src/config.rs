@@ -115,19 +115,19 @@ settings! {
         /// packet is retransmitted; peers use it to recognise implementations. Default 1, the value
         /// of Java.
         copy initial_resend_delay, with_initial_resend_delay: u8;
-        /// How many timeouts without any answer, each twice as long as the last, before the stream
-        /// fails. Default 8. Long ones are filled with probes.
+        /// The number of consecutive timeouts without an answer after which the stream fails. Each
+        /// timeout is twice as long as the one before. During long timeouts, probes are sent.
+        /// Default 8.
         copy max_resends, with_max_resends: u32;
-        /// Idle time after which `inactivity_action` is taken. Default 90 s.
+        /// Idle time before `inactivity_action`. Default 90 s.
         copy inactivity_timeout, with_inactivity_timeout: Duration;
-        /// What happens to an idle stream. Default [`InactivityAction::Send`].
+        /// The action on an idle stream. Default [`InactivityAction::Send`].
         copy inactivity_action, with_inactivity_action: InactivityAction;
-        /// What to optimise for. Default [`Profile::Bulk`].
+        /// Whether throughput or latency is optimized. Default [`Profile::Bulk`].
         copy profile, with_profile: Profile;
-        /// How long a read may wait; the machine never waits, the driver above it does. Default
-        /// `None`.
+        /// Time limit for a read, which the driver applies. Default `None`, no limit.
         copy read_timeout, with_read_timeout: Option<Duration>;
-        /// How long a write may wait, likewise. Default `None`.
+        /// Time limit for a write, which the driver applies. Default `None`, no limit.
         copy write_timeout, with_write_timeout: Option<Duration>;
         /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
         /// takes up to 5 minutes. Then it is reset.

@@ -11,7 +11,7 @@ use crate::mtu::DEFAULT_MTU;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum PeerKind {
-    /// Not known; treated as Java I2P, the strictest.
+    /// Not recognised. Treated as Java I2P, which has the strictest limits.
     #[default]
     Unknown,
     /// Java I2P.
@@ -30,9 +30,9 @@ impl PeerKind {
     /// Guesses the kind from a SYN packet: its resend delay byte, and whether it has a maximum
     /// size.
     ///
-    /// Java sends its constant of 1 s; i2pd (and go-i2p) its initial timeout of 9 s; emissary and
-    /// I2P+ leave the byte zero, and only emissary leaves the maximum size out. This library sends
-    /// what Java does, and is recognised later; see [`crate::fingerprint`].
+    /// Java sends a constant of 1 s. i2pd and go-i2p send their initial timeout of 9 s. emissary
+    /// and I2P+ send zero, and only emissary omits the maximum size. This library sends the same as
+    /// Java, and is recognised later; see [`crate::fingerprint`].
     pub(crate) const fn from_syn(resend_delay: u8, names_max_size: bool) -> Self {
         match (resend_delay, names_max_size) {
             (1, true) => Self::Java,
@@ -43,8 +43,8 @@ impl PeerKind {
         }
     }
 
-    /// Maximum number of packets of one stream in flight. `lossy` says whether any was lost in the
-    /// last minute.
+    /// Maximum number of packets of one stream in flight. `lossy` states that a packet was lost in
+    /// the last minute.
     pub(crate) const fn max_in_flight(self, lossy: bool) -> u32 {
         match self {
             // Java buffers 130 packets behind a missing one.
@@ -56,21 +56,21 @@ impl PeerKind {
                 }
             }
             Self::I2pPlus => 384,
-            // i2pd drops what lies 1,536 beyond the last in-order packet.
+            // i2pd drops packets 1,536 or more beyond the last in-order packet.
             Self::I2pd => 1024,
-            // As in `max_ahead`; it queues as many.
+            // As in `max_ahead`. emissary queues as many packets.
             Self::Emissary => 508,
             Self::Eepkit => 4096,
         }
     }
 
-    /// How many packets may leave before the answer to SYN, that one included, once the kind is
-    /// known from an earlier stream. The specification allows the initial window.
+    /// Maximum number of packets that are sent before the answer to SYN, including SYN, if the kind
+    /// is known from an earlier stream. The specification allows the initial cwnd.
     pub(crate) const fn max_early(self) -> u32 {
         match self {
-            // emissary buffers six and resets at the next.
+            // emissary buffers six packets and resets the stream at the next.
             Self::Unknown | Self::Emissary => 6,
-            // They accept packets from the start of a stream as in any later phase.
+            // These accept packets at the start of a stream as in any later phase.
             Self::Java | Self::I2pPlus => 100,
             Self::I2pd | Self::Eepkit => 512,
         }
@@ -79,38 +79,40 @@ impl PeerKind {
     /// The largest payload, in bytes, if the peer does not send the option.
     pub(crate) const fn default_mtu(self) -> u16 {
         match self {
-            // It never sends the option, uses 1812 itself, and accepts any size.
+            // emissary never sends the option, uses 1812 itself, and accepts any size.
             Self::Emissary => 1812,
             // Streaming documentation, "MTU".
             _ => DEFAULT_MTU,
         }
     }
 
-    /// How far the newest packet may lie beyond the oldest that is not acknowledged.
+    /// Maximum distance of the newest packet from the oldest one that is not acknowledged.
     pub(crate) const fn max_span(self, lossy: bool) -> u32 {
         match self {
-            // Java writes its number of holes into one byte without limiting them.
+            // Java encodes its number of missing packets in one byte without limiting it.
             Self::Unknown | Self::Java | Self::I2pPlus => 255,
-            // It buffers everything that arrives; see `max_ahead`.
+            // emissary buffers all packets that arrive; see `max_ahead`.
             Self::Emissary => 2048,
             Self::I2pd => {
-                // Its reorder buffer takes fewer than 256 holes, and no gap of 256 at once.
+                // The reassembly buffer of i2pd accepts fewer than 256 missing packets, and no gap
+                // of 256 packets.
                 if lossy { 1024 } else { 1400 }
             }
             Self::Eepkit => 8000,
         }
     }
 
-    /// How far the newest packet may lie beyond the newest that has arrived, as far as known.
+    /// Maximum distance of the newest packet from the newest one that is known to have arrived.
     pub(crate) const fn max_ahead(self) -> u32 {
         match self {
-            // It ends the stream when a packet lies more than 512 beyond the highest it has.
+            // emissary ends the stream on a packet more than 512 beyond the highest one received.
             Self::Emissary => 508,
             _ => u32::MAX,
         }
     }
 
-    /// How many holes its acknowledgements and buffers can represent.
+    /// Maximum number of missing packets that the acknowledgements and buffers of the peer can
+    /// represent.
     pub(crate) const fn max_holes(self) -> u32 {
         match self {
             Self::I2pd => 200,
@@ -118,9 +120,9 @@ impl PeerKind {
         }
     }
 
-    /// With several active paths, the number of packets that may overtake one on a longer path. The
-    /// value is below the number of holes that the peer accepts, and below half of how far the
-    /// session of a router looks ahead for keys (320 messages).
+    /// With several active paths, the maximum number of packets that overtake one on a longer path.
+    /// It is below the number of missing packets that the peer accepts. It is also below half of
+    /// the number of messages (320) for which the encryption session of a router keeps keys ahead.
     pub(crate) const fn max_overtaken(self) -> u32 {
         match self {
             Self::Eepkit => 150,
@@ -128,14 +130,14 @@ impl PeerKind {
         }
     }
 
-    /// Whether a spurious retransmission does harm. i2pd takes a duplicate as a sign that its own
-    /// packets are lost: it changes tunnels and resets its cwnd.
+    /// Whether spurious retransmissions have a cost besides bandwidth. i2pd treats a duplicate as a
+    /// sign that its own packets are lost: it changes tunnels and resets its cwnd.
     pub(crate) const fn dislikes_duplicates(self) -> bool {
         matches!(self, Self::I2pd)
     }
 
-    /// Whether the peer signals the end of choking. i2pd and emissary choke for one acknowledgement
-    /// only, and never signal the end.
+    /// Whether the peer signals the end of choking. A choke of i2pd and emissary applies to one
+    /// acknowledgement only, and they never signal the end.
     pub(crate) const fn unchokes_explicitly(self) -> bool {
         !matches!(self, Self::I2pd | Self::Emissary)
     }
@@ -150,25 +152,25 @@ impl PeerKind {
             Self::Unknown | Self::Java => 128,
             Self::I2pPlus => 384,
             Self::I2pd | Self::Eepkit => 512,
-            // It does not obey.
+            // emissary ignores choking.
             Self::Emissary => 0,
         }
     }
 
-    /// Whether a choking value means that everything which is not acknowledged was dropped, and
-    /// nothing else. i2pd says so when too many packets are missing at once.
+    /// Whether a choking value only means that the peer dropped all packets that it does not
+    /// acknowledge. i2pd sends it if too many packets are missing at once.
     pub(crate) const fn asks_to_go_back(self, delay: u16) -> bool {
         matches!(self, Self::I2pd) && delay == u16::MAX
     }
 
-    /// Whether choking means that the peer has no room. emissary chokes when more packets are
-    /// missing than an acknowledgement can list. Only retransmitting those helps.
+    /// Whether choking means that the peer has no room. emissary chokes if more packets are missing
+    /// than an acknowledgement can list. Then the missing packets must be retransmitted.
     pub(crate) const fn chokes_for_room(self) -> bool {
         !matches!(self, Self::Emissary)
     }
 
-    /// The least delay value that means choking. i2pd chokes with 60,000, which is the greatest
-    /// value that does not mean it by the specification.
+    /// The smallest delay value that means choking. i2pd chokes with 60,000. In the specification,
+    /// that is the largest value that does not mean choking.
     pub(crate) const fn choke_threshold(self) -> u16 {
         match self {
             Self::I2pd => 60_000,
@@ -176,13 +178,14 @@ impl PeerKind {
         }
     }
 
-    /// The spacing of acknowledgements with which the peer sends fastest.
+    /// The pace of acknowledgements at which the peer sends fastest.
     pub(crate) fn ack_pace(self, rtt: Duration) -> AckPace {
         let ms = Duration::from_millis;
         match self {
-            // Three acknowledgements that name a hole make Java resend: every packet while there is
-            // one. It asks where it wants one; every fourth packet otherwise is as good as every
-            // one.
+            // Java retransmits a packet after three acknowledgements that report it missing, so
+            // every packet is acknowledged while one is missing. Java requests the acknowledgements
+            // that it needs. Otherwise, acknowledging every fourth packet is as good as every
+            // packet.
             Self::Unknown | Self::Java | Self::I2pPlus => AckPace {
                 packets: 4,
                 delay: (rtt / 16).clamp(ms(1), ms(120)),
@@ -190,10 +193,10 @@ impl PeerKind {
                 every_packet_in_holes: true,
                 prompt: true,
             },
-            // Every acknowledgement starts its send timer over, and what it learns of the
-            // round-trip time should not depend on which packet is acknowledged: few, evenly
-            // spaced, whatever it asks for. It sends again by age, so it gains nothing from hearing
-            // of holes earlier.
+            // Every acknowledgement restarts the send timer of i2pd, and its RTT samples should not
+            // depend on which packet is acknowledged. Acknowledgements are therefore few and evenly
+            // spaced, regardless of requests. i2pd retransmits packets by their age, so earlier
+            // reports of missing packets have no benefit.
             Self::I2pd => AckPace {
                 packets: u32::MAX,
                 delay: (rtt / 12).clamp(ms(60), ms(190)),
@@ -201,7 +204,8 @@ impl PeerKind {
                 every_packet_in_holes: false,
                 prompt: false,
             },
-            // Its window grows with each acknowledged packet, whatever their grouping.
+            // The cwnd of emissary grows with each acknowledged packet, independent of how many one
+            // acknowledgement covers.
             Self::Emissary => AckPace {
                 packets: 2,
                 delay: (rtt / 32).clamp(ms(1), ms(20)),
@@ -219,7 +223,7 @@ impl PeerKind {
         }
     }
 
-    /// How long the peer may delay an acknowledgement unless asked for one at once.
+    /// Maximum delay of an acknowledgement by the peer, unless an immediate one was requested.
     pub(crate) fn max_ack_delay(self, rtt: Duration) -> Duration {
         match self {
             Self::Unknown | Self::Java | Self::I2pPlus => Duration::from_millis(500),
@@ -229,24 +233,26 @@ impl PeerKind {
     }
 }
 
-/// When to acknowledge.
+/// The rules for sending acknowledgements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AckPace {
-    /// After this many packets.
+    /// An acknowledgement is sent after this many packets.
     pub(crate) packets: u32,
-    /// At the latest this long after a packet.
+    /// The largest delay of an acknowledgement after a packet.
     pub(crate) delay: Duration,
-    /// At the earliest this long after the last acknowledgement.
+    /// The least time between two acknowledgements.
     pub(crate) spacing: Duration,
-    /// Every packet at once while one is missing.
+    /// Whether every packet is acknowledged at once while one is missing.
     pub(crate) every_packet_in_holes: bool,
-    /// Sooner on request, when a packet is found missing or was, and in the beginning.
+    /// Whether acknowledgements are sent earlier on request, when a gap opens or closes, and at the
+    /// start of a stream.
     pub(crate) prompt: bool,
 }
 
-/// The resend delay byte of our first packet: Java's value, the most common one. It has no effect.
+/// The resend delay byte of our first packet: the value of Java, which is the most common one. It
+/// has no effect.
 pub(crate) const OUR_RESEND_DELAY: u8 = 1;
-/// The value with which Java and its forks choke, and no other implementation.
+/// The choking value of Java and its forks. No other implementation uses it.
 pub(crate) const JAVA_CHOKE: u16 = 61_000;
 
 #[cfg(test)]

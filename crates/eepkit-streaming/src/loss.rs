@@ -1,21 +1,22 @@
-//! Tells lost packets from reordered ones, by time and order of sending (after RFC 8985, RACK).
+//! Loss detection: distinguishes lost packets from reordered ones by time and order of sending
+//! (after RFC 8985, RACK).
 //!
-//! A packet counts as lost when the peer reports it missing and a packet sent sufficiently later
-//! over the same path was acknowledged. Counting reports ("two NACKs") does not work here: peers
-//! send one or two acknowledgements per round trip, and tunnels reorder all the time.
+//! A packet is declared lost if the peer reports it missing and a packet sent sufficiently later
+//! over the same path was acknowledged. Counting reports ("two NACKs") does not work, because peers
+//! send one or two acknowledgements per round trip, and tunnels reorder packets often.
 
 use std::time::{Duration, Instant};
 
 use crate::{path::PathId, sent_packet::SentPacket};
 
-/// What is known about a packet that the peer reports missing.
+/// The decision about a packet that the peer reports missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It will not arrive.
+    /// The packet is lost.
     Lost,
-    /// It may still arrive; ask again at this instant.
+    /// The packet may still arrive. The decision must be repeated at this instant.
     Wait(Instant),
-    /// Nothing sent later has arrived yet.
+    /// No packet that was sent later has arrived yet.
     Unknown,
 }
 
@@ -28,7 +29,8 @@ pub(crate) struct LossDetector {
     path: PathId,
     /// Round-trip time of `newest`.
     newest_rtt: Duration,
-    /// How much later a packet must have been sent to prove an earlier one lost.
+    /// The reordering threshold: if a packet that was sent this much later has arrived, the earlier
+    /// packet is lost.
     window: Option<Duration>,
     /// Rounds since the last spurious retransmission.
     quiet_rounds: u32,
@@ -82,7 +84,7 @@ impl LossDetector {
         (smoothed / 16).max(MIN_WINDOW)
     }
 
-    /// How much reordering is tolerated.
+    /// The reordering threshold.
     pub(crate) fn window(&self, smoothed: Duration) -> Duration {
         self.window
             .unwrap_or_else(|| Self::initial_window(smoothed))
@@ -93,8 +95,8 @@ impl LossDetector {
         self.newest.is_some_and(|newest| newest.order > sent.order)
     }
 
-    /// The fate of a transmission that the peer reports missing. `acked_end` is one past the
-    /// position of the newest transmission that was acknowledged over any path.
+    /// Decides whether a transmission that the peer reports missing is lost. `acked_end` is one
+    /// past the order of the newest transmission that was acknowledged over any path.
     pub(crate) fn judge(
         &self,
         now: Instant,
@@ -123,7 +125,8 @@ impl LossDetector {
         }
     }
 
-    /// The path changed: what arrived over the old one proves nothing about the new one.
+    /// Handles a change of path. Arrivals over the old path are no evidence about packets on the
+    /// new one.
     pub(crate) fn on_path_change(&mut self, path: PathId) {
         self.path = path;
         self.newest = None;
@@ -133,7 +136,7 @@ impl LossDetector {
 
 /// Chosen because jitter over six hops is 10 to 30 ms even without reordering.
 const MIN_WINDOW: Duration = Duration::from_millis(25);
-/// RFC 8985 (7.2) persists a widened window for 16 recoveries; here rounds are counted.
+/// RFC 8985 (7.2) keeps an increased threshold for 16 recoveries. Here rounds are counted.
 const QUIET_ROUNDS: u32 = 16;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The send buffer: keeps written data, cut into packets, until it is acknowledged.
+//! The send buffer, which keeps written data, split into packets, until it is acknowledged.
 //!
-//! The payload of a packet is stored in the buffer that is sent, behind room for the header. It is
-//! written once and never copied again, with one allocation per packet.
+//! The payload of a packet is stored in the buffer that is sent, after room for the header. It is
+//! written once and not copied again. There is one allocation per packet.
 
 use std::collections::VecDeque;
 
@@ -14,8 +14,8 @@ use crate::{
 
 /// The sending half of a stream.
 ///
-/// Packets get their sequence numbers when they are cut, so that everything is found by number.
-/// From front to back the ring holds packets that were sent, then packets that were not.
+/// Packets get their sequence numbers when data is split, so that all state is found by number. The
+/// ring contains first the packets that were sent, and then those that were not.
 #[derive(Debug)]
 pub(crate) struct SendBuffer {
     ring: SeqRing<Segment>,
@@ -30,7 +30,7 @@ pub(crate) struct SendBuffer {
     in_flight: u32,
     /// Payload bytes that were never sent.
     unsent: usize,
-    /// How much may be unsent before writing stops (`i2p.streaming.bufferSize`).
+    /// The most unsent bytes (`i2p.streaming.bufferSize`).
     limit: usize,
     mtu: usize,
     closing: bool,
@@ -62,9 +62,9 @@ pub(crate) enum State {
 /// Header room and payload.
 #[derive(Debug)]
 enum Data {
-    /// May still grow, or be given another header.
+    /// May still grow.
     Open(BytesMut),
-    /// Handed out; shared with whoever sends it.
+    /// Shared with the packet that was returned for sending.
     Shared(Bytes),
     /// Acknowledged.
     Gone,
@@ -121,7 +121,8 @@ impl Segment {
 
     fn append(&mut self, bytes: &[u8], mtu: usize) {
         if matches!(self.data, Data::Gone) {
-            // A write that fills the packet gets exactly its size; small ones grow by doubling.
+            // A write that fills the packet allocates exactly its size. After small writes, the
+            // allocation grows by doubling.
             let mut data = BytesMut::with_capacity(HEADROOM + bytes.len().min(mtu));
             data.resize(HEADROOM, 0);
             self.data = Data::Open(data);
@@ -132,17 +133,17 @@ impl Segment {
     }
 }
 
-/// What an acknowledgement did. Newly acknowledged transmissions are reported one by one.
+/// The result of an acknowledgement. Newly acknowledged transmissions are reported one by one.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Acked {
     /// Packets newly acknowledged.
     pub(crate) packets: u32,
-    /// The oldest packet in flight was among them.
+    /// Whether the oldest packet was among them.
     pub(crate) advanced: bool,
 }
 
 impl SendBuffer {
-    /// Starts with the SYN packet, number 0, unsent and empty.
+    /// A buffer with the SYN packet, which has number 0 and is unsent and empty.
     pub(crate) fn new(mtu: usize, limit: usize) -> Self {
         let mut ring = SeqRing::new(0);
         ring.push(Segment {
@@ -164,7 +165,7 @@ impl SendBuffer {
         }
     }
 
-    /// Appends as much of `bytes` as there is room for; returns the number of bytes.
+    /// Appends as much of `bytes` as there is room for. Returns the number of bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         if self.closing {
             return 0;
@@ -194,7 +195,7 @@ impl SendBuffer {
         taken
     }
 
-    /// Ends the stream behind what was written. Does nothing the second time.
+    /// Ends the stream after the written data. A second call has no effect.
     pub(crate) fn close(&mut self) {
         if self.closing {
             return;
@@ -214,8 +215,7 @@ impl SendBuffer {
         self.flushed = self.ring.end();
     }
 
-    /// Sets the payload size for packets that are not cut yet, and cuts unsent ones that are
-    /// longer.
+    /// Sets the payload size of later packets. Splits unsent packets that are longer.
     pub(crate) fn set_mtu(&mut self, mtu: usize) {
         self.mtu = mtu.max(1);
         let too_long = (self.next..self.ring.end())
@@ -247,7 +247,7 @@ impl SendBuffer {
         self.limit = limit.max(1);
     }
 
-    /// Room for more writing, in bytes.
+    /// Room for more data, in bytes.
     pub(crate) fn room(&self) -> usize {
         if self.closing {
             0
@@ -256,7 +256,7 @@ impl SendBuffer {
         }
     }
 
-    /// The packet to send next: a lost one first, else the first new one that may leave.
+    /// The packet to send next: the first lost one, else the first new one that may be sent.
     ///
     /// A packet that is not full waits for more data while others are in flight, unless flushed.
     #[cfg(test)]
@@ -280,8 +280,8 @@ impl SendBuffer {
         ready.then_some(self.next)
     }
 
-    /// Whether a packet that is not full waits for more data, or will when those before it have
-    /// left.
+    /// Whether a packet that is not full waits for more data, or will wait after those before it
+    /// were sent.
     pub(crate) fn is_coalescing(&self) -> bool {
         let partial = |tail: &Segment| !tail.syn && !tail.close && tail.len() < self.mtu;
         self.ring.end() > self.next.max(self.flushed) && self.ring.back().is_some_and(partial)
@@ -295,7 +295,7 @@ impl SendBuffer {
         self.ring.get_mut(seq)
     }
 
-    /// Records that `seq` was sent, for the first time or again.
+    /// Records a transmission of `seq`, the first one or a retransmission.
     pub(crate) fn on_sent(&mut self, seq: u32, sent: SentPacket) {
         let Some(segment) = self.ring.get_mut(seq) else {
             return;
@@ -322,7 +322,7 @@ impl SendBuffer {
     /// Processes an acknowledgement: everything up to `through` arrived except `nacks`, which are
     /// in ascending order. Calls `acked` for every packet that is newly known to have arrived.
     ///
-    /// Returns `None` for an acknowledgement of something that was never sent.
+    /// Returns `None` for an acknowledgement of a packet that was never sent.
     pub(crate) fn on_ack(
         &mut self,
         through: u32,
@@ -334,7 +334,7 @@ impl SendBuffer {
         }
         let mut outcome = Acked::default();
         let oldest = self.ring.first();
-        // Old holes: those no longer reported missing have arrived.
+        // Packets that were reported missing before, and are not any more, have arrived.
         let mut nack = 0;
         let mut kept = 0;
         for index in 0..self.holes.len() {
@@ -434,13 +434,13 @@ impl SendBuffer {
         }
         segment.state = State::Lost;
         self.in_flight -= 1;
-        // Nearly always at the end, because losses are found in order.
+        // The index is nearly always the end, because losses are found in order.
         let index = self.lost.partition_point(|lost| *lost < seq);
         self.lost.insert(index, seq);
         true
     }
 
-    /// Declares everything in flight lost; returns the number of packets.
+    /// Declares all packets in flight lost. Returns their numbers.
     pub(crate) fn mark_all_lost(&mut self) -> PerPath {
         let counts = self.in_flight_by_path();
         for seq in self.ring.first()..self.next {
@@ -476,22 +476,24 @@ impl SendBuffer {
         self.in_flight
     }
 
-    /// From the newest packet reported on to the newest sent, in packets.
+    /// The distance from the newest acknowledged or missing packet to the newest sent one, in
+    /// packets.
     pub(crate) const fn ahead(&self) -> u32 {
         self.next - self.reported
     }
 
-    /// From the oldest packet that is not acknowledged to the newest sent, in packets.
+    /// The distance from the oldest packet that is not acknowledged to the newest sent one, in
+    /// packets.
     pub(crate) fn span(&self) -> u32 {
         self.next - self.ring.first().min(self.next)
     }
 
-    /// Whether everything that was written has been sent at least once.
+    /// Whether all written data was sent at least once.
     pub(crate) fn is_all_sent(&self) -> bool {
         self.next == self.ring.end()
     }
 
-    /// Whether the peer has everything that was written, SYN and CLOSE included.
+    /// Whether the peer has acknowledged all written data, SYN and CLOSE.
     pub(crate) fn is_all_acked(&self) -> bool {
         self.ring.is_empty()
     }
@@ -500,7 +502,7 @@ impl SendBuffer {
         self.closing
     }
 
-    /// Whether CLOSE was sent and has arrived.
+    /// Whether CLOSE was sent and acknowledged.
     pub(crate) fn is_close_acked(&self) -> bool {
         self.closing && self.ring.is_empty()
     }
@@ -510,7 +512,7 @@ impl SendBuffer {
         self.ring.first()
     }
 
-    /// Whether sequence numbers have run out.
+    /// Whether all sequence numbers are used.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.ring.end() >= LAST_SEQ
     }
@@ -520,7 +522,7 @@ impl SendBuffer {
         self.unsent
     }
 
-    /// Drops everything; returns how many packets were in flight.
+    /// Drops all data. Returns the number of packets that were in flight.
     pub(crate) fn clear(&mut self) -> PerPath {
         let counts = self.in_flight_by_path();
         self.ring.clear();
@@ -535,11 +537,11 @@ impl SendBuffer {
     }
 }
 
-/// Room for the header of a data packet: 22 bytes and two of the delay option. Packets with other
-/// options are rare and assembled anew.
+/// Room for the header of a data packet: 22 bytes, and two for the delay option. Packets with other
+/// options are rare and encoded separately.
 pub(crate) const HEADROOM: usize = 24;
-/// Packets kept allocated when the buffer runs empty; an idle stream should not hold the memory of
-/// its busiest moment.
+/// Packets that stay allocated when the buffer is empty. Chosen so that an idle stream does not
+/// keep the memory of its largest cwnd.
 const KEEP_SEGMENTS: usize = 8;
 
 #[cfg(test)]

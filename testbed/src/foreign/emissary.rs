@@ -1,15 +1,22 @@
 //! emissary 0.4.0.
 //!
-//! Modelled: a window that begins with 1, doubles with each acknowledged packet to 64, then grows by one to
-//! 128; bursts of the whole window, without pacing; RTT samples also from retransmitted packets; one timer
-//! that restarts with 9 s after every expiry, discards the RTT, changes tunnels and reduces the window by
-//! one packet; acknowledgements 200 ms after the first packet that they cover, whatever the peer requests;
-//! at most 255 missing packets; choking with 60,001 when there are as many; no reaction to choking; the end
-//! of the stream on a packet more than 512 beyond the highest received; incoming streams that wait to be
-//! accepted: six packets, then a reset, and loss of packets out of order; a SYN without data and without a
-//! maximum size, five times every 2.5 s.
+//! Modelled:
 //!
-//! Not modelled: its queue of 512 packets between tasks, which only bursts of the router below fill.
+//! * The initial cwnd is 1. It doubles with each acknowledged packet to 64, and then grows by one
+//!   to 128. Bursts have the length of the cwnd, without pacing.
+//! * Retransmitted packets give RTT samples too.
+//! * There is one timer, which restarts with 9 s after every expiry. An expiry discards the RTT,
+//!   changes tunnels and reduces the cwnd by one packet.
+//! * An acknowledgement is sent 200 ms after the first packet that it covers, even if the peer
+//!   requests one earlier. It lists at most 255 missing packets. If there are as many, it chokes
+//!   with 60,001. Choking by the peer is ignored.
+//! * A packet more than 512 beyond the highest received one ends the stream.
+//! * An incoming stream that waits to be accepted buffers six packets. The next one causes a reset.
+//!   Packets out of order are lost.
+//! * The SYN has no data and no maximum size. It is retransmitted five times, every 2.5 s.
+//!
+//! Not modelled: its queue of 512 packets between tasks, which only bursts of the router below
+//! fill.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,12 +30,12 @@ use super::{Model, Wire, due, earliest};
 pub(super) struct Emissary {
     wire: Wire,
     state: State,
-    /// For an incoming stream.
+    /// When the application accepts an incoming stream.
     accept_at: Option<Duration>,
     window: usize,
     next_seq: u32,
     unacked: BTreeMap<u32, Unacked>,
-    /// Already in packets, but beyond the window.
+    /// Packets that are built and wait for room in the cwnd.
     pending: BTreeMap<u32, Bytes>,
     rtt: Option<Duration>,
     timeout: Timeout,
@@ -193,14 +200,15 @@ impl Emissary {
         };
     }
 
-    /// The contents of its acknowledgements.
+    /// The fields of an acknowledgement: the highest packet, the missing ones, and the choking
+    /// value.
     fn acknowledgement(&self) -> (u32, Vec<u32>, Option<u16>) {
         let nacks = self.wire.inbox.missing(MAX_NACKS);
         let choke = (nacks.len() >= MAX_NACKS).then_some(CHOKE);
         (self.highest, nacks, choke)
     }
 
-    /// Puts written data into packets and sends as many as the window allows.
+    /// Puts written data into packets and sends as many as the cwnd allows.
     fn pump(&mut self, now: Duration) {
         if self.state != State::Open {
             return;
@@ -212,7 +220,7 @@ impl Emissary {
                 };
                 self.transmit(now, seq, packet);
             }
-            // It reads from the application only when everything that it has read was sent.
+            // emissary reads from the application only after it has sent all data that it has read.
             if !self.pending.is_empty() || self.wire.unsent.is_empty() {
                 return;
             }
@@ -361,7 +369,7 @@ impl Model for Emissary {
                 if !packet.flags().is_no_ack() {
                     self.on_acks(now, packet);
                 }
-                // It ignores chokes.
+                // emissary ignores choking.
                 if packet.seq() > 0 {
                     self.on_data(now, packet);
                 }
@@ -427,9 +435,9 @@ const MAX_NACKS: usize = 255;
 const CHOKE: u16 = 60_001;
 /// Buffered packets of a stream that is not accepted, and the largest payload of its SYN.
 const MAX_WAITING: usize = 6;
-/// It ignores the maximum size of the peer.
+/// emissary ignores the maximum size of the peer.
 const MTU: usize = 1812;
-/// One read from the application.
+/// Bytes of one read from the application.
 const READ_BUFFER: usize = 65_535;
-/// Its timers fire this much late, so that a packet as old as the time-out counts as older.
+/// Timers expire this much late, so that a packet as old as the timeout counts as older.
 const TICK: Duration = Duration::from_millis(1);

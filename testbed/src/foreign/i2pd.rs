@@ -1,19 +1,25 @@
 //! i2pd 2.58.
 //!
-//! Modelled: an initial window of ten packets; pacing over the min RTT plus twice the jitter; growth by a
-//! credit that acknowledgements give and that any sign of a queue removes; a window that is halved when the
-//! slow average of the RTT rises by six times the jitter; a send timer of 10 to 12 ms that every
-//! acknowledgement restarts; retransmission of packets that are reported missing, only when they are older
-//! than the time-out; one packet per expired time-out, of which the second resets the window and changes
-//! lease or outbound tunnel; windows of 512 packets, 64 towards peers that choke with 61,000; the choking
-//! values 60,000 and 65,535, sent and received; acknowledgements a tenth of the RTT after a packet, at most
-//! 200 ms, at once on request (without the packet that requested it), and at once for early packets and
-//! duplicates if none is due; a change of lease, which resets the window, on duplicates of the last packet;
-//! at most 1536 packets ahead and 255 missing; a request for an acknowledgement after 7.5 to 10.7 s of
-//! silence.
+//! Modelled:
 //!
-//! Not modelled: the state that streams to one destination share (packets in flight, the path), tunnels
-//! that expire, rate limits, and that a write of 8 KiB restarts the send timer.
+//! * The initial cwnd is ten packets. The largest is 512, or 64 to peers that choke with 61,000.
+//! * Packets are paced over the min RTT plus twice the jitter.
+//! * The cwnd grows by a credit. Acknowledgements add to the credit, and any sign of a queue
+//!   removes it. The cwnd is halved when the slow average of the RTT rises by six times the jitter.
+//! * The send timer of 10 to 12 ms restarts on every acknowledgement.
+//! * A packet that is reported missing is retransmitted only if it is older than the timeout. On
+//!   each timeout, one packet is retransmitted. The second timeout resets the cwnd and changes the
+//!   lease or the outbound tunnel.
+//! * The choking values 60,000 and 65,535 are sent and received.
+//! * An acknowledgement is sent a tenth of the RTT after a packet, at most 200 ms. A requested one
+//!   is sent at once, without the packet that requested it. One for an early packet or a duplicate
+//!   is sent at once if none is due.
+//! * Duplicates of the last packet cause a change of the lease, which resets the cwnd.
+//! * At most 1536 packets are accepted ahead, with 255 missing.
+//! * After 7.5 to 10.7 s without sending, an acknowledgement is requested.
+//!
+//! Not modelled: the state that streams to one destination share (packets in flight, the path),
+//! tunnels that expire, rate limits, and that a write of 8 KiB restarts the send timer.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -38,7 +44,8 @@ pub(super) struct I2pd {
     nacked: Vec<u32>,
     /// Packets that the last acknowledgement reported missing wait for their retransmission.
     is_nacked: bool,
-    /// All data was sent: packets that are too old are retransmitted without being reported missing.
+    /// All data was sent. Packets that are too old are then retransmitted without being reported
+    /// missing.
     is_tail: bool,
     is_timed_out: bool,
     attempts: u32,
@@ -67,7 +74,7 @@ pub(super) struct I2pd {
 #[derive(Debug)]
 struct Sent {
     at: u64,
-    /// It gives no RTT sample.
+    /// Whether the packet was retransmitted and gives no RTT sample.
     resent: bool,
     packet: Bytes,
 }
@@ -309,7 +316,7 @@ impl I2pd {
         again
     }
 
-    /// After a second time-out: changes the outbound tunnel and the lease, alternately.
+    /// After a second timeout: changes the outbound tunnel and the lease, alternately.
     fn change_path(&mut self) {
         self.wire.counters.path_changes += 1;
         self.control.start_over_after_timeout();
@@ -448,7 +455,7 @@ impl I2pd {
         }
     }
 
-    /// At once, unless one is due anyway.
+    /// Sends an acknowledgement at once, unless one is scheduled.
     fn ack_quickly(&mut self, now: Duration) {
         if !self.ack_scheduled {
             self.send_ack(now);
@@ -457,12 +464,13 @@ impl I2pd {
     }
 
     fn on_next(&mut self, now: Duration, packet: &Packet<'_>) {
-        // Options are handled first: an acknowledgement on request does not cover the packet that requested
-        // it.
+        // Options are handled first: an acknowledgement on request does not cover the packet that
+        // requested it.
         self.on_delay(now, packet.delay());
         self.wire.inbox.put(packet.seq(), packet.payload());
         let first = self.last_received < 0;
-        // Requests of buffered packets are handled one by one, which results in one acknowledgement.
+        // Requests of buffered packets are handled one by one, which results in one
+        // acknowledgement.
         let through = self.wire.inbox.next;
         if self.wire.inbox.asked.iter().any(|seq| *seq < through) {
             self.wire.inbox.asked.retain(|seq| *seq >= through);
@@ -484,7 +492,8 @@ impl I2pd {
         let too_far = match highest {
             _ if ahead as f64 >= self.control.max_window * 3.0 => true,
             None => ahead >= 256,
-            // It counts in one byte, and from the highest packet, whether that is beyond or not.
+            // i2pd counts in one byte, and from the highest packet, even if the new packet is below
+            // it.
             Some(highest) => {
                 let missing = i64::from(self.wire.inbox.missing_count() % 256);
                 missing + i64::from(seq) - i64::from(highest) >= 256
@@ -577,7 +586,7 @@ impl Model for I2pd {
             return;
         }
         if syn && self.last_received >= 0 {
-            // The answer was lost, so it takes another path. Its timer retransmits it.
+            // Our answer was lost, so i2pd changes the path. Its timer retransmits the answer.
             self.wire.counters.path_changes += 1;
             return;
         }
@@ -625,12 +634,13 @@ impl Model for I2pd {
 
 const MTU: usize = 1812;
 const MAX_ATTEMPTS: u32 = 10;
-/// As a choke, it sets the window to one packet, or three, until the packets in flight are acknowledged.
+/// On this choking value, i2pd sets its cwnd to one packet, or three, until the packets in flight
+/// are acknowledged.
 const CHOKE: u16 = 60_000;
-/// It also shows that the peer is Java.
+/// On this choking value, i2pd also treats the peer as Java.
 const CHOKE_OF_JAVA: u16 = 61_000;
-/// It requests all packets again.
+/// This choking value requests all packets again.
 const CHOKE_BACK: u16 = 65_535;
-/// After this many milliseconds of silence it requests an acknowledgement.
+/// Milliseconds without sending after which i2pd requests an acknowledgement.
 const ASK_AFTER: u64 = 7500;
 const ASK_VARIANCE: u32 = 3200;

@@ -1,19 +1,25 @@
 //! Java I2P 2.8.0.
 //!
-//! Modelled: an initial window of 3 that doubles per round trip to 64 and then grows by one per round trip
-//! to 128; at most 128 packets, or two windows, beyond the first unacknowledged one, and at most half a
-//! window of retransmissions; bursts of the whole window; one timer by RFC 6298, at least 100 ms, doubled
-//! with each expiry; retransmission of half of the packets in flight, at most 16, when it expires, with a
-//! window of 1; one fast retransmission of what three acknowledgements report missing; a threshold after
-//! loss from a bandwidth estimate (Westwood+), at most 64; requests for an acknowledgement when less than a
-//! third of the window is left; acknowledgements 120 ms or an eighth of the RTT after a packet that
-//! requests one, 500 ms after others; half an RTT between those for duplicates; all missing packets in
-//! every packet, counted in one byte that overflows; a buffer of 130 packets, choking with 61,000 beyond
-//! it, eight packets that end the choking after a new large one; no new packets while choked; partial
-//! packets after 100 ms.
+//! Modelled:
 //!
-//! Not modelled: the state of a peer that outlives a stream, delays in its message queue and in that of the
-//! router, profiles, and inactivity.
+//! * The initial cwnd is 3. It doubles per round trip to 64, and then grows by one per round trip
+//!   to 128.
+//! * At most 128 packets, or twice the cwnd, are sent beyond the first unacknowledged one. At most
+//!   half of the cwnd are retransmissions. Bursts have the length of the cwnd.
+//! * There is one timer by RFC 6298, at least 100 ms, which doubles with each expiry. On expiry,
+//!   half of the packets in flight, at most 16, are retransmitted, and the cwnd is 1.
+//! * A packet that three acknowledgements report missing is retransmitted once.
+//! * The threshold after a loss comes from a bandwidth estimate (Westwood+), and is at most 64.
+//! * Acknowledgements are requested when less than a third of the cwnd is left. A requested
+//!   acknowledgement is sent after 120 ms or an eighth of the RTT, others after 500 ms. Those for
+//!   duplicates are half an RTT apart.
+//! * Every packet lists all missing packets. Their count is one byte, which overflows.
+//! * The buffer holds 130 packets. Beyond it, the receiver chokes with 61,000. After a new large
+//!   packet, eight packets end the choking. While choked, no new packets are sent.
+//! * Packets that are not full are sent after 100 ms.
+//!
+//! Not modelled: the state of a peer that outlives a stream, delays in its message queue and in
+//! that of the router, profiles, and inactivity.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,7 +43,7 @@ pub(super) struct Java {
     threshold: u32,
     /// All packets below this have been acknowledged.
     acked_through: i64,
-    /// The packet at which the window may grow again with a single packet in flight.
+    /// The packet at which the cwnd may grow again with a single packet in flight.
     window_end: i64,
     /// Retransmitted packets that are not acknowledged.
     active_resends: u32,
@@ -57,7 +63,8 @@ pub(super) struct Java {
     last_send: Duration,
     resend_timer: Option<Duration>,
     ack_timer: Option<Duration>,
-    /// For a duplicate: when it requested an acknowledgement, and the time of the last packet sent then.
+    /// For a duplicate: when it requested an acknowledgement, and the time of the last packet sent
+    /// then.
     again_timer: Option<Duration>,
     again_since: Duration,
     flush_timer: Option<Duration>,
@@ -138,7 +145,8 @@ impl Java {
             ack_through: ack_through.unwrap_or(0),
             nacks: &nacks,
             resend_delay: 1,
-            // A SYN acknowledges packet 0 even if it has not arrived. Receivers take this into account.
+            // A SYN acknowledges packet 0 even if it has not arrived. Receivers take this into
+            // account.
             delay,
             payload: &sent.payload,
             ..Repr::default()
@@ -203,7 +211,7 @@ impl Java {
             && span < i64::from(MAX_WINDOW.min(2 * self.window))
     }
 
-    /// Sends what the window allows: full packets, and a partial one when it has waited.
+    /// Sends what the cwnd allows: full packets, and a partial one when it has waited.
     fn pump(&mut self, now: Duration) {
         if self.wire.remote_id == 0 && (self.begun || !self.wire.initiator) {
             return;

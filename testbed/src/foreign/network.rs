@@ -37,13 +37,13 @@ impl From<Software> for Party {
 /// The parameters of a flow.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Who sends, and opens the stream.
+    /// The sender, which opens the stream.
     pub from: Party,
-    /// Who receives.
+    /// The receiver.
     pub to: Party,
     /// When the sender begins, relative to the start of the network.
     pub begins: Duration,
-    /// How many bytes it sends.
+    /// The number of bytes.
     pub length: u64,
     /// Whether the receiver's application reads.
     pub reads: bool,
@@ -298,7 +298,8 @@ impl Network {
         Self::new(there, back, seed)
     }
 
-    /// Adds a second forward link. Our senders that open streams after this call use it as a second path.
+    /// Adds a second forward link. Our senders that open streams after this call use it as a second
+    /// path.
     pub fn add_path(&mut self, link: LinkConfig) {
         self.second = Some(Link::new(link, self.seed + 2000));
     }
@@ -329,7 +330,7 @@ impl Network {
         let number = self.flows.len();
         let end = |party: &Party, which: usize| {
             let index = number * 2 + which;
-            // Each flow has keys and destinations of its own.
+            // Each flow has its own keys and destinations.
             let keys = keys(u8::try_from(index + 1).unwrap_or(u8::MAX));
             match party {
                 Party::Ours(config) => {
@@ -360,7 +361,7 @@ impl Network {
         number
     }
 
-    /// Handles all output of both ends of a flow, and lets their applications write and read.
+    /// Handles all output of both ends of a flow, and the writes and reads of their applications.
     fn turn(&mut self, number: usize) {
         let Self {
             now,
@@ -485,7 +486,7 @@ impl Network {
 }
 
 impl Flow {
-    /// The applications at both ends: write, read and measure.
+    /// Performs the writes, reads and measurements of the applications at both ends.
     fn apply(&mut self, now: Instant, start: Instant, two_ways: bool) {
         if now >= start + self.plan.begins && !self.begun {
             self.begun = true;

@@ -1,4 +1,4 @@
-//! The models against published and simulated figures of what they model.
+//! Comparison of the models with published and simulated results of the implementations.
 
 use eepkit_streaming::EndpointConfig;
 
@@ -10,9 +10,9 @@ mod interop;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-/// A path of the comparison: what it is called, and the link.
+/// The paths of the comparison, with their names.
 fn paths() -> [(&'static str, LinkConfig); 11] {
-    // Packets of two tunnel messages per second at 1 MB/s.
+    // Packets of two tunnel messages, per second, at 1 MB/s.
     let rate = 1e6 / 2056.0;
     let path = |rtt: u64, jitter: u64, loss: f64| {
         LinkConfig::delay(MS(rtt / 2)).jitter(MS(jitter)).loss(loss)
@@ -35,8 +35,9 @@ fn paths() -> [(&'static str, LinkConfig); 11] {
     ]
 }
 
-/// Megabytes per second over two minutes, from software to its like, in the median of some runs. The
-/// first packets are not lost: that costs nine seconds and says nothing about the rest.
+/// Megabytes per second over two minutes, between two ends of the same software, as the median of
+/// several runs. The first packets are not lost, because a loss there takes nine seconds and
+/// distorts the result.
 fn goodput(software: Software, link: &LinkConfig, runs: u64) -> f64 {
     let mut rates: Vec<_> = (1..=runs)
         .map(|seed| {
@@ -47,7 +48,7 @@ fn goodput(software: Software, link: &LinkConfig, runs: u64) -> f64 {
                 let sender = network.flows[0].sending_model();
                 sender.is_some_and(|sender| sender.is_open())
             });
-            assert!(opened, "{software} does not get through to {software}");
+            assert!(opened, "{software} did not connect to {software}");
             network.configure(|config| config.loss = link.loss);
             network.run(SECONDS(120).saturating_sub(network.elapsed()));
             network.flows[0].received as f64 / 120e6
@@ -57,8 +58,8 @@ fn goodput(software: Software, link: &LinkConfig, runs: u64) -> f64 {
     rates[rates.len() / 2]
 }
 
-/// Simulated with another program, that agrees with measurements of i2pd and emissary to 15 percent.
-/// Where its runs differ much from each other, the median of 15.
+/// Results of another simulator, which agrees with measurements of i2pd and emissary to 15 %. If
+/// its runs differ much, the value is the median of 15.
 const SIMULATED: [(Software, [f64; 11]); 3] = [
     (
         Software::I2pd,
@@ -81,7 +82,7 @@ const SIMULATED: [(Software, [f64; 11]); 3] = [
 ];
 
 #[test]
-fn the_models_are_as_fast_as_what_they_model() {
+fn the_models_are_as_fast_as_the_implementations() {
     for (software, figures) in SIMULATED {
         for ((name, link), figure) in paths().iter().zip(figures) {
             let runs = if figure > 0.13 { 1 } else { 15 };
@@ -92,8 +93,8 @@ fn the_models_are_as_fast_as_what_they_model() {
                 100.0 * off
             );
             let most = match (software, *name) {
-                // The other program does not answer duplicates later where the original does, which
-                // helps most where most is lost.
+                // The original delays its answers to duplicates in some cases, and the other
+                // simulator does not. The difference is largest at high loss.
                 (Software::Java, "F") => 0.30,
                 _ => 0.20,
             };
@@ -105,7 +106,7 @@ fn the_models_are_as_fast_as_what_they_model() {
     }
 }
 
-/// The figure, off by at most this share of it.
+/// Checks that `figure` differs from `published` by at most this fraction.
 fn assert_close(what: &str, figure: f64, published: f64, most: f64) {
     let off = figure / published - 1.0;
     println!(
@@ -116,9 +117,9 @@ fn assert_close(what: &str, figure: f64, published: f64, most: f64) {
 }
 
 #[test]
-fn transfers_take_as_long_as_simulated_and_nearly_as_measured() {
-    // Between real routers over links that make a round trip of .52 s, to which the routers add
-    // something, 0.49 to 0.55 MB/s and 0.27 MB/s were measured.
+fn transfers_take_as_long_as_in_the_other_simulator() {
+    // Between real routers over links with a round-trip time of 0.52 s, 0.49 to 0.55 MB/s and 0.27
+    // MB/s were measured. The routers added some delay.
     for (software, mebibytes, rtt, simulated) in [
         (Software::I2pd, 8, 520, 0.61),
         (Software::I2pd, 8, 620, 0.52),
@@ -143,7 +144,7 @@ fn senders_reach_their_known_goodput_to_us() {
         .rate(rate, 250);
     let long = LinkConfig::delay(MS(500)).jitter(MS(20)).rate(rate, 250);
     let long_lossy = long.clone().loss(0.01);
-    // The best of many policies of acknowledgement, simulated with another program.
+    // The best of many acknowledgement policies in the other simulator.
     for (software, link, published) in [
         (Software::Java, &half, 0.393),
         (Software::Java, &half_lossy, 0.084),
@@ -169,8 +170,8 @@ fn senders_reach_their_known_goodput_to_us() {
 }
 
 #[test]
-fn receivers_allow_a_fixed_window_the_published_goodput() {
-    // No losses, half a second; a prototype of another sender.
+fn receivers_allow_the_published_goodput_at_a_fixed_cwnd() {
+    // Measured with a prototype of another sender, with an RTT of half a second and without loss.
     for (software, window, published) in [
         (Software::I2pd, 512, 1.47),
         (Software::I2pd, 1000, 2.9),

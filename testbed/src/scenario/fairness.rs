@@ -10,8 +10,8 @@ use super::{
     world::{Flow, World},
 };
 
-/// Starts `count` flows, each `GAP` after the one before, and measures over the last two thirds. Returns
-/// the bytes per second of each.
+/// Starts `count` flows, each `GAP` after the one before, and measures over the last two thirds.
+/// Returns the bytes per second of each.
 pub(super) fn shares(path: &Path, count: usize, span: Duration, seed: u8) -> (Vec<f64>, World) {
     let mut world = World::new(seed);
     let (there, back) = path.links();
@@ -56,7 +56,7 @@ pub(super) fn shares(path: &Path, count: usize, span: Duration, seed: u8) -> (Ve
     (shares, world)
 }
 
-/// Jain's fairness index: 1 if all have the same rate, 1/n if one has everything.
+/// Jain's fairness index: 1 if all flows have the same rate, 1/n if one flow has the total rate.
 pub(super) fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     let squares: f64 = shares.iter().map(|share| share * share).sum();
@@ -76,7 +76,7 @@ fn fairness(effort: Effort, path: &Path, count: usize) -> Measured {
     })
 }
 
-/// A queue of six seconds.
+/// A path with a queue of six seconds.
 const DEEP: Path = Path {
     queue: 3000,
     ..LONG

@@ -199,8 +199,8 @@ pub fn paths() -> [Path; 4] {
     ]
 }
 
-/// Bytes per second over `span`, including the handshake, and the share of retransmissions. The handshake
-/// has no loss: that would cost seconds and say nothing about the rest.
+/// Bytes per second over `span`, including the handshake, and the share of retransmissions. The
+/// handshake has no loss, because a loss there would take seconds and distort the result.
 pub fn goodput(from: &Party, to: &Party, link: &LinkConfig, span: Duration, seed: u64) -> Bulk {
     let mut network = Network::narrow(link.clone(), seed);
     network.configure(|config| config.loss = Loss::NONE);
@@ -264,8 +264,8 @@ fn to_us(effort: Effort, software: Software) -> Measured {
     worst(effort, software, (software.into(), Party::ours()))
 }
 
-/// The smallest goodput between two parties over all paths, in per cent of that of the software with
-/// itself.
+/// The smallest goodput between two parties over all paths, in per cent of that of the software
+/// with itself.
 fn worst(effort: Effort, software: Software, (from, to): (Party, Party)) -> Measured {
     let ratio = |path: &Path| {
         let seeds = seeds(effort, &path.link);
@@ -280,8 +280,8 @@ fn worst(effort: Effort, software: Software, (from, to): (Party, Party)) -> Meas
     }
 }
 
-/// The smallest ratio, in per cent, of the time that the software takes with itself for a message to the
-/// time with us at one end; over two paths and three lengths.
+/// The smallest ratio, in per cent, of two durations for a message: of the software with itself,
+/// and of the software with this library. The minimum is over two paths and three lengths.
 fn short(effort: Effort, software: Software, ours_sends: bool) -> Measured {
     let theirs = Party::from(software);
     let (from, to) = if ours_sends {
@@ -307,7 +307,8 @@ fn short(effort: Effort, software: Software, ours_sends: bool) -> Measured {
     }
 }
 
-/// The time from the first packet until the last of `length` bytes has arrived; at most five minutes.
+/// The time from the first packet until the last of `length` bytes has arrived; at most five
+/// minutes.
 pub fn completion(from: &Party, to: &Party, link: &LinkConfig, length: u64, seed: u64) -> Duration {
     let mut network = Network::narrow(link.clone(), seed);
     network.add(Plan::new(from.clone(), to.clone()).length(length));
@@ -343,8 +344,9 @@ pub fn matrix(seeds: u64) -> String {
     out
 }
 
-/// The goodput of the software's flow beside one of ours, in per cent of half the path or, if that is less,
-/// of its goodput beside itself. The mean of two runs: in each, the other flow begins two seconds later.
+/// The goodput of a flow of the software that shares a path with a flow of this library. It is in
+/// per cent of half the path, or of its goodput with a second flow of the software if that is less.
+/// The mean of two runs; in each run, a different flow begins two seconds later.
 fn beside(effort: Effort, software: Software, loss: f64) -> Measured {
     let [.., path, _] = paths();
     let path = Path {
@@ -375,8 +377,8 @@ fn beside(effort: Effort, software: Software, loss: f64) -> Measured {
     }
 }
 
-/// Bytes per second of two flows, each between two ends of the same implementation, over the third and
-/// fourth minute; and the mean and the 95th percentile of the queueing delay at the bottleneck.
+/// Bytes per second of two flows, each between two ends of the same implementation, over the third
+/// and fourth minute; and the mean and the 95th percentile of the queueing delay at the bottleneck.
 pub fn shares(
     link: &LinkConfig,
     parties: [Party; 2],

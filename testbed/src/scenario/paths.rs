@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{Loss, tunnel_path};
 
-/// The path of this number, over a tunnel of its own. Two paths share a lease.
+/// The path with this number, over its own tunnel. Two paths share a lease.
 fn numbered(number: u64, expires: Option<Instant>) -> crate::Path {
     tunnel_path(number, number / 2, expires)
 }
 
-/// Two endpoints with a link for each of the paths 1 to 4, which are the links 0 to 3. Link 4 is the return
-/// link.
+/// Two endpoints with a link for each of the paths 1 to 4. These are the links 0 to 3. Link 4 is
+/// the return link.
 fn world(path: &Path, seed: u8) -> (World, usize, usize) {
     let mut world = World::new(seed);
     let a = world.side(EndpointConfig::default());
@@ -33,7 +33,7 @@ fn world(path: &Path, seed: u8) -> (World, usize, usize) {
     (world, a, b)
 }
 
-/// The longest time without data in order, after the tunnel in use stopped carrying packets.
+/// The longest time without data in order, after the tunnel in use starts to lose all packets.
 fn blackhole(seed: u8) -> Measured {
     let (mut world, a, b) = world(&MIDDLE, seed);
     let began = world.now;
@@ -56,7 +56,8 @@ fn blackhole(seed: u8) -> Measured {
     }
 }
 
-/// Bytes in order within `span` and the share of retransmissions. With `roll`, both tunnels are replaced.
+/// Bytes in order within `span` and the share of retransmissions. With `roll`, both tunnels are
+/// replaced.
 fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
     let (mut world, a, b) = world(&LONG, seed);
     let began = world.now;
@@ -87,8 +88,8 @@ fn eleven_minutes(span: Duration, roll: bool, seed: u8) -> (f64, Option<f64>) {
     (flow.transfer.received as f64, flow.resent(&world))
 }
 
-/// Tunnels with a low rate and no hop in common. Each is longer than the one before by `step_ms`. At most
-/// `max_paths` are used at once. The return link is the last one.
+/// Tunnels with a low rate and no hop in common. Each is longer than the one before by `step_ms`.
+/// At most `max_paths` are used at once. The return link is the last one.
 fn narrow(tunnels: u64, max_paths: u8, step_ms: u64, seed: u8) -> (World, Flow) {
     let mut world = World::new(seed);
     let a = world.side(EndpointConfig::default().with_max_paths(max_paths));
@@ -128,7 +129,8 @@ fn together(tunnels: u64, max_paths: u8, step_ms: u64, effort: Effort) -> Measur
     })
 }
 
-/// The longest time without data in order, after one of three tunnels in use stopped carrying packets.
+/// The longest time without data in order, after one of three tunnels in use starts to lose all
+/// packets.
 fn one_of_three_dies(seed: u8) -> Measured {
     let (mut world, mut flow) = narrow(3, 3, 40, seed);
     let began = world.now;
@@ -145,7 +147,7 @@ fn one_of_three_dies(seed: u8) -> Measured {
     Measured {
         value: flow.longest_stall.as_secs_f64(),
         resent: flow.resent(&world),
-        // Of the capacity of the other two.
+        // In per cent of the capacity of the other two.
         share: limit(&NARROW).map(|limit| 100.0 * goodput / (2.0 * limit)),
         ..Measured::default()
     }

@@ -4,7 +4,7 @@ use crate::messages;
 mod soak;
 
 #[test]
-fn tunnel_messages_are_counted_as_routers_fill_them() {
+fn tunnel_messages_are_counted_as_routers_fragment_them() {
     // Including streaming header and delay option.
     let table = [
         (22, 1),
@@ -21,7 +21,7 @@ fn tunnel_messages_are_counted_as_routers_fill_them() {
     assert_eq!(messages(511, true), 2);
 }
 
-/// Without the rows of all pairs of implementations, which take longer than all others together.
+/// Omits the rows of all pairs of implementations, which take longer than all other rows together.
 #[test]
 fn the_table_is_as_it_was() {
     let lines = rows()
@@ -32,7 +32,7 @@ fn the_table_is_as_it_was() {
 }
 
 #[test]
-fn senders_that_began_in_a_full_queue_drain_it() {
+fn senders_that_start_with_a_full_queue_drain_it() {
     // With these seeds, all senders measure their base RTT while the queue is full.
     for seed in [32, 208, 240] {
         let (_, world) = fairness::shares(&bulk::LONG, 10, Duration::from_secs(180), seed);

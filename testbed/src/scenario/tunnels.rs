@@ -1,4 +1,5 @@
-//! Tunnels over TCP connections with delays and windows of their own, as between routers.
+//! Tunnels over TCP connections, as between routers. Each connection has its own delay and
+//! congestion window.
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use super::{
 };
 use crate::{LinkConfig, TcpConfig};
 
-/// Six routers in a row. The delays of the links are those of the tunnels in one direction; in the other
-/// they are rotated.
+/// A chain of six routers. The delays are those of the links in the forward direction. For the
+/// return direction they are rotated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routers {
     delays: [u64; 5],
@@ -52,7 +53,7 @@ impl Routers {
     }
 }
 
-/// The transfer of 8 MiB, the first one or the second one after a pause.
+/// Goodput of a transfer of 8 MiB: the first one, or with `again` the second one after a pause.
 fn speed(effort: Effort, routers: &Routers, again: bool) -> Measured {
     effort.mean(|seed| {
         let (mut world, a, b) = routers.world(seed);
@@ -100,8 +101,8 @@ const LOSSY_NAGLE: Routers = Routers {
     ..LOSSY
 };
 
-/// What 256 packets in flight (one tunnel) and 1024 (three tunnels) transfer with RTTs of three and four
-/// seconds. Each connection recovers from its losses by itself, in order.
+/// The goodput with 256 packets in flight (one tunnel) and 1024 (three tunnels), at RTTs of three
+/// and four seconds. Each connection retransmits its losses itself, in order.
 const LOSSY_LIMIT: f64 = 0.43;
 const LOSSY_NAGLE_LIMIT: f64 = 0.147;
 

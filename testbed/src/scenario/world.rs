@@ -24,7 +24,7 @@ pub struct World {
     pub links: Vec<Link<(usize, Transmit)>>,
     addresses: HashMap<Hash, usize>,
     routes: HashMap<(usize, u64), usize>,
-    /// The next time-out of each endpoint.
+    /// The next timeout of each endpoint.
     due: Vec<Option<Instant>>,
     /// Drains of endpoints, as a measure of work that does not depend on the machine.
     pub turns: u64,

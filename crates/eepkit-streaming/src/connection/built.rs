@@ -1,4 +1,4 @@
-//! What a stream hands to its endpoint to send.
+//! Packets that a stream passes to its endpoint.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use bytes::Bytes;
 
 use crate::path::PathId;
 
-/// A packet that is ready to leave.
+/// A packet that is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) packet: Bytes,
-    /// It opens the stream: the router should send our lease set along.
+    /// Whether the packet opens the stream. The router should then bundle our lease set with it.
     pub(crate) first: bool,
-    /// Compression may pay off.
+    /// Whether the packet should be deflated.
     pub(crate) compress: bool,
-    /// How long it is useful.
+    /// The time after which the packet should be dropped.
     pub(crate) lifetime: Duration,
     pub(crate) path: PathId,
 }

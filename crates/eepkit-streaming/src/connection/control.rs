@@ -1,4 +1,4 @@
-//! Packets that leave at once, whatever cwnd says.
+//! Control packets, which are sent at once, regardless of cwnd.
 
 /// Which control packets of a stream must be sent now.
 #[derive(Debug, Default)]
@@ -9,7 +9,7 @@ pub(super) struct Due {
     pub(super) ack: bool,
     /// A reset.
     pub(super) reset: bool,
-    /// A probe: this packet of data, new or sent before.
+    /// A probe: the sequence number of a data packet, new or sent before.
     pub(super) probe: Option<u32>,
 }
 
@@ -27,7 +27,7 @@ impl Due {
         !(self.syn || self.ack || self.reset || self.probe.is_some())
     }
 
-    /// The next control packet, which is no longer due.
+    /// Removes and returns the next control packet.
     pub(super) fn next(&mut self) -> Option<Control> {
         if std::mem::take(&mut self.reset) {
             return Some(Control::Reset);

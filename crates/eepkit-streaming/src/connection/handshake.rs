@@ -1,4 +1,4 @@
-//! How a stream opens: SYN, and the answer to it.
+//! The handshake of a stream: SYN, and the answer to it.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ impl Connection {
         }
     }
 
-    /// The application accepts an incoming stream. The answer to SYN waits a moment for data.
+    /// Handles that the application accepts an incoming stream. The answer to SYN waits for data
+    /// for a few milliseconds.
     pub(crate) fn accept(&mut self, now: Instant) {
         if self.phase == Phase::Offered {
             self.phase = Phase::Open;
@@ -39,7 +40,7 @@ impl Connection {
         }
     }
 
-    /// The peer retransmitted its SYN: our answer was lost or is late.
+    /// Handles a retransmitted SYN: our answer was lost or is late.
     pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &Peer) {
         if let Some(fingerprint) = self.fingerprint(peer) {
             fingerprint.on_syn(now);
@@ -79,7 +80,8 @@ impl Connection {
         self.due.syn = true;
     }
 
-    /// A packet arrived before the answer to our SYN. Its sender is unproven until that is here.
+    /// Keeps a packet that arrived before the answer to our SYN. Its sender is not authenticated
+    /// before that answer.
     pub(super) fn keep_early(&mut self, bytes: &Bytes) {
         if self.early.len() < MAX_EARLY {
             self.early.push(bytes.clone());
@@ -129,7 +131,7 @@ impl Connection {
         self.learn_from_syn(peer, packet);
         self.on_acknowledgement(cx, peer, packet);
         if self.phase == Phase::Open && self.sending.buffer.oldest() == 0 {
-            // It answers our SYN, whatever its acknowledgement says.
+            // The packet answers our SYN, even if its acknowledgement does not cover it.
             self.acknowledge(cx, peer, 0, &[], false);
         }
         self.insert(cx, peer, packet, bytes);
@@ -151,17 +153,18 @@ impl Connection {
     }
 }
 
-/// Whether a packet with SYN has everything that an answer to our SYN must have.
+/// Whether a packet with SYN has all fields that are required in an answer to SYN.
 pub(super) fn is_answer(packet: &Packet<'_>) -> bool {
     packet.recv_id() != 0 && packet.seq() == 0 && packet.from().is_some()
 }
 
-/// How long the answer to SYN waits for data to carry. Long enough for a server that answers at once, and
-/// short compared to any round trip.
+/// How long the answer to SYN waits for data. Chosen long enough for a server that answers at once,
+/// and short compared to any round trip.
 const REPLY_DELAY: Duration = Duration::from_millis(5);
 /// Least time between answers to a retransmitted SYN.
 const MIN_REPEAT_SPACING: Duration = Duration::from_millis(250);
 /// Lower bound of the SYN timeout, because a known round-trip time may be that of a shorter path.
 const MIN_SYN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Packets kept that arrive before the answer to SYN. A peer sends at most its initial window so early.
+/// Packets that are kept before the answer to SYN. Before that, a peer sends at most its initial
+/// cwnd.
 const MAX_EARLY: usize = 16;

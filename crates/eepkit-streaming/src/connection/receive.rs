@@ -70,7 +70,7 @@ impl Connection {
         }
     }
 
-    /// Whether a reset concerns another stream.
+    /// Whether a reset belongs to another stream.
     fn is_foreign_reset(&self, packet: &Packet<'_>) -> bool {
         packet.recv_id() != 0 && self.remote_id != 0 && packet.recv_id() != self.remote_id
     }
@@ -133,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// Applies the delay option; returns whether an acknowledgement is wanted at once.
+    /// Applies the delay option. Returns whether the peer requests an immediate acknowledgement.
     fn on_delay(&mut self, now: Instant, peer: &mut Peer, delay: Option<u16>) -> bool {
         let Some(delay) = delay else { return false };
         if delay == JAVA_CHOKE {
@@ -157,7 +157,7 @@ impl Connection {
         delay == 0
     }
 
-    /// Declares lost everything that was sent a round trip ago and not acknowledged.
+    /// Declares all unacknowledged packets lost that were sent at least a round trip ago.
     fn go_back(&mut self, now: Instant, peer: &mut Peer) {
         let rtt = peer.rtt.minimum().unwrap_or_else(|| peer.rtt.estimate());
         let mut batch = peer.begin();
@@ -204,7 +204,8 @@ impl Connection {
         peer: &mut Peer,
         packet: &Packet<'_>,
     ) {
-        // The first packet of an incoming stream is not here; SYN-ACK has no NACKs.
+        // The NACKs of a first packet are a hash, but they do not get here: before the answer to it
+        // was sent, `packets_sent` is 0. An answer to SYN has no NACKs.
         if packet.flags().is_no_ack() || self.sending.packets_sent == 0 {
             return;
         }
@@ -224,8 +225,9 @@ impl Connection {
         if !sorted {
             nacks[..count].sort_unstable();
         }
-        // A full list may have been cut off (emissary cuts it and acknowledges what lies beyond all the
-        // same), so it says nothing about what comes after its last entry but that `through` arrived.
+        // A full list may be truncated: emissary truncates it and still acknowledges the highest
+        // packet. Such a list only shows that `through` arrived, and the state of packets up to its
+        // last entry.
         let through = match nacks.last() {
             Some(last) if count == MAX_NACKS => {
                 let mut batch = peer.begin();
@@ -237,12 +239,12 @@ impl Connection {
             }
             _ => through,
         };
-        // Data packets of this library acknowledge only what arrived without a gap.
+        // Data packets of this library acknowledge only packets that arrived without a gap.
         let tells_all = count < MAX_NACKS && packet.seq() == 0 && packet.payload().is_empty();
         self.acknowledge(cx, peer, through, &nacks[..count], tells_all);
     }
 
-    /// `tells_all` says whether nothing beyond `through` had arrived.
+    /// Handles an acknowledgement. `tells_all` states that no packet beyond `through` had arrived.
     pub(super) fn acknowledge(
         &mut self,
         cx: &mut Cx<'_>,
@@ -289,7 +291,8 @@ impl Connection {
         self.sending.raise_receiver_limit(outcome.packets);
         if self.sending.is_choked() && outcome.advanced {
             if peer.kind.unchokes_explicitly() {
-                // Its buffer may be full behind a gap: what is missing is still wanted, one by one.
+                // The buffer of the peer may be full behind a gap. Missing packets are still
+                // accepted, so they are retransmitted one by one.
                 self.due.probe = self.sending.buffer.next_lost();
             } else {
                 self.on_unchoke(now, peer);
@@ -306,7 +309,7 @@ impl Connection {
             && self.receiving.buffer.next() > 1
             && !self.receiving.buffer.is_complete()
         {
-            // Everything of ours arrived. The peer may still send; see `insert`.
+            // All our data arrived. The peer may still send; see `insert`.
             self.timers
                 .set_earlier(Timer::Linger, now + self.config.linger);
         }
@@ -340,8 +343,9 @@ impl Connection {
         }
     }
 
-    /// What was sent long before a packet that has just arrived, such as a probe, and has not arrived
-    /// itself, is lost, even if nothing beyond it has arrived that would show it missing.
+    /// Declares packets lost beyond the highest one that arrived. No acknowledgement can report
+    /// them missing. They are lost if they were sent long before a packet that has just arrived,
+    /// such as a probe.
     fn detect_lost_tail(
         &mut self,
         now: Instant,
@@ -357,8 +361,8 @@ impl Connection {
             };
             let Some(sent) = sent else { continue };
             if !peer.proves_lost(now, &sent) {
-                // In the order of sending, so that the first that is too young ends it, nearly always at
-                // once.
+                // Packets are in the order of sending, so the first one that was sent too recently
+                // ends the search. This is nearly always the first packet.
                 if peer.keeps_order() || peer.is_newest(&sent) {
                     return;
                 }
@@ -384,7 +388,7 @@ impl Connection {
             && !packet.payload().is_empty()
             && packet.seq() >= self.receiving.buffer.next()
         {
-            // There is no reader, and nothing is left to send: the peer should stop.
+            // There is no reader, and no data is left to send. A reset makes the peer stop.
             self.reset(peer, CloseReason::LingerTimeout);
             return;
         }
@@ -423,8 +427,8 @@ impl Connection {
             Inserted::Duplicate => {
                 cx.stats.duplicates += 1;
                 self.receiving.repeats = self.receiving.repeats.saturating_add(1);
-                // The peer keeps retransmitting what was acknowledged: the acknowledgements do not
-                // arrive over this path.
+                // The peer retransmits acknowledged packets, so the acknowledgements do not arrive
+                // over this path.
                 if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
                     self.receiving.repeats = 0;
                     peer.give_up_path(cx.now);
@@ -455,7 +459,8 @@ impl Connection {
         self.check_finished(peer);
     }
 
-    /// Chokes a peer that recovers badly from dropped packets, while there is room for those in flight.
+    /// Chokes a peer that recovers badly from dropped packets, while there is still room for the
+    /// packets in flight.
     fn choke_early(&mut self, cx: &Cx<'_>, peer: &Peer) {
         if self.receiving.should_choke_early(peer.kind, &self.config) {
             self.receiving.window = LocalWindow::Choking;
@@ -481,7 +486,8 @@ impl Connection {
         };
         let due = self.receiving.ack.on_packet(cx.now, &pace, arrival);
         if self.can_ack() {
-            // The answer to our SYN is acknowledged at once: the peer measures its round trip by it.
+            // The answer to our SYN is acknowledged at once, because the peer measures its RTT with
+            // it.
             let due = if packet.flags().is_syn() { cx.now } else { due };
             self.schedule_ack(cx.now, due);
         }
@@ -495,7 +501,7 @@ impl Connection {
         }
     }
 
-    /// Who the peer is, for a record of a stream that is over.
+    /// The peer and its signing key.
     pub(crate) const fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -506,9 +512,9 @@ impl Connection {
     }
 }
 
-/// Number of consecutive duplicates after which the path counts as failing. This is the number at
-/// which i2pd changes its path, and one more, because probes come in pairs.
+/// Number of consecutive duplicates after which the path counts as failed. Chosen as one more than
+/// the number at which i2pd changes its path, because probes are sent in pairs.
 const MANY_REPEATS: u8 = 3;
-/// Packets that ask for an answer without carrying anything are answered at most this often, so that
-/// two sides cannot keep each other busy.
+/// Least time between answers to packets without payload that request an acknowledgement. It
+/// prevents that two sides answer each other without end.
 const MIN_ANSWER_SPACING: std::time::Duration = std::time::Duration::from_millis(50);

@@ -12,23 +12,23 @@ pub(super) struct Receiving {
     pub(super) buffer: Reassembly,
     pub(super) ack: AckState,
     pub(super) window: LocalWindow,
-    /// Bytes that may wait for the reader.
+    /// The size of the receive buffer in bytes.
     limit: usize,
-    /// Bytes read since this instant. The limit follows the speed of the reader.
+    /// An instant, and the bytes read since then. The limit grows with the rate of the reader.
     read_since: (Instant, usize),
-    /// Packets in a row that had arrived before.
+    /// Consecutive packets that had arrived before.
     pub(super) repeats: u8,
     pub(super) bytes_read: u64,
     pub(super) packets_received: u64,
 }
 
-/// Whether we accept data, as far as the peer knows.
+/// Whether this side accepts data, as acknowledgements report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LocalWindow {
     Open,
-    /// We have no room.
+    /// There is no room.
     Choking,
-    /// We have room again, which acknowledgements report so many more times.
+    /// There is room again. `left` more acknowledgements report it.
     Unchoking {
         left: u8,
     },
@@ -62,7 +62,7 @@ impl Receiving {
     ) -> Option<Bytes> {
         let data = self.buffer.read(max.max(1))?;
         self.bytes_read += data.len() as u64;
-        // The limit is at least twice what is read in a round trip.
+        // The limit is at least twice the bytes that are read in a round trip.
         let (since, bytes) = &mut self.read_since;
         *bytes += data.len();
         if now.saturating_duration_since(*since) >= rtt {
@@ -73,7 +73,7 @@ impl Receiving {
         Some(data)
     }
 
-    /// Takes new limits.
+    /// Applies a changed configuration.
     pub(super) fn reconfigure(&mut self, config: &StreamConfig) {
         self.limit = self
             .limit
@@ -85,7 +85,7 @@ impl Receiving {
         self.window == LocalWindow::Choking
     }
 
-    /// Whether a peer that was choked may send again, after something was read. It does so once.
+    /// Ends choking if there is room again after a read. Returns whether it did.
     pub(super) fn unchoke(&mut self) -> bool {
         let has_room = self.is_choking() && self.buffer.cost() <= self.limit / 2;
         if has_room {
@@ -94,8 +94,8 @@ impl Receiving {
         has_room
     }
 
-    /// Whether a peer must be choked that recovers badly from dropped packets, while there is still room
-    /// for those in flight.
+    /// Whether a peer that recovers badly from dropped packets must be choked, while there is still
+    /// room for the packets in flight.
     pub(super) fn should_choke_early(&self, kind: PeerKind, config: &StreamConfig) -> bool {
         let reserve = kind.packets_after_choke() * PACKET_COST;
         let room = self
@@ -110,13 +110,13 @@ impl Receiving {
         (self.limit + reserve).min(config.max_receive_buffer.max(self.limit))
     }
 
-    /// Whether data that the application has not read fills half of the buffer.
+    /// Whether unread data in order fills half of the buffer.
     pub(super) fn is_reader_slow(&self) -> bool {
         self.buffer.unread_cost() >= self.limit / 2
     }
 
-    /// Makes room for another packet if packets behind a gap fill the buffer. The peer must not be choked
-    /// then, because it has to close the gap.
+    /// Makes room for another packet if packets behind a gap fill the buffer. The peer must not be
+    /// choked then, because it has to close the gap.
     pub(super) fn grow_for_gap(&mut self, packet: usize, config: &StreamConfig) {
         if self.buffer.cost() + packet >= self.limit && !self.is_reader_slow() {
             let wanted = self.limit.saturating_mul(2);
@@ -125,9 +125,9 @@ impl Receiving {
     }
 }
 
-/// Java reports eight times that it has room again.
+/// How often the end of choking is reported. Chosen as in Java.
 const UNCHOKES: u8 = 8;
 /// Streaming documentation, "Transmit/Receive Windows and Choking": at least 128 packets.
 const MIN_RECEIVE_BUFFER: usize = 128 * 1900;
-/// Memory that a full packet of a foreign peer takes.
+/// Memory of a full packet of another implementation.
 const PACKET_COST: usize = 1900;

@@ -15,22 +15,22 @@ pub(super) struct Sending {
     pub(super) buffer: SendBuffer,
     /// Payload of our packets in bytes.
     pub(super) mtu: usize,
-    /// The most that `mtu` may be, after negotiation.
+    /// The negotiated upper bound of `mtu`.
     full_mtu: usize,
-    /// Timeouts since the peer last acknowledged something new.
+    /// Timeouts since the peer last acknowledged a new packet.
     pub(super) attempts: u32,
-    /// When the wait for an answer to the last of them is over.
+    /// When the current timeout ends.
     pub(super) attempt_ends: Option<Instant>,
-    /// Failures of paths that this stream has acted on.
+    /// Path failures that this stream has handled.
     pub(super) failures_seen: u32,
     pub(super) peer_window: PeerWindow,
-    /// Packets that the peer's buffer seems to hold, learned from being choked.
+    /// The estimated size of the peer's buffer in packets, after the peer has choked.
     receiver_limit: u32,
     /// When an acknowledgement was last requested.
     pub(super) last_request: Option<Instant>,
-    /// The application was told that there is no room to write.
+    /// The last write was partial, so the writer waits for room.
     pub(super) writer_waits: bool,
-    /// Something was written that is not acknowledged yet.
+    /// Data was written, and [`Sending::take_flushed`] has not returned true since then.
     pub(super) is_unflushed: bool,
     pub(super) bytes_written: u64,
     pub(super) packets_sent: u64,
@@ -41,7 +41,7 @@ pub(super) struct Sending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PeerWindow {
     Open,
-    /// The peer has no room. `probes` were sent since it said so.
+    /// The peer has no room. `probes` is the number of probes since it choked.
     Choked {
         probes: u32,
     },
@@ -67,7 +67,7 @@ impl Sending {
         }
     }
 
-    /// The peer accepts payloads of this size.
+    /// Sets the largest payload that the peer accepts.
     pub(super) fn negotiate_mtu(&mut self, mtu: usize) {
         self.full_mtu = mtu;
         self.set_mtu(mtu);
@@ -97,17 +97,17 @@ impl Sending {
         matches!(self.peer_window, PeerWindow::Choked { .. })
     }
 
-    /// The peer has no room for more.
+    /// Handles that the peer has no more room.
     pub(super) fn choke(&mut self) {
         self.peer_window = PeerWindow::Choked { probes: 0 };
         // The peer's buffer holds about as much as was in flight.
         self.receiver_limit = (self.buffer.span() * 7 / 8).max(MIN_RECEIVER_LIMIT);
     }
 
-    /// `packets` were acknowledged: a peer that was choked once may have room for more by now.
+    /// Raises the estimate of the peer's buffer after `packets` were acknowledged.
     ///
-    /// The increase is additive. The buffer may have been that of a slow reader, but Java's has a
-    /// fixed size, and packets beyond it are retransmitted.
+    /// The increase is additive. If a slow reader had filled the buffer, there may be more room
+    /// later. But the buffer of Java has a fixed size, and packets beyond it must be retransmitted.
     pub(super) fn raise_receiver_limit(&mut self, packets: u32) {
         if self.receiver_limit != u32::MAX {
             self.receiver_limit = self
@@ -116,8 +116,8 @@ impl Sending {
         }
     }
 
-    /// Whether the peer accepts another packet beyond those that it may miss. `lossy` states that
-    /// packets were lost recently.
+    /// Whether the peer accepts another packet beyond those that may be missing there. `lossy`
+    /// states that packets were lost recently.
     pub(super) fn has_room_for_new(
         &self,
         kind: PeerKind,
@@ -134,14 +134,14 @@ impl Sending {
             && self.buffer.hole_count() < kind.max_holes()
     }
 
-    /// Whether a writer that waits should be woken. It is woken once.
+    /// Whether a writer waits and there is room again. Returns true once for each wait.
     pub(super) fn take_writable(&mut self, config: &StreamConfig) -> bool {
         let wake = self.writer_waits && self.buffer.room() >= config.send_buffer / 2;
         self.writer_waits &= !wake;
         wake
     }
 
-    /// Whether everything that was written is acknowledged now. True once for each flush.
+    /// Whether all written data is acknowledged. Returns true once after each write.
     pub(super) fn take_flushed(&mut self) -> bool {
         let flushed = self.is_unflushed && self.buffer.is_all_acked();
         self.is_unflushed &= !flushed;
@@ -149,13 +149,13 @@ impl Sending {
     }
 }
 
-/// Share of tunnel messages that are lost. Above it, packets of three or four messages lose more
-/// than they save.
+/// Fraction of lost tunnel messages above which packets of three or four messages are less
+/// efficient than smaller ones.
 const MUCH_LOSS: f64 = 0.015;
 /// The peer's buffer is assumed to hold at least this many packets.
 const MIN_RECEIVER_LIMIT: u32 = 8;
-/// A peer that had no room is assumed to have room for one more packet after so many acknowledged
-/// ones. Chosen by throughput and retransmissions towards Java at a loss of 1 to 5 per cent.
+/// Acknowledged packets per increase of the estimate of the peer's buffer by one packet. Chosen by
+/// throughput and retransmissions to Java at a loss of 1 to 5 %.
 const PACKETS_PER_STEP: u32 = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a stream does when its timers expire.
+//! Handling of expired timers of a stream.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Connection {
-    /// Acts on every timer that has expired.
+    /// Handles all timers that have expired.
     pub(crate) fn handle_timeout(&mut self, cx: &Cx<'_>, peer: &mut Peer) {
         while let Some(timer) = self.timers.expire(cx.now) {
             match timer {
@@ -43,7 +43,7 @@ impl Connection {
         if self.phase != Phase::Opening
             && let Some(end) = self.sending.attempt_ends.filter(|end| cx.now < *end)
         {
-            // The same attempt goes on; this probe only checks whether the path works again.
+            // The same attempt continues. This probe only tests whether the path works again.
             self.due.probe =
                 Some(self.sending.buffer.oldest()).filter(|_| self.sending.buffer.span() > 0);
             self.wait_for_probe(cx.now, end);
@@ -51,8 +51,8 @@ impl Connection {
         }
         self.sending.attempts += 1;
         if self.sending.attempts > self.config.max_resends {
-            // i2pd sends nothing after its CLOSE. For the stream that is a failure all the same, because
-            // it is unknown what the peer received.
+            // i2pd sends nothing after its CLOSE. The stream fails in this case too, because it is
+            // unknown which data the peer received.
             let reason = if self.phase == Phase::Opening {
                 CloseReason::ConnectTimeout
             } else {
@@ -61,7 +61,7 @@ impl Connection {
             self.reset(peer, reason);
             return;
         }
-        // If nothing was ever acknowledged on this path, a dead path is likelier than a lost packet.
+        // If SYN is not acknowledged, a failed path is likelier than a lost packet.
         let stalled_after = if self.phase == Phase::Opening {
             1
         } else {
@@ -84,8 +84,8 @@ impl Connection {
             .next_new()
             .filter(|_| !self.sending.is_choked() && self.has_room_for_new(cx.now, peer));
         let lost = self.sending.buffer.next_lost();
-        // Beyond too many missing packets new data could not be acknowledged. On a link with several
-        // paths the oldest packet is the probe, because it ends head-of-line blocking.
+        // With too many missing packets, new data could not be acknowledged. On a link with several
+        // paths, the oldest packet is the probe, because it ends head-of-line blocking.
         let span = self.sending.buffer.span();
         if lost.is_none() && span > 0 && (span > MAX_PROBE_SPAN || !peer.lead_path().is_any()) {
             self.due.probe = Some(self.sending.buffer.oldest());
@@ -103,7 +103,7 @@ impl Connection {
         self.due.probe = known.or_else(|| self.sending.buffer.newest_in_flight());
     }
 
-    /// The leases of the peer were looked up anew: unacknowledged packets may reach it now.
+    /// Handles new leases of the peer: unacknowledged packets may reach it now.
     pub(crate) fn on_leases_renewed(&mut self, now: Instant, peer: &Peer) {
         if self.sending.attempts == 0 || self.sending.is_choked() {
             return;
@@ -129,7 +129,8 @@ impl Connection {
             self.reset(peer, CloseReason::ResendLimit);
             return;
         }
-        // A full new packet makes Java check its buffer again. Missing packets have priority.
+        // Java checks its buffer again when a full new packet arrives. Missing packets have
+        // priority.
         let oldest = self.sending.buffer.next_lost().or_else(|| {
             (self.sending.buffer.in_flight() > 0).then(|| self.sending.buffer.oldest())
         });
@@ -175,9 +176,10 @@ impl Connection {
         }
         let rtt = &peer.rtt;
         let base = rtt.probe_timeout(peer.kind.max_ack_delay(rtt.estimate()));
-        // The backoff begins with the third probe: one of the first two may have been lost as well.
+        // The backoff begins with the third probe, because one of the first two may be lost too.
         let wait = Rtt::backed_off(base, self.sending.attempts.saturating_sub(1));
-        // The timeout counts from the transmission of the oldest packet, unless that was probed already.
+        // The timeout starts at the transmission of the oldest packet, unless a probe was sent
+        // already.
         let oldest = self.sending.buffer.segment(self.sending.buffer.oldest());
         let since = oldest
             .filter(|segment| self.sending.attempts == 0 && segment.state == State::InFlight)
@@ -186,14 +188,14 @@ impl Connection {
         self.wait_for_probe(now, (since + wait).max(now + wait / 4));
     }
 
-    /// Waits until `end` for an answer, and probes in between if that is long.
+    /// Waits until `end` for an answer, and sends probes at intervals until then.
     fn wait_for_probe(&mut self, now: Instant, end: Instant) {
         self.sending.attempt_ends = Some(end);
         self.timers
             .set(Timer::Probe, end.min(now + MAX_PROBE_INTERVAL));
     }
 
-    /// Declares the packets lost that left over a path that failed.
+    /// Declares the packets lost that were sent over a path that failed.
     pub(super) fn check_failed_paths(&mut self, now: Instant, peer: &mut Peer) {
         let (failures, failed) = peer.failures();
         if failures == self.sending.failures_seen {
@@ -219,16 +221,16 @@ impl Connection {
     }
 }
 
-/// After so many timeouts without an answer the lease set of the peer may be stale.
+/// Timeouts without an answer after which the lease set of the peer may be stale.
 const STALL_ATTEMPTS: u32 = 2;
-/// After so many timeouts all packets in flight are declared lost.
+/// Timeouts after which all packets in flight are declared lost.
 const LOST_ATTEMPTS: u32 = 3;
-/// Longest time between two probes of a silent peer. A probe costs little, and a path that works again is
-/// found soon.
+/// Longest time between two probes of a silent peer. Chosen because a probe costs little and
+/// detects early that a path works again.
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(5);
-/// Below the 255 missing packets that an acknowledgement can list.
+/// Chosen below the 255 missing packets that an acknowledgement can list.
 const MAX_PROBE_SPAN: u32 = 200;
-/// Bounds of the time between probes of a peer that has no room. Java does not report that it has room
-/// again before a new packet arrives, so a stream may wait for the upper bound.
+/// Bounds of the time between probes of a peer that has no room. Java reports that it has room
+/// again only after a new packet has arrived, so a stream may wait for the upper bound.
 pub(super) const MIN_PERSIST: Duration = Duration::from_secs(1);
 const MAX_PERSIST: Duration = Duration::from_secs(4);

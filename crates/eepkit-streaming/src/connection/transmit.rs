@@ -43,7 +43,7 @@ impl Connection {
     }
 
     fn next_data(&self, now: Instant, peer: &Peer) -> Option<u32> {
-        // SYN and its answer are not data, and nothing goes before them.
+        // SYN and its answer are not data, and are sent before all data.
         if self.sending.is_choked() || self.sending.packets_sent == 0 {
             return None;
         }
@@ -58,8 +58,8 @@ impl Connection {
                 })
             }
             Phase::Opening => {
-                // More before the answer, up to the limit of the peer and, if the path is not
-                // known, within the initial cwnd.
+                // Before the answer, more packets are sent up to the limit of the peer. If there is
+                // no RTT sample, the initial cwnd is a limit too.
                 let window = if peer.rtt.smoothed().is_some() {
                     u32::MAX
                 } else {
@@ -88,7 +88,7 @@ impl Connection {
         self.build_segment(cx, peer, seq, 0)
     }
 
-    /// `attempt` is not 0 where it is a probe.
+    /// Builds the packet `seq`. `attempt` is not 0 if the packet is a probe.
     fn build_segment(
         &mut self,
         cx: &Cx<'_>,
@@ -122,7 +122,7 @@ impl Connection {
         self.sending.packets_resent += u64::from(resent);
         self.last_activity = cx.now;
         if syn && self.phase == Phase::Open && self.receiving.buffer.has_holes() {
-            // Packets that were reordered before we could answer.
+            // Some packets were reordered before the answer could be sent.
             self.due.ack = true;
         }
         if self.phase == Phase::Opening {
@@ -146,8 +146,8 @@ impl Connection {
         })
     }
 
-    /// What an acknowledgement on a data packet says: all that is there without a gap. Gaps are
-    /// reported by packets of their own, so that data headers have a fixed size.
+    /// The acknowledgement on a data packet: the last packet that arrived without a gap. Gaps are
+    /// reported in plain acknowledgements, so that data headers have a fixed size.
     fn piggyback(&mut self, cx: &Cx<'_>, peer: &Peer) -> Option<u32> {
         if self.phase == Phase::Opening {
             return None;
@@ -182,8 +182,9 @@ impl Connection {
         )
     }
 
-    /// Whether to ask for an acknowledgement at once: with the last packet of a flight, with what is
-    /// sent again, and often enough that Java does not wait half a second.
+    /// Whether to request an immediate acknowledgement: with the last packet of a flight, with
+    /// retransmissions, and often enough that Java does not delay an acknowledgement by half a
+    /// second.
     fn asks_for_ack(&self, now: Instant, peer: &Peer, seq: u32, resent: bool) -> bool {
         let last = self.sending.buffer.segment(seq + 1).is_none();
         let full = peer.in_flight() >= peer.cwnd() || !self.has_room_for_new(now, peer);
@@ -225,7 +226,7 @@ impl Connection {
             flags,
             // CLOSE is answered at once anyway.
             delay: choke,
-            // An offline signature is only valid beside a destination.
+            // An offline signature is only valid together with a destination.
             from: (segment.syn || cx.keys.offline().is_some()).then(|| cx.keys.destination()),
             max_size: segment
                 .syn
@@ -287,7 +288,7 @@ impl Connection {
         let repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,
-            // i2pd acts on a reset only when it is the next packet in order.
+            // i2pd handles a reset only if it is the next packet in order.
             seq: self.sending.buffer.oldest(),
             ack_through: ack.unwrap_or(0),
             flags: if ack.is_none() {
@@ -295,7 +296,7 @@ impl Connection {
             } else {
                 Flags::RESET
             },
-            // Required before 0.9.20, harmless since.
+            // Required before API 0.9.20, and ignored since.
             from: Some(cx.keys.destination()),
             ..Repr::default()
         };
@@ -309,13 +310,15 @@ impl Connection {
     }
 }
 
-/// Delay value that says we have no room. Above 60,000 by the specification; not the value of Java,
-/// by which i2pd would take us for Java and halve its cwnd permanently, nor 65,535, on which i2pd
-/// goes back to the first packet.
+/// The delay value for choking. The specification requires more than 60,000. Java's value would
+/// make i2pd treat this side as Java and limit its cwnd to 64 packets permanently. On 65,535, i2pd
+/// retransmits all unacknowledged packets.
 pub(super) const CHOKE: u16 = 60_001;
-/// Delay value that says we have room again: any up to 60,000 but 0, which asks for an answer.
+/// The delay value that ends choking. It may be any up to 60,000 except 0, which requests an
+/// answer.
 pub(super) const UNCHOKE: u16 = 1;
-/// Routers drop expired messages; the lifetime must cover queues and the search for a tunnel.
+/// The shortest lifetime of a packet. Routers drop expired messages, so it must be longer than
+/// queueing and the search for a tunnel take.
 const MIN_LIFETIME: Duration = Duration::from_secs(20);
 /// Header and delay option, in bytes.
 const HEADER_ROOM: usize = 24;

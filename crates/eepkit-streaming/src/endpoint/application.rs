@@ -1,4 +1,4 @@
-//! The application's side of an endpoint.
+//! The methods of an endpoint for the application.
 
 use std::{sync::Arc, time::Instant};
 
@@ -17,12 +17,13 @@ use crate::{
 use crate::{EndpointConfig, Event, Transmit};
 
 impl Endpoint {
-    /// Opens a stream to `to`. [`Event::Connected`] or [`Event::Closed`] follows; data may be
+    /// Opens a stream to `to`. [`Event::Connected`] or [`Event::Closed`] follows. Data may be
     /// written at once.
     ///
     /// # Errors
     ///
-    /// Too many streams, a peer whose signatures cannot be checked, or the endpoint was closed.
+    /// [`DialError`] if there are too many streams, if the signature type of the peer is not
+    /// supported, or if the endpoint was closed.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -60,12 +61,13 @@ impl Endpoint {
         Ok(id)
     }
 
-    /// Listens on `port`; 0 stands for all ports without a listener of their own. At most
-    /// `backlog` streams wait to be accepted, at least one.
+    /// Listens on `port`; 0 stands for all ports without another listener. At most `backlog`
+    /// streams, 1 to 4096, wait to be accepted.
     ///
     /// # Errors
     ///
-    /// The port is taken, there are too many listeners, or the endpoint was closed.
+    /// [`PortError`] if the port is in use, if there are too many listeners, or if the endpoint was
+    /// closed.
     pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), PortError> {
         if self.closing {
             return Err(PortError::EndpointClosed);
@@ -91,7 +93,7 @@ impl Endpoint {
         }
     }
 
-    /// Accepts a stream that waits on `port`, as given to [`Endpoint::listen`].
+    /// Accepts a stream that waits at the listener of `port`. `None` if there is none.
     pub fn accept(&mut self, now: Instant, port: u16) -> Option<Incoming> {
         let now = self.advance(now);
         while let Some(id) = self.listeners.get_mut(&port)?.pop() {
@@ -113,11 +115,12 @@ impl Endpoint {
         None
     }
 
-    /// Takes up to `max` bytes that arrived, at least one, without copying.
+    /// Reads between one and `max` bytes that arrived in order, without copying.
     ///
     /// # Errors
     ///
-    /// The stream is over and not by its regular end, which is [`Read::End`]; or unknown.
+    /// [`ConnectionError`] if the stream does not exist, or if it ended other than by the close of
+    /// the peer, which is [`Read::End`].
     pub fn read(
         &mut self,
         now: Instant,
@@ -136,12 +139,13 @@ impl Endpoint {
         })
     }
 
-    /// Takes as much of `data` as there is room for, and returns how much; [`Event::Writable`]
-    /// follows where that was not all.
+    /// Writes as much of `data` as there is room for, and returns the number of bytes.
+    /// [`Event::Writable`] follows if it is less than all.
     ///
     /// # Errors
     ///
-    /// The stream is over, was shut down, has no sequence numbers left, or is unknown.
+    /// [`ConnectionError`] if the stream has ended, was shut down, has no sequence numbers left, or
+    /// does not exist.
     pub fn write(
         &mut self,
         now: Instant,
@@ -151,45 +155,46 @@ impl Endpoint {
         self.on_stream(now, id, |connection, cx, _| connection.write(cx.now, data))?
     }
 
-    /// Sends what was written without waiting for more.
+    /// Sends written data without waiting for more.
     pub fn flush(&mut self, now: Instant, id: StreamId) {
         // A stream that does not exist has nothing to flush.
         let _ = self.on_stream(now, id, |connection, _, _| connection.flush());
     }
 
-    /// Whether the peer has everything that was written so far; true of unknown streams.
-    /// [`Event::Flushed`] reports when it becomes true.
+    /// Whether the peer has acknowledged all data written so far; true for unknown streams.
+    /// [`Event::Flushed`] is reported when it becomes true.
     pub fn is_acked(&self, id: StreamId) -> bool {
         self.streams
             .get(id.0)
             .is_none_or(|entry| entry.connection.is_acked())
     }
 
-    /// Closes our side after what was written; the peer can still send.
+    /// Closes the writing direction after the written data. The peer can still send.
     ///
-    /// i2pd closes both sides when it receives this: if the peer may be i2pd, wait for its answer
-    /// first.
+    /// i2pd closes both directions when it receives this. If the peer may be i2pd, wait for its
+    /// answer first.
     pub fn shutdown(&mut self, now: Instant, id: StreamId) {
-        // A stream that does not exist is shut down.
+        // A stream that does not exist is shut down already.
         let _ = self.on_stream(now, id, |connection, _, _| connection.shutdown());
     }
 
-    /// Ends the stream at once; what is in flight is lost.
+    /// Resets the stream. Unsent and unread data is discarded.
     pub fn reset(&mut self, now: Instant, id: StreamId) {
         self.end_stream(now, id, CloseReason::LocalReset);
     }
 
     fn end_stream(&mut self, now: Instant, id: StreamId, reason: CloseReason) {
-        // A stream that does not exist is over.
+        // A stream that does not exist has ended already.
         let _ = self.on_stream(now, id, |connection, _, peer| {
             connection.reset(peer, reason)
         });
     }
 
-    /// The application dropped its handle. Written data is still sent and the stream is closed in
-    /// the background, within the linger time of its configuration. The id is no longer valid.
+    /// Releases a stream whose handle the application has dropped. Written data is still sent, and
+    /// the stream is closed in the background within the linger time of its configuration. The id
+    /// is not valid any more.
     pub fn release(&mut self, now: Instant, id: StreamId) {
-        // A stream that does not exist is released.
+        // A stream that does not exist is released already.
         let _ = self.on_stream(now, id, |connection, cx, peer| {
             connection.release(cx.now, peer)
         });
@@ -213,7 +218,7 @@ impl Endpoint {
             .ok_or(ConnectionError::Unknown)
     }
 
-    /// The state of a stream.
+    /// The state of a stream. `None` if it does not exist.
     pub fn info(&self, id: StreamId) -> Option<StreamInfo> {
         let StreamEntry {
             connection, peer, ..
@@ -222,18 +227,19 @@ impl Endpoint {
         Some(connection.info(peer))
     }
 
-    /// Counters of what was dropped or refused.
+    /// Counters of dropped and refused packets and streams.
     pub const fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Streams that exist, those closing in the background included.
+    /// The number of streams, including those that close in the background.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
     }
 
-    /// Closes all streams as [`Endpoint::shutdown`] does and takes no new ones. Those that have not
-    /// finished after their linger time are reset; [`Endpoint::is_idle`] tells when all have.
+    /// Closes all streams as [`Endpoint::shutdown`] does, and accepts and opens no new ones.
+    /// Streams that have not finished after their linger time are reset. [`Endpoint::is_idle`]
+    /// returns whether all streams have ended.
     pub fn close(&mut self, now: Instant) {
         let now = self.advance(now);
         self.closing = true;
@@ -249,8 +255,8 @@ impl Endpoint {
         }
     }
 
-    /// Resets every stream that is not over. Follows [`Endpoint::close`] where there is no more time,
-    /// or where what was written has arrived and the peers still write.
+    /// Resets every stream that has not ended. Called after [`Endpoint::close`], when its time
+    /// limit has passed, or when all written data has arrived and only peers still write.
     pub fn abort(&mut self, now: Instant) {
         let now = self.advance(now);
         for key in self.streams.keys().collect::<Vec<_>>() {
@@ -263,7 +269,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether peers have everything that was written, and no packet waits to be sent.
+    /// Whether peers have acknowledged all written data, and no packet waits to be sent.
     pub fn is_delivered(&self) -> bool {
         self.transmits.is_empty()
             && self.control.is_empty()
@@ -272,7 +278,7 @@ impl Endpoint {
             })
     }
 
-    /// Whether no stream has anything left to do.
+    /// Whether all streams have ended, and no packet waits to be sent.
     pub fn is_idle(&self) -> bool {
         self.transmits.is_empty()
             && self.control.is_empty()
@@ -283,5 +289,5 @@ impl Endpoint {
     }
 }
 
-/// Ports listened on; far more than applications use, and a bound for the table.
+/// The most listeners. Chosen far above the number that applications use.
 const MAX_LISTENERS: usize = 1024;

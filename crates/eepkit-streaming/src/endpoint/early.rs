@@ -10,7 +10,8 @@ use crate::received::Received;
 /// Packets of streams whose first packet has not arrived yet.
 #[derive(Debug, Default)]
 pub(super) struct EarlyPackets {
-    /// Stream id as the peer chose it, packet, and when it is dropped; in the order of arrival.
+    /// When the packet is dropped, the stream id that the peer chose, and the packet; in the order
+    /// of arrival.
     packets: VecDeque<(Instant, u32, Received)>,
     bytes: usize,
 }
@@ -65,10 +66,12 @@ impl EarlyPackets {
     }
 }
 
-/// i2pd and Java buffer such packets for a few seconds; reordering across tunnels stays below.
+/// Chosen above the few seconds for which i2pd and Java buffer such packets. Reordering between
+/// tunnels is shorter.
 const EARLY_LIFETIME: Duration = Duration::from_secs(10);
-/// Peers send their initial window at most, 6 by the specification and 16 of I2P+, unless they know us.
+/// Chosen above the initial cwnd of peers, which is 6 in the specification and 16 in I2P+. Peers
+/// that know this destination may send more.
 const MAX_EARLY_PER_STREAM: usize = 64;
-/// Bounds memory that anybody can fill without proving anything.
+/// Bounds the memory that unauthenticated senders can fill.
 const MAX_EARLY: usize = 512;
 const MAX_EARLY_BYTES: usize = 1 << 20;

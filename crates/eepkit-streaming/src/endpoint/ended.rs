@@ -1,4 +1,4 @@
-//! Keeps records of ended streams, to answer packets that still arrive for them.
+//! Records of ended streams, to answer packets that still arrive for them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,17 +13,17 @@ use crate::{
     packet::{Flags, Repr},
 };
 
-/// Streams that were over a short while ago.
+/// Streams that ended recently.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     records: HashMap<u32, Record>,
     /// Ids in the order of their end.
     order: VecDeque<(Instant, u32)>,
-    /// Resets to be sent again, in the order of time.
+    /// Resets to be repeated, in the order of time.
     repeats: VecDeque<(Instant, u32)>,
 }
 
-/// A stream that is over.
+/// The record of an ended stream.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) to: Destination,
@@ -31,9 +31,9 @@ pub(super) struct Record {
     pub(super) remote_id: u32,
     pub(super) local_port: u16,
     pub(super) remote_port: u16,
-    /// What to acknowledge again, where it ended regularly; else the peer is told that it is reset.
+    /// The acknowledgement to repeat, if the stream finished. Otherwise a reset is repeated.
     pub(super) received_through: Option<u32>,
-    /// The peer opened it.
+    /// Whether the peer opened the stream.
     pub(super) incoming: bool,
     answers_left: u8,
     repeats_left: u8,
@@ -84,12 +84,12 @@ impl Ended {
         fronts.into_iter().flatten().map(|(at, _)| *at).min()
     }
 
-    /// Whether there are resets to be sent again.
+    /// Whether there are resets to be repeated.
     pub(super) fn repeats(&self) -> bool {
         !self.repeats.is_empty()
     }
 
-    /// A stream whose peer is to be told again now that it is reset.
+    /// The next stream whose reset is to be repeated now.
     pub(super) fn repeat(&mut self, now: Instant) -> Option<&Record> {
         while self.repeats.front().is_some_and(|(at, _)| *at <= now) {
             let (_, id) = self.repeats.pop_front()?;
@@ -109,14 +109,14 @@ impl Ended {
         self.records.get(&local_id)
     }
 
-    /// The record to answer a packet by, unless it was answered often enough.
+    /// The record for the answer to a packet, unless the limit of answers is reached.
     pub(super) fn answer(&mut self, local_id: u32) -> Option<&Record> {
         let record = self.records.get_mut(&local_id)?;
         record.answers_left = record.answers_left.checked_sub(1)?;
         Some(record)
     }
 
-    /// Whether a stream that `peer` opened under this id is over.
+    /// Whether a stream that `peer` opened with this id has ended recently.
     pub(super) fn knows_incoming(&self, peer: &Destination, remote_id: u32) -> bool {
         self.records
             .values()
@@ -125,7 +125,7 @@ impl Ended {
 }
 
 impl Record {
-    /// The answer to the peer: that everything arrived, or that the stream is reset.
+    /// Encodes the answer to the peer: the last acknowledgement, or a reset.
     pub(super) fn last_word(&self, keys: &PrivateKeys) -> Vec<u8> {
         let mut repr = Repr {
             send_id: self.remote_id,
@@ -145,16 +145,18 @@ impl Record {
     }
 }
 
-/// Java keeps 128; on a busy server that many streams end in a second. A record takes about 100
-/// bytes.
+/// The most records. Java keeps 128, but on a busy server that many streams end in a second. A
+/// record uses about 100 bytes.
 const MAX_RECORDS: usize = 1024;
-/// Longer than a peer waits between retransmissions of its last packet, but for the very last ones.
+/// Lifetime of a record. Chosen longer than the time between two retransmissions of the peer's last
+/// packet, except for the last retransmissions.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// The peer retransmits about that often.
+/// The most answers for one stream. Chosen as the number of retransmissions of a peer.
 const MAX_ANSWERS: u8 = 8;
-/// How often a reset is sent again. Nothing acknowledges it, and a peer that misses it waits until
-/// its timeouts expire; three packets are lost together once in a thousand times where one in ten
-/// is lost.
+/// How often a reset is repeated. A reset is not acknowledged, and a peer that does not receive it
+/// waits for its timeouts. Chosen because at 10 % loss, three packets are all lost in one of a
+/// thousand cases.
 const RESET_REPEATS: u8 = 2;
-/// Long enough that a burst of losses is over, short enough to close a session without delay.
+/// Time between repeats. Chosen longer than a burst of losses, and short enough to close a session
+/// without delay.
 const REPEAT_INTERVAL: Duration = Duration::from_millis(250);

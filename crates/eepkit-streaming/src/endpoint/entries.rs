@@ -41,10 +41,10 @@ impl StreamEntry {
 /// A stream at the first-contact gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Gate {
-    /// Not checked yet.
+    /// The gate was not checked yet.
     #[default]
     Ahead,
-    /// It waits for another stream to the same peer.
+    /// The stream waits for another stream to the same peer.
     Waiting,
     Passed,
 }
@@ -73,7 +73,7 @@ impl PeerEntry {
     }
 }
 
-/// What a timer of the endpoint wakes.
+/// The owner of a timer of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wake {
     Stream(StreamKey),

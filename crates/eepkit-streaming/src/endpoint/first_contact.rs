@@ -1,9 +1,11 @@
-//! The first-contact gate: one stream opens to a new peer, the others wait until the peer answers it.
+//! The first-contact gate: one stream opens to a new peer, and the other streams wait until the
+//! peer answers it.
 //!
-//! Each message that a router sends before the peer's first answer starts another encryption session,
-//! with keys and lease set. Not all routers accept several. An i2pd peer from 2.55 on accepts one per
-//! 200 ms. i2pd, attached over I2CP, delivers only the first. The others would be retransmitted after a
-//! timeout, so waiting for one round trip is faster.
+//! Each message that a router sends before the peer's first answer starts another encryption
+//! session, with keys and lease set. Not all routers accept several of them. An i2pd peer from 2.55
+//! on accepts one per 200 ms. If the local router is i2pd (over I2CP), it delivers only the first
+//! message. The other messages would be retransmitted after a timeout, so waiting for one round
+//! trip is faster.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ pub(super) struct FirstContact {
 }
 
 impl FirstContact {
-    /// Whether the first packet of `stream` may leave. If not, the stream waits for
+    /// Whether the first packet of `stream` may be sent. If not, the stream waits for
     /// [`FirstContact::release`].
     pub(super) fn admit(&mut self, stream: StreamKey) -> bool {
         let opening = *self.opening.get_or_insert(stream);
@@ -28,8 +30,8 @@ impl FirstContact {
         opening == stream
     }
 
-    /// `stream` was answered, is over, or had to be retransmitted. Returns the streams that waited for
-    /// it.
+    /// Handles that `stream` was answered, has ended, or had to be retransmitted. Returns the
+    /// streams that waited for it.
     pub(super) fn release(&mut self, stream: StreamKey) -> Vec<StreamKey> {
         if self.opening != Some(stream) {
             return Vec::new();
@@ -38,7 +40,8 @@ impl FirstContact {
     }
 }
 
-/// Whether a peer was `heard` so recently that routers still have an encryption session with it.
+/// Whether the last packet of a peer arrived so recently that routers still have an encryption
+/// session with it.
 pub(super) fn is_recent(now: Instant, heard: Option<Instant>) -> bool {
     heard.is_some_and(|heard| now.saturating_duration_since(heard) < SESSION_LIFETIME)
 }

@@ -41,13 +41,14 @@ impl Endpoint {
             return;
         }
         self.stats.unknown_stream += 1;
-        // Plain acknowledgements and resets are not answered, as nothing would come of it.
+        // Plain acknowledgements and resets are not answered, because the answer would have no
+        // effect.
         if packet.seq() > 0 && !packet.flags().is_reset() {
             self.answer_ended(now, packet);
         }
     }
 
-    /// Answers a packet of a stream that is over: its last acknowledgement or reset was lost.
+    /// Answers a packet of an ended stream, whose last acknowledgement or reset was lost.
     fn answer_ended(&mut self, now: Instant, packet: &Packet<'_>) {
         if self
             .ended
@@ -74,10 +75,11 @@ impl Endpoint {
         }
     }
 
-    /// A packet that does not know our id of the stream yet, and is not its first.
+    /// Handles a packet without our stream id that is not the first of its stream. Its sender has
+    /// not received our id yet.
     fn on_follow_up(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
-        // The id says nothing about the sender. Where two peers chose the same, the packet is dropped
-        // and comes again with the full pair of ids.
+        // The id does not identify the sender. If two peers chose the same id, the packet is
+        // dropped. It is retransmitted with both ids.
         match self.by_remote.get(&packet.recv_id()).map(Vec::as_slice) {
             Some([key]) => {
                 let key = *key;
@@ -86,7 +88,7 @@ impl Endpoint {
                 });
             }
             Some(_) => self.stats.unknown_stream += 1,
-            // A reset before the first packet has nothing to reset.
+            // A reset before the first packet has no stream to end.
             None if packet.seq() == 0 || packet.flags().is_reset() => {
                 self.stats.unknown_stream += 1
             }
@@ -98,20 +100,20 @@ impl Endpoint {
         !self.config.blacklist.contains(peer) && self.config.access.admits(peer)
     }
 
-    /// Whether a first packet was made for another destination.
+    /// Whether a first packet was signed for another destination.
     fn is_replay(&self, packet: &Packet<'_>) -> bool {
         packet
             .replay_guard()
             .is_some_and(|guard| guard != self.keys.destination().hash())
     }
 
-    /// Whether a first packet gets as far as its signature.
+    /// Whether a first packet passes the checks that precede that of its signature.
     pub(super) fn admits_syn(&self, packet: &Packet<'_>) -> bool {
         let from = packet.from().filter(|_| packet.seq() == 0);
         from.is_some_and(|from| !self.is_replay(packet) && self.admits(&from.hash()))
     }
 
-    /// The first packet of an incoming stream.
+    /// Handles the first packet of an incoming stream.
     fn on_syn(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
         let Some(from) = packet.from().filter(|_| packet.seq() == 0) else {
             self.stats.malformed += 1;
@@ -190,7 +192,7 @@ impl Endpoint {
         self.ended.knows_incoming(from, remote_id)
     }
 
-    /// Whether somebody listens on `port` and has room for another stream.
+    /// Whether `port` has a listener with room for another stream.
     fn has_backlog(&mut self, port: u16) -> bool {
         let streams = &self.streams;
         let Some(listener) = self.listeners.get_mut(&port) else {
@@ -255,7 +257,7 @@ impl Endpoint {
                 return;
             }
         };
-        // The answer needs a stream for itself; where even those are too many, a reset must do.
+        // The response needs a stream. If there are too many such streams as well, nothing is sent.
         if self.streams.len() >= self.config.stream_limit() + MAX_COURTESY_STREAMS
             || !self.answers.take(now)
         {
@@ -264,7 +266,7 @@ impl Endpoint {
         let id = self.take_stream(now, received, packet, identity);
         self.with_stream(now, id.0, |connection, cx, peer| {
             connection.accept(cx.now);
-            // Fits the buffer, which was empty.
+            // The buffer is empty, so the response fits.
             let _ = connection.write(cx.now, response.as_bytes());
             connection.release(cx.now, peer);
         });
@@ -292,9 +294,9 @@ impl Endpoint {
     }
 }
 
-/// Streams beyond the limit that exist only to say that the limit is reached.
+/// Streams beyond the limit that only send the response to a stream beyond the limit.
 const MAX_COURTESY_STREAMS: usize = 64;
-/// Nobody could read an HTTP response on it.
+/// The port of HTTPS, on which a client cannot read an HTTP response.
 const HTTPS_PORT: u16 = 443;
 const TOO_MANY_REQUESTS: &str = "HTTP/1.1 429 Too Many Requests\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\

@@ -9,19 +9,19 @@ use eepkit_wire::Hash;
 
 use crate::config::RateLimits;
 
-/// Incoming streams of the recent past.
+/// Counts recent incoming streams.
 #[derive(Debug)]
 pub(super) struct Limiter {
     total: Counters,
     peers: HashMap<Hash, Counters>,
 }
 
-/// How an incoming stream stands to the limits.
+/// The relation of an incoming stream to the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Within,
     Over,
-    /// More than three times a limit: not even worth an answer.
+    /// More than three times a limit. Such streams get no answer.
     FarOver,
 }
 
@@ -46,7 +46,7 @@ impl Limiter {
             if !self.peers.contains_key(peer) && self.peers.len() >= MAX_PEERS {
                 self.peers.retain(|_, counters| !counters.is_over(now));
                 if self.peers.len() >= MAX_PEERS {
-                    // Everybody seems to connect at once; the newcomer is not to blame for it.
+                    // The table is full. A peer that cannot be counted is not refused.
                     return standing;
                 }
             }
@@ -104,7 +104,7 @@ impl Counters {
         standing
     }
 
-    /// Whether every span it counts in has passed.
+    /// Whether all time spans of the counters have passed.
     fn is_over(&self, now: Instant) -> bool {
         self.spans
             .iter()
@@ -113,7 +113,7 @@ impl Counters {
     }
 }
 
-/// Allows a steady number of events per second and some at once.
+/// A token bucket: allows a number of events per second, and some at once.
 #[derive(Debug)]
 pub(super) struct Bucket {
     tokens: u32,
@@ -149,10 +149,11 @@ const SPANS: [Duration; 3] = [
     Duration::from_secs(3600),
     Duration::from_secs(86_400),
 ];
-/// Peers counted at once; 100 bytes each.
+/// The most peers that are counted. Each uses about 100 bytes.
 const MAX_PEERS: usize = 16_384;
-/// Signing an answer takes some 20 microseconds, and sending it several tunnel messages: 50 per
-/// second are enough for honest peers and no load.
+/// Time between two answers. Signing an answer takes about 20 microseconds, and sending it takes
+/// several tunnel messages. Chosen because 50 answers per second are enough for honest peers and no
+/// significant load.
 const BUCKET_INTERVAL: Duration = Duration::from_millis(20);
 const BUCKET_SIZE: u32 = 100;
 

@@ -27,7 +27,7 @@ impl Listener {
         self.queue.len() >= self.backlog
     }
 
-    /// Keeps the streams that `waits` is true of.
+    /// Keeps the streams for which `waits` returns true.
     pub(super) fn retain(&mut self, waits: impl FnMut(&StreamId) -> bool) {
         self.queue.retain(waits);
     }
@@ -41,5 +41,5 @@ impl Listener {
     }
 }
 
-/// Streams that wait to be accepted, at most; i2pd takes 1024.
+/// The largest backlog. Chosen above that of i2pd, which is 1024.
 const MAX_BACKLOG: usize = 4096;

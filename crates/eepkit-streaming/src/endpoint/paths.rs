@@ -1,13 +1,15 @@
-//! Tunnels and leases in, the choice of paths and requests for look-ups out.
+//! Selection of paths. The inputs are tunnels and leases; the outputs are the path of each packet
+//! and requests for look-ups.
 //!
 //! A link that exposes its tunnels reports each of them with [`Endpoint::tunnel_up`] and
 //! [`Endpoint::tunnel_down`]. The leases of a peer are the answer to [`Event::LeaseSetLookup`]. The
-//! endpoint combines tunnels and leases into paths, selects one for each packet, and names it in
-//! [`Transmit::path`](crate::Transmit::path). Acknowledgements show which paths work, so nothing else
-//! could select.
+//! endpoint combines tunnels and leases into paths, selects one for each packet, and sets
+//! [`Transmit::path`](crate::Transmit::path). Only acknowledgements show which paths work, so only
+//! the endpoint can select.
 //!
-//! On a link that exposes no tunnels (I2CP) there is one anonymous path, [`PathId::ANY`]. If a peer on it
-//! falls silent, its lease set is looked up as well: the router then uses the new leases.
+//! On a link that exposes no tunnels (I2CP), there is one anonymous path, [`PathId::ANY`]. If a
+//! peer on it does not answer, the endpoint requests a look-up of its lease set as well. The router
+//! then uses the new leases.
 
 use std::time::Instant;
 
@@ -21,19 +23,19 @@ use crate::path::Path;
 use crate::path::{PathId, PeerLease, TunnelId};
 
 impl Endpoint {
-    /// Packets may leave through an outbound tunnel until [`Endpoint::tunnel_down`], and no longer than
-    /// until `expires` if that is known. At most 32 tunnels are used; more are ignored.
+    /// Adds an outbound tunnel. Packets use it until [`Endpoint::tunnel_down`], or until `expires`
+    /// if that is known. At most 32 tunnels are used; further ones are ignored.
     pub fn tunnel_up(&mut self, tunnel: TunnelId, expires: Option<Instant>) {
         self.tunnels.add(tunnel, expires);
     }
 
-    /// An outbound tunnel is gone.
+    /// Removes an outbound tunnel.
     pub fn tunnel_down(&mut self, tunnel: TunnelId) {
         self.tunnels.remove(tunnel);
     }
 
-    /// [`Event::LeaseSetLookup`] found these leases; none on a link that exposes no tunnels. Streams that
-    /// wait for an answer of `to` retransmit at once.
+    /// Handles the result of [`Event::LeaseSetLookup`]. `leases` is empty on a link that exposes no
+    /// tunnels. Streams that wait for an answer of `to` retransmit at once.
     pub fn lease_set_found(&mut self, now: Instant, to: &Hash, leases: &[PeerLease]) {
         let now = self.advance(now);
         self.lookups.retain(|hash| hash != to);
@@ -52,7 +54,7 @@ impl Endpoint {
         }
     }
 
-    /// [`Event::LeaseSetLookup`] found nothing, or was not answered in time.
+    /// Handles an [`Event::LeaseSetLookup`] that found nothing, or that got no answer in time.
     pub fn lease_set_not_found(&mut self, to: &Hash) {
         self.lookups.retain(|hash| hash != to);
         let key = self.by_hash.get(to).copied();
@@ -61,8 +63,8 @@ impl Endpoint {
         }
     }
 
-    /// The link dropped a packet to `to` because the tunnel or the lease of its path is gone. The lease
-    /// is looked up anew.
+    /// Handles the report that the link dropped a packet to `to`, because the tunnel or the lease
+    /// of its path does not exist any more. The lease set is looked up again.
     pub fn path_gone(&mut self, now: Instant, to: &Hash) {
         let now = self.advance(now);
         let key = self.by_hash.get(to).copied();
@@ -71,8 +73,8 @@ impl Endpoint {
         }
     }
 
-    /// The tunnel and the lease of a path to `to`, as long as both exist. `None` leaves the choice to the
-    /// router.
+    /// The tunnel and the lease of a path to `to`, if both still exist. With `None`, the router
+    /// chooses them.
     #[must_use]
     pub fn resolve_path(
         &self,
@@ -86,8 +88,8 @@ impl Endpoint {
         exists.then_some((path.tunnel, path.lease))
     }
 
-    /// Replaces the paths to `to`, the best first, instead of forming them from tunnels and leases.
-    /// Returns `false` if the peer is not known.
+    /// Replaces the paths to `to`, the best first. They are then not formed from tunnels and
+    /// leases. Returns `false` if the peer is not known.
     #[cfg(feature = "_testing")]
     #[doc(hidden)]
     pub fn set_paths(&mut self, now: Instant, to: &Destination, paths: &[Path]) -> bool {
@@ -101,7 +103,8 @@ impl Endpoint {
         true
     }
 
-    /// Forms the paths to a peer before a packet leaves, and requests a look-up if its leases expire soon.
+    /// Forms the paths to a peer before a packet is sent, and requests a look-up if its leases
+    /// expire soon.
     pub(super) fn update_paths(&mut self, now: Instant, key: PeerKey) {
         if let Some(entry) = self.peers.get_mut(key) {
             entry.peer.form_paths(now, &self.tunnels);
@@ -111,7 +114,7 @@ impl Endpoint {
         }
     }
 
-    /// A peer does not answer: its lease set may be stale.
+    /// Handles a peer that does not answer. Its lease set may be stale.
     pub(super) fn on_stall(&mut self, now: Instant, key: PeerKey) {
         if !self.tunnels.is_empty() {
             self.suspect_path(now, key);
@@ -148,5 +151,5 @@ impl Endpoint {
     }
 }
 
-/// Look-ups at a time. Chosen below what a router does at a time for all sessions.
+/// Concurrent look-ups. Chosen below the number that a router makes at a time for all sessions.
 const MAX_LOOKUPS: usize = 32;

@@ -1,4 +1,4 @@
-//! Pings and pongs: streaming documentation, "Ping / Pong".
+//! Pings and pongs (streaming documentation, "Ping / Pong").
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl Endpoint {
-    /// Asks `to` for a sign of life. [`Event::Pong`] or [`Event::PingTimeout`] follows, the latter at
-    /// once when more than 256 pings are waiting.
+    /// Pings `to`. [`Event::Pong`] or [`Event::PingTimeout`] follows, the latter at once if 256
+    /// pings are waiting already.
     ///
-    /// Up to 32 bytes of `payload` come back; more are not sent.
+    /// The pong contains up to 32 bytes of `payload`. Further bytes are not sent.
     pub fn ping(
         &mut self,
         now: Instant,
@@ -30,7 +30,7 @@ impl Endpoint {
         let now = self.advance(now);
         let id = loop {
             let id = PingId(self.rng.next_u32());
-            // A peer tells a ping from a packet of a stream by the flag, but i2pd looks the id up first.
+            // A peer detects pings by their flag, but i2pd first looks for a stream with the id.
             if id.0 != 0 && !self.pings.contains(id) {
                 break id;
             }
@@ -61,7 +61,7 @@ impl Endpoint {
     }
 
     fn on_pong(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
-        // Nothing but the random id shows that it is an answer; pongs are not signed.
+        // Pongs are not signed. Only the random id shows that the packet is an answer.
         let Some((id, sent)) = self.pings.remove(packet.recv_id()) else {
             self.stats.unknown_stream += 1;
             return;
@@ -79,7 +79,8 @@ impl Endpoint {
         });
     }
 
-    /// Whether a ping gets as far as its signature; counts it against the limit of answers if so.
+    /// Whether a ping passes the checks that precede that of its signature. If so, counts it
+    /// against the limit of answers.
     pub(super) fn admits_ping(&mut self, now: Instant, packet: &Packet<'_>) -> bool {
         let welcome = |from: &Destination| self.admits(&from.hash());
         let wanted = self.config.answer_pings && !self.closing;
@@ -98,7 +99,7 @@ impl Endpoint {
             self.stats.denied += 1;
             return;
         }
-        // Where the signature was checked before, the limit was observed then.
+        // If the signature was checked before, the ping was counted before.
         if !self.is_verified(packet) && !self.answers.take(now) {
             return;
         }
@@ -123,7 +124,7 @@ impl Endpoint {
         );
     }
 
-    /// Queues a packet that belongs to no stream, from our port to the peer's.
+    /// Queues a packet that belongs to no stream. `ports` are our port and that of the peer.
     pub(super) fn answer(
         &mut self,
         now: Instant,
@@ -146,9 +147,9 @@ impl Endpoint {
     }
 }
 
-/// Streaming specification as of 0.9.18: at most 32 bytes come back.
+/// The longest payload of a pong (streaming specification since 0.9.18).
 const MAX_PAYLOAD: usize = 32;
-/// The caller drains outputs after every packet, so that this is only reached when it does not.
+/// The most queued answers. A caller that drains the output after every packet does not reach it.
 const MAX_ANSWERS: usize = 1024;
-/// As long as the slowest round trip measured on the network.
+/// Chosen as the slowest round trip measured on the network.
 const ANSWER_LIFETIME: Duration = Duration::from_secs(30);

@@ -19,7 +19,7 @@ impl Pings {
         self.0.push(Pending { id, sent, deadline });
     }
 
-    /// Removes an answered ping; its name, and when it was sent.
+    /// Removes an answered ping. Returns its id and when it was sent.
     pub(super) fn remove(&mut self, id: u32) -> Option<(PingId, Instant)> {
         let index = self.0.iter().position(|ping| ping.id.0 == id)?;
         let ping = self.0.swap_remove(index);
@@ -39,7 +39,7 @@ impl Pings {
         self.0.iter().map(|ping| ping.deadline).min()
     }
 
-    /// Removes the pings that were not answered in time.
+    /// Removes and returns the pings that were not answered in time.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<PingId> {
         if self.next().is_none_or(|at| at > now) {
             return Vec::new();
@@ -55,5 +55,5 @@ impl Pings {
     }
 }
 
-/// Pings are made by people and monitors, not in bulk.
+/// The most waiting pings. Chosen because pings are sent by users and monitors, not in bulk.
 const MAX_PINGS: usize = 256;

@@ -1,4 +1,5 @@
-//! Which stream sends, waits or reports next, and where streams and peers begin and end.
+//! Scheduling of streams in the queues of the endpoint, and the creation and removal of streams and
+//! peers.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::{
 };
 
 impl Endpoint {
-    /// Lets a stream work, and then updates its place in the queues.
+    /// Calls `work` with a stream, and then updates the stream's place in the queues.
     pub(super) fn with_stream<T>(
         &mut self,
         now: Instant,
@@ -52,7 +53,7 @@ impl Endpoint {
         self.receive_cost = (self.receive_cost + cost).saturating_sub(entry.receive_cost);
         entry.receive_cost = cost;
         if connection.is_over() && connection.handle == Handle::Unclaimed {
-            // There never was a handle that could be dropped.
+            // There was no handle that could be dropped.
             connection.handle = Handle::Released;
         }
         if connection.handle == Handle::Released {
@@ -65,8 +66,8 @@ impl Endpoint {
         if let Some(at) = connection.timers.next()
             && entry.wake.is_none_or(|wake| at < wake)
         {
-            // A timer that moved back keeps its entry, and the stream is woken too early once:
-            // acknowledgements move timers back all the time.
+            // If a timer moves to a later time, its entry stays, and the stream is woken once too
+            // early. This is cheaper, because each acknowledgement moves timers to later times.
             if let Some(wake) = entry.wake.replace(at) {
                 self.timers.remove(&(wake, Wake::Stream(key)));
             }
@@ -134,7 +135,8 @@ impl Endpoint {
         true
     }
 
-    /// Releases the streams that wait for this one at the gate, if it opens no longer for the first time.
+    /// Releases the streams that wait for this one at the gate, if it was answered, has ended, or
+    /// had to be retransmitted.
     fn release_first_contact(&mut self, key: StreamKey) {
         let Some(entry) = self.streams.get(key) else {
             return;
@@ -153,7 +155,7 @@ impl Endpoint {
         }
     }
 
-    /// Forgets a stream that is over, but for a short record.
+    /// Removes a stream that has ended, and keeps a short record of it.
     pub(super) fn dispose(&mut self, key: StreamKey) {
         let Some(entry) = self.streams.get(key) else {
             return;
@@ -188,7 +190,7 @@ impl Endpoint {
         }
     }
 
-    /// The entry of a peer, which is made if there is none.
+    /// The key of a peer. Adds the peer if it is new.
     pub(super) fn peer_key(
         &mut self,
         now: Instant,
@@ -217,7 +219,7 @@ impl Endpoint {
         key
     }
 
-    /// Forgets the peer that has been without streams for longest.
+    /// Removes the peer that has been without streams for the longest time.
     fn forget_idle_peer(&mut self) {
         let idle = self
             .peers
@@ -235,7 +237,7 @@ impl Endpoint {
         }
     }
 
-    /// A stream id that is neither zero nor taken.
+    /// A random stream id that is neither zero nor in use.
     pub(super) fn new_local_id(&mut self) -> u32 {
         loop {
             let id = self.rng.next_u32();
@@ -277,11 +279,11 @@ impl Endpoint {
 
 #[cfg(feature = "_testing")]
 impl Endpoint {
-    /// Checks what must hold between any two calls.
+    /// Checks the invariants that hold between any two calls.
     ///
     /// # Panics
     ///
-    /// Something does not hold.
+    /// If an invariant does not hold.
     #[doc(hidden)]
     pub fn assert_consistent(&self) {
         let mut in_flight = std::collections::HashMap::new();
@@ -315,10 +317,11 @@ impl Endpoint {
     }
 }
 
-/// A stream with no more bytes than this to send has priority: a request, or a line of text.
+/// A stream with at most this many bytes to send has priority. Chosen as the size of a request or a
+/// line of text.
 const SPARSE: usize = 2048;
-/// Peers without streams are remembered up to this number. Each takes about a kilobyte.
+/// The number of peers above which peers without streams are removed. Each uses about a kilobyte.
 const MAX_IDLE_PEERS: usize = 1024;
-/// How long a peer without streams is remembered. Java keeps its control blocks as long, and tunnels do
-/// not live longer.
+/// How long the measurements of a peer without streams are kept. Chosen as the time for which Java
+/// keeps its control blocks, which is the lifetime of tunnels.
 const PEER_MEMORY: Duration = Duration::from_secs(600);

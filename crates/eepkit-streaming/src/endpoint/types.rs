@@ -1,4 +1,4 @@
-//! What goes into an [`Endpoint`] and what comes out.
+//! Inputs and outputs of an [`Endpoint`].
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use super::Endpoint;
 use super::keys::StreamKey;
 use crate::{CloseReason, path::PathId};
 
-/// Names a stream of an [`Endpoint`]; never used again for another one.
+/// Identifies a stream of an [`Endpoint`]. An id is never reused for another stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub(super) StreamKey);
 
@@ -24,7 +24,7 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// Names a ping of an [`Endpoint`].
+/// Identifies a ping of an [`Endpoint`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PingId(pub(super) u32);
 
@@ -32,87 +32,90 @@ pub struct PingId(pub(super) u32);
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Transmit {
-    /// Who it is for.
+    /// The recipient.
     pub to: Destination,
-    /// Our port.
+    /// The source port.
     pub from_port: u16,
-    /// Port that it is for.
+    /// The destination port.
     pub to_port: u16,
     /// The packet.
     pub packet: Bytes,
-    /// Whether deflating it may pay off.
+    /// Whether the packet should be deflated.
     pub compress: bool,
-    /// It opens or answers a stream: our lease set should travel along.
+    /// Whether the packet opens or answers a stream, or belongs to no stream. The session's lease
+    /// set should then be bundled with it.
     pub first: bool,
-    /// The path to take, as given to [`Endpoint::set_paths`].
+    /// The path, which [`Endpoint::resolve_path`] converts to a tunnel and a lease.
     pub path: PathId,
-    /// It is of no use after this instant.
+    /// The packet should be dropped after this instant.
     pub deadline: Instant,
 }
 
-/// What the endpoint wants next.
+/// An output of the endpoint.
 #[derive(Debug)]
 #[must_use]
 pub enum Output {
-    /// Send this packet.
+    /// A packet to send.
     Transmit(Transmit),
-    /// Tell the application.
+    /// An event for the application.
     Event(Event),
-    /// Nothing until this instant, if any.
+    /// There is no further output before this instant, or before the next call if it is `None`.
     Timeout(Option<Instant>),
 }
 
-/// What the application should know.
+/// An event for the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer answered: an outgoing stream is established.
+    /// The peer answered, and an outgoing stream is established.
     Connected(StreamId),
     /// A stream waits to be accepted.
     Incoming {
-        /// Our port.
+        /// The port of this side.
         port: u16,
     },
-    /// After [`Read::Pending`], there is something to read, or the end.
+    /// After [`Read::Pending`], data or the end can be read.
     Readable(StreamId),
-    /// After a write took less than all, there is room again.
+    /// After a partial write, there is room again.
     Writable(StreamId),
-    /// The peer has everything that was written.
+    /// The peer has acknowledged all written data.
     Flushed(StreamId),
-    /// The stream is over. What arrived before can still be read, unless it was reset.
+    /// The stream has ended. Data that arrived before can still be read, unless the stream was
+    /// reset.
     Closed {
         /// The stream.
         id: StreamId,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
     /// A ping was answered.
     Pong {
         /// The ping.
         id: PingId,
-        /// How long it took.
+        /// The round-trip time.
         rtt: Duration,
-        /// What came back: at most 32 bytes of what was sent, nothing from old peers.
+        /// At most 32 bytes of the payload of the ping. Empty if the peer does not echo payloads.
         payload: Bytes,
     },
     /// A ping was not answered in time.
     PingTimeout(PingId),
-    /// Look up the lease set of a peer, whose leases are unknown, expire soon or seem dead. The answer is
-    /// due: [`Endpoint::lease_set_found`] or [`Endpoint::lease_set_not_found`].
+    /// Requests a look-up of the lease set of a peer, whose leases are unknown, expire soon or seem
+    /// to have failed. The caller must answer with [`Endpoint::lease_set_found`] or
+    /// [`Endpoint::lease_set_not_found`].
     LeaseSetLookup {
         /// The peer.
         to: Destination,
     },
 }
 
-/// What a read returns.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     /// The next bytes, at least one.
     Data(Bytes),
-    /// Nothing now; [`Event::Readable`] follows.
+    /// No data is available. [`Event::Readable`] follows.
     Pending,
-    /// The peer closed its side and everything was read.
+    /// The peer closed its side, and all data was read.
     End,
 }
 
@@ -121,10 +124,10 @@ pub enum Read {
 pub struct Incoming {
     /// The stream.
     pub id: StreamId,
-    /// Who opened it, proven by signature.
+    /// The peer, which its signature has authenticated.
     pub peer: Destination,
-    /// Our port.
+    /// The port of this side.
     pub local_port: u16,
-    /// The peer's port.
+    /// The port of the peer.
     pub remote_port: u16,
 }

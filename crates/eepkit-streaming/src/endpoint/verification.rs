@@ -1,14 +1,15 @@
-//! Signature checks of received packets, apart from the endpoint.
+//! Signature checks of received packets outside of the endpoint.
 //!
-//! A signature check takes longer than everything else that is done with a packet. An endpoint that is
-//! shared behind a lock should not be locked for it. [`Endpoint::receive`] therefore returns a
-//! [`Verification`] where handling a packet needs a check, and [`Endpoint::receive_verified`] handles the
-//! packet afterwards.
+//! A signature check takes longer than all other processing of a packet. An endpoint behind a lock
+//! should not be locked during the check. If handling a packet needs a check,
+//! [`Endpoint::receive`] therefore returns a [`Verification`]. [`Endpoint::receive_verified`] then
+//! handles the packet.
 //!
-//! The endpoint asks for a check only where it would make one itself in its present state: packets that
-//! fail on their ids, the replay guard, the access rules or the limit of answered pings cost none. The
-//! state may change before the result comes back. A result that no longer fits, because the stream has
-//! another peer or another transient key, is ignored, and the endpoint checks again.
+//! The endpoint requests a check only if it would make one itself in its present state. Packets
+//! that are refused because of their ids, the replay guard, the access rules or the limit of
+//! answered pings need no check. The state may change before the result is available. If the result
+//! does not apply any more, because the stream has another peer or another transient key, the
+//! endpoint ignores it and checks again.
 
 use std::time::Instant;
 
@@ -19,10 +20,10 @@ use crate::{
 };
 
 impl Endpoint {
-    /// Handles a packet from the network, unless its signature has to be checked for that: then the check
-    /// is returned, to be followed by [`Endpoint::receive_verified`].
+    /// Handles a packet from the network, if that needs no signature check. Otherwise returns the
+    /// check. The caller must pass its result to [`Endpoint::receive_verified`].
     ///
-    /// Together they do what [`Endpoint::handle_packet`] does at once.
+    /// [`Endpoint::handle_packet`] combines both calls.
     pub fn receive(&mut self, now: Instant, received: Received) -> Option<Verification> {
         let now = self.advance(now);
         if let Ok(packet) = Packet::parse(&received.packet)
@@ -35,7 +36,7 @@ impl Endpoint {
         None
     }
 
-    /// Handles a packet whose signature was checked.
+    /// Handles a packet after its signature was checked.
     pub fn receive_verified(&mut self, now: Instant, verified: Verified) {
         let now = self.advance(now);
         let received = verified.received().clone();
@@ -44,9 +45,10 @@ impl Endpoint {
         self.verified = None;
     }
 
-    /// Whether handling `packet` involves checking its signature, and against which peer.
+    /// Whether handling `packet` needs a signature check. The inner value is the peer to check
+    /// against.
     ///
-    /// Takes a ping out of the limit of answered pings.
+    /// Counts a ping against the limit of answered pings.
     fn wants_check(&mut self, now: Instant, packet: &Packet<'_>) -> Option<Option<Identity>> {
         if packet.flags().is_echo() {
             return (packet.send_id() != 0 && self.admits_ping(now, packet)).then_some(None);
@@ -69,7 +71,8 @@ impl Endpoint {
             .then(|| Some(connection.identity().clone()))
     }
 
-    /// Checks the signature of a packet that belongs to no stream yet, unless that was done before.
+    /// Verifies the signature of a packet that belongs to no stream yet, unless this was done
+    /// before.
     pub(super) fn verify(
         &self,
         now: Instant,
@@ -82,7 +85,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether the signature of this packet, which belongs to no stream, was checked before.
+    /// Whether the signature of a packet that belongs to no stream was checked before.
     pub(super) fn is_verified(&self, packet: &Packet<'_>) -> bool {
         let before = self.verified.as_ref();
         before.is_some_and(|verified| verified.result(packet, None).is_some())

@@ -26,7 +26,7 @@ fn buffer() -> SendBuffer {
     SendBuffer::new(MTU, 1000)
 }
 
-/// A buffer whose SYN is out of the way.
+/// A buffer whose SYN was sent and acknowledged.
 fn established() -> SendBuffer {
     let mut buffer = buffer();
     buffer.on_sent(0, transmission());
@@ -147,7 +147,7 @@ fn invalid_nacks_are_ignored() {
     let mut buffer = established();
     buffer.write(&[7; 30]);
     send_all(&mut buffer);
-    // Acknowledged before, never sent, twice the same.
+    // NACKs of packets that were acknowledged before, repeated, or never sent.
     let outcome = ack(&mut buffer, 2, &[0, 1, 1, 9]).unwrap();
     assert_eq!(outcome.packets, 1);
     assert_eq!(buffer.holes().collect::<Vec<_>>(), [1]);
@@ -205,7 +205,7 @@ fn the_header_is_written_in_front_of_the_payload_without_copying_it() {
     let first = segment.packet(&[1; 22]);
     assert_eq!((&first[..22], &first[22..]), (&[1; 22][..], &[9; MTU][..]));
     assert_eq!(first[22..].as_ptr(), address);
-    // Still waiting to be sent: the retransmission must not change it.
+    // The first packet is still waiting to be sent. The retransmission must not change it.
     let second = segment.packet(&[2; 24]);
     assert_eq!(first[..22], [1; 22]);
     assert_eq!(

@@ -90,7 +90,7 @@ fn the_last_acknowledgement_is_repeated_after_the_stream_is_freed() {
     let (a, b) = pair.connect();
     pair.a.endpoint.shutdown(pair.now, a);
     pair.run(SECONDS(2));
-    // From now on `b` cannot hear `a`.
+    // From now on, all packets from `a` to `b` are lost.
     pair.filter_ab = Some(Box::new(|_| false));
     pair.b.endpoint.shutdown(pair.now, b);
     assert!(pair.run_until(SECONDS(2), |pair| {
@@ -131,7 +131,7 @@ fn a_close_that_is_not_signed_by_the_peer_is_ignored() {
         read_all(&mut pair.b, pair.now, b),
         (b"hello".to_vec(), false)
     );
-    // The same from the peer ends it.
+    // The same packet, signed by the peer, ends the stream.
     inject_b(&mut pair, sign(&repr, &keys(1)));
     assert_eq!(read_all(&mut pair.b, pair.now, b), (Vec::new(), true));
 }
@@ -275,7 +275,7 @@ fn a_stream_to_a_vanished_peer_fails_after_the_last_retransmission() {
         pair.a.saw(&closed(a, CloseReason::ResendLimit))
     }));
     let info = pair.a.endpoint.info(a).unwrap();
-    // Nine attempts, the later ones probing every five seconds.
+    // Nine attempts. The later ones send a probe every five seconds.
     assert!(
         (20..=45).contains(&(info.packets_sent - before)),
         "{info:?}"

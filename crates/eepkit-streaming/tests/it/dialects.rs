@@ -1,4 +1,4 @@
-//! Peers that run other software, played by hand packet by packet.
+//! Peers that run other software. The tests construct their packets one by one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use eepkit_wire::PrivateKeys;
 
 use super::*;
 
-/// What we sent, as a foreign implementation sees it.
+/// A packet of the endpoint under test, as the other implementation decodes it.
 #[derive(Debug, Clone)]
 struct Seen {
     send_id: u32,
@@ -23,8 +23,8 @@ struct Seen {
     payload: Vec<u8>,
 }
 
-/// Another implementation: its keys and its number of the stream. The endpoint under test is `a` of
-/// a pair whose link is not used.
+/// Another implementation: its keys and its stream id. The endpoint under test is `a` of a pair
+/// whose link is not used.
 struct Foreign {
     keys: Arc<PrivateKeys>,
     id: u32,
@@ -38,7 +38,7 @@ impl Foreign {
         Self {
             keys: keys(7),
             id: 0x0707_0707,
-            // What we send stays on the link until it is looked at.
+            // The packets of the endpoint stay on the link until they are read.
             pair: Pair::new(LinkConfig::delay(SECONDS(1_000_000))),
             ours: 0,
             stream: None,
@@ -49,7 +49,7 @@ impl Foreign {
         self.pair.run(span);
     }
 
-    /// Everything that we sent since the last call.
+    /// All packets of the endpoint since the last call.
     fn seen(&mut self) -> Vec<Seen> {
         self.pair.drain();
         let mut seen: Vec<_> = self
@@ -105,7 +105,7 @@ impl Foreign {
         self.deliver(out);
     }
 
-    /// We connect to it; it answers with these marks.
+    /// The endpoint connects, and the other implementation answers with these fields.
     fn answers(resend_delay: u8, max_size: Option<u16>) -> Self {
         let mut foreign = Self::new();
         let to = foreign.keys.destination().clone();
@@ -138,7 +138,7 @@ impl Foreign {
         foreign
     }
 
-    /// It connects to us, with these marks and flags.
+    /// The other implementation connects to the endpoint, with these fields and flags.
     fn opens(resend_delay: u8, max_size: Option<u16>, flags: Flags) -> Self {
         let mut foreign = Self::new();
         foreign.pair.a.endpoint.listen(0, 5).unwrap();
@@ -233,7 +233,7 @@ fn no_peer_is_sent_further_ahead_than_it_accepts() {
         [(1, Some(1730), 255), (9, Some(1730), 1400), (0, None, 2048)]
     {
         let mut foreign = Foreign::answers(resend_delay, max_size);
-        // The first data packet never arrives, everything else does.
+        // The first data packet never arrives. All other packets arrive.
         let mut through = 0;
         for _ in 0..400 {
             foreign.write(100_000);
@@ -242,7 +242,7 @@ fn no_peer_is_sent_further_ahead_than_it_accepts() {
             foreign.pass(MS(100));
             if news > 1 {
                 through = news;
-                // Java holds no more behind a gap.
+                // Java buffers no more packets behind a gap.
                 let held = if resend_delay == 1 { 131 } else { through };
                 foreign.plain(&Repr {
                     ack_through: through.min(held),
@@ -251,7 +251,10 @@ fn no_peer_is_sent_further_ahead_than_it_accepts() {
                 });
             }
         }
-        assert!(through <= most, "{through} packets ahead, {most} are borne");
+        assert!(
+            through <= most,
+            "{through} packets ahead, {most} are accepted"
+        );
         assert!(
             through >= most.min(200) * 9 / 10,
             "only {through} of {most}"
@@ -298,7 +301,7 @@ fn java_chokes_and_unchokes_by_value() {
     assert!(foreign.choked());
     foreign.pass(MS(500));
     assert!(foreign.seen().is_empty());
-    // Without the option nothing changes; a probe now and then tests it.
+    // Without the option, nothing changes. Probes test whether there is room again.
     foreign.plain(&choke(None));
     assert!(foreign.choked());
     foreign.pass(SECONDS(3));
@@ -336,7 +339,7 @@ fn i2pd_chokes_with_60000_and_for_one_acknowledgement_only() {
 
 #[test]
 fn a_request_on_a_plain_acknowledgement_is_answered_once() {
-    // i2pd measures the round trip this way when it has nothing to send.
+    // i2pd measures the round-trip time this way when it has no data to send.
     let mut foreign = Foreign::opens(9, Some(1812), Flags::NO_ACK);
     foreign.pass(SECONDS(8));
     foreign.seen();
@@ -428,7 +431,7 @@ fn holes_are_reported_at_the_pace_of_each_implementation() {
         foreign.pass(MS(500));
         foreign.seen();
         let mut acks = Vec::new();
-        // Packet 1 is missing; ten more come, five milliseconds apart.
+        // Packet 1 is missing. Ten more arrive, five milliseconds apart.
         for seq in 2..12 {
             foreign.plain(&Repr {
                 seq,
@@ -475,7 +478,7 @@ fn we_choke_with_a_value_that_no_implementation_misreads() {
         chokes.iter().all(|delay| (60_001..=60_999).contains(delay)),
         "{chokes:?}"
     );
-    // Reading takes it back, more than once in case one is lost.
+    // After a read, the end of choking is reported several times, because packets may be lost.
     let (now, id) = (foreign.pair.now, foreign.stream());
     while let Ok(Read::Data(_)) = foreign.pair.a.endpoint.read(now, id, usize::MAX) {}
     foreign.pass(SECONDS(20));

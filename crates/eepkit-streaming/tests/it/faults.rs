@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What an application or the network does next.
+/// A step of an application or of the network.
 #[derive(Debug, Clone)]
 enum Step {
     WriteA(usize),

@@ -1,14 +1,14 @@
-//! The first-contact gate: one stream to a new peer until it answers.
+//! The first-contact gate: one stream opens to a new peer until the peer answers.
 
 use super::*;
 
-/// Opens some streams from `a` to `b` at once.
+/// Opens four streams from `a` to `b` at once.
 fn open_some(pair: &mut Pair) -> Vec<StreamId> {
     let config = StreamConfig::default();
     (0..4).map(|_| open(pair, &config)).collect()
 }
 
-/// Accepts whatever comes, for a while; how many of the streams were answered meanwhile.
+/// Accepts all incoming streams for `span`. Returns how many of `ids` were answered in that time.
 fn answered(pair: &mut Pair, ids: &[StreamId], span: Duration) -> usize {
     let end = pair.now + span;
     while pair.now < end {

@@ -30,7 +30,7 @@ fn a_stopped_reader_chokes_the_sender_until_it_reads_again() {
     assert!(pair.a.endpoint.info(a).unwrap().choked);
     let unread = pair.b.endpoint.info(b).unwrap().unread;
     assert!(unread <= 256 << 10, "{unread}");
-    // Minutes of silence do not end the stream.
+    // Minutes without reads do not end the stream.
     pair.run(SECONDS(200));
     assert_eq!(pair.a.endpoint.info(a).unwrap().closed, None);
     assert!(pair.run_until(SECONDS(120), |pair| {

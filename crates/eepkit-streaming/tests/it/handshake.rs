@@ -27,7 +27,7 @@ fn a_stream_is_established_after_one_round_trip() {
     assert!(pair.now - began <= MS(510), "{:?}", pair.now - began);
     let info = pair.a.endpoint.info(a).unwrap();
     assert_eq!(info.mtu, 1812);
-    // The first packet looks as most others do.
+    // The first packet is like that of Java.
     assert_eq!(info.peer_kind, eepkit_streaming::PeerKind::Java);
     assert!(info.rtt.unwrap() >= MS(500) && info.rtt.unwrap() <= MS(510));
 }
@@ -112,7 +112,7 @@ fn data_is_sent_with_the_first_packet_and_answered_with_the_second() {
     assert!(pair.run_until(MS(260), |pair| {
         pair.b.saw(&closed(b, CloseReason::Finished))
     }));
-    // One packet each way, and the last acknowledgement.
+    // One packet in each direction, and the last acknowledgement.
     assert_eq!(pair.sent, (2, 1));
 }
 
@@ -123,7 +123,7 @@ fn data_written_before_the_answer_leaves_before_it() {
     let a = open(&mut pair, &StreamConfig::default());
     pair.a.endpoint.write(pair.now, a, &[7; 30_000]).unwrap();
     pair.drain();
-    // The first packet and five more; what is known to be buffered everywhere.
+    // The first packet and five more, which all implementations buffer.
     assert_eq!(pair.sent.0, 6);
     pair.run(MS(251));
     let b = pair.accept().unwrap().id;
@@ -189,7 +189,7 @@ fn a_first_packet_for_another_destination_is_dropped() {
     repr.nacks = &guard;
     inject_b(&mut pair, sign(&repr, &alice));
     assert_eq!(pair.b.endpoint.stats().replays, 1);
-    // Without the guard, as peers before 0.9.58 send it, it is taken.
+    // Peers before 0.9.58 send no guard. Such a packet is accepted.
     repr.nacks = &[];
     inject_b(&mut pair, sign(&repr, &alice));
     assert!(pair.accept().is_some());
@@ -355,7 +355,7 @@ fn offline_keys_work_on_both_sides() {
     assert!(pair.run_until(SECONDS(5), |pair| {
         pair.a.saw(&closed(ids.0, CloseReason::Finished))
     }));
-    // After the transient key has expired nothing new is taken.
+    // After the transient key has expired, new streams are not accepted.
     pair.run(SECONDS(3700));
     let a = open(&mut pair, &StreamConfig::default());
     assert!(pair.run_until(SECONDS(100), |pair| {
@@ -371,7 +371,7 @@ fn a_destination_can_connect_to_itself() {
     pair.b = Side::new(keys(1), EndpointConfig::default(), 1, now);
     pair.a.endpoint.listen(0, 4).unwrap();
     let to = pair.address_a();
-    // Everything that `a` sends is led back to it.
+    // All packets that `a` sends are delivered to `a`.
     let id = pair
         .a
         .endpoint

@@ -55,7 +55,7 @@ fn streams_beyond_a_limit_are_reset_and_far_beyond_it_ignored() {
     assert_eq!(outcomes[1..3], [Err(CloseReason::Refused); 2]);
     assert_eq!(outcomes[3], Err(CloseReason::ConnectTimeout));
     assert!(pair.b.endpoint.stats().limited >= 3);
-    // A minute later it is taken again.
+    // A minute later, streams are accepted again.
     let id = open(&mut pair, &StreamConfig::default());
     assert_eq!(outcome(&mut pair, id), Ok(()));
 }
@@ -97,7 +97,7 @@ fn streams_beyond_a_limit_can_get_a_response() {
         }
         pair.a.endpoint.release(pair.now, id);
         pair.run(SECONDS(5));
-        // The stream that was let in is left.
+        // Only the accepted stream is left.
         assert_eq!(pair.b.endpoint.stream_count(), 1);
     }
 }
@@ -175,7 +175,7 @@ fn a_full_queue_refuses_and_an_accepted_stream_makes_room() {
     let ids: Vec<_> = (0..5)
         .map(|_| open(&mut pair, &StreamConfig::default()))
         .collect();
-    // Until the first one is repeated, which the others wait for.
+    // The other streams wait for the first one, until its SYN is retransmitted.
     pair.run(SECONDS(4));
     assert!(pair.a.saw(&closed(ids[4], CloseReason::Refused)));
     assert!(pair.accept().is_some());

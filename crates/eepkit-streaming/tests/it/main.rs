@@ -22,7 +22,7 @@ use eepkit_wire::PrivateKeys;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-/// Half a second of round trip and nothing else.
+/// A link with a round-trip time of half a second and no faults.
 fn pair() -> Pair {
     Pair::new(LinkConfig::delay(MS(250)))
 }
@@ -31,7 +31,7 @@ fn closed(id: StreamId, reason: CloseReason) -> Event {
     Event::Closed { id, reason }
 }
 
-/// Reads what is there at `a` or `b`, and whether the end is reached.
+/// Reads all available data. Also returns whether the end was reached.
 fn read_all(side: &mut Side, now: std::time::Instant, id: StreamId) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     loop {
@@ -55,7 +55,7 @@ fn open(pair: &mut Pair, config: &StreamConfig) -> StreamId {
     id
 }
 
-/// Hands a forged or captured packet to `b`.
+/// Delivers a forged or captured packet to `b`.
 fn inject_b(pair: &mut Pair, packet: Vec<u8>) {
     let received = eepkit_streaming::Received {
         from_port: 0,

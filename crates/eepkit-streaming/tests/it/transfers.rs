@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn a_long_fat_path_is_filled() {
-    // Half a second of round trip, a megabyte per second.
+    // A round-trip time of half a second, and 1 MB/s.
     let mut pair = Pair::new(LinkConfig::delay(MS(250)).jitter(MS(10)).rate(550.0, 250));
     let ids = pair.connect();
     pair.transfer(ids, 4 << 20, SECONDS(60));
@@ -14,7 +14,7 @@ fn a_long_fat_path_is_filled() {
     let took = pair.transfer(ids, 20 << 20, SECONDS(120));
     let rate = (20 << 20) as f64 / took.as_secs_f64();
     assert!(rate > 850_000.0, "{rate} bytes per second");
-    // Cruising, the queue stays short.
+    // In Steady, the queue stays short.
     assert!(pair.ab.longest_wait < MS(250), "{:?}", pair.ab.longest_wait);
 }
 
@@ -67,7 +67,7 @@ fn more_than_255_holes_do_not_stop_a_transfer() {
     let mut pair = Pair::new(LinkConfig::delay(MS(250)));
     let ids = pair.connect();
     pair.transfer(ids, 4 << 20, SECONDS(100));
-    // Every second packet is lost once, for a while.
+    // Every second data packet is lost, among the first 1500.
     let mut count = 0_u32;
     pair.filter_ab = Some(Box::new(move |packet| {
         count += 1;
@@ -128,12 +128,12 @@ fn many_streams_to_one_peer_share_the_path() {
         }
         finished.len() == ids.len()
     }));
-    // All were served in turn: the first to finish was not far ahead of the last.
+    // All streams were served in turn, so the first did not finish long before the last.
     let (first, last) = (finished[0].1, finished[finished.len() - 1].1);
     assert!(last < first * 3, "{first:?} {last:?}");
 }
 
-/// Delivery times of small messages beside `bulk` transfers to the same peer.
+/// The longest delivery time of small messages during `bulk` transfers to the same peer.
 fn small_messages(bulk: usize) -> Duration {
     let link = LinkConfig::delay(MS(250)).jitter(MS(10));
     let mut pair = Pair::new(link.clone().rate(486.0, 250));
@@ -175,7 +175,7 @@ fn small_messages(bulk: usize) -> Duration {
 #[test]
 fn bulk_transfers_do_not_delay_small_messages() {
     let (alone, beside) = (small_messages(0), small_messages(4));
-    // A queue in the network, and the wait for room in the window.
+    // The difference is the queueing delay, and the wait for room in cwnd.
     assert!(beside < alone + MS(150), "{alone:?} {beside:?}");
 }
 

@@ -1,4 +1,4 @@
-//! Signature checks apart from the endpoint.
+//! Signature checks outside of the endpoint.
 
 use eepkit_streaming::{
     Received,
@@ -124,7 +124,7 @@ fn a_result_applies_to_its_packet_only() {
         .endpoint
         .receive(pair.now, received(genuine))
         .unwrap();
-    // Handled between the two steps of the genuine one.
+    // The forged packet is handled between the two steps of the genuine one.
     pair.b.endpoint.handle_packet(pair.now, received(forged));
     assert_eq!(pair.b.endpoint.stats().bad_signatures, 1);
     pair.b.endpoint.receive_verified(pair.now, check.check());
@@ -146,7 +146,7 @@ fn pings_beyond_the_limit_need_no_check() {
     let checks: Vec<_> = (0..300)
         .filter_map(|_| pair.b.endpoint.receive(pair.now, received(ping.clone())))
         .collect();
-    // The size of the bucket of answers.
+    // The size of the token bucket for answers.
     assert_eq!(checks.len(), 100);
     let mut answers = 0;
     for check in checks {

@@ -1,20 +1,20 @@
-//! i2pd's window, pacing and RTT estimate. Times are in milliseconds, as in the original.
+//! i2pd's cwnd, pacing and RTT estimate. Times are in milliseconds, as in the original.
 
-/// Window, pacing and time-out of one stream.
+/// Window, pacing and retransmission timeout of one stream.
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) window: f64,
     pub(super) max_window: f64,
-    /// The window to be set when the packets in flight fall to this number; 0 is none.
+    /// The cwnd to be set when the packets in flight fall to this number; 0 is none.
     target: f64,
-    /// The window at the last congestion; 0 is none.
+    /// The cwnd at the last congestion; 0 is none.
     last_drop: f64,
     credit: i64,
     last_growth: u64,
     is_dropped: bool,
     pub(super) is_first_ack: bool,
     pub(super) is_first_sample: bool,
-    /// The packet whose acknowledgement ends the recovery of the window.
+    /// The packet whose acknowledgement ends the recovery of the cwnd.
     pub(super) drop_seq: i64,
     pub(super) rtt: f64,
     pub(super) least_rtt: f64,
@@ -74,7 +74,7 @@ impl Control {
         self.pacing = (rtt * 1000.0 / window).round() as u64;
     }
 
-    /// Grows the window by the credit: at most one step per packet that is due.
+    /// Grows the cwnd by the credit: at most one step per packet that is due.
     pub(super) fn grow(&mut self, ts: u64, packets: i64, has_data: bool) {
         let may = self.window < self.max_window || self.target > 0.0;
         if self.credit > 0 && may && has_data {
@@ -120,7 +120,7 @@ impl Control {
         }
     }
 
-    /// Adds an RTT sample. Returns whether the time-out was still the initial one.
+    /// Adds an RTT sample. Returns whether the timeout was still the initial one.
     pub(super) fn on_ack(
         &mut self,
         ts: u64,
@@ -192,8 +192,8 @@ impl Control {
         }
     }
 
-    /// Halves the window when the RTT has been rising for long. Returns how many further packets must be
-    /// sent and acknowledged before it may grow.
+    /// Halves the cwnd when the RTT has been rising for long. Returns how many further packets
+    /// must be sent and acknowledged before it may grow.
     pub(super) fn drop_if_congested(&mut self, sample: Option<u64>, choked: bool) -> Option<i64> {
         sample?;
         if self.is_dropped || choked || self.slow_rtt <= self.least_rtt + self.jitter * 6.0 {
@@ -231,7 +231,7 @@ impl Control {
         }
     }
 
-    /// If there is nothing left to send, it waits a little longer.
+    /// Sets the longer timeout that applies when no data is left to send.
     pub(super) fn set_tail_timeout(&mut self) {
         let timeout = self.rtt * 1.5 + self.jitter + self.ack_interval as f64;
         self.timeout = (timeout as u64).max(MIN_TIMEOUT);
@@ -242,7 +242,7 @@ impl Control {
         self.ack_interval = MAX_ACK_DELAY;
     }
 
-    /// The answer to a request for an acknowledgement, while nothing was sent.
+    /// Handles the answer to a request for an acknowledgement that was sent without data.
     pub(super) fn on_answer(&mut self, sample: u64) {
         let sample = sample as f64;
         if self.is_first_sample {
@@ -265,7 +265,7 @@ impl Control {
         self.update_pacing();
     }
 
-    /// The second timeout in a row.
+    /// Handles the second consecutive timeout.
     pub(super) fn start_over_after_timeout(&mut self) {
         self.timeout = INITIAL_TIMEOUT;
         self.target = INITIAL_WINDOW;
@@ -279,7 +279,7 @@ impl Control {
         self.update_pacing();
     }
 
-    /// The lease was changed.
+    /// Handles a change of the lease.
     pub(super) fn start_over(&mut self, next: i64, in_flight: i64, choked: bool) {
         self.timeout = INITIAL_TIMEOUT;
         if !choked {

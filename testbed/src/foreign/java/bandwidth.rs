@@ -1,4 +1,4 @@
-//! Java's estimate of what a path carries: two filters over acknowledged packets (Westwood+).
+//! Java's bandwidth estimate: two filters over acknowledged packets (Westwood+).
 
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ impl Bandwidth {
         }
     }
 
-    /// The current estimate. Includes what was acknowledged if enough time has passed.
+    /// The current estimate. If a round has passed, it includes the packets acknowledged since the
+    /// last update.
     pub(super) fn estimate(&mut self, now: Duration, rtt: Duration) -> f64 {
         let round = rtt.max(MIN_SPAN).as_secs_f64();
         let mut span = now.saturating_sub(self.since).as_secs_f64();

@@ -1,4 +1,4 @@
-//! Our endpoint with each model, in the situations that are peculiar to the model.
+//! An endpoint of this library with each model, in situations that are specific to the model.
 
 use std::sync::{
     Arc,
@@ -16,7 +16,7 @@ fn path() -> LinkConfig {
         .rate(1e6 / 2056.0, 250)
 }
 
-/// From ours to the model, and from the model to ours.
+/// A flow from this library to the model, and one from the model to this library.
 fn both_ways(software: Software) -> [Plan; 2] {
     [
         Plan::new(Party::ours(), software),
@@ -39,7 +39,7 @@ fn finish(network: &mut Network, within: Duration) -> Duration {
     for model in models.into_iter().flatten() {
         assert!(
             !model.is_dead(),
-            "{} gave up: {:?}",
+            "{} failed: {:?}",
             model.software(),
             model.counters()
         );
@@ -59,7 +59,7 @@ fn received_by_model(network: &Network) -> Counters {
     model.map(Foreign::counters).unwrap_or_default()
 }
 
-/// The numbers that decide which first transmissions are lost.
+/// Loses the first transmission of each packet in `range`.
 fn lose_once(network: &mut Network, range: std::ops::Range<u32>) {
     let mut seen = std::collections::HashSet::new();
     network.set_filter(move |there, packet| {
@@ -93,8 +93,8 @@ fn every_byte_arrives_through_loss_duplicates_and_reordering() {
 }
 
 #[test]
-fn i2pd_seldom_has_a_reason_to_change_the_path() {
-    // It does so for each retransmission of its last packet, and resets its own window.
+fn i2pd_rarely_changes_the_path() {
+    // i2pd changes the path on each retransmission of the last packet, and resets its own cwnd.
     for (loss, reorder, most) in [(0.0, 0.0, 0), (0.01, 0.0, 2), (0.01, 1.0, 50)] {
         let link = path().loss(loss).reorder(reorder, MS(200));
         let plan = Plan::new(Party::ours(), Software::I2pd);
@@ -106,7 +106,7 @@ fn i2pd_seldom_has_a_reason_to_change_the_path() {
 }
 
 #[test]
-fn a_slow_reader_behind_java_stops_us_and_starts_us_again() {
+fn a_slow_reader_of_java_chokes_us_until_it_reads_again() {
     let plan = Plan::new(Party::ours(), Software::Java).length(1_000_000);
     let mut network = network(path(), plan);
     network.set_reading(0, false);
@@ -116,7 +116,7 @@ fn a_slow_reader_behind_java_stops_us_and_starts_us_again() {
     assert!(network.flows[0].sending_info().unwrap().choked);
     network.run(SECONDS(20));
     let later = received_by_model(&network);
-    // Probes only.
+    // Only probes were sent.
     assert!(later.received - stopped.received < 30, "{later:?}");
     network.set_reading(0, true);
     let before = network.elapsed();
@@ -125,7 +125,7 @@ fn a_slow_reader_behind_java_stops_us_and_starts_us_again() {
 }
 
 #[test]
-fn a_slow_reader_of_ours_stops_every_sender_and_starts_it_again() {
+fn a_slow_reader_of_ours_chokes_every_sender_until_it_reads_again() {
     for software in Software::ALL {
         let mut config = EndpointConfig::default();
         config = config.change_stream(|stream| stream.with_receive_buffer(100_000));
@@ -149,7 +149,8 @@ fn a_slow_reader_of_ours_stops_every_sender_and_starts_it_again() {
 #[test]
 fn hundreds_of_missing_packets_are_reported_and_retransmitted() {
     for software in Software::ALL {
-        // As many as an acknowledgement can name, unless fewer were allowed to be sent.
+        // 255 packets are lost, which is the number that an acknowledgement can list, unless fewer
+        // were allowed in flight.
         let plan = Plan::new(Party::ours(), software).length(4_000_000);
         let link = LinkConfig::delay(MS(300)).jitter(MS(10));
         let mut network = network(link, plan);
@@ -167,7 +168,7 @@ fn an_outage_in_full_flight_ends_no_stream() {
         let link = LinkConfig::delay(MS(250)).jitter(MS(10));
         let mut network = network(link.clone(), plan);
         network.run(SECONDS(4));
-        // All packets of a second and a half: more than i2pd and emissary may miss.
+        // All packets of 1.5 s are lost, which is more than i2pd and emissary accept as missing.
         network.configure(|config| config.loss = Loss::ALL);
         network.run(MS(1500));
         network.configure(|config| config.loss = link.loss);
@@ -176,8 +177,8 @@ fn an_outage_in_full_flight_ends_no_stream() {
 }
 
 #[test]
-fn other_senders_recover_from_an_outage_with_us_as_soon_as_among_themselves() {
-    // Java takes minutes.
+fn other_senders_recover_from_an_outage_no_later_with_us_than_among_themselves() {
+    // The recovery of Java takes minutes.
     let time = |software: Software, to: Party| {
         let link = LinkConfig::delay(MS(250)).jitter(MS(10));
         let mut network = network(link.clone(), Plan::new(software, to).length(3_000_000));
@@ -198,7 +199,7 @@ fn other_senders_recover_from_an_outage_with_us_as_soon_as_among_themselves() {
 }
 
 #[test]
-fn a_packet_that_is_lost_again_and_again_ends_no_stream() {
+fn a_packet_that_is_lost_repeatedly_ends_no_stream() {
     for software in Software::ALL {
         let plan = Plan::new(Party::ours(), software).length(4_000_000);
         let mut network = network(LinkConfig::delay(MS(250)).jitter(MS(10)), plan);
@@ -224,7 +225,8 @@ fn no_more_is_sent_before_the_answer_than_a_waiting_emissary_buffers() {
         }
         true
     });
-    // The stream is accepted after the first packets have arrived, before those that follow the answer.
+    // The stream is accepted after the first packets have arrived, and before those that follow the
+    // answer.
     let receiver = network.flows[0].receiving_model_mut().unwrap();
     receiver.accept_at(MS(450));
     finish(&mut network, SECONDS(20));
@@ -234,7 +236,8 @@ fn no_more_is_sent_before_the_answer_than_a_waiting_emissary_buffers() {
 
 #[test]
 fn a_short_message_takes_at_most_its_delay_and_an_answer_to_the_syn() {
-    // One and a half round trips, the delay of the answer to the SYN, and the delay of the last packet.
+    // The duration is one and a half round trips, the delay of the answer to the SYN, and the delay
+    // of the last packet.
     for software in Software::ALL {
         let plan = Plan::new(Party::ours(), software).length(16_384);
         let mut network = network(LinkConfig::delay(MS(250)), plan);
@@ -245,7 +248,7 @@ fn a_short_message_takes_at_most_its_delay_and_an_answer_to_the_syn() {
 
 #[test]
 fn emissary_is_never_sent_packets_too_far_ahead() {
-    // Data is lost in bursts, and so is every third acknowledgement.
+    // Data is lost in bursts. Every third acknowledgement is lost as well.
     let plan = Plan::new(Party::ours(), Software::Emissary).length(3_000_000);
     let mut network = network(LinkConfig::delay(MS(400)).jitter(MS(10)), plan);
     let mut highest = 0;
@@ -266,7 +269,7 @@ fn emissary_is_never_sent_packets_too_far_ahead() {
 }
 
 #[test]
-fn java_never_misses_more_than_it_can_report_and_seldom_drops() {
+fn java_never_misses_more_than_it_can_report_and_rarely_drops() {
     for (loss, most) in [(0.0, 0.0), (0.01, 0.05), (0.05, 0.15)] {
         for seed in 1..=3 {
             let link = LinkConfig::delay(MS(250)).jitter(MS(20)).loss(loss);
@@ -282,8 +285,8 @@ fn java_never_misses_more_than_it_can_report_and_seldom_drops() {
 }
 
 #[test]
-fn no_model_takes_us_for_java() {
-    // i2pd would stay at 64 packets for good. Our choke must not look like Java's.
+fn our_choking_value_is_not_that_of_java() {
+    // On Java's choking value, i2pd would limit its cwnd to 64 packets permanently.
     let mut config = EndpointConfig::default();
     config = config.change_stream(|stream| stream.with_receive_buffer(100_000));
     config = config.change_stream(|stream| stream.with_max_receive_buffer(100_000));
@@ -300,7 +303,7 @@ fn no_model_takes_us_for_java() {
 }
 
 #[test]
-fn a_slow_reader_is_kept_busy_without_spurious_retransmissions() {
+fn a_slow_reader_always_has_data_and_causes_no_spurious_retransmissions() {
     for (from, least) in [
         (Party::ours(), 0.99),
         (Software::Java.into(), 0.9),
@@ -325,12 +328,12 @@ fn a_slow_reader_is_kept_busy_without_spurious_retransmissions() {
 }
 
 #[test]
-fn no_other_implementation_is_ever_taken_for_our_own() {
+fn no_other_implementation_is_recognised_as_this_library() {
     let rate = 1e6 / 2056.0;
     let links = [
         LinkConfig::delay(MS(20)).jitter(MS(5)),
         LinkConfig::delay(MS(250)).jitter(MS(20)).loss(0.01),
-        // Packets that wait for each other arrive together.
+        // With jitter that keeps the order, packets arrive together.
         LinkConfig::delay(MS(250)).jitter(MS(400)).loss(0.05),
         LinkConfig::delay(MS(500))
             .reorder(1.0, MS(300))
@@ -363,7 +366,7 @@ fn no_other_implementation_is_ever_taken_for_our_own() {
 }
 
 #[test]
-fn two_paths_carry_twice_as_much_to_large_buffers_and_not_less_to_java() {
+fn two_paths_double_the_goodput_to_large_buffers_and_do_not_reduce_that_to_java() {
     // A third of 1 MB/s over each; the second path is 0.1 s longer.
     let narrow = LinkConfig::delay(MS(250))
         .jitter(MS(10))

@@ -1,5 +1,5 @@
-//! An hour of faults: tunnels expire every ten minutes, loss is bursty, all packets are lost for half a
-//! minute now and then, and peers disappear.
+//! An hour of faults: tunnels expire every ten minutes, losses come in bursts, there are outages of
+//! half a minute, and peers disappear.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn bursts() -> Loss {
     Loss::gilbert_elliott(0.000_5, 0.05, 0.0, 0.7)
 }
 
-/// About 100 KB/s, so that an hour is some hundred thousand packets.
+/// About 100 KB/s, so that an hour takes some hundred thousand packets.
 fn link() -> LinkConfig {
     LinkConfig {
         loss: bursts(),
@@ -25,8 +25,8 @@ fn link() -> LinkConfig {
     }
 }
 
-/// Endpoints `a` and `b`, with a link for each of their tunnels. Path `n` of `a` is link `2 n`, that of `b`
-/// link `2 n + 1`.
+/// Endpoints `a` and `b`, with a link for each of their tunnels. Path `n` of `a` is link `2 n`,
+/// that of `b` link `2 n + 1`.
 struct Soak {
     world: World,
     a: usize,
@@ -104,12 +104,12 @@ impl Soak {
 }
 
 #[test]
-fn an_hour_of_faults_ends_nothing_and_leaks_nothing() {
+fn an_hour_of_faults_ends_no_stream_and_leaks_no_state() {
     an_hour_of_faults(1);
 }
 
 #[test]
-fn an_hour_of_faults_over_two_paths_ends_nothing_either() {
+fn an_hour_of_faults_over_two_paths_ends_no_stream() {
     an_hour_of_faults(2);
 }
 
@@ -133,14 +133,16 @@ fn an_hour_of_faults(max_paths: u8) {
         soak.lose(bursts());
         soak.run(60);
         let outage = soak.longest_stall();
-        // Probes are five seconds apart. A burst ends after a number of packets, and may lose three probes.
+        // Probes are five seconds apart. A burst ends after a number of packets, and may lose three
+        // probes.
         assert!(outage < SECONDS(30 + 20), "{outage:?} in {tenth}");
 
         vanish(&mut soak);
         soak.run(210);
         let each = (soak.received() - before) / 600;
-        // The links carry fifty packets a second each way. Every other data packet is acknowledged by a
-        // packet, so 121 KB/s remain for data, 113 with the outage. Bursts lose up to a quarter.
+        // The links carry fifty packets per second in each direction. Every second data packet is
+        // acknowledged by a packet, so 121 KB/s remain for data, or 113 KB/s with the outage.
+        // Bursts lose up to a quarter.
         assert!(each > 80_000, "{each} bytes per second in {tenth}");
     }
     soak.lose(Loss::NONE);
