@@ -9,7 +9,7 @@
 //! No model includes:
 //!
 //! - Routers. There are no tunnels, leases or sessions. A model that would change them counts this
-//!   ([`Counters::path_changes`]) and resets its cwnd where the original does.
+//!   ([`Counters::path_changes`]) and resets its cwnd if the original does.
 //! - The end of streams. Nothing is closed, and CLOSE takes a sequence number like data.
 //! - Verification of signatures. Models sign correctly, because this implementation verifies.
 //! - Several streams between the same two destinations, and the state that they share.

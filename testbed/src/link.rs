@@ -31,7 +31,7 @@ pub struct LinkConfig {
     pub loss: Loss,
     /// Share of packets that arrive twice.
     pub duplicate: f64,
-    /// Share of packets that are held back by up to `reorder_by`, so that others overtake them.
+    /// Share of packets that are delayed by up to `reorder_by`, so that others overtake them.
     pub reorder: f64,
     /// See `reorder`.
     pub reorder_by: Duration,
@@ -82,7 +82,7 @@ impl LinkConfig {
         Self { jitter, ..self }
     }
 
-    /// Holds this share of packets back by up to `by`.
+    /// Delays this share of packets by up to `by`.
     #[must_use]
     pub const fn reorder(self, share: f64, by: Duration) -> Self {
         Self {

@@ -6,7 +6,7 @@
 //!
 //! The results of other implementations come from models of them, a simulator of their state
 //! machines that agrees with measurements between routers. They are not measured here, unless the
-//! scenario says that the other side is a model.
+//! scenario states that the other side is a model.
 //!
 //! A link counts tunnel messages of 1028 bytes: two for a packet of 1812 bytes of payload, one for
 //! an acknowledgement. Its rate limit is in these bytes. The limit of the payload is therefore
@@ -102,7 +102,7 @@ pub struct Measured {
     pub queue_p95: Option<f64>,
     /// Share of packets with sequence numbers that were retransmissions, in per cent.
     pub resent: Option<f64>,
-    /// Bytes on the wire, both ways, for each byte of payload delivered.
+    /// Bytes on the wire, in both directions, per byte of payload delivered.
     pub wire: Option<f64>,
     /// Goodput in per cent of the limit of the path.
     pub share: Option<f64>,

@@ -129,8 +129,8 @@ settings! {
         copy read_timeout, with_read_timeout: Option<Duration>;
         /// Time limit for a write, which the driver applies. Default `None`, no limit.
         copy write_timeout, with_write_timeout: Option<Duration>;
-        /// How long a stream whose handle was dropped may take to send the rest. Default 60 s; Java
-        /// takes up to 5 minutes. Then it is reset.
+        /// Time limit for a stream to finish after its handle was dropped. After it, the stream is
+        /// reset. Default 60 s. Java waits up to 5 minutes.
         copy linger, with_linger: Duration;
         /// The initial size of the receive buffer in bytes, for data that was received and not
         /// read. Default 512 KiB. The buffer grows with the rate of the reader up to

@@ -1,7 +1,7 @@
 //! The state of one path to a peer: RTT, cwnd, pacing and loss detection.
 //!
 //! A peer usually has one path state. It migrates to another path when its path ends or dies, and
-//! keeps what it has measured. With several active paths, each has a path state of its own: the
+//! keeps what it has measured. With several active paths, each has its own path state: the
 //! paths have different bottlenecks, and reordering between two paths is no sign of loss.
 
 use std::{

@@ -110,7 +110,8 @@ impl PathTable {
         in_use
     }
 
-    /// Migrates to another path if the active one is gone, or to [`PathId::ANY`] if there is none.
+    /// Migrates to another path if the active one does not exist any more, or to [`PathId::ANY`] if
+    /// there is no other path.
     pub(crate) fn replace_gone(
         &self,
         now: Instant,

@@ -2,7 +2,7 @@
 //! line to it and prints the answer.
 //!
 //! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
-#![expect(clippy::print_stdout, reason = "the output is what the guide shows")]
+#![expect(clippy::print_stdout, reason = "the guide specifies the output")]
 
 use eepkit::{Error, Router};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin};

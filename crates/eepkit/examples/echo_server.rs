@@ -2,7 +2,7 @@
 //! that a client sends, and sends it back.
 //!
 //! Uses the router at `$EEPKIT_ROUTER`, or the one that listens for I2CP on this machine.
-#![expect(clippy::print_stdout, reason = "the output is what the guide shows")]
+#![expect(clippy::print_stdout, reason = "the guide specifies the output")]
 
 use eepkit::{Error, Router, Stream};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};

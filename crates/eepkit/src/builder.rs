@@ -36,7 +36,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "a session is there once `open` or `start` is called"]
+#[must_use = "a session starts when `open` or `start` is called"]
 pub struct SessionBuilder {
     router: Router,
     keys: Keys,
@@ -238,7 +238,7 @@ impl SessionBuilder {
     /// Derives all random values of the session from `seed`: new keys, stream ids and the pauses
     /// between attempts. A program on a simulated network then behaves the same in each run.
     ///
-    /// **For tests only**: anyone who knows the seed can derive the keys.
+    /// **For tests only**: the keys can be derived from the seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

@@ -278,7 +278,7 @@ fn begin(
         0
     } else {
         let taken = endpoint.write(now, id, &options.early_data).unwrap_or(0);
-        // Otherwise the delay that coalesces small writes would hold back the first packet.
+        // Otherwise the delay that coalesces small writes would delay the first packet.
         endpoint.flush(now, id);
         taken
     };
@@ -380,7 +380,7 @@ fn refusal(reason: CloseReason, port: u16, limit: Duration) -> ConnectError {
 const NOT_FOUND_TWICE: u8 = 2;
 /// No look-up is made for a peer that answers within this time. Most peers do.
 const USUAL_ANSWER: Duration = Duration::from_secs(3);
-/// Time for one search in the network database. Chosen because routers give up after about 10 s.
+/// Time limit of one search in the network database. Chosen because routers stop after about 10 s.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause between look-ups. Chosen so that a recently published lease set can propagate.
 const SEARCH_PAUSE: Duration = Duration::from_secs(5);

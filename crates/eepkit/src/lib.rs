@@ -177,7 +177,7 @@
 //!
 //! # Errors
 //!
-//! Each operation has an error enum of its own; [`Error`] collects them. [`ErrorKind`] is a coarse
+//! Each operation has its own error enum. [`Error`] collects them. [`ErrorKind`] is a coarse
 //! classification, and [`Error::hint`] suggests what a user can do.
 //!
 //! Every wait has a time limit, except for the next incoming stream or datagram, and for the next

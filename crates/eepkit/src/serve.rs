@@ -91,7 +91,7 @@ where
 }
 
 /// A server that is not started yet. Returned by [`serve`].
-#[must_use = "a server runs once `start` is called"]
+#[must_use = "a server starts when `start` is called"]
 pub struct Serve<H> {
     listener: Listener,
     handler: H,

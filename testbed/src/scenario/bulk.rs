@@ -10,7 +10,7 @@ use super::{
 };
 use crate::LinkConfig;
 
-/// A path: RTT, rate in bytes on the wire, queue in packets, loss, and jitter each way.
+/// A path: RTT, rate in bytes on the wire, queue in packets, loss, and jitter in each direction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Path {
     pub(super) rtt_ms: u64,
@@ -123,7 +123,8 @@ pub(super) fn finish(world: &mut World, ends: (usize, usize), length: u64) -> Fl
 }
 
 const MINUTES: Duration = Duration::from_secs(120);
-/// A longer transfer has stalled for good.
+/// The time limit of a transfer. Chosen because a transfer that takes longer does not make
+/// progress.
 const MAX_DURATION: Duration = Duration::from_secs(600);
 /// Time between the stream that warms up the path and the measured one.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);

@@ -206,7 +206,7 @@ impl Flow {
         flow
     }
 
-    /// Writes and reads what is possible, if `side` is one of its endpoints.
+    /// Writes and reads as much as possible, if `side` is one of its endpoints.
     pub(super) fn advance(&mut self, world: &mut World, side: usize) {
         let now = world.now;
         if side == self.from {

@@ -226,8 +226,8 @@ impl Connection {
             nacks[..count].sort_unstable();
         }
         // A full list may be truncated: emissary truncates it and still acknowledges the highest
-        // packet. Such a list only shows that `through` arrived, and the state of packets up to its
-        // last entry.
+        // packet. Such a list only proves that `through` arrived, and the state of packets up to
+        // its last entry.
         let through = match nacks.last() {
             Some(last) if count == MAX_NACKS => {
                 let mut batch = peer.begin();

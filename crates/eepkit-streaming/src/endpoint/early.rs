@@ -70,7 +70,7 @@ impl EarlyPackets {
 /// tunnels is shorter.
 const EARLY_LIFETIME: Duration = Duration::from_secs(10);
 /// Chosen above the initial cwnd of peers, which is 6 in the specification and 16 in I2P+. Peers
-/// that know this destination may send more.
+/// that have a path state for this destination may send more.
 const MAX_EARLY_PER_STREAM: usize = 64;
 /// Bounds the memory that unauthenticated senders can fill.
 const MAX_EARLY: usize = 512;

@@ -61,7 +61,7 @@ impl Endpoint {
     }
 
     fn on_pong(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
-        // Pongs are not signed. Only the random id shows that the packet is an answer.
+        // Pongs are not signed. Only the random id identifies the packet as an answer.
         let Some((id, sent)) = self.pings.remove(packet.recv_id()) else {
             self.stats.unknown_stream += 1;
             return;

@@ -97,7 +97,7 @@ fn one_gap_of_more_than_255_packets_is_not_described_at_all() {
     insert(&mut assembly, 0);
     insert(&mut assembly, 400);
     assert_eq!(acknowledge(&assembly), (Some(0), vec![]));
-    // Two holes, the second too long for what is left.
+    // There are two holes. The second one does not fit the rest of the list.
     let mut assembly = Reassembly::new(0);
     insert(&mut assembly, 0);
     insert(&mut assembly, 2);

@@ -1,6 +1,6 @@
 //! Two endpoints on an emulated link, in virtual time.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "an error fails the test")]
 
 mod close;
 mod dialects;

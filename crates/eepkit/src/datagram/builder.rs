@@ -16,7 +16,7 @@ use crate::{
 
 /// Builds a [`DatagramSocket`]. Returned by [`Session::datagrams`](crate::Session::datagrams).
 #[derive(Clone)]
-#[must_use = "a socket is there once `bind` is called"]
+#[must_use = "a socket is bound when `bind` is called"]
 pub struct DatagramBuilder {
     handle: Arc<Handle>,
     format: Format,
