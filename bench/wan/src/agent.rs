@@ -159,6 +159,18 @@ impl Agent {
             Ask::RawWatch { slot, back } => {
                 self.session(slot)?.raw()?.watch(&back, answers).await?;
             }
+            Ask::ProbeGreet { slot, to } => {
+                self.session(slot)?.raw()?.meet(&to).await?;
+                answers.send(Answer::Noted).await;
+            }
+            Ask::ProbeSend { slot, to, probe } => {
+                let times = self.session(slot)?.raw()?.probe(&to, probe).await?;
+                answers.send(Answer::ProbeSent { times }).await;
+            }
+            Ask::ProbeTake { slot } => {
+                let arrivals = self.session(slot)?.raw()?.take_arrivals();
+                answers.send(Answer::ProbeArrived { arrivals }).await;
+            }
             Ask::Close { slot } => {
                 let session = lock(&self.sessions).remove(&slot);
                 drop(session);

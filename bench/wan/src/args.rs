@@ -41,9 +41,11 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
 }
 
-/// The roles of processes that the measuring one starts.
+/// Another task than the measurement, and the roles of processes that the measuring one starts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
+    /// Sends datagrams at fixed rates through one pair of sessions and prints their loss, delay and order.
+    Probe(ProbeOptions),
     /// Opens sessions and transfers data inside a namespace, by requests on standard input.
     #[command(hide = true)]
     Agent,
@@ -74,6 +76,22 @@ pub(crate) struct Options {
     /// Transfers per session. From the second on, our streams use the path state of the first.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) transfers: u32,
+    #[command(flatten)]
+    pub(crate) lab: LabOptions,
+    /// The time limit of a transfer.
+    #[arg(long, value_name = "TIME", default_value = "4min", value_parser = humantime::parse_duration)]
+    pub(crate) limit: Duration,
+    /// Do not measure datagrams.
+    #[arg(long)]
+    pub(crate) no_raw: bool,
+    /// Also transfer data from our streams to the router's, and back.
+    #[arg(long)]
+    pub(crate) mixed: bool,
+}
+
+/// The network and the sessions.
+#[derive(Debug, Args)]
+pub(crate) struct LabOptions {
     /// Routers of a network.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(6..=60))]
     pub(crate) routers: u8,
@@ -94,15 +112,6 @@ pub(crate) struct Options {
     /// that of this machine.
     #[arg(long, value_name = "NAME")]
     pub(crate) tcp: Option<String>,
-    /// The time limit of a transfer.
-    #[arg(long, value_name = "TIME", default_value = "4min", value_parser = humantime::parse_duration)]
-    pub(crate) limit: Duration,
-    /// Do not measure datagrams.
-    #[arg(long)]
-    pub(crate) no_raw: bool,
-    /// Also transfer data from our streams to the router's, and back.
-    #[arg(long)]
-    pub(crate) mixed: bool,
     /// Seed of delays, losses and data.
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) seed: u64,
@@ -113,6 +122,43 @@ pub(crate) struct Options {
     /// end.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state: Option<PathBuf>,
+    /// The log level of i2pd: error, warn, info or debug. The logs are in --state.
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) log_level: String,
+}
+
+/// What to probe.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeOptions {
+    /// The router software.
+    #[arg(long, value_name = "ROUTERS", default_value_t = RouterSoftware::I2pd)]
+    pub(crate) network: RouterSoftware,
+    /// Links between the routers, as for a measurement.
+    #[arg(long = "link", value_name = "PROFILE", default_values_t = [LinkProfile::lossy()])]
+    pub(crate) links: Vec<LinkProfile>,
+    /// Datagrams per second.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "50,200,400",
+          value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub(crate) rate: Vec<u32>,
+    /// Bytes of a datagram. The default is the size of a full streaming packet, which takes two tunnel
+    /// messages.
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "1834",
+          value_parser = clap::value_parser!(u16).range(16..=30_000))]
+    pub(crate) size: Vec<u16>,
+    /// Datagrams that are sent at once. The pause between bursts keeps the rate.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) burst: u32,
+    /// The time of each rate and size.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) time: Duration,
+    /// Rounds per link. Each opens new sessions, with other tunnels.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Prints a line for each second, too.
+    #[arg(long)]
+    pub(crate) per_second: bool,
+    #[command(flatten)]
+    pub(crate) lab: LabOptions,
 }
 
 /// The software of all routers of a network.

@@ -32,7 +32,7 @@ const SHORTEST_STEP: f64 = 0.25;
 
 /// Writes `wan.svg`.
 pub(crate) fn write(options: &Options, results: &Results) -> Result<(), String> {
-    let path = options.output.join("wan.svg");
+    let path = options.lab.output.join("wan.svg");
     let (rows, columns) = (results.versions.len(), options.links.len());
     let size = (PANEL.0 * columns as u32, PANEL.1 * rows as u32);
     let draw = || -> Result<(), Box<dyn Error>> {

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.role {
         None => runtime.block_on(measure::run(cli.options)),
+        Some(args::Role::Probe(options)) => runtime.block_on(measure::probe(options)),
         Some(args::Role::Agent) => runtime.block_on(agent::serve()),
         Some(args::Role::Router(options)) => runtime.block_on(network::emissary::run(options)),
     };

@@ -2,6 +2,7 @@
 
 mod lab;
 mod load;
+mod probe;
 
 use std::{
     fs,
@@ -13,10 +14,10 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::lab::{Lab, Pair};
-pub(crate) use self::load::Load;
+pub(crate) use self::{load::Load, probe::run as probe};
 use crate::{
     agent::RAW_DATA,
-    args::{Options, RouterSoftware},
+    args::{LabOptions, Options, RouterSoftware},
     chart,
     link_profile::LinkProfile,
     prerequisites, report,
@@ -138,18 +139,10 @@ const RAW_STEPS: u32 = 8;
 
 /// Measures everything that was requested. Ends early and cleanly on Ctrl-C.
 pub(crate) async fn run(options: Options) -> Result<(), String> {
-    prerequisites::check(&options)?;
-    fs::create_dir_all(&options.output)
-        .map_err(|error| format!("--output {}: {error}", options.output.display()))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    prerequisites::check(&options.networks, &options.lab)?;
+    create_output(&options.lab)?;
     let mut results = Results::default();
-    // If a signal arrives, dropping this removes routers and namespaces.
-    let measured = tokio::select! {
-        measured = all(&options, &mut results) => measured,
-        _ = interrupt.recv() => Err("interrupted".to_owned()),
-        _ = terminate.recv() => Err("terminated".to_owned()),
-    };
+    let measured = until_signal(all(&options, &mut results)).await;
     if !results.transfers.is_empty() {
         report::write(&options, &results)?;
         chart::write(&options, &results)?;
@@ -157,24 +150,59 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     measured
 }
 
+fn create_output(options: &LabOptions) -> Result<(), String> {
+    fs::create_dir_all(&options.output)
+        .map_err(|error| format!("--output {}: {error}", options.output.display()))
+}
+
+/// Runs `work` until it ends or a signal arrives. Dropping `work` removes routers and namespaces.
+async fn until_signal(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => Err("interrupted".to_owned()),
+        _ = terminate.recv() => Err("terminated".to_owned()),
+    }
+}
+
+/// The directory of the routers: the one of the options, or a temporary one.
+enum State {
+    Given(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl State {
+    fn new(options: &LabOptions) -> Result<Self, String> {
+        match &options.state {
+            Some(state) => Ok(Self::Given(state.clone())),
+            None => tempfile::TempDir::with_prefix("eepkit-wan-")
+                .map(Self::Temporary)
+                .map_err(|error| format!("no temporary directory: {error}")),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
 async fn all(options: &Options, results: &mut Results) -> Result<(), String> {
     let runs = options.networks.len() * options.links.len();
     let sides = Side::all(options.mixed).len();
     let transfers = u64::from(options.rounds * options.transfers) * (sides * runs) as u64;
     let ui = Ui::new(transfers);
-    let temporary;
-    let state: &Path = match &options.state {
-        Some(state) => state,
-        None => {
-            temporary = tempfile::TempDir::with_prefix("eepkit-wan-")
-                .map_err(|error| format!("no temporary directory: {error}"))?;
-            temporary.path()
-        }
-    };
+    let state = State::new(&options.lab)?;
     for &software in &options.networks {
-        ui.doing(&format!("starting {} {software} routers", options.routers));
-        let dir: PathBuf = state.join(software.as_str());
-        let mut lab = Lab::start(software, options, &dir).await?;
+        ui.doing(&format!(
+            "starting {} {software} routers",
+            options.lab.routers
+        ));
+        let dir = state.path().join(software.as_str());
+        let mut lab = Lab::start(software, &options.lab, &dir).await?;
         results.versions.push((software, lab.version().to_owned()));
         let mut run = Run {
             software,
@@ -220,8 +248,8 @@ impl Run<'_> {
             self.ui.say(&format!("{name}: {line}"));
         }
         let (theirs, ours) = tokio::join!(
-            self.lab.open(SessionKind::Theirs, self.options, OPEN),
-            self.lab.open(SessionKind::Ours, self.options, OPEN),
+            self.lab.open(SessionKind::Theirs, &self.options.lab, OPEN),
+            self.lab.open(SessionKind::Ours, &self.options.lab, OPEN),
         );
         for nth in 1..=self.options.transfers {
             let mut order = Side::all(self.options.mixed).to_vec();
@@ -260,7 +288,7 @@ impl Run<'_> {
     ) -> Transfer {
         let before = (Load::now(), self.lab.counters());
         // Different data each time, so that cached data cannot count as received.
-        let seed = self.options.seed + u64::from(round * 1000 + nth);
+        let seed = self.options.lab.seed + u64::from(round * 1000 + nth);
         let outcome = match (from, to) {
             (Ok(from), Ok(to)) => {
                 let progress = |bytes| self.ui.transferred(bytes);
@@ -302,7 +330,11 @@ impl Run<'_> {
     async fn raw(&mut self, link: &LinkProfile) -> Result<(), String> {
         let name = format!("{}, {link}: datagrams", self.software);
         self.ui.doing(&name);
-        let pair = match self.lab.open(SessionKind::Raw, self.options, OPEN).await {
+        let pair = match self
+            .lab
+            .open(SessionKind::Raw, &self.options.lab, OPEN)
+            .await
+        {
             Ok(pair) => pair,
             Err(why) => {
                 self.ui.say(&format!("{name}: no session: {why}"));

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    args::{Options, RouterSoftware},
+    args::{LabOptions, RouterSoftware},
     hosts::Hosts,
 };
 
@@ -52,7 +52,7 @@ impl Network {
     pub(crate) async fn start(
         software: RouterSoftware,
         hosts: &Hosts,
-        options: &Options,
+        options: &LabOptions,
         dir: &Path,
     ) -> Result<Self, String> {
         match software {
@@ -99,7 +99,7 @@ impl fmt::Debug for Network {
 }
 
 /// Creates the directories of the routers.
-fn directories(options: &Options, dir: &Path) -> Result<Vec<PathBuf>, String> {
+fn directories(options: &LabOptions, dir: &Path) -> Result<Vec<PathBuf>, String> {
     (0..options.routers)
         .map(|router| {
             let path = dir.join(router.to_string());

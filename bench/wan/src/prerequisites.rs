@@ -4,11 +4,16 @@ use std::{env, path::Path};
 
 use eepkit_interop::i2pd_program;
 
-use crate::args::{Options, RouterSoftware};
+use crate::args::{LabOptions, RouterSoftware};
 
+<<<<<<< HEAD
 /// Checks all requirements before anything is created, so that all missing ones are reported at
 /// once.
 pub(crate) fn check(options: &Options) -> Result<(), String> {
+=======
+/// Checks all requirements before anything is created, so that all missing ones are reported at once.
+pub(crate) fn check(networks: &[RouterSoftware], options: &LabOptions) -> Result<(), String> {
+>>>>>>> b3c0d03 (Probe tunnels with datagrams at fixed rates)
     let mut missing = Vec::new();
     if !rustix::process::geteuid().is_root() {
         missing.push(
@@ -26,7 +31,7 @@ pub(crate) fn check(options: &Options) -> Result<(), String> {
     if !Path::new("/dev/net/tun").exists() {
         missing.push("there is no /dev/net/tun: modprobe tun".to_owned());
     }
-    if options.networks.contains(&RouterSoftware::I2pd)
+    if networks.contains(&RouterSoftware::I2pd)
         && let Err(error) = i2pd_program()
     {
         missing.push(format!("no i2pd ({error}), or choose --network emissary"));

@@ -140,10 +140,10 @@ fn table(options: &Options, results: &Results) -> String {
          | routers | link | theirs, first | ours, first | ratio | theirs, again | ours, again \
          | ratio | datagrams | limit |\n|---|---|---|---|---|---|---|---|---|---|\n",
         options.bytes,
-        options.routers,
-        options.hops,
-        options.tunnels,
-        options.transport.as_str(),
+        options.lab.routers,
+        options.lab.hops,
+        options.lab.tunnels,
+        options.lab.transport.as_str(),
         options.rounds,
     );
     for (network, version) in &results.versions {
@@ -248,7 +248,7 @@ pub(crate) fn save(options: &Options, results: &Results) -> Result<(), String> {
         add(serde_json::to_string(&Line::Datagrams(raw)));
     }
     for (name, text) in [("wan.md", table(options, results)), ("wan.jsonl", lines)] {
-        let path = options.output.join(name);
+        let path = options.lab.output.join(name);
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())

@@ -61,6 +61,17 @@ pub(crate) enum Ask {
     /// Counts datagrams, and sends some back to `back`, until the request is released:
     /// [`Answer::RawCount`].
     RawWatch { slot: Slot, back: String },
+    /// Sends a datagram per second until one comes back: [`Answer::Noted`].
+    ProbeGreet { slot: Slot, to: String },
+    /// Sends datagrams at a fixed rate: [`Answer::ProbeSent`].
+    ProbeSend {
+        slot: Slot,
+        to: String,
+        probe: ProbePlan,
+    },
+    /// Returns the arrivals since the last such request, and records further ones:
+    /// [`Answer::ProbeArrived`].
+    ProbeTake { slot: Slot },
     /// Ends a session: [`Answer::Closed`].
     Close { slot: Slot },
 }
@@ -86,6 +97,19 @@ pub(crate) struct SessionPlan {
     pub(crate) outbound: u8,
     /// The time limit for opening it.
     pub(crate) limit: Duration,
+}
+
+/// Datagrams at a fixed rate.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ProbePlan {
+    /// The number of the first datagram.
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// Bytes of each.
+    pub(crate) size: usize,
+    /// Datagrams that are sent at once, and the time from one burst to the next.
+    pub(crate) burst: u64,
+    pub(crate) interval: Duration,
 }
 
 /// A reply.
@@ -116,6 +140,14 @@ pub(crate) enum Answer {
     RawSent,
     Noted,
     RawCount(RawCount),
+    ProbeSent {
+        /// The times at which the link accepted the datagrams, in order, microseconds.
+        times: Vec<u64>,
+    },
+    ProbeArrived {
+        /// Number and time of each datagram, in the order of arrival, microseconds.
+        arrivals: Vec<(u64, u64)>,
+    },
     Closed,
     Failed {
         why: String,

@@ -22,11 +22,11 @@ use rand::rngs::StdRng;
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{Answers, lock, session::accept_limit};
-use crate::wire::{Answer, RawCount, SessionPlan};
+use crate::wire::{Answer, ProbePlan, RawCount, SessionPlan};
 
 /// Bytes of a datagram: the size of a full streaming packet.
 const BODY: usize = 1834;
@@ -62,11 +62,19 @@ const ANSWER: usize = 64;
 /// If no datagram arrives for this time, all in flight are declared lost.
 const LOST: Duration = Duration::from_secs(2);
 
+/// The most arrivals that are recorded: a few minutes at the highest rate of a probe, in 16 MB.
+const MAX_ARRIVALS: usize = 1_000_000;
+
+/// The number and the time in microseconds of each datagram, in the order of arrival. `None` if they are not
+/// recorded.
+type Arrivals = Option<Vec<(u64, u64)>>;
+
 /// A session that sends and counts datagrams.
 pub(super) struct RawSession {
     destination: Destination,
     outgoing: mpsc::Sender<Datagram>,
     count: Arc<Mutex<RawCount>>,
+    arrivals: Arc<Mutex<Arrivals>>,
     /// The limits of [`RawSession::send`].
     pace: watch::Sender<Pace>,
     task: AbortHandle,
@@ -105,11 +113,13 @@ impl RawSession {
         let (ready, mut becomes_ready) = mpsc::channel(1);
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let count = Arc::default();
+        let arrivals = Arc::default();
         let driver = Driver {
             link,
             maker,
             queue,
             count: Arc::clone(&count),
+            arrivals: Arc::clone(&arrivals),
             ready,
         };
         let task = tokio::spawn(driver.run()).abort_handle();
@@ -117,6 +127,7 @@ impl RawSession {
             destination: keys.destination().clone(),
             outgoing,
             count,
+            arrivals,
             pace: watch::Sender::default(),
             task,
         };
@@ -171,8 +182,41 @@ impl RawSession {
         Err("no datagram comes back".to_owned())
     }
 
+<<<<<<< HEAD
     /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers
     /// drop bursts.
+=======
+    /// Sends datagrams until one has come back.
+    pub(super) async fn meet(&self, to: &str) -> Result<(), String> {
+        let to = Destination::from_base64(to).map_err(|error| error.to_string())?;
+        self.greet(&to).await.map(drop)
+    }
+
+    /// Sends datagrams at a fixed rate. Returns the time in microseconds at which each was sent.
+    pub(super) async fn probe(&self, to: &str, plan: ProbePlan) -> Result<Vec<u64>, String> {
+        let to = Destination::from_base64(to).map_err(|error| error.to_string())?;
+        let mut times = Vec::new();
+        let mut ticks = interval(plan.interval);
+        // A delayed burst does not change the average rate.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for number in 0..plan.count {
+            if number % plan.burst == 0 {
+                ticks.tick().await;
+            }
+            times.push(micros());
+            self.submit(&to, plan.first + number, plan.size).await?;
+        }
+        Ok(times)
+    }
+
+    /// Returns the arrivals since the last call, and records further ones.
+    pub(super) fn take_arrivals(&self) -> Vec<(u64, u64)> {
+        lock(&self.arrivals).replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers drop
+    /// bursts.
+>>>>>>> b3c0d03 (Probe tunnels with datagrams at fixed rates)
     pub(super) fn set_window(&self, window: u64) {
         self.pace.send_modify(|pace| {
             pace.target = window;
@@ -233,11 +277,17 @@ impl Drop for RawSession {
     }
 }
 
+/// The wall time in microseconds, the same for all agents of a machine.
+fn micros() -> u64 {
+    u64::try_from(unix_now().as_micros()).unwrap_or(u64::MAX)
+}
+
 struct Driver {
     link: Box<dyn Link>,
     maker: LeaseSetMaker,
     queue: mpsc::Receiver<Datagram>,
     count: Arc<Mutex<RawCount>>,
+    arrivals: Arc<Mutex<Arrivals>>,
     ready: mpsc::Sender<()>,
 }
 
@@ -260,11 +310,15 @@ impl Driver {
                 Step::Send(datagram) => self.link.submit(Command::Send(datagram.into())),
                 Step::Event(Event::Received { payload, .. }) => {
                     let number = payload.body.first_chunk().copied();
+                    let number = u64::from_be_bytes(number.unwrap_or_default());
                     let mut count = lock(&self.count);
-                    count.newest = count
-                        .newest
-                        .max(u64::from_be_bytes(number.unwrap_or_default()));
+                    count.newest = count.newest.max(number);
                     count.messages += 1;
+                    if let Some(arrivals) = &mut *lock(&self.arrivals)
+                        && arrivals.len() < MAX_ARRIVALS
+                    {
+                        arrivals.push((number, micros()));
+                    }
                 }
                 Step::Event(Event::LeaseSetWanted(leases)) => {
                     // Without one the session never becomes ready, and opening it fails.

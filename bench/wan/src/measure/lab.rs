@@ -10,14 +10,16 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    args::{Options, RouterSoftware},
+    args::{LabOptions, Options, RouterSoftware},
     hosts::Hosts,
     link_profile::LinkProfile,
     measure::RawStep,
     network::Network,
     remote::Agent,
     switch::{Counters, Switch},
-    wire::{Answer, Ask, RawCount, Received, Sample, Sent, SessionKind, SessionPlan, Slot},
+    wire::{
+        Answer, Ask, ProbePlan, RawCount, Received, Sample, Sent, SessionKind, SessionPlan, Slot,
+    },
 };
 
 /// A network and its agents. Dropping it ends and removes everything, in the order of the fields.
@@ -70,7 +72,7 @@ impl Lab {
     /// Creates hosts and starts their routers.
     pub(super) async fn start(
         software: RouterSoftware,
-        options: &Options,
+        options: &LabOptions,
         dir: &Path,
     ) -> Result<Self, String> {
         let routers = usize::from(options.routers);
@@ -117,7 +119,7 @@ impl Lab {
     pub(super) async fn open(
         &self,
         kind: SessionKind,
-        options: &Options,
+        options: &LabOptions,
         limit: Duration,
     ) -> Result<Pair, String> {
         let slot = self.next_slot.fetch_add(1, Ordering::Relaxed);
@@ -301,6 +303,70 @@ impl Lab {
         outcome
     }
 
+    /// Sends datagrams by each plan in turn, after one has come back. Calls `done` with the times of sending,
+    /// and with number and time of each arrival, microseconds.
+    pub(super) async fn probe(
+        &self,
+        pair: &Pair,
+        plans: &[ProbePlan],
+        mut done: impl FnMut(&ProbePlan, &[u64], &[(u64, u64)]),
+    ) -> Result<(), String> {
+        let slot = pair.slot;
+        let back = pair.from.clone();
+        let mut watching = self.receiver.ask(Ask::RawWatch { slot, back }).await?;
+        let drain = async {
+            loop {
+                match watching.next().await? {
+                    Answer::RawCount(_) => {}
+                    answer => return Err(unexpected(&answer)),
+                }
+            }
+        };
+        let probes = async {
+            let to = pair.to.clone();
+            self.sender
+                .answer(Ask::ProbeGreet { slot, to }, GREETED + AT_ONCE)
+                .await?;
+            for plan in plans {
+                self.arrivals(slot).await?;
+                let bursts = u32::try_from(plan.count / plan.burst).unwrap_or(u32::MAX);
+                let limit = plan.interval * bursts * 2 + GREETED;
+                let (to, probe) = (pair.to.clone(), *plan);
+                let ask = Ask::ProbeSend { slot, to, probe };
+                let times = match self.sender.answer(ask, limit).await? {
+                    Answer::ProbeSent { times } => times,
+                    answer => return Err(unexpected(&answer)),
+                };
+                sleep(LATE).await;
+                done(plan, &times, &self.arrivals(slot).await?);
+            }
+            Ok(())
+        };
+        let outcome = tokio::select! {
+            broken = drain => broken,
+            done = probes => done,
+        };
+        let _ = self
+            .receiver
+            .answer(
+                Ask::Release {
+                    request: watching.id,
+                },
+                AT_ONCE,
+            )
+            .await;
+        self.receiver.forget(watching.id);
+        outcome
+    }
+
+    async fn arrivals(&self, slot: Slot) -> Result<Vec<(u64, u64)>, String> {
+        let ask = Ask::ProbeTake { slot };
+        match self.receiver.answer(ask, AT_ONCE).await? {
+            Answer::ProbeArrived { arrivals } => Ok(arrivals),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+
     async fn set_window(&self, slot: Slot, window: u64) -> Result<(), String> {
         let ask = Ask::RawWindow { slot, window };
         self.sender.answer(ask, AT_ONCE).await.map(drop)
@@ -309,6 +375,9 @@ impl Lab {
 
 /// How long the first datagram may take.
 const GREETED: Duration = Duration::from_secs(30);
+
+/// How long a datagram of a probe may take. Chosen because i2pd drops messages after 8 s.
+const LATE: Duration = Duration::from_secs(9);
 
 /// Datagrams in flight before the first step.
 const FIRST_WINDOW: u64 = 1;

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{FLOODFILLS, NETWORK, Network, PORT, directories, router_info, stop};
 use crate::{
-    args::{Options, RouterOptions, Transport},
+    args::{LabOptions, RouterOptions, Transport},
     hosts::Hosts,
     remote::{command, this_program},
     switch::address,
@@ -25,7 +25,11 @@ const TRANSIT: usize = 5000;
 /// The version of emissary that this program is built with.
 const VERSION: &str = "emissary 0.4";
 
-pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Result<Network, String> {
+pub(super) async fn start(
+    hosts: &Hosts,
+    options: &LabOptions,
+    dir: &Path,
+) -> Result<Network, String> {
     let dirs = directories(options, dir)?;
     let start = {
         let namespaces = hosts.namespaces().to_vec();

@@ -11,19 +11,23 @@ use tokio::process::{Child, Command};
 
 use super::{FLOODFILLS, NETWORK, Network, PORT, directories, router_info, stop};
 use crate::{
-    args::{Options, Transport},
+    args::LabOptions,
     hosts::Hosts,
     remote::command,
     switch::address,
     wire::{I2CP, SAM},
 };
 
-pub(super) async fn start(hosts: &Hosts, options: &Options, dir: &Path) -> Result<Network, String> {
+pub(super) async fn start(
+    hosts: &Hosts,
+    options: &LabOptions,
+    dir: &Path,
+) -> Result<Network, String> {
     let program = i2pd_program().map_err(|error| error.to_string())?;
     let version = version(&program).await?;
     let dirs = directories(options, dir)?;
     for (router, dir) in dirs.iter().enumerate() {
-        let text = configuration(dir, address(router), router < FLOODFILLS, options.transport);
+        let text = configuration(dir, address(router), router < FLOODFILLS, options);
         let path = dir.join("router.conf");
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
@@ -79,12 +83,22 @@ async fn version(program: &Path) -> Result<String, String> {
     Ok(format!("i2pd {}", words.nth(1).unwrap_or("of no version")))
 }
 
+<<<<<<< HEAD
 /// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT
 /// without one. The outbound exploratory tunnels are longer than the inbound ones, so that the
 /// first outbound tunnels of a session are up before its inbound ones. Otherwise i2pd does not
 /// publish the lease set before the next inbound tunnel.
 fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transport) -> String {
     let (ntcp2, ssu2) = (transport.ntcp2(), transport.ssu2());
+=======
+/// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT without
+/// one. The outbound exploratory tunnels are longer than the inbound ones, so that the first outbound
+/// tunnels of a session are up before its inbound ones. Otherwise i2pd does not publish the lease set
+/// before the next inbound tunnel.
+fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, options: &LabOptions) -> String {
+    let (ntcp2, ssu2) = (options.transport.ntcp2(), options.transport.ssu2());
+    let level = &options.log_level;
+>>>>>>> b3c0d03 (Probe tunnels with datagrams at fixed rates)
     format!(
         "netid = {NETWORK}\n\
          host = {host}\n\
@@ -99,7 +113,7 @@ fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transpo
          share = 100\n\
          log = file\n\
          logfile = {log}\n\
-         loglevel = warn\n\
+         loglevel = {level}\n\
          [http]\nenabled = false\n\
          [httpproxy]\nenabled = false\n\
          [socksproxy]\nenabled = false\n\
