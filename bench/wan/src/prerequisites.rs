@@ -6,14 +6,9 @@ use eepkit_interop::i2pd_program;
 
 use crate::args::{LabOptions, RouterSoftware};
 
-<<<<<<< HEAD
 /// Checks all requirements before anything is created, so that all missing ones are reported at
 /// once.
-pub(crate) fn check(options: &Options) -> Result<(), String> {
-=======
-/// Checks all requirements before anything is created, so that all missing ones are reported at once.
 pub(crate) fn check(networks: &[RouterSoftware], options: &LabOptions) -> Result<(), String> {
->>>>>>> b3c0d03 (Probe tunnels with datagrams at fixed rates)
     let mut missing = Vec::new();
     if !rustix::process::geteuid().is_root() {
         missing.push(

@@ -182,10 +182,6 @@ impl RawSession {
         Err("no datagram comes back".to_owned())
     }
 
-<<<<<<< HEAD
-    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers
-    /// drop bursts.
-=======
     /// Sends datagrams until one has come back.
     pub(super) async fn meet(&self, to: &str) -> Result<(), String> {
         let to = Destination::from_base64(to).map_err(|error| error.to_string())?;
@@ -214,9 +210,8 @@ impl RawSession {
         lock(&self.arrivals).replace(Vec::new()).unwrap_or_default()
     }
 
-    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers drop
-    /// bursts.
->>>>>>> b3c0d03 (Probe tunnels with datagrams at fixed rates)
+    /// Sets the number of datagrams in flight. It changes by one for each arrival, because routers
+    /// drop bursts.
     pub(super) fn set_window(&self, window: u64) {
         self.pace.send_modify(|pace| {
             pace.target = window;

@@ -83,22 +83,13 @@ async fn version(program: &Path) -> Result<String, String> {
     Ok(format!("i2pd {}", words.nth(1).unwrap_or("of no version")))
 }
 
-<<<<<<< HEAD
 /// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT
 /// without one. The outbound exploratory tunnels are longer than the inbound ones, so that the
 /// first outbound tunnels of a session are up before its inbound ones. Otherwise i2pd does not
 /// publish the lease set before the next inbound tunnel.
-fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, transport: Transport) -> String {
-    let (ntcp2, ssu2) = (transport.ntcp2(), transport.ssu2());
-=======
-/// The configuration file. The address book is enabled because i2pd 2.45 crashes at STREAM CONNECT without
-/// one. The outbound exploratory tunnels are longer than the inbound ones, so that the first outbound
-/// tunnels of a session are up before its inbound ones. Otherwise i2pd does not publish the lease set
-/// before the next inbound tunnel.
 fn configuration(dir: &Path, host: Ipv4Addr, floodfill: bool, options: &LabOptions) -> String {
     let (ntcp2, ssu2) = (options.transport.ntcp2(), options.transport.ssu2());
     let level = &options.log_level;
->>>>>>> b3c0d03 (Probe tunnels with datagrams at fixed rates)
     format!(
         "netid = {NETWORK}\n\
          host = {host}\n\
