@@ -104,6 +104,10 @@ pub(crate) struct LabOptions {
     /// Inbound tunnels of our sessions, if other than --tunnels.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) our_inbound: Option<u8>,
+    /// The most payload of a packet of our streams in bytes. 1812 bytes take two tunnel messages, 824
+    /// take one. Default: what the peers negotiate.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(512..=16_384))]
+    pub(crate) our_packet: Option<u16>,
     /// Transports between routers. i2pd uses Nagle's algorithm, so that over `ntcp2` sparse traffic
     /// has a longer delay than dense traffic.
     #[arg(long, value_enum, default_value_t = Transport::Both)]

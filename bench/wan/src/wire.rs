@@ -95,6 +95,8 @@ pub(crate) struct SessionPlan {
     pub(crate) hops: u8,
     pub(crate) inbound: u8,
     pub(crate) outbound: u8,
+    /// The most payload of a packet of our streams, if limited.
+    pub(crate) packet: Option<u16>,
     /// The time limit for opening it.
     pub(crate) limit: Duration,
 }

@@ -160,8 +160,11 @@ async fn theirs(plan: &SessionPlan, limit: Duration) -> Result<Session, String> 
 }
 
 async fn ours(plan: &SessionPlan, limit: Duration) -> Result<Session, String> {
-    let session = Router::new(router(plan))
-        .session()
+    let mut session = Router::new(router(plan)).session();
+    if let Some(packet) = plan.packet {
+        session = session.option("i2p.streaming.maxMessageSize", packet);
+    }
+    let session = session
         .preset(Preset::Bulk)
         .tunnel_length(plan.hops)
         .option("inbound.quantity", plan.inbound)

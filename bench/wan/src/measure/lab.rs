@@ -132,6 +132,7 @@ impl Lab {
             hops: options.hops,
             inbound,
             outbound: options.tunnels,
+            packet: options.our_packet,
             limit,
         };
         let (sender, receiver) = tokio::join!(
