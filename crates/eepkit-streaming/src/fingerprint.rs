@@ -32,7 +32,7 @@ impl Fingerprint {
     /// Handles a plain acknowledgement of new packets. The newest of them was sent once, at `sent`.
     /// Returns whether the peer certainly runs this library.
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
-        let waits = (rtt / 8).min(JAVA_DELAY) / 2;
+        let waits = (rtt / 8).min(JAVA_MAX_ACK_DELAY) / 2;
         self.acks = self.acks.saturating_add(1);
         if let Some((last_sent, last)) = self.last.replace((sent, now))
             && sent.saturating_duration_since(last_sent) < waits
@@ -46,22 +46,22 @@ impl Fingerprint {
         }
         *count += 1;
         // One per acknowledgement delay, plus half as many, plus a few for duplicate packets.
-        let delay = (rtt / 8).min(JAVA_DELAY).as_secs_f64().max(0.001);
+        let delay = (rtt / 8).min(JAVA_MAX_ACK_DELAY).as_secs_f64().max(0.001);
         let many = f64::from(*count) > 1.5 * rtt.as_secs_f64() / delay + 4.0;
         many || (self.quick >= QUICK_ACKS && self.quick * 2 > self.acks)
     }
 
-    /// Handles the report that the peer buffers `held` packets behind a missing one. Returns
+    /// Handles the report that the peer buffers `buffered` packets behind a missing one. Returns
     /// whether the peer certainly runs this library.
-    pub(crate) const fn on_held(held: u32) -> bool {
-        held > JAVA_HOLDS + JAVA_HOLDS / 4
+    pub(crate) const fn on_buffered(buffered: u32) -> bool {
+        buffered > JAVA_MAX_BUFFERED_PACKETS + JAVA_MAX_BUFFERED_PACKETS / 4
     }
 
     /// Handles a SYN of the peer, the first or a retransmission.
     pub(crate) fn on_syn(&mut self, now: Instant) {
         let opened = *self.opened.get_or_insert(now);
         let after = now.saturating_duration_since(opened);
-        self.repeated |= after.abs_diff(OUR_SYN_REPEAT) <= SYN_REPEAT_JITTER;
+        self.repeated |= after.abs_diff(OUR_SYN_RETRANSMISSION) <= SYN_RETRANSMISSION_JITTER;
     }
 
     /// Records that an acknowledgement is sent.
@@ -87,19 +87,19 @@ impl Fingerprint {
         initiator: bool,
     ) -> bool {
         let Some(rtt) = rtt else {
-            return self.repeated && seq > SHOWN;
+            return self.repeated && seq > RECOGNITION_PACKETS;
         };
         let (began, first) = *self.round.get_or_insert((now, seq));
         if now.saturating_duration_since(began) > rtt * 9 / 10 {
             self.round = Some((now, seq));
-        } else if seq.saturating_sub(first) > JAVA_MOST + JAVA_MOST / 4 {
+        } else if seq.saturating_sub(first) > JAVA_MAX_CWND + JAVA_MAX_CWND / 4 {
             return true;
         }
         // Packets that arrive until then were sent when the peer had only our answer to its SYN.
         let (most, unaware) = if initiator {
-            (JAVA_WINDOW * 4, rtt * 9 / 10)
+            (JAVA_INITIAL_CWND * 4, rtt * 9 / 10)
         } else {
-            (JAVA_WINDOW * 5, rtt * 9 / 5)
+            (JAVA_INITIAL_CWND * 5, rtt * 9 / 5)
         };
         self.acked
             .is_some_and(|acked| seq > most && now.saturating_duration_since(acked) < unaware)
@@ -107,20 +107,20 @@ impl Fingerprint {
 }
 
 /// Upper bound of Java's delay of a requested acknowledgement, which is an eighth of a round trip.
-const JAVA_DELAY: Duration = Duration::from_millis(120);
+const JAVA_MAX_ACK_DELAY: Duration = Duration::from_millis(120);
 /// Java's initial cwnd.
-const JAVA_WINDOW: u32 = 3;
+const JAVA_INITIAL_CWND: u32 = 3;
 /// When this library retransmits SYN: after a third of the initial timeout.
-const OUR_SYN_REPEAT: Duration = Duration::from_secs(3);
+const OUR_SYN_RETRANSMISSION: Duration = Duration::from_secs(3);
 /// The largest difference of the tunnel delays of two packets.
-const SYN_REPEAT_JITTER: Duration = Duration::from_millis(600);
+const SYN_RETRANSMISSION_JITTER: Duration = Duration::from_millis(600);
 /// The number of packets after which a peer that runs this library has recognised this side. Chosen
 /// as 1.5 times the number measured in the emulator at a round-trip time of 3 s and 2 % loss.
-const SHOWN: u32 = 750;
+const RECOGNITION_PACKETS: u32 = 750;
 /// Packets that Java buffers behind a missing one.
-const JAVA_HOLDS: u32 = 130;
+const JAVA_MAX_BUFFERED_PACKETS: u32 = 130;
 /// Java's largest cwnd.
-const JAVA_MOST: u32 = 128;
+const JAVA_MAX_CWND: u32 = 128;
 /// The required number of quick acknowledgements. One is not enough, because jitter moves some
 /// acknowledgements closer together.
 const QUICK_ACKS: u32 = 5;
@@ -169,10 +169,10 @@ mod tests {
             fingerprint.on_syn(start + MS(after));
             let later = start + MS(30_000);
             assert!(
-                !fingerprint.on_packet(later, SHOWN, None, false),
+                !fingerprint.on_packet(later, RECOGNITION_PACKETS, None, false),
                 "too soon"
             );
-            let certain = fingerprint.on_packet(later, SHOWN + 1, None, false);
+            let certain = fingerprint.on_packet(later, RECOGNITION_PACKETS + 1, None, false);
             assert_eq!(certain, expected, "{after}");
         }
     }

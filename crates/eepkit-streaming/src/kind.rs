@@ -253,7 +253,7 @@ pub(crate) struct AckPace {
 /// has no effect.
 pub(crate) const OUR_RESEND_DELAY: u8 = 1;
 /// The choking value of Java and its forks. No other implementation uses it.
-pub(crate) const JAVA_CHOKE: u16 = 61_000;
+pub(crate) const JAVA_CHOKE_DELAY_MS: u16 = 61_000;
 
 #[cfg(test)]
 mod tests {

@@ -97,7 +97,7 @@ impl LossDetector {
 
     /// Decides whether a transmission that the peer reports missing is lost. `acked_end` is one
     /// past the order of the newest transmission that was acknowledged over any path.
-    pub(crate) fn judge(
+    pub(crate) fn classify(
         &self,
         now: Instant,
         sent: &SentPacket,
@@ -169,15 +169,15 @@ mod tests {
         let mut loss = LossDetector::new();
         let missing = sent(start, 0, 0);
         let now = start + MS(900);
-        assert_eq!(loss.judge(now, &missing, RTT, 0), Verdict::Unknown);
+        assert_eq!(loss.classify(now, &missing, RTT, 0), Verdict::Unknown);
         // RTT / 16 = 50 ms.
         loss.on_acked(now, &sent(start, 1, 49), 2, RTT);
         assert_eq!(
-            loss.judge(start + MS(849), &missing, RTT, 10),
+            loss.classify(start + MS(849), &missing, RTT, 10),
             Verdict::Wait(start + MS(901))
         );
         loss.on_acked(now, &sent(start, 2, 50), 3, RTT);
-        assert_eq!(loss.judge(now, &missing, RTT, 10), Verdict::Lost);
+        assert_eq!(loss.classify(now, &missing, RTT, 10), Verdict::Lost);
     }
 
     #[test]
@@ -187,11 +187,11 @@ mod tests {
         loss.on_acked(start + MS(810), &sent(start, 1, 10), 2, RTT);
         let missing = sent(start, 0, 0);
         assert_eq!(
-            loss.judge(start + MS(849), &missing, RTT, 10),
+            loss.classify(start + MS(849), &missing, RTT, 10),
             Verdict::Wait(start + MS(850))
         );
         assert_eq!(
-            loss.judge(start + MS(850), &missing, RTT, 10),
+            loss.classify(start + MS(850), &missing, RTT, 10),
             Verdict::Lost
         );
     }
@@ -202,7 +202,7 @@ mod tests {
         let mut loss = LossDetector::new();
         loss.on_acked(start + MS(810), &sent(start, 1, 10), 2, RTT);
         assert_eq!(
-            loss.judge(start + MS(5000), &sent(start, 7, 500), RTT, 2),
+            loss.classify(start + MS(5000), &sent(start, 7, 500), RTT, 2),
             Verdict::Unknown
         );
     }
@@ -216,16 +216,16 @@ mod tests {
             ..sent(start, 0, 0)
         };
         assert_eq!(
-            loss.judge(start + MS(900), &missing, RTT, 0),
+            loss.classify(start + MS(900), &missing, RTT, 0),
             Verdict::Unknown
         );
         loss.on_acked(start + MS(900), &sent(start, 9, 300), 10, RTT);
         let deadline = start + MS(800 + 200 + 50);
         assert_eq!(
-            loss.judge(start + MS(900), &missing, RTT, 10),
+            loss.classify(start + MS(900), &missing, RTT, 10),
             Verdict::Wait(deadline)
         );
-        assert_eq!(loss.judge(deadline, &missing, RTT, 10), Verdict::Lost);
+        assert_eq!(loss.classify(deadline, &missing, RTT, 10), Verdict::Lost);
     }
 
     #[test]

@@ -52,12 +52,12 @@ pub(crate) struct PathState {
     blind: bool,
     /// Set after a migration to a path that failed before, until a packet arrives over it.
     trial: bool,
-    tally: Tally,
+    batch: AckBatch,
 }
 
 /// What one received packet reports about a path, collected before the controller is informed.
 #[derive(Debug, Default)]
-struct Tally {
+struct AckBatch {
     acked: u32,
     lost: u32,
     prior_in_flight: u32,
@@ -86,7 +86,7 @@ impl PathState {
             silent: 0,
             blind: false,
             trial: false,
-            tally: Tally::default(),
+            batch: AckBatch::default(),
         }
     }
 
@@ -147,9 +147,9 @@ impl PathState {
     }
 
     pub(crate) fn begin(&mut self) {
-        self.tally = Tally {
+        self.batch = AckBatch {
             prior_in_flight: self.in_flight,
-            ..Tally::default()
+            ..AckBatch::default()
         };
     }
 
@@ -160,59 +160,61 @@ impl PathState {
         }
         let sent = packet.sent;
         let smoothed = self.rtt.estimate();
-        let tally = &mut self.tally;
-        tally.acked += 1;
+        let batch = &mut self.batch;
+        batch.acked += 1;
         self.delivered += 1;
         self.delivered_at = now;
         // If a packet was retransmitted, the acknowledgement may be for the original transmission.
         // The time of the retransmission proves nothing then (RFC 8985, 6.2).
-        let least = self.rtt.minimum().unwrap_or(smoothed);
-        let too_soon =
-            packet.transmissions > 1 && now.saturating_duration_since(sent.sent_at) < least * 4 / 5;
+        let min_rtt = self.rtt.min().unwrap_or(smoothed);
+        let too_soon = packet.transmissions > 1
+            && now.saturating_duration_since(sent.sent_at) < min_rtt * 4 / 5;
         if !too_soon {
             self.loss.on_acked(now, &sent, next_order, smoothed);
-            if tally.proof.is_none_or(|proof| sent.order > proof.order) {
-                tally.proof = Some(sent);
+            if batch.proof.is_none_or(|proof| sent.order > proof.order) {
+                batch.proof = Some(sent);
             }
         }
-        if tally.newest.is_none_or(|newest| sent.order > newest.order) {
-            tally.newest = Some(sent);
+        if batch.newest.is_none_or(|newest| sent.order > newest.order) {
+            batch.newest = Some(sent);
         }
         // Measurements of a path that is only probed do not apply to the path in use.
         if sent.path == self.active.id() {
             self.silent = 0;
             self.trial = false;
             if packet.transmissions == 1
-                && tally
+                && batch
                     .newest_once
                     .is_none_or(|newest| sent.order > newest.order)
             {
-                tally.newest_once = Some(sent);
+                batch.newest_once = Some(sent);
             }
         }
         // The packet was declared lost, but the original transmission arrived: either before the
         // retransmission was sent, or sooner after it than a round trip takes.
         if packet.was_lost || too_soon {
-            tally.spurious = true;
+            batch.spurious = true;
         }
     }
 
     /// Decides whether a packet that is reported missing is lost. `acked_end` is one past the order
     /// of the newest transmission that arrived over any path. `alone` states that there is no other
     /// path state.
-    pub(crate) fn judge(
+    pub(crate) fn classify(
         &self,
         now: Instant,
         sent: &SentPacket,
         acked_end: u64,
         alone: bool,
     ) -> Verdict {
-        let verdict = self.loss.judge(now, sent, self.rtt.estimate(), acked_end);
+        let verdict = self
+            .loss
+            .classify(now, sent, self.rtt.estimate(), acked_end);
         if alone || verdict != Verdict::Unknown || sent.order >= acked_end {
             return verdict;
         }
         // Other paths work, but nothing has arrived over this one: decide by a timeout.
-        let deadline = sent.sent_at + self.patience();
+        let deadline = sent.sent_at + self.loss_timeout();
         if now >= deadline {
             Verdict::Lost
         } else {
@@ -221,14 +223,14 @@ impl PathState {
     }
 
     /// The time after which a packet has either been acknowledged or is lost.
-    fn patience(&self) -> Duration {
+    fn loss_timeout(&self) -> Duration {
         self.rtt.probe_timeout(Duration::ZERO) + self.loss.window(self.rtt.estimate())
     }
 
     /// Whether a packet in the current batch of acknowledgements was sent over the same path and so
     /// much later than `sent` that `sent` should have arrived before it.
     pub(crate) fn proves_lost(&self, sent: &SentPacket) -> bool {
-        self.tally.proof.is_some_and(|newest| {
+        self.batch.proof.is_some_and(|newest| {
             newest.path == sent.path
                 && newest.order > sent.order
                 && newest.sent_at.saturating_duration_since(sent.sent_at)
@@ -241,33 +243,33 @@ impl PathState {
         if sent.path == self.active.id() && !self.loss.knows_later(sent) {
             self.silent += 1;
         }
-        self.tally.lost += 1;
-        let newest = &mut self.tally.newest_lost;
+        self.batch.lost += 1;
+        let newest = &mut self.batch.newest_lost;
         *newest = Some(newest.map_or(sent.order, |newest| newest.max(sent.order)));
     }
 
     /// Reports the collected results to the controller. Returns the RTT if there is a new sample.
     pub(crate) fn finish(&mut self, now: Instant, next_order: u64) -> Option<Duration> {
-        if self.tally.acked == 0 && self.tally.lost == 0 {
+        if self.batch.acked == 0 && self.batch.lost == 0 {
             return None;
         }
-        let tally = std::mem::take(&mut self.tally);
-        let rtt = tally
+        let batch = std::mem::take(&mut self.batch);
+        let rtt = batch
             .newest_once
             .map(|sent| now.saturating_duration_since(sent.sent_at));
         if let Some(rtt) = rtt {
             self.rtt.sample(now, rtt);
             self.blind = false;
         }
-        if let Some(sent) = tally.newest {
+        if let Some(sent) = batch.newest {
             self.first_sent = sent.sent_at;
         }
         let smoothed = self.rtt.estimate();
-        if tally.spurious {
+        if batch.spurious {
             self.loss.on_spurious(smoothed);
             self.controller.on_spurious_loss(now);
         }
-        let rate = tally.newest.map(|sent| {
+        let rate = batch.newest.map(|sent| {
             let acked_over = now.saturating_duration_since(sent.delivered_at);
             let sent_over = sent.sent_at.saturating_duration_since(sent.first_sent_at);
             let interval = acked_over.max(sent_over).max(GRANULARITY);
@@ -278,7 +280,7 @@ impl PathState {
                 app_limited: sent.app_limited,
             }
         });
-        if let Some(newest_lost) = tally.newest_lost {
+        if let Some(newest_lost) = batch.newest_lost {
             self.controller.on_loss(&LossEvent {
                 now,
                 newest_lost,
@@ -288,23 +290,23 @@ impl PathState {
         }
         self.controller.on_ack(&AckSample {
             now,
-            acked: tally.acked,
-            lost: tally.lost,
-            prior_in_flight: tally.prior_in_flight,
+            acked: batch.acked,
+            lost: batch.lost,
+            prior_in_flight: batch.prior_in_flight,
             in_flight: self.in_flight,
             rtt,
             smoothed_rtt: smoothed,
-            min_rtt: self.rtt.minimum().unwrap_or(smoothed),
+            min_rtt: self.rtt.min().unwrap_or(smoothed),
             delivered: self.delivered,
             delivery_rate: rate,
-            newest_order: tally.newest.map_or(0, |sent| sent.order),
+            newest_order: batch.newest.map_or(0, |sent| sent.order),
             next_order,
             // A writer that keeps up with the path is often slightly late. With three quarters of
             // cwnd in flight, cwnd still counts as the limit. Until the new path has an RTT sample,
             // acknowledgements may come from the old path and do not justify a larger cwnd.
             cwnd_limited: !self.blind
                 && (self.app_limited_until <= self.delivered
-                    || u64::from(tally.prior_in_flight) * 4 >= u64::from(self.cwnd()) * 3),
+                    || u64::from(batch.prior_in_flight) * 4 >= u64::from(self.cwnd()) * 3),
         });
         self.pacer.set_rate(self.controller.pacing_rate());
         rtt
@@ -350,7 +352,7 @@ impl PathState {
     pub(crate) fn is_outlived(&self, now: Instant, sent: Instant) -> bool {
         self.active
             .probed()
-            .is_some_and(|probed| sent >= probed && now >= probed + self.patience())
+            .is_some_and(|probed| sent >= probed && now >= probed + self.loss_timeout())
     }
 
     pub(crate) fn cwnd(&self) -> u32 {

@@ -335,9 +335,9 @@ impl Peer {
     }
 
     /// Decides whether a packet that the peer reports missing is lost.
-    pub(crate) fn judge(&self, now: Instant, sent: &SentPacket) -> Verdict {
+    pub(crate) fn classify(&self, now: Instant, sent: &SentPacket) -> Verdict {
         let state = &self.states[self.state_of(sent)];
-        state.judge(now, sent, self.acked_end, self.has_one_state())
+        state.classify(now, sent, self.acked_end, self.has_one_state())
     }
 
     /// Whether a packet acknowledged in this batch was sent so much later than `sent` that `sent`
@@ -346,7 +346,7 @@ impl Peer {
         let state = &self.states[self.state_of(sent)];
         state.proves_lost(sent)
             || (!self.has_one_state()
-                && state.judge(now, sent, self.acked_end, false) == Verdict::Lost)
+                && state.classify(now, sent, self.acked_end, false) == Verdict::Lost)
     }
 
     /// Whether no packet sent after `sent` has been acknowledged.

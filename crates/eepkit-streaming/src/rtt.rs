@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub(crate) struct Rtt {
     smoothed: Option<Duration>,
-    variation: Duration,
-    minimum: WindowedMin,
+    variance: Duration,
+    min: WindowedMin,
     initial_rto: Duration,
 }
 
@@ -17,8 +17,8 @@ impl Rtt {
     pub(crate) const fn new(initial_rto: Duration) -> Self {
         Self {
             smoothed: None,
-            variation: Duration::ZERO,
-            minimum: WindowedMin::new(),
+            variance: Duration::ZERO,
+            min: WindowedMin::new(),
             initial_rto,
         }
     }
@@ -26,16 +26,16 @@ impl Rtt {
     /// Adds a sample. The caller follows Karn's rule: no samples from retransmitted packets.
     pub(crate) fn sample(&mut self, now: Instant, rtt: Duration) {
         let rtt = rtt.clamp(GRANULARITY, MAX_RTT);
-        self.minimum.insert(now, rtt);
+        self.min.insert(now, rtt);
         match self.smoothed {
             // RFC 6298 (2.2): SRTT <- R, RTTVAR <- R/2.
             None => {
                 self.smoothed = Some(rtt);
-                self.variation = rtt / 2;
+                self.variance = rtt / 2;
             }
             // RFC 6298 (2.3): beta = 1/4, alpha = 1/8.
             Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.variance = (self.variance * 3 + smoothed.abs_diff(rtt)) / 4;
                 self.smoothed = Some((smoothed * 7 + rtt) / 8);
             }
         }
@@ -44,7 +44,7 @@ impl Rtt {
     /// Packets take another path from now on, with this RTT. The RTT variance is kept.
     pub(crate) fn on_path_change(&mut self, rtt: Duration) {
         self.smoothed = Some(rtt.clamp(GRANULARITY, MAX_RTT));
-        self.minimum = WindowedMin::new();
+        self.min = WindowedMin::new();
     }
 
     /// The smoothed round-trip time, once there was a sample.
@@ -58,8 +58,8 @@ impl Rtt {
     }
 
     /// The minimum RTT over about the last 30 seconds.
-    pub(crate) fn minimum(&self) -> Option<Duration> {
-        self.minimum.get()
+    pub(crate) fn min(&self) -> Option<Duration> {
+        self.min.get()
     }
 
     pub(crate) fn set_initial_rto(&mut self, initial_rto: Duration) {
@@ -71,7 +71,7 @@ impl Rtt {
         match self.smoothed {
             None => self.initial_rto,
             Some(smoothed) => {
-                (smoothed + (self.variation * 4).max(GRANULARITY)).clamp(MIN_RTO, MAX_RTO)
+                (smoothed + (self.variance * 4).max(GRANULARITY)).clamp(MIN_RTO, MAX_RTO)
             }
         }
     }
@@ -83,7 +83,7 @@ impl Rtt {
         match self.smoothed {
             None => self.initial_rto,
             Some(smoothed) => {
-                (smoothed + smoothed / 4 + (self.variation * 4).max(GRANULARITY) + peer_ack_delay)
+                (smoothed + smoothed / 4 + (self.variance * 4).max(GRANULARITY) + peer_ack_delay)
                     .clamp(MIN_RTO, MAX_RTO)
             }
         }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_sample_sets_mean_and_half_of_it_as_variation() {
+    fn the_first_sample_sets_mean_and_half_of_it_as_variance() {
         let (mut rtt, now) = estimator();
         rtt.sample(now, MS(800));
         assert_eq!(rtt.smoothed(), Some(MS(800)));
@@ -180,7 +180,7 @@ mod tests {
         let (mut rtt, now) = estimator();
         rtt.sample(now, MS(800));
         rtt.sample(now, MS(1600));
-        // variation = (3 * 400 + 800) / 4 = 500, mean = (7 * 800 + 1600) / 8 = 900
+        // variance = (3 * 400 + 800) / 4 = 500, mean = (7 * 800 + 1600) / 8 = 900
         assert_eq!(rtt.smoothed(), Some(MS(900)));
         assert_eq!(rtt.rto(), MS(2900));
     }
@@ -220,10 +220,10 @@ mod tests {
         let (mut rtt, start) = estimator();
         rtt.sample(start, MS(100));
         rtt.sample(start + MS(16_000), MS(300));
-        assert_eq!(rtt.minimum(), Some(MS(100)));
+        assert_eq!(rtt.min(), Some(MS(100)));
         rtt.sample(start + MS(32_000), MS(400));
-        assert_eq!(rtt.minimum(), Some(MS(300)));
+        assert_eq!(rtt.min(), Some(MS(300)));
         rtt.sample(start + MS(90_000), MS(500));
-        assert_eq!(rtt.minimum(), Some(MS(500)));
+        assert_eq!(rtt.min(), Some(MS(500)));
     }
 }

@@ -79,7 +79,9 @@ impl HttpConnector {
         let http = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP);
         if !http && (self.enforce_http || !secure) {
             let scheme = uri.scheme_str().unwrap_or_default();
-            return Err(ConnectError::Scheme(scheme.chars().take(SHOWN).collect()));
+            return Err(ConnectError::Scheme(
+                scheme.chars().take(SHOWN_CHARS).collect(),
+            ));
         }
         let host: Host = uri.host().ok_or(AddressError::Empty)?.parse()?;
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
@@ -114,4 +116,4 @@ impl Connection for Stream {
 }
 
 /// Characters of the scheme in an error message. Chosen so that a message fits on one line.
-const SHOWN: usize = 20;
+const SHOWN_CHARS: usize = 20;

@@ -121,7 +121,7 @@ async fn search(
         let answer = ask(shared, target.clone(), left).await;
         let again = matches!(target, LookupTarget::Hash(_))
             && matches!(answer, Err(link::LinkLookupError::LeaseSetNotFound))
-            && began.elapsed() + pause < PATIENCE.min(limit);
+            && began.elapsed() + pause < RETRY_LIMIT.min(limit);
         if !again {
             return answer;
         }
@@ -151,4 +151,4 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// How long look-ups are repeated. i2pd and emissary were observed to miss existing destinations
 /// for up to 25 s after a session opened, and a mistyped address should not take longer to fail.
-const PATIENCE: Duration = Duration::from_secs(25);
+const RETRY_LIMIT: Duration = Duration::from_secs(25);

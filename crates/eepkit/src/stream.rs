@@ -87,8 +87,8 @@ struct Inner {
     peer: Destination,
     local_port: u16,
     peer_port: u16,
-    read_patience: Option<Patience>,
-    write_patience: Option<Patience>,
+    read_timeout: Option<Timeout>,
+    write_timeout: Option<Timeout>,
 }
 
 /// How the bytes of a stream are carried.
@@ -100,7 +100,7 @@ enum Via {
 }
 
 /// The timeout policy of reads or writes: fails an operation that is pending for too long.
-struct Patience {
+struct Timeout {
     limit: Duration,
     waiting: Mutex<Option<Pin<Box<Sleep>>>>,
 }
@@ -125,8 +125,8 @@ impl Stream {
                 peer,
                 local_port,
                 peer_port,
-                read_patience: config.read_timeout().map(Patience::new),
-                write_patience: config.write_timeout().map(Patience::new),
+                read_timeout: config.read_timeout().map(Timeout::new),
+                write_timeout: config.write_timeout().map(Timeout::new),
             }),
         }
     }
@@ -150,8 +150,8 @@ impl Stream {
                 peer: stream.peer,
                 local_port: stream.local_port,
                 peer_port: stream.peer_port,
-                read_patience: config.read_timeout().map(Patience::new),
-                write_patience: config.write_timeout().map(Patience::new),
+                read_timeout: config.read_timeout().map(Timeout::new),
+                write_timeout: config.write_timeout().map(Timeout::new),
             }),
         })
     }
@@ -296,7 +296,7 @@ impl WriteHalf {
     }
 }
 
-impl Patience {
+impl Timeout {
     fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -533,7 +533,7 @@ macro_rules! impl_read {
             ) -> Poll<io::Result<()>> {
                 let inner = &self.inner;
                 let poll = inner.poll_read(cx, buf);
-                poll_io(Patience::watch(inner.read_patience.as_ref(), cx, poll))
+                poll_io(Timeout::watch(inner.read_timeout.as_ref(), cx, poll))
             }
         }
     };
@@ -549,7 +549,7 @@ macro_rules! impl_write {
             ) -> Poll<io::Result<usize>> {
                 let inner = &self.inner;
                 let poll = inner.poll_write(cx, &mut std::iter::once(buf));
-                poll_io(Patience::watch(inner.write_patience.as_ref(), cx, poll))
+                poll_io(Timeout::watch(inner.write_timeout.as_ref(), cx, poll))
             }
 
             fn poll_write_vectored(
@@ -559,7 +559,7 @@ macro_rules! impl_write {
             ) -> Poll<io::Result<usize>> {
                 let inner = &self.inner;
                 let poll = inner.poll_write(cx, &mut bufs.iter().map(|buf| &**buf));
-                poll_io(Patience::watch(inner.write_patience.as_ref(), cx, poll))
+                poll_io(Timeout::watch(inner.write_timeout.as_ref(), cx, poll))
             }
 
             fn is_write_vectored(&self) -> bool {

@@ -170,8 +170,8 @@ impl RawSession {
     async fn greet(&self, to: &Destination) -> Result<u64, String> {
         for number in 1..=GREETINGS {
             self.submit(to, number, BODY).await?;
-            let patience = Instant::now() + GREETING;
-            while Instant::now() < patience {
+            let deadline = Instant::now() + GREETING;
+            while Instant::now() < deadline {
                 sleep(REPORT_INTERVAL).await;
                 if lock(&self.count).messages > 0 {
                     self.came(number);

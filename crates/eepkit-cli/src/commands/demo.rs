@@ -220,11 +220,11 @@ async fn transfer(
         return Ok(None);
     }
     let bytes = u64::from(args.size) << 20;
-    let way = match direction {
+    let label = match direction {
         Direction::ToServer => "client to server",
         Direction::ToClient => "server to client",
     };
-    let step = ui.step(format!("sending {}, {way}", ui::bytes(bytes)));
+    let step = ui.step(format!("sending {}, {label}", ui::bytes(bytes)));
     let port = match direction {
         Direction::ToServer => programs::SINK_PORT,
         Direction::ToClient => programs::SOURCE_PORT,
@@ -234,7 +234,7 @@ async fn transfer(
         Direction::ToServer => {
             within(
                 TRANSFER_LIMIT,
-                way,
+                label,
                 programs::send_to_server(&mut stream, bytes),
             )
             .await?
@@ -242,13 +242,13 @@ async fn transfer(
         Direction::ToClient => {
             within(
                 TRANSFER_LIMIT,
-                way,
+                label,
                 programs::receive_from_server(&mut stream, bytes),
             )
             .await?
         }
     };
-    step.done(format_args!("{way}: {transfer}"))?;
+    step.done(format_args!("{label}: {transfer}"))?;
     Ok(Some(transfer))
 }
 

@@ -38,7 +38,7 @@ struct Summary {
 
 /// The statistics of the answers.
 #[derive(Debug, Default)]
-struct Tally {
+struct Replies {
     sent: u64,
     answered: u64,
     least: Duration,
@@ -46,7 +46,7 @@ struct Tally {
     sum: Duration,
 }
 
-impl Tally {
+impl Replies {
     fn answer(&mut self, rtt: Duration) {
         self.least = if self.answered == 0 {
             rtt
@@ -84,22 +84,22 @@ pub(super) async fn run(args: PingArgs, ui: &Ui) -> Result<(), Failure> {
     let online = stop
         .or(Online::open(&args.router, &args.session, None, ui))
         .await?;
-    let mut tally = Tally::default();
-    let result = stop.or(ping(&args, &peer, &online, &mut tally, ui)).await;
+    let mut replies = Replies::default();
+    let result = stop.or(ping(&args, &peer, &online, &mut replies, ui)).await;
     online.close_or_stop(&mut stop).await;
     match result {
         // Without a count, a signal is the normal end.
         Err(failure) if failure.is_signal() && args.count.is_none() => {}
         result => result?,
     }
-    conclude(&args, &online::shown(&peer), &tally, ui)
+    conclude(&args, &online::shown(&peer), &replies, ui)
 }
 
 async fn ping(
     args: &PingArgs,
     peer: &Address,
     online: &Online,
-    tally: &mut Tally,
+    replies: &mut Replies,
     ui: &Ui,
 ) -> Result<(), Failure> {
     let shown = online::shown(peer);
@@ -109,13 +109,13 @@ async fn ping(
         sleep_until(next).await;
         next = Instant::now() + args.interval.0;
         seq += 1;
-        tally.sent += 1;
+        replies.sent += 1;
         let options = PingOptions::new()
             .payload(seq.to_be_bytes().to_vec())
             .timeout(args.timeout.0);
         match online.session.ping_with(peer, &options).await {
             Ok(rtt) => {
-                tally.answer(rtt);
+                replies.answer(rtt);
                 if args.json {
                     ui.json(&Line::Answer {
                         version: 1,
@@ -152,24 +152,24 @@ async fn ping(
     Ok(())
 }
 
-fn conclude(args: &PingArgs, peer: &str, tally: &Tally, ui: &Ui) -> Result<(), Failure> {
+fn conclude(args: &PingArgs, peer: &str, replies: &Replies, ui: &Ui) -> Result<(), Failure> {
     if args.json {
-        ui.json(&Line::Summary(tally.summary()))?;
+        ui.json(&Line::Summary(replies.summary()))?;
     } else {
         ui.data(format_args!(
             "{} sent, {} answered",
-            tally.sent, tally.answered
+            replies.sent, replies.answered
         ))?;
-        if tally.answered > 0 {
+        if replies.answered > 0 {
             ui.data(format_args!(
                 "round trip: least {}, mean {}, most {}",
-                ui::duration(tally.least),
-                ui::duration(tally.mean()),
-                ui::duration(tally.most)
+                ui::duration(replies.least),
+                ui::duration(replies.mean()),
+                ui::duration(replies.most)
             ))?;
         }
     }
-    if tally.sent > 0 && tally.answered == 0 {
+    if replies.sent > 0 && replies.answered == 0 {
         return Err(Failure::new(Exit::Unreachable, format!("{peer} did not answer"))
             .hint("it may be offline, or told not to answer pings; `eepkit connect` is the surer test"));
     }
@@ -186,13 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_has_the_minimum_the_mean_and_the_maximum() {
-        let mut tally = Tally::default();
+    fn min_mean_and_max_rtt_are_counted() {
+        let mut replies = Replies::default();
         for millis in [30, 10, 20] {
-            tally.answer(Duration::from_millis(millis));
+            replies.answer(Duration::from_millis(millis));
         }
 
-        let summary = tally.summary();
+        let summary = replies.summary();
 
         assert_eq!(summary.rtt_min_ms, Some(10.0));
         assert_eq!(summary.rtt_mean_ms, Some(20.0));
@@ -201,11 +201,11 @@ mod tests {
 
     #[test]
     fn without_answers_there_is_no_round_trip() {
-        let tally = Tally {
+        let replies = Replies {
             sent: 3,
-            ..Tally::default()
+            ..Replies::default()
         };
 
-        assert_eq!(tally.summary().rtt_mean_ms, None);
+        assert_eq!(replies.summary().rtt_mean_ms, None);
     }
 }

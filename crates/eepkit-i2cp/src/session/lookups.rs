@@ -175,7 +175,7 @@ impl Lookups {
             return effects;
         };
         let request = &mut self.requests[index];
-        let result = request.judge(router, &reply);
+        let result = request.classify(router, &reply);
         // i2pd reports a failure if it does not support the type of the look-up, so the look-up is
         // repeated with a plain type.
         let inconclusive = matches!(
@@ -328,7 +328,7 @@ impl Request {
         })
     }
 
-    fn judge(&self, router: Router, reply: &HostReply) -> Result<Found, LookupFailure> {
+    fn classify(&self, router: Router, reply: &HostReply) -> Result<Found, LookupFailure> {
         let not_found = match &self.target {
             Target::Name(name) if is_blinded_address(name.as_str()) => match router.kind {
                 RouterKind::Emissary | RouterKind::I2pd => LookupFailure::Unsupported,

@@ -29,12 +29,12 @@ pub struct Config {
     /// Some clients read a line with a single read, and lose what follows it.
     ///
     /// It applies if the driver cannot observe when the client reads. See also
-    /// [`Config::patience`].
-    pub gap: Duration,
+    /// [`Config::max_line_pause`].
+    pub line_pause: Duration,
     /// The maximum length of such a pause if the driver observes when the client reads; 500 ms by
     /// default. Reading ends the pause
     /// ([`Connection::handle_read`](super::Connection::handle_read)).
-    pub patience: Duration,
+    pub max_line_pause: Duration,
     /// Whether streams and datagrams may be forwarded to any numeric address. False by default:
     /// only the client's own address and loopback addresses are allowed, because otherwise whoever
     /// reaches the bridge could make it connect to any host.
@@ -60,8 +60,8 @@ impl Default for Config {
             hello_timeout: Duration::from_secs(60),
             command_timeout: None,
             ping_after: None,
-            gap: Duration::from_millis(20),
-            patience: Duration::from_millis(500),
+            line_pause: Duration::from_millis(20),
+            max_line_pause: Duration::from_millis(500),
             forward_anywhere: false,
             auth_commands: true,
             udp: Vec::new(),
@@ -75,6 +75,10 @@ impl Default for Config {
 impl Config {
     /// The maximum pause after a line. `seen` is whether the driver observes when the client reads.
     pub fn pause(&self, seen: bool) -> Duration {
-        if seen { self.patience } else { self.gap }
+        if seen {
+            self.max_line_pause
+        } else {
+            self.line_pause
+        }
     }
 }

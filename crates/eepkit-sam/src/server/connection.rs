@@ -180,8 +180,8 @@ impl Connection {
         }
         match self.ping {
             Ping::At(at) if at <= now && self.may_ping() => {
-                let patience = self.config.ping_after.unwrap_or_default();
-                self.ping = Ping::Until(now + patience);
+                let limit = self.config.ping_after.unwrap_or_default();
+                self.ping = Ping::Until(now + limit);
                 self.send(now, b"PING\n".to_vec());
             }
             Ping::At(at) if at <= now => self.heard(now),

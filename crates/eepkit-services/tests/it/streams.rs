@@ -171,7 +171,7 @@ async fn a_local_client_that_reads_immediately_has_no_delay() {
     let lab = Lab::over(SimNet::builder().delay(Duration::ZERO), |builder| {
         // A pause that would be visible if it were applied.
         let pause = Duration::from_secs(60);
-        builder.configure(|config| (config.gap, config.patience) = (pause, pause))
+        builder.configure(|config| (config.line_pause, config.max_line_pause) = (pause, pause))
     });
     let lab = lab.await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;

@@ -13,7 +13,7 @@ use crate::{
     ack::Arrival,
     config::Profile,
     fingerprint::Fingerprint,
-    kind::JAVA_CHOKE,
+    kind::JAVA_CHOKE_DELAY_MS,
     loss::Verdict,
     packet::{Identity, Packet},
     peer::{AckBatch, Peer},
@@ -136,7 +136,7 @@ impl Connection {
     /// Applies the delay option. Returns whether the peer requests an immediate acknowledgement.
     fn on_delay(&mut self, now: Instant, peer: &mut Peer, delay: Option<u16>) -> bool {
         let Some(delay) = delay else { return false };
-        if delay == JAVA_CHOKE {
+        if delay == JAVA_CHOKE_DELAY_MS {
             peer.confirm_java();
         } else if delay == CHOKE {
             peer.recognise_eepkit();
@@ -159,7 +159,7 @@ impl Connection {
 
     /// Declares all unacknowledged packets lost that were sent at least a round trip ago.
     fn go_back(&mut self, now: Instant, peer: &mut Peer) {
-        let rtt = peer.rtt.minimum().unwrap_or_else(|| peer.rtt.estimate());
+        let rtt = peer.rtt.min().unwrap_or_else(|| peer.rtt.estimate());
         let mut batch = peer.begin();
         for seq in
             self.sending.buffer.oldest()..self.sending.buffer.oldest() + self.sending.buffer.span()
@@ -284,7 +284,7 @@ impl Connection {
             (Some(fingerprint), Some(sent)) => fingerprint.on_ack(now, sent, peer.rtt.estimate()),
             _ => false,
         };
-        if quick || Fingerprint::on_held(held) {
+        if quick || Fingerprint::on_buffered(held) {
             peer.recognise_eepkit();
         }
         self.sending.attempts = 0;
@@ -327,7 +327,7 @@ impl Connection {
                 _ => None,
             };
             let Some(sent) = sent else { continue };
-            match peer.judge(now, &sent) {
+            match peer.classify(now, &sent) {
                 Verdict::Lost => {
                     if self.sending.buffer.mark_lost(seq) {
                         peer.lost(batch, &sent);

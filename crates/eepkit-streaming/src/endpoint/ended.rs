@@ -126,7 +126,7 @@ impl Ended {
 
 impl Record {
     /// Encodes the answer to the peer: the last acknowledgement, or a reset.
-    pub(super) fn last_word(&self, keys: &PrivateKeys) -> Vec<u8> {
+    pub(super) fn final_packet(&self, keys: &PrivateKeys) -> Vec<u8> {
         let mut repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,

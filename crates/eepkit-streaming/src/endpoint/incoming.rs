@@ -62,7 +62,7 @@ impl Endpoint {
             return;
         };
         let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
-        let answer = record.last_word(&self.keys);
+        let answer = record.final_packet(&self.keys);
         self.answer(now, to, ports, answer.into());
     }
 
@@ -70,7 +70,7 @@ impl Endpoint {
     pub(super) fn repeat_resets(&mut self, now: Instant) {
         while let Some(record) = self.ended.repeat(now) {
             let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
-            let reset = record.last_word(&self.keys);
+            let reset = record.final_packet(&self.keys);
             self.answer(now, to, ports, reset.into());
         }
     }

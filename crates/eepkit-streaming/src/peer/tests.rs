@@ -205,7 +205,7 @@ fn packets_of_a_silent_path_are_lost_by_timeout_and_it_fails_after_three() {
     let last = heard.last().copied().unwrap();
     acknowledge(&mut peer, last.sent_at + MS(500), last, 1, false);
     let missing = silent[0];
-    let Verdict::Wait(at) = peer.judge(missing.sent_at + MS(600), &missing) else {
+    let Verdict::Wait(at) = peer.classify(missing.sent_at + MS(600), &missing) else {
         panic!("it may still come");
     };
     assert!(
@@ -213,7 +213,7 @@ fn packets_of_a_silent_path_are_lost_by_timeout_and_it_fails_after_three() {
         "{:?}",
         at - missing.sent_at
     );
-    assert_eq!(peer.judge(at, &missing), Verdict::Lost);
+    assert_eq!(peer.classify(at, &missing), Verdict::Lost);
     let mut batch = peer.begin();
     for sent in &silent[..3] {
         peer.lost(&mut batch, sent);
