@@ -43,7 +43,7 @@ fn packets(c: &mut Criterion) {
     let keys = keys(1);
     let syn = Repr {
         recv_id: 2,
-        flags: Flags::SYN.with(Flags::NO_ACK),
+        flags: Flags::SYN | Flags::NO_ACK,
         nacks: &[0; 8],
         from: Some(keys.destination()),
         max_size: Some(1812),

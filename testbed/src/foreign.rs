@@ -292,7 +292,7 @@ impl Wire {
         let repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,
-            flags: repr.flags.with(Flags::SYN),
+            flags: repr.flags | Flags::SYN,
             nacks: guard.as_ref().map_or(repr.nacks, |guard| &guard[..]),
             from: Some(self.keys.destination()),
             ..repr

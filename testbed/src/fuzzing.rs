@@ -18,7 +18,7 @@ pub fn packet(data: &[u8]) {
     // Random bytes contain no valid signature.
     assert!(packet.verify(None, unix_now).is_err() || packet.from().is_some());
     let nacks: Vec<_> = packet.nacks().collect();
-    let kept = Flags::SYN.0 | Flags::CLOSE.0 | Flags::RESET.0 | Flags::ECHO.0 | Flags::NO_ACK.0;
+    let kept = Flags::SYN | Flags::CLOSE | Flags::RESET | Flags::ECHO | Flags::NO_ACK;
     let repr = Repr {
         send_id: packet.send_id(),
         recv_id: packet.recv_id(),
@@ -26,7 +26,7 @@ pub fn packet(data: &[u8]) {
         ack_through: packet.ack_through(),
         nacks: &nacks,
         resend_delay: packet.resend_delay(),
-        flags: Flags(packet.flags().0 & kept),
+        flags: packet.flags() & kept,
         delay: packet.delay(),
         from: packet.from(),
         max_size: packet.max_size(),
@@ -106,7 +106,7 @@ pub fn examples() -> Vec<Vec<u8>> {
     let keys = keys(1);
     let syn = Repr {
         recv_id: 7,
-        flags: Flags::SYN.with(Flags::NO_ACK),
+        flags: Flags::SYN | Flags::NO_ACK,
         nacks: &[1, 2, 3, 4, 5, 6, 7, 8],
         from: Some(keys.destination()),
         max_size: Some(1812),

@@ -12,56 +12,49 @@
 //! offline signature, signature. There is no length field and no checksum, because the layers below
 //! have both.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
+use bitflags::bitflags;
 use eepkit_wire::{
     Codec, DecodeError, Destination, Hash, OfflineSignature, PrivateKeys, Reader, Signature,
     SignatureError, SigningPublicKey,
 };
 
-/// The flags of a packet: its type and its options (streaming specification, "Flags and Option Data
-/// Fields"). Unknown bits are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Flags(pub u16);
+bitflags! {
+    /// The flags of a packet: its type and its options (streaming specification, "Flags and Option
+    /// Data Fields"). Unknown bits are kept.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub struct Flags: u16 {
+        /// Opens a stream, or answers the packet that opened it.
+        const SYN = 1;
+        /// Ends one direction of the stream: no data follows this packet.
+        const CLOSE = 1 << 1;
+        /// Ends the stream at once. Packets in flight are discarded.
+        const RESET = 1 << 2;
+        /// A signature is included.
+        const SIGNATURE = 1 << 3;
+        /// Requests signatures on all packets. No implementation supports it.
+        const SIGNATURE_REQUESTED = 1 << 4;
+        /// The sender's destination is included.
+        const FROM = 1 << 5;
+        /// A delay in milliseconds is included. 0 requests an acknowledgement at once. More than
+        /// 60,000 means choking.
+        const DELAY = 1 << 6;
+        /// The largest payload that the sender wants to receive is included.
+        const MAX_SIZE = 1 << 7;
+        /// Unused.
+        const INTERACTIVE = 1 << 8;
+        /// A ping or a pong.
+        const ECHO = 1 << 9;
+        /// The field "ack through" is not valid.
+        const NO_ACK = 1 << 10;
+        /// An offline signature is included.
+        const OFFLINE = 1 << 11;
+        const _ = !0;
+    }
+}
 
 impl Flags {
-    /// Opens a stream, or answers the packet that opened it.
-    pub const SYN: Self = Self(1);
-    /// Ends one direction of the stream: no data follows this packet.
-    pub const CLOSE: Self = Self(1 << 1);
-    /// Ends the stream at once. Packets in flight are discarded.
-    pub const RESET: Self = Self(1 << 2);
-    /// A signature is included.
-    pub const SIGNATURE: Self = Self(1 << 3);
-    /// Requests signatures on all packets. No implementation supports it.
-    pub const SIGNATURE_REQUESTED: Self = Self(1 << 4);
-    /// The sender's destination is included.
-    pub const FROM: Self = Self(1 << 5);
-    /// A delay in milliseconds is included. 0 requests an acknowledgement at once. More than 60,000
-    /// means choking.
-    pub const DELAY: Self = Self(1 << 6);
-    /// The largest payload that the sender wants to receive is included.
-    pub const MAX_SIZE: Self = Self(1 << 7);
-    /// Unused.
-    pub const INTERACTIVE: Self = Self(1 << 8);
-    /// A ping or a pong.
-    pub const ECHO: Self = Self(1 << 9);
-    /// The field "ack through" is not valid.
-    pub const NO_ACK: Self = Self(1 << 10);
-    /// An offline signature is included.
-    pub const OFFLINE: Self = Self(1 << 11);
-
-    /// Whether all bits of `other` are set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Returns these flags and `other`.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     /// Whether the packet opens a stream, or answers the packet that opened it.
     pub const fn is_syn(self) -> bool {
         self.contains(Self::SYN)
@@ -85,32 +78,6 @@ impl Flags {
     /// Whether the field "ack through" is not valid.
     pub const fn is_no_ack(self) -> bool {
         self.contains(Self::NO_ACK)
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 12] = [
-            "SYN",
-            "CLOSE",
-            "RESET",
-            "SIGNATURE",
-            "SIGNATURE_REQUESTED",
-            "FROM",
-            "DELAY",
-            "MAX_SIZE",
-            "INTERACTIVE",
-            "ECHO",
-            "NO_ACK",
-            "OFFLINE",
-        ];
-        let mut set = f.debug_set();
-        for (bit, name) in NAMES.iter().enumerate() {
-            if self.0 >> bit & 1 == 1 {
-                set.entry(&format_args!("{name}"));
-            }
-        }
-        set.finish()
     }
 }
 
@@ -153,7 +120,7 @@ impl<'a> Packet<'a> {
         let nacks = usize::from(r.u8("nack count")?);
         let nacks = r.take(nacks * 4, "nacks")?;
         let resend_delay = r.u8("resend delay")?;
-        let flags = Flags(r.u16("flags")?);
+        let flags = Flags::from_bits_retain(r.u16("flags")?);
         let option_size = usize::from(r.u16("option size")?);
         let options_start = r.position();
         let options = r.take(option_size, "options")?;
@@ -442,19 +409,18 @@ impl Repr<'_> {
         }
         out.push(self.resend_delay);
         let mut flags = self.flags;
-        let options = [
+        for (flag, present) in [
             (Flags::DELAY, self.delay.is_some()),
             (Flags::FROM, self.from.is_some()),
             (Flags::MAX_SIZE, self.max_size.is_some()),
             (Flags::OFFLINE, offline.is_some()),
             (Flags::SIGNATURE, signature > 0),
-        ];
-        for (flag, present) in options {
+        ] {
             if present {
-                flags = flags.with(flag);
+                flags |= flag;
             }
         }
-        out.extend_from_slice(&flags.0.to_be_bytes());
+        out.extend_from_slice(&flags.bits().to_be_bytes());
         let size_at = out.len();
         out.extend_from_slice(&[0; 2]);
         if let Some(delay) = self.delay {
@@ -500,16 +466,16 @@ impl DataHeader {
         // No NACKs, no resend delay.
         let mut flags = Flags::default();
         if ack.is_none() {
-            flags = flags.with(Flags::NO_ACK);
+            flags |= Flags::NO_ACK;
         }
         let mut length = MIN_HEADER;
         if let Some(delay) = delay {
-            flags = flags.with(Flags::DELAY);
+            flags |= Flags::DELAY;
             bytes[20..22].copy_from_slice(&2_u16.to_be_bytes());
             bytes[22..24].copy_from_slice(&delay.to_be_bytes());
             length += 2;
         }
-        bytes[18..20].copy_from_slice(&flags.0.to_be_bytes());
+        bytes[18..20].copy_from_slice(&flags.bits().to_be_bytes());
         Self { bytes, length }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bitflags::bitflags;
+
 use crate::{
     codec::{Codec, DecodeError, Reader},
     destination::Destination,
@@ -223,11 +225,16 @@ impl LeaseSet2Builder {
         for lease in &mut self.leases {
             lease.end -= lease.end % 1_000;
         }
+        let mut flags = LeaseSetFlags::empty();
+        flags.set(LeaseSetFlags::OFFLINE, keys.offline().is_some());
+        // Section "LeaseSet2Header": bit 1 is set whenever bit 2 is.
+        flags.set(LeaseSetFlags::UNPUBLISHED, self.unpublished || self.blinded);
+        flags.set(LeaseSetFlags::BLINDED, self.blinded);
         let header = Header {
             destination: keys.destination().clone(),
             published: self.published,
             lifetime: self.lifetime,
-            flags: LeaseSetFlags::new(keys.offline().is_some(), self.unpublished, self.blinded),
+            flags,
             offline: keys.offline().cloned(),
         };
         // The signature covers the type number and the lease set. The type number is removed after
@@ -257,59 +264,17 @@ impl LeaseSet2Builder {
     }
 }
 
-/// The flags in the header of a lease set. Unknown bits are preserved.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LeaseSetFlags(pub u16);
-
-impl LeaseSetFlags {
-    const OFFLINE: u16 = 1 << 0;
-    const UNPUBLISHED: u16 = 1 << 1;
-    const BLINDED: u16 = 1 << 2;
-
-    /// Whether an offline signature follows the header.
-    pub const fn is_offline(self) -> bool {
-        self.0 & Self::OFFLINE != 0
-    }
-
-    /// Whether the lease set is kept out of the network database.
-    pub const fn is_unpublished(self) -> bool {
-        self.0 & Self::UNPUBLISHED != 0
-    }
-
-    /// Whether the lease set is encrypted when it is published.
-    pub const fn is_blinded(self) -> bool {
-        self.0 & Self::BLINDED != 0
-    }
-
-    const fn new(offline: bool, unpublished: bool, blinded: bool) -> Self {
-        let mut bits = 0;
-        if offline {
-            bits |= Self::OFFLINE;
-        }
-        if unpublished {
-            bits |= Self::UNPUBLISHED;
-        }
-        if blinded {
-            // Section "LeaseSet2Header": bit 1 is set whenever bit 2 is.
-            bits |= Self::BLINDED | Self::UNPUBLISHED;
-        }
-        Self(bits)
-    }
-}
-
-impl fmt::Debug for LeaseSetFlags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LeaseSetFlags({:#06x}", self.0)?;
-        for (set, name) in [
-            (self.is_offline(), "offline"),
-            (self.is_unpublished(), "unpublished"),
-            (self.is_blinded(), "blinded"),
-        ] {
-            if set {
-                write!(f, " {name}")?;
-            }
-        }
-        f.write_str(")")
+bitflags! {
+    /// The flags in the header of a lease set. Unknown bits are preserved.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct LeaseSetFlags: u16 {
+        /// An offline signature follows the header.
+        const OFFLINE = 1;
+        /// The lease set is kept out of the network database.
+        const UNPUBLISHED = 1 << 1;
+        /// The lease set is encrypted when it is published. UNPUBLISHED is set, too.
+        const BLINDED = 1 << 2;
+        const _ = !0;
     }
 }
 
@@ -340,7 +305,7 @@ impl Codec for Header {
         self.destination.encode(out);
         out.extend_from_slice(&self.published.to_be_bytes());
         out.extend_from_slice(&self.lifetime.to_be_bytes());
-        out.extend_from_slice(&self.flags.0.to_be_bytes());
+        out.extend_from_slice(&self.flags.bits().to_be_bytes());
         if let Some(offline) = &self.offline {
             offline.encode(out);
         }
@@ -350,9 +315,9 @@ impl Codec for Header {
         let destination = Destination::read(r)?;
         let published = r.u32("lease set header")?;
         let lifetime = r.u16("lease set header")?;
-        let flags = LeaseSetFlags(r.u16("lease set header")?);
+        let flags = LeaseSetFlags::from_bits_retain(r.u16("lease set header")?);
         let offline = flags
-            .is_offline()
+            .contains(LeaseSetFlags::OFFLINE)
             .then(|| OfflineSignature::read(r, destination.signature_type()))
             .transpose()?;
         Ok(Self {

@@ -1,4 +1,4 @@
-use eepkit_wire::{LeaseSet2, SignatureType};
+use eepkit_wire::{LeaseSet2, LeaseSetFlags, SignatureType};
 
 use super::*;
 use crate::testing::{UNIX_NOW, keys, keys_of, lease, offline_keys, rng, rng_of};
@@ -33,7 +33,7 @@ fn the_default_is_a_published_x25519_lease_set() {
     assert_eq!(lease_set.destination(), keys().destination());
     assert_eq!(u64::from(lease_set.published()), UNIX_NOW.as_secs());
     assert_eq!(u64::from(lease_set.expires()), UNIX_NOW.as_secs() + 600);
-    assert!(!lease_set.flags().is_unpublished());
+    assert!(!lease_set.flags().contains(LeaseSetFlags::UNPUBLISHED));
     assert_eq!(lease_set.leases().len(), 2);
     let kinds: Vec<_> = lease_set
         .encryption_keys()
@@ -106,7 +106,7 @@ fn an_unpublished_lease_set_has_its_flag_and_contains_service_records() {
     .make(&[lease(1, 600)], UNIX_NOW)
     .expect("made");
     let lease_set = version_2(&made);
-    assert!(lease_set.flags().is_unpublished());
+    assert!(lease_set.flags().contains(LeaseSetFlags::UNPUBLISHED));
     assert_eq!(
         lease_set.options().get("_smtp._tcp"),
         Some("1 86400 0 0 25 x.b32.i2p")

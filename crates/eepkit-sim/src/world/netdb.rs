@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use eepkit_link::{Direction, Event, LeaseId, LinkStage, LostReason};
 use eepkit_wire::{
-    Codec, Destination, EncryptionType, Hash, Lease, LeaseSet, LeaseSet2, Mapping, StoreType,
+    Codec, Destination, EncryptionType, Hash, Lease, LeaseSet, LeaseSet2, LeaseSetFlags, Mapping,
+    StoreType,
 };
 use tokio::time::{Duration, Instant};
 
@@ -83,7 +84,7 @@ impl Record {
                     encryption: keys.map(|key| key.encryption_type()).collect(),
                     options: set.options().clone(),
                     order: 0,
-                    unpublished: set.flags().is_unpublished(),
+                    unpublished: set.flags().contains(LeaseSetFlags::UNPUBLISHED),
                 }
             }
             _ => return Err(Refusal::Kind(kind)),

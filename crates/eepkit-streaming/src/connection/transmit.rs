@@ -200,15 +200,9 @@ impl Connection {
         let ack = self.piggyback(cx, peer);
         let segment = self.sending.buffer.segment(seq)?;
         let mut flags = Flags::default();
-        if segment.syn {
-            flags = flags.with(Flags::SYN);
-        }
-        if segment.close {
-            flags = flags.with(Flags::CLOSE);
-        }
-        if ack.is_none() {
-            flags = flags.with(Flags::NO_ACK);
-        }
+        flags.set(Flags::SYN, segment.syn);
+        flags.set(Flags::CLOSE, segment.close);
+        flags.set(Flags::NO_ACK, ack.is_none());
         let opening = segment.syn && self.initiator;
         let guard = opening.then(|| replay_guard(&self.identity.destination.hash()));
         let choke = self.receiving.is_choking().then_some(CHOKE);
@@ -292,7 +286,7 @@ impl Connection {
             seq: self.sending.buffer.oldest(),
             ack_through: ack.unwrap_or(0),
             flags: if ack.is_none() {
-                Flags::RESET.with(Flags::NO_ACK)
+                Flags::RESET | Flags::NO_ACK
             } else {
                 Flags::RESET
             },

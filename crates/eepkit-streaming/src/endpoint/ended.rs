@@ -138,7 +138,7 @@ impl Record {
             repr.encode(&mut bytes);
             bytes
         } else {
-            repr.flags = Flags::RESET.with(Flags::NO_ACK);
+            repr.flags = Flags::RESET | Flags::NO_ACK;
             repr.from = Some(keys.destination());
             repr.sign(keys)
         }

@@ -145,7 +145,7 @@ impl Foreign {
         let keys = Arc::clone(&foreign.keys);
         let guard = replay_guard(&foreign.pair.address_a().hash());
         foreign.signed(&Repr {
-            flags: Flags::SYN.with(flags),
+            flags: Flags::SYN | flags,
             nacks: &guard,
             resend_delay,
             from: Some(keys.destination()),
@@ -366,7 +366,7 @@ fn i2pd_closes_with_its_offline_signature_and_without_its_destination() {
     foreign.pair.a.endpoint.listen(0, 5).unwrap();
     let keys = Arc::clone(&foreign.keys);
     foreign.signed(&Repr {
-        flags: Flags::SYN.with(Flags::NO_ACK),
+        flags: Flags::SYN | Flags::NO_ACK,
         resend_delay: 9,
         from: Some(keys.destination()),
         max_size: Some(1812),

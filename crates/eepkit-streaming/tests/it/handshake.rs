@@ -180,7 +180,7 @@ fn a_first_packet_for_another_destination_is_dropped() {
     let somebody = keys(9);
     let mut repr = Repr {
         recv_id: 5,
-        flags: Flags::SYN.with(Flags::NO_ACK),
+        flags: Flags::SYN | Flags::NO_ACK,
         ..Repr::default()
     };
     let alice = keys(1);
@@ -202,7 +202,7 @@ fn first_packets_without_or_with_a_wrong_signature_are_dropped() {
     let alice = keys(1);
     let repr = Repr {
         recv_id: 5,
-        flags: Flags::SYN.with(Flags::NO_ACK),
+        flags: Flags::SYN | Flags::NO_ACK,
         from: Some(alice.destination()),
         ..Repr::default()
     };

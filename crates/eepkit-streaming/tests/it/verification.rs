@@ -66,7 +66,7 @@ fn packets_that_are_refused_earlier_need_no_check() {
     let guard = eepkit_streaming::packet::replay_guard(&other.destination().hash());
     let for_another = Repr {
         recv_id: 79,
-        flags: Flags::SYN.with(Flags::NO_ACK),
+        flags: Flags::SYN | Flags::NO_ACK,
         nacks: &guard,
         from: Some(stranger.destination()),
         ..Repr::default()
