@@ -111,9 +111,9 @@ settings! {
         /// documentation states 750 ms, but such a delay in the first rounds slows the peer's slow
         /// start.
         copy initial_ack_delay, with_initial_ack_delay: Duration;
-        /// The resend delay byte of the first packet, in seconds. It does not change when the
-        /// packet is retransmitted; peers use it to recognise implementations. Default 1, the value
-        /// of Java.
+        /// The resend delay byte of all packets except resets and pings, in seconds. It does not
+        /// change when the first packet is retransmitted; peers use it to recognise
+        /// implementations. Default 1, the value of Java.
         copy initial_resend_delay, with_initial_resend_delay: u8;
         /// The number of consecutive timeouts without an answer after which the stream fails. Each
         /// timeout is twice as long as the one before. During long timeouts, probes are sent.
@@ -142,8 +142,8 @@ settings! {
         /// The largest rate of data to one peer, in bytes per second. Default `None`, no limit.
         copy max_outbound_speed, with_max_outbound_speed: Option<u64>;
         /// Whether the packets of this stream are deflated. Default false, because most data is
-        /// compressed or encrypted already. The first packet is always deflated, because
-        /// destinations compress well.
+        /// compressed or encrypted already. As in Java, the first packet is deflated if it carries
+        /// more than 50 bytes of data; resets and pings never are.
         copy compress, with_compress: bool;
         /// The congestion control of new peers. Default [`BandwidthConfig`].
         by_ref congestion, with_congestion: Arc<dyn ControllerFactory>;

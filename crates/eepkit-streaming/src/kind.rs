@@ -249,8 +249,8 @@ pub(crate) struct AckPace {
     pub(crate) prompt: bool,
 }
 
-/// The resend delay byte of our first packet: the value of Java, which is the most common one. It
-/// has no effect.
+/// The resend delay byte of our packets: the value of Java, which is the most common one. It has no
+/// effect.
 pub(crate) const OUR_RESEND_DELAY: u8 = 1;
 /// The choking value of Java and its forks. No other implementation uses it.
 pub(crate) const JAVA_CHOKE_DELAY_MS: u16 = 61_000;

@@ -160,6 +160,7 @@ mod tests {
             path: PathId::ANY,
             state: 0,
             app_limited: false,
+            asks: false,
         }
     }
 

@@ -443,42 +443,50 @@ impl Repr<'_> {
     }
 }
 
-/// The header of a data packet without options, or with only the delay option, on the stack.
-#[derive(Debug)]
+/// The header of a data packet without options, or with only the delay option.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct DataHeader {
-    bytes: [u8; MIN_HEADER + 2],
-    length: usize,
+    pub(crate) send_id: u32,
+    pub(crate) recv_id: u32,
+    pub(crate) seq: u32,
+    pub(crate) ack: Option<u32>,
+    pub(crate) resend_delay: u8,
+    pub(crate) delay: Option<u16>,
 }
 
 impl DataHeader {
-    pub(crate) fn new(
-        send_id: u32,
-        recv_id: u32,
-        seq: u32,
-        ack: Option<u32>,
-        delay: Option<u16>,
-    ) -> Self {
+    pub(crate) fn encode(&self) -> EncodedHeader {
         let mut bytes = [0; MIN_HEADER + 2];
-        bytes[..4].copy_from_slice(&send_id.to_be_bytes());
-        bytes[4..8].copy_from_slice(&recv_id.to_be_bytes());
-        bytes[8..12].copy_from_slice(&seq.to_be_bytes());
-        bytes[12..16].copy_from_slice(&ack.unwrap_or(0).to_be_bytes());
-        // No NACKs, no resend delay.
+        bytes[..4].copy_from_slice(&self.send_id.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.recv_id.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.ack.unwrap_or(0).to_be_bytes());
+        // No NACKs.
+        bytes[17] = self.resend_delay;
         let mut flags = Flags::default();
-        if ack.is_none() {
+        if self.ack.is_none() {
             flags |= Flags::NO_ACK;
         }
         let mut length = MIN_HEADER;
-        if let Some(delay) = delay {
+        if let Some(delay) = self.delay {
             flags |= Flags::DELAY;
             bytes[20..22].copy_from_slice(&2_u16.to_be_bytes());
             bytes[22..24].copy_from_slice(&delay.to_be_bytes());
             length += 2;
         }
         bytes[18..20].copy_from_slice(&flags.bits().to_be_bytes());
-        Self { bytes, length }
+        EncodedHeader { bytes, length }
     }
+}
 
+/// An encoded [`DataHeader`], on the stack.
+#[derive(Debug)]
+pub(crate) struct EncodedHeader {
+    bytes: [u8; MIN_HEADER + 2],
+    length: usize,
+}
+
+impl EncodedHeader {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

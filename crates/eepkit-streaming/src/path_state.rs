@@ -143,6 +143,7 @@ impl PathState {
             path,
             state,
             app_limited: self.app_limited_until > self.delivered,
+            asks: false,
         }
     }
 

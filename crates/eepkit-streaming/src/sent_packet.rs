@@ -23,6 +23,8 @@ pub(crate) struct SentPacket {
     pub(crate) state: u8,
     /// Whether the application, not the network, limited the sending rate at that time.
     pub(crate) app_limited: bool,
+    /// It asked for an acknowledgement at once.
+    pub(crate) asks: bool,
 }
 
 /// A transmission that was acknowledged.

@@ -386,8 +386,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         Some("true"),
         Allowed::Flag,
         Sent::WhenSet,
-        "Compress payloads. If false, only payloads that always compress well are compressed: the \
-         first packet of a stream, and repliable datagrams.",
+        "Compress payloads. If false, only payloads that always compress well are compressed: \
+         repliable datagrams, and first packets of streams that carry data.",
     ),
     option(
         "i2cp.messageReliability",

@@ -316,7 +316,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.initialResendDelay",
         "1000",
-        "stated to the peer in the first packet, in whole seconds",
+        "stated to the peer in each packet, in whole seconds",
         |c, v| {
             c.stream.initial_resend_delay =
                 u8::try_from(v.integer(0, 255_000)? / 1000).unwrap_or(u8::MAX);

@@ -103,19 +103,30 @@ impl Connection {
             segment.state,
             segment.transmissions > 0,
         );
+        let payload = segment.len();
         if state == State::Acked {
             return None;
         }
         let before = segment.sent.filter(|_| state == State::InFlight);
-        let sent = match state {
+        let mut sent = match state {
             _ if attempt > 0 => peer.on_probe(cx.now, attempt, before.as_ref()),
             State::InFlight => peer.on_resent(cx.now, before.as_ref()),
             _ => peer.on_sent(cx.now, cx.dampening),
         };
-        let packet = if syn || close {
-            self.build_signed(cx, peer, seq)?
+        let is_signed = syn || close;
+        // A signed packet always asks, as Java's do. Java answers SYN, and acknowledges CLOSE and the
+        // answer to its own SYN, half a second later otherwise.
+        let last = self.sending.last_request;
+        let asks = is_signed || self.asks_for_ack(cx.now, peer, seq, resent);
+        let delay = self.delay_option(cx.now, asks);
+        if is_signed {
+            self.sending.last_request = last;
+        }
+        sent.asks = delay == Some(0);
+        let packet = if is_signed {
+            self.build_signed(cx, peer, seq, delay)?
         } else {
-            self.build_plain(cx, peer, seq, resent)?
+            self.build_plain(cx, peer, seq, delay)?
         };
         self.sending.buffer.on_sent(seq, sent);
         self.sending.packets_sent += 1;
@@ -140,7 +151,11 @@ impl Connection {
         Some(Built {
             packet,
             first: syn,
-            compress: syn || self.config.compress,
+            compress: if syn {
+                payload > UNCOMPRESSED_SYN
+            } else {
+                self.config.compress
+            },
             lifetime: (peer.rtt.rto() * 2).max(MIN_LIFETIME),
             path: sent.path,
         })
@@ -163,22 +178,38 @@ impl Connection {
         self.receiving.buffer.acknowledge_in_order()
     }
 
-    fn build_plain(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32, resent: bool) -> Option<Bytes> {
-        let ack = self.piggyback(cx, peer);
-        let delay = if self.receiving.is_choking() {
-            Some(CHOKE)
-        } else if self.asks_for_ack(cx.now, peer, seq, resent) {
-            self.sending.last_request = Some(cx.now);
-            Some(0)
-        } else {
-            None
+    /// The delay option of a packet with a sequence number.
+    fn delay_option(&mut self, now: Instant, asks: bool) -> Option<u16> {
+        if self.receiving.is_choking() {
+            return Some(CHOKE);
+        }
+        if !asks {
+            return None;
+        }
+        self.sending.last_request = Some(now);
+        Some(0)
+    }
+
+    fn build_plain(
+        &mut self,
+        cx: &Cx<'_>,
+        peer: &Peer,
+        seq: u32,
+        delay: Option<u16>,
+    ) -> Option<Bytes> {
+        let header = DataHeader {
+            send_id: self.remote_id,
+            recv_id: self.local_id,
+            seq,
+            ack: self.piggyback(cx, peer),
+            resend_delay: self.config.initial_resend_delay,
+            delay,
         };
-        let header = DataHeader::new(self.remote_id, self.local_id, seq, ack, delay);
         Some(
             self.sending
                 .buffer
                 .segment_mut(seq)?
-                .packet(header.as_bytes()),
+                .packet(header.encode().as_bytes()),
         )
     }
 
@@ -196,7 +227,13 @@ impl Connection {
     }
 
     /// A packet with SYN, CLOSE or both.
-    fn build_signed(&mut self, cx: &Cx<'_>, peer: &Peer, seq: u32) -> Option<Bytes> {
+    fn build_signed(
+        &mut self,
+        cx: &Cx<'_>,
+        peer: &Peer,
+        seq: u32,
+        delay: Option<u16>,
+    ) -> Option<Bytes> {
         let ack = self.piggyback(cx, peer);
         let segment = self.sending.buffer.segment(seq)?;
         let mut flags = Flags::default();
@@ -205,21 +242,15 @@ impl Connection {
         flags.set(Flags::NO_ACK, ack.is_none());
         let opening = segment.syn && self.initiator;
         let guard = opening.then(|| replay_guard(&self.identity.destination.hash()));
-        let choke = self.receiving.is_choking().then_some(CHOKE);
         let repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,
             seq,
             ack_through: ack.unwrap_or(0),
             nacks: guard.as_ref().map_or(&[], |guard| &guard[..]),
-            resend_delay: if segment.syn {
-                self.config.initial_resend_delay
-            } else {
-                0
-            },
+            resend_delay: self.config.initial_resend_delay,
             flags,
-            // CLOSE is answered at once anyway.
-            delay: choke,
+            delay,
             // An offline signature is only valid together with a destination.
             from: (segment.syn || cx.keys.offline().is_some()).then(|| cx.keys.destination()),
             max_size: segment
@@ -253,6 +284,7 @@ impl Connection {
             recv_id: self.local_id,
             ack_through: through.unwrap_or(0),
             nacks: &nacks,
+            resend_delay: self.config.initial_resend_delay,
             flags: if through.is_none() {
                 Flags::NO_ACK
             } else {
@@ -297,7 +329,7 @@ impl Connection {
         Built {
             packet: repr.sign(cx.keys).into(),
             first: false,
-            compress: true,
+            compress: false,
             lifetime: MIN_LIFETIME,
             path: peer.lead_path(),
         }
@@ -311,6 +343,8 @@ pub(super) const CHOKE: u16 = 60_001;
 /// The delay value that ends choking. It may be any up to 60,000 except 0, which requests an
 /// answer.
 pub(super) const UNCHOKE: u16 = 1;
+/// The largest payload in bytes of a first packet that is not compressed. Java has the same value.
+const UNCOMPRESSED_SYN: usize = 50;
 /// The shortest lifetime of a packet. Routers drop expired messages, so it must be longer than
 /// queueing and the search for a tunnel take.
 const MIN_LIFETIME: Duration = Duration::from_secs(20);

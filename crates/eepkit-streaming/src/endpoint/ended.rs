@@ -10,6 +10,7 @@ use eepkit_wire::{Destination, PrivateKeys};
 use crate::{
     CloseReason,
     connection::{Connection, Phase},
+    kind::OUR_RESEND_DELAY,
     packet::{Flags, Repr},
 };
 
@@ -134,6 +135,7 @@ impl Record {
         };
         if let Some(through) = self.received_through {
             repr.ack_through = through;
+            repr.resend_delay = OUR_RESEND_DELAY;
             let mut bytes = Vec::new();
             repr.encode(&mut bytes);
             bytes

@@ -41,7 +41,7 @@ impl Endpoint {
         }
         let repr = Repr {
             send_id: id.0,
-            flags: Flags::ECHO,
+            flags: Flags::ECHO | Flags::NO_ACK,
             from: Some(self.keys.destination()),
             payload: &payload[..payload.len().min(MAX_PAYLOAD)],
             ..Repr::default()
@@ -61,7 +61,8 @@ impl Endpoint {
     }
 
     fn on_pong(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
-        // Pongs are not signed. Only the random id identifies the packet as an answer.
+        // Only the random id identifies the packet as an answer. i2pd does not sign pongs, and a
+        // signature without a destination proves nothing more.
         let Some((id, sent)) = self.pings.remove(packet.recv_id()) else {
             self.stats.unknown_stream += 1;
             return;
@@ -110,12 +111,18 @@ impl Endpoint {
         let payload = packet.payload();
         let repr = Repr {
             recv_id: packet.send_id(),
-            flags: Flags::ECHO,
+            flags: Flags::ECHO | Flags::NO_ACK,
             payload: &payload[..payload.len().min(MAX_PAYLOAD)],
             ..Repr::default()
         };
-        let mut pong = Vec::new();
-        repr.encode(&mut pong);
+        // Signed as Java's, though nobody checks it. An offline signature would need a destination.
+        let pong = if self.keys.offline().is_none() {
+            repr.sign(&self.keys)
+        } else {
+            let mut pong = Vec::new();
+            repr.encode(&mut pong);
+            pong
+        };
         self.answer(
             now,
             from.clone(),
@@ -138,7 +145,7 @@ impl Endpoint {
                 from_port: ports.0,
                 to_port: ports.1,
                 packet,
-                compress: true,
+                compress: false,
                 first: true,
                 path: PathId::ANY,
                 deadline: now + ANSWER_LIFETIME,

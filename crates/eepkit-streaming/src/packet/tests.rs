@@ -122,13 +122,19 @@ fn data_headers_are_those_of_the_general_encoding() {
             } else {
                 Flags::default()
             },
+            resend_delay: 4,
             delay,
             ..Repr::default()
         };
-        assert_eq!(
-            DataHeader::new(1, 2, 3, ack, delay).as_bytes(),
-            encode(&repr)
-        );
+        let header = DataHeader {
+            send_id: 1,
+            recv_id: 2,
+            seq: 3,
+            ack,
+            resend_delay: 4,
+            delay,
+        };
+        assert_eq!(header.encode().as_bytes(), encode(&repr));
     }
 }
 

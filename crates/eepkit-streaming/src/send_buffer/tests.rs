@@ -19,6 +19,7 @@ fn transmission() -> SentPacket {
         path: PathId::ANY,
         state: 0,
         app_limited: false,
+        asks: false,
     }
 }
 

@@ -8,6 +8,7 @@ mod faults;
 mod first_contact;
 mod flow;
 mod handshake;
+mod java;
 mod limits;
 mod pings;
 mod transfers;
