@@ -127,6 +127,12 @@ impl Foreign {
         self.model.wire().keys.destination()
     }
 
+    /// Begins with this window, in packets, and this RTT, from earlier streams between the two
+    /// destinations. Only Java remembers a window.
+    pub fn remember(&mut self, window: u32, rtt: Duration) {
+        self.model.remember(window, rtt);
+    }
+
     /// Opens the stream.
     pub fn open(&mut self, now: Duration, to: &Destination) {
         self.model.wire_mut().peer = Some(to.clone());
@@ -222,6 +228,8 @@ trait Model: fmt::Debug + Send {
     fn window(&self) -> f64;
     /// Sets the time at which the application accepts the incoming stream.
     fn accept_at(&mut self, _at: Duration) {}
+    /// Begins with what earlier streams measured, before anything is sent.
+    fn remember(&mut self, _window: u32, _rtt: Duration) {}
 }
 
 /// The state that all models share: identity, stream IDs, buffers.

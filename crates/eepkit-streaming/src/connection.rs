@@ -210,7 +210,7 @@ impl Connection {
 
     /// The fingerprint of a peer whose kind is Java. For other peers, drops it.
     fn fingerprint(&mut self, peer: &Peer) -> Option<&mut Fingerprint> {
-        if peer.kind != PeerKind::Java {
+        if peer.kind != PeerKind::Java || peer.is_certainly_java() {
             self.fingerprint = None;
             return None;
         }

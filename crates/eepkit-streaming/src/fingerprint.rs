@@ -1,54 +1,103 @@
 //! Recognises peers that run this library by their behaviour. Their packets have no such field.
 //!
-//! The first packet of this library looks like Java's. Its behaviour differs later: it acknowledges
-//! every second packet at the start of a stream, where Java waits at least an eighth of a round
-//! trip; its initial cwnd is many times larger; and it retransmits its first packet sooner.
+//! The first packet of this library looks like Java's. Only behaviour that Java never has is
+//! evidence. This library acknowledges every second packet at the start of a stream. Java
+//! acknowledges packets that request it, and others after half a second. The initial cwnd of this
+//! library is many times larger. Its SYN is retransmitted sooner, and again with a request for an
+//! immediate acknowledgement.
+//!
+//! Java remembers the cwnd of a destination for ten minutes. Its first packet requests an immediate
+//! acknowledgement only if the cwnd is at most 3. A first packet that looks like Java's and has no
+//! such request is therefore Java's, and its sender is not observed. If the sender of a first packet
+//! with such a request is Java, its cwnd is at most 3.
 
 use std::time::{Duration, Instant};
+
+use crate::{path::PathId, sent_packet::AckedPacket};
 
 /// Observations of the peer's behaviour on one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprint {
-    /// When the newest packet covered by the last plain acknowledgement was sent, and when that
-    /// acknowledgement arrived.
-    last: Option<(Instant, Instant)>,
-    /// Number of plain acknowledgements of new packets, and of those that followed the previous one
-    /// sooner than Java's do.
+    /// The time from the last packet that requested an acknowledgement to its acknowledgement, with
+    /// the path of the packet, and the minimum of these times.
+    answer: Option<(PathId, Duration)>,
+    min_answer: Option<Duration>,
+    /// When the peer answered our SYN.
+    accepted: Option<Instant>,
+    /// Number of plain acknowledgements of new packets, and of those that Java would not have sent.
     acks: u32,
-    quick: u32,
-    /// When a round trip began, and the number of plain acknowledgements of new packets since then.
-    acks_in_round: Option<(Instant, u32)>,
+    unasked: u32,
     /// When a round trip began, and the sequence number that it began with.
     round: Option<(Instant, u32)>,
     /// When we first sent an acknowledgement.
     acked: Option<Instant>,
-    /// When the peer's SYN first arrived, and whether it was retransmitted at our interval. Java's
-    /// is nine seconds.
+    /// When the peer's SYN first arrived, and whether it was retransmitted as only this library
+    /// does. Java's default is nine seconds.
     opened: Option<Instant>,
     repeated: bool,
 }
 
+/// The packets that were not acknowledged before one acknowledgement.
+#[derive(Debug, Default)]
+pub(crate) struct Covered {
+    /// When the oldest of them was sent, and on which path.
+    oldest: Option<(Instant, PathId)>,
+    /// When the newest packet that requested an acknowledgement was sent.
+    asked: Option<Instant>,
+    /// One of them was retransmitted, or took another path.
+    is_mixed: bool,
+}
+
+impl Covered {
+    pub(crate) fn add(&mut self, packet: &AckedPacket) {
+        let sent = &packet.sent;
+        let (oldest, path) = self.oldest.unwrap_or((sent.sent_at, sent.path));
+        self.oldest = Some((oldest.min(sent.sent_at), path));
+        self.is_mixed |= packet.transmissions > 1 || sent.path != path;
+        if sent.asks {
+            self.asked = self.asked.max(Some(sent.sent_at));
+        }
+    }
+}
+
 impl Fingerprint {
-    /// Handles a plain acknowledgement of new packets. The newest of them was sent once, at `sent`.
+    /// Handles an acknowledgement of new packets. `is_plain` states that it carries no data.
     /// Returns whether the peer certainly runs this library.
-    pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, rtt: Duration) -> bool {
-        let waits = (rtt / 8).min(JAVA_MAX_ACK_DELAY) / 2;
-        self.acks = self.acks.saturating_add(1);
-        if let Some((last_sent, last)) = self.last.replace((sent, now))
-            && sent.saturating_duration_since(last_sent) < waits
-            && now.saturating_duration_since(last) < waits
+    ///
+    /// Java sends a plain acknowledgement on request, half a second after a packet without a
+    /// request, and after a duplicate. Duplicates are rare, so few of Java's acknowledgements have no
+    /// visible reason.
+    pub(crate) fn on_ack(&mut self, now: Instant, covered: &Covered, is_plain: bool) -> bool {
+        let Some((oldest, path)) = covered.oldest.filter(|_| !covered.is_mixed) else {
+            return false;
+        };
+        if let Some(asked) = covered.asked
+            && self.accepted.is_none_or(|accepted| asked >= accepted)
         {
-            self.quick = self.quick.saturating_add(1);
+            let answer = now.saturating_duration_since(asked);
+            self.answer = Some((path, answer));
+            self.min_answer = Some(self.min_answer.map_or(answer, |least| least.min(answer)));
         }
-        let (began, count) = self.acks_in_round.get_or_insert((now, 0));
-        if now.saturating_duration_since(*began) > rtt {
-            (*began, *count) = (now, 0);
+        if !is_plain {
+            return false;
         }
-        *count += 1;
-        // One per acknowledgement delay, plus half as many, plus a few for duplicate packets.
-        let delay = (rtt / 8).min(JAVA_MAX_ACK_DELAY).as_secs_f64().max(0.001);
-        let many = f64::from(*count) > 1.5 * rtt.as_secs_f64() / delay + 4.0;
-        many || (self.quick >= QUICK_ACKS && self.quick * 2 > self.acks)
+        self.acks = self.acks.saturating_add(1);
+        if covered.asked.is_none()
+            && let Some((same, answer)) = self.answer
+            && same == path
+            && now.saturating_duration_since(oldest) < answer + UNASKED_MARGIN
+        {
+            self.unasked = self.unasked.saturating_add(1);
+        }
+        self.unasked >= UNASKED_ACKS && self.unasked.saturating_mul(UNASKED_SHARE) > self.acks
+    }
+
+    /// Handles the answer to our SYN. The time that it took is no evidence about the path, because
+    /// Java answers when its application accepts the stream.
+    pub(crate) fn on_accepted(&mut self, now: Instant) {
+        self.accepted = Some(now);
+        self.answer = None;
+        self.min_answer = None;
     }
 
     /// Handles the report that the peer buffers `buffered` packets behind a missing one. Returns
@@ -57,11 +106,13 @@ impl Fingerprint {
         buffered > JAVA_MAX_BUFFERED_PACKETS + JAVA_MAX_BUFFERED_PACKETS / 4
     }
 
-    /// Handles a SYN of the peer, the first or a retransmission.
-    pub(crate) fn on_syn(&mut self, now: Instant) {
+    /// Handles a SYN of the peer, the first or a retransmission. `asks` states whether it requests
+    /// an immediate acknowledgement. A retransmission of Java does not.
+    pub(crate) fn on_syn(&mut self, now: Instant, asks: bool) {
         let opened = *self.opened.get_or_insert(now);
         let after = now.saturating_duration_since(opened);
-        self.repeated |= after.abs_diff(OUR_SYN_RETRANSMISSION) <= SYN_RETRANSMISSION_JITTER;
+        self.repeated |=
+            asks && after.abs_diff(OUR_SYN_RETRANSMISSION) <= SYN_RETRANSMISSION_JITTER;
     }
 
     /// Records that an acknowledgement is sent.
@@ -90,12 +141,14 @@ impl Fingerprint {
             return self.repeated && seq > RECOGNITION_PACKETS;
         };
         let (began, first) = *self.round.get_or_insert((now, seq));
-        if now.saturating_duration_since(began) > rtt * 9 / 10 {
+        if now.saturating_duration_since(began) > self.lower_bound(rtt) {
             self.round = Some((now, seq));
         } else if seq.saturating_sub(first) > JAVA_MAX_CWND + JAVA_MAX_CWND / 4 {
             return true;
         }
         // Packets that arrive until then were sent when the peer had only our answer to its SYN.
+        // Java needs another round trip for so many, so its delay does not matter.
+        let rtt = self.measured(rtt);
         let (most, unaware) = if initiator {
             (JAVA_INITIAL_CWND * 4, rtt * 9 / 10)
         } else {
@@ -103,6 +156,25 @@ impl Fingerprint {
         };
         self.acked
             .is_some_and(|acked| seq > most && now.saturating_duration_since(acked) < unaware)
+    }
+
+    /// The round-trip time, including the time that the peer took to acknowledge. `smoothed`
+    /// includes the time that the application took to accept the stream.
+    fn measured(&self, smoothed: Duration) -> Duration {
+        match self.min_answer {
+            Some(answer) => answer.min(smoothed),
+            // Chosen so that an application can accept a stream up to three round trips late.
+            None => smoothed / 4,
+        }
+    }
+
+    /// A lower bound of the true round-trip time.
+    fn lower_bound(&self, smoothed: Duration) -> Duration {
+        let measured = self.measured(smoothed);
+        // Java's delay is also at most an eighth of its own estimate.
+        measured
+            .saturating_sub(JAVA_MAX_ACK_DELAY)
+            .max(measured / 2)
     }
 }
 
@@ -121,89 +193,15 @@ const RECOGNITION_PACKETS: u32 = 750;
 const JAVA_MAX_BUFFERED_PACKETS: u32 = 130;
 /// Java's largest cwnd.
 const JAVA_MAX_CWND: u32 = 128;
-/// The required number of quick acknowledgements. One is not enough, because jitter moves some
-/// acknowledgements closer together.
-const QUICK_ACKS: u32 = 5;
+/// Java sends an acknowledgement at most 120 ms after a packet that requests it, and 500 ms after
+/// other packets. An acknowledgement without a request that took at most this much longer than a
+/// requested one is not Java's. The value is half of the difference.
+const UNASKED_MARGIN: Duration = Duration::from_millis(190);
+/// The required number of acknowledgements that Java would not have sent. One is not enough, because
+/// duplicates in the network make Java send some.
+const UNASKED_ACKS: u32 = 5;
+/// At least one in this many acknowledgements must be of this kind.
+const UNASKED_SHARE: u32 = 4;
 
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test needs some instant to count from"
-)]
-mod tests {
-    use super::*;
-
-    const MS: fn(u64) -> Duration = Duration::from_millis;
-    const RTT: Duration = Duration::from_millis(800);
-
-    fn certain_after(spacing: Duration) -> Option<u32> {
-        let start = Instant::now();
-        let mut fingerprint = Fingerprint::default();
-        (0..30).find(|count| {
-            let sent = start + spacing * *count;
-            fingerprint.on_ack(sent + RTT, sent, RTT)
-        })
-    }
-
-    #[test]
-    fn acknowledging_every_second_packet_identifies_this_library() {
-        assert_eq!(certain_after(MS(20)), Some(5));
-        assert_eq!(certain_after(MS(90)), None);
-    }
-
-    #[test]
-    fn repeating_syn_after_three_seconds_identifies_this_library() {
-        let start = Instant::now();
-        let table = [
-            (0, false),
-            (300, false),
-            (2300, false),
-            (2500, true),
-            (3500, true),
-            (3700, false),
-            (9000, false),
-        ];
-        for (after, expected) in table {
-            let mut fingerprint = Fingerprint::default();
-            fingerprint.on_syn(start);
-            fingerprint.on_syn(start + MS(after));
-            let later = start + MS(30_000);
-            assert!(
-                !fingerprint.on_packet(later, RECOGNITION_PACKETS, None, false),
-                "too soon"
-            );
-            let certain = fingerprint.on_packet(later, RECOGNITION_PACKETS + 1, None, false);
-            assert_eq!(certain, expected, "{after}");
-        }
-    }
-
-    #[test]
-    fn a_large_initial_cwnd_identifies_this_library() {
-        let start = Instant::now();
-        let mut fingerprint = Fingerprint::default();
-        assert!(
-            !fingerprint.on_packet(start, 40, Some(RTT), true),
-            "nothing is known"
-        );
-        fingerprint.on_ack_sent(start);
-        assert!(!fingerprint.on_packet(start + MS(700), 12, Some(RTT), true));
-        assert!(fingerprint.on_packet(start + MS(700), 13, Some(RTT), true));
-        assert!(
-            !fingerprint.on_packet(start + MS(730), 13, Some(RTT), true),
-            "too late"
-        );
-        assert!(!fingerprint.on_packet(start + MS(1400), 15, Some(RTT), false));
-        assert!(fingerprint.on_packet(start + MS(1400), 16, Some(RTT), false));
-    }
-
-    #[test]
-    fn more_than_128_packets_in_a_round_trip_identify_this_library() {
-        let start = Instant::now();
-        let mut fingerprint = Fingerprint::default();
-        assert!(!fingerprint.on_packet(start, 1000, Some(RTT), false));
-        assert!(!fingerprint.on_packet(start + MS(700), 1160, Some(RTT), false));
-        assert!(fingerprint.on_packet(start + MS(700), 1161, Some(RTT), false));
-        assert!(!fingerprint.on_packet(start + MS(800), 1170, Some(RTT), false));
-        assert!(!fingerprint.on_packet(start + MS(900), 1300, Some(RTT), false));
-    }
-}
+mod tests;

@@ -70,20 +70,8 @@ pub(crate) struct Peer {
 /// The result of one received packet, collected before the congestion controllers are informed.
 #[derive(Debug, Default)]
 pub(crate) struct AckBatch {
-    /// Order of the newest packet, and order and time of the newest packet that was sent once.
-    newest: Option<u64>,
-    newest_once: Option<(u64, Instant)>,
     acked: u32,
     lost: u32,
-}
-
-impl AckBatch {
-    /// When the newest acknowledged packet was sent, if it was sent once.
-    pub(crate) fn newest_once(&self) -> Option<Instant> {
-        let (order, sent_at) = self.newest_once?;
-        let newest = self.newest.is_none_or(|newest| newest <= order);
-        newest.then_some(sent_at)
-    }
 }
 
 impl Peer {
@@ -159,6 +147,11 @@ impl Peer {
             self.kind = PeerKind::Java;
         }
         self.java_confirmed = true;
+    }
+
+    /// Whether the peer behaved as only Java does.
+    pub(crate) const fn is_certainly_java(&self) -> bool {
+        self.java_confirmed
     }
 
     /// Applies a changed configuration of a stream to the peer.
@@ -320,15 +313,6 @@ impl Peer {
         let state = &mut self.states[index];
         state.acked(now, packet, self.next_order);
         batch.acked += 1;
-        batch.newest = batch.newest.max(Some(sent.order));
-        if once
-            && sent.path == state.active.id()
-            && batch
-                .newest_once
-                .is_none_or(|(order, _)| sent.order > order)
-        {
-            batch.newest_once = Some((sent.order, sent.sent_at));
-        }
         if !self.has_one_state() {
             self.check_probed(now, index, sent.sent_at);
         }

@@ -18,8 +18,9 @@
 //!   packet, eight packets end the choking. While choked, no new packets are sent.
 //! * Packets that are not full are sent after 100 ms.
 //!
-//! Not modelled: the state of a peer that outlives a stream, delays in its message queue and in
-//! that of the router, profiles, and inactivity.
+//! The caller provides the state that outlives a stream ([`super::Foreign::remember`]).
+//!
+//! Not modelled: delays in its message queue and in that of the router, profiles, and inactivity.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -548,6 +549,15 @@ impl Model for Java {
 
     fn window(&self) -> f64 {
         f64::from(self.window)
+    }
+
+    fn remember(&mut self, window: u32, rtt: Duration) {
+        self.window = window;
+        self.window_end = i64::from(window) - 1;
+        self.samples = 1;
+        self.rtt = rtt;
+        self.deviation = rtt / 2;
+        self.timeout = (rtt * 3).clamp(MIN_TIMEOUT, MAX_TIMEOUT);
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Plan {
     pub reads: bool,
     /// The maximum read rate in bytes per second, in steps of 0.1 s.
     pub read_rate: Option<f64>,
+    /// Window and RTT that a model remembers from earlier streams; see [`Foreign::remember`].
+    pub remembers: Option<(u32, Duration)>,
 }
 
 impl Plan {
@@ -61,6 +63,16 @@ impl Plan {
             length: u64::MAX,
             reads: true,
             read_rate: None,
+            remembers: None,
+        }
+    }
+
+    /// Sets what a model remembers from earlier streams.
+    #[must_use]
+    pub fn remembers(self, window: u32, rtt: Duration) -> Self {
+        Self {
+            remembers: Some((window, rtt)),
+            ..self
         }
     }
 
@@ -342,7 +354,11 @@ impl Network {
                 }
                 Party::Theirs(software) => {
                     let seed = self.seed * 1000 + index as u64;
-                    End::Theirs(Foreign::new(*software, keys, seed))
+                    let mut foreign = Foreign::new(*software, keys, seed);
+                    if let Some((window, rtt)) = plan.remembers {
+                        foreign.remember(window, rtt);
+                    }
+                    End::Theirs(foreign)
                 }
             }
         };

@@ -41,9 +41,9 @@ impl Connection {
     }
 
     /// Handles a retransmitted SYN: our answer was lost or is late.
-    pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &Peer) {
+    pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &Peer, packet: &Packet<'_>) {
         if let Some(fingerprint) = self.fingerprint(peer) {
-            fingerprint.on_syn(now);
+            fingerprint.on_syn(now, packet.delay() == Some(0));
         }
         let recent = now.saturating_duration_since(self.last_activity) < MIN_REPEAT_SPACING;
         if self.phase == Phase::Open && self.sending.packets_sent > 0 && !recent {
@@ -99,7 +99,7 @@ impl Connection {
         self.receiving.packets_received += 1;
         self.learn_from_syn(peer, packet);
         if let Some(fingerprint) = self.fingerprint(peer) {
-            fingerprint.on_syn(cx.now);
+            fingerprint.on_syn(cx.now, packet.delay() == Some(0));
         }
         self.insert(cx, peer, packet, bytes);
     }
@@ -134,6 +134,9 @@ impl Connection {
             // The packet answers our SYN, even if its acknowledgement does not cover it.
             self.acknowledge(cx, peer, 0, &[], false);
         }
+        if let Some(fingerprint) = self.fingerprint(peer) {
+            fingerprint.on_accepted(cx.now);
+        }
         self.insert(cx, peer, packet, bytes);
         for bytes in std::mem::take(&mut self.early) {
             if let Ok(packet) = Packet::parse(&bytes) {
@@ -146,6 +149,10 @@ impl Connection {
     fn learn_from_syn(&mut self, peer: &mut Peer, packet: &Packet<'_>) {
         let kind = PeerKind::from_syn(packet.resend_delay(), packet.max_size().is_some());
         peer.on_claim(kind);
+        // This library always asks for an acknowledgement here; see `crate::fingerprint`.
+        if kind == PeerKind::Java && packet.delay().is_none() {
+            peer.confirm_java();
+        }
         let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
         let theirs = theirs.max(MIN_MTU);
         let mtu = fitting(self.config.mtu().min(usize::from(theirs)));

@@ -12,7 +12,7 @@ use crate::{
     CloseReason,
     ack::Arrival,
     config::Profile,
-    fingerprint::Fingerprint,
+    fingerprint::{Covered, Fingerprint},
     kind::JAVA_CHOKE_DELAY_MS,
     loss::Verdict,
     packet::{Identity, Packet},
@@ -255,8 +255,10 @@ impl Connection {
     ) {
         let now = cx.now;
         let mut batch = peer.begin();
+        let mut covered = Covered::default();
         let outcome = self.sending.buffer.on_ack(through, nacks, |packet| {
-            peer.acked(&mut batch, now, &packet)
+            covered.add(&packet);
+            peer.acked(&mut batch, now, &packet);
         });
         let Some(outcome) = outcome else {
             cx.stats.bad_acks += 1;
@@ -279,12 +281,10 @@ impl Connection {
         let held = nacks.first().map_or(0, |first| {
             (through - first).saturating_sub(u32::try_from(nacks.len()).unwrap_or(0))
         });
-        let sent = batch.newest_once().filter(|_| tells_all);
-        let quick = match (self.fingerprint(peer), sent) {
-            (Some(fingerprint), Some(sent)) => fingerprint.on_ack(now, sent, peer.rtt.estimate()),
-            _ => false,
-        };
-        if quick || Fingerprint::on_buffered(held) {
+        let is_ours = self
+            .fingerprint(peer)
+            .is_some_and(|fingerprint| fingerprint.on_ack(now, &covered, tells_all));
+        if is_ours || Fingerprint::on_buffered(held) {
             peer.recognise_eepkit();
         }
         self.sending.attempts = 0;

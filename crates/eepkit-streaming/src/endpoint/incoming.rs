@@ -135,7 +135,7 @@ impl Endpoint {
             self.stats.malformed += 1;
             return;
         }
-        if self.repeats_syn(now, from, packet.recv_id()) || self.closing {
+        if self.repeats_syn(now, from, packet) || self.closing {
             return;
         }
         let standing =
@@ -172,7 +172,8 @@ impl Endpoint {
     }
 
     /// Handles a retransmitted first packet. Returns whether it was one.
-    fn repeats_syn(&mut self, now: Instant, from: &Destination, remote_id: u32) -> bool {
+    fn repeats_syn(&mut self, now: Instant, from: &Destination, packet: &Packet<'_>) -> bool {
+        let remote_id = packet.recv_id();
         let keys = self
             .by_remote
             .get(&remote_id)
@@ -185,7 +186,7 @@ impl Endpoint {
         if let Some(key) = known {
             self.stats.duplicates += 1;
             self.with_stream(now, key, |connection, cx, peer| {
-                connection.on_repeated_syn(cx.now, peer)
+                connection.on_repeated_syn(cx.now, peer, packet)
             });
             return true;
         }

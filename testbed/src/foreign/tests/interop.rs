@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use eepkit_streaming::{EndpointConfig, PeerKind, packet::Packet};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -389,5 +390,68 @@ fn two_paths_double_the_goodput_to_large_buffers_and_do_not_reduce_that_to_java(
         let more = received[1] as f64 / received[0] as f64;
         let least = if software == Software::Java { 1.0 } else { 1.8 };
         assert!(more > least, "{software}: {received:?}");
+    }
+}
+
+#[test]
+fn java_that_remembers_a_window_is_not_taken_for_our_kind() {
+    // A window of up to 64 packets, and 128 from the first stream. The RTT may be that of another path.
+    for window in [1, 2, 3, 4, 8, 16, 24, 32, 64, 128] {
+        for (delay, remembered) in [(10, 20), (150, 300), (400, 60), (60, 5000)] {
+            for plan in both_ways(Software::Java) {
+                let plan = plan.length(3_000_000).remembers(window, MS(remembered));
+                let link = LinkConfig::delay(MS(delay)).jitter(MS(delay / 10));
+                let mut network = network(link, plan);
+                network.run(SECONDS(20));
+                let flow = &network.flows[0];
+                assert!(
+                    flow.received > 100_000,
+                    "{window} {delay}: {}",
+                    flow.received
+                );
+                assert_eq!(
+                    flow.recognised(),
+                    Some(PeerKind::Java),
+                    "a window of {window}, {remembered} ms remembered, {delay} ms in fact"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn java_is_never_taken_for_our_kind(
+        window in 1_u32..=128,
+        delay in 5_u64..800,
+        remembered in 1_u64..10_000,
+        jitter in 0_u64..40,
+        loss in 0.0..0.03,
+        duplicate in 0.0..0.02,
+        reorder in 0.0..0.2,
+        queue in prop::option::of(30_usize..400),
+        seed: u8,
+        sends: bool,
+    ) {
+        let mut link = LinkConfig::delay(MS(delay))
+            .jitter(MS(jitter))
+            .loss(loss)
+            .duplicate(duplicate)
+            .reorder(reorder, MS(delay / 3));
+        if let Some(queue) = queue {
+            link = link.rate(1e6 / 2056.0, queue);
+        }
+        let [to, from] = both_ways(Software::Java);
+        let plan = if sends { from } else { to };
+        let mut network = Network::narrow(link, u64::from(seed));
+        network.add(plan.length(2_000_000).remembers(window, MS(remembered)));
+        network.run(SECONDS(40));
+        let recognised = network.flows[0].recognised();
+        prop_assert!(
+            matches!(recognised, Some(PeerKind::Java | PeerKind::Unknown) | None),
+            "{recognised:?}"
+        );
     }
 }
