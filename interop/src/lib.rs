@@ -4,13 +4,15 @@
 //! The tests are in `tests/interop`. `interop/README.md` describes how to run them.
 
 mod i2pd;
+mod java;
 mod policy;
 mod python;
 mod sam;
 mod sam_datagrams;
 
 pub use i2pd::{I2pdNet, I2pdRouter, StartError, i2pd_program, router_hash};
-pub use policy::{Peer, interop_is_required, peers};
+pub use java::JavaStreaming;
+pub use policy::{Peer, interop_is_required, java_is_requested, peers};
 pub use python::I2plib;
 pub use sam::{Accepting, SamSession, sam_command};
 pub use sam_datagrams::{SamDatagram, SamDatagrams};

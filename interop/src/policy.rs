@@ -2,7 +2,7 @@
 
 use std::env;
 
-/// The peer software of the tests.
+/// The peer software of the tests on networks of routers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// i2pd, as a private network of routers of the system's binary.
@@ -11,7 +11,8 @@ pub enum Peer {
     Emissary,
 }
 
-/// Returns the peers in `EEPKIT_PEER`: `i2pd`, `emissary`, or `all` (the default).
+/// Returns the peers in `EEPKIT_PEER`: `i2pd`, `emissary`, none for `java`, or both for `all` (the
+/// default).
 ///
 /// # Errors
 ///
@@ -20,9 +21,15 @@ pub fn peers() -> Result<Vec<Peer>, String> {
     match env::var("EEPKIT_PEER").as_deref() {
         Ok("i2pd") => Ok(vec![Peer::I2pd]),
         Ok("emissary") => Ok(vec![Peer::Emissary]),
+        Ok("java") => Ok(Vec::new()),
         Ok("all" | "") | Err(env::VarError::NotPresent) => Ok(vec![Peer::Emissary, Peer::I2pd]),
-        _ => Err("EEPKIT_PEER must be i2pd, emissary or all".to_owned()),
+        _ => Err("EEPKIT_PEER must be i2pd, emissary, java or all".to_owned()),
     }
+}
+
+/// Whether `EEPKIT_PEER` includes Java's streaming library, which runs on the simulated network.
+pub fn java_is_requested() -> bool {
+    env::var("EEPKIT_PEER").map_or(true, |value| matches!(value.as_str(), "java" | "all" | ""))
 }
 
 /// Whether a peer that cannot be started is a failure rather than a reason to skip.

@@ -4,7 +4,7 @@
 use std::{fmt::Debug, future::Future, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use eepkit::{ConnectOptions, Error, ErrorKind, Session, Stream};
-use eepkit_interop::{I2pdNet, I2plib, Peer, interop_is_required, peers};
+use eepkit_interop::{I2pdNet, I2plib, Peer, interop_is_required, java_is_requested, peers};
 use libtest_mimic::{Failed, Trial};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::{bridges::Bridges, net::Net};
+use crate::{bridges::Bridges, java::JavaPeer, net::Net};
 
 /// The result of a test.
 pub(crate) type Outcome = Result<(), Failed>;
@@ -36,6 +36,7 @@ pub(crate) struct Lab {
     emissary: OnceCell<Result<Net, String>>,
     bridges: OnceCell<Result<Bridges, String>>,
     i2plib: OnceCell<Result<I2plib, String>>,
+    java: OnceCell<Result<Arc<JavaPeer>, String>>,
 }
 
 impl Lab {
@@ -51,6 +52,7 @@ impl Lab {
             emissary: OnceCell::new(),
             bridges: OnceCell::new(),
             i2plib: OnceCell::new(),
+            java: OnceCell::new(),
         })
     }
 
@@ -89,6 +91,22 @@ impl Lab {
         F: Future<Output = Outcome> + Send + 'static,
     {
         if self.peers.contains(&Peer::Emissary) {
+            trials.push(self.trial(name.to_owned(), missing, test));
+        }
+    }
+
+    /// Adds a test with Java's streaming library, if that is requested. `missing` is as in
+    /// [`Lab::add_client`].
+    pub(crate) fn add_java<F>(
+        self: &Arc<Self>,
+        trials: &mut Vec<Trial>,
+        name: &str,
+        missing: Option<String>,
+        test: impl Fn(Arc<Self>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        if java_is_requested() {
             trials.push(self.trial(name.to_owned(), missing, test));
         }
     }
@@ -147,6 +165,13 @@ impl Lab {
         };
         let fetched = self.i2plib.get_or_init(fetch).await;
         fetched.as_ref().map_err(Failed::from)
+    }
+
+    /// The peer on Java's streaming library, which is downloaded and started when the first test
+    /// needs it.
+    pub(crate) async fn java(&self) -> Result<Arc<JavaPeer>, Failed> {
+        let started = self.java.get_or_init(JavaPeer::start).await;
+        started.clone().map_err(Failed::from)
     }
 
     /// Whether a client that cannot be downloaded is a failure.

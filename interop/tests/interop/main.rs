@@ -12,6 +12,7 @@ mod dialogues;
 mod failures;
 mod i2pd_alone;
 mod i2plib;
+mod java;
 mod lab;
 mod net;
 mod sam_client;
@@ -44,5 +45,6 @@ fn main() -> ExitCode {
     yosemite::add(&lab, &mut trials);
     i2plib::add(&lab, &mut trials);
     dialogues::add(&lab, &mut trials);
+    java::add(&lab, &mut trials);
     libtest_mimic::run(&args, trials).exit_code()
 }
