@@ -21,11 +21,13 @@ pub mod fuzzing;
 mod link;
 pub mod scenario;
 mod tcp;
+mod udp;
 mod waits;
 
 pub use eepkit_netem::Loss;
 pub use link::{Link, LinkConfig, messages};
 pub use tcp::TcpConfig;
+pub use udp::UdpConfig;
 pub use waits::Waits;
 
 /// Keys that depend on `seed` only.

@@ -14,6 +14,7 @@ use rand_chacha::{
 
 use crate::{
     tcp::{TcpConfig, TcpTunnel},
+    udp::{UdpConfig, UdpTunnel},
     waits::Waits,
 };
 
@@ -41,6 +42,8 @@ pub struct LinkConfig {
     pub queue: usize,
     /// Tunnels over TCP connections instead of all the above.
     pub tcp: Option<TcpConfig>,
+    /// A path over links that do not keep the order instead of all the above.
+    pub udp: Option<UdpConfig>,
 }
 
 impl LinkConfig {
@@ -56,6 +59,7 @@ impl LinkConfig {
             rate: None,
             queue: 250,
             tcp: None,
+            udp: None,
         }
     }
 
@@ -63,6 +67,14 @@ impl LinkConfig {
     pub const fn tcp(config: TcpConfig) -> Self {
         Self {
             tcp: Some(config),
+            ..Self::delay(Duration::ZERO)
+        }
+    }
+
+    /// A path over links that do not keep the order.
+    pub const fn udp(config: UdpConfig) -> Self {
+        Self {
+            udp: Some(config),
             ..Self::delay(Duration::ZERO)
         }
     }
@@ -144,6 +156,7 @@ pub struct Link<T> {
     /// Packets that were accepted, duplicates included.
     count: u64,
     tunnels: Vec<TcpTunnel<T>>,
+    path: Option<UdpTunnel<T>>,
     /// Chooses the tunnel of each packet.
     rng: ChaCha8Rng,
     /// Packets lost, without those lost in tunnels over TCP.
@@ -164,6 +177,7 @@ impl<T: Clone> Link<T> {
         });
         Self {
             tunnels: tunnels.collect(),
+            path: config.udp.as_ref().map(|udp| UdpTunnel::new(udp, seed)),
             config,
             netem: Netem::new(seed),
             packets: BTreeMap::new(),
@@ -187,6 +201,10 @@ impl<T: Clone> Link<T> {
         if !self.tunnels.is_empty() {
             let tunnel = self.rng.next_u32() as usize % self.tunnels.len();
             self.tunnels[tunnel].send(now, packet, messages);
+            return;
+        }
+        if let Some(path) = &mut self.path {
+            path.send(now, packet, messages);
             return;
         }
         if self.config.rate.is_some() {
@@ -218,7 +236,8 @@ impl<T: Clone> Link<T> {
     pub fn next(&self) -> Option<Instant> {
         let packets = self.packets.first_key_value().map(|((at, _), _)| *at);
         let tunnels = self.tunnels.iter().filter_map(TcpTunnel::next);
-        tunnels.chain(packets).min()
+        let path = self.path.iter().filter_map(UdpTunnel::next);
+        tunnels.chain(path).chain(packets).min()
     }
 
     /// The next packet that has arrived.
@@ -229,6 +248,9 @@ impl<T: Clone> Link<T> {
             .find_map(|tunnel| tunnel.receive(now));
         if arrived.is_some() {
             return arrived;
+        }
+        if let Some(path) = &mut self.path {
+            return path.receive(now);
         }
         let entry = self.packets.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())

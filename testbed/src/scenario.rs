@@ -18,6 +18,7 @@ mod bulk;
 mod fairness;
 pub mod others;
 mod paths;
+mod reordering;
 mod short;
 mod streams;
 mod tunnels;
@@ -160,6 +161,7 @@ pub fn rows() -> Vec<Row> {
         others::ROWS,
         streams::ROWS,
         tunnels::ROWS,
+        reordering::ROWS,
     ]
     .concat()
 }

@@ -158,6 +158,10 @@ pub(crate) struct ProbeOptions {
     /// Rounds per link. Each opens new sessions, with other tunnels.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
+    /// The interval at which the sender publishes its lease set again, to see whether the router changes
+    /// the path.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) republish: Option<Duration>,
     /// Prints a line for each second, too.
     #[arg(long)]
     pub(crate) per_second: bool,

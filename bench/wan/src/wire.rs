@@ -112,6 +112,8 @@ pub(crate) struct ProbePlan {
     /// Datagrams that are sent at once, and the time from one burst to the next.
     pub(crate) burst: u64,
     pub(crate) interval: Duration,
+    /// Datagrams after which the sender publishes its lease set again.
+    pub(crate) republish: Option<u64>,
 }
 
 /// A reply.

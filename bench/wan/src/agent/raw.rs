@@ -17,7 +17,7 @@ use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::{
     Command, Connector, Event, Link, LinkStage, Outgoing, PathChoice, Payload, SendOptions, Setup,
 };
-use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use eepkit_wire::{Destination, Lease, PrivateKeys, SignatureType};
 use rand::rngs::StdRng;
 use tokio::{
     sync::{mpsc, watch},
@@ -72,7 +72,7 @@ type Arrivals = Option<Vec<(u64, u64)>>;
 /// A session that sends and counts datagrams.
 pub(super) struct RawSession {
     destination: Destination,
-    outgoing: mpsc::Sender<Datagram>,
+    outgoing: mpsc::Sender<Order>,
     count: Arc<Mutex<RawCount>>,
     arrivals: Arc<Mutex<Arrivals>>,
     /// The limits of [`RawSession::send`].
@@ -118,6 +118,7 @@ impl RawSession {
             link,
             maker,
             queue,
+            leases: Vec::new(),
             count: Arc::clone(&count),
             arrivals: Arc::clone(&arrivals),
             ready,
@@ -199,6 +200,9 @@ impl RawSession {
             if number % plan.burst == 0 {
                 ticks.tick().await;
             }
+            if number > 0 && plan.republish.is_some_and(|every| number % every == 0) {
+                self.order(Order::Publish).await?;
+            }
             times.push(micros());
             self.submit(&to, plan.first + number, plan.size).await?;
         }
@@ -250,8 +254,11 @@ impl RawSession {
 
     async fn submit(&self, to: &Destination, number: u64, len: usize) -> Result<(), String> {
         let to = to.clone();
-        let datagram = Datagram { to, number, len };
-        let taken = self.outgoing.send(datagram).await;
+        self.order(Order::Send(Datagram { to, number, len })).await
+    }
+
+    async fn order(&self, order: Order) -> Result<(), String> {
+        let taken = self.outgoing.send(order).await;
         taken.map_err(|_| "the router ended the session".to_owned())
     }
 }
@@ -280,7 +287,9 @@ fn micros() -> u64 {
 struct Driver {
     link: Box<dyn Link>,
     maker: LeaseSetMaker,
-    queue: mpsc::Receiver<Datagram>,
+    queue: mpsc::Receiver<Order>,
+    /// The newest leases.
+    leases: Vec<Lease>,
     count: Arc<Mutex<RawCount>>,
     arrivals: Arc<Mutex<Arrivals>>,
     ready: mpsc::Sender<()>,
@@ -288,7 +297,14 @@ struct Driver {
 
 enum Step {
     Event(Event),
+    Order(Order),
+}
+
+/// What a driver shall do.
+enum Order {
     Send(Datagram),
+    /// Publish the lease set again.
+    Publish,
 }
 
 /// A datagram to be sent.
@@ -302,7 +318,10 @@ impl Driver {
     async fn run(mut self) {
         loop {
             match self.step().await {
-                Step::Send(datagram) => self.link.submit(Command::Send(datagram.into())),
+                Step::Order(Order::Send(datagram)) => {
+                    self.link.submit(Command::Send(datagram.into()));
+                }
+                Step::Order(Order::Publish) => self.publish().await,
                 Step::Event(Event::Received { payload, .. }) => {
                     let number = payload.body.first_chunk().copied();
                     let number = u64::from_be_bytes(number.unwrap_or_default());
@@ -316,11 +335,8 @@ impl Driver {
                     }
                 }
                 Step::Event(Event::LeaseSetWanted(leases)) => {
-                    // Without one the session never becomes ready, and opening it fails.
-                    if let Ok(signed) = self.maker.make(&leases, unix_now()) {
-                        poll_fn(|cx| self.link.poll_ready(cx)).await;
-                        self.link.submit(Command::PublishLeaseSet(signed));
-                    }
+                    self.leases = leases;
+                    self.publish().await;
                 }
                 Step::Event(Event::Stage(LinkStage::Ready)) => {
                     let _ = self.ready.try_send(());
@@ -331,15 +347,23 @@ impl Driver {
         }
     }
 
+    async fn publish(&mut self) {
+        // Without a lease set the session never becomes ready, and opening it fails.
+        if let Ok(signed) = self.maker.make(&self.leases, unix_now()) {
+            poll_fn(|cx| self.link.poll_ready(cx)).await;
+            self.link.submit(Command::PublishLeaseSet(signed));
+        }
+    }
+
     async fn step(&mut self) -> Step {
         poll_fn(|cx| {
             if let Poll::Ready(event) = self.link.poll_event(cx) {
                 return Poll::Ready(Step::Event(event));
             }
             if self.link.poll_ready(cx).is_ready()
-                && let Poll::Ready(Some(datagram)) = self.queue.poll_recv(cx)
+                && let Poll::Ready(Some(order)) = self.queue.poll_recv(cx)
             {
-                return Poll::Ready(Step::Send(datagram));
+                return Poll::Ready(Step::Order(order));
             }
             Poll::Pending
         })
