@@ -46,7 +46,7 @@ pub use message::{
 pub use options::{Allowed, Iter, OPTIONS, OptionSpec, Options, Sent, SessionOptionError, spec};
 pub use quirks::RouterKind;
 pub use session::{
-    CloseReason, Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget,
-    Outgoing, Output, Session,
+    Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget, Outgoing, Output,
+    Session, SessionCloseReason,
 };
 pub use version::{ApiVersion, ParseVersionError};

@@ -33,8 +33,8 @@ use open::Open;
 use opening::{Opening, Progress};
 
 pub use types::{
-    CloseReason, Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget,
-    Outgoing, Output,
+    Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget, Outgoing, Output,
+    SessionCloseReason,
 };
 
 /// The client side of one I2CP connection, with its primary session and its subsessions.
@@ -129,7 +129,7 @@ impl Session {
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Receive(bytes) => self.receive(now, bytes),
-            Input::Eof => self.advance(|_, _| Err(CloseReason::Eof)),
+            Input::Eof => self.advance(|_, _| Err(SessionCloseReason::Eof)),
             Input::Timeout => self.handle_timeout(now),
             Input::Command(command) => self.handle_command(now, command),
         }
@@ -214,7 +214,7 @@ impl Session {
             Ok(None) if !self.state.awaits_date() => return,
             Ok(None) => {
                 let why = format!("a first message of type {}", frame.kind);
-                return self.advance(|_, _| Err(CloseReason::NotI2cp(why)));
+                return self.advance(|_, _| Err(SessionCloseReason::NotI2cp(why)));
             }
             Err(error) => {
                 let why = format!("message of type {}: {error}", frame.kind);
@@ -277,7 +277,7 @@ impl Session {
                 Ok(State::Open(state))
             }
             (State::Closed, _) => Ok(State::Closed),
-            (_, Command::Close(Handle::PRIMARY)) => Err(CloseReason::Local),
+            (_, Command::Close(Handle::PRIMARY)) => Err(SessionCloseReason::Local),
             (state, command) => {
                 open::refuse(core, command);
                 Ok(state)
@@ -290,7 +290,10 @@ impl Session {
     }
 
     /// Replaces the state, or closes the connection.
-    fn advance(&mut self, step: impl FnOnce(State, &mut Core) -> Result<State, CloseReason>) {
+    fn advance(
+        &mut self,
+        step: impl FnOnce(State, &mut Core) -> Result<State, SessionCloseReason>,
+    ) {
         let state = mem::replace(&mut self.state, State::Closed);
         if matches!(state, State::Closed) {
             return;
@@ -332,27 +335,27 @@ impl State {
     }
 
     /// The reason for closing the connection after malformed input.
-    fn misbehaved(&self, why: String) -> CloseReason {
+    fn misbehaved(&self, why: String) -> SessionCloseReason {
         match self {
-            _ if self.awaits_date() => CloseReason::NotI2cp(why),
-            _ => CloseReason::Protocol(why),
+            _ if self.awaits_date() => SessionCloseReason::NotI2cp(why),
+            _ => SessionCloseReason::Protocol(why),
         }
     }
 
     /// The reason that the text of a Disconnect stands for. Java I2P sends no other message when it
     /// refuses a login or a session.
-    fn disconnected(&self, text: &str) -> CloseReason {
+    fn disconnected(&self, text: &str) -> SessionCloseReason {
         let lower = text.to_ascii_lowercase();
         match self {
             Self::Opening(Opening::Date(_) | Opening::Limits(_)) => {
-                CloseReason::LoginRefused(text.to_owned())
+                SessionCloseReason::LoginRefused(text.to_owned())
             }
             Self::Opening(_) if lower.contains("uthoriz") => {
-                CloseReason::LoginRefused(text.to_owned())
+                SessionCloseReason::LoginRefused(text.to_owned())
             }
-            Self::Opening(_) if lower.contains("duplicate") => CloseReason::Duplicate,
-            Self::Opening(_) => CloseReason::Refused(text.to_owned()),
-            _ => CloseReason::Disconnected(text.to_owned()),
+            Self::Opening(_) if lower.contains("duplicate") => SessionCloseReason::Duplicate,
+            Self::Opening(_) => SessionCloseReason::Refused(text.to_owned()),
+            _ => SessionCloseReason::Disconnected(text.to_owned()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Text forms of destinations and private keys.
 
-use eepkit_wire::{AddressError, Destination, Host, KeyError, PrivateKeys, Zeroizing};
+use eepkit_wire::{Destination, Host, KeyError, ParseAddressError, PrivateKeys, Zeroizing};
 
 /// Parses a private key in the form that SAM uses: base64 of destination and private keys.
 ///
@@ -21,8 +21,8 @@ pub fn parse_private_keys(text: &str) -> Result<PrivateKeys, KeyError> {
 ///
 /// # Errors
 ///
-/// [`AddressError`] if the text has none of these forms.
-pub fn parse_target(text: &str) -> Result<Host, AddressError> {
+/// [`ParseAddressError`] if the text has none of these forms.
+pub fn parse_target(text: &str) -> Result<Host, ParseAddressError> {
     if text.len() < Host::MIN_BASE64 {
         return text.parse();
     }

@@ -47,7 +47,7 @@ use self::{
 };
 use crate::{
     serve::{Addresses, BindError, Endpoint, Limits, Listeners, Server},
-    service::{Running, StartError, Statistic},
+    service::{Running, ServiceError, Statistic},
     tls::Identity,
 };
 
@@ -67,17 +67,17 @@ impl SamBridge {
     ///
     /// # Errors
     ///
-    /// [`StartError`] if an address or a file cannot be used.
+    /// [`ServiceError`] if an address or a file cannot be used.
     ///
     /// # Panics
     ///
     /// Panics outside of a tokio runtime.
-    pub async fn start(router: Router, config: SamConfig) -> Result<Self, StartError> {
+    pub async fn start(router: Router, config: SamConfig) -> Result<Self, ServiceError> {
         let Files { tls, trust, users } = config.files_in_use()?;
         let identity = tls.map(Identity::new);
         let listeners = listen(&config, identity.as_ref()).await?;
         if listeners.is_empty() {
-            return Err(StartError::NoAddress);
+            return Err(ServiceError::NoAddress);
         }
         let sockets = bind_udp(config.udp_addresses()).await?;
         let mut addresses = listeners.addresses().clone();
@@ -155,7 +155,7 @@ impl Running<SamConfig> for SamBridge {
         self.stats().statistics()
     }
 
-    fn reload(&self, config: &SamConfig) -> Result<(), StartError> {
+    fn reload(&self, config: &SamConfig) -> Result<(), ServiceError> {
         let Files { tls, trust, users } = config.files_in_use()?;
         if let (Some(identity), Some(tls)) = (&self.identity, tls) {
             identity.replace(tls);
@@ -234,7 +234,10 @@ impl SamStats {
 }
 
 /// Binds the addresses for clients.
-async fn listen(config: &SamConfig, identity: Option<&Identity>) -> Result<Listeners, StartError> {
+async fn listen(
+    config: &SamConfig,
+    identity: Option<&Identity>,
+) -> Result<Listeners, ServiceError> {
     let mut listeners = Listeners::new();
     match config.plain_addresses() {
         Some(addresses) => {
@@ -253,7 +256,7 @@ async fn listen(config: &SamConfig, identity: Option<&Identity>) -> Result<Liste
     }
     for address in config.tls_addresses() {
         let identity = identity.ok_or_else(|| {
-            StartError::Invalid("an address for TLS needs a certificate and its key".to_owned())
+            ServiceError::Invalid("an address for TLS needs a certificate and its key".to_owned())
         })?;
         listeners
             .add(Endpoint::Tls(*address, identity.clone()))

@@ -45,16 +45,16 @@ pub trait Service: fmt::Debug + Send + Sync {
 
     /// Starts the service. A running service is not changed.
     ///
-    /// The future resolves to [`StartError`] if the service cannot start, and the state is then
+    /// The future resolves to [`ServiceError`] if the service cannot start, and the state is then
     /// [`State::Failed`]. If the future is dropped before its end, the service is stopped.
-    fn start(&self) -> Work<'_, Result<(), StartError>>;
+    fn start(&self) -> Work<'_, Result<(), ServiceError>>;
 
     /// Reads the files of the configuration again, such as certificates and users. Connections stay
     /// open. A service that does not run is started.
     ///
-    /// The future resolves to [`StartError`] if a file cannot be used. The old content then stays
+    /// The future resolves to [`ServiceError`] if a file cannot be used. The old content then stays
     /// in use.
-    fn reload(&self) -> Work<'_, Result<(), StartError>>;
+    fn reload(&self) -> Work<'_, Result<(), ServiceError>>;
 
     /// Stops the service, within a time limit of its kind. If the future is dropped, the rest is
     /// done in the background.
@@ -172,17 +172,17 @@ pub trait Definition: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As for [`Definition::launch`].
-    fn check(&self) -> Result<(), StartError>;
+    fn check(&self) -> Result<(), ServiceError>;
 
     /// Starts a service.
     ///
     /// # Errors
     ///
-    /// [`StartError`].
+    /// [`ServiceError`].
     fn launch(
         &self,
         router: &Router,
-    ) -> impl Future<Output = Result<Self::Running, StartError>> + Send;
+    ) -> impl Future<Output = Result<Self::Running, ServiceError>> + Send;
 }
 
 /// A running service. It stops when dropped.
@@ -197,8 +197,8 @@ pub trait Running<D>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StartError`]. The old content then stays in use.
-    fn reload(&self, definition: &D) -> Result<(), StartError>;
+    /// [`ServiceError`]. The old content then stays in use.
+    fn reload(&self, definition: &D) -> Result<(), ServiceError>;
 
     /// Stops the service, within some seconds.
     fn stop(&self) -> impl Future<Output = ()> + Send;
@@ -233,7 +233,7 @@ impl<D: Definition> Managed<D> {
         self.lock().clone()
     }
 
-    async fn try_start(&self) -> Result<(), StartError> {
+    async fn try_start(&self) -> Result<(), ServiceError> {
         if self.running().is_some() {
             return Ok(());
         }
@@ -279,14 +279,14 @@ impl<D: Definition> Service for Managed<D> {
             .map_or_else(Vec::new, |running| running.statistics())
     }
 
-    fn start(&self) -> Work<'_, Result<(), StartError>> {
+    fn start(&self) -> Work<'_, Result<(), ServiceError>> {
         Box::pin(async {
             let _changing = self.changing.lock().await;
             self.try_start().await
         })
     }
 
-    fn reload(&self) -> Work<'_, Result<(), StartError>> {
+    fn reload(&self) -> Work<'_, Result<(), ServiceError>> {
         Box::pin(async {
             let _changing = self.changing.lock().await;
             match self.running() {
@@ -347,7 +347,7 @@ impl Drop for Transition<'_> {
 /// The reason why a service cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum ServiceError {
     /// The service cannot listen on an address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -374,7 +374,7 @@ pub enum StartError {
     Session(#[from] eepkit::Error),
 }
 
-impl StartError {
+impl ServiceError {
     /// Formats the error with its causes, on one line.
     pub fn in_full(&self) -> String {
         let mut text = self.to_string();

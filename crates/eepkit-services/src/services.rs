@@ -11,7 +11,7 @@ use eepkit::Router;
 use crate::{
     options::{File, FileError, Section},
     sam::SamConfig,
-    service::{Definition, Managed, Service, StartError, State},
+    service::{Definition, Managed, Service, ServiceError, State},
 };
 
 /// The services that run on a router.
@@ -158,11 +158,11 @@ pub struct Applied {
     /// The action.
     pub action: Action,
     /// The result of the action.
-    pub result: Result<(), StartError>,
+    pub result: Result<(), ServiceError>,
 }
 
 impl Applied {
-    fn new(service: &Arc<dyn Service>, action: Action, result: Result<(), StartError>) -> Self {
+    fn new(service: &Arc<dyn Service>, action: Action, result: Result<(), ServiceError>) -> Self {
         Self {
             service: service.clone(),
             action,
@@ -204,8 +204,8 @@ pub trait Plan: Any + fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StartError`].
-    fn check(&self) -> Result<(), StartError>;
+    /// [`ServiceError`].
+    fn check(&self) -> Result<(), ServiceError>;
 
     /// Creates the service, which is not started.
     fn build(&self, router: &Router) -> Arc<dyn Service>;
@@ -239,7 +239,7 @@ impl<D: Definition> Plan for Planned<D> {
         other.downcast_ref::<Self>() == Some(self)
     }
 
-    fn check(&self) -> Result<(), StartError> {
+    fn check(&self) -> Result<(), ServiceError> {
         self.definition.check()
     }
 

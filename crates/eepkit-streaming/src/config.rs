@@ -197,6 +197,7 @@ impl StreamConfig {
 
 /// The action on a stream on which nothing was sent or received for the inactivity timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum InactivityAction {
     /// No action.
     Nothing,
@@ -208,6 +209,7 @@ pub enum InactivityAction {
 
 /// The use of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Profile {
     /// Optimizes throughput: small writes wait a few milliseconds for more data.
     Bulk,
@@ -366,17 +368,26 @@ impl EndpointConfig {
 /// Limits of new incoming streams per time span; 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RateLimits {
-    /// Streams per minute.
-    pub per_minute: u32,
-    /// Streams per hour.
-    pub per_hour: u32,
-    /// Streams per day.
-    pub per_day: u32,
+    pub(crate) per_minute: u32,
+    pub(crate) per_hour: u32,
+    pub(crate) per_day: u32,
+}
+
+settings! {
+    RateLimits {
+        /// The most streams in a minute. Default 0, no limit.
+        copy per_minute, with_per_minute: u32;
+        /// The most streams in an hour. Default 0, no limit.
+        copy per_hour, with_per_hour: u32;
+        /// The most streams in a day. Default 0, no limit.
+        copy per_day, with_per_day: u32;
+    }
 }
 
 /// The response to an incoming stream beyond a limit. Beyond three times a limit there is no
 /// response.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LimitAction {
     /// Sends a reset.
     Reset,
@@ -391,6 +402,7 @@ pub enum LimitAction {
 
 /// Which peers may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Access {
     /// All peers.
     Everyone,

@@ -14,21 +14,48 @@ use crate::{
 /// The text form is the host, followed by `:port` unless the port is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
+    host: Host,
+    port: u16,
+}
+
+impl Address {
+    /// The address of a host, with port 0.
+    pub const fn new(host: Host) -> Self {
+        Self { host, port: 0 }
+    }
+
+    /// Sets the port; 0 stands for none.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// The host.
-    pub host: Host,
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The port; 0 if the text has none.
-    pub port: u16,
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The host, without the port.
+    pub fn into_host(self) -> Host {
+        self.host
+    }
 }
 
 impl FromStr for Address {
-    type Err = AddressError;
+    type Err = ParseAddressError;
 
     /// Parses a host and an optional port. White space around the text is ignored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let (host, port) = match text.rsplit_once(':') {
             None => (text, 0),
-            Some((host, port)) => (host, port.parse().map_err(|_| AddressError::Port)?),
+            Some((host, port)) => (host, port.parse().map_err(|_| ParseAddressError::Port)?),
         };
         Ok(Self {
             host: host.parse()?,
@@ -70,26 +97,26 @@ impl Host {
 }
 
 impl FromStr for Host {
-    type Err = AddressError;
+    type Err = ParseAddressError;
 
     /// Parses any of the forms. Names and base32 may be in either case.
     ///
     /// # Errors
     ///
-    /// [`AddressError`]. Its variant depends on the form that the text resembles. A base32 address
+    /// [`ParseAddressError`]. Its variant depends on the form that the text resembles. A base32 address
     /// of the wrong length is an error, not a name.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() {
-            return Err(AddressError::Empty);
+            return Err(ParseAddressError::Empty);
         }
         let label = strip_b32_suffix(text);
         if label.len() != text.len() {
             return match label.len() {
                 B32_HASH_CHARS => Hash::from_b32(label)
                     .map(Self::Hash)
-                    .map_err(AddressError::Base32),
+                    .map_err(ParseAddressError::Base32),
                 blinded_address::MIN_CHARS.. => Ok(Self::Blinded(BlindedAddress::from_b33(label)?)),
-                length => Err(AddressError::B32Length(length)),
+                length => Err(ParseAddressError::B32Length(length)),
             };
         }
         let lower = text.to_ascii_lowercase();
@@ -99,9 +126,9 @@ impl FromStr for Host {
         if text.len() >= LOOKS_LIKE_BASE64_CHARS && !text.contains('.') {
             return Destination::from_base64(text)
                 .map(Self::Destination)
-                .map_err(AddressError::Base64);
+                .map_err(ParseAddressError::Base64);
         }
-        Err(AddressError::NotI2p)
+        Err(ParseAddressError::NotI2p)
     }
 }
 
@@ -120,7 +147,7 @@ impl fmt::Display for Host {
 /// The reason why a text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum AddressError {
+pub enum ParseAddressError {
     /// The text is empty, or there is nothing before the port.
     #[error("the address is empty")]
     Empty,
@@ -149,8 +176,8 @@ pub enum AddressError {
 
 /// Checks a host name that ends in `.i2p`, in lower case: naming specification, section
 /// "Hostnames".
-fn check_name(name: String) -> Result<String, AddressError> {
-    let error = |why| Err(AddressError::Name(why));
+fn check_name(name: String) -> Result<String, ParseAddressError> {
+    let error = |why| Err(ParseAddressError::Name(why));
     let labels = name.strip_suffix(NAME_SUFFIX).unwrap_or(&name);
     if name.len() > Host::MAX_NAME {
         return error("it has more than 67 characters");

@@ -59,7 +59,7 @@ pub use rand_core;
 pub use zeroize::Zeroizing;
 
 pub use self::{
-    address::{Address, AddressError, Host},
+    address::{Address, Host, ParseAddressError},
     blinded_address::{BlindedAddress, BlindedAddressError},
     certificate::{Certificate, KeyCertificate},
     codec::{Codec, DecodeError, Reader, encode_string},

@@ -70,8 +70,8 @@ impl FromStr for Address {
             refusal(error, host, port)
         })?;
         Ok(Self {
-            host: supported(address.host)?,
-            port: address.port,
+            port: address.port(),
+            host: supported(address.into_host())?,
         })
     }
 }
@@ -201,17 +201,17 @@ fn supported(host: eepkit_wire::Host) -> Result<Host, AddressError> {
 }
 
 /// Converts the error, and adds a part of the text for the message.
-fn refusal(error: eepkit_wire::AddressError, host: &str, port: &str) -> AddressError {
+fn refusal(error: eepkit_wire::ParseAddressError, host: &str, port: &str) -> AddressError {
     match error {
-        eepkit_wire::AddressError::Empty => AddressError::Empty,
-        eepkit_wire::AddressError::Port => AddressError::Port(abbreviated(port)),
-        eepkit_wire::AddressError::Base64(why) => AddressError::Destination(why.to_string()),
-        eepkit_wire::AddressError::Blinded(_) => AddressError::EncryptedLeaseSet,
-        eepkit_wire::AddressError::Name(why) => AddressError::Name {
+        eepkit_wire::ParseAddressError::Empty => AddressError::Empty,
+        eepkit_wire::ParseAddressError::Port => AddressError::Port(abbreviated(port)),
+        eepkit_wire::ParseAddressError::Base64(why) => AddressError::Destination(why.to_string()),
+        eepkit_wire::ParseAddressError::Blinded(_) => AddressError::EncryptedLeaseSet,
+        eepkit_wire::ParseAddressError::Name(why) => AddressError::Name {
             name: abbreviated(&host.to_ascii_lowercase()),
             why,
         },
-        eepkit_wire::AddressError::NotI2p => AddressError::NotI2p(abbreviated(host)),
+        eepkit_wire::ParseAddressError::NotI2p => AddressError::NotI2p(abbreviated(host)),
         other => AddressError::Base32(other.to_string()),
     }
 }

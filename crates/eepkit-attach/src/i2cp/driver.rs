@@ -9,7 +9,8 @@ use std::{
 
 use bytes::BytesMut;
 use eepkit_i2cp::{
-    CloseReason, Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
+    Command, DeliveryStatus, Event, Handle, Input, Options, Outgoing, Output, Session,
+    SessionCloseReason,
 };
 use eepkit_link::{
     self as link, DropReason, LinkError, LinkStage, LostReason, TunnelId,
@@ -80,15 +81,15 @@ impl Driver {
                     }
                     Event::ClockOffset(offset) => note_clock(offset),
                     Event::Opened(Handle::PRIMARY) => return Ok(()),
-                    Event::Closed(CloseReason::Eof) if (self.stopped)() => {
+                    Event::Closed(SessionCloseReason::Eof) if (self.stopped)() => {
                         return Err(LinkError::Stopped);
                     }
-                    Event::Closed(CloseReason::Eof) if !connected => {
+                    Event::Closed(SessionCloseReason::Eof) if !connected => {
                         let at = name.to_owned();
                         let why = self.how_it_ended();
                         return Err(LinkError::NotARouter { at, why });
                     }
-                    Event::Closed(CloseReason::Eof) => {
+                    Event::Closed(SessionCloseReason::Eof) => {
                         return Err(LinkError::Refused(self.how_it_ended()));
                     }
                     Event::Closed(reason) => {
@@ -451,8 +452,8 @@ impl Driver {
             Event::Closed(reason) => {
                 debug!(%reason, broken = ?self.broken, "the session ended");
                 let lost = match reason {
-                    CloseReason::Eof if (self.stopped)() => LostReason::Stopped,
-                    CloseReason::Eof => LostReason::Connection(self.how_it_ended()),
+                    SessionCloseReason::Eof if (self.stopped)() => LostReason::Stopped,
+                    SessionCloseReason::Eof => LostReason::Connection(self.how_it_ended()),
                     reason => translate::lost_reason(reason),
                 };
                 ports.push_to_all(|| link::Event::Lost(lost.clone()));

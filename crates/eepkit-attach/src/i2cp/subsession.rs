@@ -2,7 +2,7 @@
 
 use std::{fmt, future::pending};
 
-use eepkit_i2cp::{CloseReason, Handle};
+use eepkit_i2cp::{Handle, SessionCloseReason};
 use eepkit_link::{BoxFuture, Connector, Link, LinkError, Setup};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -131,7 +131,11 @@ impl Requests {
     }
 
     /// The router did not open the subsession. Returns the reason if the session was not requested.
-    pub(super) fn refused(&mut self, session: Handle, reason: CloseReason) -> Option<CloseReason> {
+    pub(super) fn refused(
+        &mut self,
+        session: Handle,
+        reason: SessionCloseReason,
+    ) -> Option<SessionCloseReason> {
         let Some((_, request)) = self.asked.take_if(|(asked, _)| *asked == session) else {
             return Some(reason);
         };

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use eepkit_i2cp::{CloseReason, DeliveryStatus, Found, LookupFailure, LookupTarget, SendFlags};
+use eepkit_i2cp::{
+    DeliveryStatus, Found, LookupFailure, LookupTarget, SendFlags, SessionCloseReason,
+};
 use eepkit_wire::gzip;
 use tracing::debug;
 
@@ -95,28 +97,34 @@ pub(super) fn drop_reason(status: DeliveryStatus) -> DropReason {
     }
 }
 
-pub(super) fn open_error(reason: CloseReason, at: &str, limit: Duration) -> LinkError {
+pub(super) fn open_error(reason: SessionCloseReason, at: &str, limit: Duration) -> LinkError {
     match reason {
-        CloseReason::NotI2cp(why) | CloseReason::Protocol(why) => LinkError::NotARouter {
-            at: at.to_owned(),
-            why,
-        },
-        CloseReason::LoginRefused(words) => LinkError::Denied(words),
-        CloseReason::Duplicate => LinkError::Duplicate,
-        CloseReason::BadOption { key, why } => LinkError::BadOption { key, why },
-        CloseReason::Timeout(_) => LinkError::Timeout(limit),
-        CloseReason::Unsupported(why) => LinkError::Unsupported(why),
-        CloseReason::Refused(words) | CloseReason::Disconnected(words) => LinkError::Refused(words),
+        SessionCloseReason::NotI2cp(why) | SessionCloseReason::Protocol(why) => {
+            LinkError::NotARouter {
+                at: at.to_owned(),
+                why,
+            }
+        }
+        SessionCloseReason::LoginRefused(words) => LinkError::Denied(words),
+        SessionCloseReason::Duplicate => LinkError::Duplicate,
+        SessionCloseReason::BadOption { key, why } => LinkError::BadOption { key, why },
+        SessionCloseReason::Timeout(_) => LinkError::Timeout(limit),
+        SessionCloseReason::Unsupported(why) => LinkError::Unsupported(why),
+        SessionCloseReason::Refused(words) | SessionCloseReason::Disconnected(words) => {
+            LinkError::Refused(words)
+        }
         other => LinkError::Refused(other.to_string()),
     }
 }
 
 /// Returns the reason why a session ended, unless it ended with the connection.
-pub(super) fn lost_reason(reason: CloseReason) -> LostReason {
+pub(super) fn lost_reason(reason: SessionCloseReason) -> LostReason {
     match reason {
-        CloseReason::Disconnected(words) => LostReason::Closed(words),
-        CloseReason::NotI2cp(why) | CloseReason::Protocol(why) => LostReason::Protocol(why),
-        CloseReason::Timeout(what) => LostReason::Closed(what.to_owned()),
+        SessionCloseReason::Disconnected(words) => LostReason::Closed(words),
+        SessionCloseReason::NotI2cp(why) | SessionCloseReason::Protocol(why) => {
+            LostReason::Protocol(why)
+        }
+        SessionCloseReason::Timeout(what) => LostReason::Closed(what.to_owned()),
         other => LostReason::Closed(other.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use eepkit::Router;
 use eepkit_services::{
     Action, Applied, KINDS, Services, files,
     serve::Addresses,
-    service::{Service, StartError},
+    service::{Service, ServiceError},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -243,13 +243,13 @@ fn title(kind: &str) -> &str {
 }
 
 /// Describes why a service of this kind does not start, with a hint.
-pub(super) fn cannot_start(kind: &str, error: &StartError) -> Failure {
+pub(super) fn cannot_start(kind: &str, error: &ServiceError) -> Failure {
     use std::io::ErrorKind;
 
     let context = format!("cannot offer {}", title(kind));
     let failed = |exit| Failure::from_error(exit, &context, error);
     match error {
-        StartError::Bind(bind) => match bind.source.kind() {
+        ServiceError::Bind(bind) => match bind.source.kind() {
             ErrorKind::AddrInUse => failed(Exit::Failed).hint(
                 "another program listens there, perhaps i2pd, Java I2P or another eepkit: stop it, \
                  or choose another address",
@@ -259,13 +259,13 @@ pub(super) fn cannot_start(kind: &str, error: &StartError) -> Failure {
             }
             _ => failed(Exit::Failed),
         },
-        StartError::Tls(_) | StartError::Users(_) | StartError::ChangeUsers(_) => {
+        ServiceError::Tls(_) | ServiceError::Users(_) | ServiceError::ChangeUsers(_) => {
             failed(Exit::File)
         }
-        StartError::NoUsers => failed(Exit::Usage)
+        ServiceError::NoUsers => failed(Exit::Usage)
             .hint("start without that once, and say AUTH ADD USER=... PASSWORD=... to the bridge"),
-        StartError::NoAddress | StartError::Invalid(_) => failed(Exit::Usage),
-        StartError::Session(cause) => Failure::from_kind(cause.kind(), &context, error),
+        ServiceError::NoAddress | ServiceError::Invalid(_) => failed(Exit::Usage),
+        ServiceError::Session(cause) => Failure::from_kind(cause.kind(), &context, error),
         _ => failed(Exit::Failed),
     }
 }

@@ -9,7 +9,7 @@ use eepkit_wire::PrivateKeys;
 
 use super::{
     lookups::{Effects, Lookups, Router},
-    types::{CloseReason, Event, LookupFailure},
+    types::{Event, LookupFailure, SessionCloseReason},
 };
 use crate::{
     message::{Message, SessionConfig},
@@ -35,10 +35,10 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn send(&mut self, message: &Message) -> Result<(), CloseReason> {
+    pub(super) fn send(&mut self, message: &Message) -> Result<(), SessionCloseReason> {
         message
             .encode_frame(self.output.append())
-            .map_err(|error| CloseReason::BadOption {
+            .map_err(|error| SessionCloseReason::BadOption {
                 key: "session".to_owned(),
                 why: error.to_string(),
             })
@@ -48,7 +48,7 @@ impl Core {
         self.events.push_back(event);
     }
 
-    pub(super) fn apply(&mut self, effects: Effects) -> Result<(), CloseReason> {
+    pub(super) fn apply(&mut self, effects: Effects) -> Result<(), SessionCloseReason> {
         self.events.extend(effects.events);
         for message in &effects.messages {
             self.send(message)?;
@@ -57,7 +57,7 @@ impl Core {
     }
 
     /// Fails all look-ups, and reports the end of the connection.
-    pub(super) fn close(&mut self, reason: CloseReason) {
+    pub(super) fn close(&mut self, reason: SessionCloseReason) {
         self.events
             .extend(self.lookups.fail_all(LookupFailure::Closed).events);
         self.event(Event::Closed(reason));
@@ -91,7 +91,7 @@ impl Core {
         now: Instant,
         keys: &PrivateKeys,
         options: &Options,
-    ) -> Result<SessionConfig, CloseReason> {
+    ) -> Result<SessionConfig, SessionCloseReason> {
         let mut told = options.for_router();
         let key = "i2cp.dontPublishLeaseSet";
         told.remove(key);
@@ -101,7 +101,7 @@ impl Core {
             told.insert(key.to_owned(), value.to_owned());
         }
         SessionConfig::sign(keys, told, self.router_ms(now)).map_err(|error| {
-            CloseReason::BadOption {
+            SessionCloseReason::BadOption {
                 key: "session".to_owned(),
                 why: error.to_string(),
             }

@@ -10,7 +10,7 @@ use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing};
 
 use super::{
     core::Core,
-    types::{CloseReason, Command, Config, Event, Handle, Outgoing},
+    types::{Command, Config, Event, Handle, Outgoing, SessionCloseReason},
 };
 use crate::{
     frame::write_frame,
@@ -91,9 +91,9 @@ impl Open {
         &mut self,
         core: &mut Core,
         now: Instant,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         if self.tunnels_by.is_some_and(|by| by <= now) {
-            return Err(CloseReason::Timeout("the router built no tunnels"));
+            return Err(SessionCloseReason::Timeout("the router built no tunnels"));
         }
         self.publish_due(core, now)
     }
@@ -103,7 +103,7 @@ impl Open {
         core: &mut Core,
         now: Instant,
         message: Message,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         match message {
             Message::RequestVariableLeaseSet { session, leases } => {
                 self.lease_set_wanted(core, now, session, leases);
@@ -141,7 +141,7 @@ impl Open {
         core: &mut Core,
         now: Instant,
         command: Command,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         match command {
             Command::Send(outgoing) => {
                 self.send(core, now, &outgoing);
@@ -176,7 +176,7 @@ impl Open {
             Command::Close(Handle::PRIMARY) => {
                 // Java I2P does not answer, so the machine does not wait for an answer.
                 core.send(&Message::DestroySession(self.primary.id))?;
-                Err(CloseReason::Local)
+                Err(SessionCloseReason::Local)
             }
             Command::Close(handle) => self.close_subsession(core, handle),
             // The session machine handles look-ups itself.
@@ -210,7 +210,7 @@ impl Open {
         session: SessionId,
         message: u32,
         payload: bytes::Bytes,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         let asked_for = self
             .announced
             .iter()
@@ -237,7 +237,7 @@ impl Open {
         &mut self,
         core: &mut Core,
         report: MessageStatus,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         let MessageStatus {
             session,
             message,
@@ -271,7 +271,7 @@ impl Open {
         core: &mut Core,
         session: SessionId,
         status: SessionStatus,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         let reconfigured = matches!(status, SessionStatus::UPDATED | SessionStatus::INVALID);
         if reconfigured
             && let Some(entry) = self.entry_by_id(session)
@@ -296,9 +296,11 @@ impl Open {
                 }
                 Ok(())
             }
-            SessionStatus::DESTROYED if session == self.primary.id => Err(CloseReason::Destroyed),
+            SessionStatus::DESTROYED if session == self.primary.id => {
+                Err(SessionCloseReason::Destroyed)
+            }
             SessionStatus::DESTROYED => {
-                self.drop_subsession(core, session, &CloseReason::Destroyed);
+                self.drop_subsession(core, session, &SessionCloseReason::Destroyed);
                 Ok(())
             }
             SessionStatus::UPDATED => Ok(()),
@@ -362,7 +364,7 @@ impl Open {
         now: Instant,
         handle: Handle,
         lease_set: SignedLeaseSet,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         if let Some(entry) = self.entry(handle) {
             entry.held = Some(lease_set);
         }
@@ -370,7 +372,7 @@ impl Open {
     }
 
     /// Sends the held lease sets that may be sent now.
-    fn publish_due(&mut self, core: &mut Core, now: Instant) -> Result<(), CloseReason> {
+    fn publish_due(&mut self, core: &mut Core, now: Instant) -> Result<(), SessionCloseReason> {
         for entry in std::iter::once(&mut self.primary).chain(&mut self.subsessions) {
             if entry.answer_from.is_some_and(|from| from > now) {
                 continue;
@@ -399,7 +401,7 @@ impl Open {
         now: Instant,
         handle: Handle,
         options: &Options,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         let possible = quirks::reconfigures(core.router.kind);
         let Some(entry) = self.entry(handle).filter(|_| possible) else {
             core.event(Event::Reconfigured {
@@ -424,13 +426,13 @@ impl Open {
         handle: Handle,
         keys: Arc<PrivateKeys>,
         options: Options,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), SessionCloseReason> {
         let router = core.router;
         if !quirks::shares_connections(router.kind, router.version) {
             let why = "several sessions per connection need a router that is known to be Java I2P";
             core.event(Event::SubsessionClosed {
                 session: handle,
-                reason: CloseReason::Unsupported(why),
+                reason: SessionCloseReason::Unsupported(why),
             });
             return Ok(());
         }
@@ -444,7 +446,7 @@ impl Open {
             None
         };
         if let Some(why) = impossible {
-            let reason = CloseReason::Refused(why.to_owned());
+            let reason = SessionCloseReason::Refused(why.to_owned());
             core.event(Event::SubsessionClosed {
                 session: handle,
                 reason,
@@ -464,16 +466,20 @@ impl Open {
         Ok(())
     }
 
-    fn close_subsession(&mut self, core: &mut Core, handle: Handle) -> Result<(), CloseReason> {
+    fn close_subsession(
+        &mut self,
+        core: &mut Core,
+        handle: Handle,
+    ) -> Result<(), SessionCloseReason> {
         let Some(id) = self.entry(handle).map(|entry| entry.id) else {
             return Ok(());
         };
         core.send(&Message::DestroySession(id))?;
-        self.drop_subsession(core, id, &CloseReason::Local);
+        self.drop_subsession(core, id, &SessionCloseReason::Local);
         Ok(())
     }
 
-    fn drop_subsession(&mut self, core: &mut Core, id: SessionId, reason: &CloseReason) {
+    fn drop_subsession(&mut self, core: &mut Core, id: SessionId, reason: &SessionCloseReason) {
         self.subsessions.retain(|entry| {
             if entry.id == id {
                 let reason = reason.clone();
@@ -504,14 +510,16 @@ impl Open {
 /// i2pd reports "invalid" for a destination that already has a session. The session configuration
 /// is well-formed and signed, so the only other cause is a session with offline keys, whose
 /// signature i2pd cannot verify.
-pub(super) fn refusal(status: SessionStatus, offline: bool) -> CloseReason {
+pub(super) fn refusal(status: SessionStatus, offline: bool) -> SessionCloseReason {
     match status {
         SessionStatus::INVALID if offline => {
-            CloseReason::Refused("it does not support offline keys".to_owned())
+            SessionCloseReason::Refused("it does not support offline keys".to_owned())
         }
-        SessionStatus::INVALID => CloseReason::Duplicate,
-        SessionStatus::REFUSED => CloseReason::Refused("it cannot open another session".to_owned()),
-        other => CloseReason::Refused(format!("status {}", other.0)),
+        SessionStatus::INVALID => SessionCloseReason::Duplicate,
+        SessionStatus::REFUSED => {
+            SessionCloseReason::Refused("it cannot open another session".to_owned())
+        }
+        other => SessionCloseReason::Refused(format!("status {}", other.0)),
     }
 }
 
@@ -529,7 +537,8 @@ pub(super) fn refuse(core: &mut Core, command: Command) {
             });
         }
         Command::OpenSubsession { session, .. } => {
-            let reason = CloseReason::Refused("the primary session is not open yet".to_owned());
+            let reason =
+                SessionCloseReason::Refused("the primary session is not open yet".to_owned());
             core.event(Event::SubsessionClosed { session, reason });
         }
         _ => {}
@@ -550,14 +559,14 @@ fn refuse_send(core: &mut Core, session: Handle, nonce: u32, status: DeliverySta
 fn version_1(
     session: SessionId,
     lease_set: &SignedLeaseSet,
-) -> Result<CreateLeaseSet, CloseReason> {
+) -> Result<CreateLeaseSet, SessionCloseReason> {
     let key = lease_set
         .keys
         .first()
         .and_then(|key| key.as_bytes().try_into().ok());
     let encryption_key = key
         .map(Zeroizing::new)
-        .ok_or_else(|| CloseReason::BadOption {
+        .ok_or_else(|| SessionCloseReason::BadOption {
             key: "i2cp.leaseSetEncType".to_owned(),
             why: "a version 1 lease set needs one ElGamal key".to_owned(),
         })?;

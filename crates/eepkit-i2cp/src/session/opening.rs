@@ -7,7 +7,7 @@ use eepkit_wire::Mapping;
 use super::{
     core::Core,
     open::{Open, refusal},
-    types::{CloseReason, Config, Event, Handle},
+    types::{Config, Event, Handle, SessionCloseReason},
 };
 use crate::{
     message::{Message, SessionConfig, SessionId, SessionStatus},
@@ -50,7 +50,11 @@ impl Opening {
         }
     }
 
-    pub(super) fn handle_timeout(self, core: &mut Core, now: Instant) -> Result<Self, CloseReason> {
+    pub(super) fn handle_timeout(
+        self,
+        core: &mut Core,
+        now: Instant,
+    ) -> Result<Self, SessionCloseReason> {
         match self {
             Self::Date(state) => state.handle_timeout(now).map(Self::Date),
             Self::Limits(state) => state.handle_timeout(core, now),
@@ -63,7 +67,7 @@ impl Opening {
         core: &mut Core,
         now: Instant,
         message: Message,
-    ) -> Result<Progress, CloseReason> {
+    ) -> Result<Progress, SessionCloseReason> {
         match self {
             Self::Date(state) => state.handle(core, now, message).map(Progress::Opening),
             Self::Limits(state) => state.handle(core, now, &message).map(Progress::Opening),
@@ -93,11 +97,11 @@ pub(super) struct AwaitDate {
 }
 
 impl AwaitDate {
-    fn handle_timeout(self, now: Instant) -> Result<Self, CloseReason> {
+    fn handle_timeout(self, now: Instant) -> Result<Self, SessionCloseReason> {
         if now < self.deadline {
             return Ok(self);
         }
-        Err(CloseReason::Timeout(
+        Err(SessionCloseReason::Timeout(
             "the router did not answer the first message",
         ))
     }
@@ -107,17 +111,17 @@ impl AwaitDate {
         core: &mut Core,
         now: Instant,
         message: Message,
-    ) -> Result<Opening, CloseReason> {
+    ) -> Result<Opening, SessionCloseReason> {
         let Message::SetDate(date) = message else {
             let why = format!("a first message of type {}", message.kind().0);
-            return Err(CloseReason::NotI2cp(why));
+            return Err(SessionCloseReason::NotI2cp(why));
         };
         core.router.version = match &date.version {
             None => ApiVersion::UNTOLD,
             Some(text) => text
                 .as_str()
                 .parse()
-                .map_err(|_| CloseReason::NotI2cp("no API version".to_owned()))?,
+                .map_err(|_| SessionCloseReason::NotI2cp("no API version".to_owned()))?,
         };
         core.set_clock(now, date.date);
         if let Some(kind) = core.told_router {
@@ -140,7 +144,7 @@ pub(super) struct AwaitLimits {
 }
 
 impl AwaitLimits {
-    fn handle_timeout(self, core: &mut Core, now: Instant) -> Result<Opening, CloseReason> {
+    fn handle_timeout(self, core: &mut Core, now: Instant) -> Result<Opening, SessionCloseReason> {
         if now < self.give_up_at {
             return Ok(Opening::Limits(self));
         }
@@ -152,7 +156,7 @@ impl AwaitLimits {
         core: &mut Core,
         now: Instant,
         message: &Message,
-    ) -> Result<Opening, CloseReason> {
+    ) -> Result<Opening, SessionCloseReason> {
         let Message::BandwidthLimits(limits) = message else {
             return Ok(Opening::Limits(self));
         };
@@ -168,7 +172,7 @@ fn create(
     kind: RouterKind,
     core: &mut Core,
     now: Instant,
-) -> Result<Opening, CloseReason> {
+) -> Result<Opening, SessionCloseReason> {
     core.router.kind = kind;
     let version = core.router.version;
     core.event(Event::Connected {
@@ -176,14 +180,14 @@ fn create(
         router: kind,
     });
     if let Some((key, why)) = quirks::unsupported(kind, &config.keys, &config.options) {
-        return Err(CloseReason::BadOption {
+        return Err(SessionCloseReason::BadOption {
             key: key.to_owned(),
             why: why.to_owned(),
         });
     }
     if version < ApiVersion::LEASE_SET_2 && config.options.lease_set_type() != 1 {
         let needed = ApiVersion::LEASE_SET_2;
-        return Err(CloseReason::BadOption {
+        return Err(SessionCloseReason::BadOption {
             key: "i2cp.leaseSetType".to_owned(),
             why: format!("the router has API version {version}, this needs {needed} or later"),
         });
@@ -212,9 +216,9 @@ impl AwaitStatus {
             .map_or(self.deadline, |at| at.min(self.deadline))
     }
 
-    fn handle_timeout(mut self, core: &mut Core, now: Instant) -> Result<Self, CloseReason> {
+    fn handle_timeout(mut self, core: &mut Core, now: Instant) -> Result<Self, SessionCloseReason> {
         if now >= self.deadline {
-            return Err(CloseReason::Timeout(
+            return Err(SessionCloseReason::Timeout(
                 "the router did not accept the session",
             ));
         }
@@ -230,14 +234,14 @@ impl AwaitStatus {
         core: &mut Core,
         now: Instant,
         message: &Message,
-    ) -> Result<Progress, CloseReason> {
+    ) -> Result<Progress, SessionCloseReason> {
         let &Message::SessionStatus { session, status } = message else {
             return Ok(Progress::Opening(Opening::Status(self)));
         };
         match status {
-            SessionStatus::CREATED if session == SessionId::NONE => {
-                Err(CloseReason::Protocol("a session without an id".to_owned()))
-            }
+            SessionStatus::CREATED if session == SessionId::NONE => Err(
+                SessionCloseReason::Protocol("a session without an id".to_owned()),
+            ),
             SessionStatus::CREATED => {
                 core.event(Event::Opened(Handle::PRIMARY));
                 let open = Open::new(self.config, session, now);

@@ -170,7 +170,7 @@ impl Bench {
         mem::take(&mut self.events)
     }
 
-    fn closed(&mut self) -> CloseReason {
+    fn closed(&mut self) -> SessionCloseReason {
         assert!(self.session.is_closed());
         assert_eq!(self.timeout, None, "a closed machine has no timeout");
         match self.events.pop() {

@@ -275,17 +275,17 @@ pub enum Event {
         /// The session.
         session: Handle,
         /// The reason.
-        reason: CloseReason,
+        reason: SessionCloseReason,
     },
     /// The connection has ended. No event follows. The driver sends the remaining output, and then
     /// closes the connection.
-    Closed(CloseReason),
+    Closed(SessionCloseReason),
 }
 
 /// The reason why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CloseReason {
+pub enum SessionCloseReason {
     /// The other side of the connection is not an I2CP router.
     #[error("not an I2CP router: {0}")]
     NotI2cp(String),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use eepkit_wire::{AddressError, Host, PrivateKeys};
+use eepkit_wire::{Host, ParseAddressError, PrivateKeys};
 
 use super::{
     connection::{Connection, Phase},
@@ -151,7 +151,9 @@ impl Connection {
             // A name that no address book can contain is reported as not found. A text that is as
             // long as a destination is not a name.
             Err(
-                error @ (AddressError::Name(_) | AddressError::NotI2p | AddressError::Base64(_)),
+                error @ (ParseAddressError::Name(_)
+                | ParseAddressError::NotI2p
+                | ParseAddressError::Base64(_)),
             ) if name.len() < Host::MIN_BASE64 => {
                 Err(Failure::new(ResultCode::KeyNotFound, error.to_string()))
             }

@@ -15,7 +15,7 @@ use super::SamBridge;
 use crate::{
     access,
     options::{Flag, Opt, SessionOptions, Table},
-    service::{Definition, StartError},
+    service::{Definition, ServiceError},
     tls::{ClientConfig, ServerConfig},
     users::Users,
 };
@@ -229,7 +229,7 @@ impl SamConfig {
     }
 
     /// Reads the files of the configuration.
-    pub(super) fn files(&self) -> Result<Files, StartError> {
+    pub(super) fn files(&self) -> Result<Files, ServiceError> {
         let tls = match (&self.tls, &self.tls_certificate, &self.tls_key) {
             (Some(Same(config)), ..) => Some(config.clone()),
             (None, Some(certificate), Some(key)) => Some(crate::tls::server(certificate, key)?),
@@ -246,14 +246,14 @@ impl SamConfig {
             (None, None) => Users::new(),
         };
         if self.require_password && users.is_empty() {
-            return Err(StartError::NoUsers);
+            return Err(ServiceError::NoUsers);
         }
         Ok(Files { tls, trust, users })
     }
 
     /// As [`SamConfig::files`]. Also requires a password from now on if the configuration requires
     /// one.
-    pub(super) fn files_in_use(&self) -> Result<Files, StartError> {
+    pub(super) fn files_in_use(&self) -> Result<Files, ServiceError> {
         let mut files = self.files()?;
         if self.require_password && !files.users.is_required() {
             files.users.set_required(true)?;
@@ -342,11 +342,11 @@ impl Definition for SamConfig {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), StartError> {
+    fn check(&self) -> Result<(), ServiceError> {
         self.files().map(drop)
     }
 
-    async fn launch(&self, router: &Router) -> Result<SamBridge, StartError> {
+    async fn launch(&self, router: &Router) -> Result<SamBridge, ServiceError> {
         SamBridge::start(router.clone(), self.clone()).await
     }
 }

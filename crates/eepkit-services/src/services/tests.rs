@@ -75,14 +75,14 @@ impl Definition for Null {
         }
     }
 
-    fn check(&self) -> Result<(), StartError> {
+    fn check(&self) -> Result<(), ServiceError> {
         match self.broken {
-            true => Err(StartError::NoAddress),
+            true => Err(ServiceError::NoAddress),
             false => Ok(()),
         }
     }
 
-    async fn launch(&self, _router: &Router) -> Result<Counting, StartError> {
+    async fn launch(&self, _router: &Router) -> Result<Counting, ServiceError> {
         log(format!("start {}", self.number));
         self.check()?;
         Ok(Counting {
@@ -111,7 +111,7 @@ impl Running<Null> for Counting {
         )]
     }
 
-    fn reload(&self, _definition: &Null) -> Result<(), StartError> {
+    fn reload(&self, _definition: &Null) -> Result<(), ServiceError> {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -204,7 +204,7 @@ async fn a_failed_service_does_not_stop_others_and_is_tried_again() {
     let (_net, services) = services();
     let plans = || vec![broken("x"), null("a", 1)];
     let applied = services.apply(plans()).await;
-    assert!(matches!(applied[0].result, Err(StartError::NoAddress)));
+    assert!(matches!(applied[0].result, Err(ServiceError::NoAddress)));
     assert_eq!(
         applied[0].state(),
         State::Failed("no address to listen on".to_owned())

@@ -19,10 +19,7 @@ fn limited(config: EndpointConfig) -> Pair {
 
 fn one_per_minute(limit_action: LimitAction) -> EndpointConfig {
     EndpointConfig::default()
-        .with_per_peer(RateLimits {
-            per_minute: 1,
-            ..RateLimits::default()
-        })
+        .with_per_peer(RateLimits::default().with_per_minute(1))
         .with_limit_action(limit_action)
 }
 

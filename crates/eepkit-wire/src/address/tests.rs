@@ -9,7 +9,10 @@ fn key() -> SigningPublicKey {
 fn b32_addresses_of_other_lengths_are_errors_rather_than_names() {
     for length in [1, 51, 53, 54, 55] {
         let text = "a".repeat(length) + ".b32.i2p";
-        assert_eq!(text.parse::<Host>(), Err(AddressError::B32Length(length)));
+        assert_eq!(
+            text.parse::<Host>(),
+            Err(ParseAddressError::B32Length(length))
+        );
     }
     let text = "a".repeat(65) + ".B32.I2P";
     assert!(text.parse::<Host>().is_err());
@@ -32,7 +35,7 @@ fn a_destination_is_parsed_and_formatted() {
     assert_eq!(address.to_string(), text);
     assert!(matches!(
         text[..520].parse::<Host>(),
-        Err(AddressError::Base64(_))
+        Err(ParseAddressError::Base64(_))
     ));
 }
 
@@ -51,7 +54,10 @@ fn names_that_violate_a_rule_are_refused() {
         ".i2p", "a..i2p", "-a.i2p", "a-.i2p", "a_b.i2p", "a b.i2p", "é.i2p", &long,
     ] {
         let result = text.parse::<Host>();
-        assert!(matches!(result, Err(AddressError::Name(_))), "{text:?}");
+        assert!(
+            matches!(result, Err(ParseAddressError::Name(_))),
+            "{text:?}"
+        );
     }
     assert!(long[1..].parse::<Host>().is_ok());
 }
@@ -65,11 +71,15 @@ fn text_that_is_not_an_i2p_address_is_refused() {
         "a.i2p\n",
         &"a".repeat(99),
     ] {
-        assert_eq!(text.parse::<Host>(), Err(AddressError::NotI2p), "{text:?}");
+        assert_eq!(
+            text.parse::<Host>(),
+            Err(ParseAddressError::NotI2p),
+            "{text:?}"
+        );
     }
-    assert_eq!("".parse::<Host>(), Err(AddressError::Empty));
+    assert_eq!("".parse::<Host>(), Err(ParseAddressError::Empty));
     let result = "a".repeat(100).parse::<Host>();
-    assert!(matches!(result, Err(AddressError::Base64(_))));
+    assert!(matches!(result, Err(ParseAddressError::Base64(_))));
 }
 
 #[test]
@@ -80,7 +90,7 @@ fn addresses_of_encrypted_lease_sets_are_parsed() {
     let wrong = format!("{}.b32.i2p", "a".repeat(56));
     let result = wrong.parse::<Host>();
     assert!(
-        matches!(result, Err(AddressError::Blinded(_))),
+        matches!(result, Err(ParseAddressError::Blinded(_))),
         "{result:?}"
     );
 }
@@ -88,18 +98,20 @@ fn addresses_of_encrypted_lease_sets_are_parsed() {
 #[test]
 fn a_port_follows_the_host() {
     let address: Address = " Stats.i2p:80 ".parse().unwrap();
-    assert_eq!(address.host, Host::Name("stats.i2p".to_owned()));
-    assert_eq!(address.port, 80);
+    assert_eq!(address.host(), &Host::Name("stats.i2p".to_owned()));
+    assert_eq!(address.port(), 80);
     assert_eq!(address.to_string(), "stats.i2p:80");
+    let built = Address::new(address.host().clone()).with_port(80);
+    assert_eq!(built, address);
     let address: Address = "stats.i2p".parse().unwrap();
-    assert_eq!(address.port, 0);
+    assert_eq!(address.port(), 0);
     assert_eq!(address.to_string(), "stats.i2p");
     for (text, error) in [
-        ("a.i2p:http", AddressError::Port),
-        ("a.i2p:65536", AddressError::Port),
-        ("a.i2p:", AddressError::Port),
-        (":80", AddressError::Empty),
-        ("127.0.0.1:80", AddressError::NotI2p),
+        ("a.i2p:http", ParseAddressError::Port),
+        ("a.i2p:65536", ParseAddressError::Port),
+        ("a.i2p:", ParseAddressError::Port),
+        (":80", ParseAddressError::Empty),
+        ("127.0.0.1:80", ParseAddressError::NotI2p),
     ] {
         assert_eq!(text.parse::<Address>(), Err(error), "{text:?}");
     }

@@ -16,9 +16,9 @@ fn every_end_of_a_session_fails_the_waiting_lookups() {
         assert_eq!(
             reason,
             match end {
-                0 => CloseReason::Eof,
-                1 => CloseReason::Disconnected("shutting down".to_owned()),
-                _ => CloseReason::Local,
+                0 => SessionCloseReason::Eof,
+                1 => SessionCloseReason::Disconnected("shutting down".to_owned()),
+                _ => SessionCloseReason::Local,
             }
         );
         assert_eq!(bench.answers(), [(1, Err(LookupFailure::Closed))]);
@@ -32,7 +32,7 @@ fn closing_sends_destroy_session_and_does_not_wait_for_an_answer() {
     let mut bench = Bench::ready("0.9.66");
     bench.command(Command::Close(Handle::PRIMARY));
     assert_eq!(bench.sent(), [Message::DestroySession(ID)]);
-    assert_eq!(bench.closed(), CloseReason::Local);
+    assert_eq!(bench.closed(), SessionCloseReason::Local);
     bench.router(&Message::SessionStatus {
         session: ID,
         status: SessionStatus::DESTROYED,
@@ -47,5 +47,5 @@ fn a_session_ends_when_the_router_destroys_it() {
         session: ID,
         status: SessionStatus::DESTROYED,
     });
-    assert_eq!(bench.closed(), CloseReason::Destroyed);
+    assert_eq!(bench.closed(), SessionCloseReason::Destroyed);
 }

@@ -193,7 +193,7 @@ fn a_malformed_message_ends_the_connection() {
     let mut bench = Bench::ready("0.9.66");
     bench.receive(&[0, 0, 0, 1, 31, 0]);
     match bench.closed() {
-        CloseReason::Protocol(why) => {
+        SessionCloseReason::Protocol(why) => {
             assert_eq!(why, "message of type 31: input ended inside session id");
         }
         other => panic!("{other:?}"),

@@ -205,7 +205,7 @@ fn all_steps_of_opening_share_one_deadline() {
     bench.pass(Duration::from_secs(30));
     assert_eq!(
         bench.closed(),
-        CloseReason::Timeout("the router did not answer the first message")
+        SessionCloseReason::Timeout("the router did not answer the first message")
     );
 
     let mut bench = Bench::new(&[]);
@@ -216,7 +216,7 @@ fn all_steps_of_opening_share_one_deadline() {
     bench.pass(Duration::from_secs(1));
     assert_eq!(
         bench.closed(),
-        CloseReason::Timeout("the router did not accept the session")
+        SessionCloseReason::Timeout("the router did not accept the session")
     );
 }
 
@@ -233,7 +233,7 @@ fn building_tunnels_has_a_separate_deadline() {
     bench.pass(Duration::from_secs(1));
     assert_eq!(
         bench.closed(),
-        CloseReason::Timeout("the router built no tunnels")
+        SessionCloseReason::Timeout("the router built no tunnels")
     );
 }
 
@@ -257,7 +257,7 @@ fn answers_of_other_protocols_are_reported_as_not_i2cp() {
     let not_i2cp = |bytes: &[u8]| {
         let mut bench = Bench::new(&[]);
         bench.receive(bytes);
-        matches!(bench.closed(), CloseReason::NotI2cp(_))
+        matches!(bench.closed(), SessionCloseReason::NotI2cp(_))
     };
     assert!(not_i2cp(b"HTTP/1.1 400 Bad Request\r\n"));
     assert!(not_i2cp(b"SSH-2.0-OpenSSH_9\r\n"));
@@ -286,19 +286,19 @@ fn refusals_have_the_reason_of_their_status() {
     };
     assert_eq!(
         refused(keys(), SessionStatus::INVALID),
-        CloseReason::Duplicate
+        SessionCloseReason::Duplicate
     );
     assert!(matches!(
         refused(offline_keys(), SessionStatus::INVALID),
-        CloseReason::Refused(_)
+        SessionCloseReason::Refused(_)
     ));
     assert!(matches!(
         refused(keys(), SessionStatus::REFUSED),
-        CloseReason::Refused(_)
+        SessionCloseReason::Refused(_)
     ));
     assert!(matches!(
         refused(keys(), SessionStatus(99)),
-        CloseReason::Refused(_)
+        SessionCloseReason::Refused(_)
     ));
 }
 
@@ -314,19 +314,19 @@ fn a_disconnect_of_java_is_a_refusal_with_a_reason() {
     };
     assert!(matches!(
         disconnect("Authorization required", 0),
-        CloseReason::LoginRefused(_)
+        SessionCloseReason::LoginRefused(_)
     ));
     assert!(matches!(
         disconnect("Authorization failed", 1),
-        CloseReason::LoginRefused(_)
+        SessionCloseReason::LoginRefused(_)
     ));
     assert_eq!(
         disconnect("Duplicate destination x", 1),
-        CloseReason::Duplicate
+        SessionCloseReason::Duplicate
     );
     assert_eq!(
         disconnect("Too many client sessions", 1),
-        CloseReason::Refused("Too many client sessions".to_owned())
+        SessionCloseReason::Refused("Too many client sessions".to_owned())
     );
 }
 
@@ -335,7 +335,7 @@ fn no_session_is_opened_on_a_router_that_is_too_old() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.38", BandwidthLimits::default());
     match bench.closed() {
-        CloseReason::BadOption { key, why } => {
+        SessionCloseReason::BadOption { key, why } => {
             assert_eq!(key, "i2cp.leaseSetType");
             assert_eq!(
                 why,
@@ -350,7 +350,10 @@ fn no_session_is_opened_on_a_router_that_is_too_old() {
         version: None,
     }));
     bench.router(&Message::BandwidthLimits(BandwidthLimits::default()));
-    assert!(matches!(bench.closed(), CloseReason::BadOption { .. }));
+    assert!(matches!(
+        bench.closed(),
+        SessionCloseReason::BadOption { .. }
+    ));
 }
 
 #[test]
@@ -359,7 +362,10 @@ fn options_that_emissary_does_not_support_fail_before_the_session_is_opened() {
     bench.sent();
     bench.greet("0.9.63", emissary_limits());
     assert_eq!(bench.sent(), [Message::GetBandwidthLimits]);
-    assert!(matches!(bench.closed(), CloseReason::BadOption { .. }));
+    assert!(matches!(
+        bench.closed(),
+        SessionCloseReason::BadOption { .. }
+    ));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_subsession_shares_the_connection() {
         bench.events().as_slice(),
         [Event::SubsessionClosed {
             session: SUB,
-            reason: CloseReason::Local
+            reason: SessionCloseReason::Local
         }]
     ));
     assert!(!bench.session.is_closed());
@@ -77,7 +77,7 @@ fn subsessions_are_opened_one_at_a_time_and_only_on_java() {
             bench.events().as_slice(),
             [Event::SubsessionClosed {
                 session,
-                reason: CloseReason::Refused(_) | CloseReason::Unsupported(_)
+                reason: SessionCloseReason::Refused(_) | SessionCloseReason::Unsupported(_)
             }] if *session == handle
         )
     };
@@ -133,7 +133,7 @@ fn the_primary_session_survives_the_end_of_a_subsession() {
         bench.events().as_slice(),
         [Event::SubsessionClosed {
             session: SUB,
-            reason: CloseReason::Destroyed
+            reason: SessionCloseReason::Destroyed
         }]
     ));
     assert!(!bench.session.is_closed());
