@@ -189,16 +189,23 @@ pub enum AttachError {
     /// The text is not the address of a router.
     #[error("this is not the address of a router")]
     Address(#[from] eepkit_attach::RouterAddressError),
+    /// The value of an environment variable is not the address of a router.
+    #[error("the environment variable {name} is not the address of a router")]
+    Variable {
+        /// The name of the variable.
+        name: &'static str,
+        /// The rule that the value breaks.
+        source: eepkit_attach::RouterAddressError,
+    },
 }
 
 impl AttachError {
     /// The coarse kind of the error.
     pub const fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Address(eepkit_attach::RouterAddressError::Unsupported(_)) => {
-                ErrorKind::Unsupported
-            }
-            Self::Address(_) => ErrorKind::BadInput,
+        let (Self::Address(source) | Self::Variable { source, .. }) = self;
+        match source {
+            eepkit_attach::RouterAddressError::Unsupported(_) => ErrorKind::Unsupported,
+            _ => ErrorKind::BadInput,
         }
     }
 }

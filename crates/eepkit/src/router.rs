@@ -1,7 +1,9 @@
 //! Handles of routers, which open sessions.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsString,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -84,10 +86,21 @@ impl Router {
     /// `eepkit` accepts, is an error here, because a library has no default directory for the state
     /// of a router.
     pub fn from_env() -> Result<Self, AttachError> {
-        let value = env::var_os(ROUTER_VARIABLE).unwrap_or_default();
+        Self::from_variables(|name| env::var_os(name))
+    }
+
+    /// [`Router::from_env`] with a function that returns the value of a variable.
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, AttachError> {
+        let value = variable(ROUTER_VARIABLE).unwrap_or_default();
         match value.to_string_lossy().trim() {
             "" => Self::attach(DEFAULT_ADDRESS),
-            address => Self::attach(address),
+            address => Self::attach(address).map_err(|error| match error {
+                AttachError::Address(source) => AttachError::Variable {
+                    name: ROUTER_VARIABLE,
+                    source,
+                },
+                other => other,
+            }),
         }
     }
 
@@ -200,3 +213,64 @@ const DEFAULT_ADDRESS: &str = "i2cp://127.0.0.1:7654";
 
 /// Time after the linger time in which the supervisor ends the session.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn from(value: Option<&str>) -> Result<Router, AttachError> {
+        Router::from_variables(|name| {
+            assert_eq!(name, "EEPKIT_ROUTER");
+            value.map(OsString::from)
+        })
+    }
+
+    #[test]
+    fn without_a_value_the_router_is_i2cp_on_this_machine() {
+        for value in [None, Some(""), Some("  ")] {
+            let router = from(value).expect("the default");
+            assert_eq!(router.name(), "i2cp://127.0.0.1:7654");
+        }
+    }
+
+    #[test]
+    fn the_variable_names_a_router_of_any_scheme() {
+        for (value, name) in [
+            ("i2cp://127.0.0.1:7655", "i2cp://127.0.0.1:7655"),
+            (" i2cp://localhost\n", "i2cp://127.0.0.1:7654"),
+            ("sam://[::1]", "sam://[::1]:7656"),
+        ] {
+            assert_eq!(from(Some(value)).expect(value).name(), name);
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_the_variable_and_the_reason() {
+        for (value, reason) in [
+            ("embedded", "an address is i2cp://HOST:PORT"),
+            ("i2cp://router.example", "is not an IP address"),
+            ("sam://127.0.0.1:65536", "is not a port"),
+        ] {
+            let error = from(Some(value)).expect_err(value);
+            assert_eq!(error.kind(), ErrorKind::BadInput);
+            assert_eq!(
+                error.to_string(),
+                "the environment variable EEPKIT_ROUTER is not the address of a router"
+            );
+            let source = error.source().expect("the rule").to_string();
+            assert!(source.contains(reason), "{source}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_unicode_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let error = Router::from_variables(|_| Some(OsString::from_vec(vec![0xff])));
+        assert!(matches!(error, Err(AttachError::Variable { .. })));
+    }
+}
