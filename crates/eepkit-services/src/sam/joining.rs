@@ -13,13 +13,16 @@ use super::{
     shared::{Counted, Shared},
 };
 use crate::{
-    relay::{Options, Prefixed, Traffic, relay_stream},
+    relay::{Options, Prefixed, Side, Traffic, relay_stream},
     serve::Socket,
 };
 
 /// Relays between a socket and a stream until one of them, the session or the bridge ends. `early`
 /// contains the bytes that were already read from the socket. Nothing is written to the socket
 /// before `gate` opens.
+///
+/// A stream that fails aborts the socket, so that the client does not mistake partial data for all of
+/// it. A socket that fails resets the stream.
 pub(super) async fn join(
     shared: &Shared,
     socket: Socket,
@@ -41,6 +44,9 @@ pub(super) async fn join(
     tokio::select! {
         report = relay_stream(&mut socket, stream, &options, &traffic) => {
             trace!(?report, "a stream of a client of SAM ended");
+            if report.failed_side() == Some(Side::B) {
+                socket.into_inner().opened().await.abort();
+            }
         }
         () = over => {}
         () = shared.server.closing().cancelled() => {}

@@ -87,6 +87,14 @@ impl<S> Gated<S> {
             gate: Some(Box::pin(gate.pass())),
         }
     }
+
+    /// Waits until the gate opens, and returns the connection.
+    pub(super) async fn opened(self) -> S {
+        if let Some(gate) = self.gate {
+            gate.await;
+        }
+        self.inner
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {

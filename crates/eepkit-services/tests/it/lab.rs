@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use eepkit::{
-    Router,
+    Preset, Router, Session,
     sim::{Builder, SimNet},
 };
 use eepkit_services::sam::{SamBridge, SamConfig, SamStats};
@@ -15,8 +15,7 @@ use tokio::{
 
 /// A network and a bridge.
 pub(crate) struct Lab {
-    /// Keeps the network running as long as the bridge.
-    _net: SimNet,
+    net: SimNet,
     pub(crate) bridge: SamBridge,
 }
 
@@ -41,7 +40,14 @@ impl Lab {
             .default_option("outbound.quantity", 1);
         let bridge = SamBridge::start(router, change(config)).await;
         let bridge = bridge.expect("a bridge starts");
-        Self { _net: net, bridge }
+        Self { net, bridge }
+    }
+
+    /// A session beside the bridge.
+    pub(crate) async fn peer(&self) -> Session {
+        let router = Router::new(self.net.router());
+        let session = router.session().preset(Preset::Test).open().await;
+        session.expect("a session opens")
     }
 
     pub(crate) fn tcp(&self) -> SocketAddr {

@@ -1,13 +1,14 @@
 //! Streams: connecting, accepting, forwarding, and transfers.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 #[cfg(target_os = "linux")]
 use eepkit::sim::SimNet;
+use eepkit::{Session, Stream};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::lab::{Client, LOOPBACK, Lab, pattern};
@@ -355,19 +356,68 @@ async fn a_forwarded_stream_that_is_not_accepted_is_reset() {
     assert_eq!(connecting.rest().await, b"");
 }
 
+/// Closes a socket with a reset.
+fn abort(client: Client) {
+    socket2::SockRef::from(&client.socket)
+        .set_linger(Some(Duration::ZERO))
+        .expect("can be set");
+}
+
+/// The error with which reading from a socket ends.
+async fn read_error(mut client: Client) -> ErrorKind {
+    let mut buffer = [0; 64];
+    let read = client.socket.read(&mut buffer);
+    let read = timeout(Duration::from_secs(300), read).await;
+    read.expect("in time").expect_err("not a clean end").kind()
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_client_that_aborts_resets_the_stream() {
+async fn a_client_that_aborts_resets_the_socket_of_the_other_client() {
     let lab = Lab::new().await;
     let (_a, _) = lab.session("a", "STYLE=STREAM").await;
     let (_b, destination) = lab.session("b", "STYLE=STREAM").await;
-    let (connecting, mut accepting) = stream(&lab, "a", "b", &destination).await;
-    socket2::SockRef::from(&connecting.socket)
-        .set_linger(Some(Duration::ZERO))
-        .expect("can be set");
-    drop(connecting);
-    accepting.rest().await;
-    drop(accepting);
+    let (connecting, accepting) = stream(&lab, "a", "b", &destination).await;
+    abort(connecting);
+    assert_eq!(read_error(accepting).await, ErrorKind::ConnectionReset);
     lab.settles(|stats| stats.streams == 0).await;
+}
+
+/// A stream from the session `a` to a session of the library: the client's socket, and the stream.
+async fn stream_to(lab: &Lab, peer: &Session) -> (Client, Stream) {
+    let listener = peer.listen(80).expect("free");
+    let mut connecting = lab.client("3.2").await;
+    let destination = peer.destination().to_base64();
+    let command = format!("STREAM CONNECT ID=a DESTINATION={destination} TO_PORT=80");
+    // At the same time: the paused clock advances while the client waits for the answer.
+    let (status, accepted) = tokio::join!(connecting.ask(&command), listener.accept());
+    assert_eq!(status, "STREAM STATUS RESULT=OK");
+    (connecting, accepted.expect("a stream"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_its_peer_resets_resets_the_socket() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let peer = lab.peer().await;
+    for data in ["", "hello"] {
+        let (mut connecting, mut accepted) = stream_to(&lab, &peer).await;
+        accepted.write_all(data.as_bytes()).await.expect("open");
+        assert_eq!(connecting.exactly(data.len()).await, data.as_bytes());
+        accepted.reset();
+        assert_eq!(read_error(connecting).await, ErrorKind::ConnectionReset);
+    }
+    lab.settles(|stats| stats.streams == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_aborts_resets_the_stream_of_its_peer() {
+    let lab = Lab::new().await;
+    let (_a, _) = lab.session("a", "STYLE=STREAM").await;
+    let peer = lab.peer().await;
+    let (connecting, mut accepted) = stream_to(&lab, &peer).await;
+    abort(connecting);
+    let error = accepted.read(&mut [0; 64]).await.expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
