@@ -1,8 +1,10 @@
 //! The command line and its help.
 
 mod import;
+mod router;
 mod service;
 mod session;
+mod table;
 mod values;
 
 use std::path::PathBuf;
@@ -13,8 +15,9 @@ use eepkit_services::sam::SamConfig;
 
 pub(crate) use self::{
     import::{ImportArgs, ImportCommand, ImportSamArgs},
+    router::{ROUTER, RouterArgs},
     service::ServiceArgs,
-    session::{RouterArgs, SessionArgs},
+    session::SessionArgs,
     values::{DatagramFormat, InOut, KeyValue, RouterChoice},
 };
 use crate::exit;

@@ -1,18 +1,18 @@
 //! The file `eepkit.toml`, which configures `eepkit run`.
 //!
 //! Each section has a table of options. The table drives the parser, the error messages, and the
-//! file that `eepkit run --print-config` prints. The table of the router is here. Those of services
-//! are defined with the services.
+//! file that `eepkit run --print-config` prints. The table of the router is that of its flags.
+//! Those of services are defined with the services.
 
 use std::{path::Path, sync::Arc};
 
 use eepkit_services::{
-    KINDS, Plan, access, default_plans,
-    options::{File, FileError, Opt, Span, Table},
+    KINDS, Plan, default_plans,
+    options::{File, FileError},
     read_plans,
 };
 
-use crate::args::{RouterArgs, RouterChoice};
+use crate::args::{ROUTER, RouterArgs};
 
 /// The configuration of the file, with defaults for missing keys.
 #[derive(Debug, Clone)]
@@ -70,46 +70,6 @@ pub(crate) fn documented() -> String {
     }
     text
 }
-
-/// The section `[router]`.
-static ROUTER: Table<RouterArgs> = Table {
-    section: "router",
-    doc: "The router that all services use.",
-    defaults: || RouterArgs {
-        router: Some(RouterChoice::Embedded),
-        state_dir: None,
-        reseed_file: None,
-        start_timeout: Some(Span(RouterArgs::EMBEDDED_LIMIT)),
-    },
-    options: &[
-        Opt::new(
-            "router",
-            access!(RouterArgs, Option<RouterChoice>, router),
-            "\"embedded\" for a router in this process, which joins the live network.\n\
-             \"i2cp://HOST:PORT\" for one that runs, or \"sam://HOST:PORT\" for one that has only SAM.",
-        ),
-        Opt::new(
-            "state_dir",
-            access!(RouterArgs, Option<std::path::PathBuf>, state_dir),
-            "Where the embedded router keeps its identity and what it knows of the network.\n\
-             Default: eepkit/router in the user's data directory.",
-        )
-        .example("\"/var/lib/eepkit/router\""),
-        Opt::new(
-            "reseed_file",
-            access!(RouterArgs, Option<std::path::PathBuf>, reseed_file),
-            "List of routers for the embedded router's first start.\n\
-             For networks from which reseed hosts cannot be reached.",
-        )
-        .example("\"i2pseeds.su3\""),
-        Opt::new(
-            "start_timeout",
-            access!(RouterArgs, Option<Span>, start_timeout),
-            "Give up when the embedded router is not ready after this.\n\
-             A first start takes minutes.",
-        ),
-    ],
-};
 
 #[cfg(test)]
 mod tests;

@@ -57,6 +57,10 @@ pub struct Flag {
     pub value: &'static str,
     /// Keys of options that must be given together with it.
     pub requires: &'static [&'static str],
+    /// The environment variable that sets the option where the flag is not given.
+    pub env: Option<&'static str>,
+    /// The default for help, where commands with the flag have another default than the file.
+    pub default: Option<&'static str>,
     /// A flag without a value that sets an empty list, and its help.
     pub none: Option<(&'static str, &'static str)>,
 }
@@ -69,6 +73,8 @@ impl Flag {
             short: None,
             value,
             requires: &[],
+            env: None,
+            default: None,
             none: None,
         }
     }
@@ -84,6 +90,20 @@ impl Flag {
     #[must_use]
     pub const fn requires(mut self, keys: &'static [&'static str]) -> Self {
         self.requires = keys;
+        self
+    }
+
+    /// Sets the environment variable of the option.
+    #[must_use]
+    pub const fn env(mut self, name: &'static str) -> Self {
+        self.env = Some(name);
+        self
+    }
+
+    /// Sets the default for help, where it is not that of the file.
+    #[must_use]
+    pub const fn default(mut self, text: &'static str) -> Self {
+        self.default = Some(text);
         self
     }
 

@@ -1,12 +1,9 @@
 //! The flags of a service, generated from its table of options.
 
-use std::path::Path;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use eepkit_services::service::Definition;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
-use eepkit_services::{
-    options::{Form, Input, Located, Opt},
-    service::Definition,
-};
+use super::table;
 
 /// The configuration of a service, from flags.
 #[derive(Debug, Clone)]
@@ -29,56 +26,13 @@ impl<D: Definition> ServiceArgs<D> {
 }
 
 impl<D: Definition> Args for ServiceArgs<D> {
-    fn augment_args(mut command: Command) -> Command {
-        for option in D::table().options {
-            for arg in args::<D>(option) {
-                command = command.arg(arg);
-            }
-        }
-        command
+    fn augment_args(command: Command) -> Command {
+        table::augment(D::table(), None, command)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
-}
-
-/// The arguments of an option.
-fn args<D: Definition>(option: &'static Opt<D>) -> Vec<Arg> {
-    let Some(flag) = option.flag else {
-        return Vec::new();
-    };
-    let (short_help, long_help) = D::table().help(option);
-    let mut arg = Arg::new(option.key).long(flag.long).requires_ifs(
-        flag.requires
-            .iter()
-            .map(|key| (clap::builder::ArgPredicate::IsPresent, *key)),
-    );
-    if let Some(short) = flag.short {
-        arg = arg.short(short);
-    }
-    if long_help != short_help {
-        arg = arg.long_help(long_help);
-    }
-    arg = arg.help(short_help);
-    let check = option.access.check;
-    let parse = move |text: &str| check(text).map(|()| text.to_owned());
-    arg = match option.access.form {
-        Form::Switch => arg.action(ArgAction::SetTrue),
-        Form::Single => arg.value_name(flag.value).value_parser(parse),
-        Form::List | Form::Pairs => arg
-            .value_name(flag.value)
-            .value_parser(parse)
-            .action(ArgAction::Append),
-    };
-    let none = flag.none.map(|(name, help)| {
-        Arg::new(name)
-            .long(name)
-            .help(help)
-            .action(ArgAction::SetTrue)
-            .conflicts_with(option.key)
-    });
-    [arg].into_iter().chain(none).collect()
 }
 
 impl<D: Definition> FromArgMatches for ServiceArgs<D> {
@@ -92,54 +46,15 @@ impl<D: Definition> FromArgMatches for ServiceArgs<D> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for option in D::table().options {
-            let Some(flag) = option.flag else {
-                continue;
-            };
-            let texts: Vec<&str> = match option.access.form {
-                Form::Switch => Vec::new(),
-                _ => matches
-                    .get_many::<String>(option.key)
-                    .into_iter()
-                    .flatten()
-                    .map(String::as_str)
-                    .collect(),
-            };
-            let is_none = flag.none.is_some_and(|(name, _)| matches.get_flag(name));
-            let input = match (option.access.form, &*texts) {
-                (Form::Switch, _) if matches.get_flag(option.key) => Input::Flag(true),
-                _ if is_none => Input::List(Vec::new()),
-                (_, []) => continue,
-                (Form::Pairs, texts) => {
-                    Input::from_pairs(texts.iter().copied()).map_err(|why| wrong(&why))?
-                }
-                (Form::List, texts) => {
-                    Input::List(texts.iter().map(|text| located(text)).collect())
-                }
-                (_, [.., text]) => Input::Text(text),
-            };
-            (option.access.set)(&mut self.config, &input, Path::new(""))
-                .map_err(|mistake| wrong(&format!("--{} {}", flag.long, mistake.what)))?;
-            self.given.push(option.key);
-        }
+        self.given
+            .extend(table::update(D::table(), &mut self.config, matches)?);
         Ok(())
     }
 }
 
-fn located(text: &str) -> Located<Input<'_>> {
-    Located {
-        at: None,
-        value: Input::Text(text),
-    }
-}
-
-fn wrong(why: &str) -> clap::Error {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n"))
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{Parser, error::ErrorKind};
     use eepkit_services::sam::SamConfig;
 
     use super::*;

@@ -1,60 +1,9 @@
-//! Options of every command that opens a session on a router.
-
-use std::{path::PathBuf, time::Duration};
+//! Options of every command that opens a session.
 
 use clap::Args;
 use eepkit::Preset;
 
-use eepkit_services::options::Span;
-
-use super::values::{InOut, KeyValue, RouterChoice, tunnel_length, tunnel_quantity};
-
-/// Which router, and how long to wait for it.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[command(next_help_heading = "Router")]
-pub(crate) struct RouterArgs {
-    /// `i2cp://HOST:PORT` for a router that runs, `embedded` for one in this process
-    ///
-    /// `sam://HOST:PORT` for one that has only SAM: the router gets the keys of the destination.
-    ///
-    /// Without it, the router at i2cp://127.0.0.1:7654 is used: that is where i2pd, Java I2P and
-    /// I2P+ offer I2CP unless told otherwise. `embedded` joins the live network with a router in
-    /// this process, which needs the internet, and some minutes at the first start.
-    #[arg(
-        short,
-        long,
-        value_name = "ROUTER",
-        env = "EEPKIT_ROUTER",
-        hide_env_values = true
-    )]
-    pub(crate) router: Option<RouterChoice>,
-
-    /// Where the embedded router keeps its identity and what it knows of the network
-    /// [default: eepkit/router in the user's data directory]
-    #[arg(long, value_name = "DIR", env = "EEPKIT_STATE", hide_env_values = true)]
-    pub(crate) state_dir: Option<PathBuf>,
-
-    /// List of routers for the embedded router's first start (i2pseeds.su3), where the reseed hosts
-    /// cannot be reached
-    #[arg(long, value_name = "FILE")]
-    pub(crate) reseed_file: Option<PathBuf>,
-
-    /// Give up when the router has no tunnels for us after this
-    /// [default: 60s; 3m for the embedded router]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) start_timeout: Option<Span>,
-}
-
-impl RouterArgs {
-    /// The default limit for a router in this process to start, find other routers and build
-    /// tunnels. Chosen because a first start takes two or three minutes.
-    pub(crate) const EMBEDDED_LIMIT: Duration = Duration::from_secs(180);
-
-    /// Whether the router runs in this process.
-    pub(crate) fn is_embedded(&self) -> bool {
-        self.router == Some(RouterChoice::Embedded)
-    }
-}
+use super::values::{InOut, KeyValue, tunnel_length, tunnel_quantity};
 
 /// Options of the session itself.
 #[derive(Debug, Clone, Args)]

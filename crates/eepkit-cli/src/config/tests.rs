@@ -162,3 +162,30 @@ fn invalid_values_are_reported_with_their_line() {
     }
     assert!(error("[sam]\nx = \n").starts_with("line 2: "));
 }
+
+/// With `EEPKIT_UPDATE_DOCS=1` in the environment, the test writes the table.
+#[test]
+fn the_option_table_of_the_documentation_matches_the_code() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let text = std::fs::read_to_string(&page).expect("readable");
+    let (before, rest) = text
+        .split_once("<!-- options of router -->\n\n")
+        .expect("the beginning is marked");
+    let (table, after) = rest
+        .split_once("\n<!-- end of the options of router -->")
+        .expect("the end is marked");
+    let expected = ROUTER.markdown("eepkit COMMAND");
+    if table == expected {
+        return;
+    }
+    assert!(
+        std::env::var_os("EEPKIT_UPDATE_DOCS").is_some(),
+        "docs/cli.md is out of date; run this test with EEPKIT_UPDATE_DOCS=1"
+    );
+    let marks = (
+        "<!-- options of router -->\n\n",
+        "\n<!-- end of the options of router -->",
+    );
+    let new = format!("{before}{}{expected}{}{after}", marks.0, marks.1);
+    std::fs::write(&page, new).expect("writable");
+}

@@ -37,8 +37,7 @@ impl<C> Table<C> {
                 "| `{}` | {} | {} | {} |",
                 option.key,
                 flags(option),
-                self.default_of(option)
-                    .map_or_else(String::new, |value| format!("`{value}`")),
+                self.default_cell(option),
                 option.doc.replace('\n', " ").replace('|', "\\|"),
             );
         }
@@ -60,6 +59,15 @@ impl<C> Table<C> {
         }
     }
 
+    /// The default of the key and, if it is another one, that of the flag.
+    fn default_cell(&self, option: &Opt<C>) -> String {
+        let of_file = self.default_of(option).map(|value| format!("`{value}`"));
+        let of_flag = option.flag.and_then(|flag| flag.default);
+        let of_flag = of_flag.map(|text| format!("of the flag: {text}"));
+        let parts: Vec<_> = of_file.into_iter().chain(of_flag).collect();
+        parts.join("; ")
+    }
+
     /// Replaces keys with an underscore by their flags.
     fn with_flags(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -73,8 +81,13 @@ impl<C> Table<C> {
 
     fn short_help(&self, option: &Opt<C>, sentence: &str) -> String {
         let mut help = self.with_flags(sentence.trim_end_matches('.'));
-        let default = self.default_of(option).filter(|value| value != "false");
-        let default = default.map(|value| plain(&value)).unwrap_or_default();
+        let default = match option.flag.and_then(|flag| flag.default) {
+            Some(text) => text.to_owned(),
+            None => {
+                let default = self.default_of(option).filter(|value| value != "false");
+                default.map(|value| plain(&value)).unwrap_or_default()
+            }
+        };
         if !default.is_empty() {
             let _ = write!(help, " [default: {default}]");
         }
