@@ -57,7 +57,11 @@ impl Opening {
     ) -> Result<Self, SessionCloseReason> {
         match self {
             Self::Date(state) => state.handle_timeout(now).map(Self::Date),
-            Self::Limits(state) => state.handle_timeout(core, now),
+            Self::Limits(state) => match state.handle_timeout(core, now)? {
+                // The time limit of the session may end at the same time.
+                Self::Status(state) => state.handle_timeout(core, now).map(Self::Status),
+                state => Ok(state),
+            },
             Self::Status(state) => state.handle_timeout(core, now).map(Self::Status),
         }
     }

@@ -221,6 +221,19 @@ fn all_steps_of_opening_share_one_deadline() {
 }
 
 #[test]
+fn time_limits_that_end_together_are_handled_together() {
+    let mut bench = Bench::new(&[]);
+    bench.pass(Duration::from_secs(27));
+    // 3 s before the deadline: the router has 3 s for its limits.
+    bench.router(&set_date("0.9.66"));
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(
+        bench.closed(),
+        SessionCloseReason::Timeout("the router did not accept the session")
+    );
+}
+
+#[test]
 fn building_tunnels_has_a_separate_deadline() {
     let mut bench = Bench::new(&[]);
     bench.greet("0.9.66", BandwidthLimits::default());
