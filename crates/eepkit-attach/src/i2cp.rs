@@ -21,28 +21,24 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 #[cfg(unix)]
 use std::path::PathBuf;
 
 use eepkit_i2cp::{Config, Handle, Options, RouterKind, Session};
-use eepkit_link::{
-    BoxFuture, Command, Connector, Event, Link, LinkError, LostReason, Setup, clock,
-};
+use eepkit_link::{BoxFuture, Command, Connector, Event, Link, LinkError, Setup, clock};
 use eepkit_wire::Hash;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
     time::{Instant, timeout},
 };
-use tokio_util::sync::PollSender;
 use tracing::{Instrument, debug_span};
 
-use crate::transport::Transport;
 #[cfg(feature = "tls")]
 use crate::transport::Trust;
+use crate::{queues::Queues, transport::Transport};
 use driver::Driver;
 use ports::Port;
 use subsession::Subsessions;
@@ -106,6 +102,8 @@ impl I2cpRouter {
     /// after a connection has ended or could not be made. While it returns false, such a failure is
     /// one of the connection ([`LostReason::Connection`], [`LinkError::Unreachable`]), and the
     /// router may come back.
+    ///
+    /// [`LostReason::Connection`]: eepkit_link::LostReason::Connection
     ///
     /// No effect on routers outside this process.
     #[must_use]
@@ -174,17 +172,13 @@ impl I2cpRouter {
         let mut driver = Driver::new(connection, session, self.transport.stopped());
         driver.open(&self.name, setup.timeout).await?;
 
-        let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
-        let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let (queues, task) = Queues::new();
         let (subsessions, requests) = Subsessions::new(&self.name, self.open.clone());
-        let port = Port::new(Handle::PRIMARY, command_receiver, event_sender);
+        let port = Port::new(Handle::PRIMARY, task.commands, task.events);
         let span = debug_span!("i2cp", router = %self.name);
         tokio::spawn(driver.run(port, requests).instrument(span));
         Ok(Box::new(I2cpLink {
-            commands: PollSender::new(command_sender),
-            reserved: false,
-            events: event_receiver,
-            lost: false,
+            queues,
             opened: Some(opened),
             subsessions: Some(Arc::new(subsessions)),
         }))
@@ -222,11 +216,7 @@ impl fmt::Debug for I2cpRouter {
 /// One session over I2CP. A separate task owns the connection. Dropping the link ends the session
 /// on the router, after the commands that were submitted.
 struct I2cpLink {
-    commands: PollSender<Command>,
-    /// Whether there is room for the next command.
-    reserved: bool,
-    events: mpsc::Receiver<Event>,
-    lost: bool,
+    queues: Queues,
     /// Dropped when the session is lost.
     opened: Option<OpenDestination>,
     /// `None` for a subsession.
@@ -235,30 +225,19 @@ struct I2cpLink {
 
 impl Link for I2cpLink {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Once the task has ended commands are ignored, so there is nothing to wait for.
-        self.reserved = ready!(self.commands.poll_reserve(cx)).is_ok();
-        Poll::Ready(())
+        self.queues.poll_ready(cx)
     }
 
     fn submit(&mut self, command: Command) {
-        if std::mem::take(&mut self.reserved) {
-            // Fails only if the task has ended since, and then the command has no effect.
-            let _ = self.commands.send_item(command);
-        }
+        self.queues.submit(command);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.lost {
-            return Poll::Pending;
-        }
-        let event = ready!(self.events.poll_recv(cx));
-        // A task that ends without a last event was dropped with its runtime.
-        let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
-        if matches!(event, Event::Lost(_)) {
-            self.lost = true;
+        let event = self.queues.poll_event(cx);
+        if self.queues.has_ended() {
             self.opened = None;
         }
-        Poll::Ready(event)
+        event
     }
 
     fn subsessions(&self) -> Option<Arc<dyn Connector>> {
@@ -270,7 +249,7 @@ impl Link for I2cpLink {
 impl fmt::Debug for I2cpLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("I2cpLink")
-            .field("lost", &self.lost)
+            .field("has_ended", &self.queues.has_ended())
             .finish_non_exhaustive()
     }
 }
@@ -310,11 +289,3 @@ impl Drop for OpenDestination {
         self.among.lock().remove(&self.destination);
     }
 }
-
-/// Commands queued for the task. Chosen so that the task always has enough to fill the socket; with
-/// packets of a stream this is about 100 KB.
-const COMMANDS: usize = 64;
-
-/// Events queued for the application. When the queue is full the task stops reading from the
-/// router, so at most 4 MB of messages wait here.
-const EVENTS: usize = 64;

@@ -8,6 +8,7 @@
 
 mod address;
 pub mod i2cp;
+mod queues;
 pub mod sam;
 mod transport;
 

@@ -27,7 +27,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -35,21 +35,17 @@ use std::{
 use std::path::PathBuf;
 
 use eepkit_link::{
-    BoxFuture, Command, Connector, Event, Layer, Link, LinkError, LostReason, Setup, clock,
+    BoxFuture, Command, Connector, Event, Layer, Link, LinkError, Setup, clock,
     streams::{Duplex, Opener},
 };
 use eepkit_sam::client::Login;
 use eepkit_wire::{Hash, PrivateKeys};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
-use tokio_util::sync::PollSender;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug_span};
 
-use crate::transport::Transport;
 #[cfg(feature = "tls")]
 use crate::transport::Trust;
+use crate::{queues::Queues, transport::Transport};
 use connection::Dialer;
 use driver::Driver;
 use streams::Streams;
@@ -146,8 +142,7 @@ impl SamRouter {
         let dialer = self.dialer();
         let control = dialer.dial().await?;
         let streams = Streams::new(dialer.clone());
-        let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
-        let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let (queues, task) = Queues::new();
         let driver = Driver::new(
             driver::Plan {
                 id: session_id(&setup.keys),
@@ -157,18 +152,12 @@ impl SamRouter {
                 dialer,
                 streams: streams.clone(),
             },
-            command_receiver,
-            event_sender,
+            task.commands,
+            task.events,
         );
         let span = debug_span!("sam", bridge = %self.name);
         tokio::spawn(driver.run(control).instrument(span));
-        Ok(Box::new(SamLink {
-            commands: PollSender::new(command_sender),
-            reserved: false,
-            events: event_receiver,
-            lost: false,
-            streams,
-        }))
+        Ok(Box::new(SamLink { queues, streams }))
     }
 }
 
@@ -215,37 +204,21 @@ impl fmt::Debug for SamRouter {
 
 /// One session over SAM. A separate task owns the connection. Dropping the link ends the session.
 struct SamLink {
-    commands: PollSender<Command>,
-    /// Whether there is room for the next command.
-    reserved: bool,
-    events: mpsc::Receiver<Event>,
-    lost: bool,
+    queues: Queues,
     streams: Streams,
 }
 
 impl Link for SamLink {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Commands are ignored once the task has ended, so there is nothing to wait for.
-        self.reserved = ready!(self.commands.poll_reserve(cx)).is_ok();
-        Poll::Ready(())
+        self.queues.poll_ready(cx)
     }
 
     fn submit(&mut self, command: Command) {
-        if std::mem::take(&mut self.reserved) {
-            // Fails only if the task has ended since, and then the command has no effect.
-            let _ = self.commands.send_item(command);
-        }
+        self.queues.submit(command);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.lost {
-            return Poll::Pending;
-        }
-        let event = ready!(self.events.poll_recv(cx));
-        // A task that ends without a last event was dropped with its runtime.
-        let event = event.unwrap_or(Event::Lost(LostReason::Stopped));
-        self.lost = matches!(event, Event::Lost(_) | Event::Refused(_));
-        Poll::Ready(event)
+        self.queues.poll_event(cx)
     }
 
     fn streams(&self) -> Option<Arc<dyn Opener>> {
@@ -256,7 +229,7 @@ impl Link for SamLink {
 impl fmt::Debug for SamLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SamLink")
-            .field("lost", &self.lost)
+            .field("has_ended", &self.queues.has_ended())
             .finish_non_exhaustive()
     }
 }
@@ -289,10 +262,3 @@ const ID_BYTES: usize = 16;
 
 /// The default UDP port of bridges (SAM V3, "SAM Repliable Datagrams").
 const DEFAULT_UDP_PORT: u16 = 7655;
-
-/// The maximum number of commands that are queued for the task. Chosen as for I2CP.
-const COMMANDS: usize = 64;
-
-/// The maximum number of events that are queued for the application. When the queue is full, the
-/// task stops reading from the bridge.
-const EVENTS: usize = 64;

@@ -8,11 +8,9 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tokio_util::sync::PollSender;
 
-use super::{
-    COMMANDS, EVENTS, I2cpLink, OpenDestination, OpenDestinations, ports::Port, translate,
-};
+use super::{I2cpLink, OpenDestination, OpenDestinations, ports::Port, translate};
+use crate::queues::Queues;
 
 /// The router for the subsessions of one session, through the connection of that session.
 pub(super) struct Subsessions {
@@ -116,18 +114,14 @@ impl Requests {
     /// The router opened the subsession. Returns `None` if no caller waits for it any more.
     pub(super) fn opened(&mut self, session: Handle) -> Option<Port> {
         let (_, request) = self.asked.take_if(|(asked, _)| *asked == session)?;
-        let (command_sender, command_receiver) = mpsc::channel(COMMANDS);
-        let (event_sender, event_receiver) = mpsc::channel(EVENTS);
+        let (queues, task) = Queues::new();
         let link = I2cpLink {
-            commands: PollSender::new(command_sender),
-            reserved: false,
-            events: event_receiver,
-            lost: false,
+            queues,
             opened: Some(request.opened),
             subsessions: None,
         };
         request.reply.send(Ok(Box::new(link))).ok()?;
-        Some(Port::new(session, command_receiver, event_sender))
+        Some(Port::new(session, task.commands, task.events))
     }
 
     /// The router did not open the subsession. Returns the reason if the session was not requested.
