@@ -62,6 +62,7 @@ pub struct Side {
     /// Events in order. Tests remove those that they have handled.
     pub events: Vec<Event>,
     pub(crate) timeout: Option<Instant>,
+    keys: Arc<PrivateKeys>,
     /// The number of drains, which decides when the state is checked.
     drains: u64,
 }
@@ -70,9 +71,10 @@ impl Side {
     /// An endpoint for `keys`.
     pub fn new(keys: Arc<PrivateKeys>, config: EndpointConfig, seed: u8, now: Instant) -> Self {
         Self {
-            endpoint: Endpoint::new(keys, config, [seed; 32], now, UNIX_START),
+            endpoint: Endpoint::new(keys.clone(), config, [seed; 32], now, UNIX_START),
             events: Vec::new(),
             timeout: None,
+            keys,
             drains: 0,
         }
     }
@@ -80,7 +82,10 @@ impl Side {
     pub(crate) fn drain(&mut self, now: Instant, mut send: impl FnMut(Transmit)) {
         loop {
             match self.endpoint.poll_output(now) {
-                Output::Transmit(transmit) => send(transmit),
+                Output::Transmit(mut transmit) => {
+                    transmit.sign(&self.keys);
+                    send(transmit);
+                }
                 Output::Event(event) => self.events.push(event),
                 Output::Timeout(at) => {
                     self.drains += 1;

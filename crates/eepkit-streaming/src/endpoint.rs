@@ -405,14 +405,15 @@ impl Endpoint {
     fn address(&mut self, now: Instant, key: StreamKey, built: Built) -> Option<Transmit> {
         let entry = self.streams.get(key)?;
         let peer = &mut self.peers.get_mut(entry.peer)?.peer;
-        self.rate_limiter.on_sent(now, built.packet.len());
-        peer.rate_limiter.on_sent(now, built.packet.len());
+        self.rate_limiter.on_sent(now, built.packet.bytes.len());
+        peer.rate_limiter.on_sent(now, built.packet.bytes.len());
         peer.on_path_used(built.path);
         Some(Transmit {
             to: peer.destination.clone(),
             from_port: entry.connection.local_port,
             to_port: entry.connection.remote_port,
-            packet: built.packet,
+            packet: built.packet.bytes,
+            unsigned: built.packet.unsigned,
             compress: built.compress,
             first: built.first,
             path: built.path,

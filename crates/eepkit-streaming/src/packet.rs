@@ -15,6 +15,7 @@
 use std::ops::Range;
 
 use bitflags::bitflags;
+use bytes::{Bytes, BytesMut};
 use eepkit_wire::{
     Codec, DecodeError, Destination, Hash, OfflineSignature, PrivateKeys, Reader, Signature,
     SignatureError, SigningPublicKey,
@@ -369,8 +370,23 @@ impl Repr<'_> {
     /// Encodes the packet and signs it with `keys`. Includes their offline signature, if there is
     /// one.
     pub fn sign(&self, keys: &PrivateKeys) -> Vec<u8> {
-        let kind = keys.signature_type();
-        let length = kind.signature_len().unwrap_or(0);
+        let (bytes, place) = self.encode_unsigned(keys);
+        sign(bytes.into(), place, keys).into()
+    }
+
+    /// Encodes the packet as [`Repr::sign`] does, without making the signature.
+    pub(crate) fn unsigned(&self, keys: &PrivateKeys) -> Encoded {
+        let (bytes, place) = self.encode_unsigned(keys);
+        Encoded {
+            bytes: bytes.into(),
+            unsigned: Some(place),
+        }
+    }
+
+    /// Encodes the packet with zero bytes in place of the signature of `keys`. Returns their
+    /// position, too.
+    fn encode_unsigned(&self, keys: &PrivateKeys) -> (Vec<u8>, Range<usize>) {
+        let length = keys.signature_type().signature_len().unwrap_or(0);
         let offline = keys.offline().map(|offline| {
             let mut bytes = Vec::new();
             offline.encode(&mut bytes);
@@ -380,13 +396,7 @@ impl Repr<'_> {
             MIN_HEADER + self.nacks.len() * 4 + 512 + length + self.payload.len(),
         );
         let place = self.encode_with(offline.as_deref(), length, &mut out);
-        let signature = keys.sign(&out);
-        if let (Some(place), bytes) = (out.get_mut(place), signature.as_bytes())
-            && place.len() == bytes.len()
-        {
-            place.copy_from_slice(bytes);
-        }
-        out
+        (out, place)
     }
 
     /// Appends the packet with `signature` zero bytes in place of a signature. Returns their
@@ -440,6 +450,43 @@ impl Repr<'_> {
         out[size_at..size_at + 2].copy_from_slice(&size.to_be_bytes());
         out.extend_from_slice(self.payload);
         signature_at - start..signature_at - start + signature
+    }
+}
+
+/// An encoded packet. Its signature may be missing: signing takes longer than everything else, and
+/// needs no state of the endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    /// The place of the missing signature.
+    pub(crate) unsigned: Option<Range<usize>>,
+}
+
+/// Writes the signature of a packet that has zero bytes in its place.
+pub(crate) fn sign(packet: Bytes, place: Range<usize>, keys: &PrivateKeys) -> Bytes {
+    let signature = keys.sign(&packet);
+    let mut bytes = BytesMut::from(packet);
+    if let (Some(place), signature) = (bytes.get_mut(place), signature.as_bytes())
+        && place.len() == signature.len()
+    {
+        place.copy_from_slice(signature);
+    }
+    bytes.freeze()
+}
+
+impl From<Bytes> for Encoded {
+    /// A packet without a signature.
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            unsigned: None,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Encoded {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::path::PathId;
+use crate::{packet::Encoded, path::PathId};
 
 /// A packet that is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Built {
-    pub(crate) packet: Bytes,
+    pub(crate) packet: Encoded,
     /// Whether the packet opens the stream. The router should then bundle our lease set with it.
     pub(crate) first: bool,
     /// Whether the packet should be deflated.

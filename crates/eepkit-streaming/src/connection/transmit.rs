@@ -8,7 +8,7 @@ use super::{
     Connection, Cx, Notices, Phase, built::Built, control::Control, receiving::LocalWindow,
 };
 use crate::{
-    packet::{DataHeader, Flags, Repr, replay_guard},
+    packet::{DataHeader, Encoded, Flags, Repr, replay_guard},
     peer::Peer,
     send_buffer::State,
     timer::Timer,
@@ -126,7 +126,7 @@ impl Connection {
         let packet = if is_signed {
             self.build_signed(cx, peer, seq, delay)?
         } else {
-            self.build_plain(cx, peer, seq, delay)?
+            self.build_plain(cx, peer, seq, delay)?.into()
         };
         self.sending.buffer.on_sent(seq, sent);
         self.sending.packets_sent += 1;
@@ -233,7 +233,7 @@ impl Connection {
         peer: &Peer,
         seq: u32,
         delay: Option<u16>,
-    ) -> Option<Bytes> {
+    ) -> Option<Encoded> {
         let ack = self.piggyback(cx, peer);
         let segment = self.sending.buffer.segment(seq)?;
         let mut flags = Flags::default();
@@ -258,7 +258,7 @@ impl Connection {
                 .then(|| u16::try_from(self.config.mtu()).unwrap_or(u16::MAX)),
             payload: segment.payload(),
         };
-        Some(repr.sign(cx.keys).into())
+        Some(repr.unsigned(cx.keys))
     }
 
     fn build_ack(&mut self, cx: &Cx<'_>, peer: &Peer) -> Built {
@@ -327,7 +327,7 @@ impl Connection {
             ..Repr::default()
         };
         Built {
-            packet: repr.sign(cx.keys).into(),
+            packet: repr.unsigned(cx.keys),
             first: false,
             compress: false,
             lifetime: MIN_LIFETIME,

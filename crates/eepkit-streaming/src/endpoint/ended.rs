@@ -11,7 +11,7 @@ use crate::{
     CloseReason,
     connection::{Connection, Phase},
     kind::OUR_RESEND_DELAY,
-    packet::{Flags, Repr},
+    packet::{Encoded, Flags, Repr},
 };
 
 /// Streams that ended recently.
@@ -127,7 +127,7 @@ impl Ended {
 
 impl Record {
     /// Encodes the answer to the peer: the last acknowledgement, or a reset.
-    pub(super) fn final_packet(&self, keys: &PrivateKeys) -> Vec<u8> {
+    pub(super) fn final_packet(&self, keys: &PrivateKeys) -> Encoded {
         let mut repr = Repr {
             send_id: self.remote_id,
             recv_id: self.local_id,
@@ -138,11 +138,11 @@ impl Record {
             repr.resend_delay = OUR_RESEND_DELAY;
             let mut bytes = Vec::new();
             repr.encode(&mut bytes);
-            bytes
+            bytes.into()
         } else {
             repr.flags = Flags::RESET | Flags::NO_ACK;
             repr.from = Some(keys.destination());
-            repr.sign(keys)
+            repr.unsigned(keys)
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use eepkit_wire::{Destination, Hash};
 
 use super::{Endpoint, StreamId, limits::Standing};
@@ -63,7 +62,7 @@ impl Endpoint {
         };
         let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
         let answer = record.final_packet(&self.keys);
-        self.answer(now, to, ports, answer.into());
+        self.answer(now, to, ports, answer);
     }
 
     /// Retransmits resets.
@@ -71,7 +70,7 @@ impl Endpoint {
         while let Some(record) = self.ended.repeat(now) {
             let (to, ports) = (record.to.clone(), (record.local_port, record.remote_port));
             let reset = record.final_packet(&self.keys);
-            self.answer(now, to, ports, reset.into());
+            self.answer(now, to, ports, reset);
         }
     }
 
@@ -285,7 +284,7 @@ impl Endpoint {
             from: Some(self.keys.destination()),
             ..Repr::default()
         };
-        let reset: Bytes = repr.sign(&self.keys).into();
+        let reset = repr.unsigned(&self.keys);
         self.answer(
             now,
             from.clone(),

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 use super::{Endpoint, Event, PingId, Transmit};
 use crate::{
     info::Ports,
-    packet::{Flags, Packet, Repr},
+    packet::{Encoded, Flags, Packet, Repr},
     path::PathId,
     received::Received,
 };
@@ -46,7 +46,7 @@ impl Endpoint {
             payload: &payload[..payload.len().min(MAX_PAYLOAD)],
             ..Repr::default()
         };
-        let packet = repr.sign(&self.keys).into();
+        let packet = repr.unsigned(&self.keys);
         self.pings.insert(id, now, now + timeout);
         self.answer(now, to.clone(), (ports.local, ports.remote), packet);
         id
@@ -117,17 +117,17 @@ impl Endpoint {
         };
         // Signed as Java's, though nobody checks it. An offline signature would need a destination.
         let pong = if self.keys.offline().is_none() {
-            repr.sign(&self.keys)
+            repr.unsigned(&self.keys)
         } else {
             let mut pong = Vec::new();
             repr.encode(&mut pong);
-            pong
+            pong.into()
         };
         self.answer(
             now,
             from.clone(),
             (received.to_port, received.from_port),
-            pong.into(),
+            pong,
         );
     }
 
@@ -137,14 +137,15 @@ impl Endpoint {
         now: Instant,
         to: Destination,
         ports: (u16, u16),
-        packet: Bytes,
+        packet: Encoded,
     ) {
         if self.transmits.len() < MAX_ANSWERS {
             self.transmits.push_back(Transmit {
                 to,
                 from_port: ports.0,
                 to_port: ports.1,
-                packet,
+                packet: packet.bytes,
+                unsigned: packet.unsigned,
                 compress: false,
                 first: true,
                 path: PathId::ANY,

@@ -2,17 +2,18 @@
 
 use std::{
     fmt,
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use eepkit_wire::Destination;
+use eepkit_wire::{Destination, PrivateKeys};
 use slotmap::Key as _;
 
 #[cfg(doc)]
 use super::Endpoint;
 use super::keys::StreamKey;
-use crate::{CloseReason, path::PathId};
+use crate::{CloseReason, packet, path::PathId};
 
 /// Identifies a stream of an [`Endpoint`]. An id is never reused for another stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,8 +39,10 @@ pub struct Transmit {
     pub from_port: u16,
     /// The destination port.
     pub to_port: u16,
-    /// The packet.
+    /// The packet, which is complete after [`Transmit::sign`].
     pub packet: Bytes,
+    /// The place of the missing signature.
+    pub(crate) unsigned: Option<Range<usize>>,
     /// Whether the packet should be deflated.
     pub compress: bool,
     /// Whether the packet opens or answers a stream, or belongs to no stream. The session's lease
@@ -49,6 +52,19 @@ pub struct Transmit {
     pub path: PathId,
     /// The packet should be dropped after this instant.
     pub deadline: Instant,
+}
+
+impl Transmit {
+    /// Adds the signature if the packet is to be signed and has none yet. `keys` are those of the
+    /// endpoint. To be called before the packet is sent.
+    ///
+    /// A signature with Ed25519 takes some tens of microseconds. A driver that locks the endpoint
+    /// signs without the lock.
+    pub fn sign(&mut self, keys: &PrivateKeys) {
+        if let Some(place) = self.unsigned.take() {
+            self.packet = packet::sign(std::mem::take(&mut self.packet), place, keys);
+        }
+    }
 }
 
 /// An output of the endpoint.

@@ -1,9 +1,10 @@
-//! Signature checks outside of the endpoint.
+//! Signatures that are made and checked outside of the endpoint.
 
 use eepkit_streaming::{
-    Received,
+    Endpoint, EndpointConfig, Output, Received,
     packet::{Flags, Packet},
 };
+use eepkit_testbed::UNIX_START;
 
 use super::*;
 
@@ -26,6 +27,45 @@ fn captured(pair: &Pair, flags: Flags) -> bytes::Bytes {
 fn syn(pair: &mut Pair) -> Received {
     open(pair, &StreamConfig::default());
     received(captured(pair, Flags::SYN))
+}
+
+#[test]
+fn a_syn_is_signed_apart_from_the_endpoint() {
+    let mut pair = pair();
+    let destination = pair.b.endpoint.destination().clone();
+    let ours = keys(7);
+    let start = pair.now;
+    let mut endpoint = Endpoint::new(
+        ours.clone(),
+        EndpointConfig::default(),
+        [7; 32],
+        start,
+        UNIX_START,
+    );
+    endpoint
+        .connect(
+            start,
+            &destination,
+            Ports::default(),
+            &StreamConfig::default(),
+        )
+        .unwrap();
+    let Output::Transmit(mut syn) = endpoint.poll_output(start) else {
+        panic!("a SYN");
+    };
+    let verify = |packet: &[u8]| Packet::parse(packet).unwrap().verify(None, 0).is_ok();
+    assert!(!verify(&syn.packet));
+    let length = syn.packet.len();
+    syn.sign(&ours);
+    assert!(verify(&syn.packet));
+    assert_eq!(syn.packet.len(), length);
+    let signed = syn.packet.clone();
+    syn.sign(&ours);
+    assert_eq!(syn.packet, signed, "it is signed once");
+    pair.b.endpoint.listen(0, 10).unwrap();
+    let check = pair.b.endpoint.receive(pair.now, received(signed)).unwrap();
+    pair.b.endpoint.receive_verified(pair.now, check.check());
+    assert_eq!(pair.b.endpoint.stream_count(), 1);
 }
 
 #[test]
