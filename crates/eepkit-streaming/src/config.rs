@@ -10,7 +10,7 @@ use eepkit_wire::Hash;
 
 use crate::{
     StreamOptionError,
-    congestion::{BandwidthConfig, ControllerFactory, CwndLimits},
+    congestion::{ControllerFactory, CwndLimits, DelayTargetConfig},
     kind::OUR_RESEND_DELAY,
     mtu::{MAX_MTU, MIN_MTU},
 };
@@ -145,7 +145,7 @@ settings! {
         /// compressed or encrypted already. As in Java, the first packet is deflated if it carries
         /// more than 50 bytes of data; resets and pings never are.
         copy compress, with_compress: bool;
-        /// The congestion control of new peers. Default [`BandwidthConfig`].
+        /// The congestion control of new peers. Default [`DelayTargetConfig`].
         by_ref congestion, with_congestion: Arc<dyn ControllerFactory>;
     }
 }
@@ -175,7 +175,7 @@ impl Default for StreamConfig {
             max_receive_buffer: 16 << 20,
             max_outbound_speed: None,
             compress: false,
-            congestion: Arc::new(BandwidthConfig::default()),
+            congestion: Arc::new(DelayTargetConfig::default()),
         }
     }
 }

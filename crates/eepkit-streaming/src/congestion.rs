@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-mod bandwidth;
 mod cubic;
+mod delay_target;
 mod reno;
 
-pub use bandwidth::BandwidthConfig;
 pub use cubic::CubicConfig;
+pub use delay_target::DelayTargetConfig;
 pub use reno::RenoConfig;
 
 /// The effect of one incoming packet on the packets in flight.
@@ -26,6 +26,8 @@ pub struct AckSample {
     pub acked: u32,
     /// Packets newly declared lost.
     pub lost: u32,
+    /// Packets that had been declared lost and have arrived nevertheless.
+    pub spurious: u32,
     /// Packets in flight before it.
     pub prior_in_flight: u32,
     /// Packets in flight after it.
@@ -169,6 +171,7 @@ pub(crate) mod tests {
             now,
             acked,
             lost: 0,
+            spurious: 0,
             prior_in_flight: acked,
             in_flight: 0,
             rtt: Some(rtt),

@@ -66,7 +66,7 @@ struct AckBatch {
     /// The newest acknowledged packet for which it is certain which transmission arrived.
     proof: Option<SentPacket>,
     newest_lost: Option<u64>,
-    spurious: bool,
+    spurious: u32,
 }
 
 impl PathState {
@@ -194,7 +194,7 @@ impl PathState {
         // The packet was declared lost, but the original transmission arrived: either before the
         // retransmission was sent, or sooner after it than a round trip takes.
         if packet.was_lost || too_soon {
-            batch.spurious = true;
+            batch.spurious += 1;
         }
     }
 
@@ -266,7 +266,7 @@ impl PathState {
             self.first_sent = sent.sent_at;
         }
         let smoothed = self.rtt.estimate();
-        if batch.spurious {
+        if batch.spurious > 0 {
             self.loss.on_spurious(smoothed);
             self.controller.on_spurious_loss(now);
         }
@@ -293,6 +293,7 @@ impl PathState {
             now,
             acked: batch.acked,
             lost: batch.lost,
+            spurious: batch.spurious,
             prior_in_flight: batch.prior_in_flight,
             in_flight: self.in_flight,
             rtt,

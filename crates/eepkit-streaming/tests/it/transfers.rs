@@ -81,12 +81,12 @@ fn every_controller_carries_data_over_a_lossy_link() {
     use std::sync::Arc;
 
     use eepkit_streaming::congestion::{
-        BandwidthConfig, ControllerFactory, CubicConfig, RenoConfig,
+        ControllerFactory, CubicConfig, DelayTargetConfig, RenoConfig,
     };
     let factories: [Arc<dyn ControllerFactory>; 3] = [
         Arc::new(RenoConfig::default()),
         Arc::new(CubicConfig::default()),
-        Arc::new(BandwidthConfig::default()),
+        Arc::new(DelayTargetConfig::default()),
     ];
     for congestion in factories {
         let config = StreamConfig::default().with_congestion(congestion);
