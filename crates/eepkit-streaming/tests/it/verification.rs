@@ -192,7 +192,7 @@ fn pings_beyond_the_limit_need_no_check() {
     for check in checks {
         pair.b.endpoint.receive_verified(pair.now, check.check());
     }
-    while let eepkit_streaming::Output::Transmit(_) = pair.b.endpoint.poll_output(pair.now) {
+    while let Output::Transmit(_) = pair.b.endpoint.poll_output(pair.now) {
         answers += 1;
     }
     assert_eq!(answers, 100);
