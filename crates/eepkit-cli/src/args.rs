@@ -24,9 +24,9 @@ use crate::exit;
 
 /// I2P in one program: demos, private networks, and netcat-like streams.
 ///
-/// Programs on I2P talk between destinations: cryptographic addresses that say nothing about where
-/// a program runs. A router carries their messages through tunnels of other routers. eepkit uses a
-/// router that runs already (i2pd, Java I2P, or one of `eepkit devnet`), or brings its own.
+/// Programs on I2P communicate between destinations: cryptographic addresses that contain no IP
+/// address. A router carries their messages through tunnels of other routers. eepkit uses a router
+/// that is already running (i2pd, Java I2P, or one of `eepkit devnet`), or runs one itself.
 #[derive(Debug, Parser)]
 #[command(
     name = "eepkit",
@@ -48,14 +48,14 @@ pub(crate) struct Cli {
 pub(crate) struct Global {
     /// Log to standard error; -vv and -vvv log more
     ///
-    /// -v tells what is decided, -vv what the protocols do, -vvv everything.
-    /// RUST_LOG, where set, decides instead, in the form of the crate tracing-subscriber
-    /// (`RUST_LOG=eepkit=debug,emissary=info`). Logs at the default level and at -v hold no IP
+    /// -v logs decisions, -vv the events of the protocols, -vvv everything. RUST_LOG, if set,
+    /// takes precedence, in the form of the crate tracing-subscriber
+    /// (`RUST_LOG=eepkit=debug,emissary=info`). Logs at the default level and at -v contain no IP
     /// address and no full destination.
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
 
-    /// Tell nothing on standard error but errors
+    /// Print only errors on standard error
     #[arg(
         short,
         long,
@@ -120,10 +120,10 @@ pub(crate) enum Command {
 
 /// Show two programs talking over a private I2P network in this process
 ///
-/// Starts real I2P routers in this process, joined over loopback to a network of their own; builds
-/// tunnels; lets an echo client and an echo server say hello to each other over them; and measures
-/// round trip and throughput. Needs no running router and no internet, sends nothing beyond
-/// loopback, and ends by itself well within a minute.
+/// Starts real I2P routers in this process, which form a private network over loopback, and builds
+/// tunnels. An echo client and an echo server exchange a greeting over them. Then the round trip
+/// and the throughput are measured. It needs no running router and no internet, sends nothing
+/// beyond loopback, and ends within a minute.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -153,10 +153,10 @@ pub(crate) struct DemoArgs {
 
 /// Run a private I2P network in this process until Ctrl-C
 ///
-/// Starts real I2P routers in this process, joined over loopback to a network of their own. Each
-/// offers I2CP (and SAM) on a port of 127.0.0.1 that the system chooses. Programs attached to
-/// different routers talk to each other through tunnels, as on the real network, and nothing leaves
-/// the machine. For development and tests: it gives no anonymity whatsoever.
+/// Starts real I2P routers in this process, which form a private network over loopback. Each offers
+/// I2CP (and SAM) on a port of 127.0.0.1 that the system chooses. Programs that are attached to
+/// different routers communicate through tunnels, as on the live network. Nothing leaves the
+/// machine. For development and tests: it gives no anonymity.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -196,17 +196,16 @@ pub(crate) struct DevnetArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Give up when the routers are not ready after this
+    /// Limit for the routers to become ready
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: Span,
 }
 
-/// Offer SAM, by which programs in any language use I2P
+/// Run a SAM bridge, through which programs in any language use I2P
 ///
 /// Runs a SAM bridge, versions 3.0 to 3.3, on the router that --router names, until Ctrl-C.
-/// Programs that are told to use the SAM bridge of an I2P router find it where they expect it: on
-/// port 7656, and for datagrams on UDP port 7655. `eepkit run` does the same with a configuration
-/// file.
+/// It listens on the ports that programs expect: TCP port 7656, and UDP port 7655 for datagrams.
+/// `eepkit run` does the same with a configuration file.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -234,7 +233,7 @@ pub(crate) struct SamArgs {
 ///
 /// Without a file: a router in this process, and a SAM bridge on the usual ports. The file is
 /// eepkit/eepkit.toml in the user's configuration directory, if it is there, or that of --config.
-/// Keys that do not exist are refused, with their line and what was probably meant.
+/// Unknown keys are errors, which name the line and the most similar key.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -257,7 +256,7 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) config: Option<PathBuf>,
 
-    /// Read the file and say whether it can be used, without running anything
+    /// Check the file without running anything
     #[arg(long, conflicts_with = "print_config")]
     pub(crate) check: bool,
 
@@ -270,11 +269,11 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
-/// Wait for a stream and join it with standard input and output
+/// Wait for a stream and connect it to standard input and output
 ///
 /// Puts a destination online, prints its address on standard error, and waits. The first stream
-/// that arrives is joined with standard input and output, as netcat does; when both sides have
-/// closed, the program ends. With --exec a command serves each stream instead.
+/// that arrives is connected to standard input and output, as by netcat. When both sides have
+/// closed it, the program ends. With --exec, a command serves each stream instead.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -291,7 +290,7 @@ standard input is still sent to it, unless standard input is a terminal: then th
 --exec runs `sh -c COMMAND` for each stream, with the stream as its standard input and output. Its
 environment tells who called: EEPKIT_PEER (.b32.i2p address), EEPKIT_PEER_PORT, EEPKIT_PORT.")]
 pub(crate) struct ListenArgs {
-    /// Port of the destination to listen on; 0 takes streams to any port
+    /// Port of the destination to listen on; 0 accepts streams to any port
     #[arg(short, long, default_value_t = 0)]
     pub(crate) port: u16,
 
@@ -299,10 +298,10 @@ pub(crate) struct ListenArgs {
     #[arg(short, long, value_name = "COMMAND")]
     pub(crate) exec: Option<String>,
 
-    /// Take datagrams instead of streams: 1 (the default), 2, 3 or raw
+    /// Receive datagrams instead of streams: 1 (the default), 2, 3 or raw
     ///
-    /// Each is printed on a line of its own: who sent it, and the payload. With --keep-open, each
-    /// line of standard input answers whoever sent last. The formats are described at `eepkit
+    /// Each is printed on a line of its own, with the sender and the payload. With --keep-open, each
+    /// line of standard input is sent to the sender of the last datagram. The formats are described at `eepkit
     /// connect --help`.
     #[arg(
         short,
@@ -316,13 +315,13 @@ pub(crate) struct ListenArgs {
     )]
     pub(crate) datagram: Option<DatagramFormat>,
 
-    /// Go on listening after the first stream or datagram, until Ctrl-C
+    /// Continue to listen after the first stream or datagram, until Ctrl-C
     ///
-    /// With --exec, streams are served side by side; without, one after the other.
+    /// With --exec, streams are served concurrently; without it, one after the other.
     #[arg(short, long)]
     pub(crate) keep_open: bool,
 
-    /// Streams served at a time with --exec; more wait for their turn
+    /// Streams served concurrently with --exec; further ones wait
     #[arg(long, value_name = "N", default_value_t = 64, requires = "exec", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_streams: u16,
 
@@ -330,9 +329,9 @@ pub(crate) struct ListenArgs {
     #[arg(short, long, value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
 
-    /// Private key file of the destination; made (and said so) where it does not exist
+    /// Private key file of the destination; created if it does not exist
     ///
-    /// Without it a new destination is made for this run and forgotten afterwards.
+    /// Without it, a new destination is created for this run and discarded afterwards.
     #[arg(short = 'K', long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
 
@@ -343,10 +342,10 @@ pub(crate) struct ListenArgs {
     pub(crate) session: SessionArgs,
 }
 
-/// Open a stream to a destination and join it with standard input and output
+/// Open a stream to a destination and connect it to standard input and output
 ///
-/// DEST is a destination in base64, a .b32.i2p address, or a host name that the router's address
-/// book knows.
+/// DEST is a destination in base64, a .b32.i2p address, or a host name of the router's address
+/// book.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -367,13 +366,13 @@ still sent to it, unless standard input is a terminal: then the program ends.
 A destination may start with a hyphen; write `eepkit connect -- DEST` should it be taken for an
 option.")]
 pub(crate) struct ConnectArgs {
-    /// Where to: base64, NAME.b32.i2p or a host name, and perhaps a port
+    /// The destination: base64, NAME.b32.i2p or a host name, optionally with a port
     #[arg(value_name = "DEST[:PORT]", allow_hyphen_values = true)]
     pub(crate) peer: String,
 
     /// Send each line as a datagram: 1 (the default), 2, 3 or raw
     ///
-    /// What the peer answers is printed, a line for each datagram.
+    /// Answers of the peer are printed, one line for each datagram.
     #[arg(
         short,
         long,
@@ -395,13 +394,13 @@ pub(crate) struct ConnectArgs {
     )]
     pub(crate) wait: Span,
 
-    /// Give up when the peer has not answered, or was not found, after this
+    /// Limit for finding the peer and for its answer
     #[arg(short, long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: Span,
 
     /// Private key file to connect with (see `eepkit keys new`)
     ///
-    /// Without it a new destination is made for this stream and forgotten afterwards.
+    /// Without it, a new destination is created for this stream and discarded afterwards.
     #[arg(short = 'K', long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
 
@@ -414,8 +413,8 @@ pub(crate) struct ConnectArgs {
 
 /// Measure the round trip to a destination
 ///
-/// Sends pings of the streaming protocol. A destination answers them when a program that speaks
-/// streaming is behind it and has not switched answers off.
+/// Sends pings of the streaming protocol. A destination answers them if its program uses streaming
+/// and has not disabled the answers.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -423,11 +422,11 @@ Examples:
   eepkit ping -c 3 DEST               three times; exit code 0 if any was answered, else 5
   eepkit ping -c 3 --json DEST        one JSON object per ping, then one with the summary")]
 pub(crate) struct PingArgs {
-    /// Whom: base64, NAME.b32.i2p or a host name, and perhaps a port
+    /// The destination: base64, NAME.b32.i2p or a host name, optionally with a port
     #[arg(value_name = "DEST[:PORT]", allow_hyphen_values = true)]
     pub(crate) peer: String,
 
-    /// Stop after this many pings [default: go on until Ctrl-C]
+    /// Stop after this many pings [default: continue until Ctrl-C]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 
@@ -452,8 +451,8 @@ pub(crate) struct PingArgs {
 
 /// Find the destination behind a host name or a .b32.i2p address
 ///
-/// Asks the router: host names are looked up in its address book, .b32.i2p addresses in the network
-/// (which finds them only while they are online).
+/// The router looks up host names in its address book, and .b32.i2p addresses in the network, which
+/// finds them only while they are online.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -466,7 +465,7 @@ pub(crate) struct LookupArgs {
     #[arg(allow_hyphen_values = true)]
     pub(crate) name: String,
 
-    /// Give up when there is no answer after this
+    /// Limit for the answer
     #[arg(short, long, value_name = "TIME", default_value = "30s")]
     pub(crate) timeout: Span,
 
@@ -481,10 +480,10 @@ pub(crate) struct LookupArgs {
     pub(crate) session: SessionArgs,
 }
 
-/// Make and show private key files
+/// Create and show private key files
 ///
-/// A destination is its keys: who has the file is the destination. The format is that of SAM, i2pd
-/// and Java I2P. Files are written whole or not at all, readable by their owner only.
+/// Whoever has the private key file of a destination can act as that destination. The format is that
+/// of SAM, i2pd and Java I2P. Files are written atomically and are readable by their owner only.
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
     #[command(subcommand)]
@@ -498,7 +497,7 @@ pub(crate) enum KeysCommand {
     Show(KeysShowArgs),
 }
 
-/// Make a new destination and write its private keys to a file
+/// Create a destination and write its private keys to a file
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -520,20 +519,20 @@ pub(crate) struct KeysNewArgs {
     )]
     pub(crate) signature: SignatureChoice,
 
-    /// Overwrite the file where it exists; the destination in it is lost
+    /// Overwrite an existing file; the destination in it is lost
     #[arg(short, long)]
     pub(crate) force: bool,
 
-    /// Print what was made as one JSON object on one line
+    /// Print the result as one JSON object on one line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Make a file with a transient signing key for a destination
+/// Create a file with a transient signing key for a destination
 ///
-/// The new file stands for the same destination, but holds a transient signing key, which the
-/// destination's own key vouches for until a date, instead of that key itself. Keep the original
-/// offline and run the service with the transient file: a thief of it loses the address on that
+/// The new file is for the same destination. Instead of the destination's signing key it contains a
+/// transient one, which the destination's key certifies until a date. Keep the original offline and
+/// run the service with the transient file: whoever steals it can use the address only until that
 /// date.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -548,7 +547,7 @@ pub(crate) struct KeysTransientArgs {
     /// The file to write
     pub(crate) file: PathBuf,
 
-    /// How long the transient key is good for
+    /// How long the transient key is valid
     #[arg(short, long, value_name = "TIME", default_value = "90d")]
     pub(crate) expires: Span,
 
@@ -561,16 +560,16 @@ pub(crate) struct KeysTransientArgs {
     )]
     pub(crate) signature: SignatureChoice,
 
-    /// Overwrite the file where it exists
+    /// Overwrite an existing file
     #[arg(short, long)]
     pub(crate) force: bool,
 
-    /// Print what was made as one JSON object on one line
+    /// Print the result as one JSON object on one line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Show what a private key file holds
+/// Show the contents of a private key file
 ///
 /// The private keys themselves are shown only with --private.
 #[derive(Debug, Args)]
@@ -582,7 +581,7 @@ pub(crate) struct KeysShowArgs {
     /// The file to read
     pub(crate) file: PathBuf,
 
-    /// Show the private keys too, in base64, as SAM wants them
+    /// Show the private keys too, in base64, as used by SAM
     #[arg(long)]
     pub(crate) private: bool,
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Turn the configuration of another program into eepkit.toml
+/// Convert the configuration of another program to eepkit.toml
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     #[command(subcommand)]
@@ -16,11 +16,12 @@ pub(crate) enum ImportCommand {
     Sam(ImportSamArgs),
 }
 
-/// Take over the SAM bridge of Java I2P
+/// Import the configuration of Java I2P's SAM bridge
 ///
-/// Reads sam.config, and the arguments that clients.config (or a file of clients.config.d) gives
-/// the bridge, which win. Writes eepkit.toml for `eepkit run`, and sam-users.json if there are
-/// users: they keep their passwords. What has no counterpart is told.
+/// Reads sam.config, and the arguments of the bridge in clients.config (or a file of
+/// clients.config.d), which take precedence. Writes eepkit.toml for `eepkit run`, and
+/// sam-users.json if there are users, who keep their passwords. Settings without a counterpart are
+/// reported.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -42,7 +43,7 @@ pub(crate) struct ImportSamArgs {
     #[arg(short, long, conflicts_with = "print")]
     pub(crate) force: bool,
 
-    /// Print what eepkit.toml would hold, and write nothing
+    /// Print the contents of eepkit.toml, and write nothing
     #[arg(short, long)]
     pub(crate) print: bool,
 }

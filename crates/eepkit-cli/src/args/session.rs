@@ -11,15 +11,15 @@ use super::values::{InOut, KeyValue, tunnel_length, tunnel_quantity};
 pub(crate) struct SessionArgs {
     /// Settings for a purpose: standard, interactive, bulk, server or test
     ///
-    /// interactive: a hop less, for what is typed. bulk: more tunnels and larger buffers, for large
-    /// files. server: more tunnels inbound, for many clients. test: one hop and one tunnel, on
-    /// private networks only. The options below win over it.
+    /// interactive: one hop less, for typed text. bulk: more tunnels and larger buffers, for large
+    /// files. server: more inbound tunnels, for many clients. test: one hop and one tunnel, on
+    /// private networks only. The options below take precedence.
     #[arg(long, value_name = "NAME", default_value_t = Preset::default())]
     pub(crate) preset: Preset,
 
     /// Hops of each tunnel, or IN,OUT [default: 3]
     ///
-    /// More hops are slower and harder to trace; 0 hides nothing.
+    /// More hops are slower and harder to trace. 0 hops give no anonymity.
     #[arg(short, long, value_name = "HOPS", value_parser = tunnel_length)]
     pub(crate) length: Option<InOut>,
 
