@@ -58,8 +58,8 @@
 //! # Constants
 //!
 //! Each constant is marked: *specified* by the algorithm that is named, *derived* from a property of the
-//! protocol, or *tuned*, with the rows of the scenario table that decide. *Chosen* values have no effect on
-//! the scenarios.
+//! protocol, *tuned*, with the rows of the scenario table to run when it changes, or *chosen* for the reason
+//! that is given.
 
 use std::{
     sync::Arc,

@@ -126,8 +126,8 @@ const GAIN: f64 = 0.6;
 /// The largest change of the cwnd in a round, as a share. Tuned: rows 15 and 16.
 const MAX_CHANGE_PER_ROUND: f64 = 0.25;
 /// Rounds without a queue after which growth accelerates. Derived: an increase is measured two rounds later,
-/// and one of those that follow a decrease. Tuned: with 2, the queue oscillates, and senders of i2pd on the
-/// same path lose a fifth of their share (row 16).
+/// and one of those that follow a decrease. Tuned: with 2, the queue oscillates, and senders of i2pd on a
+/// path with loss get a fifth less (row 16).
 const ROUNDS_BEFORE_ACCELERATION: u32 = 4;
 /// The growth in the first round of acceleration, as a share. It doubles in each further one.
 const ACCELERATED_GROWTH: f64 = 0.05;
