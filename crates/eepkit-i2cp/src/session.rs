@@ -95,7 +95,7 @@ impl Session {
         let mut core = Core {
             router: Router {
                 kind: config.router.unwrap_or_default(),
-                version: ApiVersion::UNTOLD,
+                version: ApiVersion::UNREPORTED,
             },
             told_router: config.router,
             start: now,

@@ -18,7 +18,7 @@ impl ApiVersion {
     pub const OURS: Self = Self::new(0, 9, 66);
 
     /// The version assumed for a router that sends none: such a router is 0.8.6 or older.
-    pub const UNTOLD: Self = Self::new(0, 8, 6);
+    pub const UNREPORTED: Self = Self::new(0, 8, 6);
 
     /// The first version with authentication in GetDate, and with HostLookup.
     pub const HOST_LOOKUP: Self = Self::new(0, 9, 11);

@@ -361,7 +361,7 @@ pub enum LinkStage {
     /// The router accepted the session and builds its tunnels.
     BuildingTunnels,
     /// The session has tunnels, and its lease set was sent to the router.
-    LeaseSetHandedOver,
+    LeaseSetSent,
     /// Peers can reach this session, as far as the router reports.
     Ready,
 }

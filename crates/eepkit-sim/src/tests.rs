@@ -28,7 +28,7 @@ async fn a_session_becomes_ready_after_building_tunnels_and_publishing() {
 
     assert_eq!(party.stage().await, LinkStage::BuildingTunnels);
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(party.stage().await, LinkStage::LeaseSetHandedOver);
+    assert_eq!(party.stage().await, LinkStage::LeaseSetSent);
     assert_eq!(start.elapsed(), 3 * SECOND);
     assert_eq!(party.stage().await, LinkStage::Ready);
     assert_eq!(start.elapsed(), 5 * SECOND);
@@ -346,7 +346,7 @@ async fn events_of_a_profile_are_in_the_recorded_order() {
             "Outbound",
             "Outbound",
             "2 leases",
-            "LeaseSetHandedOver",
+            "LeaseSetSent",
             "Ready",
         ]
     );

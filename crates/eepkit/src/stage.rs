@@ -17,7 +17,7 @@ pub enum SessionStage {
     BuildingTunnels,
     /// The session has tunnels. Its lease set was signed and passed to the router, which publishes
     /// it.
-    LeaseSetHandedOver,
+    LeaseSetSent,
     /// Peers can reach this session, as far as the router reports.
     Ready,
     /// The link to the router was lost, or could not be established. The session retries
@@ -34,7 +34,7 @@ impl SessionStage {
     pub const fn has_link(self) -> bool {
         matches!(
             self,
-            Self::BuildingTunnels | Self::LeaseSetHandedOver | Self::Ready
+            Self::BuildingTunnels | Self::LeaseSetSent | Self::Ready
         )
     }
 
@@ -49,7 +49,7 @@ impl fmt::Display for SessionStage {
         f.write_str(match self {
             Self::Connecting => "connecting to the router",
             Self::BuildingTunnels => "building tunnels",
-            Self::LeaseSetHandedOver => "lease set handed over",
+            Self::LeaseSetSent => "lease set sent",
             Self::Ready => "ready",
             Self::Lost => "lost, trying again",
             Self::Failed => "failed",
@@ -62,7 +62,7 @@ impl From<LinkStage> for SessionStage {
     fn from(stage: LinkStage) -> Self {
         match stage {
             LinkStage::BuildingTunnels => Self::BuildingTunnels,
-            LinkStage::LeaseSetHandedOver => Self::LeaseSetHandedOver,
+            LinkStage::LeaseSetSent => Self::LeaseSetSent,
             LinkStage::Ready => Self::Ready,
         }
     }

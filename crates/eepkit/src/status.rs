@@ -48,7 +48,7 @@ impl Stage for SessionStage {
         match self {
             Self::Connecting => "connecting",
             Self::BuildingTunnels => "building_tunnels",
-            Self::LeaseSetHandedOver => "lease_set_handed_over",
+            Self::LeaseSetSent => "lease_set_sent",
             Self::Ready => "ready",
             Self::Lost => "lost",
             Self::Failed => "failed",

@@ -129,7 +129,7 @@ impl Driver {
                 request = requests.next(), if may_command => self.open_subsession(&mut requests, request),
             }
         }
-        self.say_goodbye().await;
+        self.flush_and_close().await;
         loop {
             self.translate_next(&mut ports, &mut requests);
             if !ports.have_events() {
@@ -406,7 +406,7 @@ impl Driver {
                 {
                     // I2CP does not report the publication of the lease set, so the session counts
                     // as ready.
-                    port.push(link::Event::Stage(LinkStage::LeaseSetHandedOver));
+                    port.push(link::Event::Stage(LinkStage::LeaseSetSent));
                     port.push(link::Event::Stage(LinkStage::Ready));
                 }
             }
@@ -473,14 +473,14 @@ impl Driver {
         }
     }
 
-    /// Writes the remaining output and closes the connection, within [`GOODBYE_TIMEOUT`].
-    async fn say_goodbye(&mut self) {
-        let goodbye = async {
+    /// Writes the remaining output and closes the connection, within [`CLOSE_TIMEOUT`].
+    async fn flush_and_close(&mut self) {
+        let closing = async {
             self.writer.write_all(self.session.output()).await?;
             self.writer.flush().await?;
             self.writer.shutdown().await
         };
-        match timeout(GOODBYE_TIMEOUT, goodbye).await {
+        match timeout(CLOSE_TIMEOUT, closing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => trace!(%error, "the connection had ended already"),
             Err(_) => debug!("the router did not read the last messages"),
@@ -555,4 +555,4 @@ const COMMANDS_AT_A_TIME: usize = 32;
 const READ_LEN: usize = 16 * 1024;
 
 /// How long writing the last messages may take. Chosen as enough for any local connection.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

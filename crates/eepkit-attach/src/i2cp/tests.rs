@@ -192,7 +192,7 @@ async fn ready(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
     submit(&mut *link, Command::PublishLeaseSet(lease_set.clone())).await;
     assert!(matches!(
         next(&mut *link).await,
-        Event::Stage(LinkStage::LeaseSetHandedOver)
+        Event::Stage(LinkStage::LeaseSetSent)
     ));
     assert!(matches!(
         next(&mut *link).await,

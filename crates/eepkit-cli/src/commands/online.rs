@@ -178,7 +178,7 @@ pub(super) async fn start(
         loop {
             match watch.current().stage() {
                 SessionStage::BuildingTunnels => step.update("waiting for tunnels"),
-                SessionStage::LeaseSetHandedOver => step.update("publishing the lease set"),
+                SessionStage::LeaseSetSent => step.update("publishing the lease set"),
                 SessionStage::Lost => return,
                 _ => {}
             }

@@ -121,7 +121,7 @@ impl AwaitDate {
             return Err(SessionCloseReason::NotI2cp(why));
         };
         core.router.version = match &date.version {
-            None => ApiVersion::UNTOLD,
+            None => ApiVersion::UNREPORTED,
             Some(text) => text
                 .as_str()
                 .parse()

@@ -174,7 +174,7 @@ impl Connection {
                 None => "HELLO REPLY",
                 Some(_) => "SESSION STATUS",
             };
-            self.fail(now, words, &Failure::error("nothing was said for too long"));
+            self.fail(now, words, &Failure::error("no command within the time limit"));
             self.close(directory);
             return;
         }
@@ -200,7 +200,7 @@ impl Connection {
                     self.create(now, directory, message, false);
                 }
             }
-            Phase::Accepted { at, .. } if *at <= now => self.tell_peer(now),
+            Phase::Accepted { at, .. } if *at <= now => self.send_peer_line(now),
             _ => {}
         }
         self.work(now, directory);
@@ -209,7 +209,7 @@ impl Connection {
     /// Processes the report that the client has read everything that was sent.
     pub fn handle_read(&mut self, now: Instant) {
         if self.waits_for_reading() {
-            self.tell_peer(now);
+            self.send_peer_line(now);
         }
     }
 

@@ -118,7 +118,7 @@ impl Connection {
                     at,
                 };
                 if at <= now {
-                    self.tell_peer(now);
+                    self.send_peer_line(now);
                 }
             }
             Err(failure) => {
@@ -132,7 +132,7 @@ impl Connection {
     }
 
     /// Sends the line that names the peer of an accepted stream.
-    pub(super) fn tell_peer(&mut self, now: Instant) {
+    pub(super) fn send_peer_line(&mut self, now: Instant) {
         let Phase::Accepted { peer, ports, .. } = std::mem::replace(&mut self.phase, Phase::Done)
         else {
             return;

@@ -216,7 +216,7 @@ async fn slow_sockets_are_served_and_silent_ones_time_out() {
     assert_eq!(slow.ask("").await, "HELLO REPLY RESULT=OK VERSION=3.1");
     assert_eq!(
         silent.line().await,
-        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"nothing was said for too long\""
+        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"no command within the time limit\""
     );
     assert_eq!(silent.rest().await, b"");
     // After HELLO a socket may stay idle.

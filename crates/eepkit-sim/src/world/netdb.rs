@@ -179,7 +179,7 @@ impl World {
             session.record = Some(Arc::clone(&record));
         }
         self.stats.lease_sets += 1;
-        self.reach(id, LinkStage::LeaseSetHandedOver);
+        self.reach(id, LinkStage::LeaseSetSent);
         if self.config.publish_time.is_zero() {
             self.published(now, id, record);
         } else {

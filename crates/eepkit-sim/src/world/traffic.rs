@@ -88,7 +88,7 @@ impl World {
             return;
         }
         match self.choose(now, id, &message) {
-            Ok((outbound, lease)) => self.launch(now, id, message, outbound, lease),
+            Ok((outbound, lease)) => self.dispatch(now, id, message, outbound, lease),
             Err(cause) => {
                 let bytes = message.content.len();
                 let Some(host) = self.sessions.get(&id).map(|session| session.host) else {
@@ -199,7 +199,7 @@ impl World {
     }
 
     /// Adds a message with a path to the queue of the sender's uplink.
-    fn launch(
+    fn dispatch(
         &mut self,
         now: Instant,
         id: SessionId,
