@@ -290,8 +290,14 @@ impl PathTable {
         in_use: &InUse,
     ) -> Option<Migration> {
         let current = self.get(active.id)?.path;
+        // Either the tunnel or the lease has failed.
+        let shares_nothing = |entry: &Entry| {
+            entry.path.tunnel != current.tunnel && entry.path.lease != current.lease
+        };
         let other = self
-            .best(now, in_use, |entry| entry.path.tunnel != current.tunnel)
+            .best(now, in_use, |entry| {
+                shares_nothing(entry) && !entry.failed_recently(now)
+            })
             .or_else(|| self.best(now, in_use, |entry| entry.path.id != current.id))?
             .path
             .id;

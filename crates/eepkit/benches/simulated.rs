@@ -38,7 +38,7 @@ fn main() {
             in_virtual_time(goodput(over_i2cp, rate, delay, loss, mib));
         }
     }
-    let streams = if short { 50 } else { 5000 };
+    let streams = if short { 50 } else { 10_000 };
     in_virtual_time(idle_streams(streams));
     in_virtual_time(openings(streams));
 }

@@ -174,7 +174,11 @@ impl Connection {
                 None => "HELLO REPLY",
                 Some(_) => "SESSION STATUS",
             };
-            self.fail(now, words, &Failure::error("no command within the time limit"));
+            self.fail(
+                now,
+                words,
+                &Failure::error("no command within the time limit"),
+            );
             self.close(directory);
             return;
         }

@@ -41,13 +41,14 @@ impl Connection {
     }
 
     /// Handles a retransmitted SYN: our answer was lost or is late.
-    pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &Peer, packet: &Packet<'_>) {
+    pub(crate) fn on_repeated_syn(&mut self, now: Instant, peer: &mut Peer, packet: &Packet<'_>) {
         if let Some(fingerprint) = self.fingerprint(peer) {
             fingerprint.on_syn(now, packet.delay() == Some(0));
         }
         let recent = now.saturating_duration_since(self.last_activity) < MIN_REPEAT_SPACING;
         if self.phase == Phase::Open && self.sending.packets_sent > 0 && !recent {
             self.last_activity = now;
+            self.on_repeat(now, peer);
             if self.sending.buffer.oldest() == 0 {
                 self.due.syn = true;
             } else {

@@ -374,6 +374,16 @@ impl Connection {
         }
     }
 
+    /// Handles a retransmission of a packet that was answered before. After several, the answers do
+    /// not seem to arrive over this path.
+    pub(super) fn on_repeat(&mut self, now: Instant, peer: &mut Peer) {
+        self.receiving.repeats = self.receiving.repeats.saturating_add(1);
+        if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(now) {
+            self.receiving.repeats = 0;
+            peer.give_up_path(now);
+        }
+    }
+
     /// Processes a packet that has a sequence number.
     pub(super) fn insert(
         &mut self,
@@ -426,13 +436,7 @@ impl Connection {
             }
             Inserted::Duplicate => {
                 cx.stats.duplicates += 1;
-                self.receiving.repeats = self.receiving.repeats.saturating_add(1);
-                // The peer retransmits acknowledged packets, so the acknowledgements do not arrive
-                // over this path.
-                if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(cx.now) {
-                    self.receiving.repeats = 0;
-                    peer.give_up_path(cx.now);
-                }
+                self.on_repeat(cx.now, peer);
             }
             Inserted::InOrder { .. } | Inserted::Early { .. } => {
                 self.receiving.repeats = 0;

@@ -113,6 +113,8 @@ impl Connection {
             State::InFlight => peer.on_resent(cx.now, before.as_ref()),
             _ => peer.on_sent(cx.now, cx.dampening),
         };
+        // A probe within the first attempt. It does not extend the attempt.
+        let continues = attempt == 0 && state == State::InFlight;
         let is_signed = syn || close;
         // A signed packet always asks, as Java's do. Java answers SYN, and acknowledges CLOSE and the
         // answer to its own SYN, half a second later otherwise.
@@ -141,7 +143,9 @@ impl Connection {
                 self.arm_syn(cx.now, peer);
             }
         } else if !self.timers.is_running(Timer::Probe)
-            || (attempt == 0 && (resent || self.sending.buffer.is_all_sent()))
+            || (attempt == 0
+                && !continues
+                && (resent || self.sending.buffer.is_all_sent()))
         {
             self.arm_probe(cx.now, peer);
         }
