@@ -186,11 +186,11 @@ fn serve(listener: Listener) -> JoinHandle<()> {
     })
 }
 
-/// Sends [`EXCHANGE`] bytes to the echo server and checks the answer, within two minutes.
+/// Sends [`EXCHANGE`] bytes to the echo server and checks the answer, within three minutes.
 async fn exchange(client: &Session, server: &Session, turn: usize) {
     let data: Vec<u8> = (turn..).map(|at| at as u8).take(EXCHANGE).collect();
     let exchanging = async {
-        let options = ConnectOptions::new().timeout(Duration::from_secs(60));
+        let options = ConnectOptions::new().timeout(Duration::from_secs(120));
         let to = (server.destination(), 1);
         let mut stream = client.connect_with(to, &options).await?;
         stream.write_all(&data).await?;
@@ -199,8 +199,8 @@ async fn exchange(client: &Session, server: &Session, turn: usize) {
         stream.read_to_end(&mut answer).await?;
         Ok::<_, eepkit::Error>(answer)
     };
-    let answer = timeout(Duration::from_secs(120), exchanging).await;
-    let answer = answer.unwrap_or_else(|_| panic!("turn {turn} takes more than two minutes"));
+    let answer = timeout(Duration::from_secs(180), exchanging).await;
+    let answer = answer.unwrap_or_else(|_| panic!("turn {turn} takes more than three minutes"));
     let answer = answer.unwrap_or_else(|error| panic!("turn {turn}: {error}"));
     assert!(answer == data, "turn {turn}: the answer differs");
 }

@@ -143,9 +143,7 @@ impl Connection {
                 self.arm_syn(cx.now, peer);
             }
         } else if !self.timers.is_running(Timer::Probe)
-            || (attempt == 0
-                && !continues
-                && (resent || self.sending.buffer.is_all_sent()))
+            || (attempt == 0 && !continues && (resent || self.sending.buffer.is_all_sent()))
         {
             self.arm_probe(cx.now, peer);
         }

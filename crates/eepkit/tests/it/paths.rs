@@ -94,6 +94,27 @@ impl Bulk {
     }
 }
 
+/// The server has spoken to nobody, so that it has measured no round trip.
+#[tokio::test(start_paused = true)]
+async fn an_answer_reaches_a_client_with_one_lease_that_works() {
+    for works in 0..3 {
+        let lab = Lab::new(Link::Direct);
+        let open = || lab.builder().tunnel_quantity(3).open();
+        let client = open().await.expect("opens");
+        let server = open().await.expect("opens");
+        let leases = lab.net.tunnels(client.destination());
+        let inbound = leases.iter().filter(|t| t.direction == Direction::Inbound);
+        for (index, tunnel) in inbound.enumerate() {
+            if index != works {
+                assert!(lab.net.blackhole(tunnel.id));
+            }
+        }
+        let listener = server.listen(1).expect("free");
+        let joining = join(&client, (server.destination(), 1), &listener);
+        within(Duration::from_secs(45), joining).await;
+    }
+}
+
 async fn write(mut to: Stream, progress: Arc<Mutex<Progress>>, over: Arc<AtomicBool>) -> u64 {
     let mut at = 0;
     while !over.load(Ordering::Relaxed) {
