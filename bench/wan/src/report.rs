@@ -155,10 +155,9 @@ fn table(options: &Options, results: &Results) -> String {
             let ours = spread(Side::Ours, Which::First);
             let theirs_again = spread(Side::Theirs, Which::Later);
             let ours_again = spread(Side::Ours, Which::Later);
-            let raw = results
-                .raw
-                .iter()
-                .find(|raw| raw.network == network.as_str() && raw.link == link.name);
+            let raw = results.raw.iter();
+            let raw = raw.filter(|raw| raw.network == network.as_str() && raw.link == link.name);
+            let raw = Spread::of(raw.map(|raw| raw.best() / 1e6).collect());
             let megabytes = |rate: Option<f64>| {
                 rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.2}", rate / 1e6))
             };
@@ -172,7 +171,7 @@ fn table(options: &Options, results: &Results) -> String {
                 before = or_dash(theirs_again),
                 again = or_dash(ours_again),
                 ratio_again = ratio(ours_again, theirs_again),
-                raw = megabytes(raw.map(|raw| raw.best())),
+                raw = or_dash(raw),
                 limit = megabytes(link.limit()),
             );
         }
