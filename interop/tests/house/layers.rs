@@ -168,6 +168,20 @@ fn protocol_crates_have_no_runtime_no_sockets_and_no_system_randomness() {
 }
 
 #[test]
+fn protocol_crates_do_not_read_the_environment() {
+    for name in SANS_IO {
+        let source = super::tidy::root().join("crates").join(name).join("src");
+        for (path, text) in super::tidy::files("rs") {
+            assert!(
+                !path.starts_with(&source) || !text.contains("env::var"),
+                "{} reads a variable of the environment",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
 fn no_crate_depends_on_a_second_tls_library_written_in_c() {
     let used = dependencies("eepkit-cli");
     for banned in ["native-tls", "openssl", "openssl-sys"] {

@@ -137,11 +137,7 @@ impl DelayEstimator {
             .min(self.base_rtt().mul_f64(MAX_VARIATION_PER_BASE));
         (self.jitter * NOISE_PER_JITTER.0 / NOISE_PER_JITTER.1)
             .clamp(MIN_NOISE, MAX_JITTER_NOISE)
-            .max(if std::env::var("EEPKIT_CC").is_ok_and(|v| v == "nv=1") {
-                Duration::ZERO
-            } else {
-                variation
-            })
+            .max(variation)
     }
 
     /// The noise beyond that of a path whose delays are constant.
