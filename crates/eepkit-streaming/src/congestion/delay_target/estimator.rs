@@ -244,12 +244,13 @@ const MAX_VARIATION_PER_BASE: f64 = 0.35;
     clippy::disallowed_methods,
     reason = "a test needs some instant to count from"
 )]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    fn take_all(
+    /// Reports an RTT sample every 20 ms. Returns the time of the last one.
+    pub(in super::super) fn take_all(
         delay: &mut DelayEstimator,
         from: Instant,
         rtts: impl IntoIterator<Item = u64>,

@@ -150,23 +150,21 @@ const MAX_DELIVERIES: usize = 512;
     reason = "a test needs some instant to count from"
 )]
 mod tests {
-    use super::*;
+    use super::{super::estimator::tests::take_all, *};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    fn take_all(
+    /// Reports an RTT sample every 20 ms, all of one round. Returns the time of the last one.
+    fn take_round(
         delay: &mut DelayEstimator,
         startup: &mut Startup,
         from: Instant,
-        rtts: impl IntoIterator<Item = u64>,
+        rtts: impl IntoIterator<Item = u64> + Clone,
     ) -> Instant {
-        let mut now = from;
-        for rtt in rtts {
-            now += MS(20);
-            delay.on_rtt(now, MS(rtt), MS(500));
+        for rtt in rtts.clone() {
             startup.on_rtt(MS(rtt));
         }
-        now
+        take_all(delay, from, rtts)
     }
 
     fn new() -> (DelayEstimator, Startup, Instant) {
@@ -177,9 +175,9 @@ mod tests {
     #[test]
     fn sparse_late_traffic_is_no_queue_while_the_rate_grows() {
         let (mut delay, mut startup, now) = new();
-        let now = take_all(&mut delay, &mut startup, now, [500; 3]);
+        let now = take_round(&mut delay, &mut startup, now, [500; 3]);
         let late = (0..40).map(|number| 800 + number % 2 * 100);
-        take_all(&mut delay, &mut startup, now, late);
+        take_round(&mut delay, &mut startup, now, late);
         assert!(!startup.has_queue(&delay, 50.0));
         assert!(startup.has_queue(&delay, 200.0));
         startup.on_round(10.0, 10.0, true);
@@ -190,22 +188,22 @@ mod tests {
     #[test]
     fn a_burst_of_late_packets_is_no_queue() {
         let (mut delay, mut startup, now) = new();
-        let now = take_all(&mut delay, &mut startup, now, [500; 40]);
-        let now = take_all(&mut delay, &mut startup, now, [600; 7]);
+        let now = take_round(&mut delay, &mut startup, now, [500; 40]);
+        let now = take_round(&mut delay, &mut startup, now, [600; 7]);
         assert!(!startup.has_queue(&delay, 200.0));
-        take_all(&mut delay, &mut startup, now, [600; 3]);
+        take_round(&mut delay, &mut startup, now, [600; 3]);
         assert!(startup.has_queue(&delay, 200.0));
     }
 
     #[test]
     fn the_delay_of_a_slower_round_is_no_queue() {
         let (mut delay, mut startup, now) = new();
-        let now = take_all(&mut delay, &mut startup, now, [500]);
+        let now = take_round(&mut delay, &mut startup, now, [500]);
         startup.on_round(10.0, 10.0, true);
-        let now = take_all(&mut delay, &mut startup, now, [600; 30]);
+        let now = take_round(&mut delay, &mut startup, now, [600; 30]);
         assert!(startup.has_queue(&delay, 200.0));
         startup.on_round(20.0, 20.0, true);
-        take_all(&mut delay, &mut startup, now, [610; 30]);
+        take_round(&mut delay, &mut startup, now, [610; 30]);
         startup.on_round(40.0, 40.0, true);
         assert!(!startup.has_queue(&delay, 200.0));
     }
