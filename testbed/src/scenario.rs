@@ -52,6 +52,14 @@ impl Effort {
         full * self.length_percent / 100
     }
 
+    /// `times` as many runs, for results that depend on whether a single packet is lost.
+    fn repeated(self, times: u8) -> Self {
+        Self {
+            seeds: self.seeds.saturating_mul(times),
+            ..self
+        }
+    }
+
     /// The mean over all seeds.
     fn mean(self, mut run: impl FnMut(u8) -> Measured) -> Measured {
         let runs: Vec<Measured> = (1..=self.seeds)

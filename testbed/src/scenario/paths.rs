@@ -167,6 +167,10 @@ const MIDDLE: Path = Path {
 };
 const SPAN: Duration = Duration::from_secs(660);
 
+/// Runs of row 14d per requested run. Chosen because the standard deviation of a run is 0.29 s: the mean of
+/// eight has an error of a tenth.
+const RUNS: u8 = 20;
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         number: "13",
@@ -240,6 +244,6 @@ pub(super) const ROWS: &[Row] = &[
         limit: Some(0.6),
         others: ["", "", ""],
         target: 2.0,
-        run: |effort| effort.mean(one_of_three_dies),
+        run: |effort| effort.repeated(RUNS).mean(one_of_three_dies),
     },
 ];

@@ -7,11 +7,7 @@ use super::{
 
 /// The mean over more runs than requested, because the result depends on whether a packet is lost.
 fn seconds(effort: Effort, length: u64, warm_up: Option<u64>) -> Measured {
-    let effort = Effort {
-        seeds: effort.seeds.saturating_mul(RUNS),
-        ..effort
-    };
-    effort.mean(|seed| {
+    effort.repeated(RUNS).mean(|seed| {
         let (took, measured) = completion(&LOSSY, length, warm_up, seed);
         Measured {
             value: took.as_secs_f64(),
