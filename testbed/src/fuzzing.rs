@@ -1,5 +1,7 @@
 //! The functions of the fuzz targets. Each takes arbitrary bytes. A panic is a finding.
 
+mod peers;
+
 use std::time::Duration;
 
 use eepkit_streaming::{
@@ -8,6 +10,8 @@ use eepkit_streaming::{
 };
 
 use crate::{LinkConfig, Pair, UNIX_START, keys};
+
+pub use peers::peers;
 
 /// Decodes a packet and encodes it again. Decoding the result must give the same packet.
 pub fn packet(data: &[u8]) {
@@ -45,7 +49,7 @@ pub fn packet(data: &[u8]) {
 /// of the packets have the IDs of the stream.
 pub fn endpoint(data: &[u8]) {
     let mut script = data;
-    let mut pair = Pair::new(LinkConfig::delay(Duration::from_millis(100)));
+    let mut pair = Pair::new(LinkConfig::delay(Duration::from_millis(100))).remembering();
     let (a, b) = pair.connect();
     let _ = pair.a.endpoint.write(pair.now, a, &[1; 5000]);
     pair.drain();
@@ -75,7 +79,7 @@ pub fn endpoint(data: &[u8]) {
                     to_port: 0,
                     packet: packet.into(),
                 };
-                pair.b.endpoint.handle_packet(now, received);
+                pair.b.receive(now, received);
             }
             6 => {
                 let _ = pair.b.endpoint.write(now, b, &[2; 3000]);
@@ -139,6 +143,13 @@ mod tests {
         fn random_input_causes_no_panic(data in proptest::collection::vec(any::<u8>(), 0..600)) {
             packet(&data);
             endpoint(&data);
+            peers(&data);
+        }
+
+        #[test]
+        fn misbehaving_peers_do_not_disturb_another(operations in proptest::collection::vec((0..16_u8, 0..3_u8, any::<u8>()), 0..80)) {
+            let bytes = |(operation, who, argument)| [operation | who << 4, argument];
+            peers(&operations.into_iter().flat_map(bytes).collect::<Vec<u8>>());
         }
 
         #[test]

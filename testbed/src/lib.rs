@@ -20,6 +20,7 @@ pub mod foreign;
 pub mod fuzzing;
 mod link;
 pub mod scenario;
+mod signatures;
 mod tcp;
 mod udp;
 mod waits;
@@ -30,16 +31,20 @@ pub use tcp::TcpConfig;
 pub use udp::UdpConfig;
 pub use waits::Waits;
 
-/// Keys that depend on `seed` only.
+/// Keys that depend on `seed` only. They are generated once in a process.
 ///
 /// # Panics
 ///
 /// Never: Ed25519 keys can always be generated.
 pub fn keys(seed: u8) -> Arc<PrivateKeys> {
-    let mut rng = ChaCha8Rng::from_seed([seed; 32]);
-    #[expect(clippy::unwrap_used, reason = "Ed25519 keys can always be made")]
-    let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).unwrap();
-    Arc::new(keys)
+    static KEYS: [OnceLock<Arc<PrivateKeys>>; 256] = [const { OnceLock::new() }; 256];
+    let generate = || {
+        let mut rng = ChaCha8Rng::from_seed([seed; 32]);
+        #[expect(clippy::unwrap_used, reason = "Ed25519 keys can always be made")]
+        let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).unwrap();
+        Arc::new(keys)
+    };
+    KEYS[usize::from(seed)].get_or_init(generate).clone()
 }
 
 /// The instant at which scenarios begin.
@@ -65,6 +70,8 @@ pub struct Side {
     keys: Arc<PrivateKeys>,
     /// The number of drains, which decides when the state is checked.
     drains: u64,
+    /// Whether signatures of packets are made and checked once for all runs.
+    remembers: bool,
 }
 
 impl Side {
@@ -76,6 +83,21 @@ impl Side {
             timeout: None,
             keys,
             drains: 0,
+            remembers: false,
+        }
+    }
+
+    /// Makes and checks the signature of each packet once for all runs ([`signatures`]).
+    pub(crate) fn remembering(mut self) -> Self {
+        self.remembers = true;
+        self
+    }
+
+    /// Passes a packet to the endpoint.
+    pub(crate) fn receive(&mut self, now: Instant, received: Received) {
+        match self.remembers {
+            true => signatures::receive(&mut self.endpoint, now, received),
+            false => self.endpoint.handle_packet(now, received),
         }
     }
 
@@ -83,7 +105,10 @@ impl Side {
         loop {
             match self.endpoint.poll_output(now) {
                 Output::Transmit(mut transmit) => {
-                    transmit.sign(&self.keys);
+                    match self.remembers {
+                        true => signatures::sign(&mut transmit, &self.keys),
+                        false => transmit.sign(&self.keys),
+                    }
                     send(transmit);
                 }
                 Output::Event(event) => self.events.push(event),
@@ -168,6 +193,15 @@ impl Pair {
         }
     }
 
+    /// Makes and checks the signature of each packet once for all runs.
+    pub(crate) fn remembering(self) -> Self {
+        Self {
+            a: self.a.remembering(),
+            b: self.b.remembering(),
+            ..self
+        }
+    }
+
     /// The destination of `a`.
     pub fn address_a(&self) -> Destination {
         self.a.endpoint.destination().clone()
@@ -219,10 +253,10 @@ impl Pair {
         };
         self.now = self.now.max(next);
         while let Some(transmit) = self.ab.receive(self.now) {
-            self.b.endpoint.handle_packet(self.now, arrive(transmit));
+            self.b.receive(self.now, arrive(transmit));
         }
         while let Some(transmit) = self.ba.receive(self.now) {
-            self.a.endpoint.handle_packet(self.now, arrive(transmit));
+            self.a.receive(self.now, arrive(transmit));
         }
         for side in [&mut self.a, &mut self.b] {
             if side.timeout.is_some_and(|at| at <= self.now) {

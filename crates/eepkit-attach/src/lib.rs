@@ -7,6 +7,9 @@
 //! crates. Code above a link therefore does not depend on the router in use.
 
 mod address;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod i2cp;
 mod queues;
 pub mod sam;

@@ -13,6 +13,9 @@ mod backend;
 pub mod devnet;
 pub mod embedded;
 mod error;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod port_mapping;
 pub mod reseed;

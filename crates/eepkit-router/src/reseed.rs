@@ -7,7 +7,7 @@
 
 mod https;
 mod signers;
-mod su3;
+pub(crate) mod su3;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

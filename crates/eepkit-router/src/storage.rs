@@ -12,6 +12,9 @@
 //! Only the owner can access the directory and its files. Files are replaced atomically: a crash
 //! leaves either the old or the new content.
 
+#[cfg(any(test, feature = "_fuzzing"))]
+pub(crate) mod fuzzing;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},

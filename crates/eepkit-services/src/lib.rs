@@ -27,6 +27,9 @@ struct Documentation;
 
 pub mod errors;
 pub mod files;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod options;
 pub mod relay;
 pub mod sam;

@@ -1,5 +1,7 @@
 //! Users of services and their passwords.
 
+#[cfg(any(test, feature = "_fuzzing"))]
+pub(crate) mod fuzzing;
 mod java;
 mod password;
 

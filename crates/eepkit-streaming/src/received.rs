@@ -26,7 +26,7 @@ pub struct Verification {
 }
 
 /// A received packet and the result of its signature check.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "the packet is handled by `Endpoint::receive_verified`"]
 pub struct Verified {
     received: Received,

@@ -3,6 +3,9 @@
 //! An SU3 file has a header, a content and a signature over both (software updates specification,
 //! section "SU3 File Specification"). Reseed hosts sign with RSA of 4096 bits over SHA-512.
 
+#[cfg(any(test, feature = "_fuzzing"))]
+pub(crate) mod fuzzing;
+
 use std::io::{Cursor, Read};
 
 use eepkit_wire::{DecodeError, Reader, Signature, SignatureType};
@@ -75,7 +78,7 @@ pub(super) fn open(file: &[u8], signers: &Signers) -> Result<Bundle, Su3Error> {
     if parts.signature_type != SIGNATURE_TYPE {
         return Err(Su3Error::SignatureType(parts.signature_type.0));
     }
-    let signer = String::from_utf8_lossy(parts.signer).into_owned();
+    let signer = printable(parts.signer);
     let Some(key) = signers.key(&signer) else {
         return Err(Su3Error::UnknownSigner(signer));
     };
@@ -136,6 +139,22 @@ impl<'a> Parts<'a> {
             signature,
         })
     }
+}
+
+/// Converts the name of a signer to text without control characters, because error messages contain
+/// it. No certificate has such a name.
+fn printable(name: &[u8]) -> String {
+    let replaced = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    String::from_utf8_lossy(name)
+        .chars()
+        .map(replaced)
+        .collect()
 }
 
 fn unpack(archive: &[u8]) -> Result<Vec<Vec<u8>>, Su3Error> {

@@ -244,14 +244,31 @@ fn wrong(text: &str, at: usize, message: impl Into<String>) -> FileError {
     let before = text.get(..at).unwrap_or(text);
     FileError {
         line: before.matches('\n').count() + 1,
-        message: message.into(),
+        message: printable(&message.into()),
         hint: None,
     }
+}
+
+/// Replaces control characters, and shortens a text that repeats a long part of the file.
+fn printable(text: &str) -> String {
+    let replaced = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let mut shown: String = text.chars().map(replaced).take(MAX_MESSAGE).collect();
+    if text.chars().nth(MAX_MESSAGE).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 /// Returns the word that was probably meant: the most similar one, if it differs in at most a third
 /// of its letters.
 fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    if word.len() > MAX_MEANT {
+        return None;
+    }
     let word = word.to_lowercase().replace('-', "_");
     known
         .map(|other| (strsim::levenshtein(&word, other), other))
@@ -259,3 +276,11 @@ fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w s
         .min()
         .map(|(_, other)| other)
 }
+
+/// The longest word for which a similar one is searched, in bytes. Chosen as several times the longest
+/// key. The search takes time in proportion to the length.
+const MAX_MEANT: usize = 100;
+
+/// The longest description of an error, in characters. Chosen as a few lines of a terminal. Those of
+/// mistakes in short values are shorter.
+const MAX_MESSAGE: usize = 400;

@@ -26,6 +26,8 @@ pub(super) fn hash(password: &str) -> Result<String, UserError> {
 /// the next verification, because allocators would otherwise keep it for each thread that ever used
 /// it.
 pub(super) struct Hasher {
+    /// The largest accepted product of memory, in KiB, and passes.
+    max_work: usize,
     permits: Arc<Semaphore>,
     /// Memory for at most [`MAX_HASHING`] verifications.
     buffers: Mutex<Vec<Vec<Block>>>,
@@ -33,14 +35,21 @@ pub(super) struct Hasher {
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(MAX_HASHING)),
-            buffers: Mutex::default(),
-        }
+        Self::with_max_work(MAX_WORK)
     }
 }
 
 impl Hasher {
+    /// Creates a hasher that verifies no hash which needs more than this product of memory, in KiB,
+    /// and passes.
+    pub(super) fn with_max_work(max_work: usize) -> Self {
+        Self {
+            max_work,
+            permits: Arc::new(Semaphore::new(MAX_HASHING)),
+            buffers: Mutex::default(),
+        }
+    }
+
     /// Waits for the permission to hash a password.
     pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().acquire_owned().await.ok()
@@ -60,7 +69,8 @@ impl Hasher {
         };
         let params = Params::try_from(&hash).ok()?;
         let blocks = params.block_count();
-        if blocks > MAX_BLOCKS {
+        let passes = usize::try_from(params.t_cost()).unwrap_or(usize::MAX);
+        if blocks > MAX_BLOCKS || blocks.saturating_mul(passes) > self.max_work {
             return None;
         }
         let (salt, expected) = (hash.salt?, hash.hash?);
@@ -110,6 +120,11 @@ const MAX_HASHING: usize = 2;
 /// recommends for hosts with little memory.
 const MAX_BLOCKS: usize = 64 * 1024;
 
+/// The maximum work of a stored hash, as the product of its memory in KiB and its passes. Chosen as
+/// that of four passes over [`MAX_BLOCKS`], which take less than a second. RFC 9106 recommends three.
+/// A hash with billions of passes would occupy a permit for years.
+const MAX_WORK: usize = 4 * MAX_BLOCKS;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +158,8 @@ mod tests {
             "$argon2id$",
             "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$AAAA",
             "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$\
+             nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=8,t=4294967295,p=1$c29tZXNhbHQ$\
              nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
         ] {
             assert!(!hasher.verify("password", hash), "{hash}");
