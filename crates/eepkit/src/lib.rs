@@ -205,6 +205,9 @@ mod driver;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "hyper")]
 mod http_connector;
 mod listener;
