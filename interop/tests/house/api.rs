@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The published crates with a library.
-const PUBLISHED: [&str; 13] = [
+const PUBLISHED: [&str; 14] = [
     "eepkit",
     "eepkit-attach",
     "eepkit-datagram",
@@ -36,6 +36,7 @@ const PUBLISHED: [&str; 13] = [
     "eepkit-sam",
     "eepkit-services",
     "eepkit-sim",
+    "eepkit-socks",
     "eepkit-streaming",
     "eepkit-wire",
 ];

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. A crate may only use
 /// crates above it in this table.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("eepkit-wire", &[]),
     ("eepkit-i2cp", &["eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-wire"]),
     ("eepkit-datagram", &["eepkit-wire"]),
     ("eepkit-sam", &["eepkit-wire"]),
+    ("eepkit-socks", &[]),
     ("eepkit-naming", &["eepkit-wire"]),
     ("eepkit-link", &["eepkit-i2cp", "eepkit-wire"]),
     (
@@ -75,19 +76,21 @@ const BELOW_CLI: &[&str] = &[
     "eepkit-router",
     "eepkit-sam",
     "eepkit-sim",
+    "eepkit-socks",
     "eepkit-streaming",
     "eepkit-wire",
 ];
 
 /// The crates that are state machines, with bytes and time as inputs and bytes, events and
 /// deadlines as outputs.
-const SANS_IO: [&str; 6] = [
+const SANS_IO: [&str; 7] = [
     "eepkit-wire",
     "eepkit-netem",
     "eepkit-i2cp",
     "eepkit-streaming",
     "eepkit-datagram",
     "eepkit-sam",
+    "eepkit-socks",
 ];
 
 /// Crates that a state machine must not use: runtimes, sockets, and the system's randomness.
