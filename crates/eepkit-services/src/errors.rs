@@ -2,6 +2,7 @@
 
 use eepkit::{Error, ErrorKind};
 use eepkit_sam::{Failure, ResultCode};
+use eepkit_socks::Reply;
 
 /// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +40,26 @@ pub fn sam_result(attempt: Attempt, kind: ErrorKind) -> ResultCode {
         // SAM has one result for a failed look-up. The message states the reason.
         (LookUp | LookUpOptions, _) => ResultCode::KeyNotFound,
         _ => ResultCode::I2pError,
+    }
+}
+
+/// The SOCKS reply for an error of a connection.
+pub fn socks_reply(kind: ErrorKind) -> Reply {
+    match kind {
+        ErrorKind::Refused | ErrorKind::Reset => Reply::Refused,
+        ErrorKind::Timeout | ErrorKind::PeerUnreachable => Reply::TimedOut,
+        ErrorKind::NameNotFound
+        | ErrorKind::LeaseSetNotFound
+        | ErrorKind::IncompatibleEncryption
+        | ErrorKind::BadInput => Reply::HostUnreachable,
+        ErrorKind::NetworkUnreachable
+        | ErrorKind::NoTunnels
+        | ErrorKind::RouterUnreachable
+        | ErrorKind::RouterRefused
+        | ErrorKind::SessionLost => Reply::NetworkUnreachable,
+        ErrorKind::Denied => Reply::NotAllowed,
+        ErrorKind::Unsupported => Reply::AddressNotSupported,
+        _ => Reply::Failure,
     }
 }
 

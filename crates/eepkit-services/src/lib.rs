@@ -1,6 +1,6 @@
 //! Services that let other programs use I2P.
 //!
-//! [`sam`] is a SAM bridge, through which programs in any language use I2P. It uses the sessions of
+//! [`socks`] is a SOCKS proxy. [`sam`] is a SAM bridge, through which programs in any language use I2P. It uses the sessions of
 //! [`eepkit`], so it runs on every router that [`eepkit`] supports.
 //!
 //! Every service is built from the same parts:
@@ -25,6 +25,7 @@
 #[doc = include_str!("../../../docs/sam.md")]
 struct Documentation;
 
+mod client_sessions;
 pub mod errors;
 pub mod files;
 #[cfg(any(test, feature = "_fuzzing"))]
@@ -36,6 +37,8 @@ pub mod sam;
 pub mod serve;
 pub mod service;
 mod services;
+pub mod socks;
+mod target;
 pub mod tls;
 pub mod users;
 

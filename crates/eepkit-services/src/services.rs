@@ -12,6 +12,7 @@ use crate::{
     options::{File, FileError, Section},
     sam::SamConfig,
     service::{Definition, Managed, Service, ServiceError, State},
+    socks::SocksConfig,
 };
 
 /// The services that run on a router.
@@ -303,7 +304,7 @@ impl fmt::Debug for Kind {
 }
 
 /// All kinds of services.
-pub const KINDS: &[Kind] = &[Kind::of::<SamConfig>()];
+pub const KINDS: &[Kind] = &[Kind::of::<SamConfig>(), Kind::of::<SocksConfig>()];
 
 /// The services of a configuration file. A service without a name is named after its kind, further
 /// ones after kind and number: `sam`, `sam-2`.

@@ -1,10 +1,7 @@
 //! The side of a program that uses another proxy.
 
-use std::fmt;
-
-use zeroize::Zeroizing;
-
 use crate::{
+    Credentials,
     address::{Address, AddressError},
     reader::{Fields, Incomplete},
     reply::Reply,
@@ -22,13 +19,6 @@ pub struct Client {
     credentials: Option<Credentials>,
     input: Vec<u8>,
     output: Vec<u8>,
-}
-
-/// A name and a password for the proxy.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    user: Vec<u8>,
-    password: Zeroizing<Vec<u8>>,
 }
 
 /// The reason why the proxy did not open the connection.
@@ -58,22 +48,6 @@ enum State {
     Password,
     Reply,
     Done(Result<Address, ClientError>),
-}
-
-impl Credentials {
-    /// A name and a password; `None` if one of them is longer than 255 bytes.
-    pub fn new(user: &[u8], password: &[u8]) -> Option<Self> {
-        (user.len() <= 255 && password.len() <= 255).then(|| Self {
-            user: user.to_vec(),
-            password: Zeroizing::new(password.to_vec()),
-        })
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").finish_non_exhaustive()
-    }
 }
 
 impl Client {
@@ -139,7 +113,8 @@ impl Client {
         self.input.drain(..2);
         match (method, &self.credentials) {
             (NO_AUTHENTICATION, _) => self.request(),
-            (NAME_AND_PASSWORD, Some(Credentials { user, password })) => {
+            (NAME_AND_PASSWORD, Some(credentials)) => {
+                let (user, password) = (credentials.user(), credentials.password());
                 let length = |field: &[u8]| u8::try_from(field.len()).unwrap_or(u8::MAX);
                 self.output.extend([CREDENTIALS_VERSION, length(user)]);
                 self.output.extend_from_slice(user);

@@ -31,8 +31,8 @@ fn run<'a>(authentication: Authentication, pieces: impl Iterator<Item = &'a [u8]
         let mut result = server.receive(piece);
         while let Ok(Some(event)) = result {
             result = match &event {
-                Event::Authenticate { password, .. } => {
-                    server.authenticate(password.first() != Some(&b'x'))
+                Event::Authenticate(named) => {
+                    server.authenticate(named.password().first() != Some(&b'x'))
                 }
                 Event::Request(_) => {
                     server.reply(&Reply::Granted(Address::new(

@@ -12,6 +12,7 @@
 
 mod address;
 mod client;
+mod credentials;
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -22,7 +23,8 @@ mod udp;
 
 pub use self::{
     address::{Address, Host},
-    client::{Client, ClientError, Credentials},
+    client::{Client, ClientError},
+    credentials::Credentials,
     reply::Reply,
     server::{Authentication, Command, Event, Protocol, ProtocolError, Request, Server},
     udp::{UdpError, UdpHeader},

@@ -1,8 +1,9 @@
 //! The proxy's side of a connection.
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 use crate::{
+    Credentials,
     address::{Address, AddressError, Host, canonical, name, to_ipv4, unspecified},
     reader::{Fields, Incomplete},
     reply::Reply,
@@ -34,7 +35,7 @@ pub struct Server {
     authentication: Authentication,
     input: Vec<u8>,
     output: Vec<u8>,
-    user: Option<Name>,
+    credentials: Option<Credentials>,
 }
 
 /// Whether programs must send a name and a password.
@@ -82,9 +83,9 @@ pub struct Request {
     pub command: Command,
     /// The target. IPv6 addresses that contain an IPv4 address are replaced by it.
     pub target: Address,
-    /// The name of the user: that of SOCKS 4, or that of the authentication of SOCKS 5. Empty names
-    /// are `None`. It was not verified unless the proxy has done that.
-    pub user: Option<Vec<u8>>,
+    /// The name of SOCKS 4, or the name and password of SOCKS 5; `None` if they are empty. They were
+    /// verified only with [`Authentication::Required`].
+    pub credentials: Option<Credentials>,
 }
 
 /// What the caller must do.
@@ -92,12 +93,7 @@ pub struct Request {
 pub enum Event {
     /// Verify a name and a password, and call [`Server::authenticate`]. Only with
     /// [`Authentication::Required`].
-    Authenticate {
-        /// The name, 0 to 255 bytes.
-        user: Vec<u8>,
-        /// The password, 0 to 255 bytes. It is erased from memory when dropped.
-        password: Zeroizing<Vec<u8>>,
-    },
+    Authenticate(Credentials),
     /// Fulfil a request, and call [`Server::reply`].
     Request(Request),
 }
@@ -160,8 +156,6 @@ enum State {
     Refused,
 }
 
-type Name = Vec<u8>;
-
 impl Server {
     /// Creates the machine for a new connection.
     pub const fn new(authentication: Authentication) -> Self {
@@ -170,7 +164,7 @@ impl Server {
             authentication,
             input: Vec::new(),
             output: Vec::new(),
-            user: None,
+            credentials: None,
         }
     }
 
@@ -320,7 +314,7 @@ impl Server {
             other => return self.refuse_4(ProtocolError::Command(other)),
         };
         self.consume(length);
-        self.user = Some(user).filter(|user| !user.is_empty());
+        self.credentials = Credentials::new(&user, b"").filter(|named| !named.is_empty());
         self.request(protocol, command, Address::new(host, port))
     }
 
@@ -359,21 +353,24 @@ impl Server {
             let error = ProtocolError::Invalid("version of the authentication");
             return Err(Stop::Failed(error));
         }
-        let user = fields.counted()?.to_vec();
-        let password = Zeroizing::new(fields.counted()?.to_vec());
+        let credentials = Credentials::new(fields.counted()?, fields.counted()?);
         let length = fields.position();
         if let Some(copy) = self.input.get_mut(..length) {
             copy.zeroize();
         }
         self.consume(length);
-        self.user = Some(user.clone()).filter(|user| !user.is_empty());
-        if self.authentication == Authentication::Optional {
-            self.output.extend([CREDENTIALS_VERSION, 0]);
-            self.state = State::Request5;
-            return Ok(Step::Continue);
+        self.credentials = credentials.clone().filter(|named| !named.is_empty());
+        match (self.authentication, credentials) {
+            (Authentication::Required, Some(credentials)) => {
+                self.state = State::Verifying;
+                Ok(Step::Report(Event::Authenticate(credentials)))
+            }
+            _ => {
+                self.output.extend([CREDENTIALS_VERSION, 0]);
+                self.state = State::Request5;
+                Ok(Step::Continue)
+            }
         }
-        self.state = State::Verifying;
-        Ok(Step::Report(Event::Authenticate { user, password }))
     }
 
     fn request_5(&mut self) -> Result<Step, Stop> {
@@ -428,7 +425,7 @@ impl Server {
             protocol,
             command,
             target: Address::new(canonical(target.host), target.port),
-            user: self.user.clone(),
+            credentials: self.credentials.clone(),
         })))
     }
 

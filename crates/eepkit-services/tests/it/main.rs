@@ -1,4 +1,4 @@
-//! The SAM bridge over real sockets and a simulated network, mostly in paused time.
+//! The services over real sockets and a simulated network, mostly in paused time.
 
 mod abuse;
 mod client;
@@ -10,4 +10,5 @@ mod lab;
 mod naming;
 mod options;
 mod sessions;
+mod socks;
 mod streams;

@@ -19,8 +19,8 @@ fn converse(
     let mut result = Ok(None);
     for _ in 0..4 {
         let mut event = server.receive(&client.output());
-        if let Ok(Some(Event::Authenticate { password, .. })) = &event {
-            event = server.authenticate(password.as_slice() == b"right");
+        if let Ok(Some(Event::Authenticate(named))) = &event {
+            event = server.authenticate(named.password() == b"right");
         }
         if let Ok(Some(asked)) = event {
             request = Some(asked);
@@ -40,7 +40,7 @@ fn a_connection_opens_with_and_without_a_password() {
     let Some(Event::Request(request)) = request else {
         panic!("no request");
     };
-    assert_eq!((request.target, request.user), (site(), None));
+    assert_eq!((request.target, request.credentials), (site(), None));
 
     let named = Client::new(site(), Credentials::new(b"me", b"right"));
     let server = Server::new(Authentication::Required);
@@ -49,7 +49,7 @@ fn a_connection_opens_with_and_without_a_password() {
     let Some(Event::Request(request)) = request else {
         panic!("no request");
     };
-    assert_eq!(request.user.as_deref(), Some(&b"me"[..]));
+    assert_eq!(request.credentials, Credentials::new(b"me", b"right"));
 }
 
 #[test]

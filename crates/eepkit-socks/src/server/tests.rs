@@ -31,7 +31,7 @@ fn socks_4_with_an_ip_address_and_4a_with_a_name_are_accepted() {
     assert_eq!(asked.protocol, Protocol::Socks4);
     assert_eq!(asked.command, Command::Connect);
     assert_eq!(asked.target.to_string(), "10.1.2.3:80");
-    assert_eq!(asked.user.as_deref(), Some(&b"me"[..]));
+    assert_eq!(asked.credentials, Credentials::new(b"me", b""));
     assert!(output.is_empty());
     server.reply(&granted());
     assert_eq!(server.output(), b"\x00\x5a\x00\x01\x7f\x00\x00\x01");
@@ -43,7 +43,7 @@ fn socks_4_with_an_ip_address_and_4a_with_a_name_are_accepted() {
     );
     assert_eq!(asked.protocol, Protocol::Socks4a);
     assert_eq!(asked.target.to_string(), "irc.site.i2p:6667");
-    assert_eq!(asked.user, None);
+    assert_eq!(asked.credentials, None);
     server.reply(&Reply::TimedOut);
     assert_eq!(server.output(), b"\x00\x5b\x00\x00\x00\x00\x00\x00");
 }
@@ -54,7 +54,8 @@ fn socks_5_is_accepted_without_and_with_a_password() {
         Authentication::Optional,
         b"\x05\x01\x00\x05\x01\x00\x03\x08site.i2p\x01\xbb",
     );
-    assert_eq!((asked.protocol, asked.user), (Protocol::Socks5, None));
+    assert_eq!(asked.protocol, Protocol::Socks5);
+    assert_eq!(asked.credentials, None);
     assert_eq!(asked.target.to_string(), "site.i2p:443");
     assert_eq!(output, b"\x05\x00");
     server.reply(&Reply::HostUnreachable);
@@ -64,10 +65,10 @@ fn socks_5_is_accepted_without_and_with_a_password() {
     assert_eq!(server.receive(b"\x05\x02\x00\x02"), Ok(None));
     assert_eq!(server.output(), b"\x05\x02");
     let event = server.receive(b"\x01\x02me\x06secret").expect("valid");
-    let Some(Event::Authenticate { user, password }) = event else {
+    let Some(Event::Authenticate(named)) = event else {
         panic!("no password: {event:?}");
     };
-    assert_eq!((&user[..], &password[..]), (&b"me"[..], &b"secret"[..]));
+    assert_eq!(Some(named), Credentials::new(b"me", b"secret"));
     // The request may arrive before the password is verified.
     assert_eq!(
         server.receive(b"\x05\x01\x00\x03\x08site.i2p\x00\x50"),
@@ -77,7 +78,7 @@ fn socks_5_is_accepted_without_and_with_a_password() {
     let Some(Event::Request(asked)) = event else {
         panic!("no request: {event:?}");
     };
-    assert_eq!(asked.user.as_deref(), Some(&b"me"[..]));
+    assert_eq!(asked.credentials, Credentials::new(b"me", b"secret"));
     assert_eq!(server.output(), b"\x01\x00");
 }
 
@@ -91,7 +92,7 @@ fn the_method_with_a_name_is_preferred_because_it_separates_users() {
     let Ok(Some(Event::Request(asked))) = event else {
         panic!("no request: {event:?}");
     };
-    assert_eq!(asked.user.as_deref(), Some(&b"two"[..]));
+    assert_eq!(asked.credentials, Credentials::new(b"two", b""));
     assert_eq!(server.output(), b"\x01\x00");
 }
 
@@ -99,7 +100,7 @@ fn the_method_with_a_name_is_preferred_because_it_separates_users() {
 fn a_wrong_password_ends_the_connection_with_the_answer_of_rfc_1929() {
     let mut server = Server::new(Authentication::Required);
     let event = server.receive(b"\x05\x01\x02\x01\x02me\x05wrong");
-    assert!(matches!(event, Ok(Some(Event::Authenticate { .. }))));
+    assert!(matches!(event, Ok(Some(Event::Authenticate(_)))));
     assert_eq!(
         server.authenticate(false),
         Err(ProtocolError::WrongPassword)

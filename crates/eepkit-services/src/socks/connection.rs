@@ -1,0 +1,170 @@
+//! One connection of a program.
+
+use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use eepkit::{ErrorKind, Stream};
+use eepkit_socks::{Address, Command, Host, Reply, Request};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tracing::{debug, trace};
+
+use super::{associate, local::Local, outproxy, shared::Shared};
+use crate::{
+    client_sessions::{ClientSession, SessionError},
+    errors::socks_reply,
+    relay::{Options, Prefixed, Traffic, relay_stream},
+    serve::{Connection, Socket},
+    target::Target,
+};
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(shared: Arc<Shared>, connection: Connection) {
+    let client = connection.client;
+    let mut local = Local::new(connection.socket, shared.authentication());
+    let limit = shared.config.request_limit();
+    let request = match timeout(limit, local.request(&shared)).await {
+        Ok(Ok(request)) => request,
+        Ok(Err(why)) => {
+            debug!(%why, "SOCKS: no request");
+            return local.close().await;
+        }
+        Err(_) => {
+            debug!(?limit, "SOCKS: no request in time");
+            return local.close().await;
+        }
+    };
+    trace!(command = ?request.command, "SOCKS: request");
+    match request.command {
+        Command::Connect => connect(&shared, local, request).await,
+        Command::Associate => associate::serve(&shared, local, &request, client).await,
+        Command::Resolve | Command::ResolvePtr => {
+            let reply = resolve(&shared, &request).await;
+            local.refuse(&reply).await;
+        }
+    }
+}
+
+async fn connect(shared: &Shared, mut local: Local, request: Request) {
+    let opening = open(shared, &request);
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = local.gone() => {
+            trace!("SOCKS: the program did not wait for the stream");
+            return;
+        }
+        () = shared.server.closing().cancelled() => Err(Reply::Failure),
+    };
+    let (stream, _session, early) = match opened {
+        Ok(opened) => opened,
+        Err(reply) => return local.refuse(&reply).await,
+    };
+    let bound = Address::new(Host::Ip(IpAddr::from([127, 0, 0, 1])), 1);
+    if local.reply(&Reply::Granted(bound)).await.is_err() {
+        stream.reset();
+        return;
+    }
+    let (socket, sent) = local.into_parts();
+    relay(shared, socket, sent, stream, early).await;
+}
+
+/// Opens the stream for a request. Returns data of the peer that arrived already.
+async fn open(
+    shared: &Shared,
+    request: &Request,
+) -> Result<(Stream, ClientSession, Vec<u8>), Reply> {
+    let (host, port) = (&request.target.host, request.target.port);
+    let failed = |error: &dyn std::fmt::Display, kind: ErrorKind| {
+        debug!(%error, "SOCKS: no stream");
+        socks_reply(kind)
+    };
+    match shared.target(host) {
+        Target::Local => {
+            debug!("SOCKS: refused a local address");
+            Err(Reply::NotAllowed)
+        }
+        Target::I2p(name) => {
+            let session = shared
+                .session(request)
+                .map_err(|error| failed(&error, kind(&error)))?;
+            let connecting = session.session().connect((name, port));
+            match connecting.await {
+                Ok(stream) => Ok((stream, session, Vec::new())),
+                Err(error) => Err(failed(&error, error.kind())),
+            }
+        }
+        Target::Clearnet(host) => {
+            let Some(outproxy) = shared.outproxy() else {
+                debug!("SOCKS: refused a host of the public Internet, there is no outproxy");
+                return Err(Reply::NotAllowed);
+            };
+            let session = shared
+                .session(request)
+                .map_err(|error| failed(&error, kind(&error)))?;
+            let limit = shared.config.connect_limit();
+            let (stream, early) =
+                outproxy::connect(session.session(), outproxy, &host, port, limit).await?;
+            Ok((stream, session, early))
+        }
+    }
+}
+
+fn kind(error: &SessionError) -> ErrorKind {
+    match error {
+        SessionError::Limit(_) => ErrorKind::Limit,
+        SessionError::Open(error) => error.kind(),
+    }
+}
+
+async fn relay(shared: &Shared, socket: Socket, sent: Vec<u8>, stream: Stream, received: Vec<u8>) {
+    let mut local = Prefixed::new(Bytes::from(sent), socket);
+    if local.write_all(&received).await.is_err() {
+        stream.reset();
+        return;
+    }
+    let traffic = Traffic::default();
+    let _counted = shared.count_stream();
+    let options = Options::new().half_closed(HALF_CLOSED).reset_on_drop();
+    let report = tokio::select! {
+        report = relay_stream(&mut local, stream, &options, &traffic) => Some(report),
+        () = shared.server.closing().cancelled() => None,
+    };
+    shared.count_bytes(traffic.a_to_b(), traffic.b_to_a());
+    // A failure of the stream must not look like a complete answer.
+    if report.is_none_or(|report| !report.is_clean()) {
+        local.into_inner().abort();
+    } else {
+        let _ =
+            poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(std::pin::Pin::new(&mut local), cx))
+                .await;
+    }
+}
+
+/// Answers Tor's commands RESOLVE and RESOLVE_PTR.
+async fn resolve(shared: &Shared, request: &Request) -> Reply {
+    let host = &request.target.host;
+    match (request.command, shared.target(host)) {
+        (Command::Resolve, Target::I2p(name)) => {
+            let session = match shared.session(request) {
+                Ok(session) => session,
+                Err(error) => return socks_reply(kind(&error)),
+            };
+            match session.session().lookup(name.as_str()).await {
+                Ok(_) => {
+                    let address = shared.virtual_addresses.address_of(&name);
+                    Reply::Granted(Address::new(Host::Ip(address.into()), 0))
+                }
+                Err(error) => socks_reply(error.kind()),
+            }
+        }
+        (Command::ResolvePtr, Target::I2p(name)) => match Host::name(&name) {
+            Some(name) => Reply::Granted(Address::new(name, 0)),
+            None => Reply::Failure,
+        },
+        // A name of the public Internet has an address that only an outproxy may ask for.
+        (_, Target::Clearnet(_) | Target::Local) | (_, Target::I2p(_)) => Reply::NotAllowed,
+    }
+}
+
+/// How long one direction may stay open without data after the other has ended. Chosen because a
+/// program that has gone leaves the same state as one that waits for a long answer.
+const HALF_CLOSED: Duration = Duration::from_secs(600);
