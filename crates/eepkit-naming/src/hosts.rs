@@ -1,16 +1,23 @@
 //! An address book in memory.
 //!
-//! The application fills it with names and destinations, or loads a `hosts.txt`. An embedded router
-//! uses it to resolve the names that its clients look up.
+//! The application fills it with names and destinations, or loads a `hosts.txt`, or has it continue
+//! with stored address books. An embedded router uses it to resolve the names that its clients look
+//! up.
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
+    io::{self, BufReader},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use eepkit_wire::{Destination, Host};
+use eepkit_wire::Destination;
+
+use crate::{
+    address_book::AddressBook, host_name::HostName, hosts_line::HostsLine,
+    hosts_reader::HostsReader, target::Target,
+};
 
 /// The largest number of names in a book. Chosen because the largest public lists have about ten
 /// thousand. Each name takes about 500 bytes of memory.
@@ -19,10 +26,14 @@ const MAX_HOSTS: usize = 100_000;
 /// The largest `hosts.txt`, in bytes: [`MAX_HOSTS`] lines of the longest usual kind.
 const MAX_FILE: u64 = 100 * 1024 * 1024;
 
-/// Host names and their destinations. Clones share their content.
+/// Host names and their destinations in memory. Clones share their content.
+///
+/// A book that was made with [`HostBook::over`] continues with stored address books where it does
+/// not have a name itself.
 #[derive(Clone, Default)]
 pub struct HostBook {
-    hosts: Arc<RwLock<BTreeMap<String, Destination>>>,
+    hosts: Arc<RwLock<BTreeMap<HostName, Destination>>>,
+    books: Option<AddressBook>,
 }
 
 /// The reason why a name or a file was refused.
@@ -50,6 +61,7 @@ impl fmt::Debug for HostBook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostBook")
             .field("names", &self.len())
+            .field("books", &self.books)
             .finish()
     }
 }
@@ -58,6 +70,15 @@ impl HostBook {
     /// Creates an empty book.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Creates an empty book that continues with stored address books. They are not changed through
+    /// it.
+    pub fn over(books: AddressBook) -> Self {
+        Self {
+            hosts: Arc::default(),
+            books: Some(books),
+        }
     }
 
     /// Adds the names of a `hosts.txt`.
@@ -72,31 +93,28 @@ impl HostBook {
     /// [`HostError::File`] if the file cannot be read or is longer than 100 MiB, and
     /// [`HostError::Full`] if the book becomes full. Names that were added before stay in the book.
     pub fn load(&self, path: &Path) -> Result<usize, HostError> {
-        let file = |source| HostError::File {
+        let error = |source| HostError::File {
             path: path.display().to_string(),
             source,
         };
-        let length = std::fs::metadata(path).map_err(file)?.len();
-        if length > MAX_FILE {
-            let why = format!("{length} bytes are more than {MAX_FILE}");
-            return Err(file(io::Error::new(io::ErrorKind::FileTooLarge, why)));
-        }
-        let text = std::fs::read_to_string(path).map_err(file)?;
+        let file = std::fs::File::open(path).map_err(error)?;
         let mut added = 0;
-        for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let entry = line.split_once('=').and_then(|(name, destination)| {
-                Some((name, Destination::from_base64(destination.trim()).ok()?))
-            });
-            match entry.map(|(name, destination)| self.insert(name.trim(), destination)) {
-                Some(Ok(())) => added += 1,
-                Some(Err(error @ HostError::Full)) => return Err(error),
-                Some(Err(_)) | None => {
+        for line in HostsReader::with_limit(BufReader::new(file), MAX_FILE) {
+            let line = line.map_err(error)?;
+            match line.content {
+                Ok(HostsLine::Entry {
+                    name,
+                    target: Target::Destination(destination),
+                    ..
+                }) => {
+                    self.set(name, destination)?;
+                    added += 1;
+                }
+                // A command that removes names is a comment for books without owners.
+                Ok(HostsLine::Blank | HostsLine::Removal(_)) => {}
+                Ok(HostsLine::Entry { .. }) | Err(_) => {
                     tracing::warn!(
-                        line = number + 1,
+                        line = line.number,
                         "skipping a line of the address book that is not an entry"
                     );
                 }
@@ -112,28 +130,40 @@ impl HostBook {
     /// [`HostError::BadName`] if the text is not a host name in `.i2p`, and [`HostError::Full`] if
     /// the book has 100,000 names.
     pub fn insert(&self, name: &str, destination: Destination) -> Result<(), HostError> {
-        let name = normal(name).ok_or_else(|| HostError::BadName(name.to_owned()))?;
-        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(&name) {
-            return Err(HostError::Full);
-        }
-        hosts.insert(name, destination);
-        Ok(())
+        let parsed = name.parse();
+        self.set(
+            parsed.map_err(|_| HostError::BadName(name.to_owned()))?,
+            destination,
+        )
     }
 
-    /// Removes a name and returns its destination.
+    /// Removes a name and returns its destination. Stored address books are not changed.
     pub fn remove(&self, name: &str) -> Option<Destination> {
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        hosts.remove(&normal(name)?)
+        hosts.remove(&name.parse::<HostName>().ok()?)
     }
 
-    /// The destination of a name, or `None` if the name is not in the book.
+    /// The destination of a name, or `None` if neither the book nor the address books behind it have
+    /// a destination for the name.
+    ///
+    /// Errors of the store are logged, and count as unknown names.
     pub fn get(&self, name: &str) -> Option<Destination> {
+        let name: HostName = name.parse().ok()?;
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        hosts.get(&normal(name)?).cloned()
+        if let Some(destination) = hosts.get(&name) {
+            return Some(destination.clone());
+        }
+        drop(hosts);
+        match self.books.as_ref()?.look_up(&name) {
+            Ok(found) => found?.entry.destination().cloned(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look up a name in the address books");
+                None
+            }
+        }
     }
 
-    /// The number of names.
+    /// The number of names in memory.
     pub fn len(&self) -> usize {
         self.hosts
             .read()
@@ -141,18 +171,18 @@ impl HostBook {
             .len()
     }
 
-    /// Whether there are no names.
+    /// Whether there are no names in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
 
-/// The form in which a name is stored; `None` if it is not a host name.
-fn normal(name: &str) -> Option<String> {
-    match name.parse() {
-        // Addresses below `b32.i2p` are hashes and not names, so `b32.i2p` is not a name either.
-        Ok(Host::Name(name)) if name != "b32.i2p" => Some(name),
-        _ => None,
+    fn set(&self, name: HostName, destination: Destination) -> Result<(), HostError> {
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MAX_HOSTS && !hosts.contains_key(&name) {
+            return Err(HostError::Full);
+        }
+        hosts.insert(name, destination);
+        Ok(())
     }
 }
 
@@ -194,7 +224,6 @@ mod tests {
             "a b.i2p",
             "b32.i2p",
             "abc.b32.i2p",
-            "\u{e9}.i2p",
             &long,
         ] {
             let error = book.insert(name, destination()).unwrap_err();
@@ -220,5 +249,25 @@ mod tests {
         assert_eq!(book.get("a.i2p"), Some(a));
         assert_eq!(book.get("b.i2p"), Some(b));
         assert!(book.load(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_book_over_stored_books_answers_first() {
+        let books = AddressBook::in_memory().unwrap();
+        let (mine, stored) = (destination(), destination());
+        for name in ["a.i2p", "b.i2p"] {
+            let entry = crate::Entry::new(stored.clone());
+            books
+                .put(crate::Book::Shared, &name.parse().unwrap(), &entry)
+                .unwrap();
+        }
+        let book = HostBook::over(books);
+        book.insert("a.i2p", mine.clone()).unwrap();
+
+        assert_eq!(book.get("a.i2p"), Some(mine));
+        assert_eq!(book.get("www.B.i2p"), Some(stored.clone()));
+        assert_eq!(book.get("c.i2p"), None);
+        book.remove("a.i2p");
+        assert_eq!(book.get("a.i2p"), Some(stored));
     }
 }
