@@ -14,7 +14,7 @@ use crate::{
     parse_i2pd_line,
 };
 
-pub use host_book::host_book;
+pub use host_book::hosts;
 
 /// The function of a fuzz target.
 pub type Target = fn(&[u8]);
@@ -25,7 +25,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("naming_download", download),
     ("naming_feed", feed),
     ("naming_host_name", host_name),
-    ("naming_hosts", host_book),
+    ("naming_hosts", hosts),
     ("naming_lines", lines),
     ("naming_store", store),
     ("naming_subscriptions", subscriptions),

@@ -12,7 +12,7 @@ use crate::{HostBook, HostError, HostName};
 /// # Panics
 ///
 /// If a check fails, or if no temporary file can be written.
-pub fn host_book(data: &[u8]) {
+pub fn hosts(data: &[u8]) {
     let dir = tempfile::tempdir().expect("a directory for temporary files");
     let path = dir.path().join("hosts.txt");
     let book = HostBook::new();
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_example_is_loaded() {
-        host_book(&example());
+        hosts(&example());
     }
 
     proptest! {
@@ -88,7 +88,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_reveal_no_bug(data: Vec<u8>) {
-            host_book(&data);
+            hosts(&data);
         }
 
         #[test]
@@ -103,7 +103,7 @@ mod tests {
             if let Some(length) = length {
                 data.truncate(length.index(data.len() + 1));
             }
-            host_book(&data);
+            hosts(&data);
         }
     }
 }
