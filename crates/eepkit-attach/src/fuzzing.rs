@@ -208,6 +208,7 @@ fn setup(number: u8) -> Setup {
         keys: keys(number),
         options: Options::new(),
         timeout: Duration::from_secs(30),
+        progress: eepkit_link::Progress::default(),
     }
 }
 

@@ -22,14 +22,17 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 #[cfg(unix)]
 use std::path::PathBuf;
 
 use eepkit_i2cp::{Config, Handle, Options, RouterKind, Session};
-use eepkit_link::{BoxFuture, Command, Connector, Event, Link, LinkError, Setup, clock};
-use eepkit_wire::Hash;
+use eepkit_link::{
+    BoxFuture, Command, Connector, Event, Link, LinkError, RouterIdentity, Setup, clock,
+};
+use eepkit_wire::{Hash, PrivateKeys, SignatureType};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
@@ -137,8 +140,7 @@ impl I2cpRouter {
     }
 
     /// Returns the options of a session with the login.
-    fn options(&self, setup: &Setup) -> Result<Options, LinkError> {
-        let mut options = setup.options.clone();
+    fn options(&self, mut options: Options) -> Result<Options, LinkError> {
         let Some((user, password)) = &self.login else {
             return Ok(options);
         };
@@ -156,20 +158,14 @@ impl I2cpRouter {
     }
 
     async fn open_session(self, setup: Setup) -> Result<Box<dyn Link>, LinkError> {
-        let options = self.options(&setup)?;
+        let options = self.options(setup.options)?;
         let opened = self
             .open
             .insert(setup.keys.destination().hash())
             .ok_or(LinkError::Duplicate)?;
-        let connection = self.transport.connect(&self.name).await?;
-        let config = Config {
-            keys: setup.keys,
-            options,
-            router: self.kind,
-            open_timeout: setup.timeout,
-        };
-        let session = Session::new(config, Instant::now().into_std(), clock::unix_now());
-        let mut driver = Driver::new(connection, session, self.transport.stopped());
+        let mut driver = self.dial(setup.keys, options, setup.timeout).await?;
+        let identity = driver.connect(&self.name, setup.timeout).await?;
+        setup.progress.connected(identity);
         driver.open(&self.name, setup.timeout).await?;
 
         let (queues, task) = Queues::new();
@@ -182,6 +178,39 @@ impl I2cpRouter {
             opened: Some(opened),
             subsessions: Some(Arc::new(subsessions)),
         }))
+    }
+
+    /// Connects and starts the session machine.
+    async fn dial(
+        &self,
+        keys: Arc<PrivateKeys>,
+        options: Options,
+        limit: Duration,
+    ) -> Result<Driver, LinkError> {
+        let connection = self.transport.connect(&self.name).await?;
+        let config = Config {
+            keys,
+            options,
+            router: self.kind,
+            open_timeout: limit,
+        };
+        let session = Session::new(config, Instant::now().into_std(), clock::unix_now());
+        Ok(Driver::new(connection, session, self.transport.stopped()))
+    }
+
+    /// Exchanges the first messages with the router, and closes the connection before a session is
+    /// requested.
+    async fn ask_who(self, limit: Duration) -> Result<RouterIdentity, LinkError> {
+        let options = self.options(Options::new())?;
+        let mut rng: rand::rngs::StdRng = rand::make_rng();
+        let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).map_err(|error| {
+            LinkError::BadOption {
+                key: "i2cp.destination.sigType".to_owned(),
+                why: error.to_string(),
+            }
+        })?;
+        let mut driver = self.dial(Arc::new(keys), options, limit).await?;
+        driver.connect(&self.name, limit).await
     }
 }
 
@@ -200,6 +229,16 @@ impl Connector for I2cpRouter {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<RouterIdentity, LinkError>>> {
+        let asking = self.clone().ask_who(limit);
+        Some(Box::pin(async move {
+            match timeout(limit, asking).await {
+                Ok(result) => result,
+                Err(_) => Err(LinkError::Timeout(limit)),
+            }
+        }))
     }
 }
 

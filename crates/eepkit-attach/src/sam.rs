@@ -35,10 +35,10 @@ use std::{
 use std::path::PathBuf;
 
 use eepkit_link::{
-    BoxFuture, Command, Connector, Event, Layer, Link, LinkError, Setup, clock,
+    BoxFuture, Command, Connector, Event, Layer, Link, LinkError, RouterIdentity, Setup, clock,
     streams::{Duplex, Opener},
 };
-use eepkit_sam::client::Login;
+use eepkit_sam::{Version, client::Login};
 use eepkit_wire::{Hash, PrivateKeys};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug_span};
@@ -141,6 +141,7 @@ impl SamRouter {
         let options = options::for_bridge(&setup.options)?;
         let dialer = self.dialer();
         let control = dialer.dial().await?;
+        setup.progress.connected(identity(control.version));
         let streams = Streams::new(dialer.clone());
         let (queues, task) = Queues::new();
         let driver = Driver::new(
@@ -181,11 +182,11 @@ impl Connector for SamRouter {
         Layer::Streams
     }
 
-    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<(), LinkError>>> {
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<RouterIdentity, LinkError>>> {
         let dialer = self.dialer();
         Some(Box::pin(async move {
             match timeout(limit, dialer.dial()).await {
-                Ok(result) => result.map(drop),
+                Ok(result) => result.map(|conn| identity(conn.version)),
                 Err(_) => Err(LinkError::Timeout(limit)),
             }
         }))
@@ -231,6 +232,14 @@ impl fmt::Debug for SamLink {
         f.debug_struct("SamLink")
             .field("has_ended", &self.queues.has_ended())
             .finish_non_exhaustive()
+    }
+}
+
+/// What a bridge reports about itself.
+fn identity(version: Version) -> RouterIdentity {
+    RouterIdentity {
+        version: Some(format!("SAM {version}")),
+        ..RouterIdentity::default()
     }
 }
 

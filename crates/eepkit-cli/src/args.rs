@@ -1,5 +1,6 @@
 //! The command line and its help.
 
+mod control;
 mod import;
 mod router;
 mod service;
@@ -14,6 +15,7 @@ pub(crate) use eepkit_services::options::Span;
 use eepkit_services::sam::SamConfig;
 
 pub(crate) use self::{
+    control::{CONTROL, ControlArgs, ControlConfig},
     import::{ImportArgs, ImportCommand, ImportSamArgs},
     router::{ROUTER, RouterArgs},
     service::ServiceArgs,
@@ -99,6 +101,11 @@ pub(crate) enum Command {
     Lookup(LookupArgs),
     Sam(SamArgs),
     Run(RunArgs),
+    Status(StatusArgs),
+    WaitReady(WaitReadyArgs),
+    Reload(ReloadArgs),
+    Stop(StopArgs),
+    Doctor(DoctorArgs),
     Import(ImportArgs),
     Keys(KeysArgs),
     /// Print a completion script for a shell
@@ -242,9 +249,9 @@ Examples:
   eepkit run --config eepkit.toml --check   see whether a file can be used
   eepkit run --config eepkit.toml
 
-Paths in the file are relative to it. On SIGHUP the file is read again: services whose section has
-changed are restarted, the others read their certificates and users again. Stops with exit code 0
-on SIGINT (Ctrl-C) and SIGTERM.")]
+Paths in the file are relative to it. On SIGHUP or `eepkit reload` the file is read again: services
+whose section has changed are restarted, the others read their certificates and users again. Stops
+with exit code 0 on SIGINT (Ctrl-C), SIGTERM and `eepkit stop`. `eepkit status` shows what it does.")]
 pub(crate) struct RunArgs {
     /// The configuration file
     #[arg(
@@ -267,6 +274,147 @@ pub(crate) struct RunArgs {
     /// Print where the services listen as one JSON object on one line
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Unix socket for `eepkit status`, `reload` and `stop` [default: control.sock in eepkit/ of
+    /// $XDG_RUNTIME_DIR]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "EEPKIT_CONTROL",
+        hide_env_values = true
+    )]
+    pub(crate) control: Option<PathBuf>,
+
+    /// Run without a control socket
+    #[arg(long, conflicts_with = "control")]
+    pub(crate) no_control: bool,
+}
+
+/// Show what a running `eepkit run` does
+///
+/// Shows the router with its stages, the services with their addresses, and the sessions, each with
+/// the time since its stage was reached and what it waits for.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit status
+  eepkit status --watch            again after each change, until the program ends or Ctrl-C
+  eepkit status --json | jq .ready
+  eepkit status --json --watch     one JSON object per change
+
+Exit code 0 if it runs, ready or not; 3 if no `eepkit run` answers. docs/control.md describes the
+JSON object.")]
+pub(crate) struct StatusArgs {
+    /// Continue, and show each change
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+
+    /// Print the status as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+}
+
+/// Wait until a running `eepkit run` is ready
+///
+/// Ready means that the router has tunnels (or answers, if it is another process) and that all
+/// services run. Waits for the program to start, too.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit run & eepkit wait-ready && ./client
+  eepkit wait-ready --timeout 5m
+  eepkit wait-ready --verified     until peers can find every session
+
+Exit codes: 0 ready; 6 not ready within the timeout, with the stage that it got to and the reason
+for waiting; 1 a service or the router failed, so that waiting is of no use; 3 no `eepkit run`
+answered within the timeout.")]
+pub(crate) struct WaitReadyArgs {
+    /// Give up after this
+    #[arg(short, long, value_name = "TIME", default_value = "3m")]
+    pub(crate) timeout: Span,
+
+    /// Wait for at least one session, and for all sessions to be ready
+    #[arg(long)]
+    pub(crate) sessions: bool,
+
+    /// As --sessions, and until a look-up has found the lease set of each session
+    #[arg(long)]
+    pub(crate) verified: bool,
+
+    /// Print the status as one JSON object on one line when ready
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+}
+
+/// Let a running `eepkit run` read its configuration again
+///
+/// Does what SIGHUP does, and reports what was done: exit code 7 if the file cannot be used, and 1
+/// if a service cannot be started.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit reload
+  eepkit reload --json | jq '.services[] | select(.error)'")]
+pub(crate) struct ReloadArgs {
+    /// Print what was done as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+}
+
+/// Stop a running `eepkit run`
+///
+/// Does what SIGTERM does, and returns when the services and the router have stopped.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit stop
+  eepkit stop --control /run/eepkit/control.sock")]
+pub(crate) struct StopArgs {
+    /// Give up waiting after this; the program continues to stop
+    #[arg(short, long, value_name = "TIME", default_value = "60s")]
+    pub(crate) timeout: Span,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+}
+
+/// Find out why I2P does not work
+///
+/// Goes through the stages of getting online one by one: the clock, the router's address, the
+/// connection, the protocol, a session, its tunnels, its lease set, a look-up of its destination,
+/// and a stream to it from a second destination. Names the first that fails, and what to do.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit doctor                                  the router at i2cp://127.0.0.1:7654
+  eepkit doctor --router sam://127.0.0.1
+  eepkit doctor --router embedded --json
+
+The exit code is that of the first stage that failed; 0 if none did. With --json, standard output
+has one object per stage and one with the result.")]
+pub(crate) struct DoctorArgs {
+    /// Limit for each stage that waits for the network
+    #[arg(short, long, value_name = "TIME", default_value = "60s")]
+    pub(crate) timeout: Span,
+
+    /// Print JSON objects, one per line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
 }
 
 /// Wait for a stream and connect it to standard input and output
@@ -627,6 +775,7 @@ Environment:
   EEPKIT_ROUTER   default of --router
   EEPKIT_STATE    default of --state-dir
   EEPKIT_CONFIG   default of --config
+  EEPKIT_CONTROL  default of --control
   RUST_LOG        what to log, instead of -v
   NO_COLOR        no colours",
         exit::table()

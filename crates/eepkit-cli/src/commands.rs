@@ -1,10 +1,13 @@
 //! The implementations of the commands.
 
 mod connect;
+mod control;
+mod daemon;
 mod datagrams;
 mod demo;
 mod describe;
 mod devnet;
+mod doctor;
 mod import;
 mod keys;
 mod listen;
@@ -13,6 +16,7 @@ mod online;
 mod ping;
 mod run;
 mod sam;
+mod status;
 
 use std::{io::Write, path::Path};
 
@@ -32,6 +36,11 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::Devnet(args) => block_on(devnet::run(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),
         Command::Run(args) => block_on(run::run(args, ui)),
+        Command::Status(args) => block_on(status::run(args, ui)),
+        Command::WaitReady(args) => block_on(control::wait_ready(args, ui)),
+        Command::Reload(args) => block_on(control::reload(args, ui)),
+        Command::Stop(args) => block_on(control::stop(args, ui)),
+        Command::Doctor(args) => block_on(doctor::run(args, ui)),
         Command::Listen(args) => block_on(listen::run(args, ui)),
         Command::Connect(args) => block_on(connect::run(args, ui)),
         Command::Ping(args) => block_on(ping::run(args, ui)),

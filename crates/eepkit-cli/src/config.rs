@@ -4,20 +4,28 @@
 //! file that `eepkit run --print-config` prints. The table of the router is that of its flags.
 //! Those of services are defined with the services.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use eepkit_services::{
-    KINDS, Plan, default_plans,
+    KINDS, Plan, default_plans, files,
     options::{File, FileError},
     read_plans,
 };
 
-use crate::args::{ROUTER, RouterArgs};
+use crate::{
+    args::{CONTROL, ControlConfig, ROUTER, RouterArgs},
+    exit::Exit,
+    failure::Failure,
+};
 
 /// The configuration of the file, with defaults for missing keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) router: RouterArgs,
+    pub(crate) control: ControlConfig,
     pub(crate) services: Vec<Arc<dyn Plan>>,
 }
 
@@ -26,6 +34,7 @@ impl Config {
     pub(crate) fn new() -> Self {
         Self {
             router: (ROUTER.defaults)(),
+            control: (CONTROL.defaults)(),
             services: default_plans(),
         }
     }
@@ -33,7 +42,7 @@ impl Config {
     /// Parses the text of a file in `directory`, against which its relative paths are resolved.
     pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, FileError> {
         let file = File::parse(text, directory)?;
-        let sections: Vec<&str> = [ROUTER.section]
+        let sections: Vec<&str> = [ROUTER.section, CONTROL.section]
             .into_iter()
             .chain(KINDS.iter().map(|kind| kind.name))
             .collect();
@@ -42,10 +51,45 @@ impl Config {
         for section in file.sections(ROUTER.section)? {
             router = ROUTER.read(&section)?;
         }
+        let mut control = (CONTROL.defaults)();
+        for section in file.sections(CONTROL.section)? {
+            control = CONTROL.read(&section)?;
+        }
         Ok(Self {
             router,
+            control,
             services: read_plans(&file)?,
         })
+    }
+}
+
+/// Reads the given file, or the default one if it exists. Returns its path, too.
+pub(crate) fn load(named: Option<&Path>) -> Result<(Config, Option<PathBuf>), Failure> {
+    let Some(file) = config_file(named) else {
+        return Ok((Config::new(), None));
+    };
+    let name = file.display();
+    let text = files::read_text(&file, files::MAX_CONFIG)
+        .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;
+    let directory = file.parent().unwrap_or_else(|| Path::new(""));
+    let config = Config::parse(&text, directory).map_err(|error| {
+        let failure = Failure::new(Exit::File, format!("{name}, {error}"));
+        match error.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
+    Ok((config, Some(file)))
+}
+
+/// Returns the given file, or the one in the user's configuration directory if it exists.
+fn config_file(named: Option<&Path>) -> Option<PathBuf> {
+    match named {
+        Some(file) => Some(file.to_owned()),
+        None => {
+            let file = dirs::config_dir()?.join("eepkit").join("eepkit.toml");
+            file.exists().then_some(file)
+        }
     }
 }
 
@@ -53,6 +97,9 @@ impl Config {
 fn section_of(key: &str) -> Option<&'static str> {
     if ROUTER.find(key).is_some() {
         return Some(ROUTER.section);
+    }
+    if CONTROL.find(key).is_some() {
+        return Some(CONTROL.section);
     }
     let kind = KINDS.iter().find(|kind| kind.has_key(key))?;
     Some(kind.name)
@@ -65,6 +112,7 @@ pub(crate) fn documented() -> String {
          # Times have a unit: 500ms, 30s, 2m, 1h.\n",
     );
     text += &ROUTER.example_file();
+    text += &CONTROL.example_file();
     for kind in KINDS {
         text += &(kind.example_file)();
     }

@@ -88,6 +88,12 @@ impl Failure {
         self
     }
 
+    /// Puts a context in front of the message.
+    pub(crate) fn context(mut self, context: &str) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }

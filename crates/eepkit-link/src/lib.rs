@@ -78,7 +78,7 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 
     /// Checks whether the router answers, within at most `limit`, by a request of its protocol that
     /// opens no session. Returns `None` if the protocol has no such request.
-    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<(), LinkError>>> {
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<RouterIdentity, LinkError>>> {
         let _ = limit;
         None
     }
@@ -91,6 +91,53 @@ pub enum Layer {
     Messages,
     /// The link carries streams and datagrams, which the router implements; see [`streams`].
     Streams,
+}
+
+/// What a router reports about itself when a program connects to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouterIdentity {
+    /// The program, such as `i2pd`, as far as it was recognised.
+    pub program: Option<String>,
+    /// The version of the protocol that the router reported, such as `0.9.66` for I2CP.
+    pub version: Option<String>,
+    /// By how many milliseconds the router's clock is ahead of ours; `None` if the protocol does
+    /// not report it.
+    pub clock_ahead_ms: Option<i64>,
+}
+
+impl fmt::Display for RouterIdentity {
+    /// Writes the program and the version, or `a router`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.program.as_deref().unwrap_or("a router"))?;
+        match &self.version {
+            Some(version) => write!(f, ", version {version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Receives the progress of [`Connector::open`] before the link exists. The default ignores it.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Fn(RouterIdentity) + Send + Sync>>);
+
+impl Progress {
+    /// Calls `connected` when the router has answered, before it accepts the session.
+    pub fn new(connected: impl Fn(RouterIdentity) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(connected)))
+    }
+
+    /// Reports that the router has answered.
+    pub fn connected(&self, router: RouterIdentity) {
+        if let Some(report) = &self.0 {
+            report(router);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Progress").field(&self.0.is_some()).finish()
+    }
 }
 
 /// The type of futures that [`Connector`] returns.
@@ -106,6 +153,8 @@ pub struct Setup {
     pub options: Options,
     /// The time within which the router has to accept the session.
     pub timeout: Duration,
+    /// Receives the progress of the opening.
+    pub progress: Progress,
 }
 
 /// One session on a router.

@@ -98,6 +98,33 @@ impl Stage for RouterStage {
             " ({peers} peers, {inbound_tunnels}+{outbound_tunnels} tunnels)"
         )
     }
+
+    fn waits_for(self, activity: &RouterActivity) -> Option<String> {
+        let failed = |count: usize, what: &str| match count {
+            0 => String::new(),
+            1 => format!(" (1 {what} failed)"),
+            _ => format!(" ({count} {what}s failed)"),
+        };
+        let builds = activity.tunnel_builds_failed;
+        Some(match self {
+            Self::Starting => "its keys and sockets".to_owned(),
+            Self::Reseeding => "the download of a list of routers".to_owned(),
+            Self::Peers => {
+                let dials = failed(activity.dials_failed, "attempt");
+                format!("a first connection to another router{dials}")
+            }
+            Self::Tunnels if activity.inbound_tunnels > 0 => {
+                format!("an outbound tunnel{}", failed(builds, "build"))
+            }
+            Self::Tunnels if activity.outbound_tunnels > 0 => {
+                format!("an inbound tunnel{}", failed(builds, "build"))
+            }
+            Self::Tunnels => {
+                format!("tunnels in both directions{}", failed(builds, "build"))
+            }
+            Self::Ready | Self::Stopped | Self::Failed => return None,
+        })
+    }
 }
 
 impl fmt::Display for RouterStage {
@@ -236,8 +263,39 @@ mod tests {
         assert!(error.is_timeout());
         assert_eq!(
             error.to_string(),
-            "the router is not ready after 7s: building tunnels (3 peers, 0+0 tunnels)"
+            "the router is not ready after 7s: building tunnels for 7s (3 peers, 0+0 tunnels), \
+             waiting for tunnels in both directions"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reason_for_waiting_counts_failures_and_ends_with_readiness() {
+        let reporter = Reporter::new();
+        let watch = reporter.watch();
+        let waits = || watch.current().waiting_for();
+        assert_eq!(waits().as_deref(), Some("its keys and sockets"));
+        let mut counted = RouterActivity {
+            dials_failed: 1,
+            ..RouterActivity::default()
+        };
+        count(&reporter, (counted, counted.stage()));
+        assert_eq!(
+            waits().as_deref(),
+            Some("a first connection to another router (1 attempt failed)")
+        );
+        counted.peers = 2;
+        counted.inbound_tunnels = 1;
+        counted.tunnel_builds_failed = 4;
+        count(&reporter, (counted, counted.stage()));
+        assert_eq!(
+            waits().as_deref(),
+            Some("an outbound tunnel (4 builds failed)")
+        );
+        counted.outbound_tunnels = 1;
+        count(&reporter, (counted, counted.stage()));
+        assert_eq!(waits(), None);
+        reporter.fail(&"out of memory");
+        assert_eq!(waits(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,6 +53,10 @@ pub trait Stage: Copy + Ord + Hash + fmt::Debug + fmt::Display + Send + Sync + '
     ///
     /// Those of the formatter.
     fn write_activity(activity: &Self::Activity, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// What a router or session at this stage waits for, as a noun phrase: `a first connection to
+    /// another router`. `None` at [`Stage::READY`], at final stages, and where nothing is known.
+    fn waits_for(self, activity: &Self::Activity) -> Option<String>;
 }
 
 /// The status of a router or a session at one moment.
@@ -154,6 +158,49 @@ impl<S: Stage> Status<S> {
         &self.activity
     }
 
+    /// The time since the start.
+    pub fn age(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.started)
+    }
+
+    /// The time since the current stage was reached.
+    pub fn elapsed(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.since)
+    }
+
+    /// What readiness waits for, as a noun phrase. `None` if the status is ready or final, or if
+    /// nothing is known.
+    pub fn waiting_for(&self) -> Option<String> {
+        if self.is_ready() || self.stage.is_final() {
+            return None;
+        }
+        match self.retry_in {
+            Some(pause) => {
+                let left = pause.saturating_sub(self.elapsed());
+                Some(format!("the next attempt, in {}", brief(left)))
+            }
+            None => self.stage.waits_for(&self.activity),
+        }
+    }
+
+    /// The status in one line, for the message of a time-out: the stage, the time since it was
+    /// reached, the problem or the counters, and what it waits for.
+    pub fn account(&self) -> String {
+        let mut text = format!("{} for {}", self.stage, brief(self.elapsed()));
+        if let Some(problem) = &self.problem {
+            text.push_str(": ");
+            text.push_str(&problem.to_string());
+        } else {
+            let activity = Counters::<S>(&self.activity);
+            text.push_str(&activity.to_string());
+        }
+        if let Some(what) = self.waiting_for() {
+            text.push_str(", waiting for ");
+            text.push_str(&what);
+        }
+        text
+    }
+
     fn enter(&mut self, stage: S, now: Instant) -> bool {
         let moved = self.stage != stage;
         if moved {
@@ -192,6 +239,26 @@ impl<S: Stage> fmt::Display for Status<S> {
     }
 }
 
+struct Counters<'a, S: Stage>(&'a S::Activity);
+
+impl<S: Stage> fmt::Display for Counters<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        S::write_activity(self.0, f)
+    }
+}
+
+/// A duration rounded for messages: milliseconds below a second, tenths of a second below a minute,
+/// else seconds.
+fn brief(time: Duration) -> String {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let unit = match millis {
+        0..1_000 => 1,
+        1_000..60_000 => 100,
+        _ => 1_000,
+    };
+    format!("{:?}", Duration::from_millis(millis / unit * unit))
+}
+
 /// A handle that follows the status of one router or session. It is cheap to clone, and does not
 /// keep the router or session running.
 #[derive(Debug, Clone)]
@@ -208,6 +275,15 @@ impl<S: Stage> StatusWatch<S> {
     /// The current stage.
     pub fn stage(&self) -> S {
         self.statuses.borrow().stage
+    }
+
+    /// Why the status is not ready now. `None` if it is ready.
+    pub fn error(&self) -> Option<NotReady<S>> {
+        let status = self.current();
+        (!status.is_ready()).then(|| NotReady {
+            waited: status.age(),
+            status: Box::new(status),
+        })
     }
 
     /// Waits until the status differs from the one that this handle returned last, and returns it.
@@ -364,8 +440,8 @@ impl<S: Stage> fmt::Display for NotReady<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (subject, status) = (S::SUBJECT, &self.status);
         if self.is_timeout() {
-            let waited = self.waited;
-            return write!(f, "the {subject} is not ready after {waited:?}: {status}");
+            let (waited, status) = (brief(self.waited), status.account());
+            return write!(f, "the {subject} is not ready after {waited}: {status}");
         }
         write!(f, "the {subject} {}", status.stage)?;
         match &status.problem {
@@ -435,6 +511,15 @@ impl<S: Stage> Reporter<S> {
     pub fn restart(&self) {
         self.statuses
             .send_modify(|status| *status = Status::new(Instant::now()));
+    }
+
+    /// Changes the counters, and keeps the stage.
+    pub fn update(&self, change: impl FnOnce(&mut S::Activity)) {
+        self.statuses.send_if_modified(|status| {
+            let before = status.activity.clone();
+            change(&mut status.activity);
+            status.activity != before
+        });
     }
 
     /// Updates the counters, and enters `stage`, which they determine, unless the current stage is

@@ -33,8 +33,8 @@ use std::{
 
 use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_link::{
-    BoxFuture, Connector, Link, LinkError, RouterNotReady, RouterStage, RouterWatch, Setup,
-    status::Reporter,
+    BoxFuture, Connector, Link, LinkError, RouterIdentity, RouterNotReady, RouterStage,
+    RouterWatch, Setup, status::Reporter,
 };
 use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
@@ -611,6 +611,10 @@ impl Connector for DevnetRouter {
 
     fn router_watch(&self) -> Option<RouterWatch> {
         Some(self.watch())
+    }
+
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<RouterIdentity, LinkError>>> {
+        self.node.i2cp.probe(limit)
     }
 }
 

@@ -36,7 +36,8 @@ use std::{
 
 use eepkit_attach::i2cp::I2cpRouter;
 use eepkit_link::{
-    BoxFuture, Connector, Link, LinkError, RouterStage, RouterWatch, Setup, status::Reporter,
+    BoxFuture, Connector, Link, LinkError, RouterIdentity, RouterStage, RouterWatch, Setup,
+    status::Reporter,
 };
 use eepkit_naming::HostBook;
 use eepkit_wire::Hash;
@@ -210,6 +211,10 @@ impl Connector for EmbeddedRouter {
 
     fn router_watch(&self) -> Option<RouterWatch> {
         Some(self.watch())
+    }
+
+    fn probe(&self, limit: Duration) -> Option<BoxFuture<Result<RouterIdentity, LinkError>>> {
+        self.inner.i2cp.probe(limit)
     }
 
     /// Stops the router, as [`EmbeddedRouter::stop`] does.

@@ -127,7 +127,7 @@ mod tests {
     fn a_message_states_each_cause_once() {
         let failure = sam_failure(
             Attempt::Connect,
-            ConnectError::Timeout(Duration::from_secs(60)),
+            ConnectError::Timeout(Duration::from_secs(60).into()),
         );
         assert_eq!(failure.result, ResultCode::Timeout);
         assert_eq!(failure.message, "the destination did not answer within 60s");

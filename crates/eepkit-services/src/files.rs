@@ -36,6 +36,19 @@ pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
 }
 
+/// Creates a directory that only its owner can enter, and its parents, unless it exists.
+///
+/// # Errors
+///
+/// An error of the system.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// The largest configuration file. Chosen because one with a thousand services takes a tenth of it.
 pub const MAX_CONFIG: usize = 1 << 20;
 

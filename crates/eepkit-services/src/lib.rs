@@ -11,6 +11,7 @@
 //! * [`errors`] maps errors to the results of each protocol.
 //! * [`options`] derives the keys of the configuration file, the flags, the help and the
 //!   documentation from one table.
+//! * [`control`] reports the status of a running program to other programs of the same user.
 //! * [`service`] gives each service a state, statistics, and functions to start, reload and stop
 //!   it. [`Services`] runs all services of a configuration.
 //!
@@ -26,6 +27,7 @@
 struct Documentation;
 
 mod client_sessions;
+pub mod control;
 pub mod errors;
 pub mod files;
 #[cfg(any(test, feature = "_fuzzing"))]

@@ -20,7 +20,7 @@
 //! # use std::{future::poll_fn, sync::Arc, time::Duration};
 //! # use eepkit_i2cp::{LeaseSetMaker, Options};
 //! # use eepkit_wire::{PrivateKeys, SignatureType};
-//! use eepkit_link::{Command, Connector, Event, LinkStage, Setup, clock};
+//! use eepkit_link::{Command, Connector, Event, LinkStage, Progress, Setup, clock};
 //! use eepkit_sim::SimNet;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -37,8 +37,9 @@
 //! # let keys = Arc::new(PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng()).unwrap());
 //! # let options = Options::new();
 //! # let mut maker = LeaseSetMaker::new(Arc::clone(&keys), &options, &mut rand::rng()).unwrap();
+//! let (timeout, progress) = (Duration::from_secs(10), Progress::default());
 //! let mut link = router
-//!     .open(Setup { keys, options, timeout: Duration::from_secs(10) })
+//!     .open(Setup { keys, options, timeout, progress })
 //!     .await?;
 //! loop {
 //!     match poll_fn(|cx| link.poll_event(cx)).await {

@@ -8,8 +8,8 @@ use std::{
 
 use eepkit_i2cp::Options;
 use eepkit_link::{
-    BoxFuture, Command, Connector, Direction, Event, Link, LinkError, LookupTarget, Setup,
-    TunnelDownReason, TunnelId,
+    BoxFuture, Command, Connector, Direction, Event, Link, LinkError, LookupTarget, RouterIdentity,
+    Setup, TunnelDownReason, TunnelId,
 };
 use eepkit_wire::Destination;
 use tokio::time::Duration;
@@ -42,6 +42,10 @@ impl Connector for SimRouter {
     fn open(&self, setup: Setup) -> BoxFuture<Result<Box<dyn Link>, LinkError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
+            setup.progress.connected(RouterIdentity {
+                program: Some("simulated network".to_owned()),
+                ..RouterIdentity::default()
+            });
             let destination = setup.keys.destination();
             let port = Port::open(shared, destination, setup.options, Interface::Direct)?;
             Ok(Box::new(SimLink { port }) as Box<dyn Link>)

@@ -50,6 +50,7 @@ pub struct SessionBuilder {
     connect_timeout: Option<Duration>,
     lookup_timeout: Duration,
     linger: Duration,
+    verify: bool,
     seed: Option<u64>,
 }
 
@@ -82,6 +83,7 @@ impl SessionBuilder {
             connect_timeout: None,
             lookup_timeout: LOOKUP_TIMEOUT,
             linger: LINGER,
+            verify: true,
             seed: None,
         }
     }
@@ -235,6 +237,14 @@ impl SessionBuilder {
         self
     }
 
+    /// Whether the session looks up its own lease set after it became ready, and reports the result
+    /// in its status ([`SessionActivity::verification`](crate::SessionActivity::verification)); on
+    /// by default. Each look-up is a search of the router in the network database.
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.verify = verify;
+        self
+    }
+
     /// Derives all random values of the session from `seed`: new keys, stream ids and the pauses
     /// between attempts. A program on a simulated network then behaves the same in each run.
     ///
@@ -354,6 +364,7 @@ impl SessionBuilder {
             connect_timeout,
             lookup_timeout: self.lookup_timeout,
             linger: self.linger,
+            verify: self.verify,
         };
         let shared = Arc::new(Shared::new(keys, secret, config, layer));
         self.router.remember(&shared);

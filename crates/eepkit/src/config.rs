@@ -18,6 +18,8 @@ pub(crate) struct SessionConfig {
     pub(crate) connect_timeout: Duration,
     pub(crate) lookup_timeout: Duration,
     pub(crate) linger: Duration,
+    /// Whether the session looks up its own lease set.
+    pub(crate) verify: bool,
 }
 
 /// The encryption keys of the session's lease sets, in the form of `i2cp.leaseSetPrivateKey`.

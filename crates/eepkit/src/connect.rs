@@ -128,7 +128,7 @@ pub(crate) async fn connect(
         }
     };
     match timeout_at(deadline, answer).await {
-        Err(_) => return Err(ConnectError::Timeout(limit)),
+        Err(_) => return Err(ConnectError::Timeout(handle.shared.timed_out(limit))),
         Ok(result) => result?,
     }
     if opening.early_rest.is_empty() {
@@ -136,7 +136,7 @@ pub(crate) async fn connect(
     }
     // Early data that exceeds the send buffer is written like any other data.
     match timeout_at(deadline, opening.stream.write_all(&opening.early_rest)).await {
-        Err(_) => Err(ConnectError::Timeout(limit)),
+        Err(_) => Err(ConnectError::Timeout(handle.shared.timed_out(limit))),
         Ok(Ok(())) => Ok(opening.stream),
         Ok(Err(error)) => Err(match StreamError::of(&error) {
             Some(StreamError::SessionLost(reason)) => ConnectError::SessionLost(reason.clone()),
@@ -168,7 +168,7 @@ async fn through_router(
     let mut pause = FIRST_PAUSE;
     let stream = loop {
         match timeout_at(deadline, opener.open(target.clone())).await {
-            Err(_) => return Err(ConnectError::Timeout(limit)),
+            Err(_) => return Err(ConnectError::Timeout(handle.shared.timed_out(limit))),
             Ok(Ok(stream)) => break stream,
             // As with look-ups, a recently published lease set takes time to propagate. i2pd 2.45
             // reports a missing lease set as an unreachable peer.
@@ -179,7 +179,7 @@ async fn through_router(
                 sleep(pause).await;
                 pause = (pause * 2).min(SEARCH_PAUSE);
             }
-            Ok(Err(error)) => return Err(router_refusal(error, limit)),
+            Ok(Err(error)) => return Err(router_refusal(error, &handle.shared, limit)),
         }
     };
     let mut stream = Stream::of_router(handle, epoch, stream).ok_or_else(|| {
@@ -190,7 +190,7 @@ async fn through_router(
         return Ok(stream);
     }
     match timeout_at(deadline, stream.write_all(&options.early_data)).await {
-        Err(_) => Err(ConnectError::Timeout(limit)),
+        Err(_) => Err(ConnectError::Timeout(handle.shared.timed_out(limit))),
         Ok(Ok(())) => Ok(stream),
         Ok(Err(_)) => Err(ConnectError::Refused {
             port: target.peer_port,
@@ -199,11 +199,11 @@ async fn through_router(
 }
 
 /// Converts the router's reason for not opening a stream.
-fn router_refusal(error: StreamOpenError, limit: Duration) -> ConnectError {
+fn router_refusal(error: StreamOpenError, shared: &Shared, limit: Duration) -> ConnectError {
     match error {
         StreamOpenError::NotFound => ConnectError::LeaseSetNotFound,
         StreamOpenError::Unreachable(_) => ConnectError::PeerUnreachable,
-        StreamOpenError::Timeout => ConnectError::Timeout(limit),
+        StreamOpenError::Timeout => ConnectError::Timeout(shared.timed_out(limit)),
         StreamOpenError::Unsupported(what) => ConnectError::Unsupported(what),
         StreamOpenError::SessionLost => {
             ConnectError::SessionLost(LostReason::Closed(error.to_string()))
@@ -222,7 +222,7 @@ async fn wait_for_tunnels(
     match supervisor::wait_ready(&handle.shared, left).await {
         Ok(()) => Ok(()),
         Err(OpenError::Timeout { .. } | OpenError::NoTunnels(_)) => {
-            Err(ConnectError::NoTunnels(limit))
+            Err(ConnectError::NoTunnels(handle.shared.timed_out(limit)))
         }
         Err(OpenError::Closed) => Err(ConnectError::Closed),
         Err(error) => Err(ConnectError::Offline(error)),
@@ -324,7 +324,8 @@ impl Opening {
                 }
                 if let Some(reason) = slot.closed {
                     let port = self.stream.peer_port();
-                    return Poll::Ready(Err(refusal(reason, port, self.limit)));
+                    let shared = &self.registered.shared;
+                    return Poll::Ready(Err(refusal(reason, port, shared, self.limit)));
                 }
             }
             if let Some(attempt) = core.streams.attempt(id) {
@@ -365,9 +366,9 @@ impl Opening {
 }
 
 /// Converts the reason why a stream ended before it was established.
-fn refusal(reason: CloseReason, port: u16, limit: Duration) -> ConnectError {
+fn refusal(reason: CloseReason, port: u16, shared: &Shared, limit: Duration) -> ConnectError {
     match reason {
-        CloseReason::ConnectTimeout => ConnectError::Timeout(limit),
+        CloseReason::ConnectTimeout => ConnectError::Timeout(shared.timed_out(limit)),
         CloseReason::ResendLimit | CloseReason::Inactive | CloseReason::LingerTimeout => {
             ConnectError::PeerUnreachable
         }

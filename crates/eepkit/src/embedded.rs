@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_i2cp::Options;
-use eepkit_link::{Connector, LinkError, Setup};
+use eepkit_link::{Connector, LinkError, Progress, Setup};
 use eepkit_router::{StartError, embedded::EmbeddedBuilder};
 use eepkit_wire::{PrivateKeys, SignatureType};
 
@@ -81,7 +81,7 @@ impl Router {
 /// once.
 async fn probe(router: &dyn Connector) -> Result<(), LinkError> {
     if let Some(probing) = router.probe(PROBE_TIMEOUT) {
-        return probing.await;
+        return probing.await.map(drop);
     }
     let mut rng: rand::rngs::StdRng = rand::make_rng();
     let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).map_err(|error| {
@@ -94,6 +94,7 @@ async fn probe(router: &dyn Connector) -> Result<(), LinkError> {
         keys: Arc::new(keys),
         options: Options::new(),
         timeout: PROBE_TIMEOUT,
+        progress: Progress::default(),
     };
     router.open(setup).await.map(drop)
 }

@@ -6,7 +6,7 @@
 
 mod kind;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use eepkit_link::{self as link, RouterNotReady, RouterStage};
 use eepkit_streaming::CloseReason;
@@ -130,6 +130,56 @@ const fn start_kind(error: &eepkit_router::StartError) -> ErrorKind {
     }
 }
 
+/// A time limit that passed, and the state of the session at that moment.
+///
+/// Its text has both: `60s (the session was building tunnels for 60s, waiting for ...)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedOut {
+    after: Duration,
+    session: Option<String>,
+}
+
+impl TimedOut {
+    /// `session` is the account of its status.
+    pub(crate) const fn new(after: Duration, session: String) -> Self {
+        Self {
+            after,
+            session: Some(session),
+        }
+    }
+
+    /// The time limit.
+    pub const fn after(&self) -> Duration {
+        self.after
+    }
+
+    /// The stage of the session, the time since it was reached, and what it waited for, in one
+    /// line. `None` if the session had no part in it.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+}
+
+impl From<Duration> for TimedOut {
+    /// A time limit that passed without a session.
+    fn from(after: Duration) -> Self {
+        Self {
+            after,
+            session: None,
+        }
+    }
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.after)?;
+        match &self.session {
+            Some(session) => write!(f, " (the session was {session})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why text is not an address on I2P.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -241,12 +291,15 @@ pub enum OpenError {
     #[error("the router accepted the session and built no tunnels within {0:?}")]
     NoTunnels(Duration),
     /// The session did not become ready in time.
-    #[error("the session was not ready after {after:?}; it got to: {reached}")]
+    #[error("the session was not ready after {after:?}: {account}")]
     Timeout {
         /// The time limit that passed.
         after: Duration,
         /// The last stage that the session reached.
         reached: SessionStage,
+        /// The stage, the time since it was reached, and what it waited for, in one line
+        /// ([`Status::account`](link::status::Status::account)).
+        account: String,
     },
     /// The link to the router broke before the session was ready.
     #[error("the session was lost before it was ready")]
@@ -311,8 +364,8 @@ pub enum ConnectError {
     #[error("no encryption type in common with the destination")]
     IncompatibleEncryption,
     /// The session has no tunnels.
-    #[error("the session had no tunnels for {0:?}")]
-    NoTunnels(Duration),
+    #[error("the session had no tunnels for {0}")]
+    NoTunnels(TimedOut),
     /// The session has no link to its router, and the link was not restored in time.
     #[error("the session is not connected to its router")]
     Offline(#[source] OpenError),
@@ -328,8 +381,8 @@ pub enum ConnectError {
     #[error("the destination does not answer")]
     PeerUnreachable,
     /// The peer did not answer in time.
-    #[error("the destination did not answer within {0:?}")]
-    Timeout(Duration),
+    #[error("the destination did not answer within {0}")]
+    Timeout(TimedOut),
     /// The session lost its router during the operation.
     #[error("the session was lost while connecting")]
     SessionLost(#[source] link::LostReason),
@@ -473,8 +526,8 @@ pub enum LookupError {
     #[error("the router cannot look this up")]
     Unsupported,
     /// No answer in time.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
+    #[error("no answer within {0}")]
+    Timeout(TimedOut),
     /// The session has no link to a router at the moment.
     #[error("the session is not connected to its router")]
     SessionLost,
@@ -585,11 +638,11 @@ pub enum PingError {
     #[error("the session waits for as many pings as it allows")]
     TooMany,
     /// No answer in time. Peers may be configured not to answer pings.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
+    #[error("no answer within {0}")]
+    Timeout(TimedOut),
     /// The session has no tunnels.
-    #[error("the session had no tunnels for {0:?}")]
-    NoTunnels(Duration),
+    #[error("the session had no tunnels for {0}")]
+    NoTunnels(TimedOut),
     /// The session has no link to its router, and the link was not restored in time.
     #[error("the session is not connected to its router")]
     Offline(#[source] OpenError),

@@ -228,6 +228,7 @@ mod status;
 mod stream;
 mod subsession;
 mod supervisor;
+mod verify;
 
 pub use address::{Address, Host, IntoAddress};
 pub use builder::SessionBuilder;
@@ -244,8 +245,8 @@ pub use eepkit_datagram::{
 pub use eepkit_i2cp::{Options, RouterKind, SessionOptionError};
 #[doc(no_inline)]
 pub use eepkit_link::{
-    Connector, LinkError, LostReason, RouterActivity, RouterFailure, RouterNotReady, RouterStage,
-    RouterStatus, RouterWatch, clock,
+    Connector, LinkError, LostReason, RouterActivity, RouterFailure, RouterIdentity,
+    RouterNotReady, RouterStage, RouterStatus, RouterWatch, clock,
     status::{NotReady, Stage, Status, StatusStream, StatusWatch, Step},
 };
 #[doc(no_inline)]
@@ -269,20 +270,23 @@ pub use eepkit_wire::{
 };
 pub use error::{
     AcceptError, AddressError, AttachError, BindError, ConnectError, Error, ErrorKind, ListenError,
-    LookupError, OpenError, PingError, ReceiveError, SendError, StreamError, TunnelQuantityError,
+    LookupError, OpenError, PingError, ReceiveError, SendError, StreamError, TimedOut,
+    TunnelQuantityError,
 };
 #[cfg(feature = "hyper")]
 pub use http_connector::HttpConnector;
 pub use listener::Listener;
 pub use ping::PingOptions;
 pub use presets::{Preset, UnknownPreset};
-pub use router::Router;
+pub use router::{Router, SessionSummary};
 pub use serve::{Drained, Handler, Serve, Server, ServerStats, serve};
 pub use session::Session;
 pub use shared::DatagramStats;
 pub use socket_addr::I2pSocketAddr;
 pub use stage::SessionStage;
-pub use status::{SessionNotReady, SessionProblem, SessionStatus, SessionWatch};
+pub use status::{
+    SessionActivity, SessionNotReady, SessionProblem, SessionStatus, SessionWatch, Verification,
+};
 pub use stream::{ReadHalf, ReuniteError, Stream, WriteHalf};
 
 /// Simulated networks: a re-export of `eepkit-sim`.

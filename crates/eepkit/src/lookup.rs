@@ -46,7 +46,7 @@ pub(crate) async fn resolve(
                 LookupError::LeaseSetNotFound
             }
             (link::LinkLookupError::Locked, _) => LookupError::Locked,
-            (link::LinkLookupError::Timeout, _) => LookupError::Timeout(limit),
+            (link::LinkLookupError::Timeout, _) => LookupError::Timeout(shared.timed_out(limit)),
             _ => LookupError::Unsupported,
         }
     })?;
@@ -87,7 +87,7 @@ pub(crate) async fn lease_set_options(
             Err(LookupError::LeaseSetNotFound)
         }
         Err(link::LinkLookupError::Locked) => Err(LookupError::Locked),
-        Err(link::LinkLookupError::Timeout) => Err(LookupError::Timeout(limit)),
+        Err(link::LinkLookupError::Timeout) => Err(LookupError::Timeout(shared.timed_out(limit))),
         Err(link::LinkLookupError::SessionLost) => Err(LookupError::SessionLost),
         Err(_) => Err(LookupError::Unsupported),
     }

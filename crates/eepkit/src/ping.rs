@@ -76,7 +76,9 @@ pub(crate) async fn ping(
     supervisor::wait_ready(shared, left())
         .await
         .map_err(|error| match error {
-            OpenError::Timeout { .. } | OpenError::NoTunnels(_) => PingError::NoTunnels(limit),
+            OpenError::Timeout { .. } | OpenError::NoTunnels(_) => {
+                PingError::NoTunnels(shared.timed_out(limit))
+            }
             OpenError::Closed => PingError::Closed,
             error => PingError::Offline(error),
         })?;
@@ -105,7 +107,7 @@ pub(crate) async fn ping(
     };
     match timeout_at(deadline, pending.answer(payload)).await {
         Ok(Ok(Some(rtt))) => Ok(rtt),
-        Ok(Ok(None)) | Err(_) => Err(PingError::Timeout(limit)),
+        Ok(Ok(None)) | Err(_) => Err(PingError::Timeout(shared.timed_out(limit))),
         Ok(Err(Gone::Lost(reason))) => Err(PingError::SessionLost(reason)),
         Ok(Err(Gone::Ended)) => Err(PingError::Closed),
     }

@@ -9,10 +9,16 @@ use std::{
 };
 
 use eepkit_attach::{i2cp::I2cpRouter, sam::SamRouter};
-use eepkit_link::{Connector, Layer, RouterWatch};
+use eepkit_link::{Connector, Layer, RouterIdentity, RouterWatch};
+use eepkit_wire::Destination;
 use tokio::time::Instant;
 
-use crate::{error::AttachError, shared::Shared, stage::SessionStage};
+use crate::{
+    error::{AttachError, OpenError},
+    shared::Shared,
+    stage::SessionStage,
+    status::SessionWatch,
+};
 
 /// A router, on which sessions are opened.
 ///
@@ -140,6 +146,33 @@ impl Router {
         self.inner.connector.layer() == Layer::Streams
     }
 
+    /// The sessions that were opened through this handle and its clones and have not ended, in the
+    /// order in which they were opened. Subsessions are not listed.
+    pub fn sessions(&self) -> Vec<SessionSummary> {
+        let sessions: Vec<Arc<Shared>> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let open = sessions.iter().filter(|shared| !shared.stage().is_over());
+        open.map(|shared| SessionSummary::new(shared)).collect()
+    }
+
+    /// Connects to the router, exchanges the first messages of its protocol, and closes the
+    /// connection without opening a session. Returns what the router reported about itself, or
+    /// `None` if the router has no protocol for that, as a simulated network.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if the router does not answer within `limit`, refuses the login, or uses
+    /// another protocol.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn probe(&self, limit: Duration) -> Result<Option<RouterIdentity>, OpenError> {
+        match self.inner.connector.probe(limit) {
+            Some(probing) => Ok(Some(probing.await?)),
+            None => Ok(None),
+        }
+    }
+
     /// Closes every session that was opened through this handle and its clones, each as
     /// [`Session::close`](crate::Session::close) does, concurrently. Then stops the router if it is
     /// an embedded one; other routers continue to run.
@@ -184,6 +217,36 @@ impl Router {
             .sessions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session of a router. Returned by [`Router::sessions`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionSummary {
+    /// The destination of the session.
+    pub destination: Destination,
+    /// The name of the session in the router's console, if it has one.
+    pub nickname: Option<String>,
+    /// The number of open streams.
+    pub streams: usize,
+    /// Watches the status of the session. It does not keep the session open.
+    pub watch: SessionWatch,
+}
+
+impl SessionSummary {
+    fn new(shared: &Shared) -> Self {
+        let nickname = shared.config.options.get("inbound.nickname");
+        let streams = {
+            let core = shared.lock("summary");
+            core.streams.len() + core.sockets.len()
+        };
+        Self {
+            destination: shared.keys.destination().clone(),
+            nickname: nickname.map(str::to_owned),
+            streams,
+            watch: shared.watch(),
+        }
     }
 }
 

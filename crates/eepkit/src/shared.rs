@@ -29,7 +29,7 @@ use tokio::{
 
 use crate::{
     config::{Secret, SessionConfig},
-    error::{OpenError, StreamError},
+    error::{OpenError, StreamError, TimedOut},
     names::Names,
     stage::SessionStage,
     status::{SessionProblem, SessionWatch},
@@ -101,6 +101,11 @@ impl Shared {
 
     pub(crate) fn stage(&self) -> SessionStage {
         self.status.stage()
+    }
+
+    /// A time limit that passed, with the status of the session.
+    pub(crate) fn timed_out(&self, after: Duration) -> TimedOut {
+        TimedOut::new(after, self.watch().current().account())
     }
 
     /// Starts to close the session: new calls fail, and written data is sent for at most `linger`.

@@ -11,8 +11,10 @@ use eepkit_link::LinkStage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SessionStage {
-    /// The session is connecting to the router, or waits until it accepts the session.
+    /// The session is connecting to the router.
     Connecting,
+    /// The router answered. The session waits until the router accepts it.
+    Opening,
     /// The router accepted the session and builds its tunnels.
     BuildingTunnels,
     /// The session has tunnels. Its lease set was signed and passed to the router, which publishes
@@ -48,6 +50,7 @@ impl fmt::Display for SessionStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "connecting to the router",
+            Self::Opening => "opening the session",
             Self::BuildingTunnels => "building tunnels",
             Self::LeaseSetSent => "lease set sent",
             Self::Ready => "ready",

@@ -1,9 +1,9 @@
 //! The status of a session.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use eepkit_link::{
-    LinkError, LostReason,
+    LinkError, LostReason, RouterIdentity,
     status::{NotReady, Stage, Status, StatusWatch},
 };
 
@@ -36,9 +36,66 @@ pub enum SessionProblem {
     Failed(Arc<OpenError>),
 }
 
+/// What is known about a session beside its stage. Returned by [`Status::activity`].
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SessionActivity {
+    /// What the router reported about itself on the current link.
+    pub router: Option<RouterIdentity>,
+    /// Whether the network has the lease set of the current link.
+    pub verification: Verification,
+}
+
+/// Whether a look-up through the router found the session's own lease set.
+///
+/// A session looks up its own destination a few seconds after it became ready, and repeats the
+/// look-up until it succeeds. i2pd and emissary search the network for it, or answer from what they
+/// have published; Java I2P answers from its own store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verification {
+    /// No look-up has ended yet.
+    #[default]
+    Pending,
+    /// The lease set was found.
+    Found {
+        /// The time from the start of the session until it was found.
+        after: Duration,
+    },
+    /// The lease set was not found yet. The look-up is repeated.
+    NotFound {
+        /// The number of look-ups that failed.
+        lookups: u32,
+    },
+    /// The router cannot look up lease sets, or the session is told not to do so
+    /// ([`SessionBuilder::verify`](crate::SessionBuilder::verify)).
+    Unavailable,
+}
+
+impl Verification {
+    /// Whether the lease set was found.
+    pub const fn is_found(self) -> bool {
+        matches!(self, Self::Found { .. })
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("the lease set was not looked up yet"),
+            Self::Found { .. } => f.write_str("a look-up found the lease set"),
+            Self::NotFound { lookups: 1 } => f.write_str("a look-up did not find the lease set"),
+            Self::NotFound { lookups } => {
+                write!(f, "{lookups} look-ups did not find the lease set")
+            }
+            Self::Unavailable => f.write_str("the lease set cannot be looked up"),
+        }
+    }
+}
+
 impl Stage for SessionStage {
     type Problem = SessionProblem;
-    type Activity = ();
+    type Activity = SessionActivity;
 
     const START: Self = Self::Connecting;
     const READY: Self = Self::Ready;
@@ -47,6 +104,7 @@ impl Stage for SessionStage {
     fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
+            Self::Opening => "opening",
             Self::BuildingTunnels => "building_tunnels",
             Self::LeaseSetSent => "lease_set_sent",
             Self::Ready => "ready",
@@ -60,8 +118,29 @@ impl Stage for SessionStage {
         self.is_over()
     }
 
-    fn write_activity((): &(), _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn write_activity(activity: &SessionActivity, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match activity.verification {
+            Verification::NotFound { .. } => write!(f, " ({})", activity.verification),
+            _ => Ok(()),
+        }
+    }
+
+    fn waits_for(self, activity: &SessionActivity) -> Option<String> {
+        let router = || match &activity.router {
+            Some(RouterIdentity {
+                program: Some(program),
+                ..
+            }) => format!("the router ({program})"),
+            _ => "the router".to_owned(),
+        };
+        Some(match self {
+            Self::Connecting => "the router's answer".to_owned(),
+            Self::Opening => format!("{} to accept the session", router()),
+            Self::BuildingTunnels => format!("{} to build tunnels", router()),
+            Self::LeaseSetSent => format!("{} to publish the lease set", router()),
+            Self::Lost => "the next attempt".to_owned(),
+            Self::Ready | Self::Failed | Self::Closed => return None,
+        })
     }
 }
 
@@ -75,9 +154,10 @@ impl From<SessionNotReady> for OpenError {
             (_, Some(SessionProblem::Open(error))) => Self::Router(error.clone()),
             (_, Some(SessionProblem::Lost(reason))) => Self::Lost(reason.clone()),
             (SessionStage::BuildingTunnels, None) => Self::NoTunnels(waited),
-            (reached, None) => Self::Timeout {
+            _ => Self::Timeout {
                 after: waited,
-                reached,
+                reached: status.stage(),
+                account: status.account(),
             },
         }
     }
@@ -124,10 +204,13 @@ mod tests {
         let limit = Duration::from_secs(5);
         let error = watch.ready(limit).await.expect_err("not ready");
         assert!(error.is_timeout());
-        assert!(matches!(
-            OpenError::from(error),
-            OpenError::Timeout { reached: SessionStage::Connecting, after } if after == limit
-        ));
+        let error = OpenError::from(error);
+        assert!(matches!(&error, OpenError::Timeout { after, .. } if *after == limit));
+        assert_eq!(
+            error.to_string(),
+            "the session was not ready after 5s: connecting to the router for 5s, waiting for the \
+             router's answer"
+        );
         let failure = OpenError::Option {
             key: "inbound.length".to_owned(),
             why: "9 is outside 0 to 7".to_owned(),

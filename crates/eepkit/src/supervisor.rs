@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_i2cp::LeaseSetMaker;
-use eepkit_link::{self as link, Connector, Link, LostReason, Setup, clock};
+use eepkit_link::{self as link, Connector, Link, LostReason, Progress, Setup, clock};
 use eepkit_streaming::Endpoint;
 use rand::{Rng as _, RngExt as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
@@ -14,7 +14,8 @@ use crate::{
     error::OpenError,
     shared::{Ending, Shared},
     stage::SessionStage,
-    status::SessionProblem,
+    status::{SessionActivity, SessionProblem},
+    verify,
 };
 
 /// Starts the task, which ends with the session. Must be called within a tokio runtime.
@@ -126,6 +127,9 @@ impl Supervisor {
                 () = self.shared.closing.notified() => return None,
                 () = sleep(pause) => {}
             }
+            self.shared
+                .status
+                .update(|activity| *activity = SessionActivity::default());
             self.shared.status.retry(SessionStage::Connecting);
         }
     }
@@ -135,7 +139,23 @@ impl Supervisor {
             keys: self.shared.keys.clone(),
             options: self.shared.config.options.clone(),
             timeout: self.shared.config.accept_timeout,
+            progress: self.progress(),
         }
+    }
+
+    /// Reports the router's answer in the status.
+    fn progress(&self) -> Progress {
+        let shared = Arc::downgrade(&self.shared);
+        Progress::new(move |router| {
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let activity = SessionActivity {
+                router: Some(router),
+                ..SessionActivity::default()
+            };
+            shared.status.count(activity, SessionStage::Opening);
+        })
     }
 
     /// Drives one link until it ends.
@@ -159,7 +179,11 @@ impl Supervisor {
             .begin_epoch(endpoint, link.as_ref());
         self.shared.status.enter(SessionStage::BuildingTunnels);
         let mut driver = Driver::new(self.shared.clone(), link, &mut self.maker);
-        let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
+        let end = tokio::select! {
+            biased;
+            end = std::future::poll_fn(|cx| driver.poll(cx)) => end,
+            never = verify::run(&self.shared) => match never {},
+        };
         let became_ready = driver.became_ready();
         // Dropping the link notifies the router.
         drop(driver);

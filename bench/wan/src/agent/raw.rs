@@ -105,6 +105,7 @@ impl RawSession {
             keys: Arc::clone(&keys),
             options,
             timeout: accept_limit(limit),
+            progress: eepkit_link::Progress::default(),
         };
         let link = router
             .open(setup)

@@ -13,7 +13,7 @@ use eepkit_i2cp::{
     SessionCloseReason,
 };
 use eepkit_link::{
-    self as link, DropReason, LinkError, LinkStage, LostReason, TunnelId,
+    self as link, DropReason, LinkError, LinkStage, LostReason, RouterIdentity, TunnelId,
     first_contact::{Admission, FirstContact},
 };
 use tokio::{
@@ -65,22 +65,59 @@ impl Driver {
         }
     }
 
-    /// Runs until the router has accepted the session.
+    /// Runs until the router has answered. The session machine then wants to open its session, and
+    /// has not sent the request.
+    ///
+    /// Cancel safe in that dropping the future closes the connection.
+    pub(super) async fn connect(
+        &mut self,
+        name: &str,
+        limit: Duration,
+    ) -> Result<RouterIdentity, LinkError> {
+        let mut identity = RouterIdentity::default();
+        self.run_until(name, limit, false, |event| match event {
+            Event::Connected { version, router } => {
+                debug!(router = name, %version, kind = ?router, "connected");
+                identity.version = Some(version.to_string());
+                identity.program = translate::program(*router);
+                true
+            }
+            Event::ClockOffset(offset) => {
+                identity.clock_ahead_ms = Some(*offset);
+                false
+            }
+            _ => false,
+        })
+        .await?;
+        Ok(identity)
+    }
+
+    /// Runs until the router has accepted the session, after [`Driver::connect`].
     ///
     /// Cancel safe in that dropping the future closes the connection. The router then ends the
     /// session.
     pub(super) async fn open(&mut self, name: &str, limit: Duration) -> Result<(), LinkError> {
-        let mut connected = false;
+        let opened = |event: &Event| matches!(event, Event::Opened(Handle::PRIMARY));
+        self.run_until(name, limit, true, opened).await
+    }
+
+    /// Runs until `is_done` returns true for an event. `connected` is whether the router has
+    /// answered before.
+    async fn run_until(
+        &mut self,
+        name: &str,
+        limit: Duration,
+        connected: bool,
+        mut is_done: impl FnMut(&Event) -> bool,
+    ) -> Result<(), LinkError> {
         loop {
             self.drain();
             while let Some(event) = self.events.pop_front() {
+                if is_done(&event) {
+                    return Ok(());
+                }
                 match event {
-                    Event::Connected { version, router } => {
-                        connected = true;
-                        debug!(router = name, %version, kind = ?router, "connected");
-                    }
                     Event::ClockOffset(offset) => note_clock(offset),
-                    Event::Opened(Handle::PRIMARY) => return Ok(()),
                     Event::Closed(SessionCloseReason::Eof) if (self.stopped)() => {
                         return Err(LinkError::Stopped);
                     }

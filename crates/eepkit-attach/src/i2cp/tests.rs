@@ -45,6 +45,7 @@ fn setup() -> Setup {
         keys: keys(),
         options: Options::new(),
         timeout: Duration::from_secs(30),
+        progress: eepkit_link::Progress::default(),
     }
 }
 

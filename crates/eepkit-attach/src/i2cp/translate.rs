@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use eepkit_i2cp::{
-    DeliveryStatus, Found, LookupFailure, LookupTarget, SendFlags, SessionCloseReason,
+    DeliveryStatus, Found, LookupFailure, LookupTarget, RouterKind, SendFlags, SessionCloseReason,
 };
 use eepkit_wire::gzip;
 use tracing::debug;
@@ -13,6 +13,17 @@ use eepkit_link::{
     self as link, DropReason, LinkError, LinkLookupError, LookupAnswer, LostReason, Payload,
     SendOptions,
 };
+
+/// The name of the router's program, if it is known.
+pub(super) fn program(kind: RouterKind) -> Option<String> {
+    let name = match kind {
+        RouterKind::Emissary => "emissary",
+        RouterKind::I2pd => "i2pd",
+        RouterKind::Java => "Java I2P",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
 
 /// Returns the header of the frame that carries a payload.
 pub(super) fn header(payload: &Payload) -> gzip::Header {

@@ -40,6 +40,7 @@ fn setup() -> Setup {
         keys: Arc::new(keys(1)),
         options: Options::new(),
         timeout: Duration::from_secs(30),
+        progress: eepkit_link::Progress::default(),
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn listen(
     let latest = Mutex::new(None);
     let receiving = async {
         loop {
-            let received = receive(&socket, args).await?;
+            let received = receive(online, &socket, args).await?;
             ui.data(format_args!(
                 "{} {}",
                 from(&received),
@@ -97,10 +97,10 @@ pub(super) async fn connect(
     let found = timeout(args.timeout.0, online.session.lookup(peer))
         .await
         .map_err(|_| {
-            let limit = args.timeout;
+            let (limit, account) = (args.timeout, online.session.status().account());
             Failure::new(
                 Exit::TimedOut,
-                format!("{shown} was not found within {limit}"),
+                format!("{shown} was not found within {limit} (the session was {account})"),
             )
         })?;
     let found = found.map_err(|error| {
@@ -158,13 +158,18 @@ fn bind(online: &Online, format: DatagramFormat, port: u16) -> Result<DatagramSo
         .map_err(|error| Failure::from_kind(error.kind(), "cannot take datagrams", &error))
 }
 
-async fn receive(socket: &DatagramSocket, args: &ListenArgs) -> Result<ReceivedDatagram, Failure> {
+async fn receive(
+    online: &Online,
+    socket: &DatagramSocket,
+    args: &ListenArgs,
+) -> Result<ReceivedDatagram, Failure> {
     match args.timeout {
         None => receive_any(socket).await,
         Some(limit) => timeout(limit.0, receive_any(socket)).await.map_err(|_| {
+            let account = online.session.status().account();
             Failure::new(
                 Exit::TimedOut,
-                format!("no datagram arrived within {limit}"),
+                format!("no datagram arrived within {limit} (the session was {account})"),
             )
         })?,
     }

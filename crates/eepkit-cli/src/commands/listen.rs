@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{Listener, PrivateKeys, SignatureType, Stream};
+use eepkit::{Listener, PrivateKeys, Session, SignatureType, Stream};
 use eepkit_services::relay::{Traffic, Until};
 use tokio::{
     process::{Child, Command},
@@ -69,12 +69,13 @@ async fn serve(args: &ListenArgs, online: &Online, ui: &Ui) -> Result<(), Failur
     ui.note(format_args!("listening on {STRONG}{address}{STRONG:#}"));
     ui.note(format_args!("connect to it with: eepkit connect {address}"));
     match &args.exec {
-        None => serve_stdio(args, &listener, ui).await,
+        None => serve_stdio(args, &online.session, &listener, ui).await,
         Some(command) if args.keep_open => {
-            serve_commands(command, args.max_streams, args.timeout, &listener, *ui).await
+            let (most, session) = (args.max_streams, &online.session);
+            serve_commands(command, most, args.timeout, session, &listener, *ui).await
         }
         Some(command) => {
-            let stream = accept(&listener, args.timeout).await?;
+            let stream = accept(&online.session, &listener, args.timeout).await?;
             let status = run_command(command, stream, ui).await?;
             if status.success() {
                 Ok(())
@@ -88,10 +89,15 @@ async fn serve(args: &ListenArgs, online: &Online, ui: &Ui) -> Result<(), Failur
     }
 }
 
-async fn serve_stdio(args: &ListenArgs, listener: &Listener, ui: &Ui) -> Result<(), Failure> {
+async fn serve_stdio(
+    args: &ListenArgs,
+    session: &Session,
+    listener: &Listener,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let mut input = tokio::io::stdin();
     loop {
-        let stream = accept(listener, args.timeout).await?;
+        let stream = accept(session, listener, args.timeout).await?;
         ui.note(format_args!(
             "stream from {}",
             with_port(stream.peer(), stream.peer_port())
@@ -135,11 +141,19 @@ pub(super) async fn join_stdio(
     })
 }
 
-async fn accept(listener: &Listener, limit: Option<Span>) -> Result<Stream, Failure> {
+async fn accept(
+    session: &Session,
+    listener: &Listener,
+    limit: Option<Span>,
+) -> Result<Stream, Failure> {
     let accepted = match limit {
         None => listener.accept().await,
         Some(limit) => timeout(limit.0, listener.accept()).await.map_err(|_| {
-            Failure::new(Exit::TimedOut, format!("no stream arrived within {limit}"))
+            let account = session.status().account();
+            Failure::new(
+                Exit::TimedOut,
+                format!("no stream arrived within {limit} (the session was {account})"),
+            )
         })?,
     };
     accepted.map_err(|error| Failure::from_kind(error.kind(), "cannot accept streams", &error))
@@ -150,6 +164,7 @@ async fn serve_commands(
     command: &str,
     at_a_time: u16,
     limit: Option<Span>,
+    session: &Session,
     listener: &Listener,
     ui: Ui,
 ) -> Result<(), Failure> {
@@ -159,7 +174,7 @@ async fn serve_commands(
     loop {
         // The semaphore is never closed.
         let permit = permits.clone().acquire_owned().await.ok();
-        let stream = accept(listener, limit).await?;
+        let stream = accept(session, listener, limit).await?;
         let command = command.to_owned();
         running.spawn(async move {
             let peer = with_port(stream.peer(), stream.peer_port());

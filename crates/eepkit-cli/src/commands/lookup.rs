@@ -31,7 +31,7 @@ pub(super) async fn run(args: LookupArgs, ui: &Ui) -> Result<(), Failure> {
             let work = async {
                 tokio::time::timeout(args.timeout.0, online.session.lookup(host))
                     .await
-                    .unwrap_or(Err(eepkit::LookupError::Timeout(args.timeout.0)))
+                    .unwrap_or_else(|_| Err(eepkit::LookupError::Timeout(args.timeout.0.into())))
                     .map_err(|error| {
                         let context = format!("cannot find {}", args.name);
                         Failure::from_kind(error.kind(), &context, &error)

@@ -4,9 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use eepkit::{
     Address, EmbeddedRouter, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router,
-    Session, SessionBuilder, SessionStage, StartError,
+    RouterWatch, Session, SessionBuilder, SessionStage, StartError,
 };
-
+use eepkit_services::control::Daemon;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -72,7 +72,7 @@ impl Online {
             .map_or(RouterArgs::EMBEDDED_LIMIT, |limit| limit.0);
         let end = Instant::now() + limit;
         let mut step = ui.step("starting a router in this process");
-        let router = start_embedded(args, limit, &mut step).await?;
+        let router = start_embedded(args, limit, &mut step, |_| {}).await?;
         let left = end
             .saturating_duration_since(Instant::now())
             .max(SESSION_LIMIT);
@@ -94,16 +94,28 @@ impl Online {
     }
 }
 
-/// Returns the selected router without a session. A router in this process is ready. A router in
-/// another process has not been contacted.
-pub(super) async fn router(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure> {
+/// The name of the selected router, before it is started or contacted. It contains no password.
+pub(super) fn name(args: &RouterArgs) -> String {
+    if args.is_embedded() {
+        return "embedded".to_owned();
+    }
+    attach(args).map_or_else(|_| "unknown".to_owned(), |router| router.name())
+}
+
+/// The selected router in another process, which has not been contacted.
+pub(super) fn attach(args: &RouterArgs) -> Result<Router, Failure> {
+    let address = match &args.router {
+        Some(RouterChoice::Attached(address)) => address,
+        _ => DEFAULT_ROUTER,
+    };
+    Router::attach(address).map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))
+}
+
+/// Returns the selected router without a session. A router in this process is ready, and reports
+/// its status to `daemon` from its start on. A router in another process has not been contacted.
+pub(super) async fn router(args: &RouterArgs, daemon: &Daemon, ui: &Ui) -> Result<Router, Failure> {
     if !args.is_embedded() {
-        let address = match &args.router {
-            Some(RouterChoice::Attached(address)) => address,
-            _ => DEFAULT_ROUTER,
-        };
-        let router = Router::attach(address)
-            .map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))?;
+        let router = attach(args)?;
         ui.note(format_args!("using the router at {}", router.name()));
         return Ok(router);
     }
@@ -111,16 +123,18 @@ pub(super) async fn router(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure
         .start_timeout
         .map_or(RouterArgs::EMBEDDED_LIMIT, |limit| limit.0);
     let mut step = ui.step("starting a router in this process");
-    let router = start_embedded(args, limit, &mut step).await?;
+    let watched = |watch: &RouterWatch| daemon.set_router_watch(watch.clone());
+    let router = start_embedded(args, limit, &mut step, watched).await?;
     step.done("a router runs in this process")?;
     Ok(router)
 }
 
 /// Starts a router in this process and reports its stages until it is ready.
-async fn start_embedded(
+pub(super) async fn start_embedded(
     args: &RouterArgs,
     limit: Duration,
     step: &mut Step,
+    watched: impl FnOnce(&RouterWatch),
 ) -> Result<Router, Failure> {
     let end = Instant::now() + limit;
     let mut builder = EmbeddedRouter::builder(state_dir(args)?);
@@ -128,6 +142,8 @@ async fn start_embedded(
         builder = builder.reseed(Reseed::file(file));
     }
     let mut watch = builder.watch();
+    watched(&watch);
+    let last = watch.clone();
     let starting = async {
         let router = builder.start().await.map_err(no_router)?;
         let ready = router.watch().ready(limit).await;
@@ -136,7 +152,13 @@ async fn start_embedded(
     };
     let report = async {
         while let Some(status) = watch.changed().await {
-            step.update(format!("router in this process: {}", status.stage()));
+            step.update(match status.waiting_for() {
+                Some(what) => format!(
+                    "router in this process: {}, waiting for {what}",
+                    status.stage()
+                ),
+                None => format!("router in this process: {}", status.stage()),
+            });
         }
         // The result is that of the other future.
         std::future::pending().await
@@ -146,7 +168,11 @@ async fn start_embedded(
         never = report => never,
     };
     let started = started.unwrap_or_else(|_| {
-        let why = format!("the router was not ready after {}", ui::duration(limit));
+        let why = format!(
+            "the router was not ready after {}: {}",
+            ui::duration(limit),
+            last.current().account()
+        );
         Err(Failure::new(Exit::NoRouter, why).hint(FIRST_START))
     })?;
     Ok(Router::new(started))
@@ -177,6 +203,9 @@ pub(super) async fn start(
     let lost = async {
         loop {
             match watch.current().stage() {
+                SessionStage::Opening => {
+                    step.update("waiting for the router to accept the session")
+                }
                 SessionStage::BuildingTunnels => step.update("waiting for tunnels"),
                 SessionStage::LeaseSetSent => step.update("publishing the lease set"),
                 SessionStage::Lost => return,
@@ -196,7 +225,7 @@ pub(super) async fn start(
 }
 
 /// Applies the options of the command line.
-fn configure(
+pub(super) fn configure(
     mut builder: SessionBuilder,
     args: &SessionArgs,
     keys: Option<PrivateKeys>,
@@ -236,7 +265,7 @@ fn no_router(error: StartError) -> Failure {
     }
 }
 
-fn no_session(error: &OpenError, router: &str, is_default: bool) -> Failure {
+pub(super) fn no_session(error: &OpenError, router: &str, is_default: bool) -> Failure {
     match error.kind() {
         ErrorKind::RouterUnreachable => {
             let why = innermost(error);

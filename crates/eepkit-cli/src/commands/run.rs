@@ -1,17 +1,26 @@
 //! `eepkit run`: runs a router and the services of a configuration file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use eepkit::Router;
+use eepkit::{ErrorKind, Router};
 use eepkit_services::{
-    Action, Applied, KINDS, Services, files,
-    serve::Addresses,
+    Action, Applied, KINDS, Services,
+    control::{Client, Control, ControlError, Daemon, Order, Outcome, Phase, Places, Setup},
+    files,
     service::{Service, ServiceError},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
-use super::online;
+use super::{
+    control::{Reloaded, ReloadedService},
+    daemon, online,
+};
 use crate::{
     args::RunArgs,
     config::{self, Config},
@@ -25,7 +34,10 @@ pub(super) async fn run(args: RunArgs, ui: &Ui) -> Result<(), Failure> {
     if args.print_config {
         return ui.data(config::documented().trim_end());
     }
-    let config = load(args.config.as_deref(), ui)?;
+    let (config, file) = config::load(args.config.as_deref())?;
+    if let Some(file) = &file {
+        ui.note(format_args!("configuration: {}", file.display()));
+    }
     if args.check {
         for plan in &config.services {
             plan.check()
@@ -33,7 +45,21 @@ pub(super) async fn run(args: RunArgs, ui: &Ui) -> Result<(), Failure> {
         }
         return ui.data("the configuration can be used");
     }
-    serve(config, Source::File(args.config), args.json, ui).await
+    let control = match args.no_control || !config.control.enabled {
+        true => None,
+        false => Some(Place {
+            named: args.control.or_else(|| config.control.socket.clone()),
+            config: file.map(|file| std::path::absolute(&file).unwrap_or(file)),
+        }),
+    };
+    serve(config, Source::File(args.config), control, args.json, ui).await
+}
+
+/// Where the control socket is, and the configuration file that it reports.
+pub(super) struct Place {
+    /// `None` for the default socket.
+    named: Option<PathBuf>,
+    config: Option<PathBuf>,
 }
 
 /// The source of a configuration.
@@ -44,41 +70,11 @@ pub(super) enum Source {
     File(Option<PathBuf>),
 }
 
-/// Reads the given file, or the default one if it exists.
-fn load(named: Option<&Path>, ui: &Ui) -> Result<Config, Failure> {
-    let Some(file) = config_file(named) else {
-        return Ok(Config::new());
-    };
-    let name = file.display();
-    let text = files::read_text(&file, files::MAX_CONFIG)
-        .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;
-    let directory = file.parent().unwrap_or_else(|| Path::new(""));
-    let config = Config::parse(&text, directory).map_err(|error| {
-        let failure = Failure::new(Exit::File, format!("{name}, {error}"));
-        match error.hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
-    ui.note(format_args!("configuration: {name}"));
-    Ok(config)
-}
-
-/// Returns the given file, or the one in the user's configuration directory if it exists.
-fn config_file(named: Option<&Path>) -> Option<PathBuf> {
-    match named {
-        Some(file) => Some(file.to_owned()),
-        None => {
-            let file = dirs::config_dir()?.join("eepkit").join("eepkit.toml");
-            file.exists().then_some(file)
-        }
-    }
-}
-
-/// Starts the router and the services, and runs them until a signal arrives.
+/// Starts the router and the services, and runs them until a signal or an order to stop arrives.
 pub(super) async fn serve(
     config: Config,
     source: Source,
+    place: Option<Place>,
     json: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
@@ -87,39 +83,165 @@ pub(super) async fn serve(
         Source::Arguments => Reload::never(),
         Source::File(_) => Reload::new()?,
     };
-    let router = stop.or(online::router(&config.router, ui)).await?;
-    let services = Services::new(router.clone());
-    let started = stop.or(start(&services, config.services.clone())).await;
-    if let Err(failure) = started {
-        services.stop().await;
-        return Err(failure);
-    }
-    report(&router, &services, json, ui)?;
-    loop {
-        tokio::select! {
-            _ = stop.received() => break,
-            () = reload.received() => {
-                if let Source::File(named) = &source {
-                    reloaded(&services, &config, named.as_deref(), ui).await;
+    let (daemon, mut orders) = Daemon::new(Setup {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: place.as_ref().and_then(|place| place.config.clone()),
+        router: online::name(&config.router),
+        embedded: config.router.is_embedded(),
+    });
+    let control = match place {
+        Some(place) => listen(place.named, &daemon, ui).await?,
+        None => None,
+    };
+    let served = async {
+        let router = {
+            let starting = online::router(&config.router, &daemon, ui);
+            tokio::select! {
+                router = stop.or(starting) => router?,
+                // Nothing runs yet, so there is nothing to stop.
+                () = ordered_to_stop(&mut orders) => return Ok(()),
+            }
+        };
+        daemon.set_router(router.clone());
+        let services = Arc::new(Services::new(router.clone()));
+        daemon.set_services(services.clone());
+        let started = stop.or(start(&services, config.services.clone())).await;
+        if let Err(failure) = started {
+            services.stop().await;
+            return Err(failure);
+        }
+        daemon.enter(Phase::Running);
+        report(&router, &services, json, ui)?;
+        loop {
+            tokio::select! {
+                _ = stop.received() => break,
+                () = reload.received() => {
+                    if let Source::File(named) = &source {
+                        reload_and_report(&services, &config, named.as_deref(), ui).await;
+                    }
                 }
+                Some(order) = orders.recv() => match order {
+                    Order::Stop => break,
+                    Order::Reload(reply) => {
+                        let outcome = match &source {
+                            Source::File(named) => {
+                                reloaded(&services, &config, named.as_deref()).await
+                            }
+                            Source::Arguments => Err(Failure::usage("there is no file to reload")),
+                        };
+                        // The client may have gone.
+                        let _ = reply.send(outcome_of(outcome));
+                    }
+                },
+                () = daemon.watch_router() => {}
+            }
+        }
+        daemon.enter(Phase::Stopping);
+        let step = ui.step("stopping");
+        tokio::select! {
+            () = async {
+                services.stop().await;
+                router.shutdown().await;
+            } => step.done("stopped"),
+            // A second signal ends the shutdown.
+            _ = stop.received() => Ok(()),
+        }
+    };
+    let result = served.await;
+    daemon.enter(Phase::Stopped);
+    if let Some(control) = control {
+        control.close().await;
+    }
+    result
+}
+
+/// Listens on the control socket. If the default path cannot be used, the program runs without it.
+async fn listen(
+    named: Option<PathBuf>,
+    daemon: &Daemon,
+    ui: &Ui,
+) -> Result<Option<Control>, Failure> {
+    let is_default = named.is_none();
+    let Some(path) = named.or_else(daemon::default_socket) else {
+        ui.warn("no control socket: this user has no directory for it; see --control");
+        return Ok(None);
+    };
+    if is_default && let Some(directory) = path.parent() {
+        // If it fails, the error of the socket states the path.
+        let _ = files::create_private_dir(directory);
+    }
+    let methods = Arc::new(daemon.clone());
+    match Control::bind(path.clone(), methods).await {
+        Ok(control) => Ok(Some(control)),
+        Err(error) if error.source.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(runs_already(&path).await)
+        }
+        Err(error) if is_default => {
+            let failure = Failure::from_error(Exit::File, "", &error);
+            ui.warn(format_args!(
+                "no control socket, so that `eepkit status` cannot find this program: {failure}"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(Failure::from_error(Exit::File, "control socket", &error)),
+    }
+}
+
+/// The error of a second program with the same control socket.
+async fn runs_already(path: &Path) -> Failure {
+    let asking = async {
+        let mut client = Client::connect(path).await?;
+        client.call("version", Value::Null, ASK_LIMIT).await
+    };
+    let message = match asking.await {
+        Ok(version) => format!("eepkit runs already, as process {}", version["pid"]),
+        Err(_) => format!(
+            "another program listens on the control socket {}",
+            path.display()
+        ),
+    };
+    Failure::new(Exit::Failed, message)
+        .hint("`eepkit status` shows what it does, `eepkit reload` and `eepkit stop` control it")
+        .hint("a second one needs a socket of its own: --control PATH, or --no-control")
+}
+
+/// Waits for an order to stop. Orders to reload are refused meanwhile.
+async fn ordered_to_stop(orders: &mut mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Stop => return,
+            Order::Reload(reply) => {
+                let error = ControlError::of_kind(ErrorKind::NoTunnels, "the router is starting");
+                let _ = reply.send(Err(error));
             }
         }
     }
-    let step = ui.step("stopping");
-    tokio::select! {
-        () = async {
-            services.stop().await;
-            router.shutdown().await;
-        } => step.done("stopped"),
-        // A second signal ends the shutdown.
-        _ = stop.received() => Ok(()),
+    std::future::pending().await
+}
+
+fn outcome_of(result: Result<Reloaded, Failure>) -> Outcome {
+    match result {
+        Ok(reloaded) => serde_json::to_value(reloaded)
+            .map_err(|error| ControlError::new("failed", error.to_string())),
+        Err(failure) => {
+            let code = match failure.exit() {
+                Exit::File => "io",
+                Exit::Usage => "bad_input",
+                _ => "failed",
+            };
+            let error = ControlError::new(code, format!("nothing was reloaded: {failure}"));
+            Err(match failure.hints() {
+                [] => error,
+                hints => error.hint(hints.join("; ")),
+            })
+        }
     }
 }
 
 /// Starts the services. Fails if one of them cannot be started.
 async fn start(
     services: &Services,
-    plans: Vec<std::sync::Arc<dyn eepkit_services::Plan>>,
+    plans: Vec<Arc<dyn eepkit_services::Plan>>,
 ) -> Result<(), Failure> {
     for Applied {
         service, result, ..
@@ -130,36 +252,70 @@ async fn start(
     Ok(())
 }
 
-/// Reads the file again and applies the changes. Errors are reported, and no service ends because
-/// of them.
-async fn reloaded(services: &Services, first: &Config, named: Option<&Path>, ui: &Ui) {
-    let config = match load(named, ui) {
-        Ok(config) => config,
-        Err(failure) => {
-            ui.warn(format_args!("nothing was reloaded: {failure}"));
-            return;
+/// Reads the file again and applies the changes. No service ends because of an error.
+async fn reloaded(
+    services: &Services,
+    first: &Config,
+    named: Option<&Path>,
+) -> Result<Reloaded, Failure> {
+    let (config, _) = config::load(named)?;
+    let mut warnings = Vec::new();
+    for (section, changed) in [
+        ("router", config.router != first.router),
+        ("control", config.control != first.control),
+    ] {
+        if changed {
+            warnings.push(format!(
+                "changes of [{section}] take effect when the program starts again"
+            ));
         }
-    };
-    if config.router != first.router {
-        ui.warn("changes of [router] take effect when the program starts again");
     }
-    for Applied {
-        service,
-        action,
-        result,
-        ..
-    } in services.apply(config.services).await
-    {
-        let name = name(&*service);
-        match (result, action) {
-            (Err(error), _) => ui.warn(format_args!(
-                "{name}: {}",
-                cannot_start(service.kind(), &error)
-            )),
-            (Ok(()), Action::Kept) => ui.note(format_args!("{name}: not changed")),
-            (Ok(()), Action::Stopped) => ui.note(format_args!("{name}: stopped")),
-            (Ok(()), Action::Started) => ui.note(format_args!("{name}: started")),
-            (Ok(()), Action::Restarted) => ui.note(format_args!("{name}: restarted")),
+    let applied = services.apply(config.services).await;
+    let services = applied.into_iter().map(
+        |Applied {
+             service,
+             action,
+             result,
+             ..
+         }| {
+            let action = match action {
+                Action::Kept => "kept",
+                Action::Started => "started",
+                Action::Restarted => "restarted",
+                Action::Stopped => "stopped",
+            };
+            ReloadedService {
+                title: name(&*service),
+                kind: service.kind().to_owned(),
+                name: service.name().to_owned(),
+                action: action.to_owned(),
+                error: result
+                    .err()
+                    .map(|error| cannot_start(service.kind(), &error).to_string()),
+            }
+        },
+    );
+    Ok(Reloaded {
+        version: 1,
+        services: services.collect(),
+        warnings,
+    })
+}
+
+/// Reloads because of a signal, and reports the result on standard error.
+async fn reload_and_report(services: &Services, first: &Config, named: Option<&Path>, ui: &Ui) {
+    match reloaded(services, first, named).await {
+        Err(failure) => ui.warn(format_args!("nothing was reloaded: {failure}")),
+        Ok(reloaded) => {
+            for warning in &reloaded.warnings {
+                ui.warn(warning);
+            }
+            for service in &reloaded.services {
+                match service.line() {
+                    (line, true) => ui.warn(line),
+                    (line, false) => ui.note(line),
+                }
+            }
         }
     }
 }
@@ -171,24 +327,6 @@ struct Serving {
     router: String,
     #[serde(flatten)]
     services: Map<String, Value>,
-}
-
-#[derive(Debug, Serialize)]
-struct Places {
-    tcp: Vec<String>,
-    udp: Vec<String>,
-    unix: Vec<String>,
-}
-
-impl From<Addresses> for Places {
-    fn from(addresses: Addresses) -> Self {
-        let unix = addresses.unix.iter();
-        Self {
-            tcp: addresses.tcp.iter().map(ToString::to_string).collect(),
-            udp: addresses.udp.iter().map(ToString::to_string).collect(),
-            unix: unix.map(|path| path.display().to_string()).collect(),
-        }
-    }
 }
 
 /// Prints the addresses at which the services listen.
@@ -212,7 +350,9 @@ fn report(router: &Router, services: &Services, json: bool, ui: &Ui) -> Result<(
         });
     }
     for service in &list {
-        let Places { mut tcp, udp, unix } = service.addresses().into();
+        let Places {
+            mut tcp, udp, unix, ..
+        } = service.addresses().into();
         let title = title(service.kind());
         tcp.extend(unix);
         if !tcp.is_empty() {
@@ -269,3 +409,6 @@ pub(super) fn cannot_start(kind: &str, error: &ServiceError) -> Failure {
         _ => failed(Exit::Failed),
     }
 }
+
+/// The time that a running program has to state its process.
+const ASK_LIMIT: Duration = Duration::from_secs(2);

@@ -10,7 +10,12 @@ use eepkit_services::{
 };
 
 use super::run::{self, Source};
-use crate::{args::SamArgs, config::Config, failure::Failure, ui::Ui};
+use crate::{
+    args::{CONTROL, SamArgs},
+    config::Config,
+    failure::Failure,
+    ui::Ui,
+};
 
 pub(super) async fn run(args: SamArgs, ui: &Ui) -> Result<(), Failure> {
     // If only TLS or a Unix socket is requested, unencrypted TCP is turned off.
@@ -23,9 +28,10 @@ pub(super) async fn run(args: SamArgs, ui: &Ui) -> Result<(), Failure> {
     sam.validate().map_err(Failure::usage)?;
     let config = Config {
         router: args.router,
+        control: (CONTROL.defaults)(),
         services: vec![plan(SamConfig::KIND, sam)],
     };
-    run::serve(config, Source::Arguments, args.json, ui).await
+    run::serve(config, Source::Arguments, None, args.json, ui).await
 }
 
 /// Starts a bridge.

@@ -16,6 +16,7 @@ fn error(text: &str) -> String {
 fn is_same(one: &Config, other: &Config) -> bool {
     let (ours, theirs) = (&one.services, &other.services);
     one.router == other.router
+        && one.control == other.control
         && ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(a, b)| a.is_same(&**b))
 }
@@ -101,7 +102,7 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, sam"
+        "line 1: there is no section [proxy]; there are: router, control, sam, socks"
     );
 }
 

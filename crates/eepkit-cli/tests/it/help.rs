@@ -24,7 +24,21 @@ fn long_help_explains_first_steps_and_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     for command in [
-        "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "import", "keys",
+        "demo",
+        "devnet",
+        "listen",
+        "connect",
+        "ping",
+        "lookup",
+        "sam",
+        "run",
+        "status",
+        "wait-ready",
+        "reload",
+        "stop",
+        "doctor",
+        "import",
+        "keys",
     ] {
         assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
@@ -52,7 +66,21 @@ fn completions_and_manual_pages_are_made() {
 #[test]
 fn every_line_of_help_fits_a_terminal() {
     for command in [
-        "demo", "devnet", "listen", "connect", "ping", "lookup", "sam", "run", "import", "keys",
+        "demo",
+        "devnet",
+        "listen",
+        "connect",
+        "ping",
+        "lookup",
+        "sam",
+        "run",
+        "status",
+        "wait-ready",
+        "reload",
+        "stop",
+        "doctor",
+        "import",
+        "keys",
     ] {
         for line in help(&[command, "--help"]).lines() {
             assert!(line.chars().count() <= 100, "{command}: {line}");

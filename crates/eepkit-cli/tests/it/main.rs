@@ -1,5 +1,7 @@
 //! Tests that run the program.
 
+#[cfg(unix)]
+mod control;
 mod help;
 mod import;
 mod keys;

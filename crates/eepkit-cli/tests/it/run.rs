@@ -3,9 +3,12 @@
 use std::{
     fmt::Write,
     io::{BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -27,7 +30,16 @@ pub(crate) fn eepkit() -> Command {
         command.env_remove(name);
     }
     command.env("NO_COLOR", "1");
+    // A control socket for each, so that programs of several tests can run at the same time.
+    command.env("EEPKIT_CONTROL", control_socket());
     command
+}
+
+fn control_socket() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("eepkit-test-{}-{number}.sock", std::process::id());
+    std::env::temp_dir().join(name)
 }
 
 /// Runs the program in `directory` until it ends.

@@ -207,6 +207,7 @@ async fn open_error(router: &eepkit_router::devnet::DevnetRouter) -> LinkError {
         keys: std::sync::Arc::new(keys.unwrap()),
         options: eepkit_i2cp::Options::new(),
         timeout: DEADLINE,
+        progress: eepkit_link::Progress::default(),
     };
     router.open(setup).await.unwrap_err()
 }

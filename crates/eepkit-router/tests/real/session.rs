@@ -37,6 +37,7 @@ impl TestSession {
             keys: Arc::clone(&keys),
             options,
             timeout: DEADLINE,
+            progress: eepkit_link::Progress::default(),
         };
         let link = router.open(setup).await.unwrap();
         let mut session = Self { link, keys, maker };

@@ -88,6 +88,7 @@ impl Party {
             keys: Arc::clone(&keys),
             options,
             timeout: Duration::from_secs(60),
+            progress: eepkit_link::Progress::default(),
         };
         Ok(Self {
             link: router.open(setup).await?,

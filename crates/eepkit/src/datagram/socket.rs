@@ -132,7 +132,9 @@ impl DatagramSocket {
         supervisor::wait_ready(shared, left())
             .await
             .map_err(|error| match error {
-                OpenError::Timeout { .. } | OpenError::NoTunnels(_) => SendError::NoTunnels(limit),
+                OpenError::Timeout { .. } | OpenError::NoTunnels(_) => {
+                    SendError::NoTunnels(shared.timed_out(limit))
+                }
                 OpenError::Closed => SendError::Closed,
                 error => SendError::Offline(error),
             })?;
@@ -155,7 +157,7 @@ impl DatagramSocket {
                 Some(refused) => refused,
             };
             if timeout_at(deadline, notified).await.is_err() {
-                return Err(SendError::Full(limit));
+                return Err(SendError::Full(shared.timed_out(limit)));
             }
         }
     }

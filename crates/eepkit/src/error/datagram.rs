@@ -1,10 +1,10 @@
 //! Errors of datagram sockets.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use eepkit_datagram::{Format, SealError};
 
-use super::{AddressError, ErrorKind, LookupError, OpenError};
+use super::{AddressError, ErrorKind, LookupError, OpenError, TimedOut};
 
 /// Why a datagram socket could not be bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -85,11 +85,11 @@ pub enum SendError {
     #[error("a raw datagram does not say who sent it")]
     NoSender,
     /// The session had no tunnels before the time limit.
-    #[error("the session had no tunnels within {0:?}")]
-    NoTunnels(Duration),
+    #[error("the session had no tunnels within {0}")]
+    NoTunnels(TimedOut),
     /// The router did not accept the datagrams queued before this one in time.
-    #[error("the datagrams before it were not sent within {0:?}")]
-    Full(Duration),
+    #[error("the datagrams before it were not sent within {0}")]
+    Full(TimedOut),
     /// The session has no link to its router, and the link was not restored in time.
     #[error("the session is offline")]
     Offline(#[source] OpenError),

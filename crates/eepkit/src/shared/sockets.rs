@@ -57,6 +57,10 @@ impl Sockets {
         self.opener = opener;
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Adds a stream, until it is closed or the link is lost. `None` if the link is lost already.
     pub(super) fn add(&mut self, socket: &Arc<Socket>) -> Option<SocketKey> {
         self.opener.as_ref()?;
