@@ -29,9 +29,7 @@ use std::{
 use std::path::PathBuf;
 
 use eepkit_i2cp::{Config, Handle, Options, RouterKind, Session};
-use eepkit_link::{
-    BoxFuture, Command, Connector, Event, Link, LinkError, RouterIdentity, Setup, clock,
-};
+use eepkit_link::{BoxFuture, Command, Connector, Event, Link, LinkError, RouterIdentity, Setup};
 use eepkit_wire::{Hash, PrivateKeys, SignatureType};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -194,7 +192,7 @@ impl I2cpRouter {
             router: self.kind,
             open_timeout: limit,
         };
-        let session = Session::new(config, Instant::now().into_std(), clock::unix_now());
+        let session = Session::new(config, Instant::now().into_std());
         Ok(Driver::new(connection, session, self.transport.stopped()))
     }
 

@@ -59,7 +59,7 @@ fn open_session(now: Instant) -> Session {
         tunnel: 1,
         end: 1_700_000_600_000,
     };
-    let mut session = Session::new(config, now, UNIX_NOW);
+    let mut session = Session::new(config, now);
     let mut received = BytesMut::new();
     for message in [
         Message::SetDate(SetDate {

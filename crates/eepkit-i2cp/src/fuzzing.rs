@@ -93,7 +93,7 @@ pub fn session(data: &[u8]) {
         router: None,
         open_timeout: Duration::from_secs(30),
     };
-    let mut session = Session::new(config, start, Duration::from_secs(1_700_000_000));
+    let mut session = Session::new(config, start);
     let mut now = start;
     let mut received = BytesMut::new();
     let mut ends = drain(&mut session);

@@ -104,30 +104,45 @@ impl LeaseSetMaker {
         })
     }
 
-    /// Creates and signs a lease set for these tunnels. `unix_now` is the time since 1970.
+    /// Creates and signs a lease set for these tunnels. `unix_now` is the time since 1970 on the
+    /// router's clock, which is the clock of the leases.
+    ///
+    /// Tunnels that have ended are left out. If there are more than 16 others, the 16 that expire
+    /// last are used.
     ///
     /// The publication time is at least one second after that of the previous lease set, because
-    /// the network database replaces a lease set only with a newer one. If there are more than 16
-    /// tunnels, the 16 that expire last are used.
+    /// the network database replaces a lease set only with a newer one. The exception is a clock
+    /// that was set back by more than a minute: routers refuse lease sets of the future, so the
+    /// publication time is then that of the corrected clock.
     ///
     /// # Errors
     ///
-    /// If there is no tunnel, or if all tunnels have expired, which a wrong clock can cause.
+    /// If there is no tunnel, if all tunnels have ended, or if the transient key has expired.
     pub fn make(
         &mut self,
         leases: &[Lease],
         unix_now: Duration,
     ) -> Result<SignedLeaseSet, MakeError> {
+        let now = u32::try_from(unix_now.as_secs()).unwrap_or(u32::MAX);
+        if let Some(ago) = self.transient_key_expired(now) {
+            return Err(MakeError::TransientKeyExpired { ago });
+        }
+        let last_end = leases
+            .iter()
+            .map(|lease| lease.end / 1000)
+            .max()
+            .ok_or(MakeError::NoTunnels)?;
+        if last_end <= u64::from(now) {
+            let ago = u64::from(now).saturating_sub(last_end);
+            return Err(MakeError::Ended { ago });
+        }
         let mut leases = leases.to_vec();
+        leases.retain(|lease| lease.end / 1000 > u64::from(now));
         leases.sort_by_key(|lease| std::cmp::Reverse(lease.end));
         leases.truncate(Lease::MAX_IN_SET);
-        let last_end = leases
-            .first()
-            .map(|lease| lease.end)
-            .ok_or(MakeError::NoTunnels)?;
         let bytes = match self.store_type {
             StoreType::LeaseSet => self.make_version_1(&leases)?,
-            _ => self.make_version_2(leases, last_end, unix_now)?,
+            _ => self.make_version_2(leases, last_end, now)?,
         };
         Ok(SignedLeaseSet {
             store_type: self.store_type,
@@ -169,17 +184,13 @@ impl LeaseSetMaker {
         &mut self,
         leases: Vec<Lease>,
         last_end: u64,
-        unix_now: Duration,
+        now: u32,
     ) -> Result<Bytes, MakeError> {
-        let now = u32::try_from(unix_now.as_secs()).unwrap_or(u32::MAX);
-        let published = now.max(self.last_published.saturating_add(1));
-        let end = last_end / 1000;
-        let lifetime = end
-            .checked_sub(u64::from(published))
-            .filter(|lifetime| *lifetime > 0)
-            .ok_or_else(|| MakeError::Ended {
-                ago: u64::from(published).saturating_sub(end),
-            })?;
+        let published = self.publication_time(now, last_end);
+        // Nobody accepts a lease set after the transient key that signed it has expired.
+        let offline = self.keys.offline();
+        let end = offline.map_or(last_end, |keys| last_end.min(keys.expires().into()));
+        let lifetime = end.saturating_sub(u64::from(published));
         let mut builder = LeaseSet2Builder::new(
             published,
             u16::try_from(lifetime).unwrap_or(u16::MAX),
@@ -194,6 +205,24 @@ impl LeaseSetMaker {
         let lease_set = builder.sign(&self.keys)?;
         self.last_published = published;
         Ok(lease_set.to_bytes().into())
+    }
+
+    /// The publication time of the next lease set, in seconds since 1970. The lease set ends at
+    /// `end`, which is after `now`.
+    fn publication_time(&self, now: u32, end: u64) -> u32 {
+        let next = self.last_published.saturating_add(1).max(now);
+        let ahead = next.saturating_sub(now);
+        if ahead > MAX_AHEAD_S || u64::from(next) >= end {
+            return now;
+        }
+        next
+    }
+
+    /// The time since the transient key of offline keys expired, in seconds; `None` if it is valid
+    /// or there is none.
+    fn transient_key_expired(&self, now: u32) -> Option<u64> {
+        let expires = self.keys.offline()?.expires();
+        now.checked_sub(expires).map(u64::from)
     }
 }
 
@@ -214,10 +243,16 @@ pub enum MakeError {
     /// There is no tunnel.
     #[error("a lease set needs at least one tunnel")]
     NoTunnels,
-    /// All tunnels have expired.
-    #[error("the last tunnel expired {ago} seconds ago; the clock may be wrong")]
+    /// All tunnels have ended.
+    #[error("the last tunnel ended {ago} seconds ago")]
     Ended {
-        /// The time since the last tunnel expired, in seconds.
+        /// The time since the last tunnel ended, in seconds.
+        ago: u64,
+    },
+    /// The transient key of the offline keys has expired. Only new offline keys help.
+    #[error("the transient key of the destination expired {ago} seconds ago")]
+    TransientKeyExpired {
+        /// The time since the key expired, in seconds.
         ago: u64,
     },
     /// The tunnels, keys and options do not form a valid lease set.
@@ -289,6 +324,11 @@ fn unsupported(kind: EncryptionType) -> SessionOptionError {
     let allowed = "4 (X25519), 5 to 7 (with ML-KEM) or 0 (ElGamal)";
     SessionOptionError::new("i2cp.leaseSetEncType", &kind.0.to_string(), allowed)
 }
+
+/// How far a publication time may be ahead of the clock, in seconds. Chosen as the difference of
+/// clocks that routers accept. It is reached by a burst of lease sets within a second, and by a
+/// clock that was set back.
+const MAX_AHEAD_S: u32 = 60;
 
 const LEASE_SET_TYPE: &str = "i2cp.leaseSetType";
 const PRIVATE_KEY: &str = "i2cp.leaseSetPrivateKey";

@@ -47,6 +47,6 @@ pub use options::{Allowed, Iter, OPTIONS, OptionSpec, Options, Sent, SessionOpti
 pub use quirks::RouterKind;
 pub use session::{
     Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget, Outgoing, Output,
-    Session, SessionCloseReason,
+    Session, SessionCloseReason, UnreachableReason,
 };
 pub use version::{ApiVersion, ParseVersionError};

@@ -4,6 +4,7 @@
 //! `quirks.rs` has the deviations of routers.
 
 mod core;
+mod lease_sets;
 mod lookups;
 mod open;
 mod opening;
@@ -23,7 +24,7 @@ use self::core::Core;
 use crate::{
     frame::{Frame, PROTOCOL_BYTE},
     frame_reader::FrameReader,
-    message::{GetDate, Message, MessageType, Text},
+    message::{Message, MessageType},
     output::OutputBuffer,
     quirks::{self, RouterKind},
     version::ApiVersion,
@@ -34,7 +35,7 @@ use opening::{Opening, Progress};
 
 pub use types::{
     Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget, Outgoing, Output,
-    SessionCloseReason,
+    SessionCloseReason, UnreachableReason,
 };
 
 /// The client side of one I2CP connection, with its primary session and its subsessions.
@@ -74,7 +75,7 @@ pub use types::{
 ///     router: None,
 ///     open_timeout: Duration::from_secs(30),
 /// };
-/// let mut session = Session::new(config, now(), Duration::from_secs(1_700_000_000));
+/// let mut session = Session::new(config, now());
 ///
 /// assert_eq!(session.output()[0], 0x2a);
 /// let sent = session.output().len();
@@ -89,29 +90,27 @@ pub struct Session {
 }
 
 impl Session {
-    /// Creates a machine at the start of a connection. `now` and `unix_now`, the time since 1970,
-    /// are the same moment on two clocks.
-    pub fn new(config: Config, now: Instant, unix_now: Duration) -> Self {
+    /// Creates a machine at the start of a connection.
+    pub fn new(config: Config, now: Instant) -> Self {
         let mut core = Core {
             router: Router {
                 kind: config.router.unwrap_or_default(),
                 version: ApiVersion::UNREPORTED,
             },
             told_router: config.router,
-            start: now,
-            start_unix: unix_now,
-            offset_ms: 0,
+            clock: (now, 0),
+            date_asked: None,
+            heard: now,
+            stalled: None,
+            probed: None,
+            login: opening::login(&config.options),
             lookups: Lookups::default(),
             output: OutputBuffer::default(),
             events: VecDeque::new(),
         };
         core.output.append().push(PROTOCOL_BYTE);
         let deadline = now + config.open_timeout.min(MAX_OPEN_TIMEOUT);
-        let greeting = GetDate {
-            version: Text::new(&ApiVersion::OURS.to_string()),
-            login: opening::login(&config.options),
-        };
-        let state = match core.send(&Message::GetDate(greeting)) {
+        let state = match core.ask_date(now) {
             Ok(()) => State::Opening(Opening::new(config, deadline)),
             Err(reason) => {
                 core.close(reason);
@@ -130,6 +129,13 @@ impl Session {
         match input {
             Input::Receive(bytes) => self.receive(now, bytes),
             Input::Eof => self.advance(|_, _| Err(SessionCloseReason::Eof)),
+            Input::NotReading => self.core.stall(now),
+            Input::ClockChanged => self.advance(|state, core| {
+                if let State::Open(_) = &state {
+                    core.ask_date(now)?;
+                }
+                Ok(state)
+            }),
             Input::Timeout => self.handle_timeout(now),
             Input::Command(command) => self.handle_command(now, command),
         }
@@ -153,7 +159,7 @@ impl Session {
         }
         let state = match &self.state {
             State::Opening(state) => Some(state.next_timeout()),
-            State::Open(state) => state.next_timeout(),
+            State::Open(state) => state.next_timeout(&self.core),
             State::Closed => return Output::Timeout(None),
         };
         let lookups = self.core.lookups.next_timeout();
@@ -193,6 +199,7 @@ impl Session {
     }
 
     fn receive(&mut self, now: Instant, received: &mut BytesMut) {
+        self.core.heard(now);
         while !self.is_closed() {
             match self.reader.next_frame(received) {
                 Ok(Some(frame)) => self.handle_frame(now, &frame),
@@ -226,7 +233,11 @@ impl Session {
                 self.advance(|state, _| Err(state.disconnected(reason.as_str())));
             }
             Message::SetDate(date) if !self.state.awaits_date() => {
-                self.core.set_clock(now, date.date);
+                let late = self.core.set_clock(now, date.date);
+                self.advance(|state, core| match (late, &state) {
+                    (true, State::Open(_)) => core.ask_date(now).map(|()| state),
+                    _ => state.on_clock(core, now),
+                });
             }
             message => self.advance(|state, core| match state {
                 State::Opening(state) => match state.handle(core, now, message)? {
@@ -342,23 +353,37 @@ impl State {
         }
     }
 
+    /// Handles that the router reported its clock again.
+    fn on_clock(self, core: &mut Core, now: Instant) -> Result<Self, SessionCloseReason> {
+        match self {
+            Self::Open(mut state) => {
+                state.check_lease_sets(core, now)?;
+                Ok(Self::Open(state))
+            }
+            state => Ok(state),
+        }
+    }
+
     /// The reason that the text of a Disconnect stands for. Java I2P sends no other message when it
-    /// refuses a login or a session.
+    /// refuses a login or a session, or when it stops.
     fn disconnected(&self, text: &str) -> SessionCloseReason {
         let lower = text.to_ascii_lowercase();
+        let has_any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         match self {
-            Self::Opening(Opening::Date(_) | Opening::Limits(_)) => {
+            Self::Opening(_) if has_any(&LOGIN_WORDS) => {
                 SessionCloseReason::LoginRefused(text.to_owned())
             }
-            Self::Opening(_) if lower.contains("uthoriz") => {
-                SessionCloseReason::LoginRefused(text.to_owned())
-            }
-            Self::Opening(_) if lower.contains("duplicate") => SessionCloseReason::Duplicate,
+            Self::Opening(_) if has_any(&["duplicate"]) => SessionCloseReason::Duplicate,
             Self::Opening(_) => SessionCloseReason::Refused(text.to_owned()),
             _ => SessionCloseReason::Disconnected(text.to_owned()),
         }
     }
 }
+
+/// Parts of the texts with which a router refuses a login. Java I2P: "Authorization required" and
+/// "Authorization failed". A text without them, such as "Router is shutting down", does not concern
+/// the login.
+const LOGIN_WORDS: [&str; 3] = ["authoriz", "authentic", "password"];
 
 /// The upper limit of [`Config::open_timeout`]. Chosen so that adding it to a time never overflows.
 const MAX_OPEN_TIMEOUT: Duration = Duration::from_secs(24 * 3600);

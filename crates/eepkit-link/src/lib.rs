@@ -13,6 +13,7 @@
 //!
 //! Code above this crate does not depend on which router it uses.
 
+pub mod changes;
 pub mod clock;
 pub mod first_contact;
 mod router_stage;
@@ -329,7 +330,15 @@ pub enum Event {
     /// The session reached a stage; see [`LinkStage`].
     Stage(LinkStage),
     /// The router has inbound tunnels and requests a signed lease set for them.
-    LeaseSetWanted(Vec<Lease>),
+    LeaseSetWanted {
+        /// The tunnels.
+        leases: Vec<Lease>,
+        /// The time since 1970 on the router's clock, which is the clock of the leases.
+        router_time: Duration,
+    },
+    /// Peers cannot reach the session for now, for this reason. The session continues, and a later
+    /// [`LinkStage::Ready`] reports that peers can reach it again.
+    Unreachable(String),
     /// A tunnel can be used.
     TunnelUp {
         /// The id of the tunnel, valid until [`Event::TunnelDown`].
@@ -404,7 +413,8 @@ pub enum Event {
     Lost(LostReason),
 }
 
-/// The progress of a session. A stage never decreases until the session is lost.
+/// The progress of a session. A stage never decreases until the session is lost or
+/// [`Event::Unreachable`] is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkStage {
     /// The router accepted the session and builds its tunnels.
@@ -530,6 +540,9 @@ pub enum LostReason {
     /// The router sent data that violates the protocol.
     #[error("the router broke the protocol: {0}")]
     Protocol(String),
+    /// Peers could not reach the session, and the router did not change that in time.
+    #[error("peers could not reach the session: {0}")]
+    Unreachable(String),
     /// The router in this process was stopped.
     #[error("the router was stopped")]
     Stopped,

@@ -43,8 +43,8 @@
 //!     .await?;
 //! loop {
 //!     match poll_fn(|cx| link.poll_event(cx)).await {
-//!         Event::LeaseSetWanted(leases) => {
-//!             let signed = maker.make(&leases, clock::unix_now()).unwrap();
+//!         Event::LeaseSetWanted { leases, router_time } => {
+//!             let signed = maker.make(&leases, router_time).unwrap();
 //!             link.submit(Command::PublishLeaseSet(signed));
 //!         }
 //!         Event::Stage(LinkStage::Ready) => break,

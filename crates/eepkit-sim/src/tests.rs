@@ -333,7 +333,7 @@ async fn events_of_a_profile_are_in_the_recorded_order() {
         match party.event().await {
             Event::Stage(stage) => seen.push(format!("{stage:?}")),
             Event::TunnelUp { direction, .. } => seen.push(format!("{direction:?}")),
-            Event::LeaseSetWanted(leases) => seen.push(format!("{} leases", leases.len())),
+            Event::LeaseSetWanted { leases, .. } => seen.push(format!("{} leases", leases.len())),
             _ => {}
         }
     }

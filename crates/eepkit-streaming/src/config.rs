@@ -119,7 +119,8 @@ settings! {
         /// timeout is twice as long as the one before. During long timeouts, probes are sent.
         /// Default 8.
         copy max_resends, with_max_resends: u32;
-        /// Idle time before `inactivity_action`. Default 90 s.
+        /// Time before `inactivity_action`. Default 90 s. A peer that vanished is noticed after
+        /// twice this time with [`InactivityAction::Send`].
         copy inactivity_timeout, with_inactivity_timeout: Duration;
         /// The action on an idle stream. Default [`InactivityAction::Send`].
         copy inactivity_action, with_inactivity_action: InactivityAction;
@@ -195,15 +196,20 @@ impl StreamConfig {
     }
 }
 
-/// The action on a stream on which nothing was sent or received for the inactivity timeout.
+/// The action on a stream that is idle for the inactivity timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InactivityAction {
     /// No action.
     Nothing,
-    /// Ends the stream with [`crate::CloseReason::Inactive`].
+    /// Ends the stream with [`crate::CloseReason::Inactive`], if it neither sent nor received a
+    /// packet for that time.
     Disconnect,
-    /// Repeats an acknowledgement, so that the routers keep their encryption sessions.
+    /// Asks the peer for a sign of life, if nothing was received for that time. If nothing is
+    /// received for the same time again, ends the stream with [`crate::CloseReason::Inactive`].
+    ///
+    /// The packet has the next sequence number and no data, as Java's inactivity packet has, so that
+    /// every implementation acknowledges it. It also keeps the encryption sessions of the routers.
     Send,
 }
 

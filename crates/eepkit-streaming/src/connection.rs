@@ -129,7 +129,12 @@ pub(crate) struct Connection {
     fingerprint: Option<Box<Fingerprint>>,
     pub(crate) timers: TimerTable,
     pub(crate) notices: Notices,
+    /// When the stream last sent or received a packet.
     last_activity: Instant,
+    /// When the stream last received a packet.
+    last_received: Instant,
+    /// When the peer was asked for a sign of life, until it sends anything.
+    asked_for_life: Option<Instant>,
 
     /// Packets that arrived before the answer to our SYN.
     early: Vec<Bytes>,
@@ -184,6 +189,8 @@ impl Connection {
             timers: TimerTable::default(),
             notices: Notices::default(),
             last_activity: now,
+            last_received: now,
+            asked_for_life: None,
             early: Vec::new(),
             handle: if opening.initiator {
                 Handle::Held

@@ -195,6 +195,19 @@ impl SendBuffer {
         taken
     }
 
+    /// Appends a packet without data that is sent at once, so that the peer acknowledges it. Returns
+    /// whether there was a number for it.
+    pub(crate) fn write_empty(&mut self) -> bool {
+        if self.closing || self.ring.end() >= LAST_SEQ {
+            return false;
+        }
+        if self.ring.end() == self.next {
+            self.ring.push(Segment::new());
+        }
+        self.flush();
+        true
+    }
+
     /// Ends the stream after the written data. A second call has no effect.
     pub(crate) fn close(&mut self) {
         if self.closing {

@@ -3,10 +3,11 @@
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use eepkit_i2cp::{LeaseSetMaker, Options};
-use eepkit_link::Layer;
+use eepkit_link::{Layer, clock};
 use eepkit_streaming::{EndpointConfig, StreamOptionError};
 use eepkit_wire::{Destination, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
+use tracing::warn;
 
 use crate::{
     config::{Secret, SessionConfig},
@@ -342,6 +343,7 @@ impl SessionBuilder {
         }
         let mut rng = self.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let keys = self.keys.load(&options, &mut rng)?;
+        check_transient_key(&keys)?;
         let maker = LeaseSetMaker::new(keys.clone(), &options, &mut rng).map_err(|error| {
             OpenError::Option {
                 key: "i2cp.leaseSetType".to_owned(),
@@ -372,6 +374,34 @@ impl SessionBuilder {
         Ok((Session::new(shared.clone()), shared))
     }
 }
+
+/// Refuses offline keys whose transient key has expired, and warns before that.
+fn check_transient_key(keys: &PrivateKeys) -> Result<(), OpenError> {
+    let Some(offline) = keys.offline() else {
+        return Ok(());
+    };
+    let expires = Duration::from_secs(offline.expires().into());
+    let now = Duration::from_secs(clock::unix_now().as_secs());
+    match expires.checked_sub(now) {
+        None | Some(Duration::ZERO) => Err(OpenError::TransientKeyExpired {
+            ago: now.saturating_sub(expires),
+            clock: "this system's clock",
+        }),
+        Some(left) if left < EXPIRES_SOON => {
+            let hours = left.as_secs() / 3600;
+            warn!(
+                hours,
+                "the transient key of the destination expires soon; then the session fails"
+            );
+            Ok(())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The time before its expiry in which a transient key is warned about. Chosen so that an operator
+/// who looks at the log once a week has the time to make new keys.
+const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Keys {
     fn load(self, options: &Options, rng: &mut StdRng) -> Result<Arc<PrivateKeys>, OpenError> {

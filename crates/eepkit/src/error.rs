@@ -276,6 +276,18 @@ pub enum OpenError {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// The transient key of the destination's offline keys has expired. Nobody accepts its signatures
+    /// any more.
+    #[error(
+        "the transient key of the destination expired {ago:?} ago by {clock}: make new offline keys, \
+         or set the clock if it is wrong"
+    )]
+    TransientKeyExpired {
+        /// The time since then.
+        ago: Duration,
+        /// The clock that was used.
+        clock: &'static str,
+    },
     /// A session option has an invalid value.
     #[error("session option {key}: {why}")]
     Option {
@@ -290,6 +302,9 @@ pub enum OpenError {
     /// The router accepted the session and built no tunnels for it in time.
     #[error("the router accepted the session and built no tunnels within {0:?}")]
     NoTunnels(Duration),
+    /// The router accepted the session, and peers cannot reach it for now, for this reason.
+    #[error("the router accepted the session, and peers cannot reach it: {0}")]
+    Unreachable(String),
     /// The session did not become ready in time.
     #[error("the session was not ready after {after:?}: {account}")]
     Timeout {
@@ -326,9 +341,10 @@ impl OpenError {
                 _ => ErrorKind::RouterRefused,
             },
             Self::KeyFile { .. } => ErrorKind::Io,
-            Self::Option { .. } => ErrorKind::BadInput,
+            Self::TransientKeyExpired { .. } | Self::Option { .. } => ErrorKind::BadInput,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::NoTunnels(_) => ErrorKind::NoTunnels,
+            Self::Unreachable(_) => ErrorKind::NoTunnels,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Lost(_) => ErrorKind::SessionLost,
             Self::Closed => ErrorKind::Closed,

@@ -31,6 +31,10 @@ pub enum SessionProblem {
     /// The link was lost. The session retries automatically.
     #[error(transparent)]
     Lost(LostReason),
+    /// Peers cannot reach the session for now, for this reason, although its router is connected.
+    /// The session continues, and is opened again if the reason lasts.
+    #[error("peers cannot reach the session: {0}")]
+    Unreachable(String),
     /// The session failed with an error that retrying cannot resolve.
     #[error(transparent)]
     Failed(Arc<OpenError>),
@@ -153,6 +157,7 @@ impl From<SessionNotReady> for OpenError {
             (SessionStage::Closed | SessionStage::Failed, _) => Self::Closed,
             (_, Some(SessionProblem::Open(error))) => Self::Router(error.clone()),
             (_, Some(SessionProblem::Lost(reason))) => Self::Lost(reason.clone()),
+            (_, Some(SessionProblem::Unreachable(why))) => Self::Unreachable(why.clone()),
             (SessionStage::BuildingTunnels, None) => Self::NoTunnels(waited),
             _ => Self::Timeout {
                 after: waited,

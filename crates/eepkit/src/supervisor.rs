@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_i2cp::LeaseSetMaker;
-use eepkit_link::{self as link, Connector, Link, LostReason, Progress, Setup, clock};
+use eepkit_link::{
+    self as link, Connector, Link, LostReason, Progress, Setup, changes::Watch, clock,
+};
 use eepkit_streaming::Endpoint;
 use rand::{Rng as _, RngExt as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
@@ -31,6 +33,7 @@ pub(crate) fn spawn(
         shared,
         maker,
         backoff: Backoff::new(),
+        was_ready: false,
         rng,
     };
     tokio::spawn(supervisor.run().instrument(span));
@@ -52,7 +55,11 @@ pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), 
     let interrupted = async {
         let mut watch = watch.clone();
         let mut status = watch.current();
-        while status.problem().is_none() {
+        let continues = |problem: &SessionProblem| {
+            // The attempt is not over: the router may still do what is missing.
+            matches!(problem, SessionProblem::Unreachable(_))
+        };
+        while status.problem().is_none_or(continues) {
             match watch.changed().await {
                 Some(next) => status = next,
                 None => break,
@@ -74,6 +81,8 @@ struct Supervisor {
     shared: Arc<Shared>,
     maker: LeaseSetMaker,
     backoff: Backoff,
+    /// Whether the session was ready before. The router supported its options then.
+    was_ready: bool,
     rng: StdRng,
 }
 
@@ -103,13 +112,13 @@ impl Supervisor {
                 Ok(link) => match self.drive(link).await {
                     End::Closed => return None,
                     End::Unusable(error) => return Some(Arc::new(error)),
-                    End::Refused(error) if is_permanent(&error) => {
+                    End::Refused(error) if self.is_permanent(&error) => {
                         return Some(Arc::new(error.into()));
                     }
                     End::Refused(error) => SessionProblem::Open(Arc::new(error)),
                     End::Lost(reason) => SessionProblem::Lost(reason),
                 },
-                Err(error) if is_permanent(&error) => return Some(Arc::new(error.into())),
+                Err(error) if self.is_permanent(&error) => return Some(Arc::new(error.into())),
                 Err(error) => SessionProblem::Open(Arc::new(error)),
             };
             if !self.shared.lock("state").lifecycle.is_open() {
@@ -122,15 +131,37 @@ impl Supervisor {
             self.shared
                 .status
                 .interrupt(SessionStage::Lost, problem, Some(pause));
+            let mut changes = Watch::clocks_and_network();
             tokio::select! {
                 biased;
                 () = self.shared.closing.notified() => return None,
                 () = sleep(pause) => {}
+                change = changes.changed() => {
+                    info!(%change, "trying again at once");
+                    self.backoff = Backoff::new();
+                }
             }
             self.shared
                 .status
                 .update(|activity| *activity = SessionActivity::default());
             self.shared.status.retry(SessionStage::Connecting);
+        }
+    }
+
+    /// Whether another attempt would fail with the same error until the user changes something.
+    ///
+    /// | error | first attempts | after the session was ready |
+    /// |---|---|---|
+    /// | `Denied` | final | final: the router's users changed |
+    /// | `BadOption`, `Unsupported` | final | retried: the router was replaced by another version |
+    /// | `Unreachable`, `NotARouter`, `Timeout`, `Stopped` | retried | retried |
+    /// | `Duplicate`: the router still has an earlier session | retried | retried |
+    /// | `Refused`: the router stops, or has too many sessions | retried | retried |
+    fn is_permanent(&self, error: &link::LinkError) -> bool {
+        match error {
+            link::LinkError::Denied(_) => true,
+            link::LinkError::BadOption { .. } | link::LinkError::Unsupported(_) => !self.was_ready,
+            _ => false,
         }
     }
 
@@ -189,6 +220,7 @@ impl Supervisor {
         drop(driver);
         if became_ready {
             self.backoff = Backoff::new();
+            self.was_ready = true;
         }
         match &end {
             End::Lost(reason) => self.shared.lock("end link").end_epoch(reason.clone()),
@@ -200,17 +232,6 @@ impl Supervisor {
         }
         end
     }
-}
-
-/// Whether another attempt would fail with the same error.
-fn is_permanent(error: &link::LinkError) -> bool {
-    // A stopped router is not among these errors, because it may be started again.
-    matches!(
-        error,
-        link::LinkError::BadOption { .. }
-            | link::LinkError::Denied(_)
-            | link::LinkError::Unsupported(_)
-    )
 }
 
 struct EndOnDrop(Arc<Shared>);

@@ -335,7 +335,7 @@ impl Driver {
                         arrivals.push((number, micros()));
                     }
                 }
-                Step::Event(Event::LeaseSetWanted(leases)) => {
+                Step::Event(Event::LeaseSetWanted { leases, .. }) => {
                     self.leases = leases;
                     self.publish().await;
                 }

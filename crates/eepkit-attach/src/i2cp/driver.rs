@@ -14,6 +14,8 @@ use eepkit_i2cp::{
 };
 use eepkit_link::{
     self as link, DropReason, LinkError, LinkStage, LostReason, RouterIdentity, TunnelId,
+    changes::Watch,
+    clock,
     first_contact::{Admission, FirstContact},
 };
 use tokio::{
@@ -47,6 +49,8 @@ pub(super) struct Driver {
     received: BytesMut,
     /// The error of the operating system when the connection failed.
     broken: Option<io::Error>,
+    /// The router's clock minus ours in milliseconds, as it was last logged.
+    logged_offset: i64,
 }
 
 impl Driver {
@@ -62,6 +66,7 @@ impl Driver {
             events: VecDeque::new(),
             received: BytesMut::new(),
             broken: None,
+            logged_offset: 0,
         }
     }
 
@@ -82,8 +87,8 @@ impl Driver {
                 identity.program = translate::program(*router);
                 true
             }
-            Event::ClockOffset(offset) => {
-                identity.clock_ahead_ms = Some(*offset);
+            Event::RouterClock(time) => {
+                identity.clock_ahead_ms = Some(ahead_ms(*time));
                 false
             }
             _ => false,
@@ -117,7 +122,7 @@ impl Driver {
                     return Ok(());
                 }
                 match event {
-                    Event::ClockOffset(offset) => note_clock(offset),
+                    Event::RouterClock(time) => self.note_clock(time),
                     Event::Closed(SessionCloseReason::Eof) if (self.stopped)() => {
                         return Err(LinkError::Stopped);
                     }
@@ -142,6 +147,7 @@ impl Driver {
     /// Runs until the primary session, with the port `primary`, ends. Opens subsessions on request.
     pub(super) async fn run(mut self, primary: Port, mut requests: Requests) {
         let mut ports = Ports::new(primary);
+        let mut changes = Watch::clocks();
         loop {
             self.take_commands(&mut ports);
             self.drain();
@@ -163,6 +169,11 @@ impl Driver {
                 },
                 () = self.exchange(may_read) => {}
                 () = until(overdue) => self.send_expired(&mut ports),
+                change = changes.changed() => {
+                    debug!(%change, "the router is asked for its clock");
+                    let now = Instant::now().into_std();
+                    self.session.handle_input(now, Input::ClockChanged);
+                }
                 request = requests.next(), if may_command => self.open_subsession(&mut requests, request),
             }
         }
@@ -240,7 +251,12 @@ impl Driver {
                 return;
             }
             Happened::Read(Ok(_)) => Input::Receive(&mut self.received),
-            Happened::Woke => Input::Timeout,
+            Happened::Woke => {
+                if !may_read {
+                    self.session.handle_input(now, Input::NotReading);
+                }
+                Input::Timeout
+            }
             Happened::Wrote(Err(error))
             | Happened::Flushed(Err(error))
             | Happened::Read(Err(error)) => {
@@ -432,9 +448,21 @@ impl Driver {
 
     fn translate_event(&mut self, event: Event, ports: &mut Ports, requests: &mut Requests) {
         match event {
-            Event::LeaseSetWanted { session, leases } => {
+            Event::LeaseSetWanted {
+                session,
+                leases,
+                router_time,
+            } => {
                 if let Some(port) = ports.of(session) {
-                    port.push(link::Event::LeaseSetWanted(leases));
+                    port.push(link::Event::LeaseSetWanted {
+                        leases,
+                        router_time,
+                    });
+                }
+            }
+            Event::Unreachable { session, reason } => {
+                if let Some(port) = ports.of(session) {
+                    port.became_unreachable(reason.to_string());
                 }
             }
             Event::LeaseSetSent(session) => {
@@ -495,11 +523,31 @@ impl Driver {
                 };
                 ports.push_to_all(|| link::Event::Lost(lost.clone()));
             }
-            Event::ClockOffset(offset) => note_clock(offset),
+            Event::RouterClock(time) => self.note_clock(time),
             Event::Reconfigured { accepted, .. } => {
                 debug!(accepted, "asked for another number of tunnels");
             }
             other => trace!(?other, "not for the link"),
+        }
+    }
+
+    /// Logs a warning if the clocks differ by more than [`CLOCK_TOLERANCE`], once for each
+    /// difference.
+    fn note_clock(&mut self, router_time: Duration) {
+        let offset = ahead_ms(router_time);
+        let tolerance = millis(CLOCK_TOLERANCE);
+        if offset.saturating_sub(self.logged_offset).saturating_abs() <= tolerance {
+            return;
+        }
+        self.logged_offset = offset;
+        let ahead_seconds = offset / 1000;
+        if offset.saturating_abs() > tolerance {
+            warn!(
+                ahead_seconds,
+                "the router's clock differs from ours: one of them is wrong"
+            );
+        } else {
+            debug!(ahead_seconds, "the router's clock agrees with ours again");
         }
     }
 
@@ -554,16 +602,13 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Logs a warning if the clocks differ by more than [`CLOCK_TOLERANCE`].
-fn note_clock(offset_ms: i64) {
-    let offset = Duration::from_millis(offset_ms.unsigned_abs());
-    if offset > CLOCK_TOLERANCE {
-        let ahead_seconds = offset_ms / 1000;
-        warn!(
-            ahead_seconds,
-            "the router's clock differs from ours: one of them is wrong"
-        );
-    }
+/// How far the router's clock is ahead of ours, in milliseconds.
+fn ahead_ms(router_time: Duration) -> i64 {
+    millis(router_time).saturating_sub(millis(clock::unix_now()))
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The tolerated difference of the clocks. Routers refuse a session configuration whose date is

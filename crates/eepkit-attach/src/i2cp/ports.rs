@@ -53,9 +53,16 @@ impl Port {
         self.delivery.push_back(event);
     }
 
-    /// Records that a lease set was submitted. Returns whether it is the first.
+    /// Records that a lease set was submitted. Returns whether it is the first, or the
+    /// first after peers could not reach the session.
     pub(super) fn got_lease_set(&mut self) -> bool {
         !std::mem::replace(&mut self.has_lease_set, true)
+    }
+
+    /// Reports that peers cannot reach the session until the next lease set was submitted.
+    pub(super) fn became_unreachable(&mut self, reason: String) {
+        self.has_lease_set = false;
+        self.push(Event::Unreachable(reason));
     }
 }
 

@@ -183,7 +183,7 @@ async fn ready(buffer: usize) -> (Box<dyn Link>, Peer<DuplexStream>) {
         leases: leases(),
     })
     .await;
-    let Event::LeaseSetWanted(wanted) = next(&mut *link).await else {
+    let Event::LeaseSetWanted { leases: wanted, .. } = next(&mut *link).await else {
         panic!("no request")
     };
     assert_eq!(wanted, leases());

@@ -136,6 +136,8 @@ pub(super) fn lost_reason(reason: SessionCloseReason) -> LostReason {
             LostReason::Protocol(why)
         }
         SessionCloseReason::Timeout(what) => LostReason::Closed(what.to_owned()),
+        SessionCloseReason::Silent(_) => LostReason::Connection(reason.to_string()),
+        SessionCloseReason::Unreachable(why) => LostReason::Unreachable(why.to_string()),
         other => LostReason::Closed(other.to_string()),
     }
 }

@@ -213,6 +213,8 @@ impl Conn {
 
     /// Sends a request. [`Conn::next`] returns the answer.
     pub(super) fn request(&mut self, request: Request, limit: Duration) -> RequestId {
+        // The machine counts the limit from the time that it was told last.
+        self.machine.handle_timeout(Instant::now().into_std());
         self.machine.request(request, limit)
     }
 

@@ -24,7 +24,7 @@ use tokio::{
     net::UdpSocket,
     sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::debug;
 
@@ -73,6 +73,8 @@ pub(super) struct Driver {
     shared: Option<(Arc<UdpSocket>, u16)>,
     /// Requested subsessions.
     adding: HashMap<RequestId, (DatagramFormat, Arc<UdpSocket>)>,
+    /// The pending look-up of the session's own destination.
+    own: Option<RequestId>,
 }
 
 /// A look-up, and the channel for its result.
@@ -117,6 +119,7 @@ impl Driver {
             ports: HashMap::new(),
             shared: None,
             adding: HashMap::new(),
+            own: None,
         }
     }
 
@@ -150,11 +153,16 @@ impl Driver {
         self.send_event(Event::Stage(LinkStage::Ready)).await;
         let mut may_ping = probe(self.plan.dialer.clone(), self.version);
         let mut probing = true;
+        let mut pings = true;
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
-                event = control.next() => if let Some(end) = self.on_event(event).await {
-                    return end;
-                },
+                event = control.next() => {
+                    heard = Instant::now();
+                    if let Some(end) = self.on_event(event).await {
+                        return end;
+                    }
+                }
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(&mut control, command).await,
                     None => return End::Dropped,
@@ -177,9 +185,16 @@ impl Driver {
                 }
                 answered = &mut may_ping, if probing => {
                     probing = false;
-                    if answered.is_ok() {
+                    pings = answered.is_ok();
+                    if pings {
                         control.set_keep_alive(KEEP_ALIVE);
                     }
+                }
+                () = sleep_until(heard + KEEP_ALIVE), if !pings && self.own.is_none() => {
+                    let name = OWN_NAME.to_owned();
+                    let lookup = Lookup { name, options: false };
+                    let request = Request::Lookup(lookup);
+                    self.own = Some(control.request(request, ANSWER_TIMEOUT));
                 }
             }
         }
@@ -235,6 +250,10 @@ impl Driver {
 
     async fn on_event(&mut self, event: SamEvent) -> Option<End> {
         match event {
+            SamEvent::Answered { id, result } if self.own == Some(id) => {
+                self.own = None;
+                self.session_gone(result)
+            }
             SamEvent::Answered { id, result } => {
                 if let Some((format, socket)) = self.adding.remove(&id) {
                     self.on_added(format, socket, result).await;
@@ -252,6 +271,21 @@ impl Driver {
             })),
             _ => None,
         }
+    }
+
+    /// Evaluates the answer to the look-up of the session's own destination. Returns the end of the
+    /// session if the bridge no longer has it: i2pd then answers with the destination of its router.
+    fn session_gone(&self, result: Result<Answer, RequestError>) -> Option<End> {
+        let why = match result {
+            Ok(Answer::Found { destination, .. })
+                if destination == *self.plan.keys.destination() =>
+            {
+                return None;
+            }
+            Ok(_) => "the bridge has another destination in its place".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Some(End::Lost(LostReason::Closed(why)))
     }
 
     async fn on_command(&mut self, control: &mut Conn, command: Command) {
@@ -547,6 +581,10 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// The idle time after which a PING is sent to the bridge. Chosen because Java I2P sends one after
 /// three minutes, and a lost bridge should be detected before its users notice.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// The name of a session's own destination (SAM V3, "Name Lookups"). It is looked up on the
+/// connection of the session instead of a PING, where the bridge does not support PING.
+const OWN_NAME: &str = "ME";
 
 /// How long a bridge may take to answer a PING.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);

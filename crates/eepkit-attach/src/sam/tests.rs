@@ -115,8 +115,15 @@ fn i2pd(line: &str) -> Reply {
             closes("SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"Unknown STYLE\"\n")
         }
         ("SESSION", Some("CREATE")) => replies("SESSION STATUS RESULT=OK DESTINATION=AAAA\n"),
+        ("NAMING", Some("LOOKUP")) if line.ends_with("NAME=ME") => own_name(keys(1).destination()),
         _ => None,
     }
+}
+
+/// The answer to a look-up of the session's own destination.
+fn own_name(destination: &Destination) -> Reply {
+    let value = destination.to_base64();
+    replies(format!("NAMING REPLY RESULT=OK NAME=ME VALUE={value}\n"))
 }
 
 /// The session commands of emissary 0.4. It answers nothing else.
@@ -235,7 +242,7 @@ async fn a_format_that_the_bridge_lacks_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn i2pd_is_not_kept_alive_with_pings_and_others_are() {
-    for (closing, pings) in [(true, 1), (false, 12)] {
+    for (closing, pings, own) in [(true, 1, 10), (false, 12, 0)] {
         let bridge = Bridge::new(move |line| match line {
             line if line.starts_with("PING") && !closing => {
                 replies(format!("PONG{}\n", &line[4..]))
@@ -246,11 +253,35 @@ async fn i2pd_is_not_kept_alive_with_pings_and_others_are() {
         ready(&mut link).await;
         tokio::time::sleep(Duration::from_secs(610)).await;
         assert_eq!(bridge.count("PING"), pings);
+        assert_eq!(bridge.count("NAMING LOOKUP NAME=ME"), own);
         assert!(
             timeout(Duration::from_secs(1), event(&mut link))
                 .await
                 .is_err()
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_falls_silent_or_forgets_the_session_loses_it() {
+    // The answer to the look-up of the session's own destination, and the time until it is lost.
+    type Answer = fn() -> Reply;
+    let cases: [(Answer, u64); 3] = [
+        (|| None, 90),
+        (|| own_name(&peer()), 60),
+        (|| closes("NAMING REPLY RESULT=INVALID_KEY NAME=ME\n"), 60),
+    ];
+    for (answer, seconds) in cases {
+        let bridge = Bridge::new(move |line| match line {
+            line if line.ends_with("NAME=ME") => answer(),
+            line => i2pd(line),
+        });
+        let mut link = open(&bridge).await;
+        ready(&mut link).await;
+        let began = Instant::now();
+        let lost = event(&mut link).await;
+        assert!(matches!(lost, Event::Lost(_)), "{lost:?}");
+        assert_eq!(began.elapsed().as_secs(), seconds, "{lost:?}");
     }
 }
 

@@ -33,7 +33,13 @@ pub(super) async fn run(args: ListenArgs, ui: &Ui) -> Result<(), Failure> {
     let online = stop
         .or(Online::open(&args.router, &args.session, keys, ui))
         .await?;
-    let result = stop.or(serve(&args, &online, ui)).await;
+    let serving = async {
+        tokio::select! {
+            result = serve(&args, &online, ui) => result,
+            never = online.report_reachability(ui) => match never {},
+        }
+    };
+    let result = stop.or(serving).await;
     online.close_or_stop(&mut stop).await;
     match result {
         // With --keep-open, a signal is the normal end.

@@ -1,6 +1,6 @@
 //! Puts a destination online: starts the router and the session, and reports progress.
 
-use std::{path::PathBuf, time::Duration};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use eepkit::{
     Address, EmbeddedRouter, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router,
@@ -39,6 +39,28 @@ impl Online {
             }
             None => Self::attach(DEFAULT_ROUTER, args, session, keys, ui).await,
         }
+    }
+
+    /// Reports when peers cannot reach the session any more, with the reason, and when they can again.
+    pub(super) async fn report_reachability(&self, ui: &Ui) -> Infallible {
+        let mut watch = self.session.watch();
+        let mut reachable = true;
+        while let Some(status) = watch.changed().await {
+            match (status.is_ready(), status.problem()) {
+                (false, Some(problem)) if reachable => {
+                    reachable = false;
+                    ui.warn(format_args!(
+                        "peers cannot connect for now: {problem}; trying again"
+                    ));
+                }
+                (true, _) if !reachable => {
+                    reachable = true;
+                    ui.note("peers can connect again");
+                }
+                _ => {}
+            }
+        }
+        std::future::pending().await
     }
 
     async fn attach(

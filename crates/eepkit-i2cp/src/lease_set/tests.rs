@@ -201,6 +201,59 @@ fn a_lease_set_needs_a_tunnel_that_has_not_expired() {
 }
 
 #[test]
+fn tunnels_that_have_ended_are_left_out() {
+    let later = UNIX_NOW + Duration::from_secs(300);
+    let made = maker(&[])
+        .make(&[lease(1, 300), lease(2, 301), lease(3, 10)], later)
+        .expect("made");
+    let tunnels: Vec<u32> = version_2(&made).leases().iter().map(|l| l.tunnel).collect();
+    assert_eq!(tunnels, [2]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_an_hour_does_not_prevent_lease_sets() {
+    let mut maker = maker(&[]);
+    maker.make(&[lease(1, 600)], UNIX_NOW).expect("made");
+    let hour = Duration::from_secs(3600);
+    let earlier = UNIX_NOW.saturating_sub(hour);
+    let mut tunnel = lease(1, 600);
+    tunnel.end -= 3_600_000;
+    let made = maker.make(&[tunnel], earlier).expect("made");
+    assert_eq!(
+        u64::from(version_2(&made).published()),
+        earlier.as_secs(),
+        "routers refuse lease sets of the future"
+    );
+}
+
+#[test]
+fn a_burst_of_requests_does_not_move_the_publication_time_past_the_tunnels() {
+    let mut maker = maker(&[]);
+    for n in 0..2_000 {
+        let made = maker.make(&[lease(1, 600)], UNIX_NOW).expect("made");
+        let published = u64::from(version_2(&made).published());
+        assert!(
+            published <= UNIX_NOW.as_secs() + 60,
+            "{published} after {n}"
+        );
+    }
+    // The last second before the end of the tunnel is reached as well.
+    let late = UNIX_NOW + Duration::from_secs(599);
+    maker.make(&[lease(1, 600)], late).expect("made");
+    maker.make(&[lease(1, 600)], late).expect("made");
+}
+
+#[test]
+fn an_expired_transient_key_is_named_as_the_reason() {
+    let keys = offline_keys();
+    let expires = keys.offline().expect("offline").expires();
+    let mut maker = LeaseSetMaker::new(keys, &Options::new(), &mut rng()).expect("valid");
+    let later = Duration::from_secs(u64::from(expires) + 5);
+    let error = maker.make(&[lease(1, 600)], later).expect_err("expired");
+    assert_eq!(error, MakeError::TransientKeyExpired { ago: 5 });
+}
+
+#[test]
 fn of_too_many_tunnels_those_that_expire_last_are_used() {
     let leases: Vec<Lease> = (1..=20).map(|n| lease(n, u64::from(n) * 10)).collect();
     let made = maker(&[]).make(&leases, UNIX_NOW).expect("made");

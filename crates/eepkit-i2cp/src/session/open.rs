@@ -10,6 +10,7 @@ use eepkit_wire::{Lease, PrivateKeys, StoreType, Zeroizing};
 
 use super::{
     core::Core,
+    lease_sets::LeaseSets,
     types::{Command, Config, Event, Handle, Outgoing, SessionCloseReason},
 };
 use crate::{
@@ -44,12 +45,7 @@ struct Entry {
     id: SessionId,
     keys: Arc<PrivateKeys>,
     options: Options,
-    /// Whether a lease set was sent to the router.
-    has_lease_set: bool,
-    /// The earliest time at which the last request for a lease set may be answered.
-    answer_from: Option<Instant>,
-    /// The lease set that is held until that time.
-    held: Option<SignedLeaseSet>,
+    lease_sets: LeaseSets,
     reconfiguring: bool,
 }
 
@@ -60,9 +56,7 @@ impl Entry {
             id,
             keys,
             options,
-            has_lease_set: false,
-            answer_from: None,
-            held: None,
+            lease_sets: LeaseSets::default(),
             reconfiguring: false,
         }
     }
@@ -79,12 +73,14 @@ impl Open {
         }
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let held = std::iter::once(&self.primary)
+    pub(super) fn next_timeout(&self, core: &Core) -> Option<Instant> {
+        let lease_sets = std::iter::once(&self.primary)
             .chain(&self.subsessions)
-            .filter(|entry| entry.held.is_some())
-            .filter_map(|entry| entry.answer_from);
-        held.chain(self.tunnels_by).min()
+            .filter_map(|entry| entry.lease_sets.next_timeout(core));
+        lease_sets
+            .chain(self.tunnels_by)
+            .chain([core.silence_timeout()])
+            .min()
     }
 
     pub(super) fn handle_timeout(
@@ -95,7 +91,34 @@ impl Open {
         if self.tunnels_by.is_some_and(|by| by <= now) {
             return Err(SessionCloseReason::Timeout("the router built no tunnels"));
         }
+        core.check_silence(now)?;
+        self.check_lease_sets(core, now)?;
         self.publish_due(core, now)
+    }
+
+    /// Reports requests that are due and sessions that peers cannot reach. Ends those that peers
+    /// could not reach for too long.
+    pub(super) fn check_lease_sets(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+    ) -> Result<(), SessionCloseReason> {
+        if let Some(reason) = self.primary.lease_sets.check(core, now, Handle::PRIMARY)? {
+            // The router may hold on to the session otherwise, and refuse the next.
+            core.send(&Message::DestroySession(self.primary.id))?;
+            return Err(SessionCloseReason::Unreachable(reason));
+        }
+        let mut failed = Vec::new();
+        for entry in &mut self.subsessions {
+            if let Some(reason) = entry.lease_sets.check(core, now, entry.handle)? {
+                failed.push((entry.id, reason));
+            }
+        }
+        for (id, reason) in failed {
+            core.send(&Message::DestroySession(id))?;
+            self.drop_subsession(core, id, &SessionCloseReason::Unreachable(reason));
+        }
+        Ok(())
     }
 
     pub(super) fn handle(
@@ -106,13 +129,11 @@ impl Open {
     ) -> Result<(), SessionCloseReason> {
         match message {
             Message::RequestVariableLeaseSet { session, leases } => {
-                self.lease_set_wanted(core, now, session, leases);
-                Ok(())
+                self.lease_set_wanted(core, now, session, leases)
             }
             Message::RequestLeaseSet(request) => {
                 let leases = request.leases();
-                self.lease_set_wanted(core, now, request.session, leases);
-                Ok(())
+                self.lease_set_wanted(core, now, request.session, leases)
             }
             Message::MessagePayload(payload) => {
                 self.received(core, payload.session, payload.message, payload.payload)
@@ -190,18 +211,19 @@ impl Open {
         now: Instant,
         session: SessionId,
         leases: Vec<Lease>,
-    ) {
+    ) -> Result<(), SessionCloseReason> {
         if leases.is_empty() {
-            return;
+            return Ok(());
         }
-        if let Some(entry) = self.entry_by_id(session) {
-            entry.answer_from = Some(now + quirks::lease_set_delay(core.router.kind));
-            let session = entry.handle;
-            if session == Handle::PRIMARY {
-                self.tunnels_by = None;
-            }
-            core.event(Event::LeaseSetWanted { session, leases });
+        let Some(entry) = self.entry_by_id(session) else {
+            return Ok(());
+        };
+        let answer_after = quirks::lease_set_delay(core.router.kind);
+        entry.lease_sets.request(now, answer_after, leases);
+        if entry.handle == Handle::PRIMARY {
+            self.tunnels_by = None;
         }
+        self.check_lease_sets(core, now)
     }
 
     fn received(
@@ -331,7 +353,7 @@ impl Open {
     ) -> Result<(), DeliveryStatus> {
         let session = self
             .entry(outgoing.session)
-            .filter(|entry| entry.has_lease_set)
+            .filter(|entry| entry.lease_sets.was_sent())
             .map(|entry| entry.id)
             // i2pd would report the same status. emissary would not answer.
             .ok_or(DeliveryStatus::NO_LOCAL_TUNNELS)?;
@@ -366,7 +388,7 @@ impl Open {
         lease_set: SignedLeaseSet,
     ) -> Result<(), SessionCloseReason> {
         if let Some(entry) = self.entry(handle) {
-            entry.held = Some(lease_set);
+            entry.lease_sets.hold(lease_set);
         }
         self.publish_due(core, now)
     }
@@ -374,10 +396,7 @@ impl Open {
     /// Sends the held lease sets that may be sent now.
     fn publish_due(&mut self, core: &mut Core, now: Instant) -> Result<(), SessionCloseReason> {
         for entry in std::iter::once(&mut self.primary).chain(&mut self.subsessions) {
-            if entry.answer_from.is_some_and(|from| from > now) {
-                continue;
-            }
-            let Some(lease_set) = entry.held.take() else {
+            let Some(lease_set) = entry.lease_sets.take_due(now) else {
                 continue;
             };
             let session = entry.id;
@@ -385,7 +404,6 @@ impl Open {
                 StoreType::LeaseSet => Message::CreateLeaseSet(version_1(session, &lease_set)?),
                 _ => Message::CreateLeaseSet2(CreateLeaseSet2 { session, lease_set }),
             })?;
-            entry.has_lease_set = true;
             core.event(Event::LeaseSetSent(entry.handle));
             if entry.handle == Handle::PRIMARY {
                 let effects = core.lookups.release(now, core.router, session);

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     BandwidthLimits, DeliveryStatus, HostReply, HostResult, LeaseSetMaker, LookupKey, Options,
     SendFlags, SessionId, SessionStatus, SetDate, SignedLeaseSet,
-    message::{DestReply, HostLookup, MessagePayload, MessageStatus, SendMessageExpires},
+    message::{DestReply, HostLookup, MessagePayload, MessageStatus, SendMessageExpires, Text},
     testing::{UNIX_NOW, keys, keys_of, lease, offline_keys, rng, some_instant},
 };
 
@@ -20,6 +20,7 @@ mod ending;
 mod lookups;
 mod messages;
 mod opening;
+mod reachable;
 mod requests;
 mod subsessions;
 
@@ -31,6 +32,12 @@ pub(super) struct Bench {
     /// Bytes from the router that are not a complete frame yet.
     received: BytesMut,
     timeout: Option<Instant>,
+    /// The start of the clock of the router, which is [`UNIX_NOW`].
+    start: Instant,
+    /// How far the router's clock was set ahead since the start, in seconds.
+    clock_set: i64,
+    /// Whether the router answers GetDate in [`Bench::pass`].
+    answers_date: bool,
     events: Vec<Event>,
     sent: Vec<Message>,
 }
@@ -69,11 +76,14 @@ impl Bench {
             open_timeout,
         };
         let mut bench = Self {
-            session: Session::new(config, now, UNIX_NOW),
+            session: Session::new(config, now),
             now,
             frames: FrameReader::for_router(),
             received: BytesMut::new(),
             timeout: None,
+            start: now,
+            clock_set: 0,
+            answers_date: false,
             events: Vec::new(),
             sent: Vec::new(),
         };
@@ -134,7 +144,11 @@ impl Bench {
         while let Some(at) = self.timeout.filter(|at| *at <= until) {
             assert!(at >= self.now, "time does not decrease");
             self.now = at;
+            let sent = self.sent.len();
             self.input(Input::Timeout);
+            if self.answers_date && matches!(self.sent.get(sent), Some(Message::GetDate(_))) {
+                self.tell_date();
+            }
             assert_ne!(
                 self.timeout,
                 Some(at),
@@ -142,6 +156,30 @@ impl Bench {
             );
         }
         self.now = until;
+    }
+
+    /// The router's time since 1970.
+    fn router_time(&self) -> Duration {
+        let time = UNIX_NOW + (self.now - self.start);
+        let seconds = time.as_secs().saturating_add_signed(self.clock_set);
+        Duration::new(seconds, time.subsec_nanos())
+    }
+
+    /// The router sends SetDate.
+    fn tell_date(&mut self) {
+        let date = u64::try_from(self.router_time().as_millis()).expect("fits");
+        let version = Text::new("0.9.66");
+        self.router(&Message::SetDate(SetDate { date, version }));
+    }
+
+    /// The router requests a lease set for a tunnel that ends `seconds` from now on its clock.
+    fn request(&mut self, seconds: i64) {
+        let mut lease = lease(1, 0);
+        let now = u64::try_from(self.router_time().as_millis()).expect("fits");
+        lease.end = now.saturating_add_signed(seconds * 1000);
+        let leases = vec![lease];
+        let session = ID;
+        self.router(&Message::RequestVariableLeaseSet { session, leases });
     }
 
     fn drain(&mut self) {

@@ -41,6 +41,12 @@ pub enum Input<'a> {
     Receive(&'a mut BytesMut),
     /// The router closed the connection, or the connection broke.
     Eof,
+    /// The driver is not reading, because its application accepts no events. The router does not
+    /// count as silent meanwhile. Pass it with every [`Input::Timeout`] of such a time, before it.
+    NotReading,
+    /// The clock of the system was set, or the system was suspended. The machine reads the router's
+    /// clock again.
+    ClockChanged,
     /// The time of [`Output::Timeout`] was reached. A call at any other time is allowed.
     Timeout,
     /// A command of the application.
@@ -231,8 +237,17 @@ pub enum Event {
     LeaseSetWanted {
         /// The session.
         session: Handle,
-        /// The inbound tunnels.
+        /// The inbound tunnels. At least one of them has not ended.
         leases: Vec<Lease>,
+        /// The time since 1970 on the router's clock, which is the clock of the leases.
+        router_time: Duration,
+    },
+    /// Peers cannot reach a session for now. [`Event::LeaseSetSent`] reports that they can again.
+    Unreachable {
+        /// The session.
+        session: Handle,
+        /// The reason.
+        reason: UnreachableReason,
     },
     /// The lease set was sent to the router. From now on messages can be sent.
     LeaseSetSent(Handle),
@@ -268,8 +283,8 @@ pub enum Event {
     },
     /// The answer to [`Command::GetBandwidthLimits`].
     BandwidthLimits(BandwidthLimits),
-    /// The router's clock minus the local clock, in milliseconds.
-    ClockOffset(i64),
+    /// The router reported its clock: the time since 1970 when the input was received.
+    RouterClock(Duration),
     /// A subsession was refused or has ended.
     SubsessionClosed {
         /// The session.
@@ -324,7 +339,31 @@ pub enum SessionCloseReason {
     /// The router exceeded the time limit stated in the text.
     #[error("timed out: {0}")]
     Timeout(&'static str),
+    /// The router sent nothing for this time, not even an answer to a request.
+    #[error("the router has not answered for {0:?}")]
+    Silent(Duration),
+    /// Peers could not reach the session, and the router did not change that in time.
+    #[error("peers could not reach the session: {0}")]
+    Unreachable(UnreachableReason),
     /// The application ended the session.
     #[error("the session was closed")]
     Local,
+}
+
+/// The reason why peers cannot reach a session whose router is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnreachableReason {
+    /// The last lease set expired, and the router requested no other.
+    #[error("the last lease set expired and the router has requested no other")]
+    LeaseSetExpired,
+    /// All tunnels of the last request had ended when it was received. The router's clock was set,
+    /// or this process was stopped for longer than the tunnels lasted.
+    #[error(
+        "the router requested a lease set for tunnels that ended {ago_s} s before, by its own clock"
+    )]
+    TunnelsEnded {
+        /// The time since the last tunnel ended, in seconds.
+        ago_s: u64,
+    },
 }

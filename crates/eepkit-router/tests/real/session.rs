@@ -63,7 +63,7 @@ impl TestSession {
     pub(crate) async fn event(&mut self) -> Event {
         loop {
             let event = poll_fn(|cx| self.link.poll_event(cx)).await;
-            let Event::LeaseSetWanted(leases) = event else {
+            let Event::LeaseSetWanted { leases, .. } = event else {
                 return event;
             };
             let lease_set = self.maker.make(&leases, clock::unix_now()).unwrap();

@@ -16,7 +16,7 @@
 //! | emissary 0.4 | delivers raw datagrams unchanged and signed ones after a line with their sender, so that a raw datagram can imitate a signed one | treats such a datagram as signed, but its sender as claimed only |
 //! | emissary 0.4 | splits a Datagram2 at the wrong offset, for a short one beyond its end, and has no Datagram3 | requests neither ([`emissary_has`]) |
 //! | emissary 0.4 | sends datagrams from port 0 to port 0 | nothing: its sessions receive datagrams to port 0 |
-//! | i2pd | closes the connection after its PONG | keep-alive is off unless the bridge has answered two PINGs on one connection ([`PING_PROBES`]) |
+//! | i2pd | closes the connection after its PONG | a PING is sent only if the bridge has answered two on one connection ([`PING_PROBES`]); otherwise the session's own destination is looked up |
 //! | i2pd | supports the style MASTER, but not PRIMARY, and only streams in it | after a refusal of PRIMARY, requests a session of style STREAM; datagrams use sessions of their own with the same keys |
 //! | i2pd | allows several sessions with one destination; others answer DUPLICATED_DEST | if the bridge answers so, there are no datagrams beside streams |
 //! | i2pd | drops bytes that follow HELLO in the same segment | sends nothing before the previous line is answered, HELLO included |

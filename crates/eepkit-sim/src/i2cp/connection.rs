@@ -200,10 +200,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// The time since 1970 on the clock of the network, which that of a client may differ from.
+    fn unix(&self) -> Duration {
+        match self.shared.upgrade() {
+            Some(shared) => shared.with(|world, now| world.unix(now)),
+            None => clock::unix_now(),
+        }
+    }
+
     fn on_message(&mut self, message: Message) {
         match message {
             Message::GetDate(_) => self.send(Message::SetDate(SetDate {
-                date: unix_ms(),
+                date: millis(self.unix()),
                 version: Some(Text::truncated(&ApiVersion::OURS.to_string())),
             })),
             Message::CreateSession(config) => self.create_session(&config),
@@ -228,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Message::SendMessage(message) => self.send_message(message, None, true),
             Message::SendMessageExpires(message) => {
-                let left = message.expires.saturating_sub(unix_ms());
+                let left = message.expires.saturating_sub(millis(self.unix()));
                 // Zero means "no date" and selects the router's default.
                 let deadline = (message.expires != 0)
                     .then(|| Instant::now() + Duration::from_millis(left).min(LONGEST));
@@ -265,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.status(SessionId::NONE, SessionStatus::REFUSED);
             return;
         }
-        let options = match checked_options(config) {
+        let options = match checked_options(config, self.unix()) {
             Ok(options) => options,
             Err(why) => {
                 // Java routers do the same, because the status has no field for a reason.
@@ -308,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn reconfigure(&mut self, id: SessionId, config: &SessionConfig) {
-        let options = checked_options(config);
+        let options = checked_options(config, self.unix());
         match (self.session(id), options) {
             (Some(session), Ok(options)) => {
                 let (inbound, outbound) = (options.inbound_quantity(), options.outbound_quantity());
@@ -509,7 +517,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }));
                 }
             }
-            Notice::Event(Event::LeaseSetWanted(leases)) => {
+            Notice::Event(Event::LeaseSetWanted { leases, .. }) => {
                 self.send(Message::RequestVariableLeaseSet {
                     session: id,
                     leases,
@@ -565,9 +573,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// Returns the options of a configuration if its date, signature and values are valid. Otherwise
 /// returns the error.
-fn checked_options(config: &SessionConfig) -> Result<Options, String> {
-    let unix = clock::unix_now();
-    let difference = Duration::from_millis(unix_ms().abs_diff(config.date));
+fn checked_options(config: &SessionConfig, unix: Duration) -> Result<Options, String> {
+    let difference = Duration::from_millis(millis(unix).abs_diff(config.date));
     if difference > DATE_TOLERANCE {
         return Err(format!("the date is off by {} s", difference.as_secs()));
     }
@@ -611,8 +618,8 @@ fn status_of(reason: DropReason) -> DeliveryStatus {
     }
 }
 
-fn unix_ms() -> u64 {
-    u64::try_from(clock::unix_now().as_millis()).unwrap_or(u64::MAX)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The maximum number of bytes per read.

@@ -133,7 +133,7 @@ impl Party {
                 self.stage = Some(*stage);
                 self.stages.push_back(*stage);
             }
-            Event::LeaseSetWanted(leases) => {
+            Event::LeaseSetWanted { leases, .. } => {
                 self.lease_sets += 1;
                 if self.answers {
                     let signed = self.maker.make(leases, clock::unix_now());
@@ -174,7 +174,8 @@ impl Party {
                 self.downs.push((*tunnel, *reason));
             }
             // Only links of other kinds report these.
-            Event::Incoming(_)
+            Event::Unreachable(_)
+            | Event::Incoming(_)
             | Event::Datagram(_)
             | Event::NoDatagrams { .. }
             | Event::Refused(_) => {}
@@ -305,7 +306,7 @@ impl Party {
     pub(crate) async fn answer_wrongly(&mut self, wrong: Wrong) {
         self.answers = false;
         let leases = loop {
-            if let Event::LeaseSetWanted(leases) = self.event().await {
+            if let Event::LeaseSetWanted { leases, .. } = self.event().await {
                 break leases;
             }
         };

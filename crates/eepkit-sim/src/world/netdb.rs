@@ -144,7 +144,12 @@ impl World {
             session.asked_for = ids;
             session.asked_at = Some(now);
             session.offer(&leases);
-            self.push_event(id, Event::LeaseSetWanted(leases));
+            let router_time = self.unix(now);
+            let wanted = Event::LeaseSetWanted {
+                leases,
+                router_time,
+            };
+            self.push_event(id, wanted);
         }
     }
 

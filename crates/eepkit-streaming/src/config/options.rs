@@ -276,7 +276,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     option!(
         "i2p.streaming.inactivityAction",
         "2",
-        "0 nothing, 1 disconnect, 2 repeat an acknowledgement",
+        "0 nothing, 1 disconnect, 2 ask the peer, and disconnect if it does not answer",
         |c, v| {
             c.stream.inactivity_action = match v.integer(0, 2)? {
                 0 => InactivityAction::Nothing,

@@ -7,6 +7,8 @@ pub(super) struct Due {
     pub(super) syn: bool,
     /// An acknowledgement.
     pub(super) ack: bool,
+    /// Whether the next acknowledgement asks the peer for one.
+    pub(super) ack_asks: bool,
     /// A reset.
     pub(super) reset: bool,
     /// A probe: the sequence number of a data packet, new or sent before.
@@ -51,6 +53,7 @@ mod tests {
         let mut due = Due {
             syn: true,
             ack: true,
+            ack_asks: false,
             reset: true,
             probe: Some(7),
         };

@@ -112,6 +112,8 @@ impl Connection {
             return;
         }
         self.last_activity = cx.now;
+        self.last_received = cx.now;
+        self.asked_for_life = None;
         if self.sending.is_choked() {
             self.sending.attempts = 0;
         }

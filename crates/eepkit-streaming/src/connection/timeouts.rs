@@ -141,25 +141,47 @@ impl Connection {
     }
 
     fn on_inactivity(&mut self, now: Instant, peer: &mut Peer) {
-        let due = self.last_activity + self.config.inactivity_timeout;
+        let timeout = self.config.inactivity_timeout;
+        let since = match (self.config.inactivity_action, self.asked_for_life) {
+            (InactivityAction::Nothing, _) => return,
+            (InactivityAction::Disconnect, _) => self.last_activity,
+            (InactivityAction::Send, None) => self.last_received,
+            (InactivityAction::Send, Some(asked)) => asked,
+        };
+        let due = since + timeout;
         if due > now {
             self.timers.set(Timer::Inactivity, due);
             return;
         }
-        match self.config.inactivity_action {
-            InactivityAction::Nothing => {}
-            InactivityAction::Disconnect => {
-                self.reset(peer, CloseReason::Inactive);
-                return;
-            }
-            InactivityAction::Send => self.due.ack = self.can_ack(),
+        // A timer that is this late means that the process was stopped, perhaps with an answer
+        // unread.
+        let stopped = now.saturating_duration_since(due) > LATE;
+        let asked = self.asked_for_life.is_some() && !stopped;
+        if self.config.inactivity_action == InactivityAction::Disconnect || asked {
+            self.reset(peer, CloseReason::Inactive);
+            return;
         }
-        self.timers
-            .set(Timer::Inactivity, now + self.config.inactivity_timeout);
+        self.asked_for_life = Some(now);
+        self.ask_for_life();
+        self.timers.set(Timer::Inactivity, now + timeout);
+    }
+
+    /// Sends a packet that the peer answers, unless an unacknowledged one does so already.
+    fn ask_for_life(&mut self) {
+        if !self.can_ack() || self.sending.buffer.span() > 0 {
+            return;
+        }
+        if !self.sending.buffer.write_empty() {
+            // After CLOSE there is no further number. Only this library expects data then, and it
+            // answers a request in an acknowledgement.
+            self.due.ack = true;
+            self.due.ack_asks = true;
+        }
     }
 
     pub(super) fn start_inactivity(&mut self, now: Instant) {
         self.last_activity = now;
+        self.last_received = now;
         if self.config.inactivity_action != InactivityAction::Nothing {
             self.timers
                 .set(Timer::Inactivity, now + self.config.inactivity_timeout);
@@ -221,6 +243,8 @@ impl Connection {
     }
 }
 
+/// How late the inactivity timer may be before the process counts as having been stopped.
+const LATE: Duration = Duration::from_secs(5);
 /// Timeouts without an answer after which the lease set of the peer may be stale.
 const STALL_ATTEMPTS: u32 = 2;
 /// Timeouts after which all packets in flight are declared lost.

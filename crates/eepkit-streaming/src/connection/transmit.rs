@@ -264,6 +264,7 @@ impl Connection {
     }
 
     fn build_ack(&mut self, cx: &Cx<'_>, peer: &Peer) -> Built {
+        let asks = std::mem::take(&mut self.due.ack_asks);
         let mut nacks = Vec::new();
         let through = self.receiving.buffer.acknowledge(&mut nacks);
         let delay = if self.receiving.is_choking() {
@@ -279,7 +280,7 @@ impl Connection {
             };
             Some(UNCHOKE)
         } else {
-            None
+            asks.then_some(0)
         };
         let repr = Repr {
             send_id: self.remote_id,

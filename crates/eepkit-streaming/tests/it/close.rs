@@ -1,6 +1,6 @@
 //! Closing, resetting and releasing streams, and closing the endpoint.
 
-use eepkit_streaming::{ConnectionError, packet::Flags};
+use eepkit_streaming::{ConnectionError, InactivityAction, packet::Flags};
 
 use super::*;
 
@@ -263,9 +263,12 @@ fn a_peer_that_sends_to_a_released_stream_is_reset() {
 #[test]
 fn a_stream_to_a_vanished_peer_fails_after_the_last_retransmission() {
     let mut pair = pair();
-    let (a, _) = pair.connect();
+    // The silence of the peer would end the stream sooner.
+    let config = StreamConfig::default().with_inactivity_action(InactivityAction::Nothing);
+    let (a, _) = pair.connect_with(&config);
     pair.run(SECONDS(2));
     pair.filter_ab = Some(Box::new(|_| false));
+    pair.filter_ba = Some(Box::new(|_| false));
     let before = pair.a.endpoint.info(a).unwrap().packets_sent;
     pair.a
         .endpoint

@@ -221,6 +221,80 @@ fn an_idle_stream_is_left_alone_or_ended_as_configured() {
     }
 }
 
+/// A pair with an idle stream, whose side B asks for no sign of life.
+fn idle_pair() -> (Pair, StreamId, StreamId) {
+    let quiet = EndpointConfig::default()
+        .with_stream(StreamConfig::default().with_inactivity_action(InactivityAction::Nothing));
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(100)),
+        EndpointConfig::default(),
+        quiet,
+        1,
+    );
+    let (a, b) = pair.connect_with(&StreamConfig::default());
+    pair.run(SECONDS(5));
+    (pair, a, b)
+}
+
+fn cut(pair: &mut Pair) {
+    pair.filter_ab = Some(Box::new(|_| false));
+    pair.filter_ba = Some(Box::new(|_| false));
+}
+
+#[test]
+fn an_idle_stream_to_a_living_peer_stays_open_for_hours_and_still_carries_data() {
+    let (mut pair, a, b) = idle_pair();
+    let before = pair.sent;
+    pair.run(SECONDS(2 * 3600));
+    assert_eq!(pair.a.endpoint.info(a).unwrap().closed, None);
+    let packets = (pair.sent.0 - before.0, pair.sent.1 - before.1);
+    assert_eq!(packets, (79, 79), "a packet and its answer in 90.2 s");
+    let mut transfer = Transfer::new(100_000);
+    let complete = pair.run_until(SECONDS(60), |pair| {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        transfer.read(&mut pair.b.endpoint, pair.now, b);
+        transfer.received == transfer.length
+    });
+    assert!(complete);
+}
+
+#[test]
+fn a_peer_that_vanished_from_an_idle_stream_is_noticed_after_three_minutes() {
+    let (mut pair, a, _) = idle_pair();
+    cut(&mut pair);
+    pair.run(SECONDS(170));
+    assert!(!pair.a.saw(&closed(a, CloseReason::Inactive)));
+    pair.run(SECONDS(12));
+    assert!(pair.a.saw(&closed(a, CloseReason::Inactive)));
+}
+
+#[test]
+fn a_peer_that_vanished_before_it_answered_is_noticed_after_three_minutes() {
+    let (mut pair, a, _) = idle_pair();
+    cut(&mut pair);
+    let now = pair.now;
+    pair.a.endpoint.write(now, a, b"request").unwrap();
+    pair.run(SECONDS(182));
+    assert!(pair.a.endpoint.info(a).unwrap().closed.is_some());
+}
+
+#[test]
+fn a_peer_that_vanished_after_our_close_is_noticed_and_one_that_lives_is_not() {
+    for lives in [true, false] {
+        let (mut pair, a, _) = idle_pair();
+        let now = pair.now;
+        pair.a.endpoint.shutdown(now, a);
+        pair.run(SECONDS(10));
+        if !lives {
+            cut(&mut pair);
+        }
+        pair.run(SECONDS(600));
+        let closed = pair.a.endpoint.info(a).unwrap().closed;
+        let expected = (!lives).then_some(CloseReason::Inactive);
+        assert_eq!(closed, expected);
+    }
+}
+
 #[test]
 fn the_outbound_speed_is_kept() {
     let mut pair = Pair::new(LinkConfig::delay(MS(50)));

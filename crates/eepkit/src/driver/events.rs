@@ -1,15 +1,19 @@
 //! Handles events of the link.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use eepkit_i2cp::MakeError;
 use eepkit_link::{Command, Direction, DropReason, Event, Payload, TunnelId, clock};
 use eepkit_streaming::{self as streaming, Received, Verification};
 use eepkit_wire::Lease;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{BATCHES_PER_POLL, Driver, End};
-use crate::{error::OpenError, shared::Core, stage::SessionStage};
+use crate::{error::OpenError, shared::Core, stage::SessionStage, status::SessionProblem};
 
 impl Driver<'_> {
     /// Handles events of the link, up to a bound; returns whether there may be more.
@@ -49,11 +53,16 @@ impl Driver<'_> {
         while let Some(event) = self.events.pop_front() {
             self.credits.on_event(&event);
             match event {
-                Event::LeaseSetWanted(leases) => {
+                Event::LeaseSetWanted {
+                    leases,
+                    router_time,
+                } => {
                     drop(core);
-                    let publish = self.sign(&leases)?;
+                    let signed = self.sign(&leases, router_time)?;
                     core = shared.lock("events");
-                    core.commands.push_first(publish);
+                    if let Some(publish) = signed {
+                        core.commands.push_first(publish);
+                    }
                 }
                 Event::Received { payload, .. } => {
                     if let Some(check) = self.on_received(&mut core, payload) {
@@ -99,6 +108,7 @@ impl Driver<'_> {
             Event::Incoming(stream) => core.listeners.on_incoming(stream),
             Event::Datagram(datagram) => Self::on_opened_datagram(core, datagram),
             Event::NoDatagrams { format, why } => core.datagrams.refuse(format, &why),
+            Event::Unreachable(why) => self.on_unreachable(why),
             Event::Refused(error) => return Err(End::Refused(error)),
             Event::Lost(reason) => return Err(End::Lost(reason)),
             _ => {}
@@ -114,15 +124,40 @@ impl Driver<'_> {
         }
     }
 
-    /// Signs a lease set with the leases that the router announced.
-    fn sign(&mut self, leases: &[Lease]) -> Result<Command, End> {
-        let signed = self.maker.make(leases, clock::unix_now());
-        signed.map(Command::PublishLeaseSet).map_err(|error| {
-            End::Unusable(OpenError::Option {
-                key: "i2cp.leaseSetType".to_owned(),
-                why: error.to_string(),
-            })
-        })
+    fn on_unreachable(&mut self, why: String) {
+        warn!(why, "peers cannot reach the session");
+        let problem = SessionProblem::Unreachable(why);
+        self.shared
+            .status
+            .interrupt(SessionStage::BuildingTunnels, problem, None);
+    }
+
+    /// Signs a lease set with the leases that the router announced. Returns `None` if that is
+    /// impossible for now: the router requests another one, or the link is lost.
+    fn sign(&mut self, leases: &[Lease], router_time: Duration) -> Result<Option<Command>, End> {
+        match self.maker.make(leases, router_time) {
+            Ok(signed) => Ok(Some(Command::PublishLeaseSet(signed))),
+            // Only the owner of the destination can make another key. If the clocks disagree about
+            // it, that of the router may be wrong, and may be corrected.
+            Err(MakeError::TransientKeyExpired { ago }) if self.transient_key_expired() => {
+                Err(End::Unusable(OpenError::TransientKeyExpired {
+                    ago: Duration::from_secs(ago),
+                    clock: "the router's clock",
+                }))
+            }
+            Err(error) => {
+                if self.shared.stage() != SessionStage::Ready {
+                    self.on_unreachable(error.to_string());
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the transient key of offline keys has expired by this system's clock.
+    fn transient_key_expired(&self) -> bool {
+        let offline = self.shared.keys.offline();
+        offline.is_some_and(|keys| clock::unix_now().as_secs() >= keys.expires().into())
     }
 
     /// Passes a message to the endpoint or to a datagram socket. Returns the signature check that

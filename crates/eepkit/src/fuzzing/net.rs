@@ -187,7 +187,7 @@ impl State {
                 let stage = stages[usize::from(argument) % 3];
                 self.push(side, Event::Stage(stage));
             }
-            1 => self.push(side, Event::LeaseSetWanted(leases(argument))),
+            1 => self.push(side, wanted(argument)),
             2 => self.push(
                 side,
                 Event::TunnelUp {
@@ -316,6 +316,14 @@ fn answer(target: &LookupTarget, argument: u8) -> LookupAnswer {
     }
 }
 
+/// A request for a lease set.
+fn wanted(argument: u8) -> Event {
+    Event::LeaseSetWanted {
+        leases: leases(argument),
+        router_time: clock::unix_now(),
+    }
+}
+
 /// Leases that end before, at or after this time.
 fn leases(argument: u8) -> Vec<Lease> {
     let now = u64::try_from(clock::unix_now().as_millis()).unwrap_or(0);
@@ -367,7 +375,7 @@ impl Connector for FuzzedRouter {
                     if tunnels {
                         state.bring_tunnels_up(side);
                     }
-                    state.push(side, Event::LeaseSetWanted(leases(61)));
+                    state.push(side, wanted(61));
                 }
                 epoch
             };

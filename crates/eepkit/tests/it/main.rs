@@ -12,6 +12,7 @@ mod listening;
 mod paths;
 mod privacy;
 mod protocols;
+mod reachability;
 mod routers;
 mod serving;
 mod sessions;

@@ -95,7 +95,7 @@ async fn each_session_has_its_own_messages_on_one_connection() {
         leases: leases(),
     })
     .await;
-    let Event::LeaseSetWanted(wanted) = next(&mut *sub).await else {
+    let Event::LeaseSetWanted { leases: wanted, .. } = next(&mut *sub).await else {
         panic!("no request")
     };
     let mut rng = ChaCha20Rng::seed_from_u64(3);
