@@ -16,11 +16,13 @@
 pub mod changes;
 pub mod clock;
 pub mod first_contact;
+mod log_limit;
 mod router_stage;
 pub mod status;
 pub mod streams;
 
 pub use eepkit_wire::LeaseId;
+pub use log_limit::LogLimit;
 
 use std::{
     fmt,

@@ -89,6 +89,8 @@ impl Identity {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use eepkit_link::clock;
     use eepkit_wire::{Codec, RouterIdentity, RouterInfoBuilder, SignatureType, SigningPrivateKey};
 
@@ -96,11 +98,16 @@ pub(crate) mod tests {
 
     /// Makes a router info of a new router in a network.
     pub(crate) fn router_info(network_id: u8) -> Vec<u8> {
+        router_info_at(network_id, clock::unix_now())
+    }
+
+    /// Makes a router info that was published at a time since the Unix epoch.
+    pub(crate) fn router_info_at(network_id: u8, published: Duration) -> Vec<u8> {
         let identity = Identity::new(&mut rand::rng());
         let router = RouterIdentity::from_bytes(&identity.serialized()).unwrap();
         let key = SigningPrivateKey::new(SignatureType::ED25519, &identity.signing_key).unwrap();
         let mut builder = RouterInfoBuilder {
-            published: u64::try_from(clock::unix_now().as_millis()).unwrap(),
+            published: u64::try_from(published.as_millis()).unwrap(),
             ..RouterInfoBuilder::default()
         };
         for (option, value) in [("caps", "R"), ("netId", &network_id.to_string())] {

@@ -15,8 +15,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -243,17 +242,7 @@ async fn read_list(
 ) -> Result<Vec<Vec<u8>>, ReseedError> {
     let name = path.display().to_string();
     let path = path.to_owned();
-    let read = move || {
-        let mut file = Vec::new();
-        let limit = su3::MAX_FILE as u64;
-        std::fs::File::open(path)?
-            .take(limit + 1)
-            .read_to_end(&mut file)?;
-        if file.len() as u64 > limit {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
-        Ok(file)
-    };
+    let read = move || eepkit_files::read(&path, su3::MAX_FILE);
     let read = tokio::task::spawn_blocking(read).await;
     let file = match read.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
         Ok(file) => file,

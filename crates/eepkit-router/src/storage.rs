@@ -9,23 +9,25 @@
 //! | `netDb/routerInfo-<hash>.dat` | router infos, named as Java I2P and i2pd name them |
 //! | `profiles.json` | statistics about each of these routers |
 //!
-//! Only the owner can access the directory and its files. Files are replaced atomically: a crash
-//! leaves either the old or the new content.
+//! Only the owner can access the files, and a directory that the router creates. A directory that
+//! exists keeps its permissions. Files are replaced atomically: a crash leaves either the old or the
+//! new content. Nothing is deleted because of the clock alone, and no file that the router did not
+//! write.
 
 #[cfg(any(test, feature = "_fuzzing"))]
 pub(crate) mod fuzzing;
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use eepkit_files::{Lock, operation};
 use eepkit_link::clock;
-use eepkit_wire::{Codec, Hash, RouterInfo};
+use eepkit_wire::{Codec, Hash, RouterInfo, SignatureError, Zeroizing};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -40,13 +42,13 @@ const MAX_ROUTERS: usize = 2_000;
 
 /// The largest router info, in bytes. Chosen because real ones have 1,000 to 3,000 bytes, and
 /// transports allow more.
-const MAX_ROUTER_INFO: u64 = 16 * 1024;
+const MAX_ROUTER_INFO: usize = 16 * 1024;
 
 /// The largest `profiles.json`, in bytes. Chosen because [`MAX_ROUTERS`] entries need about one
 /// megabyte.
-const MAX_PROFILES: u64 = 8 * 1024 * 1024;
+const MAX_PROFILES: usize = 8 * 1024 * 1024;
 
-/// The age above which a router info is deleted. Chosen because most routers have changed their
+/// The age above which a router info is not used. Chosen because most routers have changed their
 /// address or disappeared after some weeks. An older list is still better than another request to a
 /// reseed host.
 const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -94,7 +96,7 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StateError + '_ {
 pub(crate) struct StateDir {
     path: PathBuf,
     /// Dropping it unlocks the directory.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// The router infos and profiles that a router has when it starts.
@@ -117,19 +119,17 @@ impl StateDir {
     /// Opens the directory, creating it if needed, and locks it against other processes and other
     /// routers of this process.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
-        create_private_dir(path).map_err(io_error(path))?;
-        let netdb = path.join("netDb");
-        create_private_dir(&netdb).map_err(io_error(&netdb))?;
+        eepkit_files::create_private_dir(path).map_err(io_error(path))?;
         let lock_path = path.join("lock");
-        let lock = private_file(&lock_path, true).map_err(io_error(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.display().to_string())),
-            Err(TryLockError::Error(source)) => Err(io_error(&lock_path)(source)),
-        }
+        let lock = Lock::acquire(&lock_path)
+            .map_err(io_error(&lock_path))?
+            .ok_or_else(|| StateError::InUse(path.display().to_string()))?;
+        let netdb = path.join("netDb");
+        eepkit_files::create_private_dir(&netdb).map_err(io_error(&netdb))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Returns the router's keys, which are random bytes. They are generated and stored at the
@@ -140,7 +140,7 @@ impl StateDir {
             path: path.display().to_string(),
             why,
         };
-        match read_limited(&path, (KEYS_MAGIC.len() + N) as u64) {
+        match eepkit_files::read_secret(&path, KEYS_MAGIC.len() + N) {
             Ok(bytes) => {
                 let (magic, keys) = bytes
                     .split_first_chunk()
@@ -153,8 +153,9 @@ impl StateDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut keys = [0; N];
                 rand::rng().fill_bytes(&mut keys);
-                let bytes = [&KEYS_MAGIC[..], &keys].concat();
-                write_private(&path, &bytes).map_err(io_error(&path))?;
+                let bytes = Zeroizing::new([&KEYS_MAGIC[..], &keys].concat());
+                // An existing file is never replaced.
+                eepkit_files::create(&path, &bytes).map_err(io_error(&path))?;
                 Ok(keys)
             }
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(bad("it is too long")),
@@ -164,7 +165,7 @@ impl StateDir {
 
     /// Returns the ports of the last run, or none if the file is missing or unreadable.
     pub(crate) fn ports(&self) -> Ports {
-        let text = read_limited(&self.path.join("router.ports"), 1024).unwrap_or_default();
+        let text = eepkit_files::read(&self.path.join("router.ports"), 1024).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let port = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -182,29 +183,59 @@ impl StateDir {
         let line = |name, port: Option<u16>| port.map(|port| format!("{name}={port}\n"));
         let text = [line("ntcp2", ports.ntcp2), line("ssu2", ports.ssu2)];
         let text: String = text.into_iter().flatten().collect();
-        write_private(&path, text.as_bytes()).map_err(io_error(&path))
+        eepkit_files::replace(&path, text.as_bytes()).map_err(io_error(&path))
     }
 
     /// Writes the router's own router info.
     pub(crate) fn save_router_info(&self, router_info: &[u8]) -> Result<(), StateError> {
         let path = self.path.join("router.info");
-        write_private(&path, router_info).map_err(io_error(&path))
+        eepkit_files::replace(&path, router_info).map_err(io_error(&path))
     }
 
-    /// Returns the router infos of earlier runs. Deletes all other files in `netDb`: router infos
-    /// that are too old or of another network, and files that are not router infos.
+    /// Returns the router infos of earlier runs that are recent and of this network.
+    ///
+    /// Deletes router infos that are damaged or certainly old, and what interrupted writes left.
+    /// One is certainly old if it is so both by the clock and compared with the others: a clock that
+    /// is weeks ahead makes all of them old, and must not cost the router its view of the network.
     pub(crate) fn known(&self, network_id: u8) -> Result<Known, StateError> {
-        let netdb = self.path.join("netDb");
-        let now = clock::unix_now();
+        self.known_at(network_id, clock::unix_now())
+    }
+
+    fn known_at(&self, network_id: u8, now: Duration) -> Result<Known, StateError> {
         let mut routers = Vec::new();
-        for entry in fs::read_dir(&netdb).map_err(io_error(&netdb))?.flatten() {
-            let path = entry.path();
-            match read_limited(&path, MAX_ROUTER_INFO) {
-                Ok(info) if routers.len() < MAX_ROUTERS && is_usable(&info, network_id, now) => {
-                    routers.push(info);
-                }
-                _ => remove(&path),
+        let mut dates = Vec::new();
+        let mut old = Vec::new();
+        for path in self.stored()? {
+            // A file that cannot be read now may be readable later.
+            let Ok(bytes) = eepkit_files::read(&path, MAX_ROUTER_INFO) else {
+                continue;
+            };
+            let Some(info) = intact(&bytes) else {
+                remove(&path);
+                continue;
+            };
+            let published = Duration::from_millis(info.published());
+            dates.push(published);
+            if now.saturating_sub(published) >= MAX_AGE {
+                old.push((published, path));
+            } else if info.network_id() == Some(network_id) && routers.len() < MAX_ROUTERS {
+                routers.push(bytes);
             }
+        }
+        dates.sort_unstable();
+        let usual = dates.get(dates.len() / 2).copied().unwrap_or_default();
+        let (stale, kept): (Vec<_>, Vec<_>) = old
+            .into_iter()
+            .partition(|(published, _)| usual.saturating_sub(*published) >= MAX_AGE);
+        for (_, path) in stale {
+            remove(&path);
+        }
+        if routers.is_empty() && !kept.is_empty() {
+            tracing::warn!(
+                routers = kept.len(),
+                "all stored router infos are older than two weeks, or the clock is wrong; \
+                 they are kept, and not used"
+            );
         }
         Ok(Known {
             routers,
@@ -212,8 +243,28 @@ impl StateDir {
         })
     }
 
+    /// Returns the files of stored router infos. Deletes what interrupted writes left.
+    fn stored(&self) -> Result<Vec<PathBuf>, StateError> {
+        let netdb = self.path.join("netDb");
+        let entries = operation("list the directory", || fs::read_dir(&netdb));
+        let mut files = Vec::new();
+        for entry in entries.map_err(io_error(&netdb))?.flatten() {
+            match entry.file_name().to_str() {
+                Some(name) if name.starts_with("routerInfo-") && name.ends_with(".dat") => {
+                    files.push(entry.path());
+                }
+                // The lock excludes other writers.
+                Some(name) if name.starts_with(".routerInfo-") && name.ends_with(".tmp") => {
+                    remove(&entry.path());
+                }
+                _ => {}
+            }
+        }
+        Ok(files)
+    }
+
     fn profiles(&self) -> Vec<(String, Profile)> {
-        let Ok(text) = read_limited(&self.path.join("profiles.json"), MAX_PROFILES) else {
+        let Ok(text) = eepkit_files::read(&self.path.join("profiles.json"), MAX_PROFILES) else {
             return Vec::new();
         };
         // A file that cannot be read is ignored, because the router collects the same statistics
@@ -241,7 +292,7 @@ impl StateDir {
             .path
             .join("netDb")
             .join(format!("routerInfo-{name}.dat"));
-        write_private(&path, info).map_err(io_error(&path))
+        eepkit_files::replace(&path, info).map_err(io_error(&path))
     }
 
     fn write_backup(
@@ -260,17 +311,20 @@ impl StateDir {
         let path = self.path.join("profiles.json");
         let text = serde_json::to_vec(&profiles)
             .map_err(|error| io_error(&path)(io::Error::other(error)))?;
-        write_private(&path, &text).map_err(io_error(&path))?;
+        eepkit_files::replace(&path, &text).map_err(io_error(&path))?;
         self.forget_oldest()
     }
 
     /// Deletes all router infos except the newest [`MAX_ROUTERS`].
     fn forget_oldest(&self) -> Result<(), StateError> {
-        let netdb = self.path.join("netDb");
-        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&netdb)
-            .map_err(io_error(&netdb))?
-            .flatten()
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        let modified = |path: &PathBuf| {
+            let found = operation("look at a router info", || fs::metadata(path)).ok()?;
+            found.modified().ok()
+        };
+        let mut files: Vec<(SystemTime, PathBuf)> = self
+            .stored()?
+            .into_iter()
+            .filter_map(|path| Some((modified(&path)?, path)))
             .collect();
         if files.len() > MAX_ROUTERS {
             files.sort();
@@ -283,14 +337,13 @@ impl StateDir {
     }
 }
 
-/// Whether a stored router info is valid, recent and of this network.
-fn is_usable(info: &[u8], network_id: u8, now: Duration) -> bool {
-    RouterInfo::from_bytes(info).is_ok_and(|info| {
-        let published = Duration::from_millis(info.published());
-        info.network_id() == Some(network_id)
-            && now.saturating_sub(published) < MAX_AGE
-            && info.verify().is_ok()
-    })
+/// Decodes a stored router info. Returns `None` if it is damaged.
+fn intact(bytes: &[u8]) -> Option<RouterInfo> {
+    let info = RouterInfo::from_bytes(bytes).ok()?;
+    match info.verify() {
+        Ok(()) | Err(SignatureError::UnsupportedType(_)) => Some(info),
+        Err(_) => None,
+    }
 }
 
 /// Returns the hash, in base64, of the router that an info describes. Returns `None` if the router
@@ -308,7 +361,7 @@ pub(crate) fn id_of(info: &[u8]) -> Option<Hash> {
 }
 
 fn remove(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
+    if let Err(error) = eepkit_files::remove(path) {
         tracing::debug!(%error, path = %path.display(), "cannot remove a stored router info");
     }
 }
@@ -372,54 +425,6 @@ pub(crate) struct Profile {
     pub(crate) test_failures: usize,
     pub(crate) test_successes: usize,
     pub(crate) unanswered: usize,
-}
-
-fn create_private_dir(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    #[cfg(unix)]
-    {
-        // The directory may have existed before, accessible to others.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        fs::set_permissions(path, mode)?;
-    }
-    Ok(())
-}
-
-fn private_file(path: &Path, keep: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(!keep);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Replaces a file atomically by one that only its owner can access.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let mut file = private_file(&new, false)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&new, path)
-}
-
-/// Reads a file of at most `limit` bytes.
-fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "larger than expected",
-        ));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use eepkit_wire::Zeroizing;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -29,9 +30,12 @@ pub use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 /// [`TlsError`].
 pub fn server(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = read_certificates(certificates)?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|source| TlsError::Pem {
-        file: key.to_owned(),
-        source,
+    files::warn_if_open_to_others(key);
+    let private = PrivateKeyDer::from_pem_slice(&Zeroizing::new(read(key)?)).map_err(|source| {
+        TlsError::Pem {
+            file: key.to_owned(),
+            source,
+        }
     })?;
     let config = ServerConfig::builder()
         .with_no_client_auth()

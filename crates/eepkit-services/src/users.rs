@@ -8,7 +8,6 @@ mod password;
 use std::{
     collections::BTreeMap,
     fmt, io,
-    io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -53,6 +52,7 @@ impl Users {
     /// [`UsersError`] if the file cannot be read.
     pub fn load(file: impl Into<PathBuf>) -> Result<Self, UsersError> {
         let file = file.into();
+        files::warn_if_open_to_others(&file);
         let table = match files::read(&file, MAX_FILE) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| UsersError::Content {
                 file: file.clone(),
@@ -65,6 +65,18 @@ impl Users {
             file: Some(file),
             table,
         })
+    }
+
+    /// Writes the users to a file, which is replaced if it exists. Later changes are saved there.
+    ///
+    /// # Errors
+    ///
+    /// [`UserError::Save`]; the file is then unchanged.
+    pub fn save_as(&mut self, file: impl Into<PathBuf>) -> Result<(), UserError> {
+        let file = file.into();
+        save(&file, &self.table).map_err(UserError::Save)?;
+        self.file = Some(file);
+        Ok(())
     }
 
     /// Whether clients need a name and a password.
@@ -214,16 +226,9 @@ impl fmt::Debug for Users {
 /// Writes a file that only its owner can read. After a crash the file has the old or the new
 /// content.
 fn save(file: &Path, table: &Table) -> io::Result<()> {
-    let dir = match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer_pretty(&mut temporary, table)?;
-    temporary.write_all(b"\n")?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(file)?;
-    Ok(())
+    let mut text = serde_json::to_vec_pretty(table)?;
+    text.push(b'\n');
+    eepkit_files::replace(file, &text)
 }
 
 /// The users of a running service. Passwords are verified on separate threads, a few at a time,
@@ -529,5 +534,31 @@ mod tests {
         assert!(!gate.verify("bar".to_owned(), password("secret")).await);
         assert_eq!(Users::load(&file).expect("saved").len(), 1);
         assert_eq!(format!("{:?}", password("secret")), "Password(..)");
+    }
+
+    #[test]
+    fn after_a_fault_at_any_point_a_file_has_the_users_before_or_after_the_change() {
+        let runs = eepkit_files::faults::at_every_point(
+            || {
+                let dir = tempfile::tempdir().expect("a directory");
+                let file = dir.path().join("users.json");
+                let mut users = Users::new();
+                users.set_required(true).expect("in memory");
+                users.save_as(&file).expect("written");
+                (dir, file)
+            },
+            |(_, file)| -> Result<Users, Box<dyn std::error::Error>> {
+                let mut users = Users::load(file)?;
+                users.set_required(false)?;
+                Ok(users)
+            },
+            |(_, file), result, fault| {
+                let found = Users::load(file).expect("never neither");
+                if let Ok(users) = result {
+                    assert_eq!(found.is_required(), users.is_required(), "{fault:?}");
+                }
+            },
+        );
+        assert!(runs > 40, "{runs}");
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use data_encoding::{DecodeKind, Encoding, Specification};
+use zeroize::Zeroizing;
 
 use crate::codec::DecodeError;
 
@@ -23,16 +24,35 @@ pub fn encode(bytes: &[u8]) -> String {
 /// [`DecodeError::BadCharacter`] with the position of a character outside the alphabet, and
 /// [`DecodeError::Invalid`] for a bad length, padding or unused bits.
 pub fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
-    // The decoder would accept a concatenation of several padded texts.
+    check_padding(text)?;
+    I2P_BASE64
+        .decode(text.as_bytes())
+        .map_err(|error| to_decode_error(error, "base64"))
+}
+
+/// The decoder would accept a concatenation of several padded texts.
+fn check_padding(text: &str) -> Result<(), DecodeError> {
     if text.trim_end_matches('=').contains('=') {
         return Err(DecodeError::Invalid {
             what: "base64",
             why: WRONG_PADDING,
         });
     }
-    I2P_BASE64
-        .decode(text.as_bytes())
-        .map_err(|error| to_decode_error(error, "base64"))
+    Ok(())
+}
+
+/// Decodes `text` into memory that is overwritten with zeros when it is released, also after an
+/// error.
+pub(crate) fn decode_secret(text: &str) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
+    check_padding(text)?;
+    let invalid = |error| to_decode_error(error, "base64");
+    let length = I2P_BASE64.decode_len(text.len()).map_err(invalid)?;
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    let length = I2P_BASE64
+        .decode_mut(text.as_bytes(), &mut bytes)
+        .map_err(|partial| invalid(partial.error))?;
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 pub(crate) fn to_decode_error(

@@ -90,8 +90,19 @@ pub fn gzip_frame(data: &[u8]) {
     }
 }
 
-/// Checks that encoding a key file returns the decoded bytes, and that its keys can sign.
+/// Checks that encoding a key file returns the decoded bytes, that its keys can sign, and that each
+/// text form of a key file has the same keys.
 pub fn key_file(data: &[u8]) {
+    if let Ok(keys) = PrivateKeys::from_file_bytes(data) {
+        let lines: Vec<String> = keys
+            .to_base64()
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
+        let text = lines.join("\r\n").replace('~', "/").replace('=', "");
+        assert_eq!(PrivateKeys::from_file_bytes(text.as_bytes()), Ok(keys));
+    }
     if let Ok(keys) = PrivateKeys::from_bytes(data) {
         assert_eq!(keys.to_bytes().as_slice(), data);
         let signature = keys.sign(b"message");

@@ -134,7 +134,7 @@ impl PrivateKeys {
     ///
     /// As for [`PrivateKeys::from_bytes`], and if the text is not base64.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        Self::from_bytes(&Zeroizing::new(base64::decode(text)?))
+        Self::from_bytes(&base64::decode_secret(text)?)
     }
 
     /// The encoding.
@@ -253,6 +253,46 @@ pub enum KeyError {
     /// A key is malformed, does not belong to the destination, or is not authorized by it.
     #[error("keys in the private key file are not valid: {0}")]
     Signature(#[from] SignatureError),
+    /// The file has no content.
+    #[error("the file is empty")]
+    Empty,
+    /// The file is longer than any private key file.
+    #[error("not a private key file: it is too long")]
+    TooLong,
+    /// The file contains a destination without its private keys.
+    #[error("the file contains a destination, but no private keys")]
+    Public,
+    /// The file is a PEM file.
+    #[error("the file is in the PEM format, which I2P does not use for destinations")]
+    Pem,
+    /// The file is text in UTF-16.
+    #[error("the file is text in UTF-16: save it as UTF-8 or ASCII")]
+    Utf16,
+    /// A text contains a character that is not base64.
+    #[error("not base64: line {line}, column {column} is a character of no base64 alphabet")]
+    Character {
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+    },
+    /// A text continues after its padding.
+    #[error(
+        "not base64: line {line}, column {column} is behind the padding (=): the file must contain \
+         one key and nothing else"
+    )]
+    Continued {
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+    },
+    /// A text is base64, but not that of private keys.
+    #[error(
+        "the text is base64, but not that of private keys: characters are missing, or it is \
+         something else"
+    )]
+    Characters,
 }
 
 /// Bytes that are compared in constant time, and overwritten with zeros when they are dropped.

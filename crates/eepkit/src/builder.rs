@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use eepkit_i2cp::{LeaseSetMaker, Options};
 use eepkit_link::{Layer, clock};
 use eepkit_streaming::{EndpointConfig, StreamOptionError};
-use eepkit_wire::{Destination, PrivateKeys, SignatureType};
+use eepkit_wire::{Destination, KeyFileError, PrivateKeys, SignatureType};
 use rand::{SeedableRng as _, rngs::StdRng};
 use tracing::warn;
 
@@ -96,9 +96,10 @@ impl SessionBuilder {
     }
 
     /// Uses the destination of a private key file. If there is no such file, generates keys and
-    /// saves them there, readable by the owner only.
+    /// saves them there, readable by the owner only. Of several programs that do this at the same
+    /// time, one writes the file, and all of them use its keys.
     ///
-    /// The format is that of SAM, i2pd and Java I2P (`.dat`).
+    /// The format is that of SAM, i2pd and Java I2P (`.dat`). See [`PrivateKeys::load_or_create`].
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.keys = Keys::File(path.into());
         self
@@ -417,24 +418,25 @@ impl Keys {
             path: path.display().to_string(),
             source: Arc::from(source),
         };
-        if path.exists() {
-            return PrivateKeys::load(&path)
-                .map(Arc::new)
-                .map_err(|error| failed(error.into()));
+        match PrivateKeys::load_or_create(&path, options.signature_type(), rng) {
+            Ok((keys, _)) => Ok(Arc::new(keys)),
+            Err(KeyFileError::Generate(error)) => Err(cannot_generate(&error)),
+            Err(error) => Err(failed(error.into())),
         }
-        let keys = generate(options.signature_type(), rng)?;
-        keys.save(&path).map_err(|error| failed(error.into()))?;
-        Ok(keys)
     }
 }
 
 fn generate(kind: SignatureType, rng: &mut StdRng) -> Result<Arc<PrivateKeys>, OpenError> {
     PrivateKeys::generate(kind, rng)
         .map(Arc::new)
-        .map_err(|error| OpenError::Option {
-            key: "i2cp.destination.sigType".to_owned(),
-            why: error.to_string(),
-        })
+        .map_err(|error| cannot_generate(&error))
+}
+
+fn cannot_generate(error: &dyn std::error::Error) -> OpenError {
+    OpenError::Option {
+        key: "i2cp.destination.sigType".to_owned(),
+        why: error.to_string(),
+    }
 }
 
 fn option_error(error: eepkit_i2cp::SessionOptionError) -> OpenError {

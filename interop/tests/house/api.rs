@@ -28,6 +28,7 @@ const PUBLISHED: [&str; 14] = [
     "eepkit",
     "eepkit-attach",
     "eepkit-datagram",
+    "eepkit-files",
     "eepkit-i2cp",
     "eepkit-link",
     "eepkit-naming",

@@ -4,24 +4,35 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. A crate may only use
 /// crates above it in this table.
-const LAYERS: [(&str, &[&str]); 15] = [
-    ("eepkit-wire", &[]),
-    ("eepkit-i2cp", &["eepkit-wire"]),
-    ("eepkit-streaming", &["eepkit-wire"]),
-    ("eepkit-datagram", &["eepkit-wire"]),
-    ("eepkit-sam", &["eepkit-wire"]),
+const LAYERS: [(&str, &[&str]); 16] = [
+    ("eepkit-files", &[]),
+    ("eepkit-wire", &["eepkit-files"]),
+    ("eepkit-i2cp", &["eepkit-files", "eepkit-wire"]),
+    ("eepkit-streaming", &["eepkit-files", "eepkit-wire"]),
+    ("eepkit-datagram", &["eepkit-files", "eepkit-wire"]),
+    ("eepkit-sam", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-socks", &[]),
-    ("eepkit-naming", &["eepkit-wire"]),
-    ("eepkit-link", &["eepkit-i2cp", "eepkit-wire"]),
+    ("eepkit-naming", &["eepkit-files", "eepkit-wire"]),
+    (
+        "eepkit-link",
+        &["eepkit-files", "eepkit-i2cp", "eepkit-wire"],
+    ),
     (
         "eepkit-attach",
-        &["eepkit-i2cp", "eepkit-link", "eepkit-sam", "eepkit-wire"],
+        &[
+            "eepkit-files",
+            "eepkit-i2cp",
+            "eepkit-link",
+            "eepkit-sam",
+            "eepkit-wire",
+        ],
     ),
     ("eepkit-netem", &[]),
     (
         "eepkit-sim",
         &[
             "eepkit-attach",
+            "eepkit-files",
             "eepkit-i2cp",
             "eepkit-link",
             "eepkit-netem",
@@ -33,6 +44,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
         "eepkit-router",
         &[
             "eepkit-attach",
+            "eepkit-files",
             "eepkit-i2cp",
             "eepkit-link",
             "eepkit-naming",
@@ -45,7 +57,12 @@ const LAYERS: [(&str, &[&str]); 15] = [
     // Not part of the layers: only tests and benchmarks use it.
     (
         "eepkit-testbed",
-        &["eepkit-netem", "eepkit-streaming", "eepkit-wire"],
+        &[
+            "eepkit-files",
+            "eepkit-netem",
+            "eepkit-streaming",
+            "eepkit-wire",
+        ],
     ),
 ];
 
@@ -53,6 +70,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
 const BELOW_SERVICES: &[&str] = &[
     "eepkit-attach",
     "eepkit-datagram",
+    "eepkit-files",
     "eepkit-i2cp",
     "eepkit-link",
     "eepkit-naming",
@@ -69,6 +87,7 @@ const BELOW_CLI: &[&str] = &[
     "eepkit",
     "eepkit-attach",
     "eepkit-datagram",
+    "eepkit-files",
     "eepkit-i2cp",
     "eepkit-link",
     "eepkit-naming",

@@ -46,15 +46,7 @@ impl Trust {
             path: path.to_owned(),
             why,
         };
-        let size = std::fs::metadata(path)
-            .map_err(|e| error(e.to_string()))?
-            .len();
-        if size > MAX_FILE_LEN {
-            return Err(error(format!(
-                "it has {size} bytes, too many for a certificate"
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(|e| error(e.to_string()))?;
+        let bytes = eepkit_files::read(path, MAX_FILE_LEN).map_err(|e| error(e.to_string()))?;
         Self::from_bytes(&bytes).ok_or_else(|| error("it contains no certificate".to_owned()))
     }
 
@@ -169,4 +161,4 @@ impl ServerCertVerifier for Verifier {
 
 /// The maximum size of a certificate file, in bytes. Chosen above the few kilobytes of a
 /// certificate, so that a wrong file is not read into memory.
-const MAX_FILE_LEN: u64 = 1024 * 1024;
+const MAX_FILE_LEN: usize = 1024 * 1024;

@@ -18,7 +18,11 @@ use crate::{
 pub(super) async fn run(args: ConnectArgs, ui: &Ui) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let peer = online::address(&args.peer)?;
-    let keys = args.keys.as_deref().map(keys::load).transpose()?;
+    let keys = args
+        .keys
+        .as_deref()
+        .map(|file| keys::load(file, ui))
+        .transpose()?;
     let online = stop
         .or(Online::open(&args.router, &args.session, keys, ui))
         .await?;

@@ -1,10 +1,6 @@
 //! `eepkit import`: imports the configuration of other programs.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use eepkit_services::{files, users::Users};
 use eepkit_wire::ConfigFile;
@@ -50,17 +46,15 @@ fn sam(args: &ImportSamArgs, ui: &Ui) -> Result<(), Failure> {
     let (config, users) = (directory.join(CONFIG), directory.join(USERS));
     let has_users = !imported.users.is_empty();
     let written = [Some(&config), has_users.then_some(&users)];
-    for file in written.into_iter().flatten().filter(|file| file.exists()) {
-        if !args.force {
-            let why = format!("{} exists already", file.display());
-            return Err(Failure::new(Exit::File, why).hint("--force overwrites it"));
+    for file in written.into_iter().flatten().filter(|_| !args.force) {
+        if files::exists(file).map_err(|error| cannot_write(file, &error))? {
+            return Err(exists_already(file));
         }
-        remove(file)?;
     }
     if has_users {
         keep_users(&imported, &users)?;
     }
-    write_private(&config, &imported.config).map_err(|error| cannot_write(&config, &error))?;
+    write_config(&config, &imported.config, args.force)?;
     ui.note(format_args!("wrote {}", config.display()));
     if has_users {
         ui.note(format_args!("wrote {}", users.display()));
@@ -88,7 +82,7 @@ fn keep_users(imported: &Imported, file: &Path) -> Result<(), Failure> {
             error,
         )
     };
-    let mut users = Users::load(file).map_err(|error| failed(&error))?;
+    let mut users = Users::new();
     for (name, hash) in &imported.users {
         users.add_from_java(name, hash).map_err(|error| {
             Failure::from_error(
@@ -100,11 +94,13 @@ fn keep_users(imported: &Imported, file: &Path) -> Result<(), Failure> {
     }
     users
         .set_required(imported.password_required)
-        .map_err(|error| failed(&error))
+        .map_err(|error| failed(&error))?;
+    users.save_as(file).map_err(|error| failed(&error))
 }
 
-fn remove(file: &Path) -> Result<(), Failure> {
-    fs::remove_file(file).map_err(|error| cannot_write(file, &error))
+fn exists_already(file: &Path) -> Failure {
+    let why = format!("{} exists already", file.display());
+    Failure::new(Exit::File, why).hint("--force overwrites it")
 }
 
 fn cannot_write(file: &Path, error: &io::Error) -> Failure {
@@ -116,14 +112,45 @@ fn cannot_write(file: &Path, error: &io::Error) -> Failure {
 }
 
 /// Writes a file that only its owner can read, because it may contain the password of a router.
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file)?.write_all(text.as_bytes())
+fn write_config(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    let written = match force {
+        true => eepkit_files::replace(file, text.as_bytes()),
+        false => eepkit_files::create(file, text.as_bytes()),
+    };
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists_already(file),
+        _ => cannot_write(file, &error),
+    })
 }
 
 /// The names of the files that are written.
 const CONFIG: &str = "eepkit.toml";
 const USERS: &str = "sam-users.json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_fault_at_any_point_a_configuration_is_old_or_new() {
+        for force in [false, true] {
+            eepkit_files::faults::at_every_point(
+                || {
+                    let dir = tempfile::tempdir().expect("a directory");
+                    let file = dir.path().join(CONFIG);
+                    if force {
+                        std::fs::write(&file, "old").expect("written");
+                    }
+                    (dir, file)
+                },
+                |(_, file)| write_config(file, "new", force).is_ok(),
+                |(_, file), is_written, fault| {
+                    let found = std::fs::read_to_string(file).unwrap_or_default();
+                    let before = if force { "old" } else { "" };
+                    assert!(found == before || found == "new", "{fault:?}: {found}");
+                    assert!(!is_written || found == "new", "{fault:?}: {found}");
+                },
+            );
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use eepkit::{KeyFileError, OfflineSignature, PrivateKeys, SignatureType, clock};
+use eepkit_services::files;
+use eepkit_wire::KeyError;
 use serde::Serialize;
 
 use super::describe::{Described, Named};
@@ -22,47 +24,80 @@ pub(super) fn run(command: KeysCommand, ui: &Ui) -> Result<(), Failure> {
 }
 
 /// Reads a private key file.
-pub(super) fn load(file: &Path) -> Result<PrivateKeys, Failure> {
-    PrivateKeys::load(file).map_err(|error| cannot_load(file, &error))
+pub(super) fn load(file: &Path, ui: &Ui) -> Result<PrivateKeys, Failure> {
+    let keys = PrivateKeys::load(file).map_err(|error| failed(file, &error))?;
+    warn_if_open_to_others(file, ui);
+    Ok(keys)
 }
 
-/// Reads a private key file, or returns `None` if it does not exist.
-pub(super) fn load_if_there(file: &Path) -> Result<Option<PrivateKeys>, Failure> {
-    match PrivateKeys::load(file) {
-        Ok(keys) => Ok(Some(keys)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(cannot_load(file, &error)),
+/// Reads a private key file. If it does not exist, makes a new destination and writes it there.
+pub(super) fn load_or_create(file: &Path, ui: &Ui) -> Result<PrivateKeys, Failure> {
+    let (keys, is_new) =
+        PrivateKeys::load_or_create(file, SignatureType::ED25519, &mut rand::rng())
+            .map_err(|error| failed(file, &error))?;
+    if is_new {
+        ui.note(format_args!(
+            "{} does not exist: made a new destination and wrote it there",
+            file.display()
+        ));
+    }
+    warn_if_open_to_others(file, ui);
+    Ok(keys)
+}
+
+/// Warns if users other than the owner can read a file that contains a secret.
+pub(super) fn warn_if_open_to_others(file: &Path, ui: &Ui) {
+    if let Some(mode) = files::mode_open_to_others(file) {
+        let name = file.display();
+        ui.warn(format_args!(
+            "other users can read {name} (mode {mode:o}), which contains secrets: chmod 600 {name}"
+        ));
     }
 }
 
-fn cannot_load(file: &Path, error: &KeyFileError) -> Failure {
+fn failed(file: &Path, error: &KeyFileError) -> Failure {
     let failure = Failure::from_error(Exit::File, "", error);
     match error {
-        _ if error.is_not_found() => {
-            failure.hint(format!("make one with `eepkit keys new {}`", file.display()))
-        }
-        KeyFileError::Key { .. } => failure.hint(
-            "a private key file holds a destination and its keys, as SAM, i2pd and Java I2P write it",
-        ),
+        _ if error.is_not_found() => failure.hint(format!(
+            "make one with `eepkit keys new {}`",
+            file.display()
+        )),
+        _ if error.is_already_there() => failure.hint("the path is a symbolic link to nothing"),
+        KeyFileError::Key { source, .. } => failure.hint(match source {
+            KeyError::Public => {
+                "the private keys are in another file: in i2pd's .dat, or in Java I2P's \
+                 eepPriv.dat; the destination alone cannot be put online"
+            }
+            _ => {
+                "a private key file holds a destination and its keys, as SAM, i2pd and Java I2P \
+                 write it: binary, or base64"
+            }
+        }),
+        KeyFileError::Generate(_) => Failure::from_error(Exit::Failed, "", error),
         _ => failure,
     }
 }
 
-/// Generates a new destination and writes its private key file.
-pub(super) fn make(file: &Path, signature: SignatureType) -> Result<PrivateKeys, Failure> {
-    let keys = PrivateKeys::generate(signature, &mut rand::rng()).map_err(cannot_make)?;
-    save(&keys, file)?;
-    Ok(keys)
-}
-
-fn save(keys: &PrivateKeys, file: &Path) -> Result<(), Failure> {
-    keys.save(file)
-        .map_err(|error| Failure::from_error(Exit::File, "cannot write", &error))
+/// Writes new keys. Replaces a file only with `force`.
+fn write(keys: &PrivateKeys, file: &Path, force: bool) -> Result<(), Failure> {
+    let written = match force {
+        true => keys.save(file),
+        false => keys.create(file),
+    };
+    written.map_err(|error| {
+        if !error.is_already_there() {
+            return Failure::from_error(Exit::File, "cannot write", &error);
+        }
+        Failure::new(Exit::File, format!("{} exists already", file.display())).hint(
+            "choose another name, or overwrite it with --force: the destination in it is lost then",
+        )
+    })
 }
 
 fn new(args: &KeysNewArgs, ui: &Ui) -> Result<(), Failure> {
-    refuse_to_overwrite(&args.file, args.force)?;
-    let keys = make(&args.file, args.signature.into())?;
+    let keys =
+        PrivateKeys::generate(args.signature.into(), &mut rand::rng()).map_err(cannot_make)?;
+    write(&keys, &args.file, args.force)?;
     ui.note(format_args!("wrote {}", args.file.display()));
     print(
         &keys,
@@ -76,8 +111,7 @@ fn new(args: &KeysNewArgs, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn transient(args: &KeysTransientArgs, ui: &Ui) -> Result<(), Failure> {
-    refuse_to_overwrite(&args.file, args.force)?;
-    let original = load(&args.from)?;
+    let original = load(&args.from, ui)?;
     if original.offline().is_some() {
         return Err(Failure::new(
             Exit::File,
@@ -89,7 +123,7 @@ fn transient(args: &KeysTransientArgs, ui: &Ui) -> Result<(), Failure> {
     let keys = original
         .with_transient(expires, args.signature.into(), &mut rand::rng())
         .map_err(cannot_make)?;
-    save(&keys, &args.file)?;
+    write(&keys, &args.file, args.force)?;
     ui.note(format_args!("wrote {}", args.file.display()));
     print(
         &keys,
@@ -103,7 +137,7 @@ fn transient(args: &KeysTransientArgs, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn show(args: &KeysShowArgs, ui: &Ui) -> Result<(), Failure> {
-    let keys = load(&args.file)?;
+    let keys = load(&args.file, ui)?;
     print(
         &keys,
         &args.file,
@@ -112,17 +146,6 @@ fn show(args: &KeysShowArgs, ui: &Ui) -> Result<(), Failure> {
             private: args.private,
         },
         ui,
-    )
-}
-
-fn refuse_to_overwrite(file: &Path, force: bool) -> Result<(), Failure> {
-    if force || !file.exists() {
-        return Ok(());
-    }
-    Err(
-        Failure::new(Exit::File, format!("{} exists already", file.display())).hint(
-            "choose another name, or overwrite it with --force: the destination in it is lost then",
-        ),
     )
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{Listener, PrivateKeys, Session, SignatureType, Stream};
+use eepkit::{Listener, PrivateKeys, Session, Stream};
 use eepkit_services::relay::{Traffic, Until};
 use tokio::{
     process::{Child, Command},
@@ -52,15 +52,7 @@ fn keys_of(args: &ListenArgs, ui: &Ui) -> Result<Option<PrivateKeys>, Failure> {
     let Some(file) = &args.keys else {
         return Ok(None);
     };
-    if let Some(keys) = keys::load_if_there(file)? {
-        return Ok(Some(keys));
-    }
-    let keys = keys::make(file, SignatureType::ED25519)?;
-    ui.note(format_args!(
-        "{} does not exist: made a new destination and wrote it there",
-        file.display()
-    ));
-    Ok(Some(keys))
+    keys::load_or_create(file, ui).map(Some)
 }
 
 async fn serve(args: &ListenArgs, online: &Online, ui: &Ui) -> Result<(), Failure> {

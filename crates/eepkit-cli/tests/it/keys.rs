@@ -218,3 +218,114 @@ fn a_reader_that_closes_the_output_is_not_a_failure() {
     // It may have written everything before the pipe was closed, which is success as well.
     assert!(child.wait().expect("it ends").success());
 }
+
+#[test]
+fn of_twelve_programs_that_make_one_key_file_one_succeeds() {
+    let directory = directory();
+    let path = directory.path();
+    let running: Vec<_> = (0..12)
+        .map(|_| {
+            let mut command = crate::run::eepkit();
+            command
+                .current_dir(path)
+                .args(["keys", "new", "a.dat"])
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped());
+            command.spawn().expect("the program runs")
+        })
+        .collect();
+    let outputs: Vec<_> = running
+        .into_iter()
+        .map(|child| child.wait_with_output().expect("it ends"))
+        .collect();
+
+    let (made, refused): (Vec<_>, Vec<_>) = outputs.iter().partition(|out| out.status.success());
+    assert_eq!(made.len(), 1, "{} succeeded", made.len());
+    for output in refused {
+        assert_eq!(output.status.code(), Some(7), "{}", report(output));
+        assert!(report(output).contains("a.dat exists already"));
+    }
+    let kept = keys(path, &["show", "a.dat"]);
+    assert_eq!(kept, String::from_utf8_lossy(&made[0].stdout));
+    assert_eq!(std::fs::read_dir(path).expect("readable").count(), 1);
+}
+
+#[test]
+fn edited_base64_is_accepted_and_damage_is_named() {
+    let directory = directory();
+    let path = directory.path();
+    let made = keys(path, &["new", "a.dat"]);
+    let shown = keys(path, &["show", "a.dat", "--private"]);
+    let private = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("private      "))
+        .expect("shown");
+    let lines: Vec<_> = private
+        .as_bytes()
+        .chunks(76)
+        .map(String::from_utf8_lossy)
+        .collect();
+    let edited = format!("\u{feff}{}\r\n", lines.join("\r\n"))
+        .replace('=', "")
+        .replace('~', "/")
+        .replace('-', "+");
+    std::fs::write(path.join("b.txt"), edited).expect("writable");
+    assert_eq!(keys(path, &["show", "b.txt"]), made);
+
+    let public = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("destination  "))
+        .expect("shown");
+    for (content, said) in [
+        (
+            format!("\"{private}\""),
+            "line 1, column 1 is a character of no base64 alphabet",
+        ),
+        (
+            private[1..].to_owned(),
+            "the text is base64, but not that of private keys",
+        ),
+        (public.to_owned(), "a destination, but no private keys"),
+        (String::new(), "the file is empty"),
+    ] {
+        std::fs::write(path.join("c.txt"), content).expect("writable");
+        let refused = filtered(path, &["show", "c.txt"]);
+        assert!(
+            refused.contains("exit code: 7") && refused.contains(said),
+            "{refused}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_file_that_others_can_read_is_used_with_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = directory();
+    keys(directory.path(), &["new", "a.dat"]);
+    let quiet = filtered(directory.path(), &["show", "a.dat"]);
+    assert!(!quiet.contains("warning:"), "{quiet}");
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(directory.path().join("a.dat"), open).expect("set");
+
+    let warned = filtered(directory.path(), &["show", "a.dat"]);
+    let said =
+        "warning: other users can read a.dat (mode 644), which contains secrets: chmod 600 a.dat";
+    assert!(
+        warned.contains("exit code: 0") && warned.contains(said),
+        "{warned}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_cannot_be_examined_is_not_a_missing_file() {
+    let directory = directory();
+    std::fs::write(directory.path().join("file"), "notes").expect("writable");
+    let below = filtered(directory.path(), &["new", "file/a.dat"]);
+    assert!(below.contains("exit code: 7"), "{below}");
+    std::os::unix::fs::symlink("nowhere/else", directory.path().join("link")).expect("made");
+    let linked = filtered(directory.path(), &["new", "link"]);
+    assert!(linked.contains("link exists already"), "{linked}");
+}

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use eepkit_files::operation;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -14,15 +15,21 @@ use tokio::net::UnixListener;
 /// An unused socket file is replaced. Any other file is an error.
 pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
+    let socket = operation("make a socket", || {
+        Socket::new(Domain::UNIX, Type::STREAM, None)
+    })?;
+    let address = SockAddr::unix(path)?;
+    operation("bind", || socket.bind(&address))?;
+    let bound = operation("look at the socket", || fs::symlink_metadata(path))?;
     let file = SocketFile {
         path: path.to_owned(),
-        identity: Identity::of(&fs::symlink_metadata(path)?),
+        identity: Identity::of(&bound),
     };
     // Clients can connect only after `listen`.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    socket.listen(BACKLOG)?;
+    operation("set the permissions", || {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    })?;
+    operation("listen", || socket.listen(BACKLOG))?;
     socket.set_nonblocking(true)?;
     Ok((UnixListener::from_std(socket.into())?, file))
 }
@@ -47,14 +54,14 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     // Another process may have replaced the file since it was checked. It removes and binds within
     // microseconds, so this race is unlikely.
     match metadata(path)? {
-        Some(now) if Identity::of(&now) == Identity::of(&found) => fs::remove_file(path),
+        Some(now) if Identity::of(&now) == Identity::of(&found) => eepkit_files::remove(path),
         Some(_) => Err(io::ErrorKind::AddrInUse.into()),
         None => Ok(()),
     }
 }
 
 fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
-    match fs::symlink_metadata(path) {
+    match operation("look at the file", || fs::symlink_metadata(path)) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -64,10 +71,13 @@ fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
 /// Whether a process may be listening on a socket file. Only a refused connection proves that no
 /// process listens. A full queue, a socket of another type and a lack of permission do not.
 fn is_in_use(path: &Path) -> io::Result<bool> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = operation("make a socket", || {
+        Socket::new(Domain::UNIX, Type::STREAM, None)
+    })?;
     // With a full queue, a blocking connect would wait.
     socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
+    let address = SockAddr::unix(path)?;
+    match operation("connect", || socket.connect(&address)) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         _ => Ok(true),
@@ -90,7 +100,7 @@ impl Drop for SocketFile {
         );
         if is_ours {
             // Another process may have removed it already.
-            let _ = fs::remove_file(&self.path);
+            let _ = eepkit_files::remove(&self.path);
         }
     }
 }
@@ -126,6 +136,8 @@ const BACKLOG: i32 = 128;
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    use eepkit_files::faults;
 
     use super::*;
 
@@ -198,6 +210,46 @@ mod tests {
         for kept in [directory, link, stale, datagrams] {
             assert!(fs::symlink_metadata(&kept).is_ok(), "{}", kept.display());
         }
+    }
+
+    #[tokio::test]
+    async fn a_fault_at_any_point_neither_removes_a_used_socket_nor_prevents_the_next_start() {
+        for used in [false, true] {
+            faults::at_every_point(
+                || {
+                    let (dir, path) = dir();
+                    let listener = std::os::unix::net::UnixListener::bind(&path).expect("free");
+                    (dir, path, used.then_some(listener))
+                },
+                |(_, path, _)| bind(path).map(drop),
+                |(_, path, _), result, fault| {
+                    if used {
+                        result.expect_err("another program listens there");
+                        UnixStream::connect(path).expect("it still listens");
+                    } else {
+                        drop(bind(path).unwrap_or_else(|error| panic!("{fault:?}: {error}")));
+                        assert!(!path.exists(), "{fault:?}");
+                    }
+                },
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_at_any_point_does_not_remove_the_file_of_somebody_else() {
+        faults::at_every_point(
+            || {
+                let (dir, path) = dir();
+                fs::write(&path, "notes").expect("written");
+                (dir, path)
+            },
+            |(_, path)| bind(path).map(drop),
+            |(_, path), result, fault| {
+                result.expect_err("not a socket");
+                let found = fs::read_to_string(path).expect("kept");
+                assert_eq!(found, "notes", "{fault:?}");
+            },
+        );
     }
 
     #[tokio::test]

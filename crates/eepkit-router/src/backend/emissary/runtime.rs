@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit_link::{RouterActivity, clock};
+use eepkit_link::{LogLimit, RouterActivity, clock};
 use emissary_core::runtime as core;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use futures_core::Stream;
@@ -185,8 +185,15 @@ impl<T: Send + 'static> Stream for Tasks<T> {
             match self.set.poll_join_next(cx) {
                 Poll::Ready(Some(Ok(value))) => return Poll::Ready(Some(value)),
                 Poll::Ready(Some(Err(error))) => {
-                    if error.is_panic() {
-                        tracing::error!("a task of the router panicked; the router goes on");
+                    // A peer may cause it with each message.
+                    static LIMIT: LogLimit = LogLimit::new();
+                    if error.is_panic()
+                        && let Some(left_out) = LIMIT.admit()
+                    {
+                        tracing::error!(
+                            left_out,
+                            "a task of the router panicked; the router goes on"
+                        );
                     }
                 }
                 Poll::Pending | Poll::Ready(None) => {
