@@ -27,6 +27,7 @@ pub mod server;
 mod session;
 mod style;
 mod version;
+mod wipe;
 
 pub use self::{
     datagram::{PacketError, Received, SendHeader, SendOptions, Sender},
@@ -40,4 +41,5 @@ pub use self::{
     session::{ForwardTo, NewDestination, SessionParams, signature_type},
     style::{DEFAULT_RAW_PROTOCOL, RESERVED_PROTOCOLS, Style, UnknownStyle},
     version::{NegotiationError, UnknownVersion, Version},
+    wipe::{append, wipe},
 };

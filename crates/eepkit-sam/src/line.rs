@@ -1,6 +1,9 @@
 //! Lines, the frames of SAM.
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use zeroize::Zeroize as _;
+
+use crate::wipe;
 
 /// Splits the bytes of a socket into lines. Also returns the bytes between and after lines:
 /// payloads of datagrams, and the data of a socket that became a stream.
@@ -43,7 +46,7 @@ impl LineReader {
 
     /// Appends received bytes to the buffer.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        wipe::append(&mut self.buffer, bytes);
     }
 
     /// Returns the next line without its line end, or `None` until the whole line has arrived.
@@ -69,6 +72,8 @@ impl LineReader {
             return Err(LineError::TooLong { limit: self.limit });
         }
         let line = text(content);
+        // A line may contain a private key.
+        self.buffer[..end].zeroize();
         self.buffer.advance(end + 1);
         self.scanned = 0;
         line.map(Some)
@@ -136,6 +141,12 @@ impl LineReader {
                 None
             }
         }
+    }
+}
+
+impl Drop for LineReader {
+    fn drop(&mut self) {
+        self.buffer.zeroize();
     }
 }
 

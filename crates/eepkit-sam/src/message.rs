@@ -6,7 +6,9 @@ mod params;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, mem};
+
+use eepkit_wire::Zeroizing;
 
 pub use self::{
     builder::LineBuilder,
@@ -159,7 +161,13 @@ impl<'a> Words<'a> {
 
     /// Parses the value at the start of `text`, up to the closing quote or the next space.
     fn value(&mut self, text: &'a str, quoted: bool) -> Result<String, ParseError> {
-        let mut value = String::new();
+        // Without escapes the value fits, so that no copy is left by a growing buffer. A value may
+        // be a private key.
+        let end = match quoted {
+            true => text.find('"'),
+            false => text.find(SPACES),
+        };
+        let mut value = Zeroizing::new(String::with_capacity(end.unwrap_or(text.len())));
         let mut chars = text.char_indices();
         while let Some((at, c)) = chars.next() {
             match c {
@@ -170,14 +178,14 @@ impl<'a> Words<'a> {
                 '"' if quoted => {
                     self.rest = chars.as_str();
                     return if self.rest.is_empty() || self.rest.starts_with(SPACES) {
-                        Ok(value)
+                        Ok(mem::take(&mut *value))
                     } else {
                         Err(ParseError::AfterQuote)
                     };
                 }
                 c if !quoted && SPACES.contains(&c) => {
                     self.rest = text.get(at..).unwrap_or_default();
-                    return Ok(value);
+                    return Ok(mem::take(&mut *value));
                 }
                 c => value.push(c),
             }
@@ -186,7 +194,7 @@ impl<'a> Words<'a> {
         if quoted {
             return Err(ParseError::UnclosedQuote);
         }
-        Ok(value)
+        Ok(mem::take(&mut *value))
     }
 }
 

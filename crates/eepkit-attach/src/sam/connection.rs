@@ -26,6 +26,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
+use zeroize::Zeroize as _;
+
 use crate::transport::{Connection, Transport};
 
 /// Opens connections to one bridge.
@@ -161,7 +163,7 @@ impl Conn {
             let wake_at = loop {
                 match self.machine.poll_output() {
                     Output::Event(event) => return event,
-                    Output::Transmit(bytes) => self.outgoing.extend_from_slice(&bytes),
+                    Output::Transmit(bytes) => eepkit_sam::append(&mut self.outgoing, &bytes),
                     Output::Timeout(at) => break at.map(Instant::from_std),
                     _ => {}
                 }
@@ -171,8 +173,10 @@ impl Conn {
             match step {
                 Step::Wrote => {}
                 Step::Read(len) => {
-                    let bytes = self.read_buffer.get(..len).unwrap_or_default();
+                    let bytes = self.read_buffer.get_mut(..len).unwrap_or_default();
                     self.machine.handle_input(now, bytes);
+                    // The bridge sends the private keys of new destinations.
+                    bytes.zeroize();
                 }
                 Step::End => self.machine.handle_end(now),
                 Step::Woke => self.machine.handle_timeout(now),
@@ -185,6 +189,8 @@ impl Conn {
             match Pin::new(&mut self.socket).poll_write(cx, &self.outgoing) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Step::End),
                 Poll::Ready(Ok(written)) => {
+                    // The line that opens a session contains its private keys.
+                    self.outgoing[..written].zeroize();
                     self.outgoing.advance(written);
                     self.needs_flush = true;
                     return Poll::Ready(Step::Wrote);
@@ -194,6 +200,10 @@ impl Conn {
         } else if self.needs_flush && Pin::new(&mut self.socket).poll_flush(cx).is_ready() {
             self.needs_flush = false;
         }
+        // A bridge that sends PINGs and does not read gets no further answers.
+        if self.outgoing.len() > MAX_OUTGOING_TO_READ {
+            return self.poll_timer(cx, wake_at);
+        }
         let mut buffer = ReadBuf::new(&mut self.read_buffer);
         match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
@@ -202,6 +212,10 @@ impl Conn {
             Poll::Ready(_) => return Poll::Ready(Step::End),
             Poll::Pending => {}
         }
+        self.poll_timer(cx, wake_at)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, wake_at: Option<Instant>) -> Poll<Step> {
         let Some(at) = wake_at else {
             return Poll::Pending;
         };
@@ -270,3 +284,7 @@ const READ_LEN: usize = 4 * 1024;
 /// The maximum size of the datagrams that wait to be written to the bridge, in bytes. Chosen as
 /// several of the longest.
 const MAX_OUTGOING: usize = 256 * 1024;
+
+/// The size of the output, in bytes, above which nothing more is read from the bridge. Chosen so
+/// that datagrams that wait to be written do not delay reading.
+const MAX_OUTGOING_TO_READ: usize = MAX_OUTGOING + 64 * 1024;

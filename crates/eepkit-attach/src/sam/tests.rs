@@ -619,3 +619,44 @@ async fn emissary_gets_no_request_for_formats_that_break_it() {
     }
     assert_eq!(bridge.count("SESSION ADD"), 1, "that of streams");
 }
+
+/// A bridge that opens a session, sends PINGs and reads nothing after that.
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_floods_and_does_not_read_the_answers_is_not_read_from() {
+    let written = Arc::new(Mutex::new(0_usize));
+    let count = written.clone();
+    let router = SamRouter::in_process("a flood", move || {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let count = count.clone();
+        tokio::spawn(async move {
+            let (reader, mut writer) = tokio::io::split(theirs);
+            let mut lines = BufReader::new(reader).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let Some((text, _)) = i2pd(&line) else {
+                    return;
+                };
+                if writer.write_all(text.as_bytes()).await.is_err() {
+                    return;
+                }
+                if line.starts_with("SESSION CREATE") {
+                    break;
+                }
+            }
+            while writer.write_all(b"PING 0123456789\n").await.is_ok() {
+                *count.lock().expect("no panic") += 16;
+            }
+        });
+        async move { Ok(ours) }
+    });
+    let _link = router.open(setup()).await.expect("opens");
+
+    // Less than a keepalive, after which the bridge counts as gone.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let before = *written.lock().expect("no panic");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = *written.lock().expect("no panic");
+    assert_eq!(before, after, "the link stopped reading");
+    // 320 KiB of answers, and what is in the buffers.
+    assert!((100_000..600_000).contains(&after), "{after}");
+}

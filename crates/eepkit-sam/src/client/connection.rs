@@ -337,7 +337,7 @@ impl Client {
                 return;
             }
             match self.lines.next_line() {
-                Ok(Some(line)) => self.on_line(&line),
+                Ok(Some(line)) => self.on_line(&Zeroizing::new(line)),
                 Ok(None) => return,
                 Err(_) => return self.close(Closed::NotSam("a line is too long or not text")),
             }

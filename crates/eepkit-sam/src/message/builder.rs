@@ -1,6 +1,13 @@
 //! Formatting of lines.
 
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    mem,
+};
+
+use eepkit_wire::Zeroizing;
+
+use crate::wipe;
 
 /// Builds a line in the strictest form, which every known reader accepts: single spaces, quotes
 /// only where a value needs them, no space at the end, one newline.
@@ -17,13 +24,13 @@ use std::fmt::{self, Display};
 #[derive(Clone)]
 #[must_use = "`finish` returns the line"]
 pub struct LineBuilder {
-    line: String,
+    line: Zeroizing<String>,
 }
 
 impl LineBuilder {
     /// Starts a line with these words, or with a peer's destination.
     pub fn new(words: &str) -> Self {
-        let mut line = String::with_capacity(words.len() + ROOM);
+        let mut line = Zeroizing::new(String::with_capacity(words.len() + ROOM));
         push_text(&mut line, words);
         Self { line }
     }
@@ -31,13 +38,13 @@ impl LineBuilder {
     /// Appends a pair. A value is quoted if it is empty or contains white space, a quote or a
     /// backslash. Control characters become spaces, so that a value cannot end the line.
     pub fn pair(mut self, key: &str, value: impl Display) -> Self {
-        let value = value.to_string();
+        let value = Zeroizing::new(value.to_string());
         self.line.push(' ');
         push_text(&mut self.line, key);
         self.line.push('=');
         let special = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\\');
         if !value.is_empty() && !value.contains(special) {
-            self.line.push_str(&value);
+            wipe::push(&mut self.line, &value);
             return self;
         }
         self.line.push('"');
@@ -92,8 +99,8 @@ impl LineBuilder {
 
     /// Returns the line with its line end.
     pub fn finish(mut self) -> String {
-        self.line.push('\n');
-        self.line
+        wipe::push(&mut self.line, "\n");
+        mem::take(&mut *self.line)
     }
 }
 

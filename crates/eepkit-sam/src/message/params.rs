@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use zeroize::Zeroize as _;
+
 use super::error::{MAX_PARAMS, ParseError};
 
 /// The `key=value` pairs of a line, in their order. Keys are unique and case-sensitive.
@@ -130,6 +132,15 @@ impl Params {
     /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+}
+
+impl Drop for Params {
+    /// Overwrites the values with zeros, because they may be private keys and passwords.
+    fn drop(&mut self) {
+        for (_, value) in &mut self.pairs {
+            value.zeroize();
+        }
     }
 }
 

@@ -279,10 +279,13 @@ impl Connection {
                 | Phase::Opening { .. }
                 | Phase::Adding { .. }
                 | Phase::LookingUp { .. }
-                | Phase::ChangingAuth => match self.lines.peek_line() {
-                    Ok(Some(line)) if is_urgent(&line) => self.lines.next_line(),
-                    _ => return,
-                },
+                | Phase::ChangingAuth => {
+                    let next = self.lines.peek_line().ok().flatten().map(Zeroizing::new);
+                    match next {
+                        Some(line) if is_urgent(&line) => self.lines.next_line(),
+                        _ => return,
+                    }
+                }
                 // No command is expected on a socket that forwards streams, so its bytes are
                 // dropped.
                 Phase::Forwarding { .. } | Phase::Preparing { .. } => {
@@ -293,7 +296,7 @@ impl Connection {
             };
             match line {
                 Ok(None) => return,
-                Ok(Some(line)) => self.line(now, directory, &line),
+                Ok(Some(line)) => self.line(now, directory, &Zeroizing::new(line)),
                 Err(error) => {
                     self.bad_line(now, directory, error);
                     return;

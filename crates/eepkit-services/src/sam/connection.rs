@@ -14,6 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
+use zeroize::Zeroize as _;
 
 use super::{
     auth,
@@ -121,6 +122,8 @@ impl Driver {
                             return End::Gone;
                         }
                         self.sent += bytes.len() as u64;
+                        // The answer to SESSION CREATE contains private keys.
+                        eepkit_sam::wipe(bytes);
                     }
                     Output::Request(request) => self.request(request),
                     Output::Join { early, data_after } => {
@@ -142,8 +145,10 @@ impl Driver {
             match happened {
                 Happened::Bytes(0) => return End::Gone,
                 Happened::Bytes(count) => {
-                    let bytes = self.buffer.get(..count).unwrap_or_default();
+                    let bytes = self.buffer.get_mut(..count).unwrap_or_default();
                     machine.handle_bytes(now, directory, bytes);
+                    // SESSION CREATE contains private keys.
+                    bytes.zeroize();
                 }
                 Happened::Done(done) => {
                     self.work = None;
@@ -252,8 +257,10 @@ impl Driver {
         self.mailbox = None;
         self.machine.handle_end(&mut self.shared.directory());
         while let Some(output) = self.machine.poll_output() {
-            if let Output::Request(Request::Close(session)) = output {
-                sessions::close(&self.shared, session);
+            match output {
+                Output::Request(Request::Close(session)) => sessions::close(&self.shared, session),
+                Output::Send(bytes) => eepkit_sam::wipe(bytes),
+                _ => {}
             }
         }
     }
