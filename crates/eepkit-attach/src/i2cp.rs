@@ -15,12 +15,12 @@ mod tests;
 mod translate;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     future::Future,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -69,7 +69,7 @@ impl I2cpRouter {
     ///
     /// The connection is not encrypted, although it carries private encryption keys.
     pub fn tcp(at: SocketAddr) -> Self {
-        Self::new(Transport::Tcp(at), format!("i2cp://{at}"))
+        Self::new(Transport::Tcp(at), format!("i2cp://{at}")).known_by_name()
     }
 
     /// A router that listens at this Unix socket.
@@ -77,13 +77,13 @@ impl I2cpRouter {
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let name = format!("i2cp+unix:{}", path.display());
-        Self::new(Transport::Unix(path), name)
+        Self::new(Transport::Unix(path), name).known_by_name()
     }
 
     /// A router that listens with TLS at this TCP address.
     #[cfg(feature = "tls")]
     pub fn tls(at: SocketAddr, trust: Trust) -> Self {
-        Self::new(Transport::Tls { at, trust }, format!("i2cps://{at}"))
+        Self::new(Transport::Tls { at, trust }, format!("i2cps://{at}")).known_by_name()
     }
 
     /// A router in this process, to which `connect` makes connections.
@@ -120,6 +120,14 @@ impl I2cpRouter {
             login: None,
             kind: None,
             open: OpenDestinations::default(),
+        }
+    }
+
+    /// The same router as others of this process with the same name, which is its address.
+    fn known_by_name(self) -> Self {
+        Self {
+            open: OpenDestinations::of(&self.name),
+            ..self
         }
     }
 
@@ -291,7 +299,7 @@ impl fmt::Debug for I2cpLink {
     }
 }
 
-/// The destinations that have a session through this connector or a clone of it.
+/// The destinations that have a session of this process on one router.
 ///
 /// Most routers refuse a second session for a destination. emissary opens it, and each message then
 /// reaches only one of the two.
@@ -299,6 +307,20 @@ impl fmt::Debug for I2cpLink {
 struct OpenDestinations(Arc<Mutex<HashSet<Hash>>>);
 
 impl OpenDestinations {
+    /// Those on the router at an address, which several connectors may have.
+    fn of(address: &str) -> Self {
+        static ROUTERS: Mutex<BTreeMap<String, Weak<Mutex<HashSet<Hash>>>>> =
+            Mutex::new(BTreeMap::new());
+
+        // Nothing panics while it is held.
+        let mut routers = ROUTERS.lock().unwrap_or_else(PoisonError::into_inner);
+        routers.retain(|_, known| known.strong_count() > 0);
+        let known = routers.get(address).and_then(Weak::upgrade);
+        let open = Self(known.unwrap_or_default());
+        routers.insert(address.to_owned(), Arc::downgrade(&open.0));
+        open
+    }
+
     /// Registers a session until the returned value is dropped. Returns `None` if the destination
     /// already has one.
     fn insert(&self, destination: Hash) -> Option<OpenDestination> {

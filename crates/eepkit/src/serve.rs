@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use eepkit_link::LogLimit;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinHandle, JoinSet},
@@ -318,7 +319,11 @@ fn record(stats: &Mutex<ServerStats>, done: &Result<io::Result<()>, JoinError>) 
         }
         Err(panic) => {
             stats.panicked += 1;
-            error!(%panic, "a handler panicked");
+            // A peer may cause it with each stream.
+            static LIMIT: LogLimit = LogLimit::new();
+            if let Some(left_out) = LIMIT.admit() {
+                error!(%panic, left_out, "a handler panicked");
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use eepkit_i2cp::{
     SessionCloseReason,
 };
 use eepkit_link::{
-    self as link, DropReason, LinkError, LinkStage, LostReason, RouterIdentity, TunnelId,
+    self as link, DropReason, LinkError, LinkStage, LogLimit, LostReason, RouterIdentity, TunnelId,
     changes::Watch,
     clock,
     first_contact::{Admission, FirstContact},
@@ -140,7 +140,8 @@ impl Driver {
                     _ => {}
                 }
             }
-            self.exchange(true).await;
+            let may_read = self.may_reply();
+            self.exchange(may_read).await;
         }
     }
 
@@ -155,7 +156,7 @@ impl Driver {
                 break;
             }
             self.translate_next(&mut ports, &mut requests);
-            let may_read = !ports.have_events();
+            let may_read = !ports.have_events() && self.may_reply();
             let may_command = self.may_command(&ports);
             let overdue = ports.next_timeout();
             tokio::select! {
@@ -288,6 +289,12 @@ impl Driver {
     fn may_command(&self, ports: &Ports) -> bool {
         self.session.output().len() < MAX_OUTGOING
             && self.events.len() + ports.events() < MAX_EVENTS
+    }
+
+    /// Whether there is room for replies to what the router sends. A router that sends requests and
+    /// does not read the replies must not fill the memory.
+    fn may_reply(&self) -> bool {
+        self.session.output().len() < MAX_OUTGOING_TO_READ
     }
 
     /// Executes a command of a session's link. `None` means that the link was dropped.
@@ -534,6 +541,9 @@ impl Driver {
     /// Logs a warning if the clocks differ by more than [`CLOCK_TOLERANCE`], once for each
     /// difference.
     fn note_clock(&mut self, router_time: Duration) {
+        // A router may send any number of different dates.
+        static LIMIT: LogLimit = LogLimit::new();
+
         let offset = ahead_ms(router_time);
         let tolerance = millis(CLOCK_TOLERANCE);
         if offset.saturating_sub(self.logged_offset).saturating_abs() <= tolerance {
@@ -542,10 +552,12 @@ impl Driver {
         self.logged_offset = offset;
         let ahead_seconds = offset / 1000;
         if offset.saturating_abs() > tolerance {
-            warn!(
-                ahead_seconds,
-                "the router's clock differs from ours: one of them is wrong"
-            );
+            if let Some(left_out) = LIMIT.admit() {
+                warn!(
+                    ahead_seconds,
+                    left_out, "the router's clock differs from ours: one of them is wrong"
+                );
+            }
         } else {
             debug!(ahead_seconds, "the router's clock agrees with ours again");
         }
@@ -618,6 +630,10 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 /// The size of the output, in bytes, above which no further command is accepted. Chosen as four
 /// messages of the largest size, or a cwnd of ordinary ones.
 const MAX_OUTGOING: usize = 256 * 1024;
+
+/// The size of the output, in bytes, above which nothing more is read. Chosen so that messages of
+/// the application that wait to be written do not delay reading.
+const MAX_OUTGOING_TO_READ: usize = MAX_OUTGOING + 128 * 1024;
 
 /// The number of events above which no further command is accepted. Chosen above what a
 /// well-behaved application leaves undelivered, because it reads all events before it submits a

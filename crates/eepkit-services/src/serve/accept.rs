@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use eepkit_link::LogLimit;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -30,10 +31,12 @@ pub(super) async fn accept_on<A: Accept>(listener: &A, taken: impl Fn(A::Connect
                 debug!(%error, "a connection ended before it was accepted");
             }
             Err(error) => {
-                if pause == FIRST_PAUSE {
-                    warn!(%error, "cannot accept connections for now");
-                } else {
-                    debug!(%error, "still cannot accept connections");
+                // A client that makes the limit of descriptors be reached again and again must not
+                // fill the log.
+                static LIMIT: LogLimit = LogLimit::new();
+                match LIMIT.admit() {
+                    Some(left_out) => warn!(%error, left_out, "cannot accept connections for now"),
+                    None => debug!(%error, "still cannot accept connections"),
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -165,6 +165,43 @@ async fn a_slow_router_stops_the_application_without_loss() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_router_that_floods_and_does_not_read_the_replies_is_not_read_from() {
+    let (mut link, mut far) = ready(4096).await;
+    let mut written = 0_u32;
+    let flooded = async {
+        // Each of these is answered with a request for the message.
+        loop {
+            report(&mut far, 0, DeliveryStatus::AVAILABLE).await;
+            written += 1;
+        }
+    };
+    timeout(Duration::from_secs(60), flooded)
+        .await
+        .expect_err("the link stops reading");
+    // 384 KiB of replies of 11 bytes each, and what is in the buffers.
+    assert!((20_000..60_000).contains(&written), "{written}");
+
+    // Once the router reads, everything continues.
+    for _ in 0..written - 1000 {
+        let reply = soon(far.recv()).await.expect("open");
+        assert!(
+            matches!(reply, Message::ReceiveMessageBegin { .. }),
+            "{reply:?}"
+        );
+    }
+    submit(&mut *link, send(1, b"after the flood")).await;
+    let last = async {
+        loop {
+            match far.recv().await.expect("open") {
+                Message::ReceiveMessageBegin { .. } => {}
+                other => return other,
+            }
+        }
+    };
+    assert_eq!(sent_body(Some(soon(last).await)), b"after the flood");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_from_the_router_does_not_delay_commands() {
     let (mut link, mut far) = ready(64 * 1024).await;
     make_contact(&mut *link, &mut far).await;
