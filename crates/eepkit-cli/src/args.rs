@@ -177,7 +177,7 @@ Examples:
 
 With --json the line is written when the network is ready, so a program may wait for it:
   {\"version\":1,\"routers\":[{\"index\":0,\"i2cp\":\"127.0.0.1:40001\",\"sam\":\"127.0.0.1:40002\",..},..],..}
-Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
+Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP.")]
 pub(crate) struct DevnetArgs {
     /// How many routers
     #[arg(short = 'n', long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(3..=32))]
@@ -223,7 +223,7 @@ Examples:
 
 With --json one object on one line tells where it listens, once it does:
   {\"version\":1,\"router\":\"..\",\"sam\":[{\"tcp\":[\"127.0.0.1:7656\"],\"udp\":[..],\"unix\":[]}]}
-Stops with exit code 0 on SIGINT (Ctrl-C) and SIGTERM.")]
+Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP.")]
 pub(crate) struct SamArgs {
     #[command(flatten)]
     pub(crate) sam: ServiceArgs<SamConfig>,

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     TimedOut,
     /// A file is missing, exists already, or has invalid content.
     File,
+    /// SIGHUP arrived before the command was done.
+    HungUp,
     /// SIGINT arrived before the command was done.
     Interrupted,
     /// SIGTERM arrived before the command was done.
@@ -28,7 +30,7 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -37,11 +39,12 @@ impl Exit {
         Self::Unreachable,
         Self::TimedOut,
         Self::File,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
 
-    /// The exit code. 2 is clap's code for usage errors. 130 and 143 are 128 plus the number of the
+    /// The exit code. 2 is clap's code for usage errors. 129, 130 and 143 are 128 plus the number of the
     /// signal, as shells report it.
     pub(crate) fn code(self) -> u8 {
         match self {
@@ -53,6 +56,7 @@ impl Exit {
             Self::Unreachable => 5,
             Self::TimedOut => 6,
             Self::File => 7,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -68,6 +72,7 @@ impl Exit {
             Self::Unreachable => "peer unreachable: no answer, refused, or lost on the way",
             Self::TimedOut => "timed out",
             Self::File => "file: missing, there already, or not what it should be",
+            Self::HungUp => "hung up (SIGHUP, the terminal was closed) before it was done",
             Self::Interrupted => "interrupted (Ctrl-C) before it was done",
             Self::Terminated => "terminated (SIGTERM) before it was done",
         }
@@ -88,7 +93,7 @@ pub(crate) fn table() -> String {
     }
     text.push_str(
         "\nCommands that run until they are stopped (devnet, sam, run, listen --keep-open, ping without -c)\n\
-         end with 0 on Ctrl-C and SIGTERM.",
+         end with 0 on Ctrl-C, SIGTERM and SIGHUP. With a configuration file, run reads it again on SIGHUP.",
     );
     text
 }

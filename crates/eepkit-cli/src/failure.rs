@@ -105,7 +105,10 @@ impl Failure {
 
     /// Whether a signal ended the command.
     pub(crate) fn is_signal(&self) -> bool {
-        matches!(self.exit, Exit::Interrupted | Exit::Terminated)
+        matches!(
+            self.exit,
+            Exit::HungUp | Exit::Interrupted | Exit::Terminated
+        )
     }
 
     pub(crate) fn hints(&self) -> &[String] {

@@ -82,6 +82,25 @@ impl Router {
         Ok(Self::of(connector_at(address)?))
     }
 
+    /// A router as [`Router::attach`], with a login. Unlike an address with `USER:PASSWORD@`, the
+    /// password may contain any character.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Router::attach`].
+    pub fn attach_with_login(
+        address: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<Self, AttachError> {
+        if is_sam(address) {
+            let router: SamRouter = address.parse()?;
+            return Ok(Self::new(router.login(user, password)));
+        }
+        let router: I2cpRouter = address.parse()?;
+        Ok(Self::new(router.login(user, password)))
+    }
+
     /// The router at the address in the environment variable `EEPKIT_ROUTER`, in the forms of
     /// [`Router::attach`]. If the variable is unset or empty, the address is
     /// `i2cp://127.0.0.1:7654`.
@@ -252,12 +271,16 @@ impl SessionSummary {
 
 /// The connector for an address; see [`Router::attach`].
 pub(crate) fn connector_at(address: &str) -> Result<Arc<dyn Connector>, AttachError> {
-    if address.trim_start().starts_with("sam") {
+    if is_sam(address) {
         let router: SamRouter = address.parse()?;
         return Ok(Arc::new(router));
     }
     let router: I2cpRouter = address.parse()?;
     Ok(Arc::new(router))
+}
+
+fn is_sam(address: &str) -> bool {
+    address.trim_start().starts_with("sam")
 }
 
 impl fmt::Debug for Router {

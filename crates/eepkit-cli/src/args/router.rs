@@ -14,6 +14,7 @@ use super::{table, values::RouterChoice};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RouterArgs {
     pub(crate) router: Option<RouterChoice>,
+    pub(crate) login_file: Option<PathBuf>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) reseed_file: Option<PathBuf>,
     pub(crate) start_timeout: Option<Span>,
@@ -77,6 +78,14 @@ pub(crate) static ROUTER: Table<RouterArgs> = Table {
                 .default("i2cp://127.0.0.1:7654"),
         ),
         Opt::new(
+            "login_file",
+            access!(RouterArgs, Option<PathBuf>, login_file),
+            "File with USER:PASSWORD for a running router that requires a login.\n\
+             Unlike a login in the address, other users do not see it in the list of processes.",
+        )
+        .example("\"router.login\"")
+        .flag(Flag::new("login-file", "FILE").env("EEPKIT_LOGIN_FILE")),
+        Opt::new(
             "state_dir",
             access!(RouterArgs, Option<PathBuf>, state_dir),
             "Where the embedded router keeps its identity and its view of the network.\n\
@@ -118,6 +127,7 @@ mod tests {
     fn every_option_has_a_flag_that_sets_it() {
         let values = [
             ("router", "sam://127.0.0.1"),
+            ("login_file", "login"),
             ("state_dir", "state"),
             ("reseed_file", "x.su3"),
             ("start_timeout", "2m"),

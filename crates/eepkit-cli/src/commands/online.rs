@@ -1,14 +1,21 @@
 //! Puts a destination online: starts the router and the session, and reports progress.
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use eepkit::{
-    Address, EmbeddedRouter, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError, Router,
-    RouterWatch, Session, SessionBuilder, SessionStage, StartError,
+    Address, Destination, EmbeddedRouter, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError,
+    Router, RouterWatch, Session, SessionBuilder, SessionStage, StartError,
 };
+use eepkit_files::Lock;
 use eepkit_services::control::Daemon;
+use eepkit_wire::Zeroizing;
 use tokio::time::{Instant, timeout_at};
 
+use super::keys;
 use crate::{
     args::{InOut, KeyValue, RouterArgs, RouterChoice, SessionArgs},
     exit::Exit,
@@ -22,6 +29,8 @@ use crate::{
 pub(super) struct Online {
     pub(super) session: Session,
     router: Router,
+    /// Held until the session is closed.
+    _claim: Option<Lock>,
 }
 
 impl Online {
@@ -34,10 +43,7 @@ impl Online {
     ) -> Result<Self, Failure> {
         match &args.router {
             Some(RouterChoice::Embedded) => Self::embed(args, session, keys, ui).await,
-            Some(RouterChoice::Attached(address)) => {
-                Self::attach(address, args, session, keys, ui).await
-            }
-            None => Self::attach(DEFAULT_ROUTER, args, session, keys, ui).await,
+            Some(RouterChoice::Attached(_)) | None => Self::attach(args, session, keys, ui).await,
         }
     }
 
@@ -64,14 +70,16 @@ impl Online {
     }
 
     async fn attach(
-        address: &str,
         args: &RouterArgs,
         session: &SessionArgs,
         keys: Option<PrivateKeys>,
         ui: &Ui,
     ) -> Result<Self, Failure> {
-        let router = Router::attach(address)
-            .map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))?;
+        let router = attached(args, ui)?;
+        let claim = match &keys {
+            Some(keys) => claim(keys.destination(), &router.name())?,
+            None => None,
+        };
         let limit = args.start_timeout.map_or(ATTACHED_LIMIT, |limit| limit.0);
         // Unlike the address of the command line, the name contains no password.
         let name = router.name();
@@ -80,7 +88,11 @@ impl Online {
             .await
             .map_err(|error| no_session(&error, &name, args.router.is_none()))?;
         step.done(format_args!("online through the router at {name}"))?;
-        Ok(Self { session, router })
+        Ok(Self {
+            session,
+            router,
+            _claim: claim,
+        })
     }
 
     async fn embed(
@@ -102,7 +114,12 @@ impl Online {
             .await
             .map_err(|error| no_session(&error, "this process", false))?;
         step.done("online through a router in this process")?;
-        Ok(Self { session, router })
+        // The lock of the state directory excludes other programs.
+        Ok(Self {
+            session,
+            router,
+            _claim: None,
+        })
     }
 
     /// Sends the remaining data, takes the destination offline and stops the router if it runs in
@@ -111,7 +128,7 @@ impl Online {
         drop(self.session);
         tokio::select! {
             () = self.router.shutdown() => {}
-            _ = stop.received() => {}
+            () = stop.insisted() => {}
         }
     }
 }
@@ -126,18 +143,32 @@ pub(super) fn name(args: &RouterArgs) -> String {
 
 /// The selected router in another process, which has not been contacted.
 pub(super) fn attach(args: &RouterArgs) -> Result<Router, Failure> {
-    let address = match &args.router {
+    let address = address_of(args);
+    let router = match &args.login_file {
+        None => Router::attach(address),
+        Some(file) => {
+            let login = login(file)?;
+            // Checked by `login`.
+            let (user, password) = login.split_once(':').unwrap_or_default();
+            Router::attach_with_login(address, user, password)
+        }
+    };
+    router.map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))
+}
+
+/// The address of the selected router in another process.
+fn address_of(args: &RouterArgs) -> &str {
+    match &args.router {
         Some(RouterChoice::Attached(address)) => address,
         _ => DEFAULT_ROUTER,
-    };
-    Router::attach(address).map_err(|error| Failure::from_error(Exit::Usage, "--router", &error))
+    }
 }
 
 /// Returns the selected router without a session. A router in this process is ready, and reports
 /// its status to `daemon` from its start on. A router in another process has not been contacted.
 pub(super) async fn router(args: &RouterArgs, daemon: &Daemon, ui: &Ui) -> Result<Router, Failure> {
     if !args.is_embedded() {
-        let router = attach(args)?;
+        let router = attached(args, ui)?;
         ui.note(format_args!("using the router at {}", router.name()));
         return Ok(router);
     }
@@ -149,6 +180,77 @@ pub(super) async fn router(args: &RouterArgs, daemon: &Daemon, ui: &Ui) -> Resul
     let router = start_embedded(args, limit, &mut step, watched).await?;
     step.done("a router runs in this process")?;
     Ok(router)
+}
+
+/// Returns the selected router of another process, which has not been contacted. Warns of a login
+/// that others can read.
+fn attached(args: &RouterArgs, ui: &Ui) -> Result<Router, Failure> {
+    warn_of_visible_login(address_of(args), std::env::args_os(), ui);
+    if let Some(file) = &args.login_file {
+        keys::warn_if_open_to_others(file, ui);
+    }
+    attach(args)
+}
+
+/// Claims a destination on a router for this program. Most routers refuse a second session for a
+/// destination, but emissary opens it, and each message then reaches only one of the two.
+///
+/// Returns `None` if there is no directory for the claim.
+fn claim(destination: &Destination, router: &str) -> Result<Option<Lock>, Failure> {
+    let Some(cache) = dirs::runtime_dir().or_else(dirs::cache_dir) else {
+        return Ok(None);
+    };
+    let directory = cache.join("eepkit").join("online");
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let router: String = router.chars().map(plain).take(100).collect();
+    let file = directory.join(format!("{}.{router}.lock", destination.to_b32()));
+    let claimed = eepkit_files::create_private_dir(&directory).and_then(|()| Lock::acquire(&file));
+    match claimed {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => Err(Failure::new(
+            Exit::Failed,
+            "another eepkit is online with these keys on this router",
+        )
+        .hint("stop it, or use other keys: a destination can be in one place only")),
+        // Going online matters more than the check.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Reads `USER:PASSWORD` from the first line of a file.
+fn login(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let name = file.display();
+    let bytes = eepkit_files::read_secret(file, MAX_LOGIN)
+        .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().trim();
+    match line.split_once(':') {
+        Some((user, password)) if !user.is_empty() && !password.is_empty() => {
+            Ok(Zeroizing::new(line.to_owned()))
+        }
+        _ => Err(Failure::new(
+            Exit::File,
+            format!("{name} contains no login: its first line must be USER:PASSWORD"),
+        )),
+    }
+}
+
+/// Warns if the address in an argument of this process contains a login, because every user of the
+/// machine can read the arguments.
+fn warn_of_visible_login(
+    address: &str,
+    mut arguments: impl Iterator<Item = std::ffi::OsString>,
+    ui: &Ui,
+) {
+    let has_login = address
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('@'));
+    if has_login && arguments.any(|argument| argument.to_string_lossy().ends_with(address)) {
+        ui.warn(
+            "other users can read the login in --router in the list of processes: put USER:PASSWORD \
+             into a file and give --login-file FILE, or set EEPKIT_ROUTER",
+        );
+    }
 }
 
 /// Starts a router in this process and reports its stages until it is ready.
@@ -355,6 +457,9 @@ const DEFAULT_ROUTER: &str = "i2cp://127.0.0.1:7654";
 /// The limit for a running router to build tunnels for the session. Chosen because a router that is
 /// up takes seconds. A router that starts takes minutes, and its user can set the limit.
 const ATTACHED_LIMIT: Duration = Duration::from_secs(60);
+
+/// The largest file with a login, in bytes. Chosen far above what routers accept.
+const MAX_LOGIN: usize = 4096;
 
 const FIRST_START: &str =
     "a first start takes minutes and needs the internet; --start-timeout gives it more time";

@@ -26,7 +26,7 @@ use crate::{
     config::{self, Config},
     exit::Exit,
     failure::Failure,
-    stop::{Reload, Stop},
+    stop::{HangUp, Reload, Stop},
     ui::Ui,
 };
 
@@ -78,10 +78,9 @@ pub(super) async fn serve(
     json: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let mut stop = Stop::new()?;
-    let mut reload = match source {
-        Source::Arguments => Reload::never(),
-        Source::File(_) => Reload::new()?,
+    let (mut stop, mut reload) = match source {
+        Source::Arguments => (Stop::new()?, Reload::never()),
+        Source::File(_) => (Stop::without_hangup()?, Reload::new()?),
     };
     let (daemon, mut orders) = Daemon::new(Setup {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -115,11 +114,13 @@ pub(super) async fn serve(
         loop {
             tokio::select! {
                 _ = stop.received() => break,
-                () = reload.received() => {
-                    if let Source::File(named) = &source {
+                meaning = reload.received() => match (meaning, &source) {
+                    (HangUp::Stop, _) => break,
+                    (HangUp::Reload, Source::File(named)) => {
                         reload_and_report(&services, &config, named.as_deref(), ui).await;
                     }
-                }
+                    (HangUp::Reload, Source::Arguments) => {}
+                },
                 Some(order) = orders.recv() => match order {
                     Order::Stop => break,
                     Order::Reload(reply) => {
@@ -144,7 +145,7 @@ pub(super) async fn serve(
                 router.shutdown().await;
             } => step.done("stopped"),
             // A second signal ends the shutdown.
-            _ = stop.received() => Ok(()),
+            () = stop.insisted() => Ok(()),
         }
     };
     let result = served.await;

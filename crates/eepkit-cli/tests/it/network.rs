@@ -76,6 +76,8 @@ fn programs_communicate_over_a_private_network() {
     missing_peers_have_their_own_exit_codes(&net);
     an_interrupted_stream_is_not_complete(&net);
     a_signal_ends_waiting(&net);
+    a_closed_terminal_takes_the_destination_offline(&net);
+    a_program_started_with_nohup_ignores_a_closed_terminal(&net);
     a_network_stops_at_a_signal(&mut net);
 }
 
@@ -255,6 +257,49 @@ fn a_signal_ends_waiting(net: &Net) {
     let mut server = Running::start(take(server.stdout(Stdio::null())));
     server.wait_for_line("listening on ");
 
+    server.signal("TERM");
+
+    assert_eq!(server.wait().code(), Some(143));
+}
+
+/// The second server could not go online if the first one were still there.
+fn a_closed_terminal_takes_the_destination_offline(net: &Net) {
+    for (options, code) in [(&["--keep-open"][..], 0), (&[][..], 129)] {
+        let arguments = [&["listen", "--keys", "server.dat"], options].concat();
+        let mut server = net.command(0, &arguments);
+        let mut server = Running::start(take(server.stdout(Stdio::null())));
+        server.wait_for_line("listening on ");
+
+        // A shell whose terminal is closed sends the signal a second time.
+        server.signal("HUP");
+        server.signal("HUP");
+
+        assert_eq!(server.wait().code(), Some(code), "{options:?}");
+    }
+}
+
+fn a_program_started_with_nohup_ignores_a_closed_terminal(net: &Net) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let server = net.command(0, &["listen", "--keys", "server.dat"]);
+    let arguments: Vec<_> = server.get_args().map(ToOwned::to_owned).collect();
+    let mut nohup = Command::new("nohup");
+    nohup.arg(server.get_program()).args(arguments);
+    for (name, value) in server.get_envs() {
+        match value {
+            Some(value) => nohup.env(name, value),
+            None => nohup.env_remove(name),
+        };
+    }
+    if let Some(directory) = server.get_current_dir() {
+        nohup.current_dir(directory);
+    }
+    nohup.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut server = Running::start(nohup);
+    server.wait_for_line("listening on ");
+
+    server.signal("HUP");
     server.signal("TERM");
 
     assert_eq!(server.wait().code(), Some(143));

@@ -22,6 +22,7 @@ pub(crate) fn eepkit() -> Command {
     for name in [
         "RUST_LOG",
         "EEPKIT_ROUTER",
+        "EEPKIT_LOGIN_FILE",
         "EEPKIT_STATE",
         "EEPKIT_CONFIG",
         "COLUMNS",

@@ -127,6 +127,37 @@ fn a_missing_router_is_explained_within_seconds() {
 
 #[cfg(unix)]
 #[test]
+fn a_login_on_the_command_line_is_warned_of_and_one_in_a_file_is_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("login"), "me:p@ss?word/\n").expect("written");
+    let port = unused_port();
+    let run = |arguments: &[&str]| report(&run_in(directory.path(), arguments));
+    let warning = "warning: other users can read the login in --router";
+
+    let visible = format!("i2cp://me:secret@127.0.0.1:{port}");
+    let shown = run(&["listen", "--router", &visible]);
+    assert!(
+        shown.contains(warning) && !shown.contains("secret"),
+        "{shown}"
+    );
+
+    let hidden = format!("i2cp://127.0.0.1:{port}");
+    let shown = run(&["listen", "--router", &hidden, "--login-file", "login"]);
+    assert!(
+        !shown.contains(warning) && shown.contains("exit code: 3"),
+        "{shown}"
+    );
+    assert!(!shown.contains("p@ss"), "{shown}");
+
+    std::fs::write(directory.path().join("login"), "no login\n").expect("written");
+    let shown = run(&["listen", "--router", &hidden, "--login-file", "login"]);
+    assert!(
+        shown.contains("exit code: 7") && shown.contains("must be USER:PASSWORD"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn invalid_options_of_a_bridge_are_reported_before_it_runs() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path();

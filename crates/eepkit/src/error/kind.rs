@@ -96,7 +96,7 @@ impl ErrorKind {
                 "close the other listener or session, or use another port or key file"
             }
             Self::Denied => {
-                "give the router's user name and password: i2cp://user:password@host:port"
+                "give the router's user name and password: a login file, or i2cp://user:password@host:port"
             }
             Self::IncompatibleEncryption => {
                 "offer more encryption types with the option i2cp.leaseSetEncType, for example 4,0"
