@@ -113,7 +113,9 @@ fn generated(at: SocketAddr) -> Needle {
     client.send("DEST GENERATE SIGNATURE_TYPE=7");
     let reply = client.line();
     let (_, text) = reply.trim_end().split_once("PRIV=").expect("keys");
-    Needle::of(text)
+    let needle = Needle::of(text);
+    assert!(occurrences(&needle) > 0, "the search finds the reply");
+    needle
 }
 
 /// A client that keeps no copies. Dropping it closes the socket, which ends the session.
