@@ -65,7 +65,7 @@ impl Config {
 
 /// Reads the given file, or the default one if it exists. Returns its path, too.
 pub(crate) fn load(named: Option<&Path>) -> Result<(Config, Option<PathBuf>), Failure> {
-    let Some(file) = config_file(named) else {
+    let Some(file) = config_file(named)? else {
         return Ok((Config::new(), None));
     };
     let name = file.display();
@@ -83,14 +83,23 @@ pub(crate) fn load(named: Option<&Path>) -> Result<(Config, Option<PathBuf>), Fa
 }
 
 /// Returns the given file, or the one in the user's configuration directory if it exists.
-fn config_file(named: Option<&Path>) -> Option<PathBuf> {
-    match named {
-        Some(file) => Some(file.to_owned()),
-        None => {
-            let file = dirs::config_dir()?.join("eepkit").join("eepkit.toml");
-            file.exists().then_some(file)
-        }
+fn config_file(named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    if let Some(file) = named {
+        return Ok(Some(file.to_owned()));
     }
+    let Some(directory) = dirs::config_dir() else {
+        return Ok(None);
+    };
+    let file = directory.join("eepkit").join("eepkit.toml");
+    // A file that cannot be examined must not be replaced by the defaults without a word.
+    let exists = files::exists(&file).map_err(|error| {
+        Failure::from_error(
+            Exit::File,
+            &format!("cannot read {}", file.display()),
+            &error,
+        )
+    })?;
+    Ok(exists.then_some(file))
 }
 
 /// Returns the section that contains this key.

@@ -235,6 +235,16 @@ fn login(file: &Path) -> Result<Zeroizing<String>, Failure> {
     }
 }
 
+/// Whether the address of a router contains a login.
+pub(super) fn contains_login(args: &RouterArgs) -> bool {
+    matches!(&args.router, Some(RouterChoice::Attached(address)) if has_login(address))
+}
+
+fn has_login(address: &str) -> bool {
+    let rest = address.split_once("://").map(|(_, rest)| rest);
+    rest.is_some_and(|rest| rest.contains('@'))
+}
+
 /// Warns if the address in an argument of this process contains a login, because every user of the
 /// machine can read the arguments.
 fn warn_of_visible_login(
@@ -242,10 +252,8 @@ fn warn_of_visible_login(
     mut arguments: impl Iterator<Item = std::ffi::OsString>,
     ui: &Ui,
 ) {
-    let has_login = address
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.contains('@'));
-    if has_login && arguments.any(|argument| argument.to_string_lossy().ends_with(address)) {
+    if has_login(address) && arguments.any(|argument| argument.to_string_lossy().ends_with(address))
+    {
         ui.warn(
             "other users can read the login in --router in the list of processes: put USER:PASSWORD \
              into a file and give --login-file FILE, or set EEPKIT_ROUTER",

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{
     control::{Reloaded, ReloadedService},
-    daemon, online,
+    daemon, keys, online,
 };
 use crate::{
     args::RunArgs,
@@ -36,6 +36,9 @@ pub(super) async fn run(args: RunArgs, ui: &Ui) -> Result<(), Failure> {
     }
     let (config, file) = config::load(args.config.as_deref())?;
     if let Some(file) = &file {
+        if online::contains_login(&config.router) {
+            keys::warn_if_open_to_others(file, ui);
+        }
         ui.note(format_args!("configuration: {}", file.display()));
     }
     if args.check {
