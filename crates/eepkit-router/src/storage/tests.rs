@@ -235,7 +235,9 @@ fn after_a_fault_at_any_point_a_state_directory_is_usable_and_keeps_its_identity
     for is_new in [true, false] {
         let runs = faults::at_every_point(
             || {
-                let dir = tempfile::tempdir().unwrap();
+                // A disk takes minutes to flush the files of all runs.
+                let in_memory = tempfile::tempdir_in("/dev/shm");
+                let dir = in_memory.or_else(|_| tempfile::tempdir()).unwrap();
                 let path = dir.path().join("router");
                 let before = (!is_new).then(|| use_state(&path, &info).unwrap());
                 (dir, path, before)
