@@ -93,7 +93,7 @@ pub(crate) fn table() -> String {
     }
     text.push_str(
         "\nCommands that run until they are stopped (devnet, sam, run, listen --keep-open, ping without -c)\n\
-         end with 0 on Ctrl-C, SIGTERM and SIGHUP. With a configuration file, run reads it again on SIGHUP.",
+         end with 0 on Ctrl-C, SIGTERM and SIGHUP.",
     );
     text
 }

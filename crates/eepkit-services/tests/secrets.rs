@@ -72,8 +72,8 @@ impl Needle {
     }
 
     fn is_at(&self, memory: &[u8]) -> bool {
-        let pairs = memory.iter().zip(&self.0);
-        memory.len() >= self.0.len() && pairs.into_iter().all(|(a, b)| a ^ DISGUISE == *b)
+        let mut pairs = memory.iter().zip(&self.0);
+        memory.len() >= self.0.len() && pairs.all(|(a, b)| a ^ DISGUISE == *b)
     }
 }
 
