@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The published crates with a library.
-const PUBLISHED: [&str; 14] = [
+const PUBLISHED: [&str; 15] = [
     "eepkit",
     "eepkit-attach",
     "eepkit-datagram",
