@@ -4,20 +4,7 @@ use std::path::Path;
 
 use tracing::warn;
 
-pub use eepkit_files::{exists, mode_open_to_others, read, read_text};
-
-/// Creates a directory that only its owner can enter, and its parents, unless it exists.
-///
-/// # Errors
-///
-/// An error of the system.
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
+pub use eepkit_files::{create_private_dir, exists, mode_open_to_others, read, read_text};
 
 /// The largest configuration file. Chosen because one with a thousand services takes a tenth of it.
 pub const MAX_CONFIG: usize = 1 << 20;
