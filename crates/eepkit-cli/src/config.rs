@@ -123,7 +123,15 @@ pub(crate) fn documented() -> String {
     text += &ROUTER.example_file();
     text += &CONTROL.example_file();
     for kind in KINDS {
-        text += &(kind.example_file)();
+        let section = (kind.example_file)();
+        text += &match kind.runs_by_default() {
+            true => section,
+            // The header alone would start the service.
+            false => section.replace(
+                &format!("\n[{}]\n", kind.name),
+                &format!("\n#[{}]\n", kind.name),
+            ),
+        };
     }
     text
 }

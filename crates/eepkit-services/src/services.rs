@@ -291,6 +291,11 @@ impl Kind {
         }
     }
 
+    /// Whether a service of this kind runs if the configuration file has no such section.
+    pub fn runs_by_default(&self) -> bool {
+        (self.by_default)().is_some()
+    }
+
     /// Whether sections of this kind can have this key.
     pub fn has_key(&self, key: &str) -> bool {
         (self.has_key)(key)
