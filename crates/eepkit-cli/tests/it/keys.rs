@@ -173,8 +173,8 @@ fn files_that_contain_no_keys_are_explained() {
     ----- stdout -----
 
     ----- stderr -----
-    error: private key file junk.dat: not a private key file: input ended inside destination
-    hint: a private key file holds a destination and its keys, as SAM, i2pd and Java I2P write it
+    error: private key file junk.dat: the text is base64, but not that of private keys: characters are missing, or it is something else
+    hint: a private key file holds a destination and its keys, as SAM, i2pd and Java I2P write it: binary, or base64
     ");
     assert_snapshot!(filtered(directory.path(), &["new", "no/such/directory/a.dat"]), @r"
     exit code: 7

@@ -295,9 +295,9 @@ async fn invalid_options_are_refused() {
 async fn a_missed_deadline_is_reported_with_the_stages_of_the_routers() {
     let builder = Devnet::builder()
         .routers(4)
-        .deadline(Duration::from_micros(1));
+        .deadline(Duration::from_millis(1));
 
     let error = builder.start().await.unwrap_err();
 
-    assert!(error.to_string().contains("not ready after 1µs"), "{error}");
+    assert!(error.to_string().contains("not ready after 1ms"), "{error}");
 }

@@ -7,7 +7,7 @@ use eepkit::Router;
 use super::SocksProxy;
 use crate::{
     access,
-    options::{Flag, Opt, SessionOptions, Table},
+    options::{Opt, SessionOptions, Table},
     service::{Definition, ServiceError},
     users::Users,
 };
@@ -249,30 +249,26 @@ static TABLE: Table<SocksConfig> = Table {
             access!(SocksConfig, Vec<SocketAddr>, listen),
             "TCP addresses for programs.\n\
              Whoever can connect can use the router.",
-        )
-        .flag(Flag::new("listen", "IP:PORT").short('l')),
+        ),
         Opt::new(
             "listen_unix",
             access!(SocksConfig, Vec<PathBuf>, listen_unix),
             "Paths of Unix sockets, to which only the user of this process can connect.\n\
              An unused socket file is replaced; any other file is an error.",
-        )
-        .flag(Flag::new("unix", "PATH")),
+        ),
         Opt::new(
             "users",
             access!(SocksConfig, Option<PathBuf>, users),
             "File with names and hashes of passwords.\n\
              Default: any name and password are accepted.",
         )
-        .example("\"socks-users.json\"")
-        .flag(Flag::new("users", "FILE")),
+        .example("\"socks-users.json\""),
         Opt::new(
             "require_password",
             access!(SocksConfig, bool, require_password),
             "Accept only programs with a name and a password from the file of users.\n\
              SOCKS 4 is then refused, because it has no password.",
-        )
-        .flag(Flag::new("require-password", "").requires(&["users"])),
+        ),
         Opt::new(
             "isolate",
             access!(SocksConfig, bool, isolate),
@@ -284,8 +280,7 @@ static TABLE: Table<SocksConfig> = Table {
             access!(SocksConfig, Vec<String>, outproxies),
             "SOCKS 5 proxies on I2P through which hosts of the public Internet are reached.\n\
              Default: they are refused. They see the traffic to these hosts.",
-        )
-        .flag(Flag::new("outproxy", "ADDRESS")),
+        ),
         Opt::new(
             "datagrams",
             access!(SocksConfig, bool, datagrams),
@@ -322,8 +317,7 @@ static TABLE: Table<SocksConfig> = Table {
             access!(SocksConfig, SessionOptions, options),
             "I2CP and streaming options of the sessions.",
         )
-        .example("{ \"inbound.quantity\" = 3, \"outbound.quantity\" = 3 }")
-        .flag(Flag::new("option", "KEY=VALUE").short('o')),
+        .example("{ \"inbound.quantity\" = 3, \"outbound.quantity\" = 3 }"),
     ],
 };
 

@@ -6,7 +6,10 @@ use eepkit_services::KINDS;
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
-const PLACES: [(&str, &str, &str); 1] = [("sam", "docs/sam.md", "eepkit sam")];
+const PLACES: [(&str, &str, &str); 2] = [
+    ("sam", "docs/sam.md", "eepkit sam"),
+    ("socks", "docs/socks.md", "eepkit run"),
+];
 
 /// With `EEPKIT_UPDATE_DOCS=1` in the environment, the test writes the tables.
 #[test]
