@@ -160,12 +160,12 @@ fn what_is_not_a_key_file_is_named() {
             },
         ),
         // A character is missing at the start, in the middle, or many at the end.
-        (text[1..].as_bytes().to_vec(), KeyError::Characters),
+        (text.as_bytes()[1..].to_vec(), KeyError::Characters),
         (
             [&text[..300], &text[301..]].concat().into_bytes(),
             KeyError::Characters,
         ),
-        (text[..600].as_bytes().to_vec(), KeyError::Characters),
+        (text.as_bytes()[..600].to_vec(), KeyError::Characters),
         (b"not a key at all".to_vec(), KeyError::Characters),
     ] {
         let shown = String::from_utf8_lossy(&content).into_owned();

@@ -124,7 +124,7 @@ impl Driver<'_> {
         }
     }
 
-    fn on_unreachable(&mut self, why: String) {
+    fn on_unreachable(&self, why: String) {
         warn!(why, "peers cannot reach the session");
         let problem = SessionProblem::Unreachable(why);
         self.shared
