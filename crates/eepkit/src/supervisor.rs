@@ -56,7 +56,7 @@ pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), 
         let mut watch = watch.clone();
         let mut status = watch.current();
         let continues = |problem: &SessionProblem| {
-            // The attempt is not over: the router may still do what is missing.
+            // The attempt continues: the router may still build tunnels and request a lease set.
             matches!(problem, SessionProblem::Unreachable(_))
         };
         while status.problem().is_none_or(continues) {

@@ -271,7 +271,7 @@ impl Connection {
     }
 }
 
-/// The first words of the answer to a line.
+/// The beginning of the reply to a line.
 fn reply(line: &str) -> &'static str {
     match line.split(' ').next() {
         Some("HELLO") => "HELLO REPLY",

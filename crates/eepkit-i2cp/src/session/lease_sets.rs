@@ -165,7 +165,7 @@ impl LeaseSets {
     }
 }
 
-/// Asks for the router's clock, unless the answer is on its way.
+/// Requests the router's clock, unless a request is pending.
 fn ask(core: &mut Core, now: Instant) -> Result<(), SessionCloseReason> {
     match core.date_asked {
         Some(_) => Ok(()),

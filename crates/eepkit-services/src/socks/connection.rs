@@ -1,6 +1,6 @@
 //! One connection of a program.
 
-use std::{future::poll_fn, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit::{ErrorKind, Stream};
@@ -129,13 +129,10 @@ async fn relay(shared: &Shared, socket: Socket, sent: Vec<u8>, stream: Stream, r
         () = shared.server.closing().cancelled() => None,
     };
     shared.count_bytes(traffic.a_to_b(), traffic.b_to_a());
-    // A failure of the stream must not look like a complete answer.
+    // A failure of the stream must not look like a complete answer. After a clean end, the relay has
+    // shut down both sides.
     if report.is_none_or(|report| !report.is_clean()) {
         local.into_inner().abort();
-    } else {
-        let _ =
-            poll_fn(|cx| tokio::io::AsyncWrite::poll_shutdown(std::pin::Pin::new(&mut local), cx))
-                .await;
     }
 }
 

@@ -410,7 +410,7 @@ const CWND_EXTRA_PACKETS: f64 = 8.0;
 /// packets.
 const SHARE_GAIN: f64 = 0.25;
 /// The smallest share that the bound accounts for. Derived: with 1.25 / 0.5, loss of one half permits a cwnd
-/// of two and a half times what is delivered.
+/// of two and a half times the packets delivered in a round.
 const MIN_DELIVERED_SHARE: f64 = 0.5;
 /// Pacing rate as a multiple of `w / R`. Derived: packets that are acknowledged in bursts must leave within a
 /// round. Tuned: rows 22 and 23.
