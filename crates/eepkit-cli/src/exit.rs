@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use eepkit::ErrorKind;
+use eepkit_services::errors::Report;
+
 /// The result of a run of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -43,6 +46,13 @@ impl Exit {
         Self::Interrupted,
         Self::Terminated,
     ];
+
+    /// The exit of a kind of error, from the table of all protocols.
+    pub(crate) fn of(kind: ErrorKind) -> Self {
+        let code = Report::of(kind).exit_code();
+        let exit = Self::ALL.into_iter().find(|exit| exit.code() == code);
+        exit.unwrap_or(Self::Failed)
+    }
 
     /// The exit code. 2 is clap's code for usage errors. 129, 130 and 143 are 128 plus the number of the
     /// signal, as shells report it.
@@ -101,6 +111,17 @@ pub(crate) fn table() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_error_has_a_documented_exit() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(
+                Exit::of(*kind).code(),
+                Report::of(*kind).exit_code(),
+                "{kind}"
+            );
+        }
+    }
 
     #[test]
     fn every_exit_has_its_own_code() {

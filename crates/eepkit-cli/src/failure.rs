@@ -72,7 +72,7 @@ impl Failure {
 
     /// An error of the library. Its kind determines the exit code and the hint.
     pub(crate) fn from_kind(kind: ErrorKind, context: &str, error: &dyn Error) -> Self {
-        Self::from_error(exit_of(kind), context, error).hint_of(kind)
+        Self::from_error(Exit::of(kind), context, error).hint_of(kind)
     }
 
     /// Adds the hint for this kind of error, if there is one.
@@ -123,27 +123,6 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
-
-/// The exit code of each kind of error.
-fn exit_of(kind: ErrorKind) -> Exit {
-    match kind {
-        ErrorKind::BadInput => Exit::Usage,
-        ErrorKind::RouterUnreachable
-        | ErrorKind::RouterRefused
-        | ErrorKind::Denied
-        | ErrorKind::NetworkUnreachable
-        | ErrorKind::NoTunnels
-        | ErrorKind::SessionLost => Exit::NoRouter,
-        ErrorKind::NameNotFound | ErrorKind::LeaseSetNotFound => Exit::NotFound,
-        ErrorKind::PeerUnreachable
-        | ErrorKind::Refused
-        | ErrorKind::Reset
-        | ErrorKind::IncompatibleEncryption => Exit::Unreachable,
-        ErrorKind::Timeout => Exit::TimedOut,
-        ErrorKind::Io => Exit::File,
-        _ => Exit::Failed,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{OpenError, Preset, Router, Session};
+use eepkit::{ErrorKind, OpenError, Preset, Router, Session};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -199,4 +199,14 @@ pub(crate) enum SessionError {
     /// The session cannot be started.
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+impl SessionError {
+    /// The coarse kind of the error.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Limit(_) => ErrorKind::Limit,
+            Self::Open(error) => error.kind(),
+        }
+    }
 }

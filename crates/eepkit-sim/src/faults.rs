@@ -158,6 +158,14 @@ impl SimNet {
         });
     }
 
+    /// Encrypts the lease set of a destination with a key that no other session has. Look-ups of
+    /// other sessions report it as locked, and their messages to the destination are dropped.
+    pub fn encrypt_lease_set(&self, of: &Destination) {
+        self.shared.with(|world, _| {
+            world.encrypted.insert(of.hash());
+        });
+    }
+
     /// Breaks a destination's session. It is lost as if the connection to its router had failed.
     /// Returns false if the destination has no session.
     pub fn lose_session(&self, of: &Destination) -> bool {

@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) gateways: HashMap<LeaseId, Gateway>,
     pub(crate) netdb: HashMap<Hash, Arc<Record>>,
     pub(crate) names: BTreeMap<String, Destination>,
+    /// Destinations whose lease sets are encrypted.
+    pub(crate) encrypted: HashSet<Hash>,
     /// Pairs of hosts that cannot reach each other. The smaller number is first.
     pub(crate) partitions: HashSet<(HostId, HostId)>,
     /// Link models for one direction between two hosts, instead of the network's.
@@ -120,6 +122,7 @@ impl World {
             gateways: HashMap::new(),
             netdb: HashMap::new(),
             names: BTreeMap::new(),
+            encrypted: HashSet::new(),
             partitions: HashSet::new(),
             links: HashMap::new(),
             schedule: Schedule::new(),

@@ -559,7 +559,7 @@ impl LookupError {
             Self::Address(error) => error.kind(),
             Self::NameNotFound(_) => ErrorKind::NameNotFound,
             Self::LeaseSetNotFound => ErrorKind::LeaseSetNotFound,
-            Self::Locked => ErrorKind::Denied,
+            Self::Locked => ErrorKind::Locked,
             Self::Unsupported => ErrorKind::Unsupported,
             Self::Timeout(_) => ErrorKind::Timeout,
             Self::SessionLost => ErrorKind::SessionLost,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use eepkit::ErrorKind;
 use eepkit_services::control::{Client, ClientError, ControlError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -65,10 +66,8 @@ pub(super) fn failure(error: &ClientError) -> Failure {
 
 fn refusal(error: &ControlError) -> Failure {
     let exit = match error.code.as_str() {
-        "timeout" => Exit::TimedOut,
-        "io" => Exit::File,
-        "bad_input" | "bad_params" => Exit::Usage,
-        _ => Exit::Failed,
+        "bad_params" => Exit::Usage,
+        code => ErrorKind::from_name(code).map_or(Exit::Failed, Exit::of),
     };
     let failure = Failure::new(exit, error.message.clone());
     match &error.hint {

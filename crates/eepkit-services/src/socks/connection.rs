@@ -10,8 +10,8 @@ use tracing::{debug, trace};
 
 use super::{associate, local::Local, outproxy, shared::Shared};
 use crate::{
-    client_sessions::{ClientSession, SessionError},
-    errors::socks_reply,
+    client_sessions::ClientSession,
+    errors::{Denial, socks_reply},
     relay::{Options, Prefixed, Traffic, relay_stream},
     serve::{Connection, Socket},
     target::Target,
@@ -80,12 +80,12 @@ async fn open(
     match shared.target(host) {
         Target::Local => {
             debug!("SOCKS: refused a local address");
-            Err(Reply::NotAllowed)
+            Err(Denial::Local.socks())
         }
         Target::I2p(name) => {
             let session = shared
                 .session(request)
-                .map_err(|error| failed(&error, kind(&error)))?;
+                .map_err(|error| failed(&error, error.kind()))?;
             let connecting = session.session().connect((name, port));
             match connecting.await {
                 Ok(stream) => Ok((stream, session, Vec::new())),
@@ -95,23 +95,16 @@ async fn open(
         Target::Clearnet(host) => {
             let Some(outproxy) = shared.outproxy() else {
                 debug!("SOCKS: refused a host of the public Internet, there is no outproxy");
-                return Err(Reply::NotAllowed);
+                return Err(Denial::NotI2p.socks());
             };
             let session = shared
                 .session(request)
-                .map_err(|error| failed(&error, kind(&error)))?;
+                .map_err(|error| failed(&error, error.kind()))?;
             let limit = shared.config.connect_limit();
             let (stream, early) =
                 outproxy::connect(session.session(), outproxy, &host, port, limit).await?;
             Ok((stream, session, early))
         }
-    }
-}
-
-fn kind(error: &SessionError) -> ErrorKind {
-    match error {
-        SessionError::Limit(_) => ErrorKind::Limit,
-        SessionError::Open(error) => error.kind(),
     }
 }
 
@@ -143,7 +136,7 @@ async fn resolve(shared: &Shared, request: &Request) -> Reply {
         (Command::Resolve, Target::I2p(name)) => {
             let session = match shared.session(request) {
                 Ok(session) => session,
-                Err(error) => return socks_reply(kind(&error)),
+                Err(error) => return socks_reply(error.kind()),
             };
             match session.session().lookup(name.as_str()).await {
                 Ok(_) => {
@@ -158,7 +151,8 @@ async fn resolve(shared: &Shared, request: &Request) -> Reply {
             None => Reply::Failure,
         },
         // A name of the public Internet has an address that only an outproxy may ask for.
-        (_, Target::Clearnet(_) | Target::Local) | (_, Target::I2p(_)) => Reply::NotAllowed,
+        (_, Target::Clearnet(_) | Target::I2p(_)) => Denial::NotI2p.socks(),
+        (_, Target::Local) => Denial::Local.socks(),
     }
 }
 

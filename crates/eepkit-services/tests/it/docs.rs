@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path};
 
-use eepkit_services::KINDS;
+use eepkit_services::{KINDS, errors};
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
@@ -11,30 +11,41 @@ const PLACES: [(&str, &str, &str); 2] = [
     ("socks", "docs/socks.md", "eepkit run"),
 ];
 
-/// With `EEPKIT_UPDATE_DOCS=1` in the environment, the test writes the tables.
+/// With `EEPKIT_UPDATE_DOCS=1` in the environment, the tests write the tables.
 #[test]
 fn option_tables_of_the_documentation_match_the_code() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for kind in KINDS {
         let place = PLACES.iter().find(|(name, ..)| *name == kind.name);
         let (name, page, command) = place.unwrap_or_else(|| panic!("{} has no page", kind.name));
         let table = (kind.markdown)(command);
-        let file = root.join(page);
-        let text = fs::read_to_string(&file).expect(page);
-        let (begin, end) = (
-            format!("<!-- options of {name} -->\n\n"),
-            format!("\n<!-- end of the options of {name} -->"),
-        );
-        let at = text.find(&begin).expect(&begin) + begin.len();
-        let until = at + text[at..].find(&end).expect(&end);
-        if text[at..until] == table {
-            continue;
-        }
-        assert!(
-            env::var_os("EEPKIT_UPDATE_DOCS").is_some(),
-            "{page} is out of date; run this test with EEPKIT_UPDATE_DOCS=1"
-        );
-        let new = format!("{}{table}{}", &text[..at], &text[until..]);
-        fs::write(&file, new).expect(page);
+        compare(page, &table, &format!("options of {name}"));
     }
+}
+
+#[test]
+fn the_table_of_errors_matches_the_code() {
+    compare("docs/errors.md", &errors::markdown(), "errors");
+}
+
+/// Compares a table with the one between two marks of a page.
+pub(crate) fn compare(page: &str, table: &str, name: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(page);
+    let text = fs::read_to_string(&file).expect(page);
+    let (begin, end) = (
+        format!("<!-- {name} -->\n\n"),
+        format!("\n<!-- end of the {name} -->"),
+    );
+    let at = text.find(&begin).expect(&begin) + begin.len();
+    let until = at + text[at..].find(&end).expect(&end);
+    if text[at..until] == *table {
+        return;
+    }
+    assert!(
+        env::var_os("EEPKIT_UPDATE_DOCS").is_some(),
+        "{page} is out of date; run this test with EEPKIT_UPDATE_DOCS=1"
+    );
+    let new = format!("{}{table}{}", &text[..at], &text[until..]);
+    fs::write(&file, new).expect(page);
 }

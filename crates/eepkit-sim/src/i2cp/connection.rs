@@ -470,6 +470,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             (Err(LinkLookupError::Unsupported), _) => {
                 HostReply::failed(session, request, HostResult::TYPE_UNSUPPORTED)
             }
+            (Err(LinkLookupError::Locked), _) => {
+                HostReply::failed(session, request, HostResult::PRIVATE_KEY_REQUIRED)
+            }
             (Err(LinkLookupError::LeaseSetNotFound), key) if wants_options(key) => HostReply {
                 destination: match key {
                     LookupKey::DestinationWithOptions(destination) => Some(destination.clone()),

@@ -243,3 +243,17 @@ async fn loss_can_be_changed_under_traffic() {
     assert_eq!((arrived[0], arrived[1], arrived[3]), (200, 0, 200));
     assert!((70..130).contains(&arrived[2]), "{arrived:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_encrypted_lease_set_is_locked_for_others() {
+    let net = SimNet::new(Profile::Ideal);
+    let (mut alice, mut bob) = Party::pair(&net).await;
+    net.encrypt_lease_set(&bob.destination);
+
+    let target = || LookupTarget::Hash(bob.destination.hash());
+    assert_eq!(alice.lookup(target()).await, Err(LinkLookupError::Locked));
+    let own = target();
+    assert!(bob.lookup(own).await.is_ok());
+    let token = alice.send(&bob.destination, b"hello?");
+    assert_eq!(alice.fate(token).await, Err(DropReason::NoLeaseSet));
+}

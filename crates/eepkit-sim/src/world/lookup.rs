@@ -90,9 +90,11 @@ impl World {
             Ok(hash) => hash,
             Err(named) => return named,
         };
-        let record = self
-            .find(now, id, hash)
-            .ok_or(LinkLookupError::LeaseSetNotFound)?;
+        let record = match self.find(now, id, hash) {
+            Some(record) => record,
+            None if self.encrypted.contains(&hash) => return Err(LinkLookupError::Locked),
+            None => return Err(LinkLookupError::LeaseSetNotFound),
+        };
         let unix_ms = self.unix_ms(now);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.peers.entry(hash).learn(&record, unix_ms);
@@ -110,6 +112,9 @@ impl World {
             Ok(hash) => hash,
             Err(named) => return named,
         };
+        if self.encrypted.contains(&hash) {
+            return Err(LinkLookupError::Locked);
+        }
         let unix_ms = self.unix_ms(now);
         self.netdb
             .get(&hash)
@@ -148,7 +153,7 @@ impl World {
         let unix_ms = self.unix_ms(now);
         let record = if host.destination.hash() == hash {
             session.record.as_ref()
-        } else if host.cut_off {
+        } else if host.cut_off || self.encrypted.contains(&hash) {
             None
         } else {
             self.netdb.get(&hash)

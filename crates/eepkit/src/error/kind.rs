@@ -24,6 +24,8 @@ pub enum ErrorKind {
     LeaseSetNotFound,
     /// A limit was reached. The same call may succeed later.
     Limit,
+    /// The lease set of the destination is encrypted, and the router has no key or password for it.
+    Locked,
     /// The host name is unknown.
     NameNotFound,
     /// The embedded router could not join the network.
@@ -51,6 +53,36 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind, in alphabetical order.
+    pub const ALL: &'static [Self] = &[
+        Self::AddressInUse,
+        Self::BadInput,
+        Self::Closed,
+        Self::Denied,
+        Self::IncompatibleEncryption,
+        Self::Io,
+        Self::LeaseSetNotFound,
+        Self::Limit,
+        Self::Locked,
+        Self::NameNotFound,
+        Self::NetworkUnreachable,
+        Self::NoTunnels,
+        Self::PeerUnreachable,
+        Self::Protocol,
+        Self::Refused,
+        Self::Reset,
+        Self::RouterRefused,
+        Self::RouterUnreachable,
+        Self::SessionLost,
+        Self::Timeout,
+        Self::Unsupported,
+    ];
+
+    /// The kind with this name; see [`ErrorKind::as_str`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+
     /// Whether the same call may succeed later without any change.
     pub const fn is_transient(self) -> bool {
         matches!(
@@ -73,7 +105,7 @@ impl ErrorKind {
             Self::AddressInUse => io::ErrorKind::AddrInUse,
             Self::BadInput => io::ErrorKind::InvalidInput,
             Self::Closed => io::ErrorKind::NotConnected,
-            Self::Denied => io::ErrorKind::PermissionDenied,
+            Self::Denied | Self::Locked => io::ErrorKind::PermissionDenied,
             Self::LeaseSetNotFound | Self::PeerUnreachable => io::ErrorKind::HostUnreachable,
             Self::NameNotFound => io::ErrorKind::NotFound,
             Self::NetworkUnreachable | Self::NoTunnels | Self::RouterUnreachable => {
@@ -105,6 +137,9 @@ impl ErrorKind {
                 "the peer is offline, or so new that the network does not know it yet; try again in a minute"
             }
             Self::Limit => "close what is no longer used, or raise the limit",
+            Self::Locked => {
+                "the peer's lease set is encrypted: give the router its key or password, which the peer has"
+            }
             Self::NameNotFound => {
                 "add the name to an address book, or use the .b32.i2p address or the full destination"
             }
@@ -144,6 +179,7 @@ impl ErrorKind {
             Self::Io => "io",
             Self::LeaseSetNotFound => "lease_set_not_found",
             Self::Limit => "limit",
+            Self::Locked => "locked",
             Self::NameNotFound => "name_not_found",
             Self::NetworkUnreachable => "network_unreachable",
             Self::NoTunnels => "no_tunnels",
@@ -163,5 +199,21 @@ impl ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::from_name(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(ErrorKind::from_name("success"), None);
+        // The kinds are numbered in their order, so a missing one leaves a gap.
+        let last = ErrorKind::Unsupported as usize;
+        assert_eq!(ErrorKind::ALL.len(), last + 1);
     }
 }
