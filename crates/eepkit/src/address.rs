@@ -206,7 +206,6 @@ fn refusal(error: eepkit_wire::ParseAddressError, host: &str, port: &str) -> Add
         eepkit_wire::ParseAddressError::Empty => AddressError::Empty,
         eepkit_wire::ParseAddressError::Port => AddressError::Port(abbreviated(port)),
         eepkit_wire::ParseAddressError::Base64(why) => AddressError::Destination(why.to_string()),
-        eepkit_wire::ParseAddressError::Blinded(_) => AddressError::EncryptedLeaseSet,
         eepkit_wire::ParseAddressError::Name(why) => AddressError::Name {
             name: abbreviated(&host.to_ascii_lowercase()),
             why,
@@ -260,10 +259,13 @@ mod tests {
         assert!(matches!(wrong("a_b.i2p"), AddressError::Name { .. }));
         assert!(matches!(wrong(".i2p"), AddressError::Name { .. }));
         assert!(matches!(wrong("short.b32.i2p"), AddressError::Base32(_)));
+        let blinded = "rj4s2aabaibqibiga4eascqlbqgq4dyqcejbgfavcylrqgi2dmob2hq7";
         assert_eq!(
-            wrong(&format!("{}.b32.i2p", "a".repeat(56))),
+            wrong(&format!("{blinded}.b32.i2p")),
             AddressError::EncryptedLeaseSet
         );
+        let mistyped = format!("s{}.b32.i2p", &blinded[1..]);
+        assert!(matches!(wrong(&mistyped), AddressError::Base32(_)));
         assert!(matches!(
             wrong(&"A".repeat(200)),
             AddressError::Destination(_)

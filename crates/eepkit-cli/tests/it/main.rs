@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod control;
+mod errors;
 mod help;
 mod import;
 mod keys;

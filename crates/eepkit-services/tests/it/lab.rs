@@ -15,7 +15,7 @@ use tokio::{
 
 /// A network and a bridge.
 pub(crate) struct Lab {
-    net: SimNet,
+    pub(crate) net: SimNet,
     pub(crate) bridge: SamBridge,
 }
 

@@ -5,6 +5,7 @@ mod client;
 mod client_set;
 mod datagrams;
 mod docs;
+mod errors;
 mod forwarding;
 mod lab;
 mod naming;
