@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use eepkit_services::options::Span;
-use eepkit_services::sam::SamConfig;
+use eepkit_services::{http_proxy::HttpProxyConfig, sam::SamConfig, socks::SocksConfig};
 
 pub(crate) use self::{
     control::{CONTROL, ControlArgs, ControlConfig},
@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Connect(ConnectArgs),
     Ping(PingArgs),
     Lookup(LookupArgs),
+    HttpProxy(HttpProxyArgs),
+    SocksProxy(SocksProxyArgs),
     Sam(SamArgs),
     Run(RunArgs),
     Status(StatusArgs),
@@ -236,9 +238,70 @@ pub(crate) struct SamArgs {
     pub(crate) router: RouterArgs,
 }
 
+/// Run an HTTP proxy, through which browsers and other programs use I2P
+///
+/// Runs an HTTP proxy on the router that --router names, until Ctrl-C. It listens on the port that
+/// programs expect, 4444. Hosts that are not on I2P are refused, unless there is an outproxy.
+/// `eepkit run` does the same with a configuration file.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit http-proxy                              on the router at i2cp://127.0.0.1:7654
+  eepkit http-proxy --router embedded            with a router in this process
+  eepkit http-proxy -l 127.0.0.1:0 --json        on a port that the system chooses
+
+  Then, in another terminal:
+  curl -x http://127.0.0.1:4444 http://i2p-projekt.i2p/
+
+With --json one object on one line has the addresses, once it listens:
+  {\"version\":1,\"router\":\"..\",\"http-proxy\":[{\"tcp\":[\"127.0.0.1:4444\"],\"unix\":[]}]}
+Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP. docs/http-proxy.md has the details.")]
+pub(crate) struct HttpProxyArgs {
+    #[command(flatten)]
+    pub(crate) proxy: ServiceArgs<HttpProxyConfig>,
+
+    /// Print where it listens as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+}
+
+/// Run a SOCKS proxy, through which programs use I2P
+///
+/// Runs a SOCKS proxy, versions 4, 4a and 5, on the router that --router names, until Ctrl-C. It
+/// listens on the port that programs expect, 4447. Hosts that are not on I2P are refused, unless
+/// there is an outproxy. `eepkit run` does the same with a configuration file.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit socks-proxy                             on the router at i2cp://127.0.0.1:7654
+  eepkit socks-proxy --router embedded           with a router in this process
+  eepkit socks-proxy --unix /run/user/1000/socks.sock   for programs of this user only
+
+  Then, in another terminal:
+  curl -x socks5h://127.0.0.1:4447 http://i2p-projekt.i2p/
+
+With --json one object on one line has the addresses, once it listens:
+  {\"version\":1,\"router\":\"..\",\"socks\":[{\"tcp\":[\"127.0.0.1:4447\"],\"unix\":[]}]}
+Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP. docs/socks.md has the details.")]
+pub(crate) struct SocksProxyArgs {
+    #[command(flatten)]
+    pub(crate) proxy: ServiceArgs<SocksConfig>,
+
+    /// Print where it listens as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+}
+
 /// Run a router and the services of a configuration file
 ///
-/// Without a file: a router in this process, and a SAM bridge on the usual ports. The file is
+/// Without a file: a router in this process, a SAM bridge, an HTTP proxy and a SOCKS proxy on the
+/// usual ports. With a file: the services that it names, and a SAM bridge. The file is
 /// eepkit/eepkit.toml in the user's configuration directory, if it is there, or that of --config.
 /// Unknown keys are errors, which name the line and the most similar key.
 #[derive(Debug, Args)]

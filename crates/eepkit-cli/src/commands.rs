@@ -14,6 +14,7 @@ mod listen;
 mod lookup;
 mod online;
 mod ping;
+mod proxy;
 mod run;
 mod sam;
 mod status;
@@ -34,6 +35,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => block_on(demo::run(args, ui)),
         Command::Devnet(args) => block_on(devnet::run(args, ui)),
+        Command::HttpProxy(args) => block_on(proxy::http(args, ui)),
+        Command::SocksProxy(args) => block_on(proxy::socks(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),
         Command::Run(args) => block_on(run::run(args, ui)),
         Command::Status(args) => block_on(status::run(args, ui)),

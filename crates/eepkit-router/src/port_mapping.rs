@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use eepkit_wire::is_public_ip;
 use igd_next::{
     AddPortError, PortMappingProtocol, SearchOptions,
     aio::{Gateway, tokio::Tokio, tokio::search_gateway},
@@ -120,7 +121,10 @@ async fn keep(
         // An address must not be published if no port is mapped on it.
         if mapped {
             match gateway.external_address().await {
-                Ok(IpAddr::V4(address)) if is_public(address) && known != Some(address) => {
+                // Behind two gateways, the outer one hides the inner one.
+                Ok(IpAddr::V4(address))
+                    if is_public_ip(address.into()) && known != Some(address) =>
+                {
                     known = Some(address);
                     if external.send(address).await.is_err() {
                         break;
@@ -139,20 +143,6 @@ async fn keep(
             tracing::debug!(?port, %error, "the gateway does not close a port; its lease expires");
         }
     }
-}
-
-/// Whether an address is reachable from the Internet. Behind two gateways, the outer one hides the
-/// inner one.
-fn is_public(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    let carrier_grade = first == 100 && (64..128).contains(&second);
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_unspecified()
-        || address.is_documentation()
-        || address.is_multicast()
-        || carrier_grade)
 }
 
 struct Upnp {
@@ -321,19 +311,5 @@ mod tests {
         task.await.unwrap();
 
         assert!(addresses.recv().await.is_none());
-    }
-
-    #[test]
-    fn addresses_behind_a_second_gateway_are_not_public() {
-        for address in [
-            "10.0.0.1",
-            "192.168.1.1",
-            "100.64.0.1",
-            "127.0.0.1",
-            "0.0.0.0",
-        ] {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
-        }
-        assert!(is_public(Ipv4Addr::new(100, 128, 0, 1)));
     }
 }

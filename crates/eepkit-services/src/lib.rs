@@ -1,7 +1,8 @@
 //! Services that let other programs use I2P.
 //!
-//! [`socks`] is a SOCKS proxy. [`sam`] is a SAM bridge, through which programs in any language use I2P. It uses the sessions of
-//! [`eepkit`], so it runs on every router that [`eepkit`] supports.
+//! [`http_proxy`] and [`socks`] are proxies for browsers and other programs. [`sam`] is a SAM bridge,
+//! through which programs in any language use I2P. They use the sessions of [`eepkit`], so they run
+//! on every router that [`eepkit`] supports.
 //!
 //! Every service is built from the same parts:
 //!
@@ -11,6 +12,7 @@
 //! * [`errors`] maps errors to the results of each protocol.
 //! * [`options`] derives the keys of the configuration file, the flags, the help and the
 //!   documentation from one table.
+//! * [`naming`] resolves names with the address books of the user.
 //! * [`control`] reports the status of a running program to other programs of the same user.
 //! * [`service`] gives each service a state, statistics, and functions to start, reload and stop
 //!   it. [`Services`] runs all services of a configuration.
@@ -28,12 +30,16 @@ struct Documentation;
 
 mod client_sessions;
 pub mod control;
+mod counters;
 pub mod errors;
 pub mod files;
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http_proxy;
+pub mod naming;
 pub mod options;
+mod proxy;
 pub mod relay;
 pub mod sam;
 pub mod serve;

@@ -10,6 +10,8 @@
 mod docs;
 mod file;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 mod value;
 
 use std::{fmt, path::Path};

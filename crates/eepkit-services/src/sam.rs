@@ -152,7 +152,19 @@ impl Running<SamConfig> for SamBridge {
     }
 
     fn statistics(&self) -> Vec<Statistic> {
-        self.stats().statistics()
+        let SamStats {
+            sessions,
+            subsessions,
+            ..
+        } = self.stats();
+        let counters = &self.shared.counters;
+        let mut statistics = counters.statistics(&self.shared.server, sessions);
+        statistics.insert(
+            2,
+            Statistic::gauge("subsessions", "Subsessions of programs", subsessions),
+        );
+        statistics.push(counters.datagram_statistic());
+        statistics
     }
 
     fn reload(&self, config: &SamConfig) -> Result<(), ServiceError> {
@@ -200,37 +212,6 @@ pub struct SamStats {
     pub bytes_sent: u64,
     /// Bytes received by clients from streams that have ended.
     pub bytes_received: u64,
-}
-
-impl SamStats {
-    fn statistics(&self) -> Vec<Statistic> {
-        vec![
-            Statistic::gauge("connections", "Connections of clients", self.connections),
-            Statistic::gauge("sessions", "Sessions of clients", self.sessions),
-            Statistic::gauge("subsessions", "Subsessions of clients", self.subsessions),
-            Statistic::gauge("streams", "Streams of clients", self.streams),
-            Statistic::counter(
-                "connections_refused_total",
-                "Connections refused because there were too many",
-                self.refused,
-            ),
-            Statistic::counter(
-                "datagrams_dropped_total",
-                "Datagrams of clients that were not sent",
-                self.datagrams_dropped,
-            ),
-            Statistic::counter(
-                "bytes_sent_total",
-                "Bytes from clients into streams that have ended",
-                self.bytes_sent,
-            ),
-            Statistic::counter(
-                "bytes_received_total",
-                "Bytes to clients from streams that have ended",
-                self.bytes_received,
-            ),
-        ]
-    }
 }
 
 /// Binds the addresses for clients.

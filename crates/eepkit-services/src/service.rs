@@ -15,6 +15,7 @@ use eepkit::Router;
 use tokio::sync::watch;
 
 use crate::{
+    naming::Names,
     options::Table,
     serve::{Addresses, BindError},
     tls::TlsError,
@@ -150,6 +151,12 @@ pub trait Definition: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// Whether a service with the defaults runs if the configuration file has no such section.
     const BY_DEFAULT: bool;
 
+    /// A command that uses a service at this address, for users.
+    fn example_command(address: &str) -> Option<String> {
+        let _ = address;
+        None
+    }
+
     /// The options.
     fn table() -> &'static Table<Self>;
 
@@ -181,8 +188,42 @@ pub trait Definition: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// [`ServiceError`].
     fn launch(
         &self,
-        router: &Router,
+        context: &Context,
     ) -> impl Future<Output = Result<Self::Running, ServiceError>> + Send;
+}
+
+/// What services need from their program.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Context {
+    /// The router.
+    pub router: Router,
+    /// The names that are resolved without the router.
+    pub names: Names,
+}
+
+impl Context {
+    /// Creates a context without address books.
+    pub fn new(router: Router) -> Self {
+        Self {
+            router,
+            names: Names::none(),
+        }
+    }
+
+    /// Sets the names. The sessions of all services look up names in them first.
+    #[must_use]
+    pub fn names(mut self, names: Names) -> Self {
+        self.router = self.router.with_names(names.clone());
+        self.names = names;
+        self
+    }
+}
+
+impl From<Router> for Context {
+    fn from(router: Router) -> Self {
+        Self::new(router)
+    }
 }
 
 /// A running service. It stops when dropped.
@@ -208,7 +249,7 @@ pub trait Running<D>: Send + Sync + 'static {
 pub struct Managed<D: Definition> {
     name: String,
     definition: D,
-    router: Router,
+    context: Context,
     state: watch::Sender<State>,
     running: Mutex<Option<Arc<D::Running>>>,
     /// Locked while the service starts, reloads or stops.
@@ -217,11 +258,11 @@ pub struct Managed<D: Definition> {
 
 impl<D: Definition> Managed<D> {
     /// Creates a service that is not started.
-    pub fn new(name: impl Into<String>, definition: D, router: Router) -> Self {
+    pub fn new(name: impl Into<String>, definition: D, context: impl Into<Context>) -> Self {
         Self {
             name: name.into(),
             definition,
-            router,
+            context: context.into(),
             state: watch::Sender::new(State::Stopped),
             running: Mutex::new(None),
             changing: tokio::sync::Mutex::default(),
@@ -238,7 +279,7 @@ impl<D: Definition> Managed<D> {
             return Ok(());
         }
         let mut transition = Transition::new(&self.state, State::Starting);
-        match self.definition.launch(&self.router).await {
+        match self.definition.launch(&self.context).await {
             Ok(running) => {
                 *self.lock() = Some(Arc::new(running));
                 transition.then = State::Running;

@@ -6,12 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use eepkit::Router;
-
 use crate::{
+    http_proxy::HttpProxyConfig,
     options::{File, FileError, Section},
     sam::SamConfig,
-    service::{Definition, Managed, Service, ServiceError, State},
+    service::{Context, Definition, Managed, Service, ServiceError, State},
     socks::SocksConfig,
 };
 
@@ -21,7 +20,7 @@ use crate::{
 /// restarted, removed services are stopped, and all others keep running.
 #[derive(Debug)]
 pub struct Services {
-    router: Router,
+    context: Context,
     entries: Mutex<Vec<Entry>>,
     /// Locked while services change.
     changing: tokio::sync::Mutex<()>,
@@ -34,10 +33,10 @@ struct Entry {
 }
 
 impl Services {
-    /// Creates an empty list of services on `router`.
-    pub fn new(router: Router) -> Self {
+    /// Creates an empty list of services on a router.
+    pub fn new(context: impl Into<Context>) -> Self {
         Self {
-            router,
+            context: context.into(),
             entries: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }
@@ -88,7 +87,7 @@ impl Services {
                         true => Action::Restarted,
                         false => Action::Started,
                     };
-                    let service = plan.build(&self.router);
+                    let service = plan.build(&self.context);
                     (Entry { plan, service }, action)
                 }
             };
@@ -209,7 +208,7 @@ pub trait Plan: Any + fmt::Debug + Send + Sync {
     fn check(&self) -> Result<(), ServiceError>;
 
     /// Creates the service, which is not started.
-    fn build(&self, router: &Router) -> Arc<dyn Service>;
+    fn build(&self, context: &Context) -> Arc<dyn Service>;
 }
 
 /// Creates a plan for a service of this name.
@@ -244,9 +243,9 @@ impl<D: Definition> Plan for Planned<D> {
         self.definition.check()
     }
 
-    fn build(&self, router: &Router) -> Arc<dyn Service> {
+    fn build(&self, context: &Context) -> Arc<dyn Service> {
         let definition = self.definition.clone();
-        Arc::new(Managed::new(&self.name, definition, router.clone()))
+        Arc::new(Managed::new(&self.name, definition, context.clone()))
     }
 }
 
@@ -259,11 +258,14 @@ pub struct Kind {
     pub title: &'static str,
     /// The section as a file with every key, commented out.
     pub example_file: fn() -> String,
+    /// A command that uses a service at this address, for users.
+    pub example_command: fn(&str) -> Option<String>,
     /// Its options as a table in Markdown, with the flags of this command.
     pub markdown: fn(&str) -> String,
     has_key: fn(&str) -> bool,
     read: fn(&Section<'_>) -> Result<Option<Found>, FileError>,
     by_default: fn() -> Option<Arc<dyn Plan>>,
+    without_file: fn() -> Arc<dyn Plan>,
 }
 
 /// A service of a configuration file: a function that creates a plan for a given name, and the name
@@ -276,6 +278,7 @@ impl Kind {
             name: D::KIND,
             title: D::TITLE,
             example_file: || D::table().example_file(),
+            example_command: D::example_command,
             markdown: |command| D::table().markdown(command),
             has_key: |key| D::table().find(key).is_some(),
             read: |section| {
@@ -288,6 +291,7 @@ impl Kind {
                 Ok(Some((Box::new(|name| plan(name, definition)), name)))
             },
             by_default: || D::BY_DEFAULT.then(|| plan(D::KIND, (D::table().defaults)())),
+            without_file: || plan(D::KIND, (D::table().defaults)()),
         }
     }
 
@@ -309,7 +313,11 @@ impl fmt::Debug for Kind {
 }
 
 /// All kinds of services.
-pub const KINDS: &[Kind] = &[Kind::of::<SamConfig>(), Kind::of::<SocksConfig>()];
+pub const KINDS: &[Kind] = &[
+    Kind::of::<SamConfig>(),
+    Kind::of::<HttpProxyConfig>(),
+    Kind::of::<SocksConfig>(),
+];
 
 /// The services of a configuration file. A service without a name is named after its kind, further
 /// ones after kind and number: `sam`, `sam-2`.
@@ -344,12 +352,9 @@ pub fn read_plans(file: &File<'_>) -> Result<Vec<Arc<dyn Plan>>, FileError> {
     Ok(plans)
 }
 
-/// The services that run without a configuration file.
+/// The services that run without a configuration file: one of each kind.
 pub fn default_plans() -> Vec<Arc<dyn Plan>> {
-    KINDS
-        .iter()
-        .filter_map(|kind| (kind.by_default)())
-        .collect()
+    KINDS.iter().map(|kind| (kind.without_file)()).collect()
 }
 
 #[cfg(test)]

@@ -24,26 +24,23 @@ mod outproxy;
 mod shared;
 mod virtual_addresses;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr};
 
 use eepkit::Router;
 
 pub use self::config::{DEFAULT_PORT, SocksConfig};
 use self::shared::Shared;
 use crate::{
-    client_sessions::ClientSessions,
-    serve::{Addresses, Endpoint, Limits, Listeners, Server},
+    proxy::{ProxyFrame, Serving},
+    serve::Addresses,
     service::{Running, ServiceError, Statistic},
-    users::Gate,
 };
 
 /// A running proxy.
 ///
 /// It stops with [`SocksProxy::stop`], or when it is dropped. All connections end then.
 pub struct SocksProxy {
-    shared: Arc<Shared>,
-    server: Server,
-    addresses: Addresses,
+    serving: Serving<Shared>,
 }
 
 impl SocksProxy {
@@ -57,62 +54,29 @@ impl SocksProxy {
     ///
     /// Panics outside of a tokio runtime.
     pub async fn start(router: Router, config: SocksConfig) -> Result<Self, ServiceError> {
-        let (required, users) = config.load_users()?;
-        let tcp = config.addresses().iter().copied().map(Endpoint::Tcp);
-        let unix = config.unix_paths().iter().cloned().map(Endpoint::Unix);
-        let listeners = Listeners::bind(tcp.chain(unix)).await?;
-        if listeners.is_empty() {
-            return Err(ServiceError::NoAddress);
-        }
-        let addresses = listeners.addresses().clone();
-        let server = Server::new(Limits::new(config.connections()));
-        let (limit, idle) = config.sessions();
-        let sessions = ClientSessions::new(router, "SOCKS")
-            .options(config.session_options().clone())
-            .connect_timeout(config.connect_limit())
-            .isolated(limit, idle);
-        let gate = Arc::new(Gate::new(users));
-        let shared = Arc::new(Shared::new(
-            server.handle(),
-            config,
-            sessions,
-            gate,
-            required,
-        ));
-        let proxy = shared.clone();
-        server.serve(listeners, move |accepted| {
-            connection::serve(proxy.clone(), accepted)
-        });
-        let closer = shared.clone();
-        server.handle().spawn(async move {
-            tokio::select! {
-                () = closer.sessions.close_unused() => {}
-                () = closer.server.closing().cancelled() => {}
-            }
-        });
-        Ok(Self {
-            shared,
-            server,
-            addresses,
-        })
+        let (frame, bound) = ProxyFrame::bind(router, "SOCKS", config.proxy()).await?;
+        let shared = Shared::new(frame, config);
+        let serving = bound.serve(shared.into(), connection::serve);
+        Ok(Self { serving })
     }
 
     /// The TCP addresses for programs.
     pub fn tcp_addrs(&self) -> &[SocketAddr] {
-        &self.addresses.tcp
+        &self.serving.addresses.tcp
     }
 
     /// The current statistics.
     pub fn stats(&self) -> SocksStats {
-        let (streams, bytes_sent, bytes_received) = self.shared.traffic();
+        let frame = &self.serving.shared.frame;
+        let counters = &frame.counters;
         SocksStats {
-            connections: self.shared.server.connections(),
-            sessions: self.shared.sessions.len(),
-            streams,
-            refused: self.shared.server.refused(),
-            datagrams_dropped: self.shared.dropped(),
-            bytes_sent,
-            bytes_received,
+            connections: frame.server.connections(),
+            sessions: frame.sessions.len(),
+            streams: counters.streams(),
+            refused: frame.server.refused(),
+            datagrams_dropped: counters.datagrams_dropped(),
+            bytes_sent: counters.bytes_sent(),
+            bytes_received: counters.bytes_received(),
         }
     }
 
@@ -123,26 +87,26 @@ impl SocksProxy {
     ///
     /// If the future is dropped, the proxy stops in the background.
     pub async fn stop(&self) {
-        self.server.shutdown(STOP_LIMIT).await;
-        let closing = self.shared.sessions.close();
-        let _ = tokio::time::timeout(STOP_LIMIT, closing).await;
+        self.serving.stop().await;
     }
 }
 
 impl Running<SocksConfig> for SocksProxy {
     fn addresses(&self) -> Addresses {
-        self.addresses.clone()
+        self.serving.addresses.clone()
     }
 
     fn statistics(&self) -> Vec<Statistic> {
-        self.stats().statistics()
+        let frame = &self.serving.shared.frame;
+        let mut statistics = frame
+            .counters
+            .statistics(&frame.server, frame.sessions.len());
+        statistics.push(frame.counters.datagram_statistic());
+        statistics
     }
 
     fn reload(&self, config: &SocksConfig) -> Result<(), ServiceError> {
-        let (required, users) = config.load_users()?;
-        self.shared.gate.replace(users);
-        self.shared.set_requires_password(required);
-        Ok(())
+        self.serving.shared.frame.reload(config.proxy())
     }
 
     async fn stop(&self) {
@@ -153,7 +117,7 @@ impl Running<SocksConfig> for SocksProxy {
 impl fmt::Debug for SocksProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocksProxy")
-            .field("addresses", &self.addresses)
+            .field("addresses", &self.serving.addresses)
             .finish_non_exhaustive()
     }
 }
@@ -177,36 +141,3 @@ pub struct SocksStats {
     /// Bytes received by programs from streams that have ended.
     pub bytes_received: u64,
 }
-
-impl SocksStats {
-    fn statistics(&self) -> Vec<Statistic> {
-        vec![
-            Statistic::gauge("connections", "Connections of programs", self.connections),
-            Statistic::gauge("sessions", "Sessions of programs", self.sessions),
-            Statistic::gauge("streams", "Streams of programs", self.streams),
-            Statistic::counter(
-                "connections_refused_total",
-                "Connections refused because there were too many",
-                self.refused,
-            ),
-            Statistic::counter(
-                "datagrams_dropped_total",
-                "Datagrams of programs that were not sent",
-                self.datagrams_dropped,
-            ),
-            Statistic::counter(
-                "bytes_sent_total",
-                "Bytes from programs into streams that have ended",
-                self.bytes_sent,
-            ),
-            Statistic::counter(
-                "bytes_received_total",
-                "Bytes to programs from streams that have ended",
-                self.bytes_received,
-            ),
-        ]
-    }
-}
-
-/// The time limit for stopping. Chosen as longer than a session needs to close.
-const STOP_LIMIT: Duration = Duration::from_secs(5);

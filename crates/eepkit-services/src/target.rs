@@ -1,6 +1,8 @@
 //! Classification of the hosts to which local programs want to connect.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+
+use eepkit_wire::is_public_ip;
 
 /// A host by the network that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl Target {
 
     /// Classifies an IP address.
     pub(crate) fn of_ip(ip: IpAddr) -> Self {
-        match is_public(ip.to_canonical()) {
+        match is_public_ip(ip) {
             true => Self::Clearnet(ip.to_canonical().to_string()),
             false => Self::Local,
         }
@@ -69,38 +71,6 @@ const LOCAL_SUFFIXES: [&str; 11] = [
     "test",
     "example",
 ];
-
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_ipv4(ip),
-        IpAddr::V6(ip) => {
-            let [first, second, ..] = ip.segments();
-            // Only 2000::/3 is assigned to the public Internet. 2001:db8::/32 is for documents,
-            // 2002::/16 and 64:ff9b::/96 contain IPv4 addresses.
-            first & 0xe000 == 0x2000
-                && (first, second) != (0x2001, 0x0db8)
-                && first != 0x2002
-                && !ip.is_multicast()
-        }
-    }
-}
-
-fn is_public_ipv4(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    let is_shared = a == 100 && (64..128).contains(&b);
-    let is_benchmark = a == 198 && (18..20).contains(&b);
-    let is_protocol = a == 192 && b == 0 && ip.octets()[2] == 0;
-    !(a == 0
-        || a >= 240
-        || is_shared
-        || is_benchmark
-        || is_protocol
-        || ip.is_loopback()
-        || ip.is_private()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_documentation())
-}
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,7 @@ mod lease_set2;
 mod mapping;
 mod offline;
 mod private_keys;
+mod public_ip;
 mod router_address;
 mod router_identity;
 mod router_info;
@@ -77,6 +78,7 @@ pub use self::{
     mapping::Mapping,
     offline::OfflineSignature,
     private_keys::{KeyError, PrivateKeys},
+    public_ip::is_public_ip,
     router_address::RouterAddress,
     router_identity::RouterIdentity,
     router_info::{RouterInfo, RouterInfoBuilder, RouterInfoError},

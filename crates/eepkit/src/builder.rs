@@ -363,6 +363,7 @@ impl SessionBuilder {
             stream: endpoint.stream().clone(),
             endpoint,
             hosts: self.hosts,
+            name_source: self.router.names(),
             accept_timeout: self.open_timeout.min(ACCEPT_TIMEOUT),
             connect_timeout,
             lookup_timeout: self.lookup_timeout,

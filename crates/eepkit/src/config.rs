@@ -1,10 +1,12 @@
 //! The configuration of a session.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use eepkit_i2cp::Options;
 use eepkit_streaming::{EndpointConfig, StreamConfig};
 use eepkit_wire::{Destination, Zeroizing};
+
+use crate::name_source::NameSource;
 
 /// The settings of a session; [`crate::SessionBuilder`] documents them.
 #[derive(Debug, Clone)]
@@ -13,6 +15,7 @@ pub(crate) struct SessionConfig {
     pub(crate) endpoint: EndpointConfig,
     pub(crate) stream: StreamConfig,
     pub(crate) hosts: HashMap<String, Destination>,
+    pub(crate) name_source: Option<Arc<dyn NameSource>>,
     pub(crate) backlog: usize,
     pub(crate) accept_timeout: Duration,
     pub(crate) connect_timeout: Duration,

@@ -538,6 +538,9 @@ pub enum LookupError {
     /// The lease set is encrypted, and requires a password or a key.
     #[error("its lease set is encrypted and needs a password or a key")]
     Locked,
+    /// The address book cannot be read.
+    #[error("the address book cannot be used: {0}")]
+    NameSource(String),
     /// The router does not support look-ups of this kind.
     #[error("the router cannot look this up")]
     Unsupported,
@@ -560,6 +563,7 @@ impl LookupError {
             Self::NameNotFound(_) => ErrorKind::NameNotFound,
             Self::LeaseSetNotFound => ErrorKind::LeaseSetNotFound,
             Self::Locked => ErrorKind::Locked,
+            Self::NameSource(_) => ErrorKind::Io,
             Self::Unsupported => ErrorKind::Unsupported,
             Self::Timeout(_) => ErrorKind::Timeout,
             Self::SessionLost => ErrorKind::SessionLost,

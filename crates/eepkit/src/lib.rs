@@ -214,6 +214,7 @@ mod listener;
 #[cfg(feature = "lock_tracking")]
 pub mod lock_tracking;
 mod lookup;
+mod name_source;
 mod names;
 mod ping;
 mod presets;
@@ -250,7 +251,7 @@ pub use eepkit_link::{
     status::{NotReady, Stage, Status, StatusStream, StatusWatch, Step},
 };
 #[doc(no_inline)]
-pub use eepkit_naming::{HostBook, HostError};
+pub use eepkit_naming::{AddressBook, HostBook, HostError};
 #[cfg(feature = "embedded")]
 #[doc(no_inline)]
 pub use eepkit_router::{
@@ -276,6 +277,7 @@ pub use error::{
 #[cfg(feature = "hyper")]
 pub use http_connector::HttpConnector;
 pub use listener::Listener;
+pub use name_source::{NameSource, ResolveFuture};
 pub use ping::PingOptions;
 pub use presets::{Preset, UnknownPreset};
 pub use router::{Router, SessionSummary};

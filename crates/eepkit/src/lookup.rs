@@ -23,10 +23,19 @@ pub(crate) async fn resolve(
             Some(destination) => return Ok(destination),
             None => LookupTarget::Hash(*hash),
         },
-        Host::Name(name) => match shared.names.by_name(name, now) {
-            Some(destination) => return Ok(destination),
-            None => LookupTarget::Name(name.clone()),
-        },
+        Host::Name(name) => {
+            if let Some(destination) = shared.names.by_host_map(name) {
+                return Ok(destination);
+            }
+            match from_source(shared, name, limit).await? {
+                Some(Host::Name(_)) | None => {}
+                Some(host) => return Box::pin(resolve(shared, &host, limit)).await,
+            }
+            match shared.names.by_name(name, now) {
+                Some(destination) => return Ok(destination),
+                None => LookupTarget::Name(name.clone()),
+            }
+        }
     };
     let answer = timeout_at(now + limit, async {
         wait_for_link(shared, limit).await?;
@@ -62,6 +71,21 @@ pub(crate) async fn resolve(
     }
     shared.names.learn(&destination, now);
     Ok(destination)
+}
+
+/// The host that the source of names of the session has for a name.
+async fn from_source(
+    shared: &Shared,
+    name: &str,
+    limit: Duration,
+) -> Result<Option<Host>, LookupError> {
+    let Some(source) = &shared.config.name_source else {
+        return Ok(None);
+    };
+    match timeout_at(Instant::now() + limit, source.resolve(name)).await {
+        Ok(found) => found,
+        Err(_) => Err(LookupError::Timeout(limit.into())),
+    }
 }
 
 /// The options in the lease set of a destination; see [`crate::Session::lease_set_options`].

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::{AttachError, OpenError},
+    name_source::NameSource,
     shared::Shared,
     stage::SessionStage,
     status::SessionWatch,
@@ -40,6 +41,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Router {
     inner: Arc<Inner>,
+    names: Option<Arc<dyn NameSource>>,
 }
 
 struct Inner {
@@ -141,7 +143,35 @@ impl Router {
                 connector,
                 sessions: Mutex::default(),
             }),
+            names: None,
         }
+    }
+
+    /// The same router, whose sessions look up names in `source` before they ask the router.
+    ///
+    /// Of several sources of a name, the host map of the session
+    /// ([`SessionBuilder::host`](crate::SessionBuilder::host)) is the first. Sessions that were opened
+    /// before, and those of other handles, do not change.
+    ///
+    /// ```
+    /// use eepkit_naming::AddressBook;
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let books = AddressBook::open("addressbook.redb")?;
+    /// let router = eepkit::Router::from_env()?.with_names(books);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_names(&self, source: impl NameSource) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            names: Some(Arc::new(source)),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Option<Arc<dyn NameSource>> {
+        self.names.clone()
     }
 
     /// Watches the status of a router that runs in this process. `None` for a router outside of the

@@ -230,8 +230,9 @@ impl Session {
     }
 
     /// Finds the destination of a name, a base32 address or base64 text. The sources are, in this
-    /// order: the address itself, the session's host map, results cached in the last ten minutes,
-    /// and the router.
+    /// order: the address itself, the session's host map, the names of
+    /// [`Router::with_names`](crate::Router::with_names), answers of the router of the last ten
+    /// minutes, and the router.
     ///
     /// # Errors
     ///

@@ -358,9 +358,15 @@ fn report(router: &Router, services: &Services, json: bool, ui: &Ui) -> Result<(
             mut tcp, udp, unix, ..
         } = service.addresses().into();
         let title = title(service.kind());
+        let example = tcp
+            .first()
+            .and_then(|address| example(service.kind(), address));
         tcp.extend(unix);
         if !tcp.is_empty() {
             ui.note(format_args!("{title} at {}", tcp.join(", ")));
+        }
+        if let Some(example) = example {
+            ui.note(format_args!("    {example}"));
         }
         if !udp.is_empty() {
             ui.note(format_args!("{title} datagrams at {}", udp.join(", ")));
@@ -384,6 +390,12 @@ fn name(service: &dyn Service) -> String {
 fn title(kind: &str) -> &str {
     let found = KINDS.iter().find(|known| known.name == kind);
     found.map_or(kind, |known| known.title)
+}
+
+/// A command that uses a service of this kind.
+fn example(kind: &str, address: &str) -> Option<String> {
+    let found = KINDS.iter().find(|known| known.name == kind)?;
+    (found.example_command)(address)
 }
 
 /// Describes why a service of this kind does not start, with a hint.

@@ -28,17 +28,27 @@ fn names(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_file_and_an_empty_file_are_equal() {
-    for text in ["", "[router]\n[sam]\n"] {
-        let config = parse(text).expect("valid");
-        assert!(is_same(&config, &Config::new()), "{config:?}");
-    }
+fn without_a_file_all_services_run_and_with_one_those_that_it_names() {
+    let names_of = |config: &Config| -> Vec<String> {
+        let names = config.services.iter().map(|plan| plan.name().to_owned());
+        names.collect()
+    };
+    assert_eq!(names_of(&Config::new()), ["sam", "http-proxy", "socks"]);
+    assert_eq!(names(""), ["sam"]);
+    assert_eq!(
+        names("[http-proxy]\n[sam]\nenabled = false\n"),
+        ["http-proxy"]
+    );
 }
 
 #[test]
-fn the_documented_file_has_the_defaults() {
-    let config = parse(&documented()).expect("valid");
-    assert!(is_same(&config, &Config::new()), "{config:?}");
+fn an_empty_file_and_the_documented_file_have_the_defaults() {
+    let empty = parse("").expect("valid");
+    for text in ["[router]\n[sam]\n", &documented()] {
+        let config = parse(text).expect("valid");
+        assert!(is_same(&config, &empty), "{config:?}");
+    }
+    assert_eq!(empty.router, Config::new().router);
 }
 
 #[test]
@@ -55,7 +65,7 @@ fn every_documented_example_can_be_read() {
     let text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
     let config = parse(&text).expect(&text);
     let kinds: Vec<_> = config.services.iter().map(|plan| plan.kind()).collect();
-    assert_eq!(kinds, ["sam", "socks"]);
+    assert_eq!(kinds, ["sam", "http-proxy", "socks"]);
     assert_eq!(
         config.router.state_dir,
         Some("/var/lib/eepkit/router".into())

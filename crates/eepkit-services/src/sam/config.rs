@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{Router, SignatureType};
+use eepkit::SignatureType;
 use eepkit_sam::server;
 
 use super::SamBridge;
 use crate::{
     access,
     options::{Flag, Opt, SessionOptions, Table},
-    service::{Definition, ServiceError},
+    service::{Context, Definition, ServiceError},
     tls::{ClientConfig, ServerConfig},
     users::Users,
 };
@@ -346,8 +346,8 @@ impl Definition for SamConfig {
         self.files().map(drop)
     }
 
-    async fn launch(&self, router: &Router) -> Result<SamBridge, ServiceError> {
-        SamBridge::start(router.clone(), self.clone()).await
+    async fn launch(&self, context: &Context) -> Result<SamBridge, ServiceError> {
+        SamBridge::start(context.router.clone(), self.clone()).await
     }
 }
 
@@ -528,7 +528,10 @@ const MAX_CONNECTIONS: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{File, FileError};
+    use crate::options::{
+        File, FileError,
+        testing::{assert_defaults, assert_keys},
+    };
 
     fn read(text: &str) -> Result<SamConfig, FileError> {
         let file = File::parse(text, "/etc/eepkit")?;
@@ -549,61 +552,38 @@ mod tests {
 
     #[test]
     fn every_documented_default_is_the_effective_default() {
-        for option in TABLE.options {
-            let Some(default) = TABLE.default_of(option) else {
-                assert!(!option.example.is_empty(), "{} has no example", option.key);
-                continue;
-            };
-            let config = read(&format!("[sam]\n{} = {default}\n", option.key));
-            let config = config.expect(option.key);
-            for other in TABLE.options {
-                let (with, without) = ((other.access.get)(&config), TABLE.default_of(other));
-                assert_eq!(with, without, "{} changed {}", option.key, other.key);
-            }
-        }
+        assert_defaults(&TABLE);
     }
 
     #[test]
     fn every_key_changes_only_its_own_option() {
-        let given = [
-            ("enabled", "false"),
-            ("name", "\"x\""),
-            ("listen", "[\"127.0.0.1:1\"]"),
-            ("listen_tls", "[\"127.0.0.1:2\"]"),
-            ("tls_certificate", "\"/c\""),
-            ("tls_key", "\"/k\""),
-            ("listen_unix", "[\"/s\"]"),
-            ("udp", "[]"),
-            ("users", "\"/u\""),
-            ("require_password", "true"),
-            ("auth_commands", "false"),
-            ("signature_type", "\"1\""),
-            ("forward_anywhere", "true"),
-            ("trust", "\"/t\""),
-            ("ping_after", "\"3m\""),
-            ("hello_timeout", "\"5s\""),
-            ("command_timeout", "\"10m\""),
-            ("open_timeout", "\"7s\""),
-            ("max_connections", "8"),
-            ("max_sessions", "9"),
-            ("options", "{ \"inbound.length\" = \"1\" }"),
-            ("overrides", "{ \"outbound.length\" = \"2\" }"),
-        ];
-        let keys: Vec<_> = TABLE.options.iter().map(|option| option.key).collect();
-        assert_eq!(keys, given.map(|(key, _)| key));
-        for (key, value) in given {
-            let text = format!("[sam]\n{key} = {value}\n");
-            let file = File::parse(&text, "").expect("TOML");
-            let sections = file.sections("sam").expect("a section");
-            let config = TABLE.read(&sections[0]).expect(key);
-            for option in TABLE.options {
-                let now = (option.access.get)(&config);
-                match option.key == key {
-                    true => assert_eq!(now.as_deref(), Some(value), "{key}"),
-                    false => assert_eq!(now, TABLE.default_of(option), "{key} {}", option.key),
-                }
-            }
-        }
+        assert_keys(
+            &TABLE,
+            &[
+                ("enabled", "false"),
+                ("name", "\"x\""),
+                ("listen", "[\"127.0.0.1:1\"]"),
+                ("listen_tls", "[\"127.0.0.1:2\"]"),
+                ("tls_certificate", "\"/c\""),
+                ("tls_key", "\"/k\""),
+                ("listen_unix", "[\"/s\"]"),
+                ("udp", "[]"),
+                ("users", "\"/u\""),
+                ("require_password", "true"),
+                ("auth_commands", "false"),
+                ("signature_type", "\"1\""),
+                ("forward_anywhere", "true"),
+                ("trust", "\"/t\""),
+                ("ping_after", "\"3m\""),
+                ("hello_timeout", "\"5s\""),
+                ("command_timeout", "\"10m\""),
+                ("open_timeout", "\"7s\""),
+                ("max_connections", "8"),
+                ("max_sessions", "9"),
+                ("options", "{ \"inbound.length\" = \"1\" }"),
+                ("overrides", "{ \"outbound.length\" = \"2\" }"),
+            ],
+        );
     }
 
     #[test]

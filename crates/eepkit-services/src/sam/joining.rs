@@ -1,6 +1,6 @@
 //! Connections that become streams.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use eepkit::Stream;
@@ -10,7 +10,7 @@ use tracing::trace;
 
 use super::{
     reading::{Gate, Gated},
-    shared::{Counted, Shared},
+    shared::Shared,
 };
 use crate::{
     relay::{Options, Prefixed, Side, Traffic, relay_stream},
@@ -31,8 +31,7 @@ pub(super) async fn join(
     gate: Gate,
     token: &CancellationToken,
 ) {
-    let counters = &shared.counters;
-    let _counted = Counted::new(&counters.streams);
+    let _counted = shared.counters.count_stream();
     let over = async {
         token.cancelled().await;
         // A client may close all its sockets right after its last write.
@@ -51,11 +50,9 @@ pub(super) async fn join(
         () = over => {}
         () = shared.server.closing().cancelled() => {}
     }
-    let (sent, received) = (traffic.a_to_b(), traffic.b_to_a());
-    counters.bytes_sent.fetch_add(sent, Ordering::Relaxed);
-    counters
-        .bytes_received
-        .fetch_add(received, Ordering::Relaxed);
+    shared
+        .counters
+        .count_bytes(traffic.a_to_b(), traffic.b_to_a());
 }
 
 /// The time limit for the silence of one direction after the other was closed. A client that has

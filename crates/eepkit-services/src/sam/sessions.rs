@@ -1,9 +1,6 @@
 //! Sessions of clients. Each uses a session of the library.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use eepkit::{DatagramSocket, Error, ErrorKind, Format, Listener, Session, SessionBuilder};
 use eepkit_sam::{
@@ -123,7 +120,7 @@ pub(super) fn close(shared: &Arc<Shared>, key: SessionKey) {
     shared.server.spawn(async move {
         let Live { session, gone, .. } = live;
         // These may be streams of any session, because waiting for the others takes little time.
-        if bridge.counters.streams.load(Ordering::Relaxed) > 0 {
+        if bridge.counters.streams() > 0 {
             sleep(LAST_WORDS).await;
         }
         session.close().await;

@@ -1,9 +1,6 @@
 //! The state that all connections of a bridge share.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eepkit::{DatagramSocket, Listener, Router, Session, StreamConfig};
 use eepkit_sam::{
@@ -16,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{SamConfig, SamStats, udp_sockets::UdpSockets};
 use crate::{
+    counters::Counters,
     serve::Handle,
     users::{Gate, Users},
 };
@@ -35,7 +33,7 @@ pub(super) struct Shared {
     pub(super) udp: UdpSockets,
     /// Datagrams whose destination is being looked up.
     pub(super) unresolved: Arc<Semaphore>,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// The session that looks up names for connections without a session. It exists while it is used.
@@ -63,30 +61,6 @@ pub(super) struct Live {
     pub(super) gone: CancellationToken,
 }
 
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) streams: AtomicUsize,
-    pub(super) datagrams_dropped: AtomicU64,
-    pub(super) bytes_sent: AtomicU64,
-    pub(super) bytes_received: AtomicU64,
-}
-
-/// Increments a counter until it is dropped.
-pub(super) struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    pub(super) fn new(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Shared {
     pub(super) fn new(
         server: Handle,
@@ -109,7 +83,7 @@ impl Shared {
             lookups: Lookups::default(),
             udp,
             unresolved: Arc::new(Semaphore::new(MAX_UNRESOLVED)),
-            counters: Counters::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -137,9 +111,7 @@ impl Shared {
 
     pub(super) fn drop_datagram(&self, why: &dyn std::fmt::Display) {
         tracing::debug!(%why, "dropped a datagram of a client");
-        self.counters
-            .datagrams_dropped
-            .fetch_add(1, Ordering::Relaxed);
+        self.counters.count_dropped();
     }
 
     pub(super) fn stats(&self) -> SamStats {
@@ -148,12 +120,12 @@ impl Shared {
             connections: self.server.connections(),
             sessions: directory.sessions(),
             subsessions: directory.subsessions(),
-            streams: self.counters.streams.load(Ordering::Relaxed),
+            streams: self.counters.streams(),
             tasks: self.server.tasks(),
             refused: self.server.refused(),
-            datagrams_dropped: self.counters.datagrams_dropped.load(Ordering::Relaxed),
-            bytes_sent: self.counters.bytes_sent.load(Ordering::Relaxed),
-            bytes_received: self.counters.bytes_received.load(Ordering::Relaxed),
+            datagrams_dropped: self.counters.datagrams_dropped(),
+            bytes_sent: self.counters.bytes_sent(),
+            bytes_received: self.counters.bytes_received(),
         }
     }
 }

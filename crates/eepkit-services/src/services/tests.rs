@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use eepkit::sim::SimNet;
+use eepkit::{Router, sim::SimNet};
 
 use super::*;
 use crate::{
@@ -82,7 +82,7 @@ impl Definition for Null {
         }
     }
 
-    async fn launch(&self, _router: &Router) -> Result<Counting, ServiceError> {
+    async fn launch(&self, _context: &Context) -> Result<Counting, ServiceError> {
         log(format!("start {}", self.number));
         self.check()?;
         Ok(Counting {

@@ -46,7 +46,7 @@ pub(super) async fn serve(
     tokio::select! {
         () = relay.run() => {}
         () = local.gone() => {}
-        () = shared.server.closing().cancelled() => {}
+        () = shared.frame.server.closing().cancelled() => {}
     }
 }
 
@@ -103,7 +103,7 @@ impl Relay {
                     let Ok((count, from)) = received else { continue };
                     let datagram = buffer.get(..count).unwrap_or_default();
                     if !self.is_program(from) || !self.send(&looking_up, datagram) {
-                        self.shared.count_dropped();
+                        self.shared.frame.counters.count_dropped();
                     }
                 }
                 received = self.i2p.recv_from() => {
@@ -138,7 +138,7 @@ impl Relay {
         let (i2p, payload) = (self.i2p.clone(), payload.to_vec());
         let (session, names) = (self.session.clone(), self.names.clone());
         let shared = self.shared.clone();
-        self.shared.server.spawn(async move {
+        self.shared.frame.server.spawn(async move {
             let sending = async {
                 let destination = session.session().lookup(name.as_str()).await?;
                 lock(&names).insert(destination.hash(), address.host);
@@ -149,7 +149,7 @@ impl Relay {
             };
             if let Err(error) = sending.await {
                 debug!(%error, "SOCKS: a datagram was dropped");
-                shared.count_dropped();
+                shared.frame.counters.count_dropped();
             }
             drop(permit);
         });
@@ -168,7 +168,7 @@ impl Relay {
         let datagram = header.encode(received.payload());
         let program = SocketAddr::new(self.program, port);
         if self.udp.send_to(&datagram, program).await.is_err() {
-            self.shared.count_dropped();
+            self.shared.frame.counters.count_dropped();
         }
     }
 }

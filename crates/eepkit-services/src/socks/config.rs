@@ -2,14 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use eepkit::Router;
-
 use super::SocksProxy;
 use crate::{
     access,
-    options::{Opt, SessionOptions, Table},
-    service::{Definition, ServiceError},
-    users::Users,
+    options::{Flag, Opt, SessionOptions, Table},
+    proxy::{self, ProxyOptions},
+    service::{Context, Definition, ServiceError},
 };
 
 /// The port at which programs expect a SOCKS proxy of an I2P router. Source: the default of i2pd.
@@ -23,19 +21,9 @@ pub const DEFAULT_PORT: u16 = 4447;
 pub struct SocksConfig {
     name: Option<String>,
     enabled: bool,
-    listen: Vec<SocketAddr>,
-    listen_unix: Vec<PathBuf>,
-    users: Option<PathBuf>,
-    require_password: bool,
-    isolate: bool,
+    proxy: ProxyOptions,
     outproxies: Vec<String>,
     datagrams: bool,
-    request_timeout: Duration,
-    connect_timeout: Duration,
-    max_connections: usize,
-    max_sessions: usize,
-    session_idle: Duration,
-    options: SessionOptions,
 }
 
 impl SocksConfig {
@@ -44,19 +32,9 @@ impl SocksConfig {
         Self {
             name: None,
             enabled: true,
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT))],
-            listen_unix: Vec::new(),
-            users: None,
-            require_password: false,
-            isolate: true,
+            proxy: ProxyOptions::new(DEFAULT_PORT),
             outproxies: Vec::new(),
             datagrams: true,
-            request_timeout: REQUEST_TIMEOUT,
-            connect_timeout: CONNECT_TIMEOUT,
-            max_connections: MAX_CONNECTIONS,
-            max_sessions: MAX_SESSIONS,
-            session_idle: SESSION_IDLE,
-            options: SessionOptions::new(),
         }
     }
 
@@ -64,22 +42,22 @@ impl SocksConfig {
     /// port; see [`SocksProxy::tcp_addrs`].
     #[must_use]
     pub fn listen(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.listen = addresses.into_iter().collect();
+        self.proxy.listen = addresses.into_iter().collect();
         self
     }
 
     /// Also listens on a Unix socket. Only the user of this process can connect.
     #[must_use]
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.listen_unix.push(path.into());
+        self.proxy.listen_unix.push(path.into());
         self
     }
 
     /// Requires a name and a password of this file of users.
     #[must_use]
     pub fn require_users(mut self, file: impl Into<PathBuf>) -> Self {
-        self.users = Some(file.into());
-        self.require_password = true;
+        self.proxy.users = Some(file.into());
+        self.proxy.require_password = true;
         self
     }
 
@@ -87,7 +65,7 @@ impl SocksConfig {
     /// default.
     #[must_use]
     pub fn isolate(mut self, isolate: bool) -> Self {
-        self.isolate = isolate;
+        self.proxy.isolate = isolate;
         self
     }
 
@@ -104,34 +82,26 @@ impl SocksConfig {
     /// 60 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
+        self.proxy.connect_timeout = limit;
         self
     }
 
     /// Sets an option of every session. An invalid value causes every connection to fail.
     #[must_use]
     pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.options.push(key, value.to_string());
+        self.proxy.options.push(key, value.to_string());
         self
     }
 
     /// Sets the maximum number of connections, and of sessions of isolated users.
     #[must_use]
     pub fn limits(mut self, connections: usize, sessions: usize) -> Self {
-        (self.max_connections, self.max_sessions) = (connections, sessions);
+        (self.proxy.max_connections, self.proxy.max_sessions) = (connections, sessions);
         self
     }
 
-    pub(super) fn addresses(&self) -> &[SocketAddr] {
-        &self.listen
-    }
-
-    pub(super) fn unix_paths(&self) -> &[PathBuf] {
-        &self.listen_unix
-    }
-
-    pub(super) fn isolates(&self) -> bool {
-        self.isolate
+    pub(super) fn proxy(&self) -> &ProxyOptions {
+        &self.proxy
     }
 
     pub(super) fn outproxies(&self) -> &[String] {
@@ -140,39 +110,6 @@ impl SocksConfig {
 
     pub(super) fn allows_datagrams(&self) -> bool {
         self.datagrams
-    }
-
-    pub(super) fn request_limit(&self) -> Duration {
-        self.request_timeout
-    }
-
-    pub(super) fn connect_limit(&self) -> Duration {
-        self.connect_timeout
-    }
-
-    pub(super) fn connections(&self) -> usize {
-        self.max_connections
-    }
-
-    pub(super) fn sessions(&self) -> (usize, Duration) {
-        (self.max_sessions, self.session_idle)
-    }
-
-    pub(super) fn session_options(&self) -> &SessionOptions {
-        &self.options
-    }
-
-    /// Whether a name and a password are required, and the users who have one.
-    pub(super) fn load_users(&self) -> Result<(bool, Users), ServiceError> {
-        let users = match &self.users {
-            Some(file) => Users::load(file)?,
-            None => Users::new(),
-        };
-        let required = self.require_password || users.is_required();
-        if required && users.is_empty() {
-            return Err(ServiceError::NoUsers);
-        }
-        Ok((required, users))
     }
 }
 
@@ -189,6 +126,12 @@ impl Definition for SocksConfig {
     const TITLE: &'static str = "SOCKS";
     const BY_DEFAULT: bool = false;
 
+    fn example_command(address: &str) -> Option<String> {
+        Some(format!(
+            "curl -x socks5h://{address} http://i2p-projekt.i2p/"
+        ))
+    }
+
     fn table() -> &'static Table<Self> {
         &TABLE
     }
@@ -202,12 +145,7 @@ impl Definition for SocksConfig {
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.listen.is_empty() && self.listen_unix.is_empty() {
-            return Err("a proxy has to listen somewhere, or enabled = false".to_owned());
-        }
-        if self.require_password && self.users.is_none() {
-            return Err("require_password needs a file of users".to_owned());
-        }
+        self.proxy.validate()?;
         for outproxy in &self.outproxies {
             if let Err(error) = outproxy.parse::<eepkit::Address>() {
                 return Err(format!(
@@ -219,11 +157,11 @@ impl Definition for SocksConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
-        self.load_users().map(drop)
+        self.proxy.load_users().map(drop)
     }
 
-    async fn launch(&self, router: &Router) -> Result<SocksProxy, ServiceError> {
-        SocksProxy::start(router.clone(), self.clone()).await
+    async fn launch(&self, context: &Context) -> Result<SocksProxy, ServiceError> {
+        SocksProxy::start(context.router.clone(), self.clone()).await
     }
 }
 
@@ -244,34 +182,16 @@ static TABLE: Table<SocksConfig> = Table {
              Default: socks for the first, socks-2 for the second.",
         )
         .example("\"socks\""),
-        Opt::new(
-            "listen",
-            access!(SocksConfig, Vec<SocketAddr>, listen),
-            "TCP addresses for programs.\n\
-             Whoever can connect can use the router.",
-        ),
-        Opt::new(
-            "listen_unix",
-            access!(SocksConfig, Vec<PathBuf>, listen_unix),
-            "Paths of Unix sockets, to which only the user of this process can connect.\n\
-             An unused socket file is replaced; any other file is an error.",
-        ),
-        Opt::new(
-            "users",
-            access!(SocksConfig, Option<PathBuf>, users),
-            "File with names and hashes of passwords.\n\
-             Default: any name and password are accepted.",
-        )
-        .example("\"socks-users.json\""),
-        Opt::new(
-            "require_password",
-            access!(SocksConfig, bool, require_password),
+        proxy::listen(access!(SocksConfig, Vec<SocketAddr>, proxy.listen)),
+        proxy::listen_unix(access!(SocksConfig, Vec<PathBuf>, proxy.listen_unix)),
+        proxy::users(access!(SocksConfig, Option<PathBuf>, proxy.users)),
+        proxy::require_password(
+            access!(SocksConfig, bool, proxy.require_password),
             "Accept only programs with a name and a password from the file of users.\n\
              SOCKS 4 is then refused, because it has no password.",
         ),
-        Opt::new(
-            "isolate",
-            access!(SocksConfig, bool, isolate),
+        proxy::isolate(
+            access!(SocksConfig, bool, proxy.isolate),
             "Whether programs with different names or passwords use different destinations.\n\
              Peers cannot link them then. Each takes tunnels of its own.",
         ),
@@ -280,63 +200,30 @@ static TABLE: Table<SocksConfig> = Table {
             access!(SocksConfig, Vec<String>, outproxies),
             "SOCKS 5 proxies on I2P through which hosts of the public Internet are reached.\n\
              Default: they are refused. They see the traffic to these hosts.",
-        ),
+        )
+        .flag(Flag::new("outproxy", "HOST:PORT")),
         Opt::new(
             "datagrams",
             access!(SocksConfig, bool, datagrams),
             "Whether programs may send datagrams (UDP ASSOCIATE).\n\
              They use repliable datagrams of I2P.",
         ),
-        Opt::new(
-            "request_timeout",
-            access!(SocksConfig, Duration, request_timeout),
-            "How long a program may take to send its request.",
-        ),
-        Opt::new(
-            "connect_timeout",
-            access!(SocksConfig, Duration, connect_timeout),
-            "Maximum time to wait for a stream, and for the tunnels that it needs.",
-        ),
-        Opt::new(
-            "max_connections",
-            access!(SocksConfig, usize, max_connections),
-            "Maximum number of connections of programs.",
-        ),
-        Opt::new(
-            "max_sessions",
-            access!(SocksConfig, usize, max_sessions),
-            "Maximum number of destinations of isolated users at a time.",
-        ),
-        Opt::new(
-            "session_idle",
-            access!(SocksConfig, Duration, session_idle),
-            "How long the destination of an isolated user stays open without connections.",
-        ),
-        Opt::new(
-            "options",
-            access!(SocksConfig, SessionOptions, options),
-            "I2CP and streaming options of the sessions.",
-        )
-        .example("{ \"inbound.quantity\" = 3, \"outbound.quantity\" = 3 }"),
+        proxy::request_timeout(access!(SocksConfig, Duration, proxy.request_timeout)),
+        proxy::connect_timeout(access!(SocksConfig, Duration, proxy.connect_timeout)),
+        proxy::max_connections(access!(SocksConfig, usize, proxy.max_connections)),
+        proxy::max_sessions(access!(SocksConfig, usize, proxy.max_sessions)),
+        proxy::session_idle(access!(SocksConfig, Duration, proxy.session_idle)),
+        proxy::session_options(access!(SocksConfig, SessionOptions, proxy.options)),
     ],
 };
-
-/// Chosen because programs send the request at once.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Source: the default of streams; Java's tunnels wait as long.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Chosen because an idle connection takes some kilobytes, and systems allow for about this many
-/// files.
-const MAX_CONNECTIONS: usize = 4096;
-/// Chosen because each takes tunnels, and routers limit these.
-const MAX_SESSIONS: usize = 32;
-/// Chosen as the lifetime of a tunnel: a shorter time builds tunnels that are hardly used.
-const SESSION_IDLE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{File, FileError};
+    use crate::options::{
+        File, FileError,
+        testing::{assert_defaults, assert_keys},
+    };
 
     fn read(text: &str) -> Result<SocksConfig, FileError> {
         let file = File::parse(text, "/etc/eepkit")?;
@@ -349,14 +236,31 @@ mod tests {
     #[test]
     fn every_documented_default_is_the_effective_default() {
         assert_eq!(read("[socks]\n"), Ok(SocksConfig::new()));
-        for option in TABLE.options {
-            let Some(default) = TABLE.default_of(option) else {
-                assert!(!option.example.is_empty(), "{} has no example", option.key);
-                continue;
-            };
-            let config = read(&format!("[socks]\n{} = {default}\n", option.key));
-            assert_eq!(config, Ok(SocksConfig::new()), "{}", option.key);
-        }
+        assert_defaults(&TABLE);
+    }
+
+    #[test]
+    fn every_key_changes_only_its_own_option() {
+        assert_keys(
+            &TABLE,
+            &[
+                ("enabled", "false"),
+                ("name", "\"x\""),
+                ("listen", "[\"127.0.0.1:1\"]"),
+                ("listen_unix", "[\"/s\"]"),
+                ("users", "\"/u\""),
+                ("require_password", "true"),
+                ("isolate", "false"),
+                ("outproxies", "[\"exit.i2p\"]"),
+                ("datagrams", "false"),
+                ("request_timeout", "\"5s\""),
+                ("connect_timeout", "\"7s\""),
+                ("max_connections", "8"),
+                ("max_sessions", "9"),
+                ("session_idle", "\"1h\""),
+                ("options", "{ \"inbound.length\" = \"1\" }"),
+            ],
+        );
     }
 
     #[test]

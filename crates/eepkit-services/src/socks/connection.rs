@@ -21,7 +21,7 @@ use crate::{
 pub(super) async fn serve(shared: Arc<Shared>, connection: Connection) {
     let client = connection.client;
     let mut local = Local::new(connection.socket, shared.authentication());
-    let limit = shared.config.request_limit();
+    let limit = shared.config.proxy().request_timeout;
     let request = match timeout(limit, local.request(&shared)).await {
         Ok(Ok(request)) => request,
         Ok(Err(why)) => {
@@ -52,7 +52,7 @@ async fn connect(shared: &Shared, mut local: Local, request: Request) {
             trace!("SOCKS: the program did not wait for the stream");
             return;
         }
-        () = shared.server.closing().cancelled() => Err(Reply::Failure),
+        () = shared.frame.server.closing().cancelled() => Err(Reply::Failure),
     };
     let (stream, _session, early) = match opened {
         Ok(opened) => opened,
@@ -100,7 +100,7 @@ async fn open(
             let session = shared
                 .session(request)
                 .map_err(|error| failed(&error, error.kind()))?;
-            let limit = shared.config.connect_limit();
+            let limit = shared.config.proxy().connect_timeout;
             let (stream, early) =
                 outproxy::connect(session.session(), outproxy, &host, port, limit).await?;
             Ok((stream, session, early))
@@ -115,13 +115,14 @@ async fn relay(shared: &Shared, socket: Socket, sent: Vec<u8>, stream: Stream, r
         return;
     }
     let traffic = Traffic::default();
-    let _counted = shared.count_stream();
+    let _counted = shared.frame.counters.count_stream();
     let options = Options::new().half_closed(HALF_CLOSED).reset_on_drop();
     let report = tokio::select! {
         report = relay_stream(&mut local, stream, &options, &traffic) => Some(report),
-        () = shared.server.closing().cancelled() => None,
+        () = shared.frame.server.closing().cancelled() => None,
     };
-    shared.count_bytes(traffic.a_to_b(), traffic.b_to_a());
+    let counters = &shared.frame.counters;
+    counters.count_bytes(traffic.a_to_b(), traffic.b_to_a());
     // A failure of the stream must not look like a complete answer. After a clean end, the relay has
     // shut down both sides.
     if report.is_none_or(|report| !report.is_clean()) {

@@ -50,7 +50,11 @@ impl Local {
             if let Ok(Some(Event::Authenticate(named))) = &event {
                 let user = String::from_utf8_lossy(named.user()).into_owned();
                 let password = String::from_utf8_lossy(named.password()).into_owned();
-                let right = shared.gate.verify(user, Password::from(password)).await;
+                let right = shared
+                    .frame
+                    .gate
+                    .verify(user, Password::from(password))
+                    .await;
                 event = self.machine.authenticate(right);
             }
             self.socket.write_all(&self.machine.output()).await?;

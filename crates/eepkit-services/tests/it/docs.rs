@@ -2,13 +2,14 @@
 
 use std::{env, fs, path::Path};
 
-use eepkit_services::{KINDS, errors};
+use eepkit_services::{KINDS, errors, http_proxy::header_table};
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
-const PLACES: [(&str, &str, &str); 2] = [
+const PLACES: [(&str, &str, &str); 3] = [
     ("sam", "docs/sam.md", "eepkit sam"),
-    ("socks", "docs/socks.md", "eepkit run"),
+    ("http-proxy", "docs/http-proxy.md", "eepkit http-proxy"),
+    ("socks", "docs/socks.md", "eepkit socks-proxy"),
 ];
 
 /// With `EEPKIT_UPDATE_DOCS=1` in the environment, the tests write the tables.
@@ -20,6 +21,11 @@ fn option_tables_of_the_documentation_match_the_code() {
         let table = (kind.markdown)(command);
         compare(page, &table, &format!("options of {name}"));
     }
+}
+
+#[test]
+fn the_table_of_headers_matches_the_code() {
+    compare("docs/http-proxy.md", &header_table(), "headers of requests");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod datagrams;
 mod docs;
 mod errors;
 mod forwarding;
+mod http_proxy;
 mod lab;
 mod naming;
 mod options;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use eepkit::{
-    Address, ConnectError, ConnectOptions, Error, ErrorKind, Hash, LookupError, OpenError,
-    PingError, PingOptions, Router,
+    Address, AddressError, ConnectError, ConnectOptions, Error, ErrorKind, Hash, LookupError,
+    OpenError, PingError, PingOptions, Preset, Router,
 };
 use tokio::net::TcpListener;
 
@@ -20,6 +20,7 @@ over_both_links!(
     a_ping_without_answer_ends_at_its_limit,
     a_ping_returns_the_round_trip_time,
     the_host_map_of_a_session_takes_precedence,
+    an_address_book_answers_before_the_router,
     cancelled_connects_leave_the_session_usable,
 );
 
@@ -189,6 +190,43 @@ async fn the_host_map_of_a_session_takes_precedence(link: Link) {
         session.lookup(text).await.as_ref(),
         Ok(second.destination())
     );
+}
+
+async fn an_address_book_answers_before_the_router(link: Link) {
+    use eepkit::AddressBook;
+    use eepkit_naming::{Book, Entry, Target};
+
+    let lab = Lab::new(link);
+    let (first, second) = lab.pair().await;
+    let (one, other) = (first.destination(), second.destination());
+    let books = AddressBook::in_memory().expect("memory");
+    let add = |name: &str, target: Target| {
+        let name = name.parse().expect("a name");
+        books
+            .put(Book::User, &name, &Entry::new(target))
+            .expect("memory");
+    };
+    for name in ["a.i2p", "b.i2p"] {
+        lab.net.add_name(name, one);
+    }
+    let router = lab.router().with_names(books.clone());
+    let session = router.session().preset(Preset::Test).open().await;
+    let session = session.expect("opens");
+    assert_eq!(session.lookup("a.i2p").await.as_ref(), Ok(one));
+    // A name that is added later takes precedence over the cached answer of the router.
+    add("a.i2p", other.clone().into());
+    assert_eq!(session.lookup("a.i2p").await.as_ref(), Ok(other));
+    assert_eq!(session.lookup("b.i2p").await.as_ref(), Ok(one));
+    // The router finds the destination of a hash.
+    add("hash.i2p", Target::Hash(other.hash()));
+    assert_eq!(session.lookup("www.hash.i2p").await.as_ref(), Ok(other));
+    let blinded =
+        eepkit_wire::BlindedAddress::new(one.signing_key().clone(), eepkit::SignatureType::REDDSA);
+    add("blinded.i2p", Target::Blinded(blinded.expect("Ed25519")));
+    let error = session.lookup("blinded.i2p").await.expect_err("encrypted");
+    assert_eq!(error, AddressError::EncryptedLeaseSet.into());
+    let error = session.lookup("nobody.i2p").await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::NameNotFound);
 }
 
 async fn cancelled_connects_leave_the_session_usable(link: Link) {

@@ -1,0 +1,35 @@
+//! `eepkit http-proxy` and `eepkit socks-proxy`.
+
+use eepkit_services::{plan, service::Definition};
+
+use super::run::{self, Source};
+use crate::{
+    args::{CONTROL, HttpProxyArgs, RouterArgs, ServiceArgs, SocksProxyArgs},
+    config::Config,
+    failure::Failure,
+    ui::Ui,
+};
+
+pub(super) async fn http(args: HttpProxyArgs, ui: &Ui) -> Result<(), Failure> {
+    serve(args.proxy, args.router, args.json, ui).await
+}
+
+pub(super) async fn socks(args: SocksProxyArgs, ui: &Ui) -> Result<(), Failure> {
+    serve(args.proxy, args.router, args.json, ui).await
+}
+
+async fn serve<D: Definition>(
+    proxy: ServiceArgs<D>,
+    router: RouterArgs,
+    json: bool,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let config = proxy.into_config();
+    config.validate().map_err(Failure::usage)?;
+    let config = Config {
+        router,
+        control: (CONTROL.defaults)(),
+        services: vec![plan(D::KIND, config)],
+    };
+    run::serve(config, Source::Arguments, None, json, ui).await
+}

@@ -1,0 +1,260 @@
+//! Connections to sites, which are used for several requests.
+
+use std::{
+    collections::HashMap,
+    io::{self, IoSlice},
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use eepkit::Stream;
+use eepkit_wire::Hash;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tracing::debug;
+
+use super::body::Body;
+use crate::{
+    client_sessions::ClientSession,
+    counters::{CountedStream, Counters},
+    proxy::ProxyFrame,
+};
+
+/// A connection to a site, or to an outproxy.
+pub(super) struct Upstream {
+    pub(super) sender: SendRequest<Body>,
+    key: Key,
+    /// Set if a program does not read the whole response. The stream is then reset.
+    pub(super) abandoned: Arc<AtomicBool>,
+    /// Keeps the session open.
+    session: ClientSession,
+    /// Whether the connection has carried a request before.
+    pub(super) is_used: bool,
+}
+
+/// What a connection can be used for: our destination, that of the site, and the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) own: Hash,
+    pub(super) site: Hash,
+    pub(super) port: u16,
+}
+
+/// The connections that wait for their next request, or still receive a response.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<HashMap<Key, Vec<(Upstream, Instant)>>>);
+
+impl Pool {
+    /// Returns a connection that can carry a request now.
+    pub(super) fn take(&self, key: Key) -> Option<Upstream> {
+        let mut pool = self.lock();
+        let list = pool.get_mut(&key)?;
+        list.retain(|(upstream, since)| !upstream.sender.is_closed() && since.elapsed() < IDLE);
+        let ready = list
+            .iter()
+            .rposition(|(upstream, _)| upstream.sender.is_ready());
+        let taken = ready.map(|at| list.swap_remove(at).0);
+        if list.is_empty() {
+            pool.remove(&key);
+        }
+        taken
+    }
+
+    /// Keeps a connection for further requests.
+    pub(super) fn put(&self, upstream: Upstream) {
+        let mut pool = self.lock();
+        let total: usize = pool.values().map(Vec::len).sum();
+        let list = pool.entry(upstream.key).or_default();
+        if total < MAX_IDLE && list.len() < MAX_IDLE_PER_SITE {
+            list.push((upstream, Instant::now()));
+        }
+    }
+
+    /// Removes connections that were not used for a while. Returns without end.
+    pub(super) async fn expire(&self) {
+        loop {
+            tokio::time::sleep(IDLE / 2).await;
+            self.lock().retain(|_, list| {
+                list.retain(|(upstream, since)| {
+                    !upstream.sender.is_closed() && since.elapsed() < IDLE
+                });
+                !list.is_empty()
+            });
+        }
+    }
+
+    /// Removes all connections. Those that carry a response end with it.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// A panic while the lock is held leaves the pool consistent: each change is one insertion or
+    /// removal.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<(Upstream, Instant)>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Upstream {
+    /// Speaks HTTP over a new stream.
+    pub(super) async fn open(
+        frame: &ProxyFrame,
+        key: Key,
+        stream: Stream,
+        session: ClientSession,
+    ) -> Result<Self, hyper::Error> {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let io = SiteIo::new(stream, frame.counters.clone(), abandoned.clone());
+        let mut builder = http1::Builder::new();
+        builder
+            .title_case_headers(true)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_SIZE)
+            .max_buf_size(MAX_BUFFER);
+        let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
+        frame.server.spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "HTTP proxy: a connection to a site failed");
+            }
+        });
+        Ok(Self {
+            sender,
+            key,
+            abandoned,
+            session,
+            is_used: false,
+        })
+    }
+
+    /// The session of the stream. The connection ends unless its protocol changes.
+    pub(super) fn into_session(self) -> ClientSession {
+        self.session
+    }
+}
+
+/// A stream to a site, as hyper uses it. Counts its bytes.
+pub(super) struct SiteIo {
+    /// `None` only while it is dropped or taken.
+    stream: Option<Stream>,
+    abandoned: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    sent: u64,
+    received: u64,
+    counted: Option<CountedStream>,
+}
+
+impl SiteIo {
+    fn new(stream: Stream, counters: Arc<Counters>, abandoned: Arc<AtomicBool>) -> Self {
+        Self {
+            stream: Some(stream),
+            abandoned,
+            counted: Some(counters.count_stream()),
+            counters,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    /// The stream.
+    pub(super) fn into_stream(mut self) -> Option<Stream> {
+        self.counted = None;
+        self.stream.take()
+    }
+
+    fn inner(&mut self) -> io::Result<Pin<&mut Stream>> {
+        match &mut self.stream {
+            Some(stream) => Ok(Pin::new(stream)),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Drop for SiteIo {
+    fn drop(&mut self) {
+        let (sent, received) = (mem::take(&mut self.sent), mem::take(&mut self.received));
+        self.counters.count_bytes(sent, received);
+        if let Some(stream) = &self.stream
+            && self.abandoned.load(Ordering::Relaxed)
+        {
+            // The site would otherwise send all of the response.
+            stream.reset();
+        }
+    }
+}
+
+impl AsyncRead for SiteIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = self.inner()?.poll_read(cx, buf);
+        self.received += (buf.filled().len() - before) as u64;
+        polled
+    }
+}
+
+impl AsyncWrite for SiteIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.inner()?.poll_write(cx, buf);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.sent += count as u64;
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner()?.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.inner()?.poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.sent += count as u64;
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+/// How long a connection waits for its next request. Chosen below the time after which web servers
+/// usually close connections.
+const IDLE: Duration = Duration::from_secs(30);
+/// Chosen as the number of connections that browsers open to a site.
+const MAX_IDLE_PER_SITE: usize = 6;
+/// Chosen because each takes some kilobytes here and at the site.
+const MAX_IDLE: usize = 256;
+/// Chosen as more than any site sends.
+pub(super) const MAX_HEADERS: usize = 128;
+/// Source: the limit of Java's proxy for requests.
+pub(super) const MAX_HEADER_SIZE: usize = 64 * 1024;
+/// The size of hyper's buffer. It must contain the largest header.
+pub(super) const MAX_BUFFER: usize = 2 * MAX_HEADER_SIZE;
