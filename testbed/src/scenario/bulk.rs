@@ -187,6 +187,15 @@ const REORDERED: Path = Path {
     reorder_ms: 200,
     ..LOSSY
 };
+const REORDERED_MORE: Path = Path {
+    reorder_ms: 400,
+    ..LOSSY
+};
+const REORDERED_SHORT: Path = Path {
+    rtt_ms: 400,
+    reorder_ms: 200,
+    ..LOSSY
+};
 const SHALLOW: Path = Path {
     rate: Some(100e3),
     queue: 30,
@@ -270,6 +279,20 @@ pub(super) const ROWS: &[Row] = &[
         "1 s, 1 MB/s, 1 %, reordered by 200 ms",
         REORDERED,
         ["0.57", "0.02", "0.15"],
+        0.70
+    ),
+    bulk!(
+        "9b",
+        "1 s, 1 MB/s, 1 %, reordered by 400 ms",
+        REORDERED_MORE,
+        ["", "", ""],
+        0.70
+    ),
+    bulk!(
+        "9c",
+        ".4 s, 1 MB/s, 1 %, reordered by 200 ms",
+        REORDERED_SHORT,
+        ["", "", ""],
         0.70
     ),
     bulk!(

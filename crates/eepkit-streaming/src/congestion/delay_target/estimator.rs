@@ -140,6 +140,11 @@ impl DelayEstimator {
             .max(variation)
     }
 
+    /// The smoothed difference between consecutive RTT samples, as a share of the base RTT.
+    pub(super) fn jitter_share(&self) -> f64 {
+        self.jitter.as_secs_f64() / self.base_rtt().as_secs_f64().max(0.001)
+    }
+
     /// The noise beyond that of a path whose delays are constant.
     pub(super) fn random_delay(&self) -> Duration {
         self.noise().saturating_sub(MIN_NOISE)

@@ -26,6 +26,7 @@ fn any_path() -> impl Strategy<Value = Path> {
             queue: (rate * queue).max(20.0),
             jitter: MS(jitter),
             loss: 0.0,
+            stalls: (0.0, Duration::ZERO),
         },
     )
 }
@@ -150,6 +151,20 @@ proptest! {
 }
 
 #[test]
+fn packets_that_wait_for_a_retransmission_of_a_hop_are_no_queue() {
+    let path = Path {
+        rate: 500.0,
+        base_rtt: MS(500),
+        queue: 500.0,
+        jitter: MS(10),
+        loss: 0.0,
+        stalls: (0.03, MS(300)),
+    };
+    let rate = goodput(&path, 1);
+    assert!(rate > 400.0, "{rate}");
+}
+
+#[test]
 fn a_timeout_restarts_with_half_the_rate() {
     let start = Instant::now();
     let mut controller = Arc::new(DelayTargetConfig::default()).build(start, LIMITS);
@@ -176,6 +191,7 @@ fn the_loss_of_the_first_packet_does_not_end_startup() {
         queue: 200.0,
         jitter: Duration::ZERO,
         loss: 0.0,
+        stalls: (0.0, Duration::ZERO),
     };
     let mut network = Network::new(path, 1);
     network.add_sender();
@@ -193,6 +209,7 @@ fn ten_senders_that_began_in_a_full_queue_share_it() {
         queue: 250.0,
         jitter: MS(20),
         loss: 0.0,
+        stalls: (0.0, Duration::ZERO),
     };
     let mut network = Network::new(path, 3);
     for _ in 0..10 {

@@ -28,6 +28,8 @@ pub(super) struct Path {
     pub(super) jitter: Duration,
     /// The share of packets that is lost behind the bottleneck.
     pub(super) loss: f64,
+    /// The share of packets that a hop retransmits after this time, while all packets behind them wait.
+    pub(super) stalls: (f64, Duration),
 }
 
 /// Senders over one [`Path`].
@@ -40,6 +42,8 @@ pub(super) struct Network {
     number: u64,
     /// When the bottleneck has sent all packets of the queue.
     free_at: Duration,
+    /// When the hop has retransmitted all packets.
+    stalled_until: Duration,
     rng: ChaCha8Rng,
     queued: f64,
     packets: u32,
@@ -84,6 +88,7 @@ impl Network {
             events: BinaryHeap::new(),
             number: 0,
             free_at: Duration::ZERO,
+            stalled_until: Duration::ZERO,
             rng: ChaCha8Rng::seed_from_u64(seed),
             queued: 0.0,
             packets: 0,
@@ -186,7 +191,15 @@ impl Network {
         let waits = self.free_at.saturating_sub(self.now);
         let full = waits.as_secs_f64() * self.path.rate >= self.path.queue;
         let draw = self.random();
-        let arrives = waits + self.path.base_rtt + self.path.jitter.mul_f64(self.random());
+        let mut arrives = waits + self.path.base_rtt + self.path.jitter.mul_f64(self.random());
+        let (share, stall) = self.path.stalls;
+        if share > 0.0 {
+            let at_hop = self.now + waits;
+            if self.random() < share {
+                self.stalled_until = self.stalled_until.max(at_hop + stall);
+            }
+            arrives += self.stalled_until.saturating_sub(at_hop);
+        }
         if !full {
             self.free_at =
                 self.now.max(self.free_at) + Duration::from_secs_f64(1.0 / self.path.rate);
