@@ -23,6 +23,9 @@ pub(crate) fn tunnel_messages(payload: usize) -> usize {
         + 2
 }
 
+/// Payload of a packet that fits into one tunnel message. It could have 824 bytes, but i2pd pads
+/// messages by up to 19 bytes unless they fill two tunnel messages.
+pub(crate) const ONE_MESSAGE: usize = 800;
 /// Payload of a packet that fills two tunnel messages (streaming documentation, "MTU").
 pub(crate) const TWO_MESSAGES: usize = 1812;
 /// Bytes in a follow-on fragment (tunnel message specification): 1003 less a header of 7.

@@ -154,8 +154,8 @@ impl PathState {
         };
     }
 
-    /// Records that a packet arrived.
-    pub(crate) fn acked(&mut self, now: Instant, packet: &AckedPacket, next_order: u64) {
+    /// Records that a packet arrived. Returns whether it had been declared lost, or retransmitted, for nothing.
+    pub(crate) fn acked(&mut self, now: Instant, packet: &AckedPacket, next_order: u64) -> bool {
         if !packet.was_lost {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
@@ -193,9 +193,11 @@ impl PathState {
         }
         // The packet was declared lost, but the original transmission arrived: either before the
         // retransmission was sent, or sooner after it than a round trip takes.
-        if packet.was_lost || too_soon {
+        let spurious = packet.was_lost || too_soon;
+        if spurious {
             batch.spurious += 1;
         }
+        spurious
     }
 
     /// Decides whether a packet that is reported missing is lost. `acked_end` is one past the order

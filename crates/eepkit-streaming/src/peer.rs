@@ -72,6 +72,15 @@ pub(crate) struct Peer {
 pub(crate) struct AckBatch {
     acked: u32,
     lost: u32,
+    /// Packets that had been declared lost and arrived.
+    spurious: u32,
+}
+
+impl AckBatch {
+    /// The number of packets that were acknowledged or declared lost.
+    pub(crate) const fn known(&self) -> u32 {
+        self.acked + self.lost
+    }
 }
 
 impl Peer {
@@ -311,8 +320,9 @@ impl Peer {
             .on_ack(now, &mut state.active, sent.path, sent.sent_at, sample);
         self.on_migration(now, index, migration);
         let state = &mut self.states[index];
-        state.acked(now, packet, self.next_order);
+        let spurious = state.acked(now, packet, self.next_order);
         batch.acked += 1;
+        batch.spurious += u32::from(spurious);
         if !self.has_one_state() {
             self.check_probed(now, index, sent.sent_at);
         }
@@ -352,8 +362,8 @@ impl Peer {
 
     /// Informs the congestion controllers of a received packet.
     pub(crate) fn finish(&mut self, now: Instant, batch: &AckBatch) {
-        let lost = f64::from(batch.lost);
-        let fate_known = lost + f64::from(batch.acked);
+        let fate_known = f64::from(batch.lost + batch.acked);
+        let lost = f64::from(batch.lost) - f64::from(batch.spurious);
         self.loss_share += (lost - self.loss_share * fate_known) / LOSS_SPAN;
         self.loss_share = self.loss_share.clamp(0.0, 1.0);
         if batch.lost > 0 {

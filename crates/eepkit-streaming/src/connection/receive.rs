@@ -276,7 +276,7 @@ impl Connection {
         }
         peer.finish(now, &batch);
         self.check_failed_paths(now, peer);
-        self.sending.fit_mtu(peer.loss_share());
+        self.sending.fit_mtu(peer.loss_share(), batch.known());
         if outcome.packets == 0 {
             return;
         }
