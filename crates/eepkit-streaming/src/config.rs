@@ -92,9 +92,9 @@ settings! {
         /// setting accepts more than 1812 bytes. Such packets are not sent while many messages are
         /// lost.
         copy max_message_size, with_max_message_size: u16;
-        /// The initial cwnd in packets, before the first RTT sample, 1 to 64. Default 16, which the
-        /// 24 tags of a new encryption session allow. The default of the documentation, 6, needs
-        /// one more round trip. At most six packets are sent before the peer has answered.
+        /// The initial cwnd in packets, before the first RTT sample, 1 to 64. Default 24, as many as
+        /// a new encryption session has tags. The default of the documentation, 6, needs two
+        /// more round trips. At most six packets are sent before the peer has answered.
         copy initial_window, with_initial_window: u32;
         /// The largest cwnd in packets, 1 to 8000. Default 4096. The default of the documentation,
         /// 128, limits a stream to 0.2 MB/s at a round-trip time of one second. For peers that
@@ -158,7 +158,7 @@ impl Default for StreamConfig {
             connect_timeout: Some(Duration::from_secs(60)),
             send_buffer: 65_536,
             max_message_size: 1812,
-            initial_window: 16,
+            initial_window: 24,
             max_window: 4096,
             slow_start_factor: 1.0,
             avoidance_factor: 1.0,
@@ -430,7 +430,7 @@ impl Access {
     }
 }
 
-/// The largest initial cwnd. Chosen below the number of tags of a new encryption session.
+/// The largest initial cwnd. Chosen because a larger burst overfills the queues of slow hops.
 pub(crate) const MAX_INITIAL_WINDOW: u32 = 64;
 /// The largest cwnd. Chosen below the largest span that the reassembly of this crate accepts.
 pub(crate) const MAX_WINDOW: u32 = 8000;

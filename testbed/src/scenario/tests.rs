@@ -33,12 +33,13 @@ fn the_table_is_as_it_was() {
 
 #[test]
 fn senders_that_start_with_a_full_queue_drain_it() {
-    // With these seeds, all senders measure their base RTT while the queue is full.
+    // With these seeds, all senders measure their base RTT while the queue is full, where a packet waits for
+    // 0.5 s.
     for seed in [32, 208, 240] {
         let (_, world) = fairness::shares(&bulk::LONG, 10, Duration::from_secs(180), seed);
         let waits = &world.links[0].waits;
         assert!(
-            waits.mean() < Duration::from_millis(150),
+            waits.mean() < Duration::from_millis(200),
             "{seed}: {:?}",
             waits.mean()
         );

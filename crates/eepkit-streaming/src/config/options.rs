@@ -340,7 +340,7 @@ pub const OPTIONS: &[OptionInfo] = &[
     ),
     option!(
         "i2p.streaming.initialWindowSize",
-        "16",
+        "24",
         "initial cwnd in packets",
         |c, v| {
             c.stream.initial_window = v.count(1, MAX_INITIAL_WINDOW)?;

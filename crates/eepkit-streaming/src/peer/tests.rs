@@ -86,10 +86,10 @@ fn acknowledge(peer: &mut Peer, now: Instant, sent: SentPacket, transmissions: u
 fn the_initial_cwnd_limits_sending_until_an_acknowledgement() {
     let now = Instant::now();
     let mut peer = peer(now);
-    let packets: Vec<_> = (0..16).map(|_| peer.on_sent(now, 1.0)).collect();
+    let packets: Vec<_> = (0..24).map(|_| peer.on_sent(now, 1.0)).collect();
     assert_eq!(peer.can_send(now), CanSend::CwndFull);
     acknowledge(&mut peer, now + MS(400), packets[0], 1, false);
-    assert_eq!(peer.in_flight(), 15);
+    assert_eq!(peer.in_flight(), 23);
     assert_ne!(peer.can_send(now + MS(400)), CanSend::CwndFull);
     assert_eq!(peer.rtt.smoothed(), Some(MS(400)));
 }
