@@ -15,6 +15,7 @@ mod lookup;
 mod online;
 mod ping;
 mod proxy;
+mod router_clock;
 mod run;
 mod sam;
 mod status;

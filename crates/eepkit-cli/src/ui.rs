@@ -189,7 +189,7 @@ fn to_stderr(line: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
-/// Formats a duration: `0.8 ms`, `12 ms`, `1.2 s`, `3 min 20 s`.
+/// Formats a duration: `0.8 ms`, `12 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`, `15 days 1 h`.
 pub(crate) fn duration(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1_000.0;
     if millis < 9.95 {
@@ -199,7 +199,12 @@ pub(crate) fn duration(time: Duration) -> String {
     } else if time < Duration::from_secs(100) {
         format!("{:.1} s", time.as_secs_f64())
     } else {
-        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
+        let seconds = time.as_secs();
+        match seconds {
+            0..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+            3_600..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+            _ => format!("{} days {} h", seconds / 86_400, seconds / 3_600 % 24),
+        }
     }
 }
 
@@ -233,6 +238,8 @@ mod tests {
             (999_700, "1.0 s"),
             (1_240_000, "1.2 s"),
             (200_000_000, "3 min 20 s"),
+            (7_500_000_000, "2 h 5 min"),
+            (1_300_000_000_000, "15 days 1 h"),
         ] {
             assert_eq!(duration(Duration::from_micros(micros)), text);
         }

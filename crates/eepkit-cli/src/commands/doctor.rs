@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::online;
+use super::{online, router_clock};
 use crate::{
     args::{DoctorArgs, RouterArgs},
     exit::Exit,
@@ -315,17 +315,15 @@ fn router_clock(identity: &RouterIdentity) -> Result<((), String), Failure> {
     let Some(ahead) = identity.clock_ahead_ms else {
         return Ok(((), "the router does not report its time".to_owned()));
     };
-    let difference = Duration::from_millis(ahead.unsigned_abs());
-    let text = crate::ui::duration(difference);
-    let side = if ahead > 0 { "ahead of" } else { "behind" };
-    if difference > CLOCK_TOLERANCE {
+    let difference = router_clock::describe(ahead);
+    if router_clock::is_wrong(ahead) {
         return Err(Failure::new(
             Exit::Failed,
-            format!("the router's clock is {text} {side} the clock of this machine"),
+            format!("the router's clock is {difference} the clock of this machine"),
         )
-        .hint("set the clock that is wrong, and restart the router; I2P tolerates a minute"));
+        .hint(router_clock::HINT));
     }
-    Ok(((), format!("the router's clock is {text} {side} ours")))
+    Ok(((), format!("the router's clock is {difference} ours")))
 }
 
 /// Waits until the session has reached a stage, or its first attempt has failed.
@@ -476,10 +474,6 @@ const PORT: u16 = 7;
 /// Chosen because a router on the same machine answers within milliseconds, and one that is
 /// starting within seconds.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
-
-/// The difference of clocks that routers tolerate. They refuse a session configuration whose date
-/// is off by 30 seconds (I2CP, "Session Config").
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// 2026-01-01, when this program did not exist yet.
 const NOT_BEFORE: Duration = Duration::from_secs(1_767_225_600);

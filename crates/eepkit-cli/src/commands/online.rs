@@ -15,7 +15,7 @@ use eepkit_services::control::Daemon;
 use eepkit_wire::Zeroizing;
 use tokio::time::{Instant, timeout_at};
 
-use super::keys;
+use super::{keys, router_clock};
 use crate::{
     args::{InOut, KeyValue, RouterArgs, RouterChoice, SessionArgs},
     exit::Exit,
@@ -88,6 +88,7 @@ impl Online {
             .await
             .map_err(|error| no_session(&error, &name, args.router.is_none()))?;
         step.done(format_args!("online through the router at {name}"))?;
+        warn_about_clock(&session, ui);
         Ok(Self {
             session,
             router,
@@ -130,6 +131,22 @@ impl Online {
             () = self.router.shutdown() => {}
             () = stop.insisted() => {}
         }
+    }
+}
+
+/// Warns if the router's clock differs from that of this machine.
+fn warn_about_clock(session: &Session, ui: &Ui) {
+    let status = session.status();
+    let router = status.activity().router.as_ref();
+    if let Some(ahead) = router
+        .and_then(|router| router.clock_ahead_ms)
+        .filter(|ahead| router_clock::is_wrong(*ahead))
+    {
+        let difference = router_clock::describe(ahead);
+        ui.warn(format_args!(
+            "the router's clock is {difference} the clock of this machine; peers may fail to connect"
+        ));
+        ui.note(format_args!("hint: {}", router_clock::HINT));
     }
 }
 

@@ -8,7 +8,10 @@ use eepkit_services::control::{
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::daemon::{connect, failure, read};
+use super::{
+    daemon::{connect, failure, read},
+    router_clock,
+};
 use crate::{
     args::StatusArgs,
     failure::Failure,
@@ -166,11 +169,10 @@ fn router(out: &mut String, router: &RouterReport) {
     }
     if let Some(ahead) = router
         .clock_ahead_ms
-        .filter(|ahead| ahead.abs() > CLOCK_TOLERANCE_MS)
+        .filter(|ahead| router_clock::is_wrong(*ahead))
     {
-        let by = time(ahead.unsigned_abs());
-        let side = if ahead > 0 { "ahead of" } else { "behind" };
-        let _ = writeln!(out, "  {BAD}its clock is {by} {side} ours{BAD:#}");
+        let difference = router_clock::describe(ahead);
+        let _ = writeln!(out, "  {BAD}its clock is {difference} ours{BAD:#}");
     }
     steps(out, &router.stages, None);
 }
@@ -275,9 +277,6 @@ const REDRAW: Duration = Duration::from_secs(1);
 
 /// Stages of a router or a session in the text.
 const STEPS_SHOWN: usize = 8;
-
-/// The difference of clocks that routers tolerate (I2CP, "Session Config").
-const CLOCK_TOLERANCE_MS: i64 = 30_000;
 
 #[cfg(test)]
 mod tests;

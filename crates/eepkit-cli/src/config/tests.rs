@@ -113,7 +113,7 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, control, sam, socks"
+        "line 1: there is no section [proxy]; there are: router, control, sam, http-proxy, socks"
     );
 }
 
