@@ -29,7 +29,7 @@ pub use self::{
     identity::FileId,
     lock::Lock,
     read::{exists, read, read_secret, read_text},
-    write::{create, replace},
+    write::{create, replace, replace_with},
 };
 
 /// Makes a call of the operating system. Under test, the call may be replaced by a fault.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -22,7 +22,7 @@ use crate::operation;
 /// other error of the system, after which the path does not exist. There is one exception: the file
 /// remains if only the directory could not be flushed.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write(path, bytes, Placing::New)
+    write(path, Placing::New, |file| write_all(file, bytes))
 }
 
 /// Writes a file that only its owner can access. A file that exists is replaced. If the path is a
@@ -33,7 +33,38 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Any error of the system. The path then has its old content, or the new content if only the
 /// directory could not be flushed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write(&followed(path)?, bytes, Placing::Over)
+    replace_with(path, |out| out.write_all(bytes))
+}
+
+/// As [`replace`], with content that `content` writes. It is buffered.
+///
+/// # Errors
+///
+/// As for [`replace`], and the errors of `content`. The path has its old content after these.
+pub fn replace_with<T, E: From<io::Error>>(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+) -> Result<T, E> {
+    write(&followed(path)?, Placing::Over, |file| {
+        let mut out = BufWriter::new(Output(file));
+        let value = content(&mut out)?;
+        out.flush()?;
+        Ok(value)
+    })
+}
+
+/// The temporary file. Each write can fail in tests.
+struct Output<'a>(&'a mut File);
+
+impl Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write_all(self.0, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +73,11 @@ enum Placing {
     Over,
 }
 
-fn write(path: &Path, bytes: &[u8], placing: Placing) -> io::Result<()> {
+fn write<T, E: From<io::Error>>(
+    path: &Path,
+    placing: Placing,
+    content: impl FnOnce(&mut File) -> Result<T, E>,
+) -> Result<T, E> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -60,9 +95,15 @@ fn write(path: &Path, bytes: &[u8], placing: Placing) -> io::Result<()> {
     let temporary = operation("create the temporary file", || {
         builder.tempfile_in(directory)
     })?;
-    let placed = fill(temporary, bytes).and_then(|temporary| place(temporary, path, placing));
+    let placed = fill(temporary, content).and_then(|(value, temporary)| {
+        place(temporary, path, placing)?;
+        Ok(value)
+    });
     match placed {
-        Ok(()) => flushed.sync(),
+        Ok(value) => {
+            flushed.sync()?;
+            Ok(value)
+        }
         Err(Failed { error, temporary }) => {
             discard(temporary);
             Err(error)
@@ -74,16 +115,21 @@ fn write(path: &Path, bytes: &[u8], placing: Placing) -> io::Result<()> {
 pub(crate) const SUFFIX: &str = ".tmp";
 
 /// An error, and the file that must be removed because of it.
-struct Failed {
-    error: io::Error,
+struct Failed<E> {
+    error: E,
     temporary: NamedTempFile,
 }
 
-fn fill(mut temporary: NamedTempFile, bytes: &[u8]) -> Result<NamedTempFile, Failed> {
-    let filled = write_all(temporary.as_file_mut(), bytes)
-        .and_then(|()| operation("flush the file", || temporary.as_file().sync_all()));
+fn fill<T, E: From<io::Error>>(
+    mut temporary: NamedTempFile,
+    content: impl FnOnce(&mut File) -> Result<T, E>,
+) -> Result<(T, NamedTempFile), Failed<E>> {
+    let filled = content(temporary.as_file_mut()).and_then(|value| {
+        operation("flush the file", || temporary.as_file().sync_all())?;
+        Ok(value)
+    });
     match filled {
-        Ok(()) => Ok(temporary),
+        Ok(value) => Ok((value, temporary)),
         Err(error) => Err(Failed { error, temporary }),
     }
 }
@@ -100,8 +146,13 @@ fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-fn place(temporary: NamedTempFile, path: &Path, placing: Placing) -> Result<(), Failed> {
+fn place<E: From<io::Error>>(
+    temporary: NamedTempFile,
+    path: &Path,
+    placing: Placing,
+) -> Result<(), Failed<E>> {
     if let Err(error) = operation("give the file its name", || Ok(())) {
+        let error = error.into();
         return Err(Failed { error, temporary });
     }
     let placed = match placing {
@@ -111,7 +162,7 @@ fn place(temporary: NamedTempFile, path: &Path, placing: Placing) -> Result<(), 
     match placed {
         Ok(_) => Ok(()),
         Err(failed) => Err(Failed {
-            error: failed.error,
+            error: failed.error.into(),
             temporary: failed.file,
         }),
     }

@@ -432,7 +432,7 @@ impl AddressBook {
     }
 
     /// Writes a book to a file, as [`AddressBook::export`] does. The file is replaced only when the
-    /// export is complete and on disk.
+    /// export is complete and on disk. Only its owner can access it.
     ///
     /// # Errors
     ///
@@ -443,24 +443,7 @@ impl AddressBook {
         form: ExportForm,
         path: impl AsRef<Path>,
     ) -> Result<u64, ExportError> {
-        let path = path.as_ref();
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = Path::new(&partial);
-        let write = || {
-            let mut out = io::BufWriter::new(std::fs::File::create(partial)?);
-            let lines = self.export(book, form, &mut out)?;
-            let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.sync_all()?;
-            std::fs::rename(partial, path)?;
-            Ok(lines)
-        };
-        let result = write();
-        if result.is_err() {
-            // The first error is the one to report.
-            let _ = std::fs::remove_file(partial);
-        }
-        result
+        eepkit_files::replace_with(path.as_ref(), |mut out| self.export(book, form, &mut out))
     }
 
     /// Remembers the destination of a key whose lease set is encrypted, so that its address

@@ -248,6 +248,35 @@ fn an_export_is_replaced_only_when_it_is_complete() {
 }
 
 #[test]
+fn after_a_fault_at_any_point_of_an_export_the_file_is_old_or_new() {
+    let books = AddressBook::in_memory().unwrap();
+    let content: String = (0..40)
+        .map(|number| format!("name{number:02}.i2p={}\n", destination(1).to_base64()))
+        .collect();
+    for number in 0..40 {
+        let entry = Entry::new(destination(1));
+        let name = name(&format!("name{number:02}.i2p"));
+        books.put(Book::User, &name, &entry).unwrap();
+    }
+    let runs = eepkit_files::faults::at_every_point(
+        || {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("hosts.txt"), "# old\n").unwrap();
+            dir
+        },
+        |dir| books.export_file(Book::User, ExportForm::Plain, dir.path().join("hosts.txt")),
+        |dir, result, fault| {
+            let found = std::fs::read_to_string(dir.path().join("hosts.txt")).unwrap();
+            assert!(found == "# old\n" || found == content, "{fault:?}");
+            if result.is_ok() {
+                assert_eq!(found, content, "{fault:?}");
+            }
+        },
+    );
+    assert!(runs > 50, "{runs}");
+}
+
+#[test]
 fn readers_and_writers_use_the_books_at_the_same_time() {
     let books = AddressBook::in_memory().unwrap();
     let entries = [1, 2].map(|seed| Entry::new(destination(seed)));
