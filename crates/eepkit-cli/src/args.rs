@@ -1,5 +1,6 @@
 //! The command line and its help.
 
+mod addressbook;
 mod control;
 mod import;
 mod router;
@@ -15,6 +16,9 @@ pub(crate) use eepkit_services::options::Span;
 use eepkit_services::{http_proxy::HttpProxyConfig, sam::SamConfig, socks::SocksConfig};
 
 pub(crate) use self::{
+    addressbook::{
+        AddressBookArgs, AddressBookCommand, NAMES, NamesConfig, ResolveArgs, StoreArgs,
+    },
     control::{CONTROL, ControlArgs, ControlConfig},
     import::{ImportArgs, ImportCommand, ImportSamArgs},
     router::{ROUTER, RouterArgs},
@@ -99,6 +103,9 @@ pub(crate) enum Command {
     Connect(ConnectArgs),
     Ping(PingArgs),
     Lookup(LookupArgs),
+    Resolve(ResolveArgs),
+    #[command(name = "addressbook")]
+    AddressBook(AddressBookArgs),
     HttpProxy(HttpProxyArgs),
     SocksProxy(SocksProxyArgs),
     Sam(SamArgs),

@@ -12,6 +12,7 @@ mod import;
 mod keys;
 mod listen;
 mod lookup;
+mod names;
 mod online;
 mod ping;
 mod proxy;
@@ -36,6 +37,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => block_on(demo::run(args, ui)),
         Command::Devnet(args) => block_on(devnet::run(args, ui)),
+        Command::Resolve(args) => block_on(names::resolve(args, ui)),
+        Command::AddressBook(args) => block_on(names::run(args, ui)),
         Command::HttpProxy(args) => block_on(proxy::http(args, ui)),
         Command::SocksProxy(args) => block_on(proxy::socks(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),

@@ -16,7 +16,7 @@ use eepkit_services::{
 };
 
 use crate::{
-    args::{CONTROL, ControlConfig, ROUTER, RouterArgs},
+    args::{CONTROL, ControlConfig, NAMES, NamesConfig, ROUTER, RouterArgs},
     exit::Exit,
     failure::Failure,
 };
@@ -26,6 +26,7 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) router: RouterArgs,
     pub(crate) control: ControlConfig,
+    pub(crate) names: NamesConfig,
     pub(crate) services: Vec<Arc<dyn Plan>>,
 }
 
@@ -35,6 +36,7 @@ impl Config {
         Self {
             router: (ROUTER.defaults)(),
             control: (CONTROL.defaults)(),
+            names: (NAMES.defaults)(),
             services: default_plans(),
         }
     }
@@ -42,7 +44,7 @@ impl Config {
     /// Parses the text of a file in `directory`, against which its relative paths are resolved.
     pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, FileError> {
         let file = File::parse(text, directory)?;
-        let sections: Vec<&str> = [ROUTER.section, CONTROL.section]
+        let sections: Vec<&str> = [ROUTER.section, CONTROL.section, NAMES.section]
             .into_iter()
             .chain(KINDS.iter().map(|kind| kind.name))
             .collect();
@@ -55,9 +57,14 @@ impl Config {
         for section in file.sections(CONTROL.section)? {
             control = CONTROL.read(&section)?;
         }
+        let mut names = (NAMES.defaults)();
+        for section in file.sections(NAMES.section)? {
+            names = NAMES.read(&section)?;
+        }
         Ok(Self {
             router,
             control,
+            names,
             services: read_plans(&file)?,
         })
     }
@@ -110,6 +117,9 @@ fn section_of(key: &str) -> Option<&'static str> {
     if CONTROL.find(key).is_some() {
         return Some(CONTROL.section);
     }
+    if NAMES.find(key).is_some() {
+        return Some(NAMES.section);
+    }
     let kind = KINDS.iter().find(|kind| kind.has_key(key))?;
     Some(kind.name)
 }
@@ -122,6 +132,7 @@ pub(crate) fn documented() -> String {
     );
     text += &ROUTER.example_file();
     text += &CONTROL.example_file();
+    text += &NAMES.example_file();
     for kind in KINDS {
         let section = (kind.example_file)();
         text += &match kind.runs_by_default() {

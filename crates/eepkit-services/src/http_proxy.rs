@@ -24,6 +24,8 @@ mod body;
 mod config;
 mod connection;
 mod forms;
+#[cfg(any(test, feature = "_fuzzing"))]
+pub(crate) mod fuzzing;
 mod headers;
 mod local;
 mod own_pages;

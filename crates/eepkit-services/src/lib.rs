@@ -37,6 +37,7 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http_proxy;
+mod methods;
 pub mod naming;
 pub mod options;
 mod proxy;
@@ -48,6 +49,7 @@ mod services;
 pub mod socks;
 mod target;
 pub mod tls;
+mod user_agent;
 pub mod users;
 
 pub use services::{Action, Applied, KINDS, Kind, Plan, Services, default_plans, plan, read_plans};

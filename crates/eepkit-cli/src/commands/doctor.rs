@@ -107,7 +107,7 @@ impl Doctor {
             .map_or_else(|| limit.max(RouterArgs::EMBEDDED_LIMIT), |limit| limit.0);
         let mut step = self.ui.step("starting a router in this process");
         let began = Instant::now();
-        let started = online::start_embedded(args, limit, &mut step, |_| {}).await;
+        let started = online::start_embedded(args, None, limit, &mut step, |_| {}).await;
         drop(step);
         let result = started.map(|router| {
             let text = router

@@ -7,15 +7,15 @@ use std::{
 };
 
 use eepkit::{
-    Address, Destination, EmbeddedRouter, ErrorKind, OpenError, PrivateKeys, Reseed, ReseedError,
-    Router, RouterWatch, Session, SessionBuilder, SessionStage, StartError,
+    Address, AddressBook, Destination, EmbeddedRouter, ErrorKind, HostBook, OpenError, PrivateKeys,
+    Reseed, ReseedError, Router, RouterWatch, Session, SessionBuilder, SessionStage, StartError,
 };
 use eepkit_files::Lock;
 use eepkit_services::control::Daemon;
 use eepkit_wire::Zeroizing;
 use tokio::time::{Instant, timeout_at};
 
-use super::{keys, router_clock};
+use super::{keys, names, router_clock};
 use crate::{
     args::{InOut, KeyValue, RouterArgs, RouterChoice, SessionArgs},
     exit::Exit,
@@ -75,7 +75,7 @@ impl Online {
         keys: Option<PrivateKeys>,
         ui: &Ui,
     ) -> Result<Self, Failure> {
-        let router = attached(args, ui)?;
+        let router = attached(args, ui)?.with_names(names::on_demand(args));
         let claim = match &keys {
             Some(keys) => claim(keys.destination(), &router.name())?,
             None => None,
@@ -107,7 +107,8 @@ impl Online {
             .map_or(RouterArgs::EMBEDDED_LIMIT, |limit| limit.0);
         let end = Instant::now() + limit;
         let mut step = ui.step("starting a router in this process");
-        let router = start_embedded(args, limit, &mut step, |_| {}).await?;
+        let router = start_embedded(args, None, limit, &mut step, |_| {}).await?;
+        let router = router.with_names(names::on_demand(args));
         let left = end
             .saturating_duration_since(Instant::now())
             .max(SESSION_LIMIT);
@@ -183,7 +184,12 @@ fn address_of(args: &RouterArgs) -> &str {
 
 /// Returns the selected router without a session. A router in this process is ready, and reports
 /// its status to `daemon` from its start on. A router in another process has not been contacted.
-pub(super) async fn router(args: &RouterArgs, daemon: &Daemon, ui: &Ui) -> Result<Router, Failure> {
+pub(super) async fn router(
+    args: &RouterArgs,
+    books: Option<&AddressBook>,
+    daemon: &Daemon,
+    ui: &Ui,
+) -> Result<Router, Failure> {
     if !args.is_embedded() {
         let router = attached(args, ui)?;
         ui.note(format_args!("using the router at {}", router.name()));
@@ -194,7 +200,7 @@ pub(super) async fn router(args: &RouterArgs, daemon: &Daemon, ui: &Ui) -> Resul
         .map_or(RouterArgs::EMBEDDED_LIMIT, |limit| limit.0);
     let mut step = ui.step("starting a router in this process");
     let watched = |watch: &RouterWatch| daemon.set_router_watch(watch.clone());
-    let router = start_embedded(args, limit, &mut step, watched).await?;
+    let router = start_embedded(args, books, limit, &mut step, watched).await?;
     step.done("a router runs in this process")?;
     Ok(router)
 }
@@ -281,6 +287,7 @@ fn warn_of_visible_login(
 /// Starts a router in this process and reports its stages until it is ready.
 pub(super) async fn start_embedded(
     args: &RouterArgs,
+    books: Option<&AddressBook>,
     limit: Duration,
     step: &mut Step,
     watched: impl FnOnce(&RouterWatch),
@@ -289,6 +296,10 @@ pub(super) async fn start_embedded(
     let mut builder = EmbeddedRouter::builder(state_dir(args)?);
     if let Some(file) = &args.reseed_file {
         builder = builder.reseed(Reseed::file(file));
+    }
+    if let Some(books) = books {
+        // The router resolves the names that its own clients look up.
+        builder = builder.hosts(HostBook::over(books.clone()));
     }
     let mut watch = builder.watch();
     watched(&watch);

@@ -4,7 +4,7 @@ use eepkit_services::{plan, service::Definition};
 
 use super::run::{self, Source};
 use crate::{
-    args::{CONTROL, HttpProxyArgs, RouterArgs, ServiceArgs, SocksProxyArgs},
+    args::{CONTROL, HttpProxyArgs, NAMES, RouterArgs, ServiceArgs, SocksProxyArgs},
     config::Config,
     failure::Failure,
     ui::Ui,
@@ -29,6 +29,7 @@ async fn serve<D: Definition>(
     let config = Config {
         router,
         control: (CONTROL.defaults)(),
+        names: (NAMES.defaults)(),
         services: vec![plan(D::KIND, config)],
     };
     run::serve(config, Source::Arguments, None, json, ui).await

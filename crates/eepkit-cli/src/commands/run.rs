@@ -11,7 +11,7 @@ use eepkit_services::{
     Action, Applied, KINDS, Services,
     control::{Client, Control, ControlError, Daemon, Order, Outcome, Phase, Places, Setup},
     files,
-    service::{Service, ServiceError},
+    service::{Context, Service, ServiceError},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{
     control::{Reloaded, ReloadedService},
-    daemon, keys, online,
+    daemon, keys, names, online,
 };
 use crate::{
     args::RunArgs,
@@ -95,9 +95,14 @@ pub(super) async fn serve(
         Some(place) => listen(place.named, &daemon, ui).await?,
         None => None,
     };
+    let (names, books) = match &source {
+        Source::File(_) => names::open(&config.names, &config.router, ui)?,
+        Source::Arguments => (names::on_demand(&config.router), None),
+    };
+    daemon.set_further_methods(Arc::new(names.clone()));
     let served = async {
         let router = {
-            let starting = online::router(&config.router, &daemon, ui);
+            let starting = online::router(&config.router, books.as_ref(), &daemon, ui);
             tokio::select! {
                 router = stop.or(starting) => router?,
                 // Nothing runs yet, so there is nothing to stop.
@@ -105,7 +110,12 @@ pub(super) async fn serve(
             }
         };
         daemon.set_router(router.clone());
-        let services = Arc::new(Services::new(router.clone()));
+        let fetching = tokio::spawn({
+            let (names, router) = (names.clone(), router.with_names(names.clone()));
+            async move { names.fetch_subscriptions(router).await }
+        });
+        let context = Context::new(router.clone()).names(names.clone());
+        let services = Arc::new(Services::new(context));
         daemon.set_services(services.clone());
         let started = stop.or(start(&services, config.services.clone())).await;
         if let Err(failure) = started {
@@ -140,6 +150,7 @@ pub(super) async fn serve(
                 () = daemon.watch_router() => {}
             }
         }
+        fetching.abort();
         daemon.enter(Phase::Stopping);
         let step = ui.step("stopping");
         tokio::select! {
@@ -267,6 +278,7 @@ async fn reloaded(
     for (section, changed) in [
         ("router", config.router != first.router),
         ("control", config.control != first.control),
+        ("address-book", config.names != first.names),
     ] {
         if changed {
             warnings.push(format!(

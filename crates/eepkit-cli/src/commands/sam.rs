@@ -11,7 +11,7 @@ use eepkit_services::{
 
 use super::run::{self, Source};
 use crate::{
-    args::{CONTROL, SamArgs},
+    args::{CONTROL, NAMES, SamArgs},
     config::Config,
     failure::Failure,
     ui::Ui,
@@ -29,6 +29,7 @@ pub(super) async fn run(args: SamArgs, ui: &Ui) -> Result<(), Failure> {
     let config = Config {
         router: args.router,
         control: (CONTROL.defaults)(),
+        names: (NAMES.defaults)(),
         services: vec![plan(SamConfig::KIND, sam)],
     };
     run::serve(config, Source::Arguments, None, args.json, ui).await

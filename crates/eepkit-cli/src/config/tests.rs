@@ -17,6 +17,7 @@ fn is_same(one: &Config, other: &Config) -> bool {
     let (ours, theirs) = (&one.services, &other.services);
     one.router == other.router
         && one.control == other.control
+        && one.names == other.names
         && ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(a, b)| a.is_same(&**b))
 }
@@ -113,7 +114,7 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, control, sam, http-proxy, socks"
+        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks"
     );
 }
 

@@ -7,6 +7,7 @@ mod help;
 mod import;
 mod keys;
 #[cfg(unix)]
+mod names;
 mod network;
 mod run;
 #[cfg(unix)]

@@ -32,14 +32,17 @@ pub(crate) fn eepkit() -> Command {
     }
     command.env("NO_COLOR", "1");
     // A control socket for each, so that programs of several tests can run at the same time.
-    command.env("EEPKIT_CONTROL", control_socket());
+    command.env("EEPKIT_CONTROL", temporary("sock"));
+    // The address book of the caller must not be used.
+    command.env("EEPKIT_ADDRESSBOOK", temporary("redb"));
     command
 }
 
-fn control_socket() -> PathBuf {
+/// A path that no other command uses.
+fn temporary(extension: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("eepkit-test-{}-{number}.sock", std::process::id());
+    let name = format!("eepkit-test-{}-{number}.{extension}", std::process::id());
     std::env::temp_dir().join(name)
 }
 

@@ -9,11 +9,10 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{
-    Events, Methods,
-    protocol::{ControlError, MAX_REQUEST, Reply, Request, line},
+use crate::{
+    methods::{ControlError, Events, MAX_REQUEST, Methods, Reply, Request, line},
+    serve::{Handle, Socket},
 };
-use crate::serve::{Handle, Socket};
 
 /// Serves a connection until the client closes it, does not keep the protocol, or sends nothing
 /// for [`IDLE`].

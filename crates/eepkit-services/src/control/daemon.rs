@@ -14,11 +14,13 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{
-    ControlError, Events, Methods, Outcome, Request,
-    report::{ProgramReport, Report, RouterReport, ServiceReport, SessionReport, Wanted, millis},
+use super::report::{
+    ProgramReport, Report, RouterReport, ServiceReport, SessionReport, Wanted, millis,
 };
-use crate::{Services, service::Work};
+use crate::{
+    Services,
+    methods::{ControlError, Events, Methods, Outcome, Request, Work},
+};
 
 /// The state of a daemon: its phase, its router and its services. Cheap to clone.
 ///
@@ -36,6 +38,7 @@ struct Inner {
     phase: watch::Sender<Phase>,
     router: Mutex<RouterState>,
     services: Mutex<Option<Arc<Services>>>,
+    further: Mutex<Option<Arc<dyn Methods>>>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -126,6 +129,7 @@ impl Daemon {
             phase: watch::Sender::new(Phase::Starting),
             router: Mutex::default(),
             services: Mutex::default(),
+            further: Mutex::default(),
             orders,
         };
         let daemon = Self {
@@ -154,6 +158,11 @@ impl Daemon {
     /// Sets the services.
     pub fn set_services(&self, services: Arc<Services>) {
         *lock(&self.inner.services) = Some(services);
+    }
+
+    /// Adds further methods to the control socket: those of the address book.
+    pub fn set_further_methods(&self, methods: Arc<dyn Methods>) {
+        *lock(&self.inner.further) = Some(methods);
     }
 
     /// The current status.
@@ -390,7 +399,7 @@ impl Daemon {
                 "version": 1,
                 "program": self.inner.setup.version,
                 "pid": std::process::id(),
-                "methods": METHODS,
+                "methods": Methods::names(&self),
             })),
         }
     }
@@ -402,14 +411,27 @@ impl Daemon {
 
 impl Methods for Daemon {
     fn call(&self, request: Request, events: Events) -> Option<Work<'_, Outcome>> {
-        if !METHODS.contains(&request.method.as_str()) {
+        if METHODS.contains(&request.method.as_str()) {
+            return Some(Box::pin(self.clone().run(request, events)));
+        }
+        let further = lock(&self.inner.further).clone()?;
+        if !further.names().contains(&request.method.as_str()) {
             return None;
         }
-        Some(Box::pin(self.clone().run(request, events)))
+        Some(Box::pin(async move {
+            match further.call(request, events) {
+                Some(work) => work.await,
+                None => Err(ControlError::new("unknown_method", "the method has gone")),
+            }
+        }))
     }
 
-    fn names(&self) -> &'static [&'static str] {
-        METHODS
+    fn names(&self) -> Vec<&'static str> {
+        let mut names = METHODS.to_vec();
+        if let Some(further) = &*lock(&self.inner.further) {
+            names.extend(further.names());
+        }
+        names
     }
 }
 

@@ -1,10 +1,11 @@
 use std::{path::Path, time::Duration};
 
 use eepkit::sim::SimNet;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
+    sync::mpsc,
     time::timeout,
 };
 

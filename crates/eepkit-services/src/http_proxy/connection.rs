@@ -72,7 +72,7 @@ async fn handle(
                 sleep(Duration::from_millis(pause)).await;
             }
             let jump = match problem {
-                Problem::UnknownName(_) => program.shared.jump_services(),
+                Problem::UnknownName(_) => program.shared.jump_services().await,
                 _ => Vec::new(),
             };
             pages::problem(&problem, form, &jump)

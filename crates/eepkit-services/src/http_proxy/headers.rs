@@ -15,6 +15,7 @@ use http::{
 };
 
 use super::HttpProxyConfig;
+use crate::user_agent::I2P_USER_AGENT;
 
 /// What happens to a header of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -471,8 +472,6 @@ pub(super) fn can_upgrade(version: Version) -> bool {
     version == Version::HTTP_11
 }
 
-/// Source: Java's proxy. All users of I2P should have the same.
-pub(super) const I2P_USER_AGENT: &str = "MYOB/6.66 (AN/ON)";
 /// Chosen as that of Tor Browser, which most users of anonymous networks have.
 pub(super) const CLEARNET_USER_AGENT: &str =
     "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Firefox/128.0";

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use eepkit_naming::{AddressHelper, Book, HelperError, Target};
+use eepkit_naming::{AddressHelper, Book, HelperError};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_TYPE, LOCATION, ORIGIN},
@@ -23,7 +23,7 @@ use super::{
     request::OWN_HOST,
     shared::Shared,
 };
-use crate::naming::Known;
+use crate::naming::{Known, readable};
 
 /// Answers a request for a page.
 pub(super) async fn serve(
@@ -34,7 +34,7 @@ pub(super) async fn serve(
     let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
     match path.path() {
         "/" if is_read => Ok(home(shared)),
-        "/helper" if is_read => confirm(shared, path.query().unwrap_or_default()),
+        "/helper" if is_read => confirm(shared, path.query().unwrap_or_default()).await,
         "/helper" if request.method() == Method::POST => add(shared, request).await,
         _ => Err(Problem::NoPage),
     }
@@ -84,7 +84,7 @@ fn home(shared: &Shared) -> Response<Body> {
 }
 
 /// The page on which the user confirms an address helper.
-fn confirm(shared: &Shared, query: &str) -> Result<Response<Body>, Problem> {
+async fn confirm(shared: &Shared, query: &str) -> Result<Response<Body>, Problem> {
     let url = parameter(query, "url").ok_or(Problem::NoPage)?;
     let helper = AddressHelper::from_url(&url)
         .map_err(Problem::Helper)?
@@ -92,6 +92,7 @@ fn confirm(shared: &Shared, query: &str) -> Result<Response<Body>, Problem> {
     let known = shared
         .names
         .compare(&helper)
+        .await
         .map_err(|error| Problem::Store(error.to_string()))?;
     let then = url_without_helper(&url, &helper)?;
     let name = helper.name.to_unicode();
@@ -142,7 +143,7 @@ fn confirm(shared: &Shared, query: &str) -> Result<Response<Body>, Problem> {
         "<p><button name=\"book\" value=\"once\">Open it once</button> uses the destination until \
          the proxy ends.</p>",
     );
-    if shared.names.books().is_some() {
+    if shared.names.has_books() {
         let verb = if replaces { "Replace" } else { "Add" };
         for (book, what) in [
             (Book::User, "your names"),
@@ -233,14 +234,6 @@ fn parameter(text: &str, wanted: &str) -> Option<String> {
         let decoded = percent_decode_str(&value).decode_utf8().ok()?;
         Some(decoded.into_owned())
     })
-}
-
-/// The short form of a destination.
-fn readable(target: &Target) -> String {
-    match target.hash() {
-        Some(hash) => hash.to_b32(),
-        None => target.to_string(),
-    }
 }
 
 /// Everything but letters, digits and a few characters that need no escaping.

@@ -63,39 +63,18 @@ pub(super) fn problem(problem: &Problem, form: Form, jump: &[JumpService]) -> Re
         text,
         hint,
     } = problem.account();
-    let name = match problem {
-        Problem::UnknownName(name) => name.parse::<HostName>().ok(),
-        _ => None,
-    };
-    let links: Vec<String> = name
-        .map(|name| jump.iter().map(|service| service.url_for(&name)).collect())
-        .unwrap_or_default();
     let mut response = match form {
         Form::Text => {
             let mut plain = format!("{title}\n\n{text}\n");
             if let Some(hint) = hint {
                 let _ = writeln!(plain, "Hint: {hint}.");
             }
-            for link in links {
+            for link in links(problem, jump) {
                 let _ = writeln!(plain, "Look up: {link}");
             }
             text_page(status, plain)
         }
-        Form::Html => {
-            let mut content = format!("<p>{}</p>", Escaped(&text));
-            if let Some(hint) = hint {
-                let _ = write!(content, "<p class=\"hint\">Hint: {}.</p>", Escaped(hint));
-            }
-            if !links.is_empty() {
-                content.push_str("<p>Sites that look up names:</p><ul>");
-                for link in links {
-                    let link = Escaped(&link);
-                    let _ = write!(content, "<li><a href=\"{link}\">{link}</a></li>");
-                }
-                content.push_str("</ul>");
-            }
-            html_page(status, title, &content, "form-action 'none'")
-        }
+        Form::Html => html_page(status, title, &html(problem, jump), "form-action 'none'"),
     };
     let headers = response.headers_mut();
     headers.insert(ERROR, HeaderValue::from_static(code));
@@ -110,6 +89,36 @@ pub(super) fn problem(problem: &Problem, form: Form, jump: &[JumpService]) -> Re
         _ => {}
     }
     response
+}
+
+/// The content of the page for a problem.
+pub(super) fn html(problem: &Problem, jump: &[JumpService]) -> String {
+    let Account { text, hint, .. } = problem.account();
+    let mut content = format!("<p>{}</p>", Escaped(&text));
+    if let Some(hint) = hint {
+        let _ = write!(content, "<p class=\"hint\">Hint: {}.</p>", Escaped(hint));
+    }
+    let links = links(problem, jump);
+    if !links.is_empty() {
+        content.push_str("<p>Sites that look up names:</p><ul>");
+        for link in links {
+            let link = Escaped(&link);
+            let _ = write!(content, "<li><a href=\"{link}\">{link}</a></li>");
+        }
+        content.push_str("</ul>");
+    }
+    content
+}
+
+/// The URLs that look up an unknown name.
+fn links(problem: &Problem, jump: &[JumpService]) -> Vec<String> {
+    let Problem::UnknownName(name) = problem else {
+        return Vec::new();
+    };
+    let Ok(name) = name.parse::<HostName>() else {
+        return Vec::new();
+    };
+    jump.iter().map(|service| service.url_for(&name)).collect()
 }
 
 /// An HTML page. `policy` is added to a content security policy that allows nothing but text.

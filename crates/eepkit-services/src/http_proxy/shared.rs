@@ -37,14 +37,18 @@ impl Shared {
     }
 
     /// The jump services that can be reached, as far as the address book determines it.
-    pub(super) fn jump_services(&self) -> Vec<JumpService> {
-        let is_known = |service: &&JumpService| match (self.names.books(), service.host()) {
-            (Some(_), eepkit_wire::Host::Name(name)) => {
-                self.names.resolve(name).is_ok_and(|found| found.is_some())
+    pub(super) async fn jump_services(&self) -> Vec<JumpService> {
+        let mut known = Vec::new();
+        for service in &self.jump {
+            let is_known = match (self.names.has_books(), service.host()) {
+                (true, eepkit_wire::Host::Name(name)) => self.names.is_known(name).await,
+                // The router may have the name.
+                _ => true,
+            };
+            if is_known {
+                known.push(service.clone());
             }
-            // The router may have the name.
-            _ => true,
-        };
-        self.jump.iter().filter(is_known).cloned().collect()
+        }
+        known
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn fetch(
         && let Some(helper) =
             AddressHelper::from_request(&place.host, &path).map_err(Problem::Helper)?
     {
-        match follow_helper(shared, request.method(), place, &helper)? {
+        match follow_helper(shared, request.method(), place, &helper).await? {
             Some(redirect) => return Ok(redirect),
             None => path = helper.path,
         }
@@ -66,7 +66,7 @@ pub(super) async fn fetch(
 }
 
 /// Returns a redirect, or `None` if the helper is removed and the request continues.
-fn follow_helper(
+async fn follow_helper(
     shared: &Shared,
     method: &Method,
     place: &Place,
@@ -75,6 +75,7 @@ fn follow_helper(
     let known = shared
         .names
         .compare(helper)
+        .await
         .map_err(|error| Problem::Store(error.to_string()))?;
     let is_read = *method == Method::GET || *method == Method::HEAD;
     let host = place.with_port(helper.name.as_str());

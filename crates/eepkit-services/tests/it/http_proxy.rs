@@ -330,7 +330,12 @@ async fn each_failure_has_its_page_status_and_code() {
     let _listener = host.listen(80).expect("free");
     let down = lab.host("down.i2p").await;
     lab.net.cut_off(down.destination());
-    let b33 = format!("http://{}.b32.i2p/", "a".repeat(60));
+    let blinded = eepkit_wire::BlindedAddress::new(
+        down.destination().signing_key().clone(),
+        eepkit::SignatureType::REDDSA,
+    );
+    let b33 = format!("http://{}/", blinded.expect("Ed25519").to_b33());
+    let wrong_b33 = format!("http://{}.b32.i2p/", "a".repeat(60));
     let b32_short = format!("http://{}.b32.i2p/", "a".repeat(53));
     let nobody = format!("http://{}.b32.i2p/", "a".repeat(52));
     for (url, expected) in [
@@ -339,6 +344,7 @@ async fn each_failure_has_its_page_status_and_code() {
         ("http://site.i2p:81/", "502 refused"),
         ("http://down.i2p/", "504 timeout"),
         (&b33, "403 locked"),
+        (&wrong_b33, "400 bad_name"),
         (&b32_short, "400 bad_name"),
         ("http://localhost/", "403 local_address"),
         ("http://127.0.0.1/", "403 local_address"),

@@ -9,6 +9,7 @@ mod errors;
 mod forwarding;
 mod http_proxy;
 mod lab;
+mod names;
 mod naming;
 mod options;
 mod sessions;

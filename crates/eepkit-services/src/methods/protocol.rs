@@ -56,7 +56,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub(super) fn event(id: u64, event: Value) -> Self {
+    pub(crate) fn event(id: u64, event: Value) -> Self {
         Self {
             id: Some(id),
             result: None,
@@ -65,7 +65,7 @@ impl Reply {
         }
     }
 
-    pub(super) fn outcome(id: u64, outcome: Result<Value, ControlError>) -> Self {
+    pub(crate) fn outcome(id: u64, outcome: Result<Value, ControlError>) -> Self {
         let (result, error) = match outcome {
             Ok(result) => (Some(result), None),
             Err(error) => (None, Some(error)),
@@ -78,7 +78,7 @@ impl Reply {
         }
     }
 
-    pub(super) fn refusal(code: &str, message: &str) -> Self {
+    pub(crate) fn refusal(code: &str, message: &str) -> Self {
         Self {
             id: None,
             result: None,
@@ -89,7 +89,7 @@ impl Reply {
 }
 
 /// Encodes a reply as a line.
-pub(super) fn line(reply: &Reply) -> Bytes {
+pub(crate) fn line(reply: &Reply) -> Bytes {
     // Serialising values of JSON does not fail.
     let mut line = serde_json::to_vec(reply).unwrap_or_default();
     line.push(b'\n');
@@ -145,7 +145,7 @@ impl fmt::Display for ControlError {
 impl Error for ControlError {}
 
 /// The longest line of a client, in bytes. Chosen above every request of every method.
-pub(super) const MAX_REQUEST: usize = 64 << 10;
+pub(crate) const MAX_REQUEST: usize = 64 << 10;
 
 /// The longest line of a daemon, in bytes. Chosen above a status with thousands of sessions.
 pub(super) const MAX_REPLY: usize = 16 << 20;
