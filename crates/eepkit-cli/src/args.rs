@@ -4,6 +4,7 @@ mod addressbook;
 mod control;
 mod import;
 mod router;
+mod serve;
 mod service;
 mod session;
 mod table;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     control::{CONTROL, ControlArgs, ControlConfig},
     import::{ImportArgs, ImportCommand, ImportSamArgs},
     router::{ROUTER, RouterArgs},
+    serve::ServeArgs,
     service::ServiceArgs,
     session::SessionArgs,
     values::{DatagramFormat, InOut, KeyValue, RouterChoice},
@@ -106,6 +108,7 @@ pub(crate) enum Command {
     Resolve(ResolveArgs),
     #[command(name = "addressbook")]
     AddressBook(AddressBookArgs),
+    Serve(ServeArgs),
     HttpProxy(HttpProxyArgs),
     SocksProxy(SocksProxyArgs),
     Sam(SamArgs),

@@ -19,6 +19,7 @@ mod proxy;
 mod router_clock;
 mod run;
 mod sam;
+mod serve;
 mod status;
 
 use std::{io::Write, path::Path};
@@ -52,6 +53,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::Connect(args) => block_on(connect::run(args, ui)),
         Command::Ping(args) => block_on(ping::run(args, ui)),
         Command::Lookup(args) => block_on(lookup::run(args, ui)),
+        Command::Serve(args) => block_on(serve::run(args, ui)),
         Command::Import(args) => import::run(args.command, ui),
         Command::Keys(args) => keys::run(args.command, ui),
         Command::Completions { shell } => completions(shell),

@@ -46,6 +46,7 @@ pub mod sam;
 pub mod serve;
 pub mod service;
 mod services;
+pub mod site;
 pub mod socks;
 mod target;
 pub mod tls;

@@ -32,6 +32,7 @@ fn every_command_explains_itself() {
         "lookup",
         "resolve",
         "addressbook",
+        "serve",
         "http-proxy",
         "socks-proxy",
         "sam",

@@ -72,6 +72,7 @@ fn programs_communicate_over_a_private_network() {
 
     files_cross_between_two_routers(&net);
     a_command_serves_many_streams_until_it_is_interrupted(&net);
+    a_folder_is_a_web_site(&net);
     datagrams_cross_and_are_answered(&net);
     missing_peers_have_their_own_exit_codes(&net);
     an_interrupted_stream_is_not_complete(&net);
@@ -158,6 +159,35 @@ fn ping_and_lookup_find_a_server(net: &Net, address: &str) {
     let again = net.run_plain(&["lookup", "--json", "--", base64]);
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
     assert_eq!(again["b32"], address);
+}
+
+fn a_folder_is_a_web_site(net: &Net) {
+    fs::create_dir(net.file("public")).expect("created");
+    fs::write(net.file("public/index.html"), "<h1>Hello</h1>\n").expect("writable");
+    let site = net.command(0, &["serve", "public", "--qr"]);
+    let mut site = Running::start_for_output(site);
+    let url = site.wait_for_line("http://");
+    let host = url.trim_end_matches('/');
+    assert!(host.ends_with(".b32.i2p"), "{url}");
+    // A QR code of 37 modules and a margin of 4, two rows on each line.
+    let code = site.wait_for_line("");
+    assert_eq!(code.chars().count(), 45, "{code}");
+
+    let request = format!("GET / HTTP/1.0\r\nHost: {host}\r\n\r\n");
+    fs::write(net.file("request"), request).expect("writable");
+    let mut connect = net.command(1, &["connect", host]);
+    let mut connect = Running::start(with_files(&mut connect, net, "request", "page"));
+    connect.wait_for_success();
+    let page = fs::read_to_string(net.file("page")).expect("text");
+    assert!(page.starts_with("HTTP/1.0 200 OK\r\n"), "{page}");
+    assert!(page.ends_with("\r\n\r\n<h1>Hello</h1>\n"), "{page}");
+    site.signal("INT");
+    site.wait_for_success();
+
+    let missing = net.run(0, &["serve", "nothing"]);
+    assert_eq!(missing.status.code(), Some(7), "{}", report(&missing));
+    let error = String::from_utf8_lossy(&missing.stderr);
+    assert!(error.contains("cannot publish nothing"), "{error}");
 }
 
 fn datagrams_cross_and_are_answered(net: &Net) {

@@ -13,5 +13,6 @@ mod names;
 mod naming;
 mod options;
 mod sessions;
+mod site;
 mod socks;
 mod streams;
