@@ -296,6 +296,8 @@ accessors! {
     close_on_idle / set_close_on_idle: flag bool = "i2cp.closeOnIdle";
     /// Idle time before closing, in milliseconds, at least 300,000.
     close_idle_time / set_close_idle_time: number u64 = "i2cp.closeIdleTime";
+    /// Whether the session is opened when it is first used (an option of Java's tunnels).
+    delay_open / set_delay_open: flag bool = "i2cp.delayOpen";
     /// Whether the session keeps fewer tunnels when it has been idle.
     reduce_on_idle / set_reduce_on_idle: flag bool = "i2cp.reduceOnIdle";
     /// Idle time before reducing, in milliseconds, at least 300,000.

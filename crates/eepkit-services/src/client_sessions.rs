@@ -194,7 +194,7 @@ impl Entry {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     /// All isolated sessions are in use.
-    #[error("all {0} sessions of isolated users are in use")]
+    #[error("{0} isolated users have connections, the most that the option max_sessions allows")]
     Limit(usize),
     /// The session cannot be started.
     #[error(transparent)]

@@ -49,7 +49,7 @@ impl Control {
         let listeners = Listeners::bind([Endpoint::Unix(path)]).await?;
         let refusal = line(&Reply::refusal(
             "limit",
-            "the control socket has too many connections",
+            &format!("the control socket has {MAX_CONNECTIONS} connections, which is the most"),
         ));
         let server = Server::new(Limits::new(MAX_CONNECTIONS).refusal(refusal));
         let handle = server.handle();

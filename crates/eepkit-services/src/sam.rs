@@ -85,7 +85,7 @@ impl SamBridge {
             .iter()
             .filter_map(|socket| socket.local_addr().ok())
             .collect();
-        let limits = Limits::new(config.connections()).refusal(TOO_MANY);
+        let limits = Limits::new(config.connections()).refusal(too_many(config.connections()));
         let server = Server::new(limits);
         let mut protocol = config.protocol().clone();
         protocol.udp.clone_from(&addresses.udp);
@@ -278,5 +278,10 @@ async fn bind_udp(addresses: Option<&[SocketAddr]>) -> Result<Vec<Arc<UdpSocket>
 /// The time limit for stopping. Chosen as longer than a session needs to close.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-const TOO_MANY: &[u8] =
-    b"HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has too many connections\"\n";
+/// The answer to a client that exceeds the limit.
+fn too_many(connections: usize) -> String {
+    let which = "the most that its option max_connections allows";
+    format!(
+        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has {connections} connections, {which}\"\n"
+    )
+}

@@ -22,13 +22,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use eepkit_link::LogLimit;
 use tokio::{
     io::AsyncWriteExt as _,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::{accept::accept_on, listeners::Transport, socket::Incoming};
 pub use self::{
@@ -256,6 +257,14 @@ impl Handle {
     {
         let Ok(slot) = self.inner.slots.clone().try_acquire_owned() else {
             self.inner.refused.fetch_add(1, Ordering::Relaxed);
+            static LIMIT: LogLimit = LogLimit::new();
+            if let Some(left_out) = LIMIT.admit() {
+                let connections = self.inner.limits.connections;
+                warn!(
+                    connections,
+                    left_out, "refuses connections: max_connections are open"
+                );
+            }
             if let Transport::Plain = transport {
                 self.refuse(incoming);
             }

@@ -231,6 +231,7 @@ pub struct EndpointConfig {
     pub(crate) answer_pings: bool,
     pub(crate) enforce_protocol: bool,
     pub(crate) max_concurrent_streams: usize,
+    pub(crate) max_streams_per_peer: usize,
     pub(crate) per_peer: RateLimits,
     pub(crate) total: RateLimits,
     pub(crate) limit_action: LimitAction,
@@ -257,6 +258,10 @@ settings! {
         /// The most streams at a time, incoming and outgoing together. 0 means the fixed limit of
         /// 65,536. Default 0.
         copy max_concurrent_streams, with_max_concurrent_streams: usize;
+        /// The most streams at a time with one peer, incoming and outgoing together. 0 means as
+        /// many as with all peers. Default 4,096, so that one peer cannot use up the streams of a
+        /// session.
+        copy max_streams_per_peer, with_max_streams_per_peer: usize;
         /// Rate limits of incoming streams of one peer; 0 means no limit. Default no limits.
         copy per_peer, with_per_peer: RateLimits;
         /// Rate limits of incoming streams of all peers; 0 means no limit. Default no limits.
@@ -303,6 +308,7 @@ impl Default for EndpointConfig {
             answer_pings: true,
             enforce_protocol: true,
             max_concurrent_streams: 0,
+            max_streams_per_peer: MAX_STREAMS_PER_PEER,
             per_peer: RateLimits::default(),
             total: RateLimits::default(),
             limit_action: LimitAction::Reset,
@@ -361,6 +367,13 @@ impl EndpointConfig {
     /// `enforce_protocol` is false.
     pub const fn accepts_protocol(&self, protocol: u8) -> bool {
         protocol == 6 || (protocol == 0 && !self.enforce_protocol)
+    }
+
+    pub(crate) fn peer_limit(&self) -> usize {
+        match self.max_streams_per_peer {
+            0 => self.stream_limit(),
+            limit => limit.min(self.stream_limit()),
+        }
     }
 
     pub(crate) fn stream_limit(&self) -> usize {
@@ -436,3 +449,7 @@ pub(crate) const MAX_INITIAL_WINDOW: u32 = 64;
 pub(crate) const MAX_WINDOW: u32 = 8000;
 /// The most streams of an endpoint, which bounds the memory for stream state.
 const MAX_STREAMS: usize = 65_536;
+
+/// The default of the most streams with one peer. Chosen as a sixteenth of all streams, above what
+/// a busy proxy opens to one server.
+const MAX_STREAMS_PER_PEER: usize = 4096;

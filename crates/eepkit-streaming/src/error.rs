@@ -59,9 +59,18 @@ pub enum ConnectionError {
 #[non_exhaustive]
 pub enum DialError {
     /// The limit of open streams is reached.
-    #[error("as many streams are open as the limit of {limit} allows")]
+    #[error("{limit} streams are open, the most that i2p.streaming.maxConcurrentStreams allows")]
     TooManyStreams {
         /// `i2p.streaming.maxConcurrentStreams`, or the fixed bound.
+        limit: usize,
+    },
+    /// The limit of open streams with one peer is reached.
+    #[error(
+        "{limit} streams with the peer are open, the most that \
+         i2p.streaming.maxConcurrentStreamsPerPeer allows"
+    )]
+    TooManyWithPeer {
+        /// `i2p.streaming.maxConcurrentStreamsPerPeer`.
         limit: usize,
     },
     /// This library cannot verify signatures of the peer's type, so it cannot authenticate the

@@ -143,6 +143,15 @@ impl SessionBuilder {
     /// Sets a session option under its I2CP or streaming name (`i2cp.leaseSetEncType`,
     /// `i2p.streaming.maxWindowSize`, ...). [`SessionBuilder::open`] checks the documented options
     /// and passes unknown ones to the router unchanged.
+    ///
+    /// With `i2cp.reduceOnIdle` a session without messages for `i2cp.reduceIdleTime` (20 minutes)
+    /// keeps `i2cp.reduceQuantity` tunnels (1) in each direction until its next use. With
+    /// `i2cp.closeOnIdle` a session without messages for `i2cp.closeIdleTime` (30 minutes) and
+    /// without open streams is closed at the router, and [`SessionStage::Idle`] is its stage until
+    /// its next use. With `i2cp.delayOpen` it is opened by its first use, and
+    /// [`SessionBuilder::open`] does not wait. A stream, a datagram, a ping and a look-up are uses.
+    ///
+    /// [`SessionStage::Idle`]: crate::SessionStage::Idle
     pub fn option(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.options.push((key.to_owned(), value.to_string()));
         self

@@ -119,7 +119,16 @@ pub(crate) async fn connect(
         };
         return through_router(handle, target, options, limit, deadline).await;
     }
-    let mut opening = begin(handle, &peer, to.port, options, limit)?;
+    let mut opening = loop {
+        match begin(handle, &peer, to.port, options, limit) {
+            // The link was closed between two steps because the session was idle until then.
+            Err(ConnectError::Closed) if shared.lock("connect").lifecycle.is_open() => {
+                tokio::task::yield_now().await;
+                wait_for_tunnels(handle, limit, deadline).await?;
+            }
+            begun => break begun?,
+        }
+    };
     let answer = async {
         tokio::select! {
             biased;

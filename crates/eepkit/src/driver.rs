@@ -76,6 +76,11 @@ struct Fate {
 pub(crate) enum End {
     /// The session was closed.
     Closed,
+    /// The session was idle and is closed until it is used again.
+    Idle {
+        /// The number of uses so far.
+        uses: u64,
+    },
     /// The link broke.
     Lost(LostReason),
     /// The router refused the session after the link was established.

@@ -406,9 +406,20 @@ pub enum ConnectError {
     #[error("the session is closed")]
     Closed,
     /// The session's limit of open streams is reached.
-    #[error("the session has {limit} streams and allows no more")]
+    #[error(
+        "the session has {limit} streams, the most that i2p.streaming.maxConcurrentStreams allows"
+    )]
     TooManyStreams {
         /// The largest number of open streams.
+        limit: usize,
+    },
+    /// The session's limit of open streams with one peer is reached.
+    #[error(
+        "the session has {limit} streams with the destination, the most that \
+         i2p.streaming.maxConcurrentStreamsPerPeer allows"
+    )]
+    TooManyWithPeer {
+        /// The largest number of open streams with one peer.
         limit: usize,
     },
     /// The destination has a signature type that this library cannot verify.
@@ -440,7 +451,7 @@ impl ConnectError {
             Self::Timeout(_) => ErrorKind::Timeout,
             Self::SessionLost(_) => ErrorKind::SessionLost,
             Self::Closed => ErrorKind::Closed,
-            Self::TooManyStreams { .. } => ErrorKind::Limit,
+            Self::TooManyStreams { .. } | Self::TooManyWithPeer { .. } => ErrorKind::Limit,
             Self::Router(_) => ErrorKind::RouterRefused,
             Self::Scheme(_) => ErrorKind::BadInput,
             Self::UnsupportedPeer(_) | Self::Unsupported(_) => ErrorKind::Unsupported,
@@ -473,7 +484,9 @@ pub enum ListenError {
     #[error("a backlog of {0} streams is outside 1 to 4096")]
     Backlog(usize),
     /// The session's limit of listening ports is reached.
-    #[error("the session listens on {0} ports already")]
+    #[error(
+        "the session listens on {0} ports, which is the most; other ports share a listener on port 0"
+    )]
     TooMany(usize),
     /// The session was closed, or could not be restored.
     #[error("the session is closed")]
@@ -655,8 +668,8 @@ pub enum PingError {
         limit: usize,
     },
     /// The session's limit of unanswered pings is reached.
-    #[error("the session waits for as many pings as it allows")]
-    TooMany,
+    #[error("the session waits for the answers to {0} pings, which is the most")]
+    TooMany(usize),
     /// No answer in time. Peers may be configured not to answer pings.
     #[error("no answer within {0}")]
     Timeout(TimedOut),
@@ -685,7 +698,7 @@ impl PingError {
             Self::Offline(error) => error.kind(),
             Self::Lookup(error) => error.kind(),
             Self::TooLong { .. } => ErrorKind::BadInput,
-            Self::TooMany => ErrorKind::Limit,
+            Self::TooMany(_) => ErrorKind::Limit,
             Self::Timeout(_) => ErrorKind::Timeout,
             Self::NoTunnels(_) => ErrorKind::NoTunnels,
             Self::SessionLost(_) => ErrorKind::SessionLost,
@@ -747,6 +760,9 @@ impl From<eepkit_streaming::DialError> for ConnectError {
     fn from(error: eepkit_streaming::DialError) -> Self {
         match error {
             eepkit_streaming::DialError::TooManyStreams { limit } => Self::TooManyStreams { limit },
+            eepkit_streaming::DialError::TooManyWithPeer { limit } => {
+                Self::TooManyWithPeer { limit }
+            }
             eepkit_streaming::DialError::UnsupportedPeer(kind) => Self::UnsupportedPeer(kind),
             _ => Self::Closed,
         }

@@ -210,6 +210,8 @@ mod error;
 pub mod fuzzing;
 #[cfg(feature = "hyper")]
 mod http_connector;
+mod idle;
+mod idling;
 mod listener;
 #[cfg(feature = "lock_tracking")]
 pub mod lock_tracking;

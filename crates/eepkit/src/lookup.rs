@@ -119,6 +119,7 @@ pub(crate) async fn lease_set_options(
 
 /// Waits until the session is connected to its router, initially or after a loss.
 async fn wait_for_link(shared: &Shared, limit: Duration) -> Result<(), link::LinkLookupError> {
+    shared.idle.touch();
     let state = shared
         .watch()
         .reached(SessionStage::BuildingTunnels, limit)

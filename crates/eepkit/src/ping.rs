@@ -91,8 +91,8 @@ pub(crate) async fn ping(
 
     let pending = {
         let mut core = shared.lock("ping");
-        if core.pings.is_full() {
-            return Err(PingError::TooMany);
+        if let Some(limit) = core.pings.full() {
+            return Err(PingError::TooMany(limit));
         }
         let epoch = core.lifecycle.epoch();
         let ports = Ports {

@@ -30,6 +30,7 @@ use tokio::{
 use crate::{
     config::{Secret, SessionConfig},
     error::{OpenError, StreamError, TimedOut},
+    idle::{Idle, IdlePolicy},
     names::Names,
     stage::SessionStage,
     status::{SessionProblem, SessionWatch},
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) lookup_permits: Semaphore,
     core: lock::Mutex<Core>,
     pub(crate) driver: Arc<DriverWaker>,
+    pub(crate) idle: Idle,
     pub(crate) status: Reporter<SessionStage>,
     /// Notifies the supervisor that the session is to end.
     pub(crate) closing: Notify,
@@ -76,6 +78,7 @@ impl Shared {
             layer,
             encryption_keys,
             names: Names::new(config.hosts.clone()),
+            idle: Idle::new(IdlePolicy::new(&config.options, layer)),
             config,
             lookup_permits: Semaphore::new(MAX_LOOKUPS),
             core: lock::Mutex::new(Core::new(layer, driver.clone())),
@@ -88,6 +91,11 @@ impl Shared {
     /// Locks the session for `purpose`, the name under which `lock_tracking` counts it.
     pub(crate) fn lock(&self, purpose: &'static str) -> lock::Guard<'_, Core> {
         self.core.lock(purpose)
+    }
+
+    /// Whether a stream is open or being opened.
+    pub(crate) fn has_streams(&self) -> bool {
+        self.lock("idle").streams.len() > 0
     }
 
     /// Hash of the session's own destination.

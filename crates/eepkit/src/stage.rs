@@ -25,6 +25,9 @@ pub enum SessionStage {
     /// The link to the router was lost, or could not be established. The session retries
     /// automatically.
     Lost,
+    /// The session has no link to its router because it is not in use. Its next use opens it:
+    /// a stream, a datagram, a ping or a look-up.
+    Idle,
     /// The session failed with an error that retrying cannot resolve.
     Failed,
     /// This program closed the session.
@@ -55,6 +58,7 @@ impl fmt::Display for SessionStage {
             Self::LeaseSetSent => "lease set sent",
             Self::Ready => "ready",
             Self::Lost => "lost, trying again",
+            Self::Idle => "closed while it is idle",
             Self::Failed => "failed",
             Self::Closed => "closed",
         })

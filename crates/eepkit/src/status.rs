@@ -48,6 +48,8 @@ pub struct SessionActivity {
     pub router: Option<RouterIdentity>,
     /// Whether the network has the lease set of the current link.
     pub verification: Verification,
+    /// Whether the session keeps fewer tunnels because it is idle (`i2cp.reduceOnIdle`).
+    pub tunnels_reduced: bool,
 }
 
 /// Whether a look-up through the router found the session's own lease set.
@@ -113,6 +115,7 @@ impl Stage for SessionStage {
             Self::LeaseSetSent => "lease_set_sent",
             Self::Ready => "ready",
             Self::Lost => "lost",
+            Self::Idle => "idle",
             Self::Failed => "failed",
             Self::Closed => "closed",
         }
@@ -124,6 +127,7 @@ impl Stage for SessionStage {
 
     fn write_activity(activity: &SessionActivity, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match activity.verification {
+            _ if activity.tunnels_reduced => f.write_str(" (idle, with fewer tunnels)"),
             Verification::NotFound { .. } => write!(f, " ({})", activity.verification),
             _ => Ok(()),
         }
@@ -143,6 +147,7 @@ impl Stage for SessionStage {
             Self::BuildingTunnels => format!("{} to build tunnels", router()),
             Self::LeaseSetSent => format!("{} to publish the lease set", router()),
             Self::Lost => "the next attempt".to_owned(),
+            Self::Idle => "its next use".to_owned(),
             Self::Ready | Self::Failed | Self::Closed => return None,
         })
     }

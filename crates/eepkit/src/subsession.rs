@@ -27,6 +27,7 @@ impl Session {
         let shared = &self.handle.shared;
         let router = Router::new(Subsessions {
             handle: self.handle.clone(),
+            _in_use: shared.idle.hold(),
         });
         router
             .session()
@@ -39,6 +40,8 @@ impl Session {
 /// while a subsession exists.
 struct Subsessions {
     handle: Arc<Handle>,
+    /// Messages of subsessions pass the session by.
+    _in_use: Arc<()>,
 }
 
 impl Connector for Subsessions {

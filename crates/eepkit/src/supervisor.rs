@@ -14,6 +14,7 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 use crate::{
     driver::{Driver, End},
     error::OpenError,
+    idling,
     shared::{Ending, Shared},
     stage::SessionStage,
     status::{SessionActivity, SessionProblem},
@@ -41,6 +42,7 @@ pub(crate) fn spawn(
 
 /// Waits until the session is ready, for at most `limit`.
 pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
+    shared.idle.touch();
     // The common case needs no watch.
     if shared.stage() == SessionStage::Ready {
         return Ok(());
@@ -50,7 +52,12 @@ pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), O
 }
 
 /// Waits as [`wait_ready`] does, but returns an error when the first attempt fails.
+///
+/// A session that is opened by its first use does not wait.
 pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
+    if shared.idle.policy().delays_open() {
+        return Ok(());
+    }
     let watch = shared.watch();
     let interrupted = async {
         let mut watch = watch.clone();
@@ -102,6 +109,9 @@ impl Supervisor {
     /// Restores the session after each loss until it is closed (`None`) or a permanent error
     /// occurs.
     async fn supervise(&mut self) -> Option<Arc<OpenError>> {
+        if self.shared.idle.policy().delays_open() && !self.wait_for_use(0).await {
+            return None;
+        }
         loop {
             let opened = tokio::select! {
                 biased;
@@ -111,6 +121,10 @@ impl Supervisor {
             let problem = match opened {
                 Ok(link) => match self.drive(link).await {
                     End::Closed => return None,
+                    End::Idle { uses } => match self.wait_for_use(uses).await {
+                        true => continue,
+                        false => return None,
+                    },
                     End::Unusable(error) => return Some(Arc::new(error)),
                     End::Refused(error) if self.is_permanent(&error) => {
                         return Some(Arc::new(error.into()));
@@ -146,6 +160,25 @@ impl Supervisor {
                 .update(|activity| *activity = SessionActivity::default());
             self.shared.status.retry(SessionStage::Connecting);
         }
+    }
+
+    /// Waits without a link until there were more than `uses`. Returns false if the session is to
+    /// end.
+    async fn wait_for_use(&self, uses: u64) -> bool {
+        self.shared.status.enter(SessionStage::Idle);
+        tokio::select! {
+            biased;
+            () = self.shared.closing.notified() => return false,
+            () = self.shared.idle.used_after(uses) => {}
+        }
+        if !self.shared.lock("state").lifecycle.is_open() {
+            return false;
+        }
+        self.shared
+            .status
+            .update(|activity| *activity = SessionActivity::default());
+        self.shared.status.enter(SessionStage::Connecting);
+        true
     }
 
     /// Whether another attempt would fail with the same error until the user changes something.
@@ -214,6 +247,7 @@ impl Supervisor {
             biased;
             end = std::future::poll_fn(|cx| driver.poll(cx)) => end,
             never = verify::run(&self.shared) => match never {},
+            uses = idling::run(&self.shared) => End::Idle { uses },
         };
         let became_ready = driver.became_ready();
         // Dropping the link notifies the router.
@@ -226,6 +260,10 @@ impl Supervisor {
             End::Lost(reason) => self.shared.lock("end link").end_epoch(reason.clone()),
             End::Refused(error) => {
                 let reason = LostReason::Closed(error.to_string());
+                self.shared.lock("end link").end_epoch(reason);
+            }
+            End::Idle { .. } => {
+                let reason = LostReason::Closed("the session was idle".to_owned());
                 self.shared.lock("end link").end_epoch(reason);
             }
             End::Closed | End::Unusable(_) => {}

@@ -10,7 +10,7 @@ use eepkit_services::{
     sam::{SamBridge, SamConfig},
     users::Users,
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::run::{eepkit, report};
 
@@ -50,7 +50,7 @@ impl Net {
         let report = report(&output);
         assert_eq!(output.status.code(), Some(code), "{kind}: {report}");
         assert!(report.contains("error: "), "{kind}: {report}");
-        // Some commands have a hint of their own.
+        // Some errors have a hint of their own.
         let hinted = report.contains("hint: ");
         assert!(hinted || kind.hint().is_none(), "{kind}: {report}");
     }
@@ -64,11 +64,14 @@ async fn run(directory: &Path, arguments: &[&str]) -> Output {
     running.await.expect("no panic").expect("the program runs")
 }
 
-/// Accepts streams without end, and treats each with `end`.
-fn accept(listener: Listener, end: fn(eepkit::Stream)) {
+/// Accepts streams without end, and resets each once it is open.
+fn reset_all(listener: Listener) {
     tokio::spawn(async move {
         while let Ok(stream) = listener.accept().await {
-            end(stream);
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(1)).await;
+                stream.reset();
+            });
         }
     });
 }
@@ -94,7 +97,7 @@ async fn a_peer_that_does_not_accept_has_an_exit_code() {
     let (refusing, silent, resetting) = (net.peer().await, net.peer().await, net.peer().await);
     let host = |session: &Session| format!("{}:80", session.destination().to_b32());
     net.net.cut_off(silent.destination());
-    accept(resetting.listen(80).expect("free"), |stream| stream.reset());
+    reset_all(resetting.listen(80).expect("free"));
     let (silent, short) = (host(&silent), ["--timeout", "3s"]);
     let (refused, reset) = (host(&refusing), host(&resetting));
     tokio::join!(

@@ -536,6 +536,13 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Close the session when it has been idle.",
     ),
     option(
+        "i2cp.delayOpen",
+        Some("false"),
+        Allowed::Flag,
+        Sent::Never,
+        "Open the session when it is first used.",
+    ),
+    option(
         "i2cp.destination.sigType",
         Some("7"),
         Allowed::SignatureType,

@@ -37,6 +37,7 @@ fn every_documented_key_is_in_the_table_once() {
         "i2cp.SSL",
         "i2cp.closeIdleTime",
         "i2cp.closeOnIdle",
+        "i2cp.delayOpen",
         "i2cp.destination.sigType",
         "i2cp.dontPublishLeaseSet",
         "i2cp.encryptLeaseSet",

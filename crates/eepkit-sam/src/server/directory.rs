@@ -242,7 +242,7 @@ impl<A> Directory<A> {
         }
         if self.sessions() >= config.max_sessions {
             return Err(Failure::error(format!(
-                "the bridge has {} sessions, and takes no more",
+                "the bridge has {} sessions, the most that its option max_sessions allows",
                 config.max_sessions
             )));
         }
@@ -268,7 +268,7 @@ impl<A> Directory<A> {
             .ok_or_else(|| Failure::error("the PRIMARY session is gone"))?;
         if entry.subsessions.len() >= config.max_subsessions {
             return Err(Failure::error(format!(
-                "the session has {} subsessions, and takes no more",
+                "the session has {} subsessions, which is the most",
                 config.max_subsessions
             )));
         }

@@ -209,7 +209,7 @@ impl Connection {
         }
         if entry.accepts >= self.config.max_accepts {
             return Err(Failure::error(format!(
-                "{} sockets accept already",
+                "{} sockets accept already, which is the most",
                 self.config.max_accepts
             )));
         }

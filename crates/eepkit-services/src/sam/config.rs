@@ -173,6 +173,13 @@ impl SamConfig {
         self
     }
 
+    /// Sets the maximum number of sessions; 128 by default. Further ones are refused.
+    #[must_use]
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.protocol.max_sessions = sessions;
+        self
+    }
+
     /// Sets the certificates to trust for streams that are forwarded with `SSL=true`. Without them,
     /// such forwarding is refused.
     #[must_use]

@@ -4,9 +4,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit::{ErrorKind, Stream};
+use eepkit_link::LogLimit;
 use eepkit_socks::{Address, Command, Host, Reply, Request};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
-use tracing::{debug, trace};
+use tracing::{debug, trace, warn};
 
 use super::{associate, local::Local, outproxy, shared::Shared};
 use crate::{
@@ -74,7 +75,12 @@ async fn open(
 ) -> Result<(Stream, ClientSession, Vec<u8>), Reply> {
     let (host, port) = (&request.target.host, request.target.port);
     let failed = |error: &dyn std::fmt::Display, kind: ErrorKind| {
-        debug!(%error, "SOCKS: no stream");
+        static LIMIT: LogLimit = LogLimit::new();
+        // The answer has no place for the limit that was reached.
+        match (kind == ErrorKind::Limit).then(|| LIMIT.admit()).flatten() {
+            Some(left_out) => warn!(%error, left_out, "SOCKS: no stream"),
+            None => debug!(%error, "SOCKS: no stream"),
+        }
         socks_reply(kind)
     };
     match shared.target(host) {

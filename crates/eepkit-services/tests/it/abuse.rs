@@ -261,12 +261,46 @@ async fn sockets_beyond_the_limit_get_an_error() {
     let mut refused = lab.raw().await;
     assert_eq!(
         refused.line().await,
-        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has too many connections\""
+        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has 3 connections, \
+         the most that its option max_connections allows\""
     );
     drop((held, refused));
     lab.settles(|stats| stats.connections == 0 && stats.refused == 1)
         .await;
     a_session_works(&lab).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_beyond_the_limit_get_an_error_and_others_stay() {
+    let lab = Lab::with(|config| config.max_sessions(1)).await;
+    let (mut first, destination) = lab.session("first", "STYLE=PRIMARY").await;
+    let mut second = lab.client("3.3").await;
+    let create = "SESSION CREATE STYLE=STREAM ID=second DESTINATION=TRANSIENT";
+    assert_eq!(
+        second.ask(create).await,
+        "SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"the bridge has 1 sessions, \
+         the most that its option max_sessions allows\""
+    );
+    for number in 0..64 {
+        let add = format!(
+            "SESSION ADD STYLE=STREAM ID=sub{number} LISTEN_PORT={}",
+            number + 1
+        );
+        let said = first.ask(&add).await;
+        assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
+    }
+    assert_eq!(
+        first
+            .ask("SESSION ADD STYLE=STREAM ID=sub LISTEN_PORT=99")
+            .await,
+        "SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"the session has 64 subsessions, which is the most\""
+    );
+    assert_eq!(first.me().await, destination);
+    // The place of a session that ended is free.
+    drop(first);
+    lab.settles(|stats| stats.sessions == 0).await;
+    let said = second.ask(create).await;
+    assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit_services::users::Users;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::lab::{LOOPBACK, Lab};
 
@@ -299,4 +299,48 @@ async fn a_bridge_that_stops_closes_everything() {
     let stats = lab.bridge.stats();
     let left = (stats.tasks, stats.sessions, stats.connections);
     assert_eq!(left, (0, 0, 0), "{stats:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_is_closed_at_the_router_and_opened_by_its_next_use() {
+    let lab = Lab::new().await;
+    let peer = lab.peer().await;
+    let listener = peer.listen(80).expect("free");
+    let options = "i2cp.closeOnIdle=true i2cp.closeIdleTime=300000";
+    let (mut control, destination) = lab
+        .session("idle", &format!("STYLE=STREAM {options}"))
+        .await;
+    let destination: eepkit::Destination = destination.parse().expect("a destination");
+    for _ in 0..2 {
+        sleep(Duration::from_secs(700)).await;
+        assert!(lab.net.tunnels(&destination).is_empty());
+        assert_eq!(lab.bridge.stats().sessions, 1);
+        assert_eq!(control.me().await, destination.to_base64());
+        let mut connecting = lab.client("3.2").await;
+        let host = peer.destination().to_b32();
+        let connect = format!("STREAM CONNECT ID=idle DESTINATION={host} TO_PORT=80");
+        let accepting = async { listener.accept().await.expect("arrives") };
+        let (said, stream) = tokio::join!(connecting.ask(&connect), accepting);
+        assert_eq!(said, "STREAM STATUS RESULT=OK");
+        assert_eq!(stream.peer(), &destination);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_values_of_idle_options_are_refused() {
+    let lab = Lab::new().await;
+    for wrong in [
+        "i2cp.closeIdleTime=1000",
+        "i2cp.closeOnIdle=perhaps",
+        "i2cp.reduceQuantity=9",
+    ] {
+        let mut client = lab.client("3.3").await;
+        let create = format!("SESSION CREATE STYLE=STREAM ID=a DESTINATION=TRANSIENT {wrong}");
+        let said = client.ask(&create).await;
+        let key = wrong.split('=').next().expect("a key");
+        assert!(
+            said.starts_with("SESSION STATUS RESULT=I2P_ERROR MESSAGE=") && said.contains(key),
+            "{said}"
+        );
+    }
 }

@@ -366,6 +366,15 @@ pub const OPTIONS: &[OptionInfo] = &[
         }
     ),
     option!(
+        "i2p.streaming.maxConcurrentStreamsPerPeer",
+        "4096",
+        "incoming and outgoing, with one peer (eepkit only); 0 or less is as many as with all",
+        |c, v| {
+            c.max_streams_per_peer = usize::try_from(v.limit()?).unwrap_or(0);
+            Ok(())
+        }
+    ),
+    option!(
         "i2p.streaming.maxConnsPerMinute",
         "0",
         "incoming, per peer",

@@ -42,6 +42,10 @@ impl Endpoint {
         if self.streams.len() >= limit {
             return Err(DialError::TooManyStreams { limit });
         }
+        let limit = self.config.peer_limit();
+        if self.streams_with(&to.hash()) >= limit {
+            return Err(DialError::TooManyWithPeer { limit });
+        }
         let peer = self.peer_key(now, to, config);
         let local_id = self.new_local_id();
         let id = self.add_stream(

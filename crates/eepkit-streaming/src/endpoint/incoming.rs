@@ -140,7 +140,8 @@ impl Endpoint {
         let standing =
             self.limiter
                 .count(now, &from.hash(), self.config.per_peer, self.config.total);
-        let crowded = self.streams.len() >= self.config.stream_limit();
+        let crowded = self.streams.len() >= self.config.stream_limit()
+            || self.streams_with(&from.hash()) >= self.config.peer_limit();
         if standing != Standing::Within || crowded {
             self.stats.limited += 1;
             self.on_limit(now, received, packet, identity, standing);
@@ -190,6 +191,12 @@ impl Endpoint {
             return true;
         }
         self.ended.knows_incoming(from, remote_id)
+    }
+
+    /// The number of streams with a peer.
+    pub(super) fn streams_with(&self, peer: &Hash) -> usize {
+        let entry = self.by_hash.get(peer).and_then(|key| self.peers.get(*key));
+        entry.map_or(0, |entry| entry.peer.streams as usize)
     }
 
     /// Whether `port` has a listener with room for another stream.
@@ -258,7 +265,9 @@ impl Endpoint {
             }
         };
         // The response needs a stream. If there are too many such streams as well, nothing is sent.
+        let from = identity.destination.hash();
         if self.streams.len() >= self.config.stream_limit() + MAX_COURTESY_STREAMS
+            || self.streams_with(&from) >= self.config.peer_limit() + MAX_COURTESY_STREAMS
             || !self.answers.take(now)
         {
             return;

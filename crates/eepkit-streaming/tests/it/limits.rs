@@ -143,6 +143,24 @@ fn concurrent_streams_are_counted_in_both_directions() {
 }
 
 #[test]
+fn streams_with_one_peer_are_counted_in_both_directions() {
+    let config = EndpointConfig::default().with_max_streams_per_peer(1);
+    let mut pair = limited(config);
+    let to = pair.address_a();
+    let id = open(&mut pair, &StreamConfig::default());
+    assert_eq!(outcome(&mut pair, id), Ok(()));
+    let late = open(&mut pair, &StreamConfig::default());
+    assert_eq!(outcome(&mut pair, late), Err(CloseReason::Refused));
+    let (now, ports) = (pair.now, Ports::default());
+    let endpoint = &mut pair.b.endpoint;
+    let error = endpoint.connect(now, &to, ports, &StreamConfig::default());
+    assert_eq!(error, Err(DialError::TooManyWithPeer { limit: 1 }));
+    let other = keys(9).destination().clone();
+    let opened = endpoint.connect(now, &other, ports, &StreamConfig::default());
+    assert!(opened.is_ok());
+}
+
+#[test]
 fn access_rules_hold_before_anything_is_answered() {
     let alice = HashSet::from([keys(1).destination().hash()]);
     let nobody = HashSet::new();

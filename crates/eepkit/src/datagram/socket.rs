@@ -367,6 +367,7 @@ impl DatagramSocket {
     /// Queues a datagram. Returns it if the queue is full and `make_room` is false.
     fn enqueue(&self, outgoing: Outgoing, make_room: bool) -> Result<Option<Outgoing>, SendError> {
         let shared = &self.inner.handle.shared;
+        shared.idle.touch();
         // If the router builds the datagrams, it must build this one as well.
         let own = shared.layer == Layer::Messages && outgoing.to.hash() == shared.own_hash();
         let mut core = shared.lock("datagram");

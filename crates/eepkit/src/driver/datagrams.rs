@@ -48,6 +48,7 @@ impl Driver<'_> {
             self.next_token += 1;
             core.datagrams.sent(self.next_token, next.mailbox);
             drop(core);
+            self.shared.idle.touch();
             self.last_sent = Some(now);
             if self.shared.layer == Layer::Streams {
                 let command = OutgoingDatagram {

@@ -65,6 +65,7 @@ impl Driver<'_> {
                     }
                 }
                 Event::Received { payload, .. } => {
+                    self.shared.idle.touch();
                     if let Some(check) = self.on_received(&mut core, payload) {
                         drop(core);
                         let verified = check.check();

@@ -166,6 +166,7 @@ impl Driver<'_> {
             };
             self.fates.push_back((token, fate));
         }
+        self.shared.idle.touch();
         self.last_sent = Some(Instant::now());
         self.link.submit(Command::Send(Outgoing {
             token,

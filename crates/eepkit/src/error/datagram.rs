@@ -31,7 +31,9 @@ pub enum BindError {
     #[error("over SAM, {0}")]
     Unsupported(&'static str),
     /// The session's limit of datagram sockets is reached.
-    #[error("the session has {0} datagram sockets already")]
+    #[error(
+        "the session has {0} datagram sockets, which is the most; a subsession has sockets of its own"
+    )]
     TooMany(usize),
     /// The session was closed, or could not be restored.
     #[error("the session is closed")]

@@ -39,6 +39,10 @@ pub(crate) struct Core {
     pub(crate) pings: Pings,
     pub(crate) lookups: Lookups,
     pub(crate) commands: Commands,
+    /// The numbers of tunnels that the application requested on this link.
+    quantity: Option<(u8, u8)>,
+    /// The number of tunnels in each direction while the session is idle.
+    reduced: Option<u8>,
     /// The connector with which the link opens subsessions, if it supports them.
     subsessions: Option<Arc<dyn Connector>>,
     driver: Arc<DriverWaker>,
@@ -57,6 +61,8 @@ impl Core {
             pings: Pings::default(),
             lookups: Lookups::default(),
             commands: Commands::default(),
+            quantity: None,
+            reduced: None,
             subsessions: None,
             driver,
         }
@@ -126,6 +132,8 @@ impl Core {
         self.sockets.end(why);
         self.listeners.clear_queues();
         self.subsessions = None;
+        self.quantity = None;
+        self.reduced = None;
         self.commands.clear();
         self.lookups.clear();
         self.streams.clear();
@@ -234,11 +242,27 @@ impl Core {
     /// Requests other numbers of tunnels from the link. The newest request replaces older ones.
     pub(crate) fn set_quantity(&mut self, inbound: u8, outbound: u8) {
         if self.endpoint.is_some() {
-            self.commands.set_quantity(inbound, outbound);
-            self.wake_driver();
+            self.quantity = Some((inbound, outbound));
+            self.send_quantity((inbound, outbound));
         } else {
             self.commands.cancel_quantity();
         }
+    }
+
+    /// Requests at most `tunnels` in each direction, because the session is idle. `None` restores
+    /// the numbers that the application requested, or those of its options.
+    pub(crate) fn reduce_quantity(&mut self, tunnels: Option<u8>, of_options: (u8, u8)) {
+        if self.endpoint.is_some() && self.reduced != tunnels {
+            self.reduced = tunnels;
+            self.send_quantity(self.quantity.unwrap_or(of_options));
+        }
+    }
+
+    fn send_quantity(&mut self, (inbound, outbound): (u8, u8)) {
+        let most = self.reduced.unwrap_or(u8::MAX);
+        self.commands
+            .set_quantity(inbound.min(most), outbound.min(most));
+        self.wake_driver();
     }
 
     /// Passes an event of the endpoint to the handle that waits for it.

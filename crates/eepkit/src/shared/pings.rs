@@ -23,9 +23,9 @@ struct Ping {
 pub(crate) type Answer = Option<(Duration, Bytes)>;
 
 impl Pings {
-    /// Whether the limit of waiting pings is reached.
-    pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= MAX_PINGS
+    /// The limit of waiting pings, if it is reached.
+    pub(crate) fn full(&self) -> Option<usize> {
+        (self.0.len() >= MAX_PINGS).then_some(MAX_PINGS)
     }
 
     pub(crate) fn add(&mut self, id: PingId) {
