@@ -1,6 +1,6 @@
 //! One connection of a client: the driver of its state machine.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{ops::Range, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit::{DatagramSocket, ReceiveError, ReceivedDatagram, SessionWatch, Stream};
@@ -10,6 +10,7 @@ use eepkit_sam::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::yield_now,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -59,6 +60,7 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
         mailbox: None,
         watch: None,
         buffer: vec![0; READ].into_boxed_slice(),
+        unread: 0..0,
     };
     let end = tokio::select! {
         end = driver.run(&mut socket) => end,
@@ -98,6 +100,8 @@ struct Driver {
     mailbox: Option<(Style, DatagramSocket)>,
     watch: Option<SessionWatch>,
     buffer: Box<[u8]>,
+    /// The part of `buffer` that the machine has not got yet.
+    unread: Range<usize>,
 }
 
 enum End {
@@ -138,14 +142,25 @@ impl Driver {
                     other => debug!(?other, "the machine asks for an unknown output"),
                 }
             }
-            let happened = self.wait(socket).await;
+            let happened = match self.unread.is_empty() {
+                true => self.wait(socket).await,
+                // Other connections take turns with the lines of a client that sends many at once.
+                false => {
+                    yield_now().await;
+                    Happened::Bytes(self.unread.clone())
+                }
+            };
             let now = Instant::now().into_std();
             let directory = &mut *self.shared.directory();
             let machine = &mut self.machine;
             match happened {
-                Happened::Bytes(0) => return End::Gone,
-                Happened::Bytes(count) => {
-                    let bytes = self.buffer.get_mut(..count).unwrap_or_default();
+                Happened::Bytes(unread) if unread.is_empty() => return End::Gone,
+                Happened::Bytes(unread) => {
+                    let bytes = self.buffer.get_mut(unread.clone()).unwrap_or_default();
+                    let line = bytes.iter().position(|byte| *byte == b'\n');
+                    let length = line.map_or(bytes.len(), |end| end + 1);
+                    self.unread = unread.start + length..unread.end;
+                    let bytes = bytes.get_mut(..length).unwrap_or_default();
                     machine.handle_bytes(now, directory, bytes);
                     // SESSION CREATE contains private keys.
                     bytes.zeroize();
@@ -190,7 +205,7 @@ impl Driver {
         tokio::select! {
             done = work(&mut self.work) => Happened::Done(done),
             read = socket.read(&mut self.buffer), if wants_bytes => {
-                Happened::Bytes(read.unwrap_or(0))
+                Happened::Bytes(0..read.unwrap_or(0))
             }
             datagram = receive(self.mailbox.as_ref()) => Happened::Datagram(datagram),
             over = session_over(&mut self.watch) => match over {
@@ -252,6 +267,8 @@ impl Driver {
 
     /// The socket is closed or belongs to a stream. Releases everything else.
     fn finish(&mut self) {
+        // What the machine has not got may contain private keys.
+        self.buffer.zeroize();
         self.work = None;
         self.forwarding = None;
         self.mailbox = None;
@@ -267,7 +284,8 @@ impl Driver {
 }
 
 enum Happened {
-    Bytes(usize),
+    /// The client sent the bytes of this part of the buffer, or closed its side.
+    Bytes(Range<usize>),
     Done(Done),
     Datagram(Result<ReceivedDatagram, ReceiveError>),
     SessionOver(Failure),
