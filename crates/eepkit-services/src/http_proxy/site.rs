@@ -1,6 +1,9 @@
 //! Fetching a resource from a site.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use eepkit_naming::AddressHelper;
 use http::{
@@ -109,6 +112,7 @@ struct Outgoing {
     progress: Progress,
 }
 
+#[derive(Clone)]
 struct Head {
     method: Method,
     uri: Uri,
@@ -175,40 +179,68 @@ async fn exchange(
         body,
         progress,
     } = outgoing;
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = head.headers;
+    // A site may close an idle connection while the next request is on its way. Only a request that
+    // changes nothing and has no body is sent again.
+    let is_repeatable = head.method == Method::GET || head.method == Method::HEAD;
+    let mut repeated = is_repeatable
+        .then(|| body.is_end_stream())
+        .filter(|is_empty| *is_empty)
+        .map(|_| head.clone().request(body::empty()));
+    let mut request = head.request(body);
     let mut pooled = shared.pool.take(peer.key());
     loop {
         let mut upstream = match pooled.take() {
             Some(upstream) => upstream,
             None => peer.upstream(shared).await?,
         };
+        let mut abandoning = Abandoning(Some(upstream.abandoned.clone()));
         let sending = upstream.sender.try_send_request(request);
         let sent = tokio::select! {
             sent = sending => sent,
             () = progress.stalled(shared.config.response_timeout) => {
-                upstream.abandoned.store(true, Ordering::Relaxed);
                 return Err(Problem::NoResponse);
             }
         };
         match sent {
             Ok(response) => {
+                abandoning.0 = None;
                 upstream.is_used = true;
                 return Ok((response, upstream));
             }
-            Err(mut error) => match error.take_message() {
-                // The site has not received any of it.
-                Some(message) if upstream.is_used => {
-                    debug!("HTTP proxy: the site closed an idle connection");
-                    request = message;
-                    pooled = shared.pool.take(peer.key());
+            Err(mut error) => {
+                let unsent = error.take_message();
+                match unsent.or_else(|| repeated.take()) {
+                    Some(message) if upstream.is_used => {
+                        debug!("HTTP proxy: the site closed an idle connection");
+                        request = message;
+                        pooled = shared.pool.take(peer.key());
+                    }
+                    _ => return Err(failed(&error.into_error())),
                 }
-                _ => return Err(failed(&error.into_error())),
-            },
+            }
         }
+    }
+}
+
+/// Resets a stream when it is dropped before the response. The site would otherwise send all of it.
+struct Abandoning(Option<Arc<AtomicBool>>);
+
+impl Drop for Abandoning {
+    fn drop(&mut self) {
+        if let Some(abandoned) = &self.0 {
+            abandoned.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Head {
+    fn request(self, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = self.headers;
+        request
     }
 }
 
@@ -234,7 +266,7 @@ fn failed(error: &hyper::Error) -> Problem {
 fn incoming(
     program: &Program,
     response: Response<Incoming>,
-    abandoned: Arc<std::sync::atomic::AtomicBool>,
+    abandoned: Arc<AtomicBool>,
 ) -> Response<Body> {
     let (parts, body) = response.into_parts();
     let mut body = body::download(body, &program.failed, abandoned);

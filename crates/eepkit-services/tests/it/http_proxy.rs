@@ -253,6 +253,31 @@ async fn a_site_that_closed_an_idle_connection_gets_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_site_that_closes_a_connection_without_an_answer_is_asked_once_more() {
+    let lab = Lab::new().await;
+    let (listener, _) = lab.site("site.i2p").await;
+    let first = async {
+        let mut stream = listener.accept().await.expect("accepts");
+        head(&mut stream).await;
+        stream.write_all(OK.as_bytes()).await.expect("writes");
+        stream.flush().await.expect("flushes");
+        stream
+    };
+    let (mut stream, _) = tokio::join!(first, lab.get("http://site.i2p/"));
+    let second = async {
+        // The site reads the request and closes the connection.
+        head(&mut stream).await;
+        stream.shutdown().await.expect("shuts down");
+        answer(&listener, OK).await
+    };
+    let (_, page) = tokio::join!(second, lab.get("http://site.i2p/again"));
+    assert!(page.ends_with("hello"), "{page}");
+    // A new connection is not replaced.
+    let (_, page) = tokio::join!(answer(&listener, ""), lab.get("http://site.i2p/"));
+    assert_eq!(code(&page), "bad_response", "{page}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_are_streamed_in_both_directions() {
     const SIZE: usize = 3_000_000;
     let lab = Lab::new().await;
@@ -643,6 +668,19 @@ async fn users_and_isolation_tokens_have_destinations_of_their_own() {
     assert_eq!(lab.proxy.stats().sessions, 5);
     sleep(Duration::from_secs(1000)).await;
     assert_eq!(lab.proxy.stats().sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_isolated_users_is_limited() {
+    let lab = Lab::with(|config| config.limits(100, 1)).await;
+    let (listener, _) = lab.site("site.i2p").await;
+    let mut first = lab.client().await;
+    let connect = "CONNECT site.i2p:80 HTTP/1.1\r\nTor-Stream-Isolation: one\r\n\r\n";
+    first.write_all(connect.as_bytes()).await.expect("writes");
+    let (_stream, _) = tokio::join!(listener.accept(), until(&mut first, "\r\n\r\n"));
+    let second = "Tor-Stream-Isolation: two\r\nConnection: close\r\n";
+    let page = lab.ask(&get("http://site.i2p/", second)).await;
+    assert_eq!((status(&page), code(&page)), ("503", "limit"), "{page}");
 }
 
 #[tokio::test(start_paused = true)]
