@@ -26,6 +26,37 @@ async fn sessions_work_over_real_routers() {
     net.stop().await;
 }
 
+/// Each router is used by a session, and each session exchanges data with the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_routers_work_in_one_process() {
+    let net = Devnet::start(ROUTERS).await.expect("the network starts");
+    let opening = (0..ROUTERS).map(|router| session(&net, router));
+    let sessions = futures_util::future::join_all(opening).await;
+    let listeners: Vec<_> = sessions
+        .iter()
+        .map(|session| session.listen(80).expect("free"))
+        .collect();
+    let exchanging = (0..ROUTERS).map(|number| {
+        let next = (number + 1) % ROUTERS;
+        let (from, to, at) = (&sessions[number], &sessions[next], &listeners[next]);
+        async move {
+            let (mut near, mut far) = join(from, to, at).await;
+            assert_eq!(far.peer(), from.destination());
+            near.write_all(&vec![number as u8; 100_000])
+                .await
+                .expect("writes");
+            near.shutdown().await.expect("shuts down");
+            let mut received = Vec::new();
+            far.read_to_end(&mut received).await.expect("reads");
+            assert_eq!(received, vec![number as u8; 100_000]);
+        }
+    });
+    let exchanging = futures_util::future::join_all(exchanging);
+    within(Duration::from_secs(120), exchanging).await;
+    drop((listeners, sessions));
+    within(Duration::from_secs(30), net.stop()).await;
+}
+
 async fn session(net: &Devnet, router: usize) -> Session {
     Router::new(net.router(router))
         .session()
@@ -173,3 +204,5 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
         Err(_) => panic!("not done after {limit:?}"),
     }
 }
+
+const ROUTERS: usize = 20;
