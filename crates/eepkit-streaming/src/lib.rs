@@ -36,7 +36,6 @@ mod rtt;
 mod send_buffer;
 mod sent_packet;
 mod seq;
-mod silence;
 mod stats;
 mod timer;
 mod tunnels;

@@ -22,7 +22,6 @@ use crate::{
     rate_limiter::RateLimiter,
     rtt::Rtt,
     sent_packet::{AckedPacket, PerPath, SentPacket},
-    silence::Silence,
 };
 
 mod migration;
@@ -60,8 +59,6 @@ pub(crate) struct Peer {
     last_stall: Option<Instant>,
     /// A stall was reported, and the endpoint has not handled it yet.
     is_stalled: bool,
-    /// What suggests that the encryption session with the peer is lost.
-    pub(crate) silence: Silence,
     /// The number of streams.
     pub(crate) streams: u32,
     /// When a packet of the peer last arrived.
@@ -116,7 +113,6 @@ impl Peer {
             last_timeout: None,
             last_stall: None,
             is_stalled: false,
-            silence: Silence::default(),
             streams: 0,
             heard: None,
             idle_since: now,
@@ -128,7 +124,6 @@ impl Peer {
         let fresh = Self::new(now, self.destination.clone(), config, max_active, 0);
         let old = std::mem::replace(self, fresh);
         self.heard = old.heard;
-        self.silence = old.silence;
         self.kind = old.kind;
         if let (Some(state), Some(lead)) = (self.states.first_mut(), old.states.get(old.lead)) {
             state.active = lead.active;

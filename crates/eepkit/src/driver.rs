@@ -13,7 +13,6 @@ mod datagrams;
 mod events;
 mod lookups;
 mod packets;
-mod renewal;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -59,8 +58,6 @@ pub(crate) struct Driver<'a> {
     last_sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     became_ready: bool,
-    /// Whether a peer is to be renewed before the next packets are sent.
-    renews: bool,
     /// Whether this poll sends datagrams before stream packets. It alternates, so that neither
     /// starves the other.
     datagrams_first: bool,
@@ -113,7 +110,6 @@ impl<'a> Driver<'a> {
             last_sent: None,
             timer: Box::pin(sleep_until(Instant::now())),
             became_ready: false,
-            renews: false,
             datagrams_first: false,
         }
     }

@@ -229,11 +229,6 @@ impl Supervisor {
             "router accepted the session"
         );
         let now = Instant::now();
-        let is_restored = self.shared.lock("epoch").lifecycle.epoch() > 0;
-        if is_restored && link.wants_new_keys() {
-            let keys = &self.shared.encryption_keys;
-            keys.renew(&mut self.maker, &mut self.rng);
-        }
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let endpoint = Endpoint::new(

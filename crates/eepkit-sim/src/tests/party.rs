@@ -174,8 +174,7 @@ impl Party {
                 self.downs.push((*tunnel, *reason));
             }
             // Only links of other kinds report these.
-            Event::NotRenewed { .. }
-            | Event::Unreachable(_)
+            Event::Unreachable(_)
             | Event::Incoming(_)
             | Event::Datagram(_)
             | Event::NoDatagrams { .. }

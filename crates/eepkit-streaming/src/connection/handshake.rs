@@ -49,7 +49,6 @@ impl Connection {
         if self.phase == Phase::Open && self.sending.packets_sent > 0 && !recent {
             self.last_activity = now;
             self.on_repeat(now, peer);
-            peer.silence.on_repeat(now, peer.heard);
             if self.sending.buffer.oldest() == 0 {
                 self.due.syn = true;
             } else {

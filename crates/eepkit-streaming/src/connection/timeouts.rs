@@ -71,7 +71,6 @@ impl Connection {
             peer.report_stall(cx.now);
         }
         if self.phase == Phase::Opening {
-            peer.silence.on_unanswered_syn(cx.now, peer.heard);
             self.due.syn = true;
             return;
         }
@@ -116,17 +115,6 @@ impl Connection {
                 self.arm_probe(now, peer);
             }
             Phase::Open | Phase::Offered | Phase::Done(_) => {}
-        }
-    }
-
-    /// Handles evidence that the peer can be reached, although it may not have been before the
-    /// instant `before`. A SYN that was sent by then and not answered is sent again.
-    pub(crate) fn on_reachable(&mut self, before: Instant) {
-        if self.phase == Phase::Opening
-            && self.sending.packets_sent > 0
-            && self.last_activity < before
-        {
-            self.due.syn = true;
         }
     }
 

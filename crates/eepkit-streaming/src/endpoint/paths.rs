@@ -11,11 +11,13 @@
 //! peer on it does not answer, the endpoint requests a look-up of its lease set as well. The router
 //! then uses the new leases.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use eepkit_wire::{Destination, Hash, LeaseId};
+#[cfg(feature = "_testing")]
+use eepkit_wire::Destination;
+use eepkit_wire::{Hash, LeaseId};
 
-use super::{Endpoint, Event, entries::PeerEntry, keys::PeerKey};
+use super::{Endpoint, Event, keys::PeerKey};
 #[cfg(feature = "_testing")]
 use crate::path::Path;
 use crate::path::{PathId, PeerLease, TunnelId};
@@ -50,33 +52,6 @@ impl Endpoint {
                 connection.on_leases_renewed(cx.now, peer)
             });
         }
-    }
-
-    /// The peers from which a packet arrived within the last `period`, at most `limit`, the most
-    /// recent first.
-    #[must_use]
-    pub fn recent_peers(&self, now: Instant, period: Duration, limit: usize) -> Vec<Destination> {
-        let age = |entry: &PeerEntry| Some(now.saturating_duration_since(entry.peer.heard?));
-        let mut recent: Vec<_> = self
-            .peers
-            .values()
-            .filter_map(|entry| Some((age(entry)?, entry)))
-            .filter(|(age, _)| *age <= period)
-            .collect();
-        recent.sort_by_key(|(age, _)| *age);
-        let recent = recent.into_iter().take(limit);
-        recent
-            .map(|(_, entry)| entry.peer.destination.clone())
-            .collect()
-    }
-
-    /// Whether there are streams to other peers than this one.
-    #[must_use]
-    pub fn has_streams_to_others(&self, peer: &Hash) -> bool {
-        let key = self.by_hash.get(peer);
-        self.peers
-            .iter()
-            .any(|(other, entry)| Some(&other) != key && entry.peer.streams > 0)
     }
 
     /// Handles an [`Event::LeaseSetLookup`] that found nothing, or that got no answer in time.
@@ -148,21 +123,6 @@ impl Endpoint {
             && entry.peer.leases.begin_refresh(now)
         {
             self.look_up(key);
-        }
-    }
-
-    /// Tests or reports a peer that does not answer.
-    pub(super) fn on_silence(&mut self, now: Instant, key: PeerKey) {
-        let Some(entry) = self.peers.get_mut(key) else {
-            return;
-        };
-        let wants_test = entry.peer.silence.take_test();
-        if let Some(silence) = entry.peer.silence.take_report() {
-            let peer = entry.peer.destination.hash();
-            self.events.push_back(Event::PeerSilent { peer, silence });
-        }
-        if wants_test {
-            self.test_silence(now, key);
         }
     }
 

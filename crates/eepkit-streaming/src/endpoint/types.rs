@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eepkit_wire::{Destination, Hash, PrivateKeys};
+use eepkit_wire::{Destination, PrivateKeys};
 use slotmap::Key as _;
 
 #[cfg(doc)]
@@ -121,15 +121,6 @@ pub enum Event {
     LeaseSetLookup {
         /// The peer.
         to: Destination,
-    },
-    /// The encryption session with a peer may be lost, because the router of the peer, or ours, was
-    /// restarted. If the router allows it, the caller should begin a new one.
-    PeerSilent {
-        /// The hash of the peer's destination.
-        peer: Hash,
-        /// How long the peer has answered neither SYN nor pings. Zero if the peer repeats a SYN or
-        /// a ping that was answered, which suggests that it cannot decrypt the answers.
-        silence: Duration,
     },
 }
 

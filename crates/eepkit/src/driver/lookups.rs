@@ -6,7 +6,6 @@ use eepkit_link::{self as link, Command, LookupTarget, clock};
 use eepkit_streaming::{Event, PeerLease};
 use eepkit_wire::{Destination, Lease, LeaseId};
 use tokio::time::Instant;
-use tracing::debug;
 
 use super::Driver;
 use crate::shared::Core;
@@ -15,16 +14,6 @@ impl Driver<'_> {
     pub(super) fn on_endpoint_event(&mut self, core: &mut Core, event: Event) {
         match event {
             Event::LeaseSetLookup { to } => self.look_up(core, to),
-            Event::PeerSilent { peer, silence } => {
-                debug!(%peer, ?silence, "the encryption session with a peer may be lost");
-                core.commands.push(Command::Renew { peer, silence });
-                self.renews = true;
-            }
-            Event::PingTimeout(_) => {
-                core.on_event(event);
-                // It may be a peer that is pinged again, see [`Core::greet_recent_peers`].
-                self.renews = true;
-            }
             event => core.on_event(event),
         }
     }

@@ -15,7 +15,6 @@ mod paths;
 mod privacy;
 mod protocols;
 mod reachability;
-mod restarts;
 mod routers;
 mod serving;
 mod sessions;
