@@ -141,7 +141,13 @@ fn ten_thousand_streams_are_open_at_the_same_time() {
     in_virtual_time(async {
         let net = SimNet::new(Profile::Local);
         let router = Router::new(net.router());
-        let (server, client) = (session(&router, 1).await, session(&router, 2).await);
+        // By default, one peer may have 4,096.
+        let open = async |seed| {
+            let builder = router.session().preset(Preset::Test).seed(seed);
+            let limit = "i2p.streaming.maxConcurrentStreamsPerPeer";
+            builder.option(limit, 16_384).open().await.expect("opens")
+        };
+        let (server, client) = (open(1).await, open(2).await);
         let listener = server.listen_with(1, 4_096).expect("the port is free");
         let mut ends = Vec::new();
         for _ in 0..10_000 {
