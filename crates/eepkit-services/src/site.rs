@@ -12,9 +12,9 @@
 //! use eepkit_services::site::{MAX_CONNECTIONS, Site};
 //!
 //! let router = eepkit::Router::attach("i2cp://127.0.0.1:7654")?;
-//! let session = router.session().start().await?;
+//! let session = router.session().open().await?;
 //! let site = Site::open("public")?;
-//! println!("http://{}/", session.destination().b32());
+//! println!("http://{}/", session.destination().to_b32());
 //! let server = eepkit::serve(session.listen(0)?, site)
 //!     .max_streams(MAX_CONNECTIONS)
 //!     .start();
