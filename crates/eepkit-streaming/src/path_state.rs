@@ -154,7 +154,7 @@ impl PathState {
         };
     }
 
-    /// Records that a packet arrived. Returns whether it had been declared lost, or retransmitted, for nothing.
+    /// Records that a packet arrived. Returns whether its loss or its retransmission was spurious.
     pub(crate) fn acked(&mut self, now: Instant, packet: &AckedPacket, next_order: u64) -> bool {
         if !packet.was_lost {
             self.in_flight = self.in_flight.saturating_sub(1);

@@ -36,7 +36,7 @@ pub(super) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The body of a request, on its way to a site. Reports its progress.
+/// The body of a request while it is sent to a site. Reports its progress.
 pub(super) fn upload(body: Incoming, progress: &Progress) -> Body {
     let progress = progress.clone();
     Upload {
@@ -46,7 +46,7 @@ pub(super) fn upload(body: Incoming, progress: &Progress) -> Body {
     .boxed_unsync()
 }
 
-/// The body of a response, on its way to a program. Sets `failed` if it ends early, and `abandoned`
+/// The body of a response while it is sent to a program. Sets `failed` if it ends early, and `abandoned`
 /// if the program does not read all of it.
 pub(super) fn download(
     body: Incoming,

@@ -31,7 +31,7 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// The words of the documentation.
+    /// The text in the documentation.
     const fn text(self) -> &'static str {
         match self {
             Self::Consumed => "not sent: it concerns the connection with the proxy",

@@ -179,7 +179,7 @@ async fn exchange(
         body,
         progress,
     } = outgoing;
-    // A site may close an idle connection while the next request is on its way. Only a request that
+    // A site may close an idle connection while the next request is in flight. Only a request that
     // changes nothing and has no body is sent again.
     let is_repeatable = head.method == Method::GET || head.method == Method::HEAD;
     let mut repeated = is_repeatable
