@@ -24,12 +24,13 @@ use super::{
 };
 
 /// The published crates with a library.
-const PUBLISHED: [&str; 15] = [
+const PUBLISHED: [&str; 16] = [
     "eepkit",
     "eepkit-attach",
     "eepkit-datagram",
     "eepkit-files",
     "eepkit-i2cp",
+    "eepkit-irc",
     "eepkit-link",
     "eepkit-naming",
     "eepkit-netem",

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. A crate may only use
 /// crates above it in this table.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("eepkit-files", &[]),
     ("eepkit-wire", &["eepkit-files"]),
     ("eepkit-i2cp", &["eepkit-files", "eepkit-wire"]),
@@ -12,6 +12,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("eepkit-datagram", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-sam", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-socks", &[]),
+    ("eepkit-irc", &[]),
     ("eepkit-naming", &["eepkit-files", "eepkit-wire"]),
     (
         "eepkit-link",
@@ -89,6 +90,7 @@ const BELOW_CLI: &[&str] = &[
     "eepkit-datagram",
     "eepkit-files",
     "eepkit-i2cp",
+    "eepkit-irc",
     "eepkit-link",
     "eepkit-naming",
     "eepkit-netem",
@@ -102,7 +104,7 @@ const BELOW_CLI: &[&str] = &[
 
 /// The crates that are state machines, with bytes and time as inputs and bytes, events and
 /// deadlines as outputs.
-const SANS_IO: [&str; 7] = [
+const SANS_IO: [&str; 8] = [
     "eepkit-wire",
     "eepkit-netem",
     "eepkit-i2cp",
@@ -110,6 +112,7 @@ const SANS_IO: [&str; 7] = [
     "eepkit-datagram",
     "eepkit-sam",
     "eepkit-socks",
+    "eepkit-irc",
 ];
 
 /// Crates that a state machine must not use: runtimes, sockets, and the system's randomness.
