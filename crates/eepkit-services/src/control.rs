@@ -9,6 +9,7 @@
 mod connection;
 mod daemon;
 mod report;
+mod slots;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -53,8 +54,14 @@ impl Control {
         ));
         let server = Server::new(Limits::new(MAX_CONNECTIONS).refusal(refusal));
         let handle = server.handle();
+        let slots = Arc::<slots::Slots>::default();
         server.serve(listeners, move |accepted| {
-            connection::serve(accepted.socket, methods.clone(), handle.clone())
+            connection::serve(
+                accepted.socket,
+                methods.clone(),
+                handle.clone(),
+                slots.clone(),
+            )
         });
         Ok(Self { server })
     }
@@ -69,9 +76,9 @@ impl Control {
     }
 }
 
-/// The maximum number of connections. Chosen because each client has one, and a user has a few
-/// clients.
-const MAX_CONNECTIONS: usize = 32;
+/// The maximum number of connections. Chosen above the slots of a socket, with room for the
+/// connections that are accepted before those that lost their slot have ended.
+const MAX_CONNECTIONS: usize = 512;
 
 /// See [`Control::close`].
 const CLOSE_GRACE: Duration = Duration::from_secs(1);

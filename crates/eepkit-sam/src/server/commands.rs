@@ -56,7 +56,10 @@ impl Connection {
             self.fail(now, "HELLO REPLY", &failure);
             return self.close(directory);
         };
-        self.phase = Phase::Authenticating { version };
+        self.phase = Phase::Authenticating {
+            version,
+            user: user.to_owned(),
+        };
         self.request(Request::Authenticate {
             user: user.to_owned(),
             password: Secret(password.to_owned().into()),

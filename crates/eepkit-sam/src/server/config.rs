@@ -46,6 +46,10 @@ pub struct Config {
     /// The maximum number of sessions, without subsessions; 128 by default. Each session uses
     /// several tunnels of the router.
     pub max_sessions: usize,
+    /// The maximum number of sessions of one client, without subsessions. A client is the user that
+    /// logged in; without a login, the address it connects from. `None` by default, which is three
+    /// quarters of [`Config::max_sessions`], so that one client does not exclude all others.
+    pub max_sessions_per_client: Option<usize>,
     /// The maximum number of subsessions of a primary session; 64 by default.
     pub max_subsessions: usize,
     /// The maximum number of sockets that wait for a stream of one session; 1,024 by default.
@@ -66,6 +70,7 @@ impl Default for Config {
             auth_commands: true,
             udp: Vec::new(),
             max_sessions: 128,
+            max_sessions_per_client: None,
             max_subsessions: 64,
             max_accepts: 1024,
         }
@@ -73,6 +78,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The maximum number of sessions of one client, at least 1.
+    pub fn sessions_per_client(&self) -> usize {
+        let default = || self.max_sessions - self.max_sessions / 4;
+        self.max_sessions_per_client.unwrap_or_else(default).max(1)
+    }
+
     /// The maximum pause after a line. `seen` is whether the driver observes when the client reads.
     pub fn pause(&self, seen: bool) -> Duration {
         if seen {

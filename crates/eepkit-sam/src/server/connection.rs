@@ -30,6 +30,8 @@ use crate::{
 pub struct Connection {
     pub(super) config: Arc<Config>,
     pub(super) client: Option<IpAddr>,
+    /// The user that logged in.
+    pub(super) user: Option<String>,
     pub(super) rng: ChaCha20Rng,
     pub(super) lines: LineReader,
     pub(super) version: Option<Version>,
@@ -53,7 +55,7 @@ pub(super) enum Phase {
     /// Waits for HELLO.
     Hello,
     /// A name and a password are being checked.
-    Authenticating { version: Version },
+    Authenticating { version: Version, user: String },
     /// Waits for a command.
     Idle,
     /// CREATE found a session with the same ID or destination, whose socket may just be closing.
@@ -114,6 +116,7 @@ impl Connection {
             speak_by: Some(now + config.hello_timeout),
             config,
             client,
+            user: None,
             rng: ChaCha20Rng::from_seed(seed),
             lines: LineReader::new(LineReader::MAX_LINE),
             version: None,

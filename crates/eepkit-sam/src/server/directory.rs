@@ -1,6 +1,6 @@
 //! The table of sessions of a bridge.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, net::IpAddr};
 
 use bytes::Bytes;
 use eepkit_wire::{Destination, Hash};
@@ -35,6 +35,8 @@ pub struct Directory<A = ()> {
 
 pub(super) struct Entry<A> {
     pub(super) params: SessionParams,
+    /// `None` for subsessions.
+    client: Option<Client>,
     pub(super) destination: Destination,
     pub(super) state: SessionState,
     pub(super) primary: Option<SessionKey>,
@@ -43,6 +45,29 @@ pub(super) struct Entry<A> {
     pub(super) accepts: usize,
     pub(super) forwarding: bool,
     attachment: Option<A>,
+}
+
+/// Who has sessions, for the limit per client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Client {
+    /// A user that logged in.
+    User(String),
+    /// An address; `None` for Unix sockets.
+    Address(Option<IpAddr>),
+}
+
+impl Client {
+    /// The client at this address. Of an IPv6 address only the first half counts, because one host
+    /// usually has all addresses of a /64 (RFC 4291, section 2.5.4).
+    pub(super) fn at(address: Option<IpAddr>) -> Self {
+        Self::Address(address.map(|address| match address {
+            IpAddr::V6(address) if !address.is_loopback() => {
+                let prefix = u128::from(address) >> 64 << 64;
+                IpAddr::V6(prefix.into())
+            }
+            address => address,
+        }))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,6 +255,7 @@ impl<A> Directory<A> {
     /// Registers a session that is about to be opened.
     pub(super) fn insert(
         &mut self,
+        client: Client,
         params: SessionParams,
         destination: Destination,
         config: &Config,
@@ -246,10 +272,31 @@ impl<A> Directory<A> {
                 config.max_sessions
             )));
         }
+        let limit = config.sessions_per_client();
+        if self.sessions_of(&client) >= limit {
+            let client = match client {
+                Client::User(_) => "this user",
+                Client::Address(Some(_)) => "this address",
+                Client::Address(None) => "the Unix socket",
+            };
+            return Err(Failure::error(format!(
+                "{client} has {limit} sessions, the most that the bridge's option \
+                 max_sessions_per_client allows"
+            )));
+        }
         let hash = destination.hash();
-        let key = self.add(params, destination, None);
+        let key = self.add(Some(client), params, destination, None);
         self.destinations.insert(hash, key);
         Ok(key)
+    }
+
+    /// The number of sessions of a client that are not closing.
+    fn sessions_of(&self, client: &Client) -> usize {
+        self.destinations
+            .values()
+            .filter_map(|key| self.entries.get(key))
+            .filter(|entry| entry.client.as_ref() == Some(client))
+            .count()
     }
 
     /// Registers a subsession of an open primary session.
@@ -284,7 +331,7 @@ impl<A> Directory<A> {
             ));
         }
         let destination = entry.destination.clone();
-        let key = self.add(params, destination, Some(primary));
+        let key = self.add(None, params, destination, Some(primary));
         if let Some(entry) = self.entries.get_mut(&primary) {
             entry.subsessions.push(key);
         }
@@ -293,6 +340,7 @@ impl<A> Directory<A> {
 
     fn add(
         &mut self,
+        client: Option<Client>,
         params: SessionParams,
         destination: Destination,
         primary: Option<SessionKey>,
@@ -302,6 +350,7 @@ impl<A> Directory<A> {
         self.ids.insert(params.id.clone(), key);
         let entry = Entry {
             params,
+            client,
             destination,
             state: SessionState::Opening,
             primary,
@@ -402,8 +451,16 @@ mod tests {
         params
     }
 
+    fn somebody() -> Client {
+        Client::at(None)
+    }
+
     fn destination() -> Destination {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        numbered(1)
+    }
+
+    fn numbered(number: u64) -> Destination {
+        let mut rng = ChaCha20Rng::seed_from_u64(number);
         let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng).expect("can be made");
         keys.destination().clone()
     }
@@ -414,7 +471,7 @@ mod tests {
         let hash = destination().hash();
         let mut directory = Directory::default();
         let first = directory
-            .insert(params("a"), destination(), &config)
+            .insert(somebody(), params("a"), destination(), &config)
             .expect("new");
         let sub = directory
             .insert_subsession(first, params("sub"), &config)
@@ -432,7 +489,7 @@ mod tests {
         assert_eq!(directory.attach(first, "late"), Err("late"));
 
         let second = directory
-            .insert(params("a"), destination(), &config)
+            .insert(somebody(), params("a"), destination(), &config)
             .expect("the ID and the destination are free again");
         assert_eq!(directory.closed(second), None, "it is not closing");
         assert_eq!(directory.closed(first), Some("first"));
@@ -444,10 +501,52 @@ mod tests {
     fn a_session_without_an_attachment_is_removed_immediately() {
         let mut directory = Directory::<()>::default();
         let key = directory
-            .insert(params("a"), destination(), &Config::default())
+            .insert(somebody(), params("a"), destination(), &Config::default())
             .expect("new");
         directory.remove(key);
         assert!(directory.entries.is_empty());
         assert_eq!(directory.closing(key), None);
+    }
+    #[test]
+    fn the_addresses_of_an_ipv6_network_are_one_client() {
+        let at = |text: &str| Client::at(Some(text.parse().expect("an address")));
+        assert_eq!(at("2001:db8::1"), at("2001:db8::9:1"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
+        assert_ne!(at("::1"), at("::2"));
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+    }
+
+    #[test]
+    fn one_client_leaves_a_quarter_of_the_sessions_to_others() {
+        let config = Config {
+            max_sessions: 8,
+            ..Config::default()
+        };
+        let mut directory = Directory::<()>::default();
+        let mut number = 0;
+        let mut insert = |client: &Client| {
+            number += 1;
+            let params = params(&number.to_string());
+            let result = directory.insert(client.clone(), params, numbered(number), &config);
+            result.map_err(|failure| failure.message)
+        };
+        let greedy = Client::User("greedy".to_owned());
+        let keys: Vec<_> = (0..6).map(|_| insert(&greedy).expect("allowed")).collect();
+        let error = insert(&greedy).expect_err("too many");
+        assert_eq!(
+            error,
+            "this user has 6 sessions, the most that the bridge's option \
+             max_sessions_per_client allows"
+        );
+        let others = [Some([127, 0, 0, 1].into()), None].map(Client::at);
+        for other in &others {
+            insert(other).expect("has none yet");
+        }
+        let error = insert(&others[0]).expect_err("the bridge is full");
+        assert!(error.starts_with("the bridge has 8 sessions"), "{error}");
+        directory.remove(keys[0]);
+        directory
+            .insert(greedy, params("again"), numbered(100), &config)
+            .expect("an ended session does not count");
     }
 }

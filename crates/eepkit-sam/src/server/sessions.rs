@@ -6,7 +6,7 @@ use eepkit_wire::{PrivateKeys, Zeroizing};
 
 use super::{
     connection::{Connection, GRACE, Phase},
-    directory::{Directory, SessionState},
+    directory::{Client, Directory, SessionState},
     exchange::{OpenSession, Request},
 };
 use crate::{
@@ -162,6 +162,14 @@ impl Connection {
         }
     }
 
+    /// Whose sessions those of this connection are.
+    fn owner(&self) -> Client {
+        match &self.user {
+            Some(user) => Client::User(user.clone()),
+            None => Client::at(self.client),
+        }
+    }
+
     fn try_create<A>(
         &mut self,
         directory: &mut Directory<A>,
@@ -185,7 +193,7 @@ impl Connection {
             }
         };
         let destination = keys.destination().clone();
-        let session = directory.insert(params.clone(), destination, &self.config)?;
+        let session = directory.insert(self.owner(), params.clone(), destination, &self.config)?;
         let request = OpenSession {
             session,
             keys,

@@ -98,10 +98,12 @@ impl Connection {
     }
 
     pub(super) fn authenticated(&mut self, now: Instant, right: bool) {
-        let Phase::Authenticating { version } = self.phase else {
+        let Phase::Authenticating { version, user } = &mut self.phase else {
             return;
         };
+        let version = *version;
         if right {
+            self.user = Some(std::mem::take(user));
             return self.greeted(now, version);
         }
         let failure = Failure::error("USER or PASSWORD is wrong");

@@ -1,22 +1,30 @@
 //! One connection to the control socket.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
 
 use bytes::BytesMut;
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
+    sync::mpsc,
     time::timeout,
 };
 use tracing::{debug, warn};
 
+use super::slots::{MAX_REQUESTS, Slots};
 use crate::{
-    methods::{ControlError, Events, MAX_REQUEST, Methods, Reply, Request, line},
+    methods::{ControlError, Events, MAX_REQUEST, Methods, Outcome, Reply, Request, line},
     serve::{Handle, Socket},
 };
 
 /// Serves a connection until the client closes it, does not keep the protocol, or sends nothing
 /// for [`IDLE`].
-pub(super) async fn serve(socket: Socket, methods: Arc<dyn Methods>, server: Handle) {
+pub(super) async fn serve(
+    socket: Socket,
+    methods: Arc<dyn Methods>,
+    server: Handle,
+    slots: Arc<Slots>,
+) {
     if !is_same_user(&socket) {
         warn!("another user connected to the control socket");
         return;
@@ -27,6 +35,7 @@ pub(super) async fn serve(socket: Socket, methods: Arc<dyn Methods>, server: Han
         writer,
         received: BytesMut::new(),
         scanned: 0,
+        slots,
     };
     if let Err(error) = connection.run(&*methods, &server).await {
         debug!(%error, "a connection to the control socket ended");
@@ -52,16 +61,23 @@ struct Connection {
     received: BytesMut,
     /// The number of received bytes that contain no line end.
     scanned: usize,
+    slots: Arc<Slots>,
 }
 
 impl Connection {
     async fn run(&mut self, methods: &dyn Methods, server: &Handle) -> io::Result<()> {
         loop {
+            let slot = self.slots.wait();
             let line = tokio::select! {
                 biased;
                 line = timeout(IDLE, self.next_line()) => line,
+                () = slot.evicted() => {
+                    let why = "other connections wait for a request, and this one for longest";
+                    return self.write(&Reply::refusal("limit", why)).await;
+                }
                 () = server.closing().cancelled() => return Ok(()),
             };
+            drop(slot);
             let Some(line) = line.map_err(|_| io::ErrorKind::TimedOut)?? else {
                 return Ok(());
             };
@@ -91,6 +107,17 @@ impl Connection {
             self.write(&Reply::outcome(id, Err(error))).await?;
             return Ok(true);
         };
+        let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        if let Poll::Ready(outcome) = first {
+            drop(work);
+            return self.finish(id, &mut events, outcome).await;
+        }
+        let Some(_slot) = self.slots.request() else {
+            let why = format!("{MAX_REQUESTS} requests are in progress, which is the most");
+            let error = ControlError::new("limit", why);
+            self.write(&Reply::outcome(id, Err(error))).await?;
+            return Ok(true);
+        };
         loop {
             let may_read = self.received.len() < MAX_REQUEST;
             tokio::select! {
@@ -98,12 +125,7 @@ impl Connection {
                 Some(event) = events.recv() => self.write(&Reply::event(id, event)).await?,
                 outcome = &mut work => {
                     drop(work);
-                    // Events that were sent before the end precede the result.
-                    while let Ok(event) = events.try_recv() {
-                        self.write(&Reply::event(id, event)).await?;
-                    }
-                    self.write(&Reply::outcome(id, outcome)).await?;
-                    return Ok(true);
+                    return self.finish(id, &mut events, outcome).await;
                 }
                 read = self.reader.read_buf(&mut self.received), if may_read => {
                     if read? == 0 {
@@ -112,6 +134,20 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Sends the result, after the events that were sent before the end.
+    async fn finish(
+        &mut self,
+        id: u64,
+        events: &mut mpsc::Receiver<Value>,
+        outcome: Outcome,
+    ) -> io::Result<bool> {
+        while let Ok(event) = events.try_recv() {
+            self.write(&Reply::event(id, event)).await?;
+        }
+        self.write(&Reply::outcome(id, outcome)).await?;
+        Ok(true)
     }
 
     /// Reads the next line, without its end. `None` at the end of the connection.

@@ -247,29 +247,55 @@ async fn malformed_requests_get_errors_and_endless_ones_are_cut_off() {
 async fn a_client_that_goes_ends_its_request_and_too_many_are_refused() {
     let lab = Lab::start().await;
     let mut clients = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..slots::MAX_REQUESTS {
         let mut client = lab.client().await;
         client.start("watch", Value::Null).await.expect("sent");
         client.next_event().await.expect("the first status");
         clients.push(client);
     }
     let mut late = lab.client().await;
+    let wait = json!({"timeout_ms": 1, "sessions": true});
+    let error = refused(call(&mut late, "wait_ready", wait.clone()).await);
     assert_eq!(
-        refused(call(&mut late, "version", Value::Null).await).code,
-        "limit"
+        error.message,
+        "64 requests are in progress, which is the most"
     );
+    // What is answered at once needs no place.
+    let answer = call(&mut late, "version", Value::Null).await;
+    assert!(answer.is_ok(), "{answer:?}");
     drop(clients);
     let served = async {
-        loop {
-            let mut client = lab.client().await;
-            if call(&mut client, "version", Value::Null).await.is_ok() {
-                return;
-            }
+        while refused(call(&mut late, "wait_ready", wait.clone()).await).code == "limit" {
+            tokio::task::yield_now().await;
         }
     };
     timeout(Duration::from_secs(20), served)
         .await
         .expect("their places are free again");
+}
+
+#[tokio::test]
+async fn connections_without_a_request_make_room_for_others() {
+    let lab = Lab::start().await;
+    let mut silent = lab.client().await;
+    let answer = call(&mut silent, "version", Value::Null).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let mut half = Vec::new();
+    for _ in 0..slots::MAX_WAITING + 1 {
+        let mut socket = UnixStream::connect(&lab.path).await.expect("it listens");
+        socket.write_all(b"{\"id\":1,").await.expect("is open");
+        half.push(socket);
+        let mut client = lab.client().await;
+        let answer = call(&mut client, "version", Value::Null).await;
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    let event = silent.next_event().await;
+    let error = refused(event.map(|event| event.expect("an error")));
+    assert_eq!(
+        error.message,
+        "other connections wait for a request, and this one for longest"
+    );
+    assert!(lab.control.server.handle().connections() <= slots::MAX_WAITING + 2);
 }
 
 #[tokio::test]

@@ -180,6 +180,14 @@ impl SamConfig {
         self
     }
 
+    /// Sets the maximum number of sessions of one client, which is the user that logged in, or
+    /// without a login the address; three quarters of all by default. Further ones are refused.
+    #[must_use]
+    pub fn max_sessions_per_client(mut self, sessions: usize) -> Self {
+        self.protocol.max_sessions_per_client = Some(sessions);
+        self
+    }
+
     /// Sets the certificates to trust for streams that are forwarded with `SSL=true`. Without them,
     /// such forwarding is refused.
     #[must_use]
@@ -509,6 +517,13 @@ static TABLE: Table<SamConfig> = Table {
             "Maximum number of sessions.",
         ),
         Opt::new(
+            "max_sessions_per_client",
+            access!(SamConfig, Option<usize>, protocol.max_sessions_per_client),
+            "Maximum number of sessions of one user, or of one address without a login.\n\
+             Default: three quarters of max_sessions.",
+        )
+        .example("96"),
+        Opt::new(
             "options",
             access!(SamConfig, SessionOptions, options),
             "I2CP and streaming options of sessions whose clients do not set them.",
@@ -587,6 +602,7 @@ mod tests {
                 ("open_timeout", "\"7s\""),
                 ("max_connections", "8"),
                 ("max_sessions", "9"),
+                ("max_sessions_per_client", "5"),
                 ("options", "{ \"inbound.length\" = \"1\" }"),
                 ("overrides", "{ \"outbound.length\" = \"2\" }"),
             ],

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eepkit_services::users::Users;
 use tokio::time::{sleep, timeout};
 
 use crate::lab::{Client, Lab};
@@ -300,6 +301,56 @@ async fn sessions_beyond_the_limit_get_an_error_and_others_stay() {
     drop(first);
     lab.settles(|stats| stats.sessions == 0).await;
     let said = second.ask(create).await;
+    assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_user_or_address_does_not_get_the_sessions_of_others() {
+    let create = async |client: &mut Client, id: &str| {
+        let create = format!("SESSION CREATE STYLE=STREAM ID={id} DESTINATION=TRANSIENT");
+        client.ask(&create).await
+    };
+    let refused = |who: &str, limit: usize| {
+        format!(
+            "SESSION STATUS RESULT=I2P_ERROR MESSAGE=\"{who} has {limit} sessions, the most that \
+             the bridge's option max_sessions_per_client allows\""
+        )
+    };
+    let lab = Lab::with(|config| config.max_sessions(4)).await;
+    let mut held = Vec::new();
+    for number in 0..3 {
+        let mut client = lab.client("3.3").await;
+        let said = create(&mut client, &format!("id{number}")).await;
+        assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
+        held.push(client);
+    }
+    let mut fourth = lab.client("3.3").await;
+    assert_eq!(create(&mut fourth, "id3").await, refused("this address", 3));
+    held.pop();
+    lab.settles(|stats| stats.sessions == 2).await;
+    let said = create(&mut fourth, "id3").await;
+    assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
+
+    // Users that log in from one address are different clients.
+    let mut users = Users::new();
+    users.add("ann", "a").expect("added");
+    users.add("bob", "b").expect("added");
+    users.set_required(true).expect("there are users");
+    let lab = Lab::with(|config| config.users(users).max_sessions_per_client(1)).await;
+    let login = async |name: &str| {
+        let mut client = lab.raw().await;
+        let hello = format!("HELLO VERSION MIN=3.2 USER={name} PASSWORD={}", &name[..1]);
+        let said = client.ask(&hello).await;
+        assert!(said.starts_with("HELLO REPLY RESULT=OK"), "{said}");
+        client
+    };
+    let mut ann = login("ann").await;
+    let said = create(&mut ann, "ann").await;
+    assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
+    let mut again = login("ann").await;
+    assert_eq!(create(&mut again, "ann2").await, refused("this user", 1));
+    let mut bob = login("bob").await;
+    let said = create(&mut bob, "bob").await;
     assert!(said.starts_with("SESSION STATUS RESULT=OK"), "{said}");
 }
 
