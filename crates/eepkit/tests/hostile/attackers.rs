@@ -47,6 +47,10 @@ impl Attacker {
         Self { link, keys, next }
     }
 
+    pub(crate) fn keys(&self) -> Arc<PrivateKeys> {
+        self.keys.clone()
+    }
+
     /// The signed first packet of a new stream.
     pub(crate) fn first_packet(&mut self, to: &Destination, port: u16) -> Bytes {
         self.next += 1;

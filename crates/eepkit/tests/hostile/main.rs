@@ -13,6 +13,7 @@
 
 mod attackers;
 mod cost;
+mod established;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -27,6 +28,7 @@ use tokio::{
 
 use attackers::{Attacker, HostileRouter, Misbehaviour, raw_packet};
 use cost::{Cost, MEMORY};
+use established::{Forged, Tap, forgeries};
 
 /// A network with a victim that echoes what streams carry, and an honest peer.
 struct World {
@@ -86,7 +88,7 @@ fn echo_all(listener: Listener) {
 
 type Attack = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-const ATTACKS: [(&str, Attack); 10] = [
+const ATTACKS: [(&str, Attack); 13] = [
     ("first packets", |world| Box::pin(first_packets(world))),
     ("replayed packets", |world| {
         Box::pin(replayed_packets(world))
@@ -103,6 +105,13 @@ const ATTACKS: [(&str, Attack); 10] = [
     ("idle streams", |world| Box::pin(idle_streams(world))),
     ("datagrams", |world| Box::pin(datagrams(world))),
     ("pings", |world| Box::pin(pings(world))),
+    ("data beyond the window", |world| {
+        Box::pin(data_beyond_the_window(world))
+    }),
+    ("acknowledgements of what has not arrived", |world| {
+        Box::pin(early_acknowledgements(world))
+    }),
+    ("chokes", |world| Box::pin(chokes(world))),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -258,6 +267,152 @@ async fn pings(world: &World) {
         futures_util::future::join_all(pinging).await;
         sleep(DURATION / 20).await;
     }
+}
+
+/// A stream of a hostile peer, which sends what it likes for it.
+struct HostileStream {
+    attacker: Attacker,
+    tap: Tap,
+    stream: Stream,
+}
+
+impl HostileStream {
+    async fn open(world: &World) -> Self {
+        let tap = Tap::new(world.net.router());
+        let builder = Router::new(tap.clone()).session();
+        let peer = builder.preset(Preset::Test).seed(100).open().await;
+        let to = (world.victim.destination(), 80);
+        let mut stream = peer.expect("opens").connect(to).await.expect("connects");
+        exchange(&mut stream, 1).await;
+        Self {
+            attacker: Attacker::open(&world.net, 101).await,
+            tap,
+            stream,
+        }
+    }
+
+    /// Sends a packet to the victim, with the ids of the stream.
+    async fn send(&mut self, world: &World, mut packet: Forged<'_>) {
+        let ids = self.tap.last();
+        (packet.to, packet.from) = (ids.to, ids.from);
+        let to = world.victim.destination();
+        self.attacker.send(to, packet.bytes()).await;
+    }
+}
+
+/// All the data that a window might have, but for its first packet.
+async fn data_beyond_the_window(world: &World) {
+    let mut hostile = HostileStream::open(world).await;
+    let first = hostile.tap.last().seq + 2;
+    for round in 0..200 {
+        for number in 0..100 {
+            let packet = Forged {
+                seq: first + round * 100 + number,
+                payload: vec![1; 1700],
+                ..Forged::default()
+            };
+            hostile.send(world, packet).await;
+        }
+        sleep(DURATION / 200).await;
+    }
+}
+
+/// Acknowledges all that the victim may send, so that it sends as fast as it can.
+async fn early_acknowledgements(world: &World) {
+    let mut hostile = HostileStream::open(world).await;
+    let first = hostile.tap.last().seq + 1;
+    for round in 0..2000 {
+        // The victim returns it.
+        let data = Forged {
+            seq: first + round,
+            payload: vec![1; 1700],
+            ..Forged::default()
+        };
+        hostile.send(world, data).await;
+        for ack_through in 0..4 {
+            let packet = Forged {
+                ack_through: first + round + ack_through,
+                ..Forged::default()
+            };
+            hostile.send(world, packet).await;
+        }
+        sleep(DURATION / 2000).await;
+    }
+}
+
+/// Asks to stop and to continue in turn.
+async fn chokes(world: &World) {
+    let mut hostile = HostileStream::open(world).await;
+    for round in 0..2000 {
+        let data = Forged {
+            seq: hostile.tap.last().seq + 1 + round / 10,
+            ack_through: 1,
+            delay: Some(if round % 2 == 0 { 61_000 } else { 0 }),
+            payload: vec![1; 100],
+            ..Forged::default()
+        };
+        hostile.send(world, data).await;
+        sleep(DURATION / 2000).await;
+    }
+    hostile.stream.reset();
+}
+
+/// Sends data that the victim returns.
+async fn exchange(stream: &mut Stream, round: u8) {
+    let data: Vec<u8> = (0..20_000_u32).map(|at| (at % 251) as u8 ^ round).collect();
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let writing = async {
+        writer.write_all(&data).await.expect("is open");
+        writer.flush().await.expect("is open");
+    };
+    let mut answer = vec![0; data.len()];
+    let both = async { tokio::join!(writing, reader.read_exact(&mut answer)) };
+    let done = tokio::time::timeout(Duration::from_secs(60), both).await;
+    let ((), read) = done.expect("the stream works");
+    read.expect("is open");
+    assert!(answer == data, "the answer differs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_packets_have_no_effect_on_an_open_stream() {
+    let world = World::new().await;
+    let tap = Tap::new(world.net.router());
+    let builder = Router::new(tap.clone()).session();
+    let honest = builder.preset(Preset::Test).seed(7).open().await;
+    let honest = honest.expect("opens");
+    let to = (world.victim.destination(), 80);
+    let mut stream = honest.connect(to).await.expect("connects");
+    exchange(&mut stream, 0).await;
+    let mut attacker = Attacker::open(&world.net, 200).await;
+    let first = tap.first();
+    let keys = attacker.keys();
+    let count = forgeries(tap.last(), &first, &keys).len();
+    for number in 0..count {
+        // To the victim, and then to the honest peer.
+        for reversed in [false, true] {
+            let (ids, to) = match reversed {
+                false => (tap.last(), world.victim.destination()),
+                true => (tap.last().reversed(), honest.destination()),
+            };
+            let (name, packets) = forgeries(ids, &first, &keys).swap_remove(number);
+            println!("{name}: {} packets", packets.len());
+            let cost = Cost::begin();
+            for _ in 0..10 {
+                for packet in &packets {
+                    attacker.send(to, packet.clone()).await;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            sleep(Duration::from_secs(1)).await;
+            exchange(&mut stream, number as u8).await;
+            cost.check(name, MEMORY);
+        }
+    }
+    // The end of the stream is that of its peer.
+    stream.shutdown().await.expect("is open");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.expect("is open");
+    assert!(rest.is_empty(), "{} bytes", rest.len());
 }
 
 #[tokio::test(start_paused = true)]
