@@ -3,6 +3,7 @@
 
 mod api;
 mod layers;
+mod limits;
 mod modules;
 mod source;
 mod tidy;
