@@ -6,14 +6,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use eepkit_i2cp::Options;
 use eepkit_link::Layer;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
+
+use crate::uses::Uses;
 
 /// What a session does when it is idle.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,10 +66,7 @@ pub(crate) struct Idle {
     start: Instant,
     /// Milliseconds from `start` to the last use.
     last: AtomicU64,
-    uses: AtomicU64,
-    /// Whether somebody waits for the next use.
-    waited_for: AtomicBool,
-    used: Notify,
+    uses: Uses,
     /// Held by this value and by the subsessions, which use the link without the session.
     holders: Arc<()>,
 }
@@ -78,9 +77,7 @@ impl Idle {
             policy,
             start: Instant::now(),
             last: AtomicU64::new(0),
-            uses: AtomicU64::new(0),
-            waited_for: AtomicBool::new(false),
-            used: Notify::new(),
+            uses: Uses::new(),
             holders: Arc::new(()),
         }
     }
@@ -96,10 +93,7 @@ impl Idle {
         }
         let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(since, Ordering::Relaxed);
-        self.uses.fetch_add(1, Ordering::SeqCst);
-        if self.waited_for.load(Ordering::SeqCst) {
-            self.used.notify_one();
-        }
+        self.uses.add();
     }
 
     /// Keeps the session from being idle as long as the value exists.
@@ -110,16 +104,12 @@ impl Idle {
 
     /// The number of uses so far.
     pub(crate) fn uses(&self) -> u64 {
-        self.uses.load(Ordering::SeqCst)
+        self.uses.count()
     }
 
     /// Waits until there were more than `uses`.
     pub(crate) async fn used_after(&self, uses: u64) {
-        self.waited_for.store(true, Ordering::SeqCst);
-        while self.uses() <= uses {
-            self.used.notified().await;
-        }
-        self.waited_for.store(false, Ordering::SeqCst);
+        self.uses.after(uses).await;
     }
 
     /// The time since the last use.

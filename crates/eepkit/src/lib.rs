@@ -231,6 +231,8 @@ mod status;
 mod stream;
 mod subsession;
 mod supervisor;
+mod sync;
+mod uses;
 mod verify;
 
 pub use address::{Address, Host, IntoAddress};

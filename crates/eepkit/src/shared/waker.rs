@@ -1,9 +1,8 @@
 //! Wakes the driver of a session.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::Waker,
-};
+use std::{sync::PoisonError, task::Waker};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// The waker of a session's driver. It has its own lock, so that the driver can be woken with and
 /// without the lock of the session. The lock is held for one assignment at most.
