@@ -1,6 +1,7 @@
 //! The command line and its help.
 
 mod addressbook;
+mod config;
 mod control;
 mod import;
 mod router;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     addressbook::{
         AddressBookArgs, AddressBookCommand, NAMES, NamesConfig, ResolveArgs, StoreArgs,
     },
+    config::{CheckArgs, ConfigArgs, ConfigCommand},
     control::{CONTROL, ControlArgs, ControlConfig},
     import::{ImportArgs, ImportCommand, ImportSamArgs},
     router::{ROUTER, RouterArgs},
@@ -118,6 +120,7 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     Stop(StopArgs),
     Doctor(DoctorArgs),
+    Config(ConfigArgs),
     Import(ImportArgs),
     Keys(KeysArgs),
     /// Print a completion script for a shell
@@ -323,8 +326,10 @@ Examples:
   eepkit run --config eepkit.toml
 
 Paths in the file are relative to it. On SIGHUP or `eepkit reload` the file is read again: services
-whose section has changed are restarted, the others read their certificates and users again. Stops
-with exit code 0 on SIGINT (Ctrl-C), SIGTERM and `eepkit stop`. `eepkit status` shows what it does.")]
+whose section has changed are restarted, the others go on and read their certificates and users
+again. If the file has an error, or a service cannot be started, the old configuration stays in use.
+Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and `eepkit stop`. `eepkit status` shows what it
+does.")]
 pub(crate) struct RunArgs {
     /// The configuration file
     #[arg(

@@ -1,5 +1,6 @@
 //! The implementations of the commands.
 
+mod config;
 mod connect;
 mod control;
 mod daemon;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::HttpProxy(args) => block_on(proxy::http(args, ui)),
         Command::SocksProxy(args) => block_on(proxy::socks(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),
+        Command::Config(args) => config::run(&args.command, ui),
         Command::Run(args) => block_on(run::run(args, ui)),
         Command::Status(args) => block_on(status::run(args, ui)),
         Command::WaitReady(args) => block_on(control::wait_ready(args, ui)),

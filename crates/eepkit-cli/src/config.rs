@@ -11,8 +11,8 @@ use std::{
 
 use eepkit_services::{
     KINDS, Plan, default_plans, files,
-    options::{File, FileError},
-    read_plans,
+    options::{File, FileErrors},
+    read_all_plans,
 };
 
 use crate::{
@@ -42,31 +42,36 @@ impl Config {
     }
 
     /// Parses the text of a file in `directory`, against which its relative paths are resolved.
-    pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, FileError> {
+    pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, FileErrors> {
         let file = File::parse(text, directory)?;
+        let mut errors = FileErrors::new();
         let sections: Vec<&str> = [ROUTER.section, CONTROL.section, NAMES.section]
             .into_iter()
             .chain(KINDS.iter().map(|kind| kind.name))
             .collect();
-        file.check_sections(&sections, section_of)?;
+        file.check_sections(&sections, section_of, &mut errors);
         let mut router = (ROUTER.defaults)();
-        for section in file.sections(ROUTER.section)? {
-            router = ROUTER.read(&section)?;
+        for section in file.valid_sections(ROUTER.section, &mut errors) {
+            router = ROUTER.read_valid(&section, &mut errors);
         }
         let mut control = (CONTROL.defaults)();
-        for section in file.sections(CONTROL.section)? {
-            control = CONTROL.read(&section)?;
+        for section in file.valid_sections(CONTROL.section, &mut errors) {
+            control = CONTROL.read_valid(&section, &mut errors);
         }
         let mut names = (NAMES.defaults)();
-        for section in file.sections(NAMES.section)? {
-            names = NAMES.read(&section)?;
+        for section in file.valid_sections(NAMES.section, &mut errors) {
+            names = NAMES.read_valid(&section, &mut errors);
         }
-        Ok(Self {
-            router,
-            control,
-            names,
-            services: read_plans(&file)?,
-        })
+        let services = read_all_plans(&file, &mut errors);
+        match errors.is_empty() {
+            true => Ok(Self {
+                router,
+                control,
+                names,
+                services,
+            }),
+            false => Err(errors),
+        }
     }
 }
 
@@ -75,22 +80,40 @@ pub(crate) fn load(named: Option<&Path>) -> Result<(Config, Option<PathBuf>), Fa
     let Some(file) = config_file(named)? else {
         return Ok((Config::new(), None));
     };
-    let name = file.display();
-    let text = files::read_text(&file, files::MAX_CONFIG)
-        .map_err(|error| Failure::from_error(Exit::File, &format!("cannot read {name}"), &error))?;
-    let directory = file.parent().unwrap_or_else(|| Path::new(""));
-    let config = Config::parse(&text, directory).map_err(|error| {
-        let failure = Failure::new(Exit::File, format!("{name}, {error}"));
-        match error.hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+    match read(&file)? {
+        Ok(config) => Ok((config, Some(file))),
+        Err(errors) => Err(first(&file, &errors)),
+    }
+}
+
+/// Reads a file. Its errors are the second result.
+pub(crate) fn read(file: &Path) -> Result<Result<Config, FileErrors>, Failure> {
+    let text = files::read_text(file, files::MAX_CONFIG).map_err(|error| {
+        let context = format!("cannot read {}", file.display());
+        Failure::from_error(Exit::File, &context, &error)
     })?;
-    Ok((config, Some(file)))
+    let directory = file.parent().unwrap_or_else(|| Path::new(""));
+    Ok(Config::parse(&text, directory))
+}
+
+/// The first error of a file, as that of a command.
+fn first(file: &Path, errors: &FileErrors) -> Failure {
+    let name = file.display();
+    let Some(error) = errors.iter().next() else {
+        return Failure::new(Exit::File, format!("{name} cannot be used"));
+    };
+    let mut failure = Failure::new(Exit::File, format!("{name}, {error}"));
+    if let Some(hint) = &error.hint {
+        failure = failure.hint(hint.clone());
+    }
+    match errors.len() - 1 {
+        0 => failure,
+        more => failure.hint(format!("`eepkit config check` shows {more} more")),
+    }
 }
 
 /// Returns the given file, or the one in the user's configuration directory if it exists.
-fn config_file(named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+pub(crate) fn config_file(named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
     if let Some(file) = named {
         return Ok(Some(file.to_owned()));
     }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::{
     KINDS,
-    options::{File, FileError, Table},
-    read_plans,
+    options::{File, FileError, FileErrors, Table},
+    read_all_plans, read_plans,
     sam::SamConfig,
     service::Definition,
 };
@@ -22,12 +22,15 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let Err(error) = read(text) else {
-        return;
-    };
+    if let Err(error) = read(text) {
+        check(&error, text);
+    }
+}
+
+fn check(error: &FileError, text: &str) {
     let lines = text.matches('\n').count() + 1;
     assert!((1..=lines).contains(&error.line), "{error}");
-    for text in [&error.to_string(), &error.hint.unwrap_or_default()] {
+    for text in [&error.to_string(), &error.hint.clone().unwrap_or_default()] {
         assert!(text.chars().count() < 1000, "{text}");
         assert!(!text.contains(char::is_control), "{text:?}");
     }
@@ -37,12 +40,17 @@ pub fn config(data: &[u8]) {
 fn read(text: &str) -> Result<(), FileError> {
     let file = File::parse(text, DIRECTORY)?;
     let sections: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    file.check_sections(&sections, |key| {
-        KINDS
-            .iter()
-            .find(|kind| kind.has_key(key))
-            .map(|kind| kind.name)
-    })?;
+    let section_of = |key: &str| {
+        let kind = KINDS.iter().find(|kind| kind.has_key(key));
+        kind.map(|kind| kind.name)
+    };
+    let mut errors = FileErrors::new();
+    file.check_sections(&sections, section_of, &mut errors);
+    read_all_plans(&file, &mut errors);
+    for error in errors.iter() {
+        check(error, text);
+    }
+    errors.first()?;
     round_trip(&file, SamConfig::table())?;
     let plans = read_plans(&file)?;
     for (number, plan) in plans.iter().enumerate() {

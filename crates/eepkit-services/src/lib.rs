@@ -53,4 +53,7 @@ pub mod tls;
 mod user_agent;
 pub mod users;
 
-pub use services::{Action, Applied, KINDS, Kind, Plan, Services, default_plans, plan, read_plans};
+pub use services::{
+    Action, Applied, ApplyError, KINDS, Kind, Plan, Services, default_plans, plan, read_all_plans,
+    read_plans,
+};

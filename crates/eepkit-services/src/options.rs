@@ -17,7 +17,7 @@ mod value;
 use std::{fmt, path::Path};
 
 pub use self::{
-    file::{File, FileError, Section},
+    file::{File, FileError, FileErrors, Section},
     session::{SessionOptions, session_option_problem},
     value::{Element, Form, Input, Located, Mistake, Span, Value},
 };
@@ -203,16 +203,27 @@ impl<C> Table<C> {
     ///
     /// # Errors
     ///
-    /// [`FileError`] with the line of an unknown key or of an invalid value.
+    /// The first [`FileError`] with the line of an unknown key or of an invalid value.
     pub fn read(&self, section: &Section<'_>) -> Result<C, FileError> {
+        let mut errors = FileErrors::new();
+        let config = self.read_valid(section, &mut errors);
+        errors.first().map(|()| config)
+    }
+
+    /// Reads a section. Unknown keys and invalid values are reported to `errors`, and do not change
+    /// the defaults.
+    pub fn read_valid(&self, section: &Section<'_>, errors: &mut FileErrors) -> C {
         let mut config = (self.defaults)();
-        section.check_keys(self.options.iter().map(|option| option.key))?;
+        section.check_keys(self.options.iter().map(|option| option.key), errors);
         for option in self.options {
-            section.set(option.key, |input, directory| {
+            let set = section.set(option.key, |input, directory| {
                 (option.access.set)(&mut config, input, directory)
-            })?;
+            });
+            if let Err(error) = set {
+                errors.push(error);
+            }
         }
-        Ok(config)
+        config
     }
 }
 

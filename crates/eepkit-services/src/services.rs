@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     http_proxy::HttpProxyConfig,
-    options::{File, FileError, Section},
+    options::{File, FileError, FileErrors, Section},
     sam::SamConfig,
     service::{Context, Definition, Managed, Service, ServiceError, State},
     socks::SocksConfig,
@@ -58,6 +58,55 @@ impl Services {
     /// `apply` completes the change.
     pub async fn apply(&self, plans: Vec<Arc<dyn Plan>>) -> Vec<Applied> {
         let _changing = self.changing.lock().await;
+        self.change(plans).await
+    }
+
+    /// Applies a list of services as [`apply`](Self::apply) does, or changes nothing.
+    ///
+    /// First, the files of all services are checked. If one cannot be used, nothing is stopped or
+    /// started. If a new or changed service cannot be started, the services of before run again:
+    /// those that had been stopped are started again, without the connections that they had.
+    /// Services that are the same before and after are not interrupted in either case.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for `apply`.
+    pub async fn try_apply(&self, plans: Vec<Arc<dyn Plan>>) -> Result<Vec<Applied>, ApplyError> {
+        let _changing = self.changing.lock().await;
+        for plan in &plans {
+            if let Err(cause) = plan.check() {
+                return Err(ApplyError::new(&**plan, cause, Vec::new()));
+            }
+        }
+        let before: Vec<Arc<dyn Plan>> =
+            self.lock().iter().map(|entry| entry.plan.clone()).collect();
+        let mut applied = self.change(plans.clone()).await;
+        let failed = applied.iter().position(|one| {
+            one.result.is_err() && matches!(one.action, Action::Started | Action::Restarted)
+        });
+        let Some(failed) = failed else {
+            return Ok(applied);
+        };
+        let failed = applied.swap_remove(failed);
+        let (kind, name) = (failed.service.kind(), failed.service.name());
+        let plan = plans
+            .iter()
+            .find(|plan| (plan.kind(), plan.name()) == (kind, name));
+        let restored = self.change(before).await;
+        let lost = restored.into_iter().filter(|one| one.result.is_err());
+        match (plan, failed.result) {
+            (Some(plan), Err(cause)) => Err(ApplyError::new(&**plan, cause, lost.collect())),
+            // The failure was found by its plan and its error.
+            _ => Ok(applied),
+        }
+    }
+
+    /// Runs these services and no others.
+    async fn change(&self, plans: Vec<Arc<dyn Plan>>) -> Vec<Applied> {
         let mut applied = Vec::new();
         let before = self.lock().clone();
         let (kept, gone): (Vec<Entry>, Vec<Entry>) = before
@@ -150,6 +199,36 @@ impl Services {
     }
 }
 
+/// The reason why [`Services::try_apply`] has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind} {name}")]
+#[non_exhaustive]
+pub struct ApplyError {
+    /// The kind of the service that cannot run.
+    pub kind: &'static str,
+    /// The name of the service.
+    pub name: String,
+    /// The line of its section in the configuration file.
+    pub line: Option<usize>,
+    /// The cause.
+    #[source]
+    pub cause: ServiceError,
+    /// The services of before that cannot run either. They are failed.
+    pub lost: Vec<Applied>,
+}
+
+impl ApplyError {
+    fn new(plan: &dyn Plan, cause: ServiceError, lost: Vec<Applied>) -> Self {
+        Self {
+            kind: plan.kind(),
+            name: plan.name().to_owned(),
+            line: plan.line(),
+            cause,
+            lost,
+        }
+    }
+}
+
 /// The effect of [`Services::apply`] on one service.
 #[derive(Debug)]
 pub struct Applied {
@@ -197,7 +276,10 @@ pub trait Plan: Any + fmt::Debug + Send + Sync {
     /// The name, unique among the services of its kind.
     fn name(&self) -> &str;
 
-    /// Whether kind, name and configuration are the same.
+    /// The line of its section in the configuration file.
+    fn line(&self) -> Option<usize>;
+
+    /// Whether kind, name and configuration are the same. The line does not matter.
     fn is_same(&self, other: &dyn Plan) -> bool;
 
     /// Checks, without starting anything, that the files of the configuration can be used.
@@ -216,13 +298,15 @@ pub fn plan<D: Definition>(name: impl Into<String>, definition: D) -> Arc<dyn Pl
     Arc::new(Planned {
         name: name.into(),
         definition,
+        line: None,
     })
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Planned<D> {
     name: String,
     definition: D,
+    line: Option<usize>,
 }
 
 impl<D: Definition> Plan for Planned<D> {
@@ -234,9 +318,15 @@ impl<D: Definition> Plan for Planned<D> {
         &self.name
     }
 
+    fn line(&self) -> Option<usize> {
+        self.line
+    }
+
     fn is_same(&self, other: &dyn Plan) -> bool {
         let other: &dyn Any = other;
-        other.downcast_ref::<Self>() == Some(self)
+        other
+            .downcast_ref::<Self>()
+            .is_some_and(|other| (&other.name, &other.definition) == (&self.name, &self.definition))
     }
 
     fn check(&self) -> Result<(), ServiceError> {
@@ -263,7 +353,7 @@ pub struct Kind {
     /// Its options as a table in Markdown, with the flags of this command.
     pub markdown: fn(&str) -> String,
     has_key: fn(&str) -> bool,
-    read: fn(&Section<'_>) -> Result<Option<Found>, FileError>,
+    read: fn(&Section<'_>, &mut FileErrors) -> Option<Found>,
     by_default: fn() -> Option<Arc<dyn Plan>>,
     without_file: fn() -> Arc<dyn Plan>,
 }
@@ -281,14 +371,30 @@ impl Kind {
             example_command: D::example_command,
             markdown: |command| D::table().markdown(command),
             has_key: |key| D::table().find(key).is_some(),
-            read: |section| {
-                let definition = D::table().read(section)?;
-                definition.validate().map_err(|why| section.error(why))?;
-                if !definition.is_enabled() {
-                    return Ok(None);
+            read: |section, errors| {
+                let mut own = FileErrors::new();
+                let definition = D::table().read_valid(section, &mut own);
+                // Errors of single keys would cause errors of their combination.
+                if own.is_empty()
+                    && let Err(why) = definition.validate()
+                {
+                    own.push(section.error(why));
+                }
+                let is_valid = own.is_empty();
+                errors.extend(own);
+                if !is_valid || !definition.is_enabled() {
+                    return None;
                 }
                 let name = definition.name().map(str::to_owned);
-                Ok(Some((Box::new(|name| plan(name, definition)), name)))
+                let line = Some(section.line());
+                let plan = move |name| -> Arc<dyn Plan> {
+                    Arc::new(Planned {
+                        name,
+                        definition,
+                        line,
+                    })
+                };
+                Some((Box::new(plan), name))
             },
             by_default: || D::BY_DEFAULT.then(|| plan(D::KIND, (D::table().defaults)())),
             without_file: || plan(D::KIND, (D::table().defaults)()),
@@ -324,16 +430,28 @@ pub const KINDS: &[Kind] = &[
 ///
 /// # Errors
 ///
-/// [`FileError`].
+/// The first [`FileError`].
 pub fn read_plans(file: &File<'_>) -> Result<Vec<Arc<dyn Plan>>, FileError> {
+    let mut errors = FileErrors::new();
+    let plans = read_all_plans(file, &mut errors);
+    errors.first().map(|()| plans)
+}
+
+/// The services of a configuration file, as [`read_plans`] returns them, without those that have
+/// errors, which are reported to `errors`.
+pub fn read_all_plans(file: &File<'_>, errors: &mut FileErrors) -> Vec<Arc<dyn Plan>> {
     let mut plans: Vec<Arc<dyn Plan>> = Vec::new();
     for kind in KINDS {
-        let sections = file.sections(kind.name)?;
+        let before = errors.len();
+        let sections = file.valid_sections(kind.name, errors);
+        if errors.len() > before {
+            continue;
+        }
         if sections.is_empty() {
             plans.extend((kind.by_default)());
         }
         for (number, section) in sections.iter().enumerate() {
-            let Some((plan, given)) = (kind.read)(section)? else {
+            let Some((plan, given)) = (kind.read)(section, errors) else {
                 continue;
             };
             let name = given.unwrap_or_else(|| match number {
@@ -344,12 +462,13 @@ pub fn read_plans(file: &File<'_>) -> Result<Vec<Arc<dyn Plan>>, FileError> {
             let taken =
                 |other: &Arc<dyn Plan>| (other.kind(), other.name()) == (plan.kind(), plan.name());
             if plans.iter().any(taken) {
-                return Err(section.error(format_args!("the name {:?} is taken", plan.name())));
+                errors.push(section.error(format_args!("the name {:?} is taken", plan.name())));
+                continue;
             }
             plans.push(plan);
         }
     }
-    Ok(plans)
+    plans
 }
 
 /// The services that run without a configuration file: one of each kind.

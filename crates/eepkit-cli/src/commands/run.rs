@@ -8,7 +8,7 @@ use std::{
 
 use eepkit::{ErrorKind, Router};
 use eepkit_services::{
-    Action, Applied, KINDS, Services,
+    Action, Applied, ApplyError, KINDS, Services,
     control::{Client, Control, ControlError, Daemon, Order, Outcome, Phase, Places, Setup},
     files,
     service::{Context, Service, ServiceError},
@@ -267,13 +267,14 @@ async fn start(
     Ok(())
 }
 
-/// Reads the file again and applies the changes. No service ends because of an error.
+/// Reads the file again and applies the changes. An error of the file, or of a service that it adds
+/// or changes, changes nothing.
 async fn reloaded(
     services: &Services,
     first: &Config,
     named: Option<&Path>,
 ) -> Result<Reloaded, Failure> {
-    let (config, _) = config::load(named)?;
+    let (config, file) = config::load(named)?;
     let mut warnings = Vec::new();
     for (section, changed) in [
         ("router", config.router != first.router),
@@ -286,7 +287,8 @@ async fn reloaded(
             ));
         }
     }
-    let applied = services.apply(config.services).await;
+    let applied = services.try_apply(config.services).await;
+    let applied = applied.map_err(|error| not_applied(&error, file.as_deref()))?;
     let services = applied.into_iter().map(
         |Applied {
              service,
@@ -318,10 +320,34 @@ async fn reloaded(
     })
 }
 
+/// Why a configuration was not applied, and what became of the old one.
+fn not_applied(error: &ApplyError, file: Option<&Path>) -> Failure {
+    let mut failure = cannot_start(error.kind, &error.cause);
+    let place = match (file, error.line) {
+        (Some(file), Some(line)) => format!("{}, line {line}: ", file.display()),
+        _ => String::new(),
+    };
+    failure = failure.context(&format!("{place}[{}] {}", error.kind, error.name));
+    for lost in &error.lost {
+        let why = lost.result.as_ref().err().map(ServiceError::in_full);
+        failure = failure.hint(format!(
+            "{} of the old configuration cannot run again: {}",
+            name(&*lost.service),
+            why.unwrap_or_default()
+        ));
+    }
+    failure
+}
+
 /// Reloads because of a signal, and reports the result on standard error.
 async fn reload_and_report(services: &Services, first: &Config, named: Option<&Path>, ui: &Ui) {
     match reloaded(services, first, named).await {
-        Err(failure) => ui.warn(format_args!("nothing was reloaded: {failure}")),
+        Err(failure) => {
+            ui.warn(format_args!("nothing was reloaded: {failure}"));
+            for hint in failure.hints() {
+                ui.warn(hint);
+            }
+        }
         Ok(reloaded) => {
             for warning in &reloaded.warnings {
                 ui.warn(warning);

@@ -1,11 +1,12 @@
 use super::*;
 
-fn parse(text: &str) -> Result<Config, FileError> {
+fn parse(text: &str) -> Result<Config, FileErrors> {
     Config::parse(text, Path::new("/etc/eepkit"))
 }
 
 fn error(text: &str) -> String {
-    let error = parse(text).expect_err(text);
+    let errors = parse(text).expect_err(text);
+    let error = errors.first().expect_err(text);
     match &error.hint {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),

@@ -119,6 +119,25 @@ fn a_running_program_is_shown_reloaded_and_stopped() {
     );
     assert!(lab.path("new.sock").exists(), "nothing has changed");
 
+    // A service that cannot listen: the old configuration is in use again.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = other.local_addr().expect("bound");
+    lab.write(&format!(
+        "{}[socks]\nlisten = \"{taken}\"\n",
+        NO_ROUTER.replace("sam.sock", "third.sock")
+    ));
+    let refused = lab.report(&["reload"]);
+    assert!(refused.starts_with("exit code: 1\n"), "{refused}");
+    let line = NO_ROUTER.lines().count() + 1;
+    let expected = format!(
+        "error: nothing was reloaded: eepkit.toml, line {line}: [socks] socks: cannot offer SOCKS: "
+    );
+    assert!(refused.contains(&expected), "{refused}");
+    assert!(lab.path("new.sock").exists() && !lab.path("third.sock").exists());
+    let status = lab.json(&["status", "--json"]);
+    assert_eq!(status["services"].as_array().map(Vec::len), Some(1));
+    assert_eq!(status["services"][0]["state"], "running");
+
     let stopped = lab.command(&["stop"]).output().expect("runs");
     assert!(stopped.status.success(), "{}", report(&stopped));
     running.wait_for_success();

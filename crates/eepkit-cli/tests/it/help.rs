@@ -42,11 +42,13 @@ fn every_command_explains_itself() {
         "reload",
         "stop",
         "doctor",
+        "config",
         "import",
         "keys",
     ] {
         assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
+    assert_snapshot!("help_config_check", help(&["config", "check", "--help"]));
     assert_snapshot!("help_import_sam", help(&["import", "sam", "--help"]));
     for command in ["new", "transient", "show"] {
         assert_snapshot!(
@@ -88,6 +90,7 @@ fn every_line_of_help_fits_a_terminal() {
         "reload",
         "stop",
         "doctor",
+        "config",
         "import",
         "keys",
     ] {

@@ -1,5 +1,6 @@
 //! Tests that run the program.
 
+mod config;
 #[cfg(unix)]
 mod control;
 mod errors;

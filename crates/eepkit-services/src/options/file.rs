@@ -42,6 +42,75 @@ pub struct FileError {
     pub hint: Option<String>,
 }
 
+/// The errors of a configuration file, in the order of their lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileErrors(Vec<FileError>);
+
+impl FileErrors {
+    /// Creates an empty list.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds an error. Beyond a hundred errors, further ones are dropped.
+    pub fn push(&mut self, error: FileError) {
+        if self.0.len() < MAX_ERRORS {
+            let at = self.0.partition_point(|other| other.line <= error.line);
+            self.0.insert(at, error);
+        }
+    }
+
+    /// Adds errors.
+    pub fn extend(&mut self, errors: Self) {
+        for error in errors.0 {
+            self.push(error);
+        }
+    }
+
+    /// The number of errors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The errors.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &FileError> {
+        self.0.iter()
+    }
+
+    /// Whether there are no errors.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the first error, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The first error.
+    pub fn first(self) -> Result<(), FileError> {
+        self.0.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// A line for each error.
+impl fmt::Display for FileErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FileErrors {}
+
+impl From<FileError> for FileErrors {
+    fn from(error: FileError) -> Self {
+        Self(vec![error])
+    }
+}
+
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.message)
@@ -70,16 +139,14 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Refuses unknown sections. `section_of` returns the section to which a key belongs.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] for the first unknown section.
+    /// Reports unknown sections to `errors`. `section_of` returns the section to which a key
+    /// belongs.
     pub fn check_sections(
         &self,
         known: &[&str],
         section_of: impl Fn(&str) -> Option<&'static str>,
-    ) -> Result<(), FileError> {
+        errors: &mut FileErrors,
+    ) {
         for (key, value) in &self.table {
             let name: &str = key.get_ref();
             if known.contains(&name) {
@@ -90,15 +157,15 @@ impl<'a> File<'a> {
                 && !value.get_ref().is_table()
             {
                 let error = wrong(self.text, at, format!("{name} stands in no section"));
-                return Err(error.with_hint(format!("write it below [{section}]")));
+                errors.push(error.with_hint(format!("write it below [{section}]")));
+                continue;
             }
             let error = wrong(self.text, at, format!("there is no section [{name}]"));
-            return Err(match nearest(name, known.iter().copied()) {
+            errors.push(match nearest(name, known.iter().copied()) {
                 Some(near) => error.with_hint(format!("did you mean [{near}]?")),
                 None => error.with_hint(format!("there are: {}", known.join(", "))),
             });
         }
-        Ok(())
     }
 
     /// Returns the section of this name, or several of them.
@@ -107,8 +174,16 @@ impl<'a> File<'a> {
     ///
     /// [`FileError`] if the name is used for something other than a section.
     pub fn sections(&'a self, name: &'a str) -> Result<Vec<Section<'a>>, FileError> {
+        let mut errors = FileErrors::new();
+        let sections = self.valid_sections(name, &mut errors);
+        errors.first().map(|()| sections)
+    }
+
+    /// Returns the section of this name, or several of them. Reports to `errors` where the name is
+    /// used for something else.
+    pub fn valid_sections(&'a self, name: &'a str, errors: &mut FileErrors) -> Vec<Section<'a>> {
         let Some(value) = self.table.get(name) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let values: Vec<&Spanned<DeValue<'a>>> = match value.get_ref() {
             DeValue::Array(array) => array.iter().collect(),
@@ -118,9 +193,10 @@ impl<'a> File<'a> {
             let at = value.span().start;
             let DeValue::Table(table) = value.get_ref() else {
                 let why = format!("{name} is a section: write [{name}]");
-                return Err(wrong(self.text, at, why));
+                errors.push(wrong(self.text, at, why));
+                return None;
             };
-            Ok(Section {
+            Some(Section {
                 name,
                 text: self.text,
                 directory: &self.directory,
@@ -128,7 +204,7 @@ impl<'a> File<'a> {
                 table,
             })
         };
-        values.into_iter().map(section).collect()
+        values.into_iter().filter_map(section).collect()
     }
 }
 
@@ -138,15 +214,17 @@ impl Section<'_> {
         wrong(self.text, self.at, format!("[{}]: {message}", self.name))
     }
 
-    /// Refuses keys other than these.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] for the first unknown key.
+    /// The line of its header, counted from 1.
+    pub fn line(&self) -> usize {
+        line_of(self.text, self.at)
+    }
+
+    /// Reports keys other than these to `errors`.
     pub fn check_keys<'k>(
         &self,
         known: impl Iterator<Item = &'k str> + Clone,
-    ) -> Result<(), FileError> {
+        errors: &mut FileErrors,
+    ) {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if known.clone().any(|key| key == name) {
@@ -154,12 +232,11 @@ impl Section<'_> {
             }
             let why = format!("[{}] has no key {name}", self.name);
             let error = wrong(self.text, key.span().start, why);
-            return Err(match nearest(name, known) {
+            errors.push(match nearest(name, known.clone()) {
                 Some(near) => error.with_hint(format!("did you mean {near}?")),
                 None => error.with_hint("`eepkit run --print-config` shows every key"),
             });
         }
-        Ok(())
     }
 
     /// Passes the value of a key to `set`, with the directory of the file, if the key is present.
@@ -241,12 +318,16 @@ fn flatten<'a>(
 }
 
 fn wrong(text: &str, at: usize, message: impl Into<String>) -> FileError {
-    let before = text.get(..at).unwrap_or(text);
     FileError {
-        line: before.matches('\n').count() + 1,
+        line: line_of(text, at),
         message: printable(&message.into()),
         hint: None,
     }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or(text);
+    before.matches('\n').count() + 1
 }
 
 /// Replaces control characters, and shortens a text that repeats a long part of the file.
@@ -280,6 +361,9 @@ fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w s
 /// The longest word for which a similar one is searched, in bytes. Chosen as several times the longest
 /// key. The search takes time in proportion to the length.
 const MAX_MEANT: usize = 100;
+
+/// Chosen as more than anyone mends at a time.
+const MAX_ERRORS: usize = 100;
 
 /// The longest description of an error, in characters. Chosen as a few lines of a terminal. Those of
 /// mistakes in short values are shorter.

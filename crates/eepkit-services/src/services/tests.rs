@@ -13,6 +13,9 @@ use crate::{
 /// Events in their order.
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// A service with this number passes the check, and cannot be started.
+const UNLUCKY: usize = 77;
+
 /// Tests that read the log run one at a time.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -85,6 +88,9 @@ impl Definition for Null {
     async fn launch(&self, _context: &Context) -> Result<Counting, ServiceError> {
         log(format!("start {}", self.number));
         self.check()?;
+        if self.number == UNLUCKY {
+            return Err(ServiceError::NoAddress);
+        }
         Ok(Counting {
             number: self.number,
             reloads: AtomicUsize::new(0),
@@ -222,6 +228,81 @@ async fn a_failed_service_does_not_stop_others_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_change_that_fails_changes_nothing() {
+    let _turn = TURN.lock().await;
+    logged();
+    let (_net, services) = services();
+    let old = || vec![null("a", 1), null("b", 2), null("c", 3)];
+    services.try_apply(old()).await.expect("they start");
+    logged();
+    let b = services.find("null", "b").expect("it runs");
+    let running = |services: &Services| -> Vec<(String, State)> {
+        let list = services.list();
+        list.iter()
+            .map(|one| (one.name().to_owned(), one.state()))
+            .collect()
+    };
+
+    // The files of a service cannot be used: nothing is stopped.
+    let error = services
+        .try_apply(vec![null("a", 10), null("b", 2), broken("x")])
+        .await
+        .expect_err("x is broken");
+    assert_eq!((error.kind, error.name.as_str()), ("null", "x"));
+    assert!(error.lost.is_empty());
+    assert_eq!(logged(), [""; 0]);
+
+    // A service cannot be started: the old services run again, and b was not interrupted.
+    let error = services
+        .try_apply(vec![null("a", 10), null("b", 2), null("y", UNLUCKY)])
+        .await
+        .expect_err("y does not start");
+    assert_eq!(error.name, "y");
+    assert!(matches!(error.cause, ServiceError::NoAddress));
+    assert!(error.lost.is_empty());
+    assert_eq!(
+        logged(),
+        [
+            "stop 3", "stop 1", "start 10", "start 77", "stop 10", "start 1", "start 3"
+        ]
+    );
+    let expected = ["a", "b", "c"].map(|name| (name.to_owned(), State::Running));
+    assert_eq!(running(&services), expected);
+    let again = services.find("null", "b").expect("it runs");
+    assert!(Arc::ptr_eq(&b, &again));
+
+    // What is the same as before is no change.
+    let applied = services.try_apply(old()).await.expect("no change");
+    assert!(applied.iter().all(|one| one.action == Action::Kept));
+    assert_eq!(logged(), [""; 0]);
+}
+
+#[test]
+fn plans_of_a_file_have_lines_and_are_the_same_on_other_lines() {
+    let plans = |text: &str| {
+        let file = File::parse(text, "").expect("TOML");
+        read_plans(&file).expect("valid")
+    };
+    let (one, other) = (plans("[sam]\n"), plans("\n\n[sam]\n"));
+    assert_eq!((one[0].line(), other[0].line()), (Some(1), Some(3)));
+    assert!(one[0].is_same(&*other[0]));
+    assert_eq!(null("a", 1).line(), None);
+}
+
+#[test]
+fn all_errors_of_a_file_are_found_at_once() {
+    let text = "[sam]\nlisten = 3\nx = 1\n[[http-proxy]]\nlisten = []\n[[socks]]\nname = \"a\"\n\
+                [[socks]]\nname = \"a\"\n[[socks]]\n";
+    let file = File::parse(text, "").expect("TOML");
+    let mut errors = FileErrors::new();
+    let plans = read_all_plans(&file, &mut errors);
+    let lines: Vec<_> = errors.iter().map(|error| error.line).collect();
+    assert_eq!(lines, [2, 3, 4, 8]);
+    let names: Vec<_> = plans.iter().map(|plan| plan.name()).collect();
+    assert_eq!(names, ["a", "socks-3"]);
+}
+
+#[tokio::test]
 async fn states_can_be_watched() {
     let _turn = TURN.lock().await;
     let (_net, services) = services();
@@ -241,7 +322,9 @@ fn a_section_is_checked_as_a_whole() {
     let text = "# x\n[null]\nnumber = 13\n";
     let file = File::parse(text, "").expect("TOML");
     let sections = file.sections("null").expect("a section");
-    let error = (Kind::of::<Null>().read)(&sections[0]).err().expect("13");
+    let mut errors = FileErrors::new();
+    assert!((Kind::of::<Null>().read)(&sections[0], &mut errors).is_none());
+    let error = errors.first().expect_err("13");
     assert_eq!(error.to_string(), "line 2: [null]: 13 is not allowed");
 }
 
