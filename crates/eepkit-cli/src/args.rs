@@ -4,18 +4,19 @@ mod addressbook;
 mod config;
 mod control;
 mod import;
+mod proxy;
 mod router;
 mod serve;
 mod service;
 mod session;
 mod table;
+mod tunnel;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use eepkit_services::options::Span;
-use eepkit_services::{http_proxy::HttpProxyConfig, sam::SamConfig, socks::SocksConfig};
 
 pub(crate) use self::{
     addressbook::{
@@ -24,10 +25,12 @@ pub(crate) use self::{
     config::{CheckArgs, ConfigArgs, ConfigCommand},
     control::{CONTROL, ControlArgs, ControlConfig},
     import::{ImportArgs, ImportCommand, ImportSamArgs},
+    proxy::{HttpProxyArgs, SamArgs, SocksProxyArgs},
     router::{ROUTER, RouterArgs},
     serve::ServeArgs,
     service::ServiceArgs,
     session::SessionArgs,
+    tunnel::{TunnelArgs, TunnelCommand},
     values::{DatagramFormat, InOut, KeyValue, RouterChoice},
 };
 use crate::exit;
@@ -113,6 +116,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     HttpProxy(HttpProxyArgs),
     SocksProxy(SocksProxyArgs),
+    Tunnel(TunnelArgs),
     Sam(SamArgs),
     Run(RunArgs),
     Status(StatusArgs),
@@ -221,94 +225,6 @@ pub(crate) struct DevnetArgs {
     /// Limit for the routers to become ready
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: Span,
-}
-
-/// Run a SAM bridge, through which programs in any language use I2P
-///
-/// Runs a SAM bridge, versions 3.0 to 3.3, on the router that --router names, until Ctrl-C.
-/// It listens on the ports that programs expect: TCP port 7656, and UDP port 7655 for datagrams.
-/// `eepkit run` does the same with a configuration file.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  eepkit sam                                     on the router at i2cp://127.0.0.1:7654
-  eepkit sam --router embedded                   with a router in this process
-  eepkit sam -l 127.0.0.1:0 --udp 127.0.0.1:0 --json   on ports that the system chooses
-  eepkit sam --unix /run/user/1000/sam.sock      for programs of this user only
-
-With --json one object on one line tells where it listens, once it does:
-  {\"version\":1,\"router\":\"..\",\"sam\":[{\"tcp\":[\"127.0.0.1:7656\"],\"udp\":[..],\"unix\":[]}]}
-Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP.")]
-pub(crate) struct SamArgs {
-    #[command(flatten)]
-    pub(crate) sam: ServiceArgs<SamConfig>,
-
-    /// Print where it listens as one JSON object on one line
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) router: RouterArgs,
-}
-
-/// Run an HTTP proxy, through which browsers and other programs use I2P
-///
-/// Runs an HTTP proxy on the router that --router names, until Ctrl-C. It listens on the port that
-/// programs expect, 4444. Hosts that are not on I2P are refused, unless there is an outproxy.
-/// `eepkit run` does the same with a configuration file.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  eepkit http-proxy                              on the router at i2cp://127.0.0.1:7654
-  eepkit http-proxy --router embedded            with a router in this process
-  eepkit http-proxy -l 127.0.0.1:0 --json        on a port that the system chooses
-
-  Then, in another terminal:
-  curl -x http://127.0.0.1:4444 http://i2p-projekt.i2p/
-
-With --json one object on one line has the addresses, once it listens:
-  {\"version\":1,\"router\":\"..\",\"http-proxy\":[{\"tcp\":[\"127.0.0.1:4444\"],\"unix\":[]}]}
-Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP. docs/http-proxy.md has the details.")]
-pub(crate) struct HttpProxyArgs {
-    #[command(flatten)]
-    pub(crate) proxy: ServiceArgs<HttpProxyConfig>,
-
-    /// Print where it listens as one JSON object on one line
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) router: RouterArgs,
-}
-
-/// Run a SOCKS proxy, through which programs use I2P
-///
-/// Runs a SOCKS proxy, versions 4, 4a and 5, on the router that --router names, until Ctrl-C. It
-/// listens on the port that programs expect, 4447. Hosts that are not on I2P are refused, unless
-/// there is an outproxy. `eepkit run` does the same with a configuration file.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  eepkit socks-proxy                             on the router at i2cp://127.0.0.1:7654
-  eepkit socks-proxy --router embedded           with a router in this process
-  eepkit socks-proxy --unix /run/user/1000/socks.sock   for programs of this user only
-
-  Then, in another terminal:
-  curl -x socks5h://127.0.0.1:4447 http://i2p-projekt.i2p/
-
-With --json one object on one line has the addresses, once it listens:
-  {\"version\":1,\"router\":\"..\",\"socks\":[{\"tcp\":[\"127.0.0.1:4447\"],\"unix\":[]}]}
-Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP. docs/socks.md has the details.")]
-pub(crate) struct SocksProxyArgs {
-    #[command(flatten)]
-    pub(crate) proxy: ServiceArgs<SocksConfig>,
-
-    /// Print where it listens as one JSON object on one line
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) router: RouterArgs,
 }
 
 /// Run a router and the services of a configuration file

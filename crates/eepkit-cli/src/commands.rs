@@ -43,6 +43,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::AddressBook(args) => block_on(names::run(args, ui)),
         Command::HttpProxy(args) => block_on(proxy::http(args, ui)),
         Command::SocksProxy(args) => block_on(proxy::socks(args, ui)),
+        Command::Tunnel(args) => block_on(proxy::tunnel(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),
         Command::Config(args) => config::run(&args.command, ui),
         Command::Run(args) => block_on(run::run(args, ui)),

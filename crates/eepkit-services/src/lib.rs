@@ -1,6 +1,7 @@
 //! Services that let other programs use I2P.
 //!
-//! [`http_proxy`] and [`socks`] are proxies for browsers and other programs. [`sam`] is a SAM bridge,
+//! [`http_proxy`] and [`socks`] are proxies for browsers and other programs. The tunnels of
+//! [`tunnel`] connect local ports with destinations, in both directions. [`sam`] is a SAM bridge,
 //! through which programs in any language use I2P. They use the sessions of [`eepkit`], so they run
 //! on every router that [`eepkit`] supports.
 //!
@@ -46,10 +47,12 @@ pub mod sam;
 pub mod serve;
 pub mod service;
 mod services;
+mod shared_sessions;
 pub mod site;
 pub mod socks;
 mod target;
 pub mod tls;
+pub mod tunnel;
 mod user_agent;
 pub mod users;
 

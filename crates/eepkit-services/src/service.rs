@@ -18,6 +18,7 @@ use crate::{
     naming::Names,
     options::Table,
     serve::{Addresses, BindError},
+    shared_sessions::SharedSessions,
     tls::TlsError,
     users::{UserError, UsersError},
 };
@@ -151,6 +152,9 @@ pub trait Definition: Clone + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// Whether a service with the defaults runs if the configuration file has no such section.
     const BY_DEFAULT: bool;
 
+    /// Whether a service with the defaults runs if there is no configuration file.
+    const WITHOUT_FILE: bool = true;
+
     /// A command that uses a service at this address, for users.
     fn example_command(address: &str) -> Option<String> {
         let _ = address;
@@ -200,6 +204,8 @@ pub struct Context {
     pub router: Router,
     /// The names that are resolved without the router.
     pub names: Names,
+    /// The sessions that tunnels share.
+    pub(crate) sessions: SharedSessions,
 }
 
 impl Context {
@@ -208,6 +214,7 @@ impl Context {
         Self {
             router,
             names: Names::none(),
+            sessions: SharedSessions::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     sam::SamConfig,
     service::{Context, Definition, Managed, Service, ServiceError, State},
     socks::SocksConfig,
+    tunnel::{ClientTunnelConfig, ServerTunnelConfig},
 };
 
 /// The services that run on a router.
@@ -355,7 +356,7 @@ pub struct Kind {
     has_key: fn(&str) -> bool,
     read: fn(&Section<'_>, &mut FileErrors) -> Option<Found>,
     by_default: fn() -> Option<Arc<dyn Plan>>,
-    without_file: fn() -> Arc<dyn Plan>,
+    without_file: fn() -> Option<Arc<dyn Plan>>,
 }
 
 /// A service of a configuration file: a function that creates a plan for a given name, and the name
@@ -397,7 +398,7 @@ impl Kind {
                 Some((Box::new(plan), name))
             },
             by_default: || D::BY_DEFAULT.then(|| plan(D::KIND, (D::table().defaults)())),
-            without_file: || plan(D::KIND, (D::table().defaults)()),
+            without_file: || D::WITHOUT_FILE.then(|| plan(D::KIND, (D::table().defaults)())),
         }
     }
 
@@ -423,6 +424,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<SamConfig>(),
     Kind::of::<HttpProxyConfig>(),
     Kind::of::<SocksConfig>(),
+    Kind::of::<ClientTunnelConfig>(),
+    Kind::of::<ServerTunnelConfig>(),
 ];
 
 /// The services of a configuration file. A service without a name is named after its kind, further
@@ -471,9 +474,12 @@ pub fn read_all_plans(file: &File<'_>, errors: &mut FileErrors) -> Vec<Arc<dyn P
     plans
 }
 
-/// The services that run without a configuration file: one of each kind.
+/// The services that run without a configuration file: the SAM bridge and the proxies.
 pub fn default_plans() -> Vec<Arc<dyn Plan>> {
-    KINDS.iter().map(|kind| (kind.without_file)()).collect()
+    KINDS
+        .iter()
+        .filter_map(|kind| (kind.without_file)())
+        .collect()
 }
 
 #[cfg(test)]

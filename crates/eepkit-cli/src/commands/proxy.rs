@@ -1,10 +1,13 @@
-//! `eepkit http-proxy` and `eepkit socks-proxy`.
+//! `eepkit http-proxy`, `eepkit socks-proxy` and `eepkit tunnel`.
 
 use eepkit_services::{plan, service::Definition};
 
 use super::run::{self, Source};
 use crate::{
-    args::{CONTROL, HttpProxyArgs, NAMES, RouterArgs, ServiceArgs, SocksProxyArgs},
+    args::{
+        CONTROL, HttpProxyArgs, NAMES, RouterArgs, ServiceArgs, SocksProxyArgs, TunnelArgs,
+        TunnelCommand,
+    },
     config::Config,
     failure::Failure,
     ui::Ui,
@@ -16,6 +19,13 @@ pub(super) async fn http(args: HttpProxyArgs, ui: &Ui) -> Result<(), Failure> {
 
 pub(super) async fn socks(args: SocksProxyArgs, ui: &Ui) -> Result<(), Failure> {
     serve(args.proxy, args.router, args.json, ui).await
+}
+
+pub(super) async fn tunnel(args: TunnelArgs, ui: &Ui) -> Result<(), Failure> {
+    match args.command {
+        TunnelCommand::Client(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::Server(of) => serve(of.tunnel, of.router, of.json, ui).await,
+    }
 }
 
 async fn serve<D: Definition>(

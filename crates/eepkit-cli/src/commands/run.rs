@@ -393,7 +393,11 @@ fn report(router: &Router, services: &Services, json: bool, ui: &Ui) -> Result<(
     }
     for service in &list {
         let Places {
-            mut tcp, udp, unix, ..
+            mut tcp,
+            udp,
+            unix,
+            i2p,
+            ..
         } = service.addresses().into();
         let title = title(service.kind());
         let example = tcp
@@ -405,6 +409,9 @@ fn report(router: &Router, services: &Services, json: bool, ui: &Ui) -> Result<(
         }
         if let Some(example) = example {
             ui.note(format_args!("    {example}"));
+        }
+        if !i2p.is_empty() {
+            ui.note(format_args!("{title} on I2P at {}", i2p.join(", ")));
         }
         if !udp.is_empty() {
             ui.note(format_args!("{title} datagrams at {}", udp.join(", ")));

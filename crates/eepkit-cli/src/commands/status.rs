@@ -193,6 +193,9 @@ fn service(out: &mut String, service: &ServiceReport) {
     if !listening.is_empty() {
         let _ = write!(out, " at {}", listening.join(", "));
     }
+    if !places.i2p.is_empty() {
+        let _ = write!(out, ", on I2P at {}", places.i2p.join(", "));
+    }
     if !places.udp.is_empty() {
         let _ = write!(out, ", datagrams at {}", places.udp.join(", "));
     }

@@ -64,10 +64,23 @@ fn every_documented_example_can_be_read() {
         })
         .collect();
     // The two options require each other.
-    let text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
+    let mut text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
+    // These options exclude others.
+    for excluded in ["shared = \"clients\"\n", "keep_alive = \"60s\"\n"] {
+        text = text.replace(excluded, "");
+    }
     let config = parse(&text).expect(&text);
     let kinds: Vec<_> = config.services.iter().map(|plan| plan.kind()).collect();
-    assert_eq!(kinds, ["sam", "http-proxy", "socks"]);
+    assert_eq!(
+        kinds,
+        [
+            "sam",
+            "http-proxy",
+            "socks",
+            "client-tunnel",
+            "server-tunnel"
+        ]
+    );
     assert_eq!(
         config.router.state_dir,
         Some("/var/lib/eepkit/router".into())
@@ -115,7 +128,7 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks"
+        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks, client-tunnel, server-tunnel"
     );
 }
 

@@ -35,6 +35,7 @@ fn every_command_explains_itself() {
         "serve",
         "http-proxy",
         "socks-proxy",
+        "tunnel",
         "sam",
         "run",
         "status",
@@ -50,6 +51,12 @@ fn every_command_explains_itself() {
     }
     assert_snapshot!("help_config_check", help(&["config", "check", "--help"]));
     assert_snapshot!("help_import_sam", help(&["import", "sam", "--help"]));
+    for kind in TUNNELS {
+        assert_snapshot!(
+            format!("help_tunnel_{kind}"),
+            help(&["tunnel", kind, "--help"])
+        );
+    }
     for command in ["new", "transient", "show"] {
         assert_snapshot!(
             format!("help_keys_{command}"),
@@ -83,6 +90,7 @@ fn every_line_of_help_fits_a_terminal() {
         "addressbook",
         "http-proxy",
         "socks-proxy",
+        "tunnel",
         "sam",
         "run",
         "status",
@@ -94,8 +102,18 @@ fn every_line_of_help_fits_a_terminal() {
         "import",
         "keys",
     ] {
-        for line in help(&[command, "--help"]).lines() {
-            assert!(line.chars().count() <= 100, "{command}: {line}");
-        }
+        assert_fits(&[command, "--help"]);
+    }
+    for kind in TUNNELS {
+        assert_fits(&["tunnel", kind, "--help"]);
+    }
+}
+
+/// The kinds of `eepkit tunnel`.
+const TUNNELS: [&str; 2] = ["client", "server"];
+
+fn assert_fits(command: &[&str]) {
+    for line in help(command).lines() {
+        assert!(line.chars().count() <= 100, "{command:?}: {line}");
     }
 }

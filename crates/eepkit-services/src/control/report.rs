@@ -145,6 +145,9 @@ pub struct Places {
     pub udp: Vec<String>,
     /// Paths of Unix sockets.
     pub unix: Vec<String>,
+    /// Addresses on I2P, as `HASH.b32.i2p` with a port if there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub i2p: Vec<String>,
 }
 
 /// A session of a daemon.
@@ -299,6 +302,7 @@ impl From<Addresses> for Places {
             tcp: addresses.tcp.iter().map(ToString::to_string).collect(),
             udp: addresses.udp.iter().map(ToString::to_string).collect(),
             unix: unix.map(|path| path.display().to_string()).collect(),
+            i2p: addresses.i2p,
         }
     }
 }

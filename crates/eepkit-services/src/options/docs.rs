@@ -13,7 +13,9 @@ impl<C> Table<C> {
             for line in option.doc.lines() {
                 let _ = write!(text, "\n# {line}");
             }
-            let default = self.default_of(option);
+            // An empty list shows less than an example.
+            let is_shown = |default: &String| option.example.is_empty() || default != "[]";
+            let default = self.default_of(option).filter(is_shown);
             let note = if default.is_some() {
                 ""
             } else {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::SignatureType;
+use eepkit::{Address, Preset, SignatureType};
 
 /// The value of an option, as the type of a field of the configuration.
 pub trait Value: Sized {
@@ -239,6 +239,33 @@ impl Value for usize {
     }
 }
 
+/// A port, 1 to 65535.
+impl Value for u16 {
+    const FORM: Form = Form::Single;
+
+    fn read(input: &Input<'_>, _directory: &Path) -> Result<Self, Mistake> {
+        let (Input::Number(text) | Input::Text(text)) = input else {
+            return Err(Mistake::expected(PORT));
+        };
+        match text.parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(Mistake::expected(PORT)),
+        }
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+
+    fn check(text: &str) -> Result<(), String> {
+        Self::read(&Input::Text(text), Path::new(""))
+            .map(drop)
+            .map_err(|_| format!("expected {PORT}"))
+    }
+}
+
+const PORT: &str = "a port, 1 to 65535";
+
 const COUNT: &str = "a whole number, 1 or more";
 
 impl Element for String {
@@ -290,6 +317,27 @@ impl Element for SignatureType {
 
     fn text(&self) -> String {
         self.0.to_string()
+    }
+}
+
+/// A host on I2P, with or without a port.
+impl Element for Address {
+    fn parse(text: &str, _directory: &Path) -> Result<Self, String> {
+        text.parse().map_err(|error| format!("{error}"))
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Element for Preset {
+    fn parse(text: &str, _directory: &Path) -> Result<Self, String> {
+        text.parse().map_err(|error| format!("{error}"))
+    }
+
+    fn text(&self) -> String {
+        self.as_str().to_owned()
     }
 }
 

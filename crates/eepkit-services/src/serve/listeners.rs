@@ -186,6 +186,8 @@ pub struct Addresses {
     pub udp: Vec<SocketAddr>,
     /// Paths of Unix sockets.
     pub unix: Vec<PathBuf>,
+    /// Addresses on I2P, as `HASH.b32.i2p` with a port if there is one.
+    pub i2p: Vec<String>,
 }
 
 /// The reason why an address cannot be bound.

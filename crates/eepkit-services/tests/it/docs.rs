@@ -6,10 +6,12 @@ use eepkit_services::{KINDS, errors, http_proxy::header_table};
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
-const PLACES: [(&str, &str, &str); 3] = [
+const PLACES: [(&str, &str, &str); 5] = [
     ("sam", "docs/sam.md", "eepkit sam"),
     ("http-proxy", "docs/http-proxy.md", "eepkit http-proxy"),
     ("socks", "docs/socks.md", "eepkit socks-proxy"),
+    ("client-tunnel", "docs/tunnels.md", "eepkit tunnel client"),
+    ("server-tunnel", "docs/tunnels.md", "eepkit tunnel server"),
 ];
 
 /// With `EEPKIT_UPDATE_DOCS=1` in the environment, the tests write the tables.

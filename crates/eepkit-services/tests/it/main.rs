@@ -16,3 +16,4 @@ mod sessions;
 mod site;
 mod socks;
 mod streams;
+mod tunnels;

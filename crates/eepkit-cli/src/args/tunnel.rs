@@ -1,0 +1,58 @@
+//! The command line of `eepkit tunnel`.
+
+use clap::{Args, Subcommand};
+use eepkit_services::{
+    service::Definition,
+    tunnel::{ClientTunnelConfig, ServerTunnelConfig},
+};
+
+use super::{RouterArgs, ServiceArgs};
+
+/// Run one tunnel between a local port and a destination
+///
+/// Runs a tunnel on the router that --router names, until Ctrl-C. `eepkit run` runs any number of
+/// tunnels from a configuration file. docs/tunnels.md explains the kinds and their options.
+#[derive(Debug, Args)]
+pub(crate) struct TunnelArgs {
+    #[command(subcommand)]
+    pub(crate) command: TunnelCommand,
+}
+
+/// The kinds of tunnels.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TunnelCommand {
+    /// From a local port to a destination
+    ///
+    /// Listens for local programs, and connects each of them with the destination.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel client -l 127.0.0.1:6668 -d irc.postman.i2p:6667
+  eepkit tunnel client -l 127.0.0.1:2222 -d ADDRESS.b32.i2p:22 --preset interactive
+  eepkit tunnel client --unix /run/user/1000/chat.sock -d one.i2p -d two.i2p")]
+    Client(TunnelOf<ClientTunnelConfig>),
+    /// From a destination to a local server
+    ///
+    /// Puts a destination online, and connects peers with the local server.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel server -t 127.0.0.1:22 -K ssh.dat --port 22
+  eepkit tunnel server -t unix:/run/chat.sock -K chat.dat
+  eepkit tunnel server -K host.dat --target-for-port 22=127.0.0.1:22 --target-for-port 25=127.0.0.1:25
+
+The address is printed on standard error, and with --json on standard output.")]
+    Server(TunnelOf<ServerTunnelConfig>),
+}
+
+/// One tunnel, from flags.
+#[derive(Debug, Args)]
+pub(crate) struct TunnelOf<D: Definition> {
+    #[command(flatten)]
+    pub(crate) tunnel: ServiceArgs<D>,
+
+    /// Print the addresses as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+}
