@@ -78,10 +78,9 @@ pub fn seal(data: &[u8]) {
     if let Ok(Datagram::Authenticated(datagram)) = opened {
         assert_eq!(datagram.payload().as_ref(), payload);
         assert_eq!(datagram.options(), &options);
-        assert_eq!(
-            datagram.sender().signing_key(),
-            keys.destination().signing_key()
-        );
+        // Datagram1 does not sign the type of the key, and RedDSA verifies signatures of EdDSA.
+        let key = datagram.sender().signing_key();
+        assert_eq!(key.as_bytes(), keys.destination().signing_key().as_bytes());
     }
 }
 

@@ -103,7 +103,7 @@ impl ClientFilter {
         let message = Message::parse(line)?;
         // Clients do not send sources. The tags of a client reach other users, except the label,
         // which the server returns.
-        if message.source.is_some() {
+        if message.source.is_some() || holds_request(&message) {
             return None;
         }
         let label = message.tags.and_then(label);
@@ -122,7 +122,7 @@ impl ClientFilter {
             b"QUIT" => Some(b"QUIT :leaving".to_vec()),
             b"PRIVMSG" | b"NOTICE" => {
                 let is_notice = message.command.eq_ignore_ascii_case(b"NOTICE");
-                let is_refused = holds_request(&message) || is_notice && announces_dcc(&message);
+                let is_refused = is_notice && announces_dcc(&message);
                 (!is_refused).then(|| without_tags(&message))
             }
             verb => {

@@ -28,15 +28,20 @@ pub(crate) fn to_ascii(text: &str) -> Option<String> {
 
 /// Returns a name with each international label in Unicode if it is safe to show.
 pub(crate) fn to_unicode(ascii: &str) -> String {
-    let (shown, result) = Uts46::new().to_user_interface(
-        ascii.as_bytes(),
-        AsciiDenyList::STD3,
-        Hyphens::Allow,
-        |label, _, _| is_safe(label),
-    );
+    let (bytes, rules) = (ascii.as_bytes(), AsciiDenyList::STD3);
+    // Invalid names are excluded first: for a label of another direction beside an ASCII label that
+    // begins with a digit, `to_user_interface` of idna 1.1 fails an assertion of its own.
+    let (_, valid) = Uts46::new().to_unicode(bytes, rules, Hyphens::Allow);
+    if valid.is_err() {
+        return ascii.to_owned();
+    }
+    let is_shown = |label: &[char], _: &[char], _| is_safe(label);
+    let (shown, result) = Uts46::new().to_user_interface(bytes, rules, Hyphens::Allow, is_shown);
+    // What is shown can be typed, and is then the same name. Labels that are punycode of text that
+    // begins with `xn--` cannot.
     match result {
-        Ok(()) => shown.into_owned(),
-        Err(_) => ascii.to_owned(),
+        Ok(()) if to_ascii(&shown).as_deref() == Some(ascii) => shown.into_owned(),
+        _ => ascii.to_owned(),
     }
 }
 

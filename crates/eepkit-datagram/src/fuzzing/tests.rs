@@ -36,6 +36,12 @@ fn no_target_fails_on_valid_input() {
     }
 }
 
+/// The sender is then another destination, with the same key.
+#[test]
+fn a_datagram1_whose_key_type_was_changed_is_of_the_same_key() {
+    seal(b"\x05\x84\x01\x0c\x84\x01\x24\x0b");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -153,6 +153,9 @@ fn of_ctcp_only_one_action_passes_in_both_directions() {
         }
     }
     assert_sent("PRIVMSG #x,\x01VERSION\x01 :hi", None);
+    // Nor does the mark pass in any other command.
+    assert_sent("PING ::hi\x01DCC", None);
+    assert_sent("TOPIC #x :\x01VERSION\x01", None);
     assert_sent("NOTICE you :DCC Send file (192.168.1.2)", None);
     assert_sent("NOTICE you :dcc chat (192.168.1.2)", None);
     assert_sent("PRIVMSG you :DCC is off", Some("PRIVMSG you :DCC is off"));

@@ -67,6 +67,16 @@ fn no_target_fails_on_valid_input() {
     }
 }
 
+#[test]
+fn a_label_that_is_punycode_of_punycode_is_shown_in_ascii() {
+    host_name(b"wwww.xn--becr.i.u.xn--becr.iw.xn--xn--h01bcr.l2iur.i2p");
+}
+
+#[test]
+fn a_name_of_two_directions_is_shown_in_ascii() {
+    host_name(b"ww.7xn--bcwww.xn--lnb.n--h.i2p");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
