@@ -7,9 +7,11 @@ use libtest_mimic::Arguments;
 use crate::lab::Lab;
 
 mod bridges;
+mod chaos;
 mod datagrams;
 mod dialogues;
 mod failures;
+mod hole;
 mod i2pd_alone;
 mod i2plib;
 mod java;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     streams::add(&lab, &mut trials);
     datagrams::add(&lab, &mut trials);
     failures::add(&lab, &mut trials);
+    chaos::add(&lab, &mut trials);
     sam_client::add(&lab, &mut trials);
     yosemite::add(&lab, &mut trials);
     i2plib::add(&lab, &mut trials);

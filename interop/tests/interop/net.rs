@@ -6,7 +6,10 @@ use std::{net::SocketAddr, time::Duration};
 use eepkit::{Destination, Devnet, Router, Session, SessionBuilder};
 use eepkit_interop::{I2pdNet, Peer, SamDatagrams, SamSession, sam_command};
 use libtest_mimic::Failed;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
 
 use crate::lab::{Outcome, STEP_LIMIT, say, whole};
 
@@ -56,21 +59,34 @@ impl Net {
     ///
     /// Uses three tunnels, for the reason at [`Net::sam_on`].
     pub(crate) fn builder(&self) -> Result<SessionBuilder, Failed> {
-        let i2cp = match self {
-            Self::I2pd(net) => net.routers()[OURS].i2cp(),
-            Self::Emissary(net) => net
-                .router(OURS)
-                .i2cp_addr()
-                .ok_or("the router offers no I2CP")?,
-        };
+        Self::builder_at(self.i2cp(OURS)?)
+    }
+
+    fn builder_at(i2cp: SocketAddr) -> Result<SessionBuilder, Failed> {
         let router = Router::attach(&format!("i2cp://{i2cp}"))?;
         Ok(router.session().tunnel_length(2).tunnel_quantity(3))
     }
 
+    /// The I2CP address of a router.
+    pub(crate) fn i2cp(&self, router: usize) -> Result<SocketAddr, Failed> {
+        match self {
+            Self::I2pd(net) => Ok(net.routers()[router].i2cp()),
+            Self::Emissary(net) => {
+                let at = net.router(router).i2cp_addr();
+                at.ok_or_else(|| "the router offers no I2CP".into())
+            }
+        }
+    }
+
     /// Opens a session of eepkit.
     pub(crate) async fn session(&self) -> Result<Session, Failed> {
+        self.session_at(self.i2cp(OURS)?).await
+    }
+
+    /// Opens a session of eepkit on the router at this I2CP address.
+    pub(crate) async fn session_at(&self, i2cp: SocketAddr) -> Result<Session, Failed> {
         let open = move || async move {
-            let opening = self.builder()?.open_timeout(STEP_LIMIT).open();
+            let opening = Self::builder_at(i2cp)?.open_timeout(STEP_LIMIT).open();
             opening.await.map_err(whole)
         };
         self.found(open, |session| session.destination().to_b32())
@@ -150,6 +166,23 @@ impl Net {
         match self {
             Self::I2pd(net) => net.routers()[OURS].kill(),
             Self::Emissary(net) => net.router(OURS).kill().await,
+        }
+    }
+
+    /// Sends a signal to the process of that router.
+    pub(crate) async fn signal_ours(&self, signal: &str) -> Outcome {
+        let Self::I2pd(net) = self else {
+            return Err("the router is not a process".into());
+        };
+        let id = net.routers()[OURS]
+            .id()
+            .ok_or("the router is not running")?;
+        let kill = Command::new("kill")
+            .args([format!("-{signal}"), id.to_string()])
+            .status();
+        match kill.await?.success() {
+            true => Ok(()),
+            false => Err(format!("the signal {signal} was not sent").into()),
         }
     }
 
