@@ -13,7 +13,7 @@ use eepkit::{ErrorKind, OpenError, Preset, Router, Session};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::options::SessionOptions;
+use crate::{options::SessionOptions, shared_sessions::SharedSession};
 
 /// What separates users. Two programs with different keys use different destinations.
 pub(crate) type IsolationKey = Vec<u8>;
@@ -28,6 +28,8 @@ pub(crate) struct ClientSessions {
     limit: usize,
     /// How long an unused isolated session stays open.
     idle: Duration,
+    /// The session of users that are not isolated, if it is not one of the entries.
+    common: Option<SharedSession>,
     entries: Mutex<HashMap<Option<IsolationKey>, Entry>>,
 }
 
@@ -60,8 +62,15 @@ impl ClientSessions {
             connect_timeout: Duration::from_secs(60),
             limit: 1,
             idle: Duration::from_secs(600),
+            common: None,
             entries: Mutex::default(),
         }
+    }
+
+    /// Sets the session of users that are not isolated.
+    pub(crate) fn common(mut self, session: Option<SharedSession>) -> Self {
+        self.common = session;
+        self
     }
 
     /// Sets the options of all sessions.
@@ -84,7 +93,7 @@ impl ClientSessions {
 
     /// The number of sessions.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().len() + usize::from(self.common.is_some())
     }
 
     /// The session for this key, or the common one. It is started if there is none. It need not be
@@ -94,6 +103,15 @@ impl ClientSessions {
     ///
     /// [`SessionError`] if an option is invalid, or if all isolated sessions are in use.
     pub(crate) fn get(&self, key: Option<IsolationKey>) -> Result<ClientSession, SessionError> {
+        if key.is_none()
+            && let Some(common) = &self.common
+        {
+            let (session, in_use) = common.get()?.into_parts();
+            return Ok(ClientSession {
+                session,
+                _in_use: in_use,
+            });
+        }
         let mut entries = self.lock();
         let now = Instant::now();
         if let Some(entry) = entries.get_mut(&key) {
@@ -167,6 +185,9 @@ impl ClientSessions {
         let entries = std::mem::take(&mut *self.lock());
         for entry in entries.into_values() {
             entry.session.close().await;
+        }
+        if let Some(common) = &self.common {
+            common.release().await;
         }
     }
 

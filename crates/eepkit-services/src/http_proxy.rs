@@ -20,7 +20,6 @@
 //! # }
 //! ```
 
-mod body;
 mod config;
 mod connection;
 mod forms;
@@ -49,7 +48,7 @@ use crate::{
     naming::Names,
     proxy::{HasFrame as _, ProxyFrame, Serving},
     serve::Addresses,
-    service::{Running, ServiceError, Statistic},
+    service::{Context, Running, ServiceError, Statistic},
 };
 
 /// A running proxy.
@@ -75,9 +74,17 @@ impl HttpProxy {
         names: Names,
         config: HttpProxyConfig,
     ) -> Result<Self, ServiceError> {
-        let router = router.with_names(names.clone());
-        let (frame, bound) = ProxyFrame::bind(router, "HTTP proxy", &config.proxy).await?;
-        let shared = Arc::new(Shared::new(frame, config, names));
+        let context = Context::new(router).names(names);
+        Self::start_in(&context, config).await
+    }
+
+    /// Starts a proxy beside other services, with which it can share a session.
+    pub(crate) async fn start_in(
+        context: &Context,
+        config: HttpProxyConfig,
+    ) -> Result<Self, ServiceError> {
+        let (frame, bound) = ProxyFrame::bind(context, "HTTP proxy", &config.proxy).await?;
+        let shared = Arc::new(Shared::new(frame, config, context.names.clone()));
         let expiring = shared.clone();
         shared.frame().server.spawn(async move {
             tokio::select! {

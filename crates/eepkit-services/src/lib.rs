@@ -55,6 +55,7 @@ pub mod tls;
 pub mod tunnel;
 mod user_agent;
 pub mod users;
+mod web;
 
 pub use services::{
     Action, Applied, ApplyError, KINDS, Kind, Plan, Services, default_plans, plan, read_all_plans,

@@ -10,17 +10,15 @@ use std::{
     time::Duration,
 };
 
-use eepkit::Router;
-
 pub(crate) use self::options::{
-    ProxyOptions, connect_timeout, isolate, listen, listen_unix, max_connections, max_sessions,
-    request_timeout, require_password, session_idle, session_options, users,
+    ProxyOptions, connect_timeout, isolate, keys, listen, listen_unix, max_connections,
+    max_sessions, request_timeout, require_password, session_idle, session_options, shared, users,
 };
 use crate::{
     client_sessions::{ClientSession, ClientSessions, SessionError},
     counters::Counters,
     serve::{Addresses, Connection, Endpoint, Handle, Limits, Listeners, Server},
-    service::ServiceError,
+    service::{Context, ServiceError},
     users::Gate,
 };
 
@@ -48,7 +46,7 @@ impl ProxyFrame {
     ///
     /// [`ServiceError`] if an address or a file cannot be used.
     pub(crate) async fn bind(
-        router: Router,
+        context: &Context,
         title: &str,
         options: &ProxyOptions,
     ) -> Result<(Self, Bound), ServiceError> {
@@ -61,7 +59,9 @@ impl ProxyFrame {
         }
         let addresses = listeners.addresses().clone();
         let server = Server::new(Limits::new(options.max_connections));
-        let sessions = ClientSessions::new(router, title)
+        let common = options.open_common(context, title)?;
+        let sessions = ClientSessions::new(context.router.clone(), title)
+            .common(common)
             .options(options.options.clone())
             .connect_timeout(options.connect_timeout)
             .isolated(options.max_sessions, options.session_idle);

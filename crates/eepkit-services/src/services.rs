@@ -11,8 +11,9 @@ use crate::{
     options::{File, FileError, FileErrors, Section},
     sam::SamConfig,
     service::{Context, Definition, Managed, Service, ServiceError, State},
+    site::SiteConfig,
     socks::SocksConfig,
-    tunnel::{ClientTunnelConfig, ServerTunnelConfig},
+    tunnel::{ClientTunnelConfig, HttpServerTunnelConfig, ServerTunnelConfig},
 };
 
 /// The services that run on a router.
@@ -426,6 +427,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<SocksConfig>(),
     Kind::of::<ClientTunnelConfig>(),
     Kind::of::<ServerTunnelConfig>(),
+    Kind::of::<HttpServerTunnelConfig>(),
+    Kind::of::<SiteConfig>(),
 ];
 
 /// The services of a configuration file. A service without a name is named after its kind, further

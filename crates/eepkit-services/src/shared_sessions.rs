@@ -65,8 +65,8 @@ pub(crate) struct SharedSession {
 
 #[derive(Debug)]
 struct Inner {
-    router: Router,
-    plan: SessionPlan,
+    /// `None` for a session that somebody else has opened and closes.
+    origin: Option<(Router, SessionPlan)>,
     current: Mutex<Current>,
 }
 
@@ -83,12 +83,17 @@ struct Current {
 #[derive(Debug, Clone)]
 pub(crate) struct SessionUse {
     session: Session,
-    _in_use: Arc<()>,
+    in_use: Arc<()>,
 }
 
 impl SessionUse {
     pub(crate) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The session, and what keeps it in use.
+    pub(crate) fn into_parts(self) -> (Session, Arc<()>) {
+        (self.session, self.in_use)
     }
 }
 
@@ -119,8 +124,9 @@ impl SharedSessions {
             && let Some(entry) = entries.get_mut(key)
         {
             entry.tunnels += 1;
-            let first = &entry.inner.plan;
-            if (first.preset, &first.options) != (plan.preset, &plan.options) {
+            if let Some((_, first)) = &entry.inner.origin
+                && (first.preset, &first.options) != (plan.preset, &plan.options)
+            {
                 warn!(
                     tunnel = plan.nickname,
                     first = first.nickname,
@@ -130,15 +136,7 @@ impl SharedSessions {
             return Ok(self.joined(Some(key.clone()), entry.inner.clone()));
         }
         let session = start(router, &plan, keys.as_ref())?;
-        let inner = Arc::new(Inner {
-            router: router.clone(),
-            plan,
-            current: Mutex::new(Current {
-                session,
-                used: false,
-                in_use: Arc::new(()),
-            }),
-        });
+        let inner = Inner::new(Some((router.clone(), plan)), session);
         if let Some(key) = &key {
             let entry = Entry {
                 inner: inner.clone(),
@@ -166,6 +164,11 @@ impl SharedSessions {
 }
 
 impl SharedSession {
+    /// A session that the caller has opened, and closes.
+    pub(crate) fn of(session: Session) -> Self {
+        SharedSessions::default().joined(None, Inner::new(None, session))
+    }
+
     /// The session for a new use. A session that was closed because it was idle is replaced by one
     /// with a new destination, if the plan says so.
     ///
@@ -174,21 +177,22 @@ impl SharedSession {
     /// [`OpenError`] if the new session cannot be started.
     pub(crate) fn get(&self) -> Result<SessionUse, OpenError> {
         let mut current = self.inner.lock();
-        if self.inner.plan.new_keys
+        if let Some((router, plan)) = &self.inner.origin
+            && plan.new_keys
             && current.used
             && Arc::strong_count(&current.in_use) == 1
             && current.session.status().stage() == SessionStage::Idle
         {
-            current.session = start(&self.inner.router, &self.inner.plan, None)?;
+            current.session = start(router, plan, None)?;
             info!(
-                tunnel = self.inner.plan.nickname,
+                tunnel = plan.nickname,
                 "comes back from being idle with a new destination"
             );
         }
         current.used = true;
         Ok(SessionUse {
             session: current.session.clone(),
-            _in_use: current.in_use.clone(),
+            in_use: current.in_use.clone(),
         })
     }
 
@@ -204,7 +208,7 @@ impl SharedSession {
 
     /// Ends the use of this tunnel. Closes the session if no other tunnel uses it.
     pub(crate) async fn release(&self) {
-        if self.leave() {
+        if self.leave() && self.inner.origin.is_some() {
             self.session().close().await;
         }
     }
@@ -238,6 +242,17 @@ impl Drop for SharedSession {
 }
 
 impl Inner {
+    fn new(origin: Option<(Router, SessionPlan)>, session: Session) -> Arc<Self> {
+        Arc::new(Self {
+            origin,
+            current: Mutex::new(Current {
+                session,
+                used: false,
+                in_use: Arc::new(()),
+            }),
+        })
+    }
+
     /// A panic while the lock is held leaves the value consistent: each change is one assignment.
     fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)

@@ -24,6 +24,7 @@
 //! ```
 
 mod path;
+mod service;
 
 use std::{
     collections::HashMap,
@@ -46,6 +47,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower_http::services::ServeDir;
 use tower_service::Service as _;
+
+pub use self::service::{SiteConfig, SiteServer};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 

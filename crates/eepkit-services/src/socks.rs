@@ -33,7 +33,7 @@ use self::shared::Shared;
 use crate::{
     proxy::{ProxyFrame, Serving},
     serve::Addresses,
-    service::{Running, ServiceError, Statistic},
+    service::{Context, Running, ServiceError, Statistic},
 };
 
 /// A running proxy.
@@ -54,7 +54,15 @@ impl SocksProxy {
     ///
     /// Panics outside of a tokio runtime.
     pub async fn start(router: Router, config: SocksConfig) -> Result<Self, ServiceError> {
-        let (frame, bound) = ProxyFrame::bind(router, "SOCKS", config.proxy()).await?;
+        Self::start_in(&Context::new(router), config).await
+    }
+
+    /// Starts a proxy beside other services, with which it can share a session.
+    pub(crate) async fn start_in(
+        context: &Context,
+        config: SocksConfig,
+    ) -> Result<Self, ServiceError> {
+        let (frame, bound) = ProxyFrame::bind(context, "SOCKS", config.proxy()).await?;
         let shared = Shared::new(frame, config);
         let serving = bound.serve(shared.into(), connection::serve);
         Ok(Self { serving })

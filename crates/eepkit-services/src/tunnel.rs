@@ -34,18 +34,26 @@
 mod admission;
 mod client;
 mod destinations;
+mod http_gateway;
+mod http_server;
 mod incoming;
 mod local;
 mod outgoing;
 mod relaying;
 mod server;
-mod session;
+pub(crate) mod session;
 mod target;
 
+pub(crate) use self::session::SessionConfig;
 pub use self::{
-    client::ClientTunnelConfig, incoming::ServerTunnel, outgoing::ClientTunnel,
-    server::ServerTunnelConfig, target::Target,
+    client::ClientTunnelConfig, http_server::HttpServerTunnelConfig, incoming::ServerTunnel,
+    outgoing::ClientTunnel, server::ServerTunnelConfig, target::Target,
 };
+
+/// The table of the documentation with the headers that tunnels to web servers drop.
+pub fn http_header_table() -> String {
+    http_gateway::markdown()
+}
 
 /// The table of options of a tunnel for local programs: its own options, followed by those of the
 /// parts of its configuration, which are the fields `local` and `session`.
@@ -155,6 +163,7 @@ macro_rules! incoming_options {
                 "Maximum number of new streams of all peers in a day.\nDefault: no limit.",
             ),
             admission::ban(access!($config, Option<Duration>, incoming.admission.ban)),
+            session::shared(access!($config, Option<String>, session.shared)),
             session::preset(access!($config, eepkit::Preset, session.preset)),
             session::reduce_idle(access!($config, Option<Duration>, session.reduce_idle)),
             session::reduce_quantity(access!($config, Option<usize>, session.reduce_quantity)),

@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use eepkit_services::{
     service::Definition,
-    tunnel::{ClientTunnelConfig, ServerTunnelConfig},
+    tunnel::{ClientTunnelConfig, HttpServerTunnelConfig, ServerTunnelConfig},
 };
 
-use super::{RouterArgs, ServiceArgs};
+use super::{HttpProxyArgs, RouterArgs, ServiceArgs, SocksProxyArgs};
 
 /// Run one tunnel between a local port and a destination
 ///
@@ -41,6 +41,24 @@ Examples:
 
 The address is printed on standard error, and with --json on standard output.")]
     Server(TunnelOf<ServerTunnelConfig>),
+    /// From a destination to a local web server
+    ///
+    /// Puts a web server online. Headers with which peers could pretend to be someone else, and
+    /// those that name the software and the clock of the server, are dropped.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel http-server -t 127.0.0.1:8080 -K site.dat
+  eepkit tunnel http-server -t unix:/run/web.sock -K site.dat --host www.example.i2p
+
+The address is printed on standard error, and with --json on standard output. `eepkit serve` publishes
+a folder without a web server.")]
+    HttpServer(TunnelOf<HttpServerTunnelConfig>),
+    /// An HTTP proxy, as eepkit http-proxy
+    Http(HttpProxyArgs),
+    /// An HTTP proxy that accepts only CONNECT
+    Connect(HttpProxyArgs),
+    /// A SOCKS proxy, as eepkit socks-proxy
+    Socks(SocksProxyArgs),
 }
 
 /// One tunnel, from flags.

@@ -25,6 +25,13 @@ pub(super) async fn tunnel(args: TunnelArgs, ui: &Ui) -> Result<(), Failure> {
     match args.command {
         TunnelCommand::Client(of) => serve(of.tunnel, of.router, of.json, ui).await,
         TunnelCommand::Server(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::HttpServer(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::Http(args) => http(args, ui).await,
+        TunnelCommand::Connect(args) => {
+            let config = args.proxy.into_config().connect_only(true);
+            serve_config(config, args.router, args.json, ui).await
+        }
+        TunnelCommand::Socks(args) => socks(args, ui).await,
     }
 }
 
@@ -34,7 +41,15 @@ async fn serve<D: Definition>(
     json: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let config = proxy.into_config();
+    serve_config(proxy.into_config(), router, json, ui).await
+}
+
+async fn serve_config<D: Definition>(
+    config: D,
+    router: RouterArgs,
+    json: bool,
+    ui: &Ui,
+) -> Result<(), Failure> {
     config.validate().map_err(Failure::usage)?;
     let config = Config {
         router,

@@ -1,16 +1,20 @@
-//! `eepkit serve`: a folder as a web site.
+//! `eepkit serve`: a folder or a local web server as a web site.
 
-use std::{path::Path, time::Duration};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use eepkit::{Session, SessionProblem};
-use eepkit_services::site::{MAX_CONNECTIONS, Site};
+use eepkit::{Server, Session, SessionProblem};
+use eepkit_services::{
+    service::Definition as _,
+    site::{MAX_CONNECTIONS, Site},
+    tunnel::{HttpServerTunnelConfig, ServerTunnel, Target},
+};
 use qrcode::{QrCode, render::unicode::Dense1x2};
 
-use super::{describe::with_port, keys, online::Online};
+use super::{describe::with_port, keys, online::Online, run::cannot_start};
 use crate::{args::ServeArgs, exit::Exit, failure::Failure, stop::Stop, ui::Ui};
 
 pub(super) async fn run(args: ServeArgs, ui: &Ui) -> Result<(), Failure> {
-    let site = open(&args.folder, ui)?;
+    let content = Content::of(&args, ui)?;
     let mut stop = Stop::new()?;
     let keys = match &args.keys {
         Some(file) => Some(keys::load_or_create(file, ui)?),
@@ -19,12 +23,79 @@ pub(super) async fn run(args: ServeArgs, ui: &Ui) -> Result<(), Failure> {
     let online = stop
         .or(Online::open(&args.router, &args.session, keys, ui))
         .await?;
-    let result = publish(&args, site, &online, &mut stop, ui).await;
+    let result = publish(&args, content, &online, &mut stop, ui).await;
     online.close_or_stop(&mut stop).await;
     match result {
         // A signal is the normal end.
         Err(failure) if failure.is_signal() => Ok(()),
         result => result,
+    }
+}
+
+/// What is published.
+enum Content {
+    Folder(Site, String),
+    Server(Box<HttpServerTunnelConfig>, String),
+}
+
+impl Content {
+    fn of(args: &ServeArgs, ui: &Ui) -> Result<Self, Failure> {
+        if let Some(folder) = &args.folder {
+            return Ok(Self::Folder(
+                open(folder, ui)?,
+                folder.display().to_string(),
+            ));
+        }
+        // clap requires one of them.
+        let address = (Ipv4Addr::LOCALHOST, args.port.unwrap_or(80)).into();
+        let mut config = HttpServerTunnelConfig::new().target(Target::Tcp(address));
+        if let Some(host) = &args.host {
+            config = config.host(host);
+        }
+        config.validate().map_err(Failure::usage)?;
+        let name = format!("the web server at {address}");
+        Ok(Self::Server(Box::new(config), name))
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Folder(_, name) | Self::Server(_, name) => name,
+        }
+    }
+
+    async fn start(self, session: &Session) -> Result<Publishing, Failure> {
+        match self {
+            Self::Folder(site, _) => {
+                let listener = session
+                    .listen(0)
+                    .map_err(|error| Failure::from_kind(error.kind(), "cannot listen", &error))?;
+                let server = eepkit::serve(listener, site)
+                    .max_streams(MAX_CONNECTIONS)
+                    .start();
+                Ok(Publishing::Folder(server))
+            }
+            Self::Server(config, _) => match config.start_on(session).await {
+                Ok(tunnel) => Ok(Publishing::Server(tunnel)),
+                Err(error) => Err(cannot_start(HttpServerTunnelConfig::KIND, &error)),
+            },
+        }
+    }
+}
+
+/// What is online.
+enum Publishing {
+    Folder(Server),
+    Server(ServerTunnel),
+}
+
+impl Publishing {
+    async fn stop(self) {
+        match self {
+            Self::Folder(server) => {
+                server.shutdown(GRACE).await;
+            }
+            Self::Server(tunnel) => tunnel.stop().await,
+        }
     }
 }
 
@@ -41,22 +112,17 @@ fn open(folder: &Path, ui: &Ui) -> Result<Site, Failure> {
 
 async fn publish(
     args: &ServeArgs,
-    site: Site,
+    content: Content,
     online: &Online,
     stop: &mut Stop,
     ui: &Ui,
 ) -> Result<(), Failure> {
     let session = &online.session;
-    let listener = session
-        .listen(0)
-        .map_err(|error| Failure::from_kind(error.kind(), "cannot listen", &error))?;
-    let server = eepkit::serve(listener, site)
-        .max_streams(MAX_CONNECTIONS)
-        .start();
+    let name = content.name().to_owned();
+    let publishing = content.start(session).await?;
     let address = format!("http://{}/", with_port(session.destination(), 0));
     ui.note(format_args!(
-        "{} is online until Ctrl-C, for everybody who knows this address:",
-        args.folder.display()
+        "{name} is online until Ctrl-C, for everybody who knows this address:"
     ));
     ui.data(&address)?;
     if args.qr {
@@ -69,7 +135,7 @@ async fn publish(
         }
     };
     let result = stop.or(serving).await;
-    server.shutdown(GRACE).await;
+    publishing.stop().await;
     result
 }
 

@@ -78,7 +78,9 @@ fn every_documented_example_can_be_read() {
             "http-proxy",
             "socks",
             "client-tunnel",
-            "server-tunnel"
+            "server-tunnel",
+            "http-server-tunnel",
+            "site"
         ]
     );
     assert_eq!(
@@ -128,7 +130,7 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks, client-tunnel, server-tunnel"
+        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks, client-tunnel, server-tunnel, http-server-tunnel, site"
     );
 }
 

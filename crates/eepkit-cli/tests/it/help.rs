@@ -110,7 +110,7 @@ fn every_line_of_help_fits_a_terminal() {
 }
 
 /// The kinds of `eepkit tunnel`.
-const TUNNELS: [&str; 2] = ["client", "server"];
+const TUNNELS: [&str; 3] = ["client", "server", "http-server"];
 
 fn assert_fits(command: &[&str]) {
     for line in help(command).lines() {

@@ -32,6 +32,7 @@ pub struct HttpProxyConfig {
     pub(super) send_user_agent: bool,
     pub(super) send_referer: bool,
     pub(super) send_accept: bool,
+    pub(super) connect_only: bool,
     pub(super) response_timeout: Duration,
 }
 
@@ -49,6 +50,7 @@ impl HttpProxyConfig {
             send_user_agent: false,
             send_referer: false,
             send_accept: false,
+            connect_only: false,
             response_timeout: RESPONSE_TIMEOUT,
         }
     }
@@ -109,6 +111,13 @@ impl HttpProxyConfig {
         self
     }
 
+    /// Accepts only CONNECT, with which programs open streams to any port; false by default.
+    #[must_use]
+    pub fn connect_only(mut self, only: bool) -> Self {
+        self.connect_only = only;
+        self
+    }
+
     /// Sets the time limit for opening a stream, which includes the time until the router is ready;
     /// 60 s by default.
     #[must_use]
@@ -122,6 +131,14 @@ impl HttpProxyConfig {
     #[must_use]
     pub fn response_timeout(mut self, limit: Duration) -> Self {
         self.response_timeout = limit;
+        self
+    }
+
+    /// Uses the destination of a private key file for programs that are not isolated. The file is
+    /// created if it does not exist. Tunnels with the same file share the session.
+    #[must_use]
+    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.proxy.keys = Some(file.into());
         self
     }
 
@@ -190,11 +207,11 @@ impl Definition for HttpProxyConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
-        self.proxy.load_users().map(drop)
+        self.proxy.check()
     }
 
     async fn launch(&self, context: &Context) -> Result<HttpProxy, ServiceError> {
-        HttpProxy::start(context.router.clone(), context.names.clone(), self.clone()).await
+        HttpProxy::start_in(context, self.clone()).await
     }
 }
 
@@ -273,6 +290,12 @@ static TABLE: Table<HttpProxyConfig> = Table {
             "Whether sites receive Accept and Accept-Language unchanged.\n\
              Otherwise Accept has one of a few common values, and the languages are dropped.",
         ),
+        Opt::new(
+            "connect_only",
+            access!(HttpProxyConfig, bool, connect_only),
+            "Accept only CONNECT, with which programs open streams to any port.",
+        )
+        .flag(Flag::new("connect-only", "")),
         proxy::request_timeout(access!(HttpProxyConfig, Duration, proxy.request_timeout)),
         proxy::connect_timeout(access!(HttpProxyConfig, Duration, proxy.connect_timeout)),
         Opt::new(
@@ -283,6 +306,8 @@ static TABLE: Table<HttpProxyConfig> = Table {
         proxy::max_connections(access!(HttpProxyConfig, usize, proxy.max_connections)),
         proxy::max_sessions(access!(HttpProxyConfig, usize, proxy.max_sessions)),
         proxy::session_idle(access!(HttpProxyConfig, Duration, proxy.session_idle)),
+        proxy::keys(access!(HttpProxyConfig, Option<PathBuf>, proxy.keys)),
+        proxy::shared(access!(HttpProxyConfig, Option<String>, proxy.shared)),
         proxy::session_options(access!(HttpProxyConfig, SessionOptions, proxy.options)),
     ],
 };
@@ -332,12 +357,15 @@ mod tests {
                 ("send_user_agent", "true"),
                 ("send_referer", "true"),
                 ("send_accept", "true"),
+                ("connect_only", "true"),
                 ("request_timeout", "\"5s\""),
                 ("connect_timeout", "\"7s\""),
                 ("response_timeout", "\"9s\""),
                 ("max_connections", "8"),
                 ("max_sessions", "9"),
                 ("session_idle", "\"1h\""),
+                ("keys", "\"/k\""),
+                ("shared", "\"g\""),
                 ("options", "{ \"inbound.length\" = \"1\" }"),
             ],
         );

@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use tracing::{debug, trace};
 
 use super::{
-    body::{self, Body},
     local::Local,
     own_pages,
     pages::{self, Form},
@@ -23,7 +22,10 @@ use super::{
     request::Wanted,
     shared::Shared,
     site, tunnel,
-    upstream::{MAX_BUFFER, MAX_HEADER_SIZE, MAX_HEADERS},
+};
+use crate::web::{
+    body::{self, Body},
+    message::{MAX_BUFFER, MAX_HEADER_SIZE, MAX_HEADERS},
 };
 use crate::{proxy::HasFrame as _, serve::Connection};
 
@@ -92,6 +94,9 @@ async fn answer(
     trace!(method = %request.method(), "HTTP proxy: request");
     if wanted == Wanted::Landing {
         return Ok(pages::landing());
+    }
+    if program.shared.config.connect_only && !matches!(wanted, Wanted::Tunnel(_)) {
+        return Err(Problem::ConnectOnly);
     }
     let user = program.user(request.headers()).await?;
     match wanted {

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{
         ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, REFERER,
         TRANSFER_ENCODING, UPGRADE, USER_AGENT,
@@ -15,7 +15,10 @@ use http::{
 };
 
 use super::HttpProxyConfig;
-use crate::user_agent::I2P_USER_AGENT;
+use crate::{
+    user_agent::I2P_USER_AGENT,
+    web::message::{nominated, wanted_upgrade},
+};
 
 /// What happens to a header of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,30 +369,6 @@ fn is_same(one: &str, other: &str) -> bool {
     !one.is_empty() && plain(one) == plain(other)
 }
 
-/// The protocol that a program wants to change to.
-pub(super) fn wanted_upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let protocol = headers.get(UPGRADE)?;
-    let is_wanted = tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    is_wanted.then_some(protocol)
-}
-
-/// The headers that the connection header names.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    tokens(headers, &CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .collect()
-}
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
-}
-
 /// The headers that a program receives of a response. `is_upgrade` is whether the protocol changes.
 pub(super) fn for_program(headers: &mut HeaderMap, is_upgrade: bool) {
     let nominated = nominated(headers);
@@ -465,11 +444,6 @@ pub(super) const RESPONSE: &[&str] = &[
 /// The request for an outproxy, whose target is the whole URL.
 pub(super) fn absolute(host: &str, path: &str) -> Option<Uri> {
     format!("http://{host}{path}").parse().ok()
-}
-
-/// Whether a version can change its protocol.
-pub(super) fn can_upgrade(version: Version) -> bool {
-    version == Version::HTTP_11
 }
 
 /// Chosen as that of Tor Browser, which most users of anonymous networks have.

@@ -16,14 +16,16 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{
-    body::{self, Body},
     forms::Offer,
     pages::{self, ERROR, Escaped},
     problem::Problem,
     request::OWN_HOST,
     shared::Shared,
 };
-use crate::naming::{Known, readable};
+use crate::{
+    naming::{Known, readable},
+    web::body::{self, Body},
+};
 
 /// Answers a request for a page.
 pub(super) async fn serve(

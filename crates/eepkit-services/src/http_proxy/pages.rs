@@ -12,10 +12,8 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER},
 };
 
-use super::{
-    body::{self, Body},
-    problem::{Account, Problem},
-};
+use super::problem::{Account, Problem};
+use crate::web::body::{self, Body};
 
 /// Text, escaped for HTML content and quoted attributes.
 pub(super) struct Escaped<'a>(pub(super) &'a str);

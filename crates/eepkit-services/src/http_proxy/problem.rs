@@ -17,6 +17,8 @@ pub(super) enum Problem {
     Https,
     /// The URL has another protocol.
     Protocol,
+    /// The proxy accepts only CONNECT.
+    ConnectOnly,
     /// A name and a password are required.
     PasswordRequired,
     /// The host is local.
@@ -96,6 +98,12 @@ impl Problem {
                 "unsupported_protocol",
                 "Unsupported protocol",
                 "The proxy fetches only http URLs.",
+            ),
+            Self::ConnectOnly => account(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "connect_only",
+                "Only CONNECT",
+                "This proxy accepts only CONNECT. Use the HTTP proxy for web pages.",
             ),
             Self::PasswordRequired => account(
                 StatusCode::PROXY_AUTHENTICATION_REQUIRED,

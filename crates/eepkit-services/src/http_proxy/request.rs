@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, Method, Request, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    Method, Request, Uri, Version,
+    header::HOST,
     uri::{Authority, PathAndQuery, Scheme},
 };
 
 use super::problem::Problem;
-use crate::target::Target;
+use crate::{target::Target, web::message::is_ambiguous};
 
 /// The name of the proxy's own pages.
 pub(super) const OWN_HOST: &str = "proxy.i2p";
@@ -39,7 +39,12 @@ pub(super) struct Place {
 impl Wanted {
     /// Interprets the target of a request. The header `Host` must agree with it.
     pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Problem> {
-        check_framing(request.headers())?;
+        if is_ambiguous(request.headers()) {
+            return Err(Problem::BadRequest(
+                "the length of the request is ambiguous: Transfer-Encoding must be chunked, once, \
+                 without Content-Length",
+            ));
+        }
         let uri = request.uri();
         if request.method() == Method::CONNECT {
             let authority = uri.authority().ok_or(NO_HOST)?;
@@ -102,27 +107,6 @@ fn origin_form(method: &Method, uri: &Uri, host: Option<&str>) -> Result<Wanted,
     }
 }
 
-/// Refuses messages whose length others could understand in another way (RFC 9112, section 6.3).
-/// hyper refuses lengths that are no numbers or differ, and codings of which the last is not
-/// `chunked`.
-fn check_framing(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else {
-        return Ok(());
-    };
-    let is_chunked = coding
-        .as_bytes()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"chunked");
-    if !is_chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
-        return Err(Problem::BadRequest(
-            "the length of the request is ambiguous: Transfer-Encoding must be chunked, once, \
-             without Content-Length",
-        ));
-    }
-    Ok(())
-}
-
 impl Place {
     fn of(authority: &Authority, default_port: u16) -> Result<Self, Problem> {
         let host = authority.host();
@@ -175,6 +159,8 @@ const MIN_DESTINATION: usize = 516;
 
 #[cfg(test)]
 mod tests {
+    use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+
     use super::*;
 
     fn wanted(method: &str, uri: &str, host: Option<&str>) -> Result<Wanted, Problem> {

@@ -18,7 +18,6 @@ use hyper::{
 use tracing::debug;
 
 use super::{
-    body::{self, Body, Progress},
     headers::{self, Length, Site},
     own_pages,
     peer::Peer,
@@ -28,6 +27,10 @@ use super::{
     shared::Shared,
     tunnel,
     upstream::Upstream,
+};
+use crate::web::{
+    body::{self, Body, Progress},
+    message,
 };
 use crate::{naming::Known, target::Target};
 
@@ -52,8 +55,8 @@ pub(super) async fn fetch(
         }
     }
     let peer = Peer::of(shared, place, user).await?;
-    let upgrade = (headers::can_upgrade(request.version())
-        && headers::wanted_upgrade(request.headers()).is_some())
+    let upgrade = (message::can_upgrade(request.version())
+        && message::wanted_upgrade(request.headers()).is_some())
     .then(|| hyper::upgrade::on(&mut request));
     let outgoing = outgoing(shared, request, place, &path, &peer)?;
     let is_reusable = outgoing.head.method == Method::GET || outgoing.head.method == Method::HEAD;

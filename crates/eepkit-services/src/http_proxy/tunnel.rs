@@ -15,7 +15,6 @@ use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tracing::debug;
 
 use super::{
-    body::{self, Body},
     headers::CLEARNET_USER_AGENT,
     local::Local,
     peer::Peer,
@@ -23,13 +22,17 @@ use super::{
     program::{Program, User},
     request::Place,
     shared::Shared,
-    upstream::{SiteIo, Upstream},
+    upstream::Upstream,
 };
 use crate::{
     client_sessions::ClientSession,
     proxy::HasFrame as _,
     relay::{Options, Prefixed, Traffic, relay_stream},
     serve::Socket,
+    web::{
+        body::{self, Body},
+        stream_io::StreamIo,
+    },
 };
 
 /// Opens a tunnel for CONNECT.
@@ -133,7 +136,7 @@ async fn local_socket(upgrade: OnUpgrade) -> Option<(Socket, Bytes)> {
 /// The stream to the site after the change, with data that it has sent already.
 async fn site_stream(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
     let upgraded = upgraded(upgrade).await?;
-    let parts = upgraded.downcast::<TokioIo<SiteIo>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<StreamIo>>().ok()?;
     let stream = parts.io.into_inner().into_stream()?;
     Some((stream, parts.read_buf))
 }

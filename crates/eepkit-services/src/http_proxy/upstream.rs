@@ -2,14 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, IoSlice},
-    mem,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -17,17 +10,17 @@ use eepkit::Stream;
 use eepkit_wire::Hash;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tracing::debug;
 
-use super::body::Body;
 use crate::{
     client_sessions::ClientSession,
-    counters::{CountedStream, Counters},
     proxy::ProxyFrame,
+    web::{
+        body::Body,
+        message::{MAX_BUFFER, MAX_HEADER_SIZE, MAX_HEADERS},
+        stream_io::StreamIo,
+    },
 };
 
 /// A connection to a site, or to an outproxy.
@@ -114,7 +107,7 @@ impl Upstream {
         session: ClientSession,
     ) -> Result<Self, hyper::Error> {
         let abandoned = Arc::new(AtomicBool::new(false));
-        let io = SiteIo::new(stream, frame.counters.clone(), abandoned.clone());
+        let io = StreamIo::new(stream, frame.counters.clone(), abandoned.clone());
         let mut builder = http1::Builder::new();
         builder
             .title_case_headers(true)
@@ -142,109 +135,6 @@ impl Upstream {
     }
 }
 
-/// A stream to a site, as hyper uses it. Counts its bytes.
-pub(super) struct SiteIo {
-    /// `None` only while it is dropped or taken.
-    stream: Option<Stream>,
-    abandoned: Arc<AtomicBool>,
-    counters: Arc<Counters>,
-    sent: u64,
-    received: u64,
-    counted: Option<CountedStream>,
-}
-
-impl SiteIo {
-    fn new(stream: Stream, counters: Arc<Counters>, abandoned: Arc<AtomicBool>) -> Self {
-        Self {
-            stream: Some(stream),
-            abandoned,
-            counted: Some(counters.count_stream()),
-            counters,
-            sent: 0,
-            received: 0,
-        }
-    }
-
-    /// The stream.
-    pub(super) fn into_stream(mut self) -> Option<Stream> {
-        self.counted = None;
-        self.stream.take()
-    }
-
-    fn inner(&mut self) -> io::Result<Pin<&mut Stream>> {
-        match &mut self.stream {
-            Some(stream) => Ok(Pin::new(stream)),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-}
-
-impl Drop for SiteIo {
-    fn drop(&mut self) {
-        let (sent, received) = (mem::take(&mut self.sent), mem::take(&mut self.received));
-        self.counters.count_bytes(sent, received);
-        if let Some(stream) = &self.stream
-            && self.abandoned.load(Ordering::Relaxed)
-        {
-            // The site would otherwise send all of the response.
-            stream.reset();
-        }
-    }
-}
-
-impl AsyncRead for SiteIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = self.inner()?.poll_read(cx, buf);
-        self.received += (buf.filled().len() - before) as u64;
-        polled
-    }
-}
-
-impl AsyncWrite for SiteIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = self.inner()?.poll_write(cx, buf);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.sent += count as u64;
-        }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner()?.poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = self.inner()?.poll_write_vectored(cx, bufs);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.sent += count as u64;
-        }
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream
-            .as_ref()
-            .is_some_and(AsyncWrite::is_write_vectored)
-    }
-}
-
 /// How long a connection waits for its next request. Chosen below the time after which web servers
 /// usually close connections.
 const IDLE: Duration = Duration::from_secs(30);
@@ -252,9 +142,3 @@ const IDLE: Duration = Duration::from_secs(30);
 const MAX_IDLE_PER_SITE: usize = 6;
 /// Chosen because each takes some kilobytes here and at the site.
 const MAX_IDLE: usize = 256;
-/// Chosen as more than any site sends.
-pub(super) const MAX_HEADERS: usize = 128;
-/// Source: the limit of Java's proxy for requests.
-pub(super) const MAX_HEADER_SIZE: usize = 64 * 1024;
-/// The size of hyper's buffer. It must contain the largest header.
-pub(super) const MAX_BUFFER: usize = 2 * MAX_HEADER_SIZE;

@@ -2,9 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use eepkit::Preset;
+
 use crate::{
     options::{Access, Flag, Opt, SessionOptions},
-    service::ServiceError,
+    service::{Context, ServiceError},
+    shared_sessions::{SessionPlan, SharedSession, check_keys},
     users::Users,
 };
 
@@ -21,6 +24,8 @@ pub(crate) struct ProxyOptions {
     pub(crate) max_connections: usize,
     pub(crate) max_sessions: usize,
     pub(crate) session_idle: Duration,
+    pub(crate) keys: Option<PathBuf>,
+    pub(crate) shared: Option<String>,
     pub(crate) options: SessionOptions,
 }
 
@@ -38,6 +43,8 @@ impl ProxyOptions {
             max_connections: MAX_CONNECTIONS,
             max_sessions: MAX_SESSIONS,
             session_idle: SESSION_IDLE,
+            keys: None,
+            shared: None,
             options: SessionOptions::new(),
         }
     }
@@ -54,7 +61,50 @@ impl ProxyOptions {
         if self.require_password && self.users.is_none() {
             return Err("require_password needs a file of users".to_owned());
         }
+        if self.keys.is_some() && self.shared.is_some() {
+            return Err(
+                "shared excludes keys: services with the same key file share a session anyway"
+                    .to_owned(),
+            );
+        }
         Ok(())
+    }
+
+    /// The session of programs that are not isolated, if it has keys or is shared.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`] if the key file or an option cannot be used.
+    pub(crate) fn open_common(
+        &self,
+        context: &Context,
+        title: &str,
+    ) -> Result<Option<SharedSession>, ServiceError> {
+        if self.keys.is_none() && self.shared.is_none() {
+            return Ok(None);
+        }
+        let plan = SessionPlan {
+            nickname: title.to_owned(),
+            keys: self.keys.clone(),
+            group: self.shared.clone(),
+            preset: Preset::Standard,
+            options: self.options.clone(),
+            new_keys: false,
+        };
+        let opened = context.sessions.open(&context.router, plan);
+        Ok(Some(opened.map_err(eepkit::Error::from)?))
+    }
+
+    /// Checks that the files can be used.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`].
+    pub(crate) fn check(&self) -> Result<(), ServiceError> {
+        if let Some(file) = &self.keys {
+            check_keys(file).map_err(eepkit::Error::from)?;
+        }
+        self.load_users().map(drop)
     }
 
     /// Whether a name and a password are required, and the users who have one.
@@ -153,6 +203,26 @@ pub(crate) const fn session_idle<C>(access: Access<C>) -> Opt<C> {
         access,
         "How long the destination of an isolated user stays open without connections.",
     )
+}
+
+pub(crate) const fn keys<C>(access: Access<C>) -> Opt<C> {
+    Opt::new(
+        "keys",
+        access,
+        "Private key file of the destination of programs that are not isolated; created if needed.\n\
+         Default: a new destination at each start. Tunnels with the same file share the session.",
+    )
+    .example("\"proxy.dat\"")
+}
+
+pub(crate) const fn shared<C>(access: Access<C>) -> Opt<C> {
+    Opt::new(
+        "shared",
+        access,
+        "Name of a group of tunnels and proxies that share one session, and so one destination.\n\
+         The session options of the one that starts first apply. Isolated programs do not use it.",
+    )
+    .example("\"clients\"")
 }
 
 pub(crate) const fn session_options<C>(access: Access<C>) -> Opt<C> {

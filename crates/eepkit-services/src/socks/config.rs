@@ -157,11 +157,11 @@ impl Definition for SocksConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
-        self.proxy.load_users().map(drop)
+        self.proxy.check()
     }
 
     async fn launch(&self, context: &Context) -> Result<SocksProxy, ServiceError> {
-        SocksProxy::start(context.router.clone(), self.clone()).await
+        SocksProxy::start_in(context, self.clone()).await
     }
 }
 
@@ -213,6 +213,8 @@ static TABLE: Table<SocksConfig> = Table {
         proxy::max_connections(access!(SocksConfig, usize, proxy.max_connections)),
         proxy::max_sessions(access!(SocksConfig, usize, proxy.max_sessions)),
         proxy::session_idle(access!(SocksConfig, Duration, proxy.session_idle)),
+        proxy::keys(access!(SocksConfig, Option<PathBuf>, proxy.keys)),
+        proxy::shared(access!(SocksConfig, Option<String>, proxy.shared)),
         proxy::session_options(access!(SocksConfig, SessionOptions, proxy.options)),
     ],
 };
@@ -258,6 +260,8 @@ mod tests {
                 ("max_connections", "8"),
                 ("max_sessions", "9"),
                 ("session_idle", "\"1h\""),
+                ("keys", "\"/k\""),
+                ("shared", "\"g\""),
                 ("options", "{ \"inbound.length\" = \"1\" }"),
             ],
         );

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{Destination, I2pSocketAddr, Listener, Stream};
+use bytes::Bytes;
+use eepkit::{Destination, Hash, I2pSocketAddr, Listener, Stream};
 use eepkit_link::LogLimit;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info, warn};
@@ -93,18 +94,14 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Connects with the target of a stream. `None` if there is none, or if it cannot be reached,
-    /// which is logged.
-    pub(crate) async fn connect(&self, stream: &Stream) -> Option<Socket> {
-        let Some(target) = self.targets.of(stream.local_port()) else {
-            debug!(
-                tunnel = self.name,
-                port = stream.local_port(),
-                "no target for this port"
-            );
+    /// Connects with the target of streams to this port, on behalf of a peer. `None` if there is none,
+    /// or if it cannot be reached, which is logged.
+    pub(crate) async fn connect(&self, port: u16, peer: Hash) -> Option<Socket> {
+        let Some(target) = self.targets.of(port) else {
+            debug!(tunnel = self.name, port, "no target for this port");
             return None;
         };
-        match self.targets.connect(target, stream.peer().hash()).await {
+        match self.targets.connect(target, peer).await {
             Ok(socket) => {
                 if self.is_down.swap(false, Ordering::Relaxed) {
                     info!(tunnel = self.name, "the target can be reached again");
@@ -117,6 +114,28 @@ impl Incoming {
                 None
             }
         }
+    }
+
+    /// Connects a stream with its target, and copies until both have ended.
+    pub(crate) async fn join(&self, stream: Stream) {
+        let connecting = self.connect(stream.local_port(), stream.peer().hash());
+        match connecting.await {
+            Some(socket) => {
+                self.relay(Prefixed::new(Bytes::new(), socket), stream)
+                    .await
+            }
+            None => stream.reset(),
+        }
+    }
+
+    /// Whether the configuration has a target for streams to this port in particular.
+    pub(crate) fn has_target_for(&self, port: u16) -> bool {
+        self.targets.has(port)
+    }
+
+    /// The time without a byte after which connections end, if there is a limit.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.idle
     }
 
     /// Copies between a target and a stream until both have ended.
@@ -217,11 +236,23 @@ impl ServerTunnel {
         session: &SessionConfig,
         kind: R,
     ) -> Result<Self, ServiceError> {
+        let opened = context.sessions.open(&context.router, session.plan(name));
+        let session = opened.map_err(eepkit::Error::from)?;
+        Self::launch_on(session, name, config, kind).await
+    }
+
+    /// Starts a tunnel on a session.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`] if a file or the port cannot be used.
+    pub(crate) async fn launch_on<R: Remote>(
+        session: SharedSession,
+        name: &str,
+        config: &IncomingConfig,
+        kind: R,
+    ) -> Result<Self, ServiceError> {
         let targets = config.target.open()?;
-        let session = context
-            .sessions
-            .open(&context.router, session.plan(name))
-            .map_err(eepkit::Error::from)?;
         let port = config.port.unwrap_or(0);
         let listener = match session.session().listen(port) {
             Ok(listener) => listener,
@@ -289,7 +320,8 @@ impl ServerTunnel {
         let _ = tokio::time::timeout(STOP_LIMIT, closing).await;
     }
 
-    pub(crate) fn addresses(&self) -> Addresses {
+    /// The address on I2P.
+    pub fn addresses(&self) -> Addresses {
         let b32 = self.destination().to_b32();
         let address = match self.port {
             0 => b32,
@@ -301,7 +333,8 @@ impl ServerTunnel {
         }
     }
 
-    pub(crate) fn statistics(&self) -> Vec<Statistic> {
+    /// The current statistics.
+    pub fn statistics(&self) -> Vec<Statistic> {
         self.shared.statistics()
     }
 

@@ -149,11 +149,13 @@ impl ClientTunnel {
         let _ = tokio::time::timeout(STOP_LIMIT, closing).await;
     }
 
-    pub(crate) fn addresses(&self) -> Addresses {
+    /// The addresses for programs.
+    pub fn addresses(&self) -> Addresses {
         self.addresses.clone()
     }
 
-    pub(crate) fn statistics(&self) -> Vec<Statistic> {
+    /// The current statistics.
+    pub fn statistics(&self) -> Vec<Statistic> {
         self.shared.counters.statistics(&self.shared.server, 1)
     }
 

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use eepkit::{Address, Preset, Stream};
 
 use super::{
@@ -13,7 +12,6 @@ use super::{
 };
 use crate::{
     options::Table,
-    relay::Prefixed,
     serve::Addresses,
     service::{Context, Definition, Running, ServiceError, Statistic},
 };
@@ -214,13 +212,7 @@ struct Plain;
 
 impl Remote for Plain {
     async fn serve(&self, tunnel: &Arc<Incoming>, stream: Stream) {
-        match tunnel.connect(&stream).await {
-            Some(socket) => {
-                let local = Prefixed::new(Bytes::new(), socket);
-                tunnel.relay(local, stream).await;
-            }
-            None => stream.reset(),
-        }
+        tunnel.join(stream).await;
     }
 }
 

@@ -234,6 +234,11 @@ impl Targets {
             .or(self.config.target.as_ref())
     }
 
+    /// Whether there is a target for this port in particular.
+    pub(crate) fn has(&self, port: u16) -> bool {
+        self.config.targets.0.iter().any(|(of, _)| *of == port)
+    }
+
     /// Connects with a target on behalf of a peer.
     ///
     /// # Errors

@@ -2,16 +2,22 @@
 
 use std::{env, fs, path::Path};
 
-use eepkit_services::{KINDS, errors, http_proxy::header_table};
+use eepkit_services::{KINDS, errors, http_proxy::header_table, tunnel::http_header_table};
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
-const PLACES: [(&str, &str, &str); 5] = [
+const PLACES: [(&str, &str, &str); 7] = [
     ("sam", "docs/sam.md", "eepkit sam"),
     ("http-proxy", "docs/http-proxy.md", "eepkit http-proxy"),
     ("socks", "docs/socks.md", "eepkit socks-proxy"),
     ("client-tunnel", "docs/tunnels.md", "eepkit tunnel client"),
     ("server-tunnel", "docs/tunnels.md", "eepkit tunnel server"),
+    (
+        "http-server-tunnel",
+        "docs/tunnels.md",
+        "eepkit tunnel http-server",
+    ),
+    ("site", "docs/tunnels.md", "eepkit serve"),
 ];
 
 /// With `EEPKIT_UPDATE_DOCS=1` in the environment, the tests write the tables.
@@ -28,6 +34,11 @@ fn option_tables_of_the_documentation_match_the_code() {
 #[test]
 fn the_table_of_headers_matches_the_code() {
     compare("docs/http-proxy.md", &header_table(), "headers of requests");
+}
+
+#[test]
+fn the_table_of_headers_of_web_servers_matches_the_code() {
+    compare("docs/tunnels.md", &http_header_table(), "dropped headers");
 }
 
 #[test]

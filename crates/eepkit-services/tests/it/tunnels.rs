@@ -1,18 +1,22 @@
 //! Tunnels over real sockets and a simulated network, in paused time.
 
 mod client;
+mod http_server;
 mod server;
 
 use std::{net::SocketAddr, time::Duration};
 
 use eepkit::{
-    Listener, Preset, Router, Session, Stream,
+    Listener, Preset, Router, Session, Stream, StreamError,
     sim::{Builder, SimNet},
 };
-use eepkit_services::service::{Context, Definition};
+use eepkit_services::{
+    service::{Context, Definition},
+    tunnel::{ServerTunnel, Target},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 
@@ -101,4 +105,34 @@ async fn exactly(socket: &mut (impl tokio::io::AsyncRead + Unpin), count: usize)
 async fn accept(listener: &Listener) -> Stream {
     let accepting = timeout(Duration::from_secs(300), listener.accept()).await;
     accepting.expect("a stream comes").expect("accepts")
+}
+
+/// A local server that has one connection at a time.
+async fn backend() -> (TcpListener, Target) {
+    let listener = TcpListener::bind(loopback()[0]).await.expect("binds");
+    let address = listener.local_addr().expect("it has one");
+    (listener, Target::Tcp(address))
+}
+
+/// Accepts a connection at a local server.
+async fn accept_local(listener: &TcpListener) -> TcpStream {
+    let accepting = timeout(Duration::from_secs(300), listener.accept()).await;
+    let (socket, _) = accepting.expect("a connection comes").expect("accepts");
+    socket.set_nodelay(true).expect("can be set");
+    socket
+}
+
+async fn connect(peer: &Session, tunnel: &ServerTunnel, port: u16) -> Stream {
+    let connecting = peer.connect((tunnel.destination(), port));
+    connecting.await.expect("connects")
+}
+
+/// Waits until a stream is reset.
+async fn is_reset(stream: &mut Stream) {
+    let error = rest(stream).await.expect_err("is reset");
+    assert_eq!(
+        StreamError::of(&error),
+        Some(&StreamError::Reset),
+        "{error}"
+    );
 }

@@ -1,10 +1,7 @@
 //! Tunnels from local ports to destinations.
 
 use eepkit::Destination;
-use eepkit_services::{
-    service::{Running as _, ServiceError},
-    tunnel::ClientTunnelConfig,
-};
+use eepkit_services::{service::ServiceError, tunnel::ClientTunnelConfig};
 use tokio::time::{Instant, sleep};
 
 use super::*;

@@ -5,9 +5,9 @@ use std::{
     path::Path,
 };
 
-use eepkit::{Address, ErrorKind, StreamError};
+use eepkit::{Address, ErrorKind};
 use eepkit_services::{
-    service::{Running as _, ServiceError},
+    service::ServiceError,
     tls,
     tunnel::{ClientTunnelConfig, ServerTunnel, ServerTunnelConfig, Target},
 };
@@ -19,42 +19,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// A local server that has one connection at a time.
-async fn backend() -> (TcpListener, Target) {
-    let listener = TcpListener::bind(loopback()[0]).await.expect("binds");
-    let address = listener.local_addr().expect("it has one");
-    (listener, Target::Tcp(address))
-}
-
 fn config(target: Target) -> ServerTunnelConfig {
     ServerTunnelConfig::new()
         .name("test")
         .target(target)
         .option("inbound.length", 1)
         .option("outbound.length", 1)
-}
-
-/// Accepts a connection at a local server.
-async fn accept_local(listener: &TcpListener) -> TcpStream {
-    let accepting = timeout(Duration::from_secs(300), listener.accept()).await;
-    let (socket, _) = accepting.expect("a connection comes").expect("accepts");
-    socket.set_nodelay(true).expect("can be set");
-    socket
-}
-
-async fn connect(peer: &Session, tunnel: &ServerTunnel, port: u16) -> Stream {
-    let connecting = peer.connect((tunnel.destination(), port));
-    connecting.await.expect("connects")
-}
-
-/// Waits until a stream is reset.
-async fn is_reset(stream: &mut Stream) {
-    let error = rest(stream).await.expect_err("is reset");
-    assert_eq!(
-        StreamError::of(&error),
-        Some(&StreamError::Reset),
-        "{error}"
-    );
 }
 
 /// Asserts that a stream is reset, which the peer may see while it connects.

@@ -19,25 +19,25 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 /// A body of any kind.
-pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// The reason why a body ended early.
-pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body in memory.
-pub(super) fn full(bytes: Bytes) -> Body {
+pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
 /// No body.
-pub(super) fn empty() -> Body {
+pub(crate) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 /// The body of a request while it is sent to a site. Reports its progress.
-pub(super) fn upload(body: Incoming, progress: &Progress) -> Body {
+pub(crate) fn upload(body: Incoming, progress: &Progress) -> Body {
     let progress = progress.clone();
     Upload {
         inner: body,
@@ -48,7 +48,7 @@ pub(super) fn upload(body: Incoming, progress: &Progress) -> Body {
 
 /// The body of a response while it is sent to a program. Sets `failed` if it ends early, and `abandoned`
 /// if the program does not read all of it.
-pub(super) fn download(
+pub(crate) fn download(
     body: Incoming,
     failed: &Arc<AtomicBool>,
     abandoned: Arc<AtomicBool>,
@@ -64,7 +64,7 @@ pub(super) fn download(
 
 /// The content of a body that is compressed with gzip. It is decompressed in small pieces as the
 /// program reads them, so that a small response that becomes a large one takes no memory.
-pub(super) fn gunzip(body: Body, failed: &Arc<AtomicBool>) -> Body {
+pub(crate) fn gunzip(body: Body, failed: &Arc<AtomicBool>) -> Body {
     let reader = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
     let mut decoder = GzipDecoder::new(reader);
     decoder.multiple_members(true);
@@ -79,10 +79,10 @@ pub(super) fn gunzip(body: Body, failed: &Arc<AtomicBool>) -> Body {
 
 /// When the last part of a body was read.
 #[derive(Debug, Clone)]
-pub(super) struct Progress(Arc<Mutex<Instant>>);
+pub(crate) struct Progress(Arc<Mutex<Instant>>);
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
@@ -95,7 +95,7 @@ impl Progress {
     }
 
     /// Waits until there was no progress for `limit`.
-    pub(super) async fn stalled(&self, limit: Duration) {
+    pub(crate) async fn stalled(&self, limit: Duration) {
         loop {
             let deadline = self.last() + limit;
             if deadline <= Instant::now() {
