@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     hole::Hole,
-    lab::{Lab, Outcome, STEP_LIMIT, connect, same, say, whole},
+    lab::{Lab, Outcome, STEP_LIMIT, connect, same, say, soak, whole},
     net::{Net, OURS, THEIRS},
 };
 
@@ -34,6 +34,14 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
         "a_stopped_router_is_noticed_and_its_session_comes_back",
         stopped,
     );
+    if soak().is_some() {
+        lab.add(
+            trials,
+            &both,
+            "a_session_survives_fault_after_fault",
+            faults,
+        );
+    }
 }
 
 async fn black_hole(_lab: Arc<Lab>, peer: Peer) -> Outcome {
@@ -69,6 +77,43 @@ async fn stopped(_lab: Arc<Lab>, peer: Peer) -> Outcome {
     net.signal_ours("CONT").await?;
     noticed?;
     comes_back(&net, &server, &listener).await
+}
+
+/// One fault after the other for the time that was requested. After each, the session of the same
+/// server is reached again.
+async fn faults(_lab: Arc<Lab>, peer: Peer) -> Outcome {
+    let net = Net::start(peer).await?;
+    let hole = Hole::before(net.i2cp(OURS)?).await?;
+    let (server, listener) = serve(&net, hole.address()).await?;
+    meet(&net, &server, &listener).await?;
+    let end = Instant::now() + soak().unwrap_or_default();
+    for round in 0.. {
+        if Instant::now() > end {
+            say(&format!("survived {round} faults"));
+            break;
+        }
+        match (round % 3, peer) {
+            (0, _) => {
+                hole.swallow();
+                notices_silence(&server).await?;
+                hole.mend();
+            }
+            (1, Peer::I2pd) => {
+                net.signal_ours("STOP").await?;
+                let noticed = notices_silence(&server).await;
+                net.signal_ours("CONT").await?;
+                noticed?;
+            }
+            _ => {
+                net.kill_ours().await;
+                let lost = server.watch().reached(SessionStage::Lost, NOTICED).await;
+                same("the stage", lost.stage(), SessionStage::Lost)?;
+                net.restart_ours().await?;
+            }
+        }
+        comes_back(&net, &server, &listener).await?;
+    }
+    Ok(())
 }
 
 /// Opens a session that listens on port 80.
@@ -135,7 +180,14 @@ async fn comes_back(net: &Net, server: &Session, listener: &Listener) -> Outcome
     server.watch().ready(BACK).await?;
     say(&format!("ready again after {:?}", began.elapsed()));
     same("the destination", server.destination(), &destination)?;
-    meet(net, server, listener).await?;
+    // Tunnels through a router that was killed do not work until they are replaced.
+    let mut result = meet(net, server, listener).await;
+    for _ in 1..ATTEMPTS {
+        if result.is_err() {
+            result = meet(net, server, listener).await;
+        }
+    }
+    result?;
     say(&format!("reached again after {:?}", began.elapsed()));
     Ok(())
 }
@@ -146,6 +198,9 @@ const SHORT_STOP: Duration = Duration::from_secs(15);
 /// The time within which silence is noticed: 60 s until the router is asked, 30 s for the answer, and
 /// some for a busy machine.
 const NOTICED: Duration = Duration::from_secs(100);
+
+/// The number of new sessions that try to reach the server.
+const ATTEMPTS: usize = 3;
 
 /// The time within which the session is ready again.
 const BACK: Duration = Duration::from_secs(120);

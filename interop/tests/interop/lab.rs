@@ -130,10 +130,11 @@ impl Lab {
                 return Err(why.into());
             }
             let runtime = lab.runtime.clone();
+            let limit = TEST_LIMIT + soak().unwrap_or_default();
             runtime.block_on(async move {
-                timeout(TEST_LIMIT, test(lab))
+                timeout(limit, test(lab))
                     .await
-                    .unwrap_or_else(|_| Err(format!("took longer than {TEST_LIMIT:?}").into()))
+                    .unwrap_or_else(|_| Err(format!("took longer than {limit:?}").into()))
             })
         });
         trial.with_ignored_flag(skipped)
@@ -178,6 +179,12 @@ impl Lab {
     pub(crate) fn is_required(&self) -> bool {
         self.required
     }
+}
+
+/// The time for which the soak tests run, if they are requested.
+pub(crate) fn soak() -> Option<Duration> {
+    let minutes = std::env::var("EEPKIT_SOAK_MINUTES").ok()?;
+    Some(Duration::from_secs(60 * minutes.parse::<u64>().ok()?))
 }
 
 /// Opens a stream. Retries while the network does not find the lease set of the peer, which may not

@@ -8,6 +8,7 @@ use crate::lab::Lab;
 
 mod bridges;
 mod chaos;
+mod clock;
 mod datagrams;
 mod dialogues;
 mod failures;
@@ -22,6 +23,9 @@ mod streams;
 mod yosemite;
 
 fn main() -> ExitCode {
+    if let Some(code) = clock::serve_if_requested() {
+        return code;
+    }
     // Logs of the library are written to standard error according to RUST_LOG.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     datagrams::add(&lab, &mut trials);
     failures::add(&lab, &mut trials);
     chaos::add(&lab, &mut trials);
+    clock::add(&lab, &mut trials);
     sam_client::add(&lab, &mut trials);
     yosemite::add(&lab, &mut trials);
     i2plib::add(&lab, &mut trials);
