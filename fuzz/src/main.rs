@@ -72,6 +72,7 @@ const TARGETS: &[(&str, Function)] = &[
     ("sam_message", eepkit_sam::fuzzing::message),
     ("services_config", eepkit_services::fuzzing::config),
     ("services_http", eepkit_services::fuzzing::http_request),
+    ("services_import", eepkit_services::fuzzing::import),
     ("services_users", eepkit_services::fuzzing::users),
     ("session_link", eepkit::fuzzing::link),
     ("socks_client", eepkit_socks::fuzzing::client),

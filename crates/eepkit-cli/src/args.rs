@@ -24,7 +24,7 @@ pub(crate) use self::{
     },
     config::{CheckArgs, ConfigArgs, ConfigCommand},
     control::{CONTROL, ControlArgs, ControlConfig},
-    import::{ImportArgs, ImportCommand, ImportSamArgs},
+    import::{ImportArgs, ImportCommand, ImportSamArgs, ImportTunnelsArgs},
     proxy::{HttpProxyArgs, SamArgs, SocksProxyArgs},
     router::{ROUTER, RouterArgs},
     serve::ServeArgs,

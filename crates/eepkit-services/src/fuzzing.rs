@@ -10,6 +10,7 @@ use crate::{
     service::Definition,
 };
 
+pub use crate::import::fuzzing::import;
 pub use crate::{http_proxy::fuzzing::http_request, users::fuzzing::users};
 
 /// Checks that every error in a configuration file names a line of the file in a short text, and

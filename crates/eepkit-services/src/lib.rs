@@ -14,6 +14,7 @@
 //! * [`options`] derives the keys of the configuration file, the flags, the help and the
 //!   documentation from one table.
 //! * [`naming`] resolves names with the address books of the user.
+//! * [`import`] converts the tunnels of other routers.
 //! * [`control`] reports the status of a running program to other programs of the same user.
 //! * [`service`] gives each service a state, statistics, and functions to start, reload and stop
 //!   it. [`Services`] runs all services of a configuration.
@@ -38,6 +39,7 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http_proxy;
+pub mod import;
 mod methods;
 pub mod naming;
 pub mod options;

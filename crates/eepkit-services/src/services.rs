@@ -13,7 +13,11 @@ use crate::{
     service::{Context, Definition, Managed, Service, ServiceError, State},
     site::SiteConfig,
     socks::SocksConfig,
-    tunnel::{ClientTunnelConfig, HttpServerTunnelConfig, ServerTunnelConfig},
+    tunnel::{
+        ClientTunnelConfig, HttpServerTunnelConfig, IrcClientConfig, IrcServerConfig,
+        ServerTunnelConfig, StreamrClientConfig, StreamrServerConfig, UdpClientConfig,
+        UdpServerConfig,
+    },
 };
 
 /// The services that run on a router.
@@ -429,6 +433,12 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<ServerTunnelConfig>(),
     Kind::of::<HttpServerTunnelConfig>(),
     Kind::of::<SiteConfig>(),
+    Kind::of::<IrcClientConfig>(),
+    Kind::of::<IrcServerConfig>(),
+    Kind::of::<UdpClientConfig>(),
+    Kind::of::<UdpServerConfig>(),
+    Kind::of::<StreamrClientConfig>(),
+    Kind::of::<StreamrServerConfig>(),
 ];
 
 /// The services of a configuration file. A service without a name is named after its kind, further

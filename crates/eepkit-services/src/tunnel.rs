@@ -33,21 +33,38 @@
 
 mod admission;
 mod client;
+mod datagrams;
 mod destinations;
 mod http_gateway;
 mod http_server;
 mod incoming;
+mod irc_client;
+pub(crate) mod irc_filter;
+mod irc_server;
 mod local;
 mod outgoing;
-mod relaying;
+pub(crate) mod relaying;
 mod server;
 pub(crate) mod session;
+mod streamr;
 mod target;
+mod udp_client;
+mod udp_server;
 
 pub(crate) use self::session::SessionConfig;
 pub use self::{
-    client::ClientTunnelConfig, http_server::HttpServerTunnelConfig, incoming::ServerTunnel,
-    outgoing::ClientTunnel, server::ServerTunnelConfig, target::Target,
+    client::ClientTunnelConfig,
+    datagrams::DatagramTunnel,
+    http_server::HttpServerTunnelConfig,
+    incoming::ServerTunnel,
+    irc_client::IrcClientConfig,
+    irc_server::IrcServerConfig,
+    outgoing::ClientTunnel,
+    server::ServerTunnelConfig,
+    streamr::{StreamrClientConfig, StreamrServerConfig},
+    target::Target,
+    udp_client::UdpClientConfig,
+    udp_server::UdpServerConfig,
 };
 
 /// The table of the documentation with the headers that tunnels to web servers drop.

@@ -3,7 +3,11 @@
 use clap::{Args, Subcommand};
 use eepkit_services::{
     service::Definition,
-    tunnel::{ClientTunnelConfig, HttpServerTunnelConfig, ServerTunnelConfig},
+    tunnel::{
+        ClientTunnelConfig, HttpServerTunnelConfig, IrcClientConfig, IrcServerConfig,
+        ServerTunnelConfig, StreamrClientConfig, StreamrServerConfig, UdpClientConfig,
+        UdpServerConfig,
+    },
 };
 
 use super::{HttpProxyArgs, RouterArgs, ServiceArgs, SocksProxyArgs};
@@ -59,6 +63,55 @@ a folder without a web server.")]
     Connect(HttpProxyArgs),
     /// A SOCKS proxy, as eepkit socks-proxy
     Socks(SocksProxyArgs),
+    /// From local IRC clients to an IRC server
+    ///
+    /// As `client`, and removes what reveals the host of an IRC client.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel irc -l 127.0.0.1:6668 -d irc.postman.i2p:6667
+  eepkit tunnel irc -l 127.0.0.1:6668 -d ADDRESS.b32.i2p --hide-user
+
+  Then, in an IRC client without TLS:
+  /server 127.0.0.1 6668")]
+    Irc(TunnelOf<IrcClientConfig>),
+    /// From a destination to a local IRC server
+    ///
+    /// As `server`, and gives the IRC server the address of each peer as its host name. A password of
+    /// WEBIRC is a key of the configuration file, because other users see arguments.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel irc-server -t 127.0.0.1:6667 -K irc.dat")]
+    IrcServer(TunnelOf<IrcServerConfig>),
+    /// From a local UDP port to a destination
+    ///
+    /// Receives datagrams of local programs, and sends them to the destination, as the UDP tunnels of
+    /// i2pd do.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel udp -l 127.0.0.1:5353 -d dns.i2p:53")]
+    Udp(TunnelOf<UdpClientConfig>),
+    /// From a destination to a local UDP server
+    ///
+    /// Receives datagrams of peers, and sends them to the local server, as the UDP tunnels of i2pd
+    /// do.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel udp-server -t 127.0.0.1:53 --port 53 -K dns.dat")]
+    UdpServer(TunnelOf<UdpServerConfig>),
+    /// From a streamr server to a local program
+    ///
+    /// Subscribes to a stream of datagrams, and sends them to a local program.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel streamr -d radio.i2p -t 127.0.0.1:1234")]
+    Streamr(TunnelOf<StreamrClientConfig>),
+    /// From a local program to all subscribers (streamr)
+    ///
+    /// Receives datagrams of a local program, and sends each to all subscribers.
+    #[command(after_long_help = "\
+Examples:
+  eepkit tunnel streamr-server -l 127.0.0.1:5000 -K radio.dat")]
+    StreamrServer(TunnelOf<StreamrServerConfig>),
 }
 
 /// One tunnel, from flags.

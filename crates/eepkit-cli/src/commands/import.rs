@@ -1,12 +1,19 @@
 //! `eepkit import`: imports the configuration of other programs.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use eepkit_services::{files, users::Users};
+use eepkit_services::{
+    files,
+    import::{ImportError, Imported as Tunnels, Outcome, Source},
+    users::Users,
+};
 use eepkit_wire::ConfigFile;
 
 use crate::{
-    args::{ImportCommand, ImportSamArgs},
+    args::{ImportCommand, ImportSamArgs, ImportTunnelsArgs},
     exit::Exit,
     failure::Failure,
     import::Imported,
@@ -16,6 +23,8 @@ use crate::{
 pub(super) fn run(command: ImportCommand, ui: &Ui) -> Result<(), Failure> {
     match command {
         ImportCommand::Sam(args) => sam(&args, ui),
+        ImportCommand::I2pd(args) => tunnels(&args.tunnels, &I2PD, ui),
+        ImportCommand::I2ptunnel(args) => tunnels(&args.tunnels, &JAVA, ui),
     }
 }
 
@@ -64,6 +73,110 @@ fn sam(args: &ImportSamArgs, ui: &Ui) -> Result<(), Failure> {
         config.display()
     ));
     Ok(())
+}
+
+/// Another router with tunnels.
+struct Origin {
+    /// How the files of a directory end.
+    extension: &'static str,
+    read: fn(&[Source], &Path) -> Result<Tunnels, ImportError>,
+    router: &'static str,
+}
+
+const I2PD: Origin = Origin {
+    extension: "conf",
+    read: Tunnels::from_i2pd,
+    router: "# The router of i2pd, with [i2cp] enabled = true. \"embedded\" is one in this process.\n",
+};
+
+const JAVA: Origin = Origin {
+    extension: "config",
+    read: Tunnels::from_java,
+    router: "# The router of Java I2P. \"embedded\" is one in this process.\n",
+};
+
+fn tunnels(args: &ImportTunnelsArgs, origin: &Origin, ui: &Ui) -> Result<(), Failure> {
+    let mut sources = Vec::new();
+    for path in tunnel_files(&args.paths, origin)? {
+        let name = path.display().to_string();
+        let text = files::read_text(&path, files::MAX_CONFIG).map_err(|error| {
+            Failure::from_error(Exit::File, &format!("cannot read {name}"), &error)
+        })?;
+        sources.push(Source { name, text });
+    }
+    let directory = match (&args.data_dir, args.paths.first()) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(first)) if !first.is_dir() => {
+            first.parent().unwrap_or_else(|| Path::new("")).to_owned()
+        }
+        // The directory of split files is in the data directory.
+        (None, Some(first)) => first.join(".."),
+        (None, None) => PathBuf::new(),
+    };
+    let directory = std::path::absolute(&directory).unwrap_or(directory);
+    let imported = (origin.read)(&sources, &directory)
+        .map_err(|error| Failure::new(Exit::File, error.to_string()))?;
+    for note in imported.notes() {
+        match note.outcome {
+            Outcome::Refused => ui.warn(note),
+            Outcome::Taken | Outcome::Changed => ui.note(note),
+        }
+    }
+    for file in imported.key_files() {
+        if !files::exists(file).unwrap_or(true) {
+            ui.warn(format_args!(
+                "{} does not exist, so its tunnel would get a new destination: see --data-dir",
+                file.display()
+            ));
+        }
+    }
+    let (all, taken) = (imported.tunnels(), imported.sections());
+    if taken == 0 {
+        return Err(Failure::new(
+            Exit::File,
+            format!("none of the {all} tunnels in these files can be used"),
+        ));
+    }
+    let text = format!(
+        "{}[router]\nrouter = \"i2cp://127.0.0.1:7654\"\n\n# The other router has a SAM bridge of its own.\n\
+         [sam]\nenabled = false\n\n{}",
+        origin.router,
+        imported.to_toml()
+    );
+    if args.print {
+        ui.data(text.trim_end())?;
+    } else {
+        let config = args.directory.clone().unwrap_or_default().join(CONFIG);
+        write_config(&config, &text, args.force)?;
+        ui.note(format_args!("wrote {}", config.display()));
+    }
+    ui.note(format_args!("took {taken} of {all} tunnels over"));
+    Ok(())
+}
+
+/// The files of these paths. Those of a directory are in the order of their names.
+fn tunnel_files(paths: &[PathBuf], origin: &Origin) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let failed = |error: io::Error| {
+            let context = format!("cannot read {}", path.display());
+            Failure::from_error(Exit::File, &context, &error)
+        };
+        let mut of_directory = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let file = entry.map_err(failed)?.path();
+            if file.extension().is_some_and(|end| end == origin.extension) {
+                of_directory.push(file);
+            }
+        }
+        of_directory.sort();
+        found.extend(of_directory);
+    }
+    Ok(found)
 }
 
 fn read(file: &Path) -> Result<ConfigFile, Failure> {

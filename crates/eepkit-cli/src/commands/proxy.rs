@@ -32,6 +32,12 @@ pub(super) async fn tunnel(args: TunnelArgs, ui: &Ui) -> Result<(), Failure> {
             serve_config(config, args.router, args.json, ui).await
         }
         TunnelCommand::Socks(args) => socks(args, ui).await,
+        TunnelCommand::Irc(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::IrcServer(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::Udp(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::UdpServer(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::Streamr(of) => serve(of.tunnel, of.router, of.json, ui).await,
+        TunnelCommand::StreamrServer(of) => serve(of.tunnel, of.router, of.json, ui).await,
     }
 }
 

@@ -80,7 +80,13 @@ fn every_documented_example_can_be_read() {
             "client-tunnel",
             "server-tunnel",
             "http-server-tunnel",
-            "site"
+            "site",
+            "irc-client",
+            "irc-server",
+            "udp-client",
+            "udp-server",
+            "streamr-client",
+            "streamr-server"
         ]
     );
     assert_eq!(
@@ -130,7 +136,8 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks, client-tunnel, server-tunnel, http-server-tunnel, site"
+        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks, client-tunnel, server-tunnel, http-server-tunnel, site, \
+         irc-client, irc-server, udp-client, udp-server, streamr-client, streamr-server"
     );
 }
 

@@ -50,6 +50,12 @@ fn every_command_explains_itself() {
         assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
     assert_snapshot!("help_config_check", help(&["config", "check", "--help"]));
+    for origin in ["i2pd", "i2ptunnel"] {
+        assert_snapshot!(
+            format!("help_import_{origin}"),
+            help(&["import", origin, "--help"])
+        );
+    }
     assert_snapshot!("help_import_sam", help(&["import", "sam", "--help"]));
     for kind in TUNNELS {
         assert_snapshot!(
@@ -110,7 +116,17 @@ fn every_line_of_help_fits_a_terminal() {
 }
 
 /// The kinds of `eepkit tunnel`.
-const TUNNELS: [&str; 3] = ["client", "server", "http-server"];
+const TUNNELS: [&str; 9] = [
+    "client",
+    "server",
+    "http-server",
+    "irc",
+    "irc-server",
+    "udp",
+    "udp-server",
+    "streamr",
+    "streamr-server",
+];
 
 fn assert_fits(command: &[&str]) {
     for line in help(command).lines() {

@@ -111,3 +111,65 @@ fn files_without_a_bridge_are_refused() {
         assert!(stderr.contains(said), "{stderr}");
     }
 }
+
+const TUNNELS_CONF: &str = "\
+[irc]
+type = client
+port = 6668
+destination = irc.ilita.i2p
+destinationport = 6667
+keys = irc-keys.dat
+
+[web]
+type = http
+host = 127.0.0.1
+port = 80
+";
+
+#[test]
+fn tunnels_of_i2pd_become_a_file_that_can_be_used() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    fs::write(path.join("tunnels.conf"), TUNNELS_CONF).expect("written");
+    let split = path.join("tunnels.d");
+    fs::create_dir(&split).expect("made");
+    let dns = "[dns]\ntype = udpclient\nport = 5353\ndestination = dns.i2p\ndestinationport = 53\n";
+    fs::write(split.join("dns.conf"), dns).expect("written");
+    fs::write(split.join("README"), "no tunnel").expect("written");
+    let made = run_in(path, &["import", "i2pd", "tunnels.conf", "tunnels.d"]);
+    let said = report(&made).replace(&path.display().to_string(), "DIR");
+    assert!(made.status.success(), "{said}");
+    for part in [
+        "tunnels.conf, line 2: [irc] type taken over: the section in [client-tunnel]",
+        "irc-keys.dat does not exist, so its tunnel would get a new destination",
+        "warning: tunnels.conf, line 8: [web] not taken over: it has no keys",
+        "took 2 of 3 tunnels over",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let checked = run_in(path, &["config", "check", "eepkit.toml"]);
+    assert!(checked.status.success(), "{}", report(&checked));
+    let config = fs::read_to_string(path.join("eepkit.toml")).expect("written");
+    assert!(config.contains("destination = \"dns.i2p:53\""), "{config}");
+    let again = run_in(path, &["import", "i2pd", "tunnels.conf"]);
+    assert_eq!(again.status.code(), Some(7), "{}", report(&again));
+}
+
+#[test]
+fn tunnels_of_java_are_printed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let text = "tunnel.0.name=mail\ntunnel.0.type=client\ntunnel.0.listenPort=7659\n\
+                tunnel.0.targetDestination=smtp.postman.i2p:25\n";
+    fs::write(path.join("i2ptunnel.config"), text).expect("written");
+    let import = ["import", "i2ptunnel", "i2ptunnel.config", "--print"];
+    assert_snapshot!(report(&run_in(path, &import)));
+    fs::write(path.join("bad.conf"), "[a]\nx\n").expect("written");
+    let bad = run_in(path, &["import", "i2pd", "bad.conf"]);
+    assert_eq!(bad.status.code(), Some(7));
+    assert!(
+        report(&bad).contains("error: bad.conf, line 2: expected"),
+        "{}",
+        report(&bad)
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -303,6 +303,17 @@ impl Element for SocketAddr {
         numeric
             .parse()
             .map_err(|_| "expected IP:PORT, such as 127.0.0.1:7656 or [::1]:7656".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Element for IpAddr {
+    fn parse(text: &str, _directory: &Path) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| "expected an IP address, such as 127.0.0.1 or ::1".to_owned())
     }
 
     fn text(&self) -> String {

@@ -24,6 +24,7 @@ pub struct SocksConfig {
     proxy: ProxyOptions,
     outproxies: Vec<String>,
     datagrams: bool,
+    irc_filter: bool,
 }
 
 impl SocksConfig {
@@ -35,6 +36,7 @@ impl SocksConfig {
             proxy: ProxyOptions::new(DEFAULT_PORT),
             outproxies: Vec::new(),
             datagrams: true,
+            irc_filter: false,
         }
     }
 
@@ -78,6 +80,14 @@ impl SocksConfig {
         self
     }
 
+    /// Filters what programs exchange with IRC servers, see [`eepkit_irc::ClientFilter`]. The proxy is
+    /// then for IRC clients only.
+    #[must_use]
+    pub fn irc_filter(mut self, filter: bool) -> Self {
+        self.irc_filter = filter;
+        self
+    }
+
     /// Sets the time limit for opening a stream, which includes the time until the router is ready;
     /// 60 s by default.
     #[must_use]
@@ -109,7 +119,11 @@ impl SocksConfig {
     }
 
     pub(super) fn allows_datagrams(&self) -> bool {
-        self.datagrams
+        self.datagrams && !self.irc_filter
+    }
+
+    pub(super) fn filters_irc(&self) -> bool {
+        self.irc_filter
     }
 }
 
@@ -208,6 +222,13 @@ static TABLE: Table<SocksConfig> = Table {
             "Whether programs may send datagrams (UDP ASSOCIATE).\n\
              They use repliable datagrams of I2P.",
         ),
+        Opt::new(
+            "irc_filter",
+            access!(SocksConfig, bool, irc_filter),
+            "Whether the proxy is for IRC clients, and filters as an IRC client tunnel does.\n\
+             Other protocols, IRC with TLS and datagrams do not pass then.",
+        )
+        .flag(Flag::new("irc-filter", "")),
         proxy::request_timeout(access!(SocksConfig, Duration, proxy.request_timeout)),
         proxy::connect_timeout(access!(SocksConfig, Duration, proxy.connect_timeout)),
         proxy::max_connections(access!(SocksConfig, usize, proxy.max_connections)),
@@ -255,6 +276,7 @@ mod tests {
                 ("isolate", "false"),
                 ("outproxies", "[\"exit.i2p\"]"),
                 ("datagrams", "false"),
+                ("irc_filter", "true"),
                 ("request_timeout", "\"5s\""),
                 ("connect_timeout", "\"7s\""),
                 ("max_connections", "8"),

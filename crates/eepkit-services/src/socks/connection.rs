@@ -4,9 +4,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use eepkit::{ErrorKind, Stream};
+use eepkit_irc::ClientFilter;
 use eepkit_link::LogLimit;
 use eepkit_socks::{Address, Command, Host, Reply, Request};
-use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    time::timeout,
+};
 use tracing::{debug, trace, warn};
 
 use super::{associate, local::Local, outproxy, shared::Shared};
@@ -16,6 +20,7 @@ use crate::{
     relay::{Options, Prefixed, Traffic, relay_stream},
     serve::{Connection, Socket},
     target::Target,
+    tunnel::{irc_filter::Filtered, relaying::Abort},
 };
 
 /// Serves a connection until it ends.
@@ -115,7 +120,22 @@ async fn open(
 }
 
 async fn relay(shared: &Shared, socket: Socket, sent: Vec<u8>, stream: Stream, received: Vec<u8>) {
-    let mut local = Prefixed::new(Bytes::from(sent), socket);
+    let local = Prefixed::new(Bytes::from(sent), socket);
+    match shared.config.filters_irc() {
+        true => {
+            let local = Filtered::new(local, ClientFilter::new(), None);
+            copy(shared, local, stream, received).await;
+        }
+        false => copy(shared, local, stream, received).await,
+    }
+}
+
+async fn copy(
+    shared: &Shared,
+    mut local: impl AsyncRead + AsyncWrite + Abort + Unpin,
+    stream: Stream,
+    received: Vec<u8>,
+) {
     if local.write_all(&received).await.is_err() {
         stream.reset();
         return;
@@ -132,7 +152,7 @@ async fn relay(shared: &Shared, socket: Socket, sent: Vec<u8>, stream: Stream, r
     // A failure of the stream must not look like a complete answer. After a clean end, the relay has
     // shut down both sides.
     if report.is_none_or(|report| !report.is_clean()) {
-        local.into_inner().abort();
+        local.abort();
     }
 }
 

@@ -12,12 +12,15 @@ use std::{
 use bytes::Bytes;
 use eepkit::{Destination, Hash, I2pSocketAddr, Listener, Stream};
 use eepkit_link::LogLimit;
-use tokio::sync::Semaphore;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+};
 use tracing::{debug, error, info, warn};
 
 use super::{
     admission::{Admission, AdmissionConfig, Refusal},
-    relaying,
+    relaying::{self, Abort},
     session::SessionConfig,
     target::{Target, TargetConfig, Targets},
 };
@@ -139,7 +142,11 @@ impl Incoming {
     }
 
     /// Copies between a target and a stream until both have ended.
-    pub(crate) async fn relay(&self, local: Prefixed<Socket>, stream: Stream) {
+    pub(crate) async fn relay(
+        &self,
+        local: impl AsyncRead + AsyncWrite + Abort + Unpin,
+        stream: Stream,
+    ) {
         let closing = self.server.closing();
         relaying::relay(local, stream, self.idle, &self.counters, closing).await;
     }

@@ -7,7 +7,12 @@ use eepkit::{Destination, Stream};
 use eepkit_link::LogLimit;
 use tracing::{debug, warn};
 
-use super::{local::LocalConfig, relaying, session::SessionConfig};
+use super::{
+    irc_filter::{Filter, Filtered},
+    local::LocalConfig,
+    relaying,
+    session::SessionConfig,
+};
 use crate::{
     counters::Counters,
     relay::Prefixed,
@@ -47,6 +52,12 @@ impl Outgoing {
     /// program before.
     pub(crate) async fn relay(&self, socket: Socket, read: Bytes, stream: Stream) {
         let local = Prefixed::new(read, socket);
+        let closing = self.server.closing();
+        relaying::relay(local, stream, self.idle, &self.counters, closing).await;
+    }
+
+    /// Copies between a filtered connection of a program and a stream until both have ended.
+    pub(crate) async fn relay_filtered<F: Filter>(&self, local: Filtered<F>, stream: Stream) {
         let closing = self.server.closing();
         relaying::relay(local, stream, self.idle, &self.counters, closing).await;
     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 ///
 /// `idle` ends a connection on which no byte moves for this time.
 pub(crate) async fn relay(
-    mut local: Prefixed<Socket>,
+    mut local: impl AsyncRead + AsyncWrite + Abort + Unpin,
     stream: Stream,
     idle: Option<Duration>,
     counters: &Arc<Counters>,
@@ -37,7 +38,19 @@ pub(crate) async fn relay(
     // A failure of the stream must not look like its end. After a clean end, the relay has shut down
     // both sides.
     if report.is_none_or(|report| !report.is_clean()) {
-        local.into_inner().abort();
+        local.abort();
+    }
+}
+
+/// A local connection that can be reset.
+pub(crate) trait Abort {
+    /// Resets the connection.
+    fn abort(self);
+}
+
+impl Abort for Prefixed<Socket> {
+    fn abort(self) {
+        self.into_inner().abort();
     }
 }
 

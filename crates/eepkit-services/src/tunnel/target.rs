@@ -307,7 +307,7 @@ impl Targets {
 }
 
 /// The local address for a peer: 127 and the first three bytes of its hash, as in Java I2P and i2pd.
-fn unique_address(peer: Hash) -> Ipv4Addr {
+pub(crate) fn unique_address(peer: Hash) -> Ipv4Addr {
     let [a, b, c, ..] = *peer.as_bytes();
     match [a, b, c] {
         // The address of the network and its broadcast address cannot be bound.

@@ -6,7 +6,7 @@ use eepkit_services::{KINDS, errors, http_proxy::header_table, tunnel::http_head
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
-const PLACES: [(&str, &str, &str); 7] = [
+const PLACES: [(&str, &str, &str); 13] = [
     ("sam", "docs/sam.md", "eepkit sam"),
     ("http-proxy", "docs/http-proxy.md", "eepkit http-proxy"),
     ("socks", "docs/socks.md", "eepkit socks-proxy"),
@@ -18,6 +18,16 @@ const PLACES: [(&str, &str, &str); 7] = [
         "eepkit tunnel http-server",
     ),
     ("site", "docs/tunnels.md", "eepkit serve"),
+    ("irc-client", "docs/tunnels.md", "eepkit tunnel irc"),
+    ("irc-server", "docs/tunnels.md", "eepkit tunnel irc-server"),
+    ("udp-client", "docs/tunnels.md", "eepkit tunnel udp"),
+    ("udp-server", "docs/tunnels.md", "eepkit tunnel udp-server"),
+    ("streamr-client", "docs/tunnels.md", "eepkit tunnel streamr"),
+    (
+        "streamr-server",
+        "docs/tunnels.md",
+        "eepkit tunnel streamr-server",
+    ),
 ];
 
 /// With `EEPKIT_UPDATE_DOCS=1` in the environment, the tests write the tables.

@@ -12,6 +12,7 @@ mod lab;
 mod names;
 mod naming;
 mod options;
+mod reload;
 mod sessions;
 mod site;
 mod socks;

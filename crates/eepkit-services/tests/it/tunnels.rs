@@ -2,7 +2,9 @@
 
 mod client;
 mod http_server;
+mod irc;
 mod server;
+mod udp;
 
 use std::{net::SocketAddr, time::Duration};
 
