@@ -71,6 +71,7 @@ const TARGETS: &[(&str, Function)] = &[
     ("sam_lines", eepkit_sam::fuzzing::lines),
     ("sam_message", eepkit_sam::fuzzing::message),
     ("services_config", eepkit_services::fuzzing::config),
+    ("services_filter", eepkit_services::fuzzing::filter),
     ("services_http", eepkit_services::fuzzing::http_request),
     ("services_import", eepkit_services::fuzzing::import),
     ("services_users", eepkit_services::fuzzing::users),

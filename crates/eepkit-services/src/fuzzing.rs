@@ -11,7 +11,10 @@ use crate::{
 };
 
 pub use crate::import::fuzzing::import;
-pub use crate::{http_proxy::fuzzing::http_request, users::fuzzing::users};
+pub use crate::{
+    http_proxy::fuzzing::http_request, tunnel::filter::language::fuzz as filter,
+    users::fuzzing::users,
+};
 
 /// Checks that every error in a configuration file names a line of the file in a short text, and
 /// that a configuration is the same after it was written and read again.

@@ -35,6 +35,7 @@ mod admission;
 mod client;
 mod datagrams;
 mod destinations;
+pub(crate) mod filter;
 mod http_gateway;
 mod http_server;
 mod incoming;
@@ -145,6 +146,7 @@ macro_rules! incoming_options {
             incoming::idle_timeout(access!($config, Option<Duration>, incoming.idle_timeout)),
             admission::allow(access!($config, Vec<eepkit::Address>, incoming.admission.allow)),
             admission::deny(access!($config, Vec<eepkit::Address>, incoming.admission.deny)),
+            admission::filter(access!($config, Option<PathBuf>, incoming.admission.filter)),
             admission::max_streams(access!($config, usize, incoming.admission.max_streams)),
             admission::max_peer_streams(
                 access!($config, usize, incoming.admission.max_peer_streams),
@@ -189,3 +191,6 @@ macro_rules! incoming_options {
     }};
 }
 pub(crate) use incoming_options;
+
+#[cfg(test)]
+mod tests;

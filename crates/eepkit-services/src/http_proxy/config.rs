@@ -142,6 +142,14 @@ impl HttpProxyConfig {
         self
     }
 
+    /// Shares the session of programs that are not isolated with the tunnels and proxies of this
+    /// group, which were launched with clones of the same [`Context`].
+    #[must_use]
+    pub fn shared(mut self, group: impl Into<String>) -> Self {
+        self.proxy.shared = Some(group.into());
+        self
+    }
+
     /// Sets an option of every session. An invalid value causes every connection to fail.
     #[must_use]
     pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {

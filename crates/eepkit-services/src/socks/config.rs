@@ -96,6 +96,22 @@ impl SocksConfig {
         self
     }
 
+    /// Uses the destination of a private key file for programs that are not isolated. The file is
+    /// created if it does not exist. Tunnels with the same file share the session.
+    #[must_use]
+    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.proxy.keys = Some(file.into());
+        self
+    }
+
+    /// Shares the session of programs that are not isolated with the tunnels and proxies of this
+    /// group, which were launched with clones of the same [`Context`].
+    #[must_use]
+    pub fn shared(mut self, group: impl Into<String>) -> Self {
+        self.proxy.shared = Some(group.into());
+        self
+    }
+
     /// Sets an option of every session. An invalid value causes every connection to fail.
     #[must_use]
     pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,13 +11,18 @@ use eepkit::{Address, Hash, Host, Session};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::options::{Access, Opt};
+use super::filter::Filter;
+use crate::{
+    options::{Access, Opt},
+    service::ServiceError,
+};
 
 /// Who may connect, and how often.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AdmissionConfig {
     pub(crate) allow: Vec<Address>,
     pub(crate) deny: Vec<Address>,
+    pub(crate) filter: Option<PathBuf>,
     pub(crate) per_peer: RateConfig,
     pub(crate) total: RateConfig,
     pub(crate) ban: Option<Duration>,
@@ -38,6 +44,7 @@ impl AdmissionConfig {
         Self {
             allow: Vec::new(),
             deny: Vec::new(),
+            filter: None,
             per_peer: RateConfig::default(),
             total: RateConfig::default(),
             ban: None,
@@ -78,6 +85,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Admission {
     config: AdmissionConfig,
+    filter: Option<Filter>,
     state: Mutex<State>,
 }
 
@@ -99,7 +107,13 @@ pub(crate) struct Place {
 }
 
 impl Admission {
-    pub(crate) fn new(config: AdmissionConfig) -> Self {
+    /// Reads the filter.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`] if it cannot be used.
+    pub(crate) fn open(config: AdmissionConfig) -> Result<Self, ServiceError> {
+        let filter = config.filter.as_deref().map(Filter::open).transpose()?;
         let hashes = |list: &[Address]| list.iter().filter_map(hash_of).collect();
         let state = State {
             allowed: hashes(&config.allow),
@@ -109,10 +123,11 @@ impl Admission {
             rate: Rates::new(Instant::now()),
             peers: HashMap::new(),
         };
-        Self {
+        Ok(Self {
             config,
+            filter,
             state: Mutex::new(state),
-        }
+        })
     }
 
     /// Decides about a stream of a peer.
@@ -125,6 +140,13 @@ impl Admission {
         let mut state = self.lock();
         let is_allowed = config.allow.is_empty() || state.allowed.contains(&peer);
         if !is_allowed || state.denied.contains(&peer) {
+            return Err(Refusal::Denied);
+        }
+        if self
+            .filter
+            .as_ref()
+            .is_some_and(|filter| !filter.admits(peer))
+        {
             return Err(Refusal::Denied);
         }
         let now = Instant::now();
@@ -144,9 +166,20 @@ impl Admission {
         })
     }
 
+    /// Keeps the lists and the filter up to date, without end.
+    pub(crate) async fn run(&self, session: impl Fn() -> Session) {
+        let filtering = async {
+            match &self.filter {
+                Some(filter) => filter.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(self.resolve(session), filtering);
+    }
+
     /// Looks up the names of the lists, and repeats that for those that are not found. Returns when
     /// all are found.
-    pub(crate) async fn resolve(&self, session: impl Fn() -> Session) {
+    async fn resolve(&self, session: impl Fn() -> Session) {
         let names = |list: &[Address]| -> Vec<Address> {
             let unknown = list.iter().filter(|address| hash_of(address).is_none());
             unknown.cloned().collect()
@@ -301,6 +334,16 @@ pub(crate) const fn deny<C>(access: Access<C>) -> Opt<C> {
     Opt::new("deny", access, "Peers that may not connect.")
 }
 
+pub(crate) const fn filter<C>(access: Access<C>) -> Opt<C> {
+    Opt::new(
+        "filter",
+        access,
+        "File with rules for peers, in the language of Java I2P's access filters.\n\
+         Default: none. The rules are read at the start, the lists that they name every ten seconds.",
+    )
+    .example("\"filter.txt\"")
+}
+
 pub(crate) const fn rate<C>(key: &'static str, access: Access<C>, doc: &'static str) -> Opt<C> {
     Opt::new(key, access, doc).example("100")
 }
@@ -362,7 +405,7 @@ mod tests {
     fn admission(change: impl FnOnce(&mut AdmissionConfig)) -> Arc<Admission> {
         let mut config = AdmissionConfig::new();
         change(&mut config);
-        Arc::new(Admission::new(config))
+        Arc::new(Admission::open(config).expect("no filter"))
     }
 
     #[tokio::test(start_paused = true)]

@@ -212,7 +212,7 @@ impl Definition for HttpServerTunnelConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
-        self.incoming.target.open()?;
+        self.incoming.check()?;
         self.session.check()
     }
 

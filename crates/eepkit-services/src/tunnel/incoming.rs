@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Semaphore,
 };
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::{
     admission::{Admission, AdmissionConfig, Refusal},
@@ -75,6 +75,16 @@ impl IncomingConfig {
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.target.validate()?;
         self.admission.validate()
+    }
+
+    /// Checks that the files can be used.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`].
+    pub(crate) fn check(&self) -> Result<(), ServiceError> {
+        self.target.open()?;
+        Admission::open(self.admission.clone()).map(drop)
     }
 }
 
@@ -157,7 +167,7 @@ impl Incoming {
             debug!(tunnel = self.name, %error, "the target cannot be reached");
             return;
         }
-        warn!(
+        error!(
             tunnel = self.name,
             %error,
             "the target cannot be reached; streams are reset until it can"
@@ -260,6 +270,7 @@ impl ServerTunnel {
         kind: R,
     ) -> Result<Self, ServiceError> {
         let targets = config.target.open()?;
+        let admission = Admission::open(config.admission.clone())?;
         let port = config.port.unwrap_or(0);
         let listener = match session.session().listen(port) {
             Ok(listener) => listener,
@@ -275,7 +286,7 @@ impl ServerTunnel {
             session,
             server: server.handle(),
             counters: Arc::default(),
-            admission: Arc::new(Admission::new(config.admission.clone())),
+            admission: Arc::new(admission),
             targets,
             idle: config.idle_timeout,
             is_down: AtomicBool::new(false),
@@ -294,7 +305,7 @@ impl ServerTunnel {
         let tunnel = shared.clone();
         server.handle().spawn(async move {
             tokio::select! {
-                () = tunnel.admission.resolve(|| tunnel.session.session()) => {}
+                () = tunnel.admission.run(|| tunnel.session.session()) => {}
                 () = tunnel.server.closing().cancelled() => {}
             }
         });

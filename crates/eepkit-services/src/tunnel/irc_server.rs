@@ -172,7 +172,7 @@ impl Definition for IrcServerConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
-        self.incoming.target.open()?;
+        self.incoming.check()?;
         self.session.check()
     }
 

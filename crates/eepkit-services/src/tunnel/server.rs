@@ -106,6 +106,13 @@ impl ServerTunnelConfig {
         self
     }
 
+    /// Applies the rules of a filter file, in the language of Java I2P's access filters.
+    #[must_use]
+    pub fn filter(mut self, file: impl Into<PathBuf>) -> Self {
+        self.incoming.admission.filter = Some(file.into());
+        self
+    }
+
     /// Limits the new streams of one peer in a minute. The option `ban` has the time for which a peer
     /// that exceeds it is refused.
     #[must_use]
@@ -178,7 +185,7 @@ impl Definition for ServerTunnelConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
-        self.incoming.target.open()?;
+        self.incoming.check()?;
         self.session.check()
     }
 

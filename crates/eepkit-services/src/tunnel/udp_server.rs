@@ -215,7 +215,7 @@ impl Definition for UdpServerConfig {
             target,
             unique_local: self.unique_local,
             idle: self.idle,
-            admission: Arc::new(Admission::new(self.admission.clone())),
+            admission: Arc::new(Admission::open(self.admission.clone())?),
             table: Arc::default(),
         };
         Ok(opening.start(addresses, peers.run()))
@@ -295,7 +295,7 @@ impl Peers {
         let closing = self.shared.server.closing().clone();
         let resolving = {
             let (admission, shared) = (self.admission.clone(), self.shared.clone());
-            async move { admission.resolve(|| shared.session.session()).await }
+            async move { admission.run(|| shared.session.session()).await }
         };
         let receiving = async {
             loop {
@@ -310,7 +310,7 @@ impl Peers {
         };
         tokio::select! {
             () = receiving => {}
-            ((), ()) = async { tokio::join!(resolving, std::future::pending::<()>()) } => {}
+            () = resolving => {}
             () = closing.cancelled() => {}
         }
     }

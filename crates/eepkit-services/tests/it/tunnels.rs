@@ -1,9 +1,11 @@
 //! Tunnels over real sockets and a simulated network, in paused time.
 
 mod client;
+mod connect;
 mod http_server;
 mod irc;
 mod server;
+mod site;
 mod udp;
 
 use std::{net::SocketAddr, time::Duration};

@@ -202,6 +202,40 @@ async fn only_allowed_peers_reach_the_target() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_filter_file_decides_and_records_busy_peers() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("filter.txt");
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let (peer, friend) = (lab.host("peer.i2p").await, lab.host("friend.i2p").await);
+    let rules = format!(
+        "allow explicit {}\ndeny file busy.txt\n3/60 record busy.txt\n4/60 default\n",
+        friend.destination().to_b32()
+    );
+    std::fs::write(&file, rules).expect("written");
+    let tunnel = lab.start(config(target.clone()).filter(&file)).await;
+    for _ in 0..3 {
+        let _stream = connect(&peer, &tunnel, 80).await;
+        accept_local(&listener).await;
+    }
+    is_refused(&peer, &tunnel).await;
+    for _ in 0..6 {
+        let _stream = connect(&friend, &tunnel, 80).await;
+        accept_local(&listener).await;
+    }
+    sleep(Duration::from_secs(120)).await;
+    is_refused(&peer, &tunnel).await;
+    assert_eq!(value(&tunnel, "streams_denied_total"), 2);
+    let busy = std::fs::read_to_string(dir.path().join("busy.txt")).expect("recorded");
+    assert_eq!(busy.trim(), peer.destination().to_b32());
+    // A wrong rule is an error at the start.
+    std::fs::write(&file, "allow default\nsometimes default\n").expect("written");
+    let wrong = config(target).filter(&file).launch(&lab.context).await;
+    let error = wrong.expect_err("is refused").to_string();
+    assert!(error.contains("filter.txt, line 2: "), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn peers_that_exceed_a_limit_are_refused_for_a_while() {
     let lab = Lab::new();
     let (listener, target) = backend().await;
