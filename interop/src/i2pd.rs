@@ -193,6 +193,22 @@ impl I2pdRouter {
         self.child().as_ref().map(Child::id)
     }
 
+    /// The directory of the router, with the key files of its tunnels.
+    pub fn dir(&self) -> &Path {
+        &self.config.dir
+    }
+
+    /// Replaces the file of tunnels, and restarts the router. SIGHUP does not suffice: i2pd 2.45 stops
+    /// UDP tunnels that it has just read.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written, and as for [`I2pdRouter::restart`].
+    pub async fn set_tunnels(&self, text: &str) -> Result<(), StartError> {
+        fs::write(self.config.tunnels(), text)?;
+        self.restart().await
+    }
+
     /// Kills the router's process immediately, with SIGKILL. [`I2pdRouter::restart`] starts it
     /// again.
     pub fn kill(&self) {
@@ -220,7 +236,7 @@ impl I2pdRouter {
         let child = Command::new(&self.program)
             .arg(format!("--datadir={}", self.config.dir.display()))
             .arg(format!("--conf={}", self.config.path().display()))
-            .arg("--tunconf=/dev/null")
+            .arg(format!("--tunconf={}", self.config.tunnels().display()))
             .env("LD_PRELOAD", &self.shim)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -52,6 +52,11 @@ impl RouterConfig {
         self.dir.join("router.conf")
     }
 
+    /// The file of tunnels.
+    pub(super) fn tunnels(&self) -> PathBuf {
+        self.dir.join("tunnels.conf")
+    }
+
     /// The log file.
     pub(super) fn log(&self) -> PathBuf {
         self.dir.join("log")
@@ -122,6 +127,7 @@ impl RouterConfig {
             floodfill = self.floodfill,
             log = self.log().display(),
         );
+        fs::write(self.tunnels(), "")?;
         fs::write(self.path(), text)
     }
 }

@@ -20,6 +20,7 @@ mod lab;
 mod net;
 mod sam_client;
 mod streams;
+mod tunnels;
 mod yosemite;
 
 fn main() -> ExitCode {
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     i2pd_alone::add(&lab, &mut trials);
     streams::add(&lab, &mut trials);
     datagrams::add(&lab, &mut trials);
+    tunnels::add(&lab, &mut trials);
     failures::add(&lab, &mut trials);
     chaos::add(&lab, &mut trials);
     clock::add(&lab, &mut trials);

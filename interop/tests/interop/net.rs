@@ -23,7 +23,7 @@ pub(crate) enum Net {
 }
 
 /// The number of routers of a network: up to four floodfills, and the two below.
-const ROUTERS: usize = 6;
+pub(crate) const ROUTERS: usize = 6;
 
 /// The router for sessions of eepkit. It is not a floodfill: those of i2pd are the first routers,
 /// and those of emissary the last.

@@ -4,10 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -319,8 +316,6 @@ impl Conversation {
         };
         let _open = self.shared.open();
         let last = Mutex::new(Instant::now());
-        // Whether the peer has stated itself, so that raw datagrams to the port are probably its own.
-        let answered = AtomicBool::new(false);
         let sending = async {
             let mut interval = SenderInterval::default();
             while let Some(payload) = queue.recv().await {
@@ -341,8 +336,8 @@ impl Conversation {
             let mut peer = None;
             while let Ok((format, received)) = sockets.recv().await {
                 let is_of_peer = match format {
-                    // Without a sender. The port is known to those to whom it was sent.
-                    Format::Raw => answered.load(Ordering::Relaxed),
+                    // Without a sender. i2pd answers within 100 ms with raw datagrams only.
+                    Format::Raw => [0, received.from_port()].contains(&self.destination.port),
                     _ => {
                         let from = received
                             .sender()
@@ -355,7 +350,6 @@ impl Conversation {
                     self.shared.dropped(&"it is not from the destination");
                     continue;
                 }
-                answered.store(true, Ordering::Relaxed);
                 *lock(&last) = Instant::now();
                 let sent = self.udp.send_to(received.payload(), self.program).await;
                 self.shared.passed(sent);
