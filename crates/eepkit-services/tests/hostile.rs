@@ -387,4 +387,4 @@ const DURATION: Duration = Duration::from_millis(1500);
 /// The time in which the accept loop takes a full queue of the system, which has 4,096 connections.
 const QUEUE: Duration = Duration::from_secs(3);
 /// What a busy machine may add.
-const NOISE: Duration = Duration::from_millis(200);
+const NOISE: Duration = Duration::from_millis(600);
