@@ -173,6 +173,7 @@ impl I2cpRouter {
         let identity = driver.connect(&self.name, setup.timeout).await?;
         setup.progress.connected(identity);
         driver.open(&self.name, setup.timeout).await?;
+        let wants_new_keys = driver.wants_new_keys();
 
         let (queues, task) = Queues::new();
         let (subsessions, requests) = Subsessions::new(&self.name, self.open.clone());
@@ -183,6 +184,7 @@ impl I2cpRouter {
             queues,
             opened: Some(opened),
             subsessions: Some(Arc::new(subsessions)),
+            wants_new_keys,
         }))
     }
 
@@ -266,6 +268,7 @@ struct I2cpLink {
     opened: Option<OpenDestination>,
     /// `None` for a subsession.
     subsessions: Option<Arc<Subsessions>>,
+    wants_new_keys: bool,
 }
 
 impl Link for I2cpLink {
@@ -288,6 +291,10 @@ impl Link for I2cpLink {
     fn subsessions(&self) -> Option<Arc<dyn Connector>> {
         let subsessions = self.subsessions.clone()?;
         Some(subsessions)
+    }
+
+    fn wants_new_keys(&self) -> bool {
+        self.wants_new_keys
     }
 }
 

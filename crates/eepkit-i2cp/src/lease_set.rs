@@ -2,7 +2,7 @@
 //!
 //! A router requests a lease set whenever its inbound tunnels change. The client signs it, because
 //! the router never gets the signing key. The encryption keys stay the same for the life of a
-//! session, because peers continue to encrypt messages to them.
+//! session on the router, because peers continue to encrypt messages to them.
 
 mod elgamal;
 #[cfg(test)]
@@ -50,6 +50,8 @@ pub struct LeaseSetMaker {
     keys: Arc<PrivateKeys>,
     store_type: StoreType,
     encryption: Vec<EncryptionKeyPair>,
+    /// The types of the keys that the options contain.
+    given: Vec<EncryptionType>,
     options: Mapping,
     unpublished: bool,
     last_published: u32,
@@ -98,10 +100,31 @@ impl LeaseSetMaker {
             keys,
             store_type,
             encryption,
+            given: given
+                .iter()
+                .map(EncryptionPrivateKey::encryption_type)
+                .collect(),
             options: entries,
             unpublished: options.dont_publish_lease_set(),
             last_published: 0,
         })
+    }
+
+    /// Generates new encryption keys, except for those that the options contain. To be called for
+    /// each new session on a router.
+    ///
+    /// The router has lost its encryption sessions with all peers. i2pd and Java I2P identify an
+    /// encryption session by the key of the peer, so with new keys they begin a new one. With the
+    /// same keys, i2pd 2.45 to 2.58 continues to use the lost session for up to two minutes.
+    pub fn renew_keys<R: CryptoRng + ?Sized>(&mut self, rng: &mut R) {
+        for pair in &mut self.encryption {
+            let kind = pair.private_key().encryption_type();
+            if !self.given.contains(&kind)
+                && let Ok(new) = generate(kind, rng)
+            {
+                *pair = new;
+            }
+        }
     }
 
     /// Creates and signs a lease set for these tunnels. `unix_now` is the time since 1970 on the

@@ -44,7 +44,7 @@ pub use message::{
     SessionConfig, SessionId, SessionStatus, SetDate, Text,
 };
 pub use options::{Allowed, Iter, OPTIONS, OptionSpec, Options, Sent, SessionOptionError, spec};
-pub use quirks::RouterKind;
+pub use quirks::{RENEWAL_SUFFIX, RouterKind};
 pub use session::{
     Command, Config, Event, Found, Handle, Input, LookupFailure, LookupTarget, Outgoing, Output,
     Session, SessionCloseReason, UnreachableReason,

@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use eepkit_wire::{Destination, EncryptionType, PrivateKeys, SignatureType};
+use eepkit_wire::{Destination, EncryptionType, Hash, PrivateKeys, SignatureType, base32};
 
 use crate::{
-    message::{BandwidthLimits, MessageType},
+    message::{BandwidthLimits, HostLookup, LookupKey, MessageType, SessionId, Text},
     options::Options,
     version::ApiVersion,
 };
@@ -57,6 +57,43 @@ pub(crate) fn detect(limits: &BandwidthLimits) -> RouterKind {
     } else {
         RouterKind::Unknown
     }
+}
+
+/// The suffix of the name in a [`HostLookup`] that requests the renewal of a peer from an embedded
+/// router. The name begins with the base32 form of the peer's hash.
+///
+/// I2CP has no message with which a client reports that a peer does not answer. emissary keeps the
+/// encryption session with a peer that has lost its keys, and does not look up a lease set again
+/// before it expires. `eepkit-router` consumes this request and makes the router discard both. In
+/// another emissary it is a look-up of a name that does not exist (RFC 2606, section 2).
+pub const RENEWAL_SUFFIX: &str = ".renew.invalid";
+
+/// Whether the router may handle the request of [`renewal`].
+pub(crate) fn renews_peers(kind: RouterKind) -> bool {
+    kind == RouterKind::Emissary
+}
+
+/// The request to renew what the router holds about a peer, or `None` if the router has none.
+///
+/// The field of the timeout has the silence of the peer in milliseconds.
+pub(crate) fn renewal(
+    kind: RouterKind,
+    session: SessionId,
+    peer: &Hash,
+    silence: Duration,
+) -> Option<HostLookup> {
+    if !renews_peers(kind) {
+        return None;
+    }
+    let name = format!("{}{RENEWAL_SUFFIX}", base32::encode(peer.as_bytes()));
+    Some(HostLookup {
+        session,
+        // The machine numbers its requests from 0, and ignores replies to requests that it did not
+        // make.
+        request: u32::MAX,
+        timeout: u32::try_from(silence.as_millis()).unwrap_or(u32::MAX),
+        key: LookupKey::Name(Text::new(&name)?),
+    })
 }
 
 /// The true length of the body of a frame that announces `announced` bytes, or `None` if more of

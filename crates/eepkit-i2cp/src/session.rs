@@ -198,6 +198,11 @@ impl Session {
         self.reports_messages() && quirks::delivers_one_first_message(self.core.router.kind)
     }
 
+    /// Whether [`Command::Renew`] has an effect on the router.
+    pub fn renews_peers(&self) -> bool {
+        quirks::renews_peers(self.core.router.kind)
+    }
+
     fn receive(&mut self, now: Instant, received: &mut BytesMut) {
         self.core.heard(now);
         while !self.is_closed() {

@@ -183,6 +183,15 @@ pub trait Link: fmt::Debug + Send + 'static {
         None
     }
 
+    /// Whether a session that is restored on this router should have new encryption keys.
+    ///
+    /// With new keys, i2pd and Java I2P at the peers begin a new encryption session as soon as they
+    /// have the new lease set. emissary at a peer learns new keys only from the network database,
+    /// and not from the message in which the restored session sends its lease set.
+    fn wants_new_keys(&self) -> bool {
+        true
+    }
+
     /// Opens streams that the router implements; `None` unless the layer is [`Layer::Streams`].
     fn streams(&self) -> Option<Arc<dyn streams::Opener>> {
         None
@@ -295,6 +304,19 @@ pub enum Command {
         /// The time after which the look-up fails with [`LinkLookupError::Timeout`].
         timeout: Duration,
     },
+    /// Discards what the router holds about a peer that does not answer: its lease set, and the
+    /// encryption session with it. The peer's router may have restarted and lost the keys of that
+    /// session. Messages that are on their way under them are lost.
+    ///
+    /// The router decides whether the evidence suffices. A link to a router that offers no such
+    /// operation answers with [`Event::NotRenewed`].
+    Renew {
+        /// The hash of the peer's destination.
+        peer: Hash,
+        /// How long the peer has not answered. Zero if the peer does not seem to receive the
+        /// answers to its messages, which alone is not sufficient.
+        silence: Duration,
+    },
     /// Starts or stops accepting incoming streams. Only at the layer [`Layer::Streams`].
     Listen(bool),
     /// Starts sending and receiving datagrams of this format. Only at the layer [`Layer::Streams`].
@@ -331,6 +353,13 @@ pub struct LookupAnswer {
 pub enum Event {
     /// The session reached a stage; see [`LinkStage`].
     Stage(LinkStage),
+    /// The router offers no operation for [`Command::Renew`]. The fields are those of the command.
+    NotRenewed {
+        /// The hash of the peer's destination.
+        peer: Hash,
+        /// How long the peer has not answered.
+        silence: Duration,
+    },
     /// The router has inbound tunnels and requests a signed lease set for them.
     LeaseSetWanted {
         /// The tunnels.
@@ -545,6 +574,9 @@ pub enum LostReason {
     /// Peers could not reach the session, and the router did not change that in time.
     #[error("peers could not reach the session: {0}")]
     Unreachable(String),
+    /// The session is opened anew, although the connection works. The text has the reason.
+    #[error("the session is opened anew, because {0}")]
+    Reopened(String),
     /// The router in this process was stopped.
     #[error("the router was stopped")]
     Stopped,

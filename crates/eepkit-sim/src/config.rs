@@ -67,6 +67,8 @@ pub(super) struct Config {
     pub(super) failures: Option<Duration>,
     pub(super) failure_notice: Duration,
     pub(super) blackholes: Option<Duration>,
+    /// The silence of a peer after which a router begins a new encryption session with it.
+    pub(super) least_silence: Duration,
     pub(super) log: usize,
 }
 
@@ -89,6 +91,7 @@ impl Default for Config {
             failures: None,
             failure_notice: Duration::ZERO,
             blackholes: None,
+            least_silence: Duration::ZERO,
             log: 0,
         }
     }
@@ -136,6 +139,11 @@ impl Builder {
             seed,
             log,
             ..Config::default()
+        };
+        // As the embedded router, which treats a private network differently.
+        self.config.least_silence = match profile {
+            Profile::Ideal | Profile::Local => Duration::ZERO,
+            Profile::Live | Profile::Harsh => Duration::from_secs(45),
         };
         match profile {
             Profile::Ideal => self,

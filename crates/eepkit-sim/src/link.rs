@@ -11,7 +11,7 @@ use eepkit_link::{
     BoxFuture, Command, Connector, Direction, Event, Link, LinkError, LookupTarget, RouterIdentity,
     Setup, TunnelDownReason, TunnelId,
 };
-use eepkit_wire::Destination;
+use eepkit_wire::{Destination, Hash};
 use tokio::time::Duration;
 
 use super::{
@@ -92,6 +92,7 @@ impl Link for SimLink {
                 target,
                 timeout,
             } => port.lookup(id, target, timeout),
+            Command::Renew { peer, silence } => port.renew(peer, silence),
             // The commands of stream links do not apply to this link.
             Command::Listen(_) | Command::OpenDatagrams(_) | Command::SendDatagram(_) => {}
         }
@@ -190,6 +191,11 @@ impl Port {
             world.fill(now, self.id, Direction::Outbound);
             world.look_at_leases(now, self.id);
         });
+    }
+
+    fn renew(&self, peer: Hash, silence: Duration) {
+        self.shared
+            .with(|world, now| world.renew(now, self.id, peer, silence));
     }
 
     pub(super) fn lookup(&self, id: u32, target: LookupTarget, timeout: Duration) {

@@ -61,6 +61,8 @@ pub struct Drops {
     pub inbox_full: u64,
     /// The receiver could not decode the message.
     pub malformed: u64,
+    /// The receiver had lost the keys of the encryption session.
+    pub undecryptable: u64,
     /// No lease set of the receiver was found. Reported to the sender.
     pub no_lease_set: u64,
     /// The sender had no path to the receiver. Reported to the sender.
@@ -89,6 +91,7 @@ impl Drops {
             no_session,
             inbox_full,
             malformed,
+            undecryptable,
             no_lease_set,
             no_path,
             expired,
@@ -104,6 +107,7 @@ impl Drops {
             + no_session
             + inbox_full
             + malformed
+            + undecryptable
             + no_lease_set
             + no_path
             + expired
@@ -123,6 +127,7 @@ impl Drops {
             Cause::NoSession => &mut self.no_session,
             Cause::InboxFull => &mut self.inbox_full,
             Cause::Malformed => &mut self.malformed,
+            Cause::Undecryptable => &mut self.undecryptable,
             Cause::NoLeaseSet => &mut self.no_lease_set,
             Cause::NoPath => &mut self.no_path,
             Cause::Expired => &mut self.expired,
@@ -151,6 +156,7 @@ pub enum Cause {
     NoSession,
     InboxFull,
     Malformed,
+    Undecryptable,
     NoLeaseSet,
     NoPath,
     Expired,
@@ -178,6 +184,7 @@ impl Cause {
             | Self::NoSession
             | Self::InboxFull
             | Self::Malformed
+            | Self::Undecryptable
             | Self::SessionEnded => None,
         }
     }

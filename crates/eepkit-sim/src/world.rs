@@ -3,6 +3,7 @@
 //! The world has no task, clock or socket. Its owner passes the time with every call, after it has
 //! called [`World::advance`]. Time must not go backwards.
 
+mod encryption;
 mod lookup;
 mod netdb;
 pub(crate) mod session;
@@ -58,6 +59,7 @@ pub(crate) struct World {
     pub(crate) log: Log,
     next_session: u64,
     pub(crate) next_path: u64,
+    next_keys: u64,
     wakers: Vec<Waker>,
     stopped: bool,
 }
@@ -130,6 +132,7 @@ impl World {
             in_flight_bytes: 0,
             next_session: 0,
             next_path: 0,
+            next_keys: 0,
             wakers: Vec::new(),
             stopped: false,
         }

@@ -200,6 +200,11 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has not answered SYN yet.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.phase == Phase::Opening
+    }
+
     /// Whether SYN was sent at most once and not answered.
     pub(crate) fn is_opening_for_the_first_time(&self) -> bool {
         self.phase == Phase::Opening && self.sending.attempts == 0

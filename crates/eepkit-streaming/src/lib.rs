@@ -36,6 +36,7 @@ mod rtt;
 mod send_buffer;
 mod sent_packet;
 mod seq;
+mod silence;
 mod stats;
 mod timer;
 mod tunnels;

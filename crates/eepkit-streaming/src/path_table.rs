@@ -74,6 +74,8 @@ struct Entry {
     rtt: Option<Duration>,
     /// When it last failed: only the probe over another path was acknowledged.
     failed: Option<Instant>,
+    /// The probes since anything was acknowledged.
+    probes: u32,
 }
 
 /// A migration to another path.
@@ -94,6 +96,7 @@ impl PathTable {
                 path: *path,
                 rtt: old.and_then(|old| old.rtt),
                 failed: old.and_then(|old| old.failed),
+                probes: old.map_or(0, |old| old.probes),
             }
         });
         self.entries = entries.collect();
@@ -230,28 +233,44 @@ impl PathTable {
         }
     }
 
-    /// The path of a tail loss probe; `attempt` counts from 1. Either the tunnel or the lease of
-    /// the active path may have failed, so paths that share neither are used first.
-    pub(crate) fn probe(&self, now: Instant, active: &mut ActivePath, attempt: u32) -> PathId {
+    /// The path of a tail loss probe. Either the tunnel or the lease of the active path may have
+    /// failed, so paths that share neither are used first. Several tunnels may have failed, so that
+    /// the next probe takes a tunnel and a lease over which the fewest probes were sent.
+    pub(crate) fn probe(&mut self, now: Instant, active: &mut ActivePath) -> PathId {
         let Some(current) = self.get(active.id).map(|entry| entry.path) else {
             return active.id;
         };
         active.suspect(now);
-        let turn = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0);
-        let mut others: Vec<&Entry> = self
+        let probe = self
             .entries
             .iter()
             .filter(|entry| entry.path.id != current.id && !entry.has_expired(now))
-            .collect();
-        others.sort_by_key(|entry| {
-            let same_tunnel = entry.path.tunnel == current.tunnel;
-            let same_lease = entry.path.lease == current.lease;
-            (entry.failed_recently(now), same_tunnel, same_lease)
-        });
-        let other = turn
-            .checked_rem(others.len())
-            .and_then(|turn| others.get(turn));
-        other.map_or(current.id, |other| other.path.id)
+            .min_by_key(|entry| {
+                let path = &entry.path;
+                let same_tunnel = path.tunnel == current.tunnel;
+                let same_lease = path.lease == current.lease;
+                let probes =
+                    self.probes_like(path) + u32::from(same_tunnel) + u32::from(same_lease);
+                (entry.failed_recently(now), probes, same_tunnel, same_lease)
+            })
+            .map_or(current.id, |entry| entry.path.id);
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.path.id == probe) {
+            entry.probes = entry.probes.saturating_add(1);
+        }
+        probe
+    }
+
+    /// The number of unanswered probes over the tunnel of this path, over its lease, and over both.
+    fn probes_like(&self, path: &Path) -> u32 {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let shared = u32::from(entry.path.tunnel == path.tunnel)
+                    + u32::from(entry.path.lease == path.lease)
+                    + u32::from(entry.path.id == path.id);
+                entry.probes.saturating_mul(shared)
+            })
+            .fold(0, u32::saturating_add)
     }
 
     /// Handles the acknowledgement of a packet that was sent over `path` at `sent_at`.
@@ -263,6 +282,9 @@ impl PathTable {
         sent_at: Instant,
         rtt: Option<Duration>,
     ) -> Option<Migration> {
+        for entry in &mut self.entries {
+            entry.probes = 0;
+        }
         let entry = self
             .entries
             .iter_mut()

@@ -22,6 +22,7 @@ use crate::{
     rate_limiter::RateLimiter,
     rtt::Rtt,
     sent_packet::{AckedPacket, PerPath, SentPacket},
+    silence::Silence,
 };
 
 mod migration;
@@ -59,6 +60,8 @@ pub(crate) struct Peer {
     last_stall: Option<Instant>,
     /// A stall was reported, and the endpoint has not handled it yet.
     is_stalled: bool,
+    /// What suggests that the encryption session with the peer is lost.
+    pub(crate) silence: Silence,
     /// The number of streams.
     pub(crate) streams: u32,
     /// When a packet of the peer last arrived.
@@ -113,6 +116,7 @@ impl Peer {
             last_timeout: None,
             last_stall: None,
             is_stalled: false,
+            silence: Silence::default(),
             streams: 0,
             heard: None,
             idle_since: now,
@@ -124,6 +128,7 @@ impl Peer {
         let fresh = Self::new(now, self.destination.clone(), config, max_active, 0);
         let old = std::mem::replace(self, fresh);
         self.heard = old.heard;
+        self.silence = old.silence;
         self.kind = old.kind;
         if let (Some(state), Some(lead)) = (self.states.first_mut(), old.states.get(old.lead)) {
             state.active = lead.active;
@@ -271,8 +276,7 @@ impl Peer {
             None => self.states[index].add(now),
         }
         let path = if index == asked {
-            self.paths
-                .probe(now, &mut self.states[index].active, attempt)
+            self.paths.probe(now, &mut self.states[index].active)
         } else {
             self.states[asked].active.suspect(now);
             self.states[index].active.id()

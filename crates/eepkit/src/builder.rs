@@ -10,7 +10,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use tracing::warn;
 
 use crate::{
-    config::{Secret, SessionConfig},
+    config::{EncryptionKeys, SessionConfig},
     error::OpenError,
     presets::Preset,
     router::Router,
@@ -360,7 +360,7 @@ impl SessionBuilder {
                 why: error.to_string(),
             }
         })?;
-        let secret = Secret(maker.private_keys());
+        let encryption_keys = EncryptionKeys::of(&maker);
         let connect_timeout = self.connect_timeout.unwrap_or_else(|| {
             let asked = endpoint.stream().connect_timeout();
             // `None` means no limit; it is replaced with the longest limit.
@@ -379,7 +379,7 @@ impl SessionBuilder {
             linger: self.linger,
             verify: self.verify,
         };
-        let shared = Arc::new(Shared::new(keys, secret, config, layer));
+        let shared = Arc::new(Shared::new(keys, encryption_keys, config, layer));
         self.router.remember(&shared);
         supervisor::spawn(connector, shared.clone(), maker, rng);
         Ok((Session::new(shared.clone()), shared))

@@ -120,26 +120,18 @@ pub(crate) async fn connect(
         return through_router(handle, target, options, limit, deadline).await;
     }
     let mut opening = loop {
-        match begin(handle, &peer, to.port, options, limit) {
-            // The link was closed between two steps because the session was idle until then.
-            Err(ConnectError::Closed) if shared.lock("connect").lifecycle.is_open() => {
+        match attempt(handle, &peer, to.port, options, limit, deadline).await {
+            // The session itself was opened anew because this peer did not answer, or the link was
+            // closed between two steps because the session was idle until then.
+            Err(ConnectError::SessionLost(LostReason::Reopened(_)) | ConnectError::Closed)
+                if shared.lock("connect").lifecycle.is_open() =>
+            {
                 tokio::task::yield_now().await;
                 wait_for_tunnels(handle, limit, deadline).await?;
             }
-            begun => break begun?,
+            answered => break answered?,
         }
     };
-    let answer = async {
-        tokio::select! {
-            biased;
-            result = opening.answer() => result,
-            error = opening.no_lease_set() => Err(error),
-        }
-    };
-    match timeout_at(deadline, answer).await {
-        Err(_) => return Err(ConnectError::Timeout(handle.shared.timed_out(limit))),
-        Ok(result) => result?,
-    }
     if opening.early_rest.is_empty() {
         return Ok(opening.stream);
     }
@@ -152,6 +144,30 @@ pub(crate) async fn connect(
             Some(StreamError::Reset) => ConnectError::Refused { port: to.port },
             _ => ConnectError::Closed,
         }),
+    }
+}
+
+/// Sends the first packet and waits for the peer's answer.
+async fn attempt(
+    handle: &Arc<Handle>,
+    peer: &Destination,
+    port: u16,
+    options: &ConnectOptions,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<Opening, ConnectError> {
+    let opening = begin(handle, peer, port, options, limit)?;
+    let answer = async {
+        tokio::select! {
+            biased;
+            result = opening.answer() => result,
+            error = opening.no_lease_set() => Err(error),
+        }
+    };
+    match timeout_at(deadline, answer).await {
+        Err(_) => Err(ConnectError::Timeout(handle.shared.timed_out(limit))),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) => Ok(opening),
     }
 }
 
@@ -322,10 +338,7 @@ impl Opening {
         poll_fn(|cx| {
             let mut core = self.registered.shared.lock("connect");
             if let Err(gone) = core.endpoint_of(epoch) {
-                return Poll::Ready(Err(match gone {
-                    Gone::Lost(reason) => ConnectError::SessionLost(reason),
-                    Gone::Ended => ConnectError::Closed,
-                }));
+                return Poll::Ready(Err(gone.into()));
             }
             if let Some(slot) = core.streams.slot(id) {
                 if slot.connected {
@@ -371,6 +384,15 @@ impl Opening {
             sleep(SEARCH_PAUSE).await;
         }
         std::future::pending().await
+    }
+}
+
+impl From<Gone> for ConnectError {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Lost(reason) => Self::SessionLost(reason),
+            Gone::Ended => Self::Closed,
+        }
     }
 }
 

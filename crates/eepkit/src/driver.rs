@@ -13,6 +13,7 @@ mod datagrams;
 mod events;
 mod lookups;
 mod packets;
+mod renewal;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -58,6 +59,8 @@ pub(crate) struct Driver<'a> {
     last_sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     became_ready: bool,
+    /// Whether a peer is to be renewed before the next packets are sent.
+    renews: bool,
     /// Whether this poll sends datagrams before stream packets. It alternates, so that neither
     /// starves the other.
     datagrams_first: bool,
@@ -110,6 +113,7 @@ impl<'a> Driver<'a> {
             last_sent: None,
             timer: Box::pin(sleep_until(Instant::now())),
             became_ready: false,
+            renews: false,
             datagrams_first: false,
         }
     }

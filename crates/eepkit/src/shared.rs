@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Secret, SessionConfig},
+    config::{EncryptionKeys, SessionConfig},
     error::{OpenError, StreamError, TimedOut},
     idle::{Idle, IdlePolicy},
     names::Names,
@@ -50,7 +50,7 @@ pub(crate) use self::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) keys: Arc<PrivateKeys>,
-    pub(crate) encryption_keys: Secret,
+    pub(crate) encryption_keys: EncryptionKeys,
     pub(crate) config: SessionConfig,
     pub(crate) names: Names,
     /// What the links of the session carry.
@@ -68,7 +68,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         keys: Arc<PrivateKeys>,
-        encryption_keys: Secret,
+        encryption_keys: EncryptionKeys,
         config: SessionConfig,
         layer: Layer,
     ) -> Self {

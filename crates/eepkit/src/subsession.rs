@@ -29,10 +29,10 @@ impl Session {
             handle: self.handle.clone(),
             _in_use: shared.idle.hold(),
         });
-        router
-            .session()
-            .options(&shared.config.options)
-            .option("i2cp.leaseSetPrivateKey", shared.encryption_keys.expose())
+        router.session().options(&shared.config.options).option(
+            "i2cp.leaseSetPrivateKey",
+            shared.encryption_keys.share().as_str(),
+        )
     }
 }
 

@@ -51,7 +51,8 @@ pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), O
     Ok(())
 }
 
-/// Waits as [`wait_ready`] does, but returns an error when the first attempt fails.
+/// Waits as [`wait_ready`] does, but returns an error when the first attempt fails. If the router still
+/// has an earlier session of the destination, it waits for its end.
 ///
 /// A session that is opened by its first use does not wait.
 pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
@@ -62,9 +63,14 @@ pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), 
     let interrupted = async {
         let mut watch = watch.clone();
         let mut status = watch.current();
-        let continues = |problem: &SessionProblem| {
+        let began = Instant::now();
+        let continues = |problem: &SessionProblem| match problem {
             // The attempt continues: the router may still build tunnels and request a lease set.
-            matches!(problem, SessionProblem::Unreachable(_))
+            SessionProblem::Unreachable(_) => true,
+            SessionProblem::Open(error) => {
+                matches!(**error, link::LinkError::Duplicate) && began.elapsed() < CLOSING
+            }
+            _ => false,
         };
         while status.problem().is_none_or(continues) {
             match watch.changed().await {
@@ -229,6 +235,11 @@ impl Supervisor {
             "router accepted the session"
         );
         let now = Instant::now();
+        let is_restored = self.shared.lock("epoch").lifecycle.epoch() > 0;
+        if is_restored && link.wants_new_keys() {
+            let keys = &self.shared.encryption_keys;
+            keys.renew(&mut self.maker, &mut self.rng);
+        }
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let endpoint = Endpoint::new(
@@ -302,6 +313,9 @@ impl Backoff {
     }
 }
 
+/// How long the destination may still have an earlier session on the router when a session is opened.
+/// Chosen because routers close sessions within a few seconds after their client.
+const CLOSING: Duration = Duration::from_secs(5);
 /// Chosen because a restarted router accepts connections after a few seconds.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Chosen so that a session reconnects within minutes to a router that was stopped for hours.

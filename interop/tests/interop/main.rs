@@ -18,6 +18,7 @@ mod i2plib;
 mod java;
 mod lab;
 mod net;
+mod restarts;
 mod sam_client;
 mod streams;
 mod tunnels;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     failures::add(&lab, &mut trials);
     chaos::add(&lab, &mut trials);
     clock::add(&lab, &mut trials);
+    restarts::add(&lab, &mut trials);
     sam_client::add(&lab, &mut trials);
     yosemite::add(&lab, &mut trials);
     i2plib::add(&lab, &mut trials);

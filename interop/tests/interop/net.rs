@@ -62,7 +62,8 @@ impl Net {
         Self::builder_at(self.i2cp(OURS)?)
     }
 
-    fn builder_at(i2cp: SocketAddr) -> Result<SessionBuilder, Failed> {
+    /// A builder of a session of eepkit on the router at this I2CP address.
+    pub(crate) fn builder_at(i2cp: SocketAddr) -> Result<SessionBuilder, Failed> {
         let router = Router::attach(&format!("i2cp://{i2cp}"))?;
         Ok(router.session().tunnel_length(2).tunnel_quantity(3))
     }

@@ -145,6 +145,12 @@ impl Driver {
         }
     }
 
+    /// See [`eepkit_link::Link::wants_new_keys`]. Peers of a session on emissary often use emissary
+    /// themselves, because embedded routers are emissary.
+    pub(super) fn wants_new_keys(&self) -> bool {
+        !self.session.renews_peers()
+    }
+
     /// Runs until the primary session, with the port `primary`, ends. Opens subsessions on request.
     pub(super) async fn run(mut self, primary: Port, mut requests: Requests) {
         let mut ports = Ports::new(primary);
@@ -339,6 +345,16 @@ impl Driver {
                     id: ports.lookup(session, id),
                     target,
                     timeout,
+                }
+            }
+            Some(link::Command::Renew { peer, silence }) => {
+                if !self.session.renews_peers() {
+                    return port.push(link::Event::NotRenewed { peer, silence });
+                }
+                Command::Renew {
+                    session,
+                    peer,
+                    silence,
                 }
             }
             // I2CP has no tunnels to retire. The commands of stream links do not apply to this

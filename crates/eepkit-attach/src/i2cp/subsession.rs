@@ -119,6 +119,8 @@ impl Requests {
             queues,
             opened: Some(request.opened),
             subsessions: None,
+            // It shares the keys of its session.
+            wants_new_keys: false,
         };
         request.reply.send(Ok(Box::new(link))).ok()?;
         Some(Port::new(session, task.commands, task.events))

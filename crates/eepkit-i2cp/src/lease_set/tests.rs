@@ -63,6 +63,25 @@ fn keys_stay_the_same_and_the_publication_time_increases() {
 }
 
 #[test]
+fn new_keys_replace_the_generated_ones_and_keep_the_given_ones() {
+    let mut rng = rng_of(99);
+    let mut generated = maker(&[("i2cp.leaseSetEncType", "6,4")]);
+    let before = generated.private_keys();
+    generated.renew_keys(&mut rng);
+    assert_ne!(generated.private_keys().as_str(), before.as_str());
+    generated
+        .make(&[lease(1, 600)], UNIX_NOW)
+        .expect("the new keys work");
+
+    let mut given = maker(&[
+        ("i2cp.leaseSetEncType", "6,4"),
+        ("i2cp.leaseSetPrivateKey", &before),
+    ]);
+    given.renew_keys(&mut rng);
+    assert_eq!(given.private_keys().as_str(), before.as_str());
+}
+
+#[test]
 fn keys_are_in_the_order_of_preference() {
     let made = maker(&[("i2cp.leaseSetEncType", "6,4,0")])
         .make(&[lease(1, 600)], UNIX_NOW)

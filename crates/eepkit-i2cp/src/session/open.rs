@@ -174,6 +174,17 @@ impl Open {
             Command::Reconfigure { session, options } => {
                 self.reconfigure(core, now, session, &options)
             }
+            Command::Renew {
+                session,
+                peer,
+                silence,
+            } => {
+                let id = self.entry(session).map(|entry| entry.id);
+                match id.and_then(|id| quirks::renewal(core.router.kind, id, &peer, silence)) {
+                    Some(request) => core.send(&Message::HostLookup(request)),
+                    None => Ok(()),
+                }
+            }
             Command::GetBandwidthLimits => core.send(&Message::GetBandwidthLimits),
             Command::Blinding { .. } if core.router.version < ApiVersion::BLINDING_INFO => Ok(()),
             Command::Blinding {

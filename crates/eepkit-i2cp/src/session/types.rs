@@ -105,6 +105,17 @@ pub enum Command {
         /// The time after which the look-up fails, at most one day.
         timeout: Duration,
     },
+    /// Requests that the router discards what it holds about a peer that does not answer: the
+    /// encryption session and the lease set. Has an effect on embedded routers only, because I2CP
+    /// has no message for it. There is no answer.
+    Renew {
+        /// The session whose peer it is.
+        session: Handle,
+        /// The hash of the peer's destination.
+        peer: Hash,
+        /// How long the peer has not answered. Zero if it does not seem to receive answers.
+        silence: Duration,
+    },
     /// Requests the router's limits. [`Event::BandwidthLimits`] is the answer.
     GetBandwidthLimits,
     /// Sends the parameters of a blinded destination to the router. Has no effect with routers

@@ -13,6 +13,7 @@
 //! * Dead tunnels are detected and replaced. Emissary alone would use them for the rest of their
 //!   ten minutes.
 //! * A panic in one task does not end the other tasks of the same join set.
+//! * The encryption session with a peer that lost its keys is discarded on request (`renewal`).
 //!
 //! The targets of emissary-core's log lines begin with `emissary::`. At level `warn` a private
 //! network logs a few lines about tunnels that it cannot build yet. The recommended filter for
@@ -23,6 +24,7 @@ mod assumptions;
 mod config;
 mod hosts;
 mod instance;
+mod renewal;
 mod router_info;
 mod runtime;
 mod scope;

@@ -174,7 +174,8 @@ impl Party {
                 self.downs.push((*tunnel, *reason));
             }
             // Only links of other kinds report these.
-            Event::Unreachable(_)
+            Event::NotRenewed { .. }
+            | Event::Unreachable(_)
             | Event::Incoming(_)
             | Event::Datagram(_)
             | Event::NoDatagrams { .. }

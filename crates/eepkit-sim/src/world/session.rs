@@ -13,7 +13,12 @@ use eepkit_link::{Direction, Event, LeaseId, LinkStage, PathChoice, Payload, Tun
 use eepkit_wire::{Destination, EncryptionType, Hash, Lease};
 use tokio::time::Instant;
 
-use super::{SessionId, netdb::Record, tunnel::Tunnel};
+use super::{
+    SessionId,
+    encryption::{Encryption, Policy},
+    netdb::Record,
+    tunnel::Tunnel,
+};
 use crate::log::HostId;
 
 /// The content of a message, in the form of its sender's interface.
@@ -60,6 +65,16 @@ pub(crate) enum Notice {
 pub(crate) enum Interface {
     Direct,
     I2cp,
+}
+
+impl Interface {
+    /// What the session's router does with encryption sessions that may be lost.
+    pub(crate) const fn encryption_policy(self) -> Policy {
+        match self {
+            Self::Direct => Policy::Keeps,
+            Self::I2cp => Policy::Replaces,
+        }
+    }
 }
 
 /// The number of tunnels that a session requests.
@@ -213,6 +228,9 @@ impl Inbox {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     by_hash: HashMap<Hash, Peer>,
+    /// The keys for each peer. Not part of [`Peer`], because a router does not discard them while
+    /// they are in use. Bounded by the number of destinations on the network.
+    encryption: HashMap<Hash, Encryption>,
     uses: u64,
 }
 
@@ -255,6 +273,19 @@ impl Peers {
         let peer = self.by_hash.entry(hash).or_default();
         peer.used = self.uses;
         peer
+    }
+
+    /// The keys for a peer.
+    pub(crate) fn encryption(&mut self, hash: Hash) -> &mut Encryption {
+        self.encryption.entry(hash).or_default()
+    }
+
+    /// Discards the lease set of a peer and the path that was selected for it.
+    pub(crate) fn forget_lease_set(&mut self, hash: Hash) {
+        if let Some(peer) = self.by_hash.get_mut(&hash) {
+            peer.record = None;
+            peer.choice = None;
+        }
     }
 
     /// Removes and returns all messages that wait for lease sets, in no particular order.

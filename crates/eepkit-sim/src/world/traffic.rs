@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use eepkit_link::{Direction, Event, LeaseId, PathChoice, Payload, TunnelId};
 use eepkit_netem::{Fate, Netem, Rng};
-use eepkit_wire::{Destination, gzip};
+use eepkit_wire::{Destination, Hash, gzip};
 use tokio::time::{Duration, Instant};
 
 use super::{
     Due, SessionId, World,
+    encryption::Sealed,
     netdb::Record,
     session::{Choice, Content, Interface, Message, Notice, Session},
     tunnel::Gateway,
@@ -30,6 +31,7 @@ pub(crate) struct Flight {
     lease: LeaseId,
     /// Whether it uses a credit of its outbound tunnel.
     pinned: bool,
+    sealed: Sealed,
     content: Content,
     /// The sender's lease set, if it is sent with the message.
     record: Option<Arc<Record>>,
@@ -95,6 +97,18 @@ impl World {
                     return;
                 };
                 self.drop_message(now, host, Some(id), message.token, bytes, cause);
+            }
+        }
+    }
+
+    /// Discards what the router of a session holds about a peer, if there is enough evidence that
+    /// the peer has lost its keys.
+    pub(crate) fn renew(&mut self, now: Instant, id: SessionId, peer: Hash, silence: Duration) {
+        let least = self.config.least_silence;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let renewed = session.peers.encryption(peer).renew(now, silence, least);
+            if renewed {
+                session.peers.forget_lease_set(peer);
             }
         }
     }
@@ -218,6 +232,9 @@ impl World {
             return;
         }
         let record = session.record.clone().filter(|_| message.bundle);
+        let policy = session.interface.encryption_policy();
+        let keys = session.peers.encryption(message.to.hash());
+        let sealed = keys.seal(now, policy, &mut self.next_keys);
         let flight = Box::new(Flight {
             from,
             session: id,
@@ -225,6 +242,7 @@ impl World {
             outbound,
             lease,
             pinned,
+            sealed,
             content: message.content,
             record,
         });
@@ -428,10 +446,19 @@ impl World {
             return;
         };
         let unix_ms = self.unix_ms(now);
+        let sender = self.host(flight.from).map(|host| host.destination.hash());
         let Some(session) = self.sessions.get_mut(&gateway.session) else {
             self.drop_flight(now, &flight, Cause::NoSession);
             return;
         };
+        if let Some(sender) = sender {
+            let policy = session.interface.encryption_policy();
+            let keys = session.peers.encryption(sender);
+            if !keys.open(now, policy, flight.sealed) {
+                self.drop_flight(now, &flight, Cause::Undecryptable);
+                return;
+            }
+        }
         if !session.inbox.takes(bytes) {
             self.drop_flight(now, &flight, Cause::InboxFull);
             return;

@@ -379,6 +379,7 @@ impl Connection {
     /// Handles a retransmission of a packet that was answered before. After several, the answers do
     /// not seem to arrive over this path.
     pub(super) fn on_repeat(&mut self, now: Instant, peer: &mut Peer) {
+        peer.silence.on_repeat(now);
         self.receiving.repeats = self.receiving.repeats.saturating_add(1);
         if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(now) {
             self.receiving.repeats = 0;

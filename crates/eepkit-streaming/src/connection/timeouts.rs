@@ -69,6 +69,7 @@ impl Connection {
         };
         if self.sending.attempts >= stalled_after {
             peer.report_stall(cx.now);
+            peer.silence.on_unanswered(cx.now, peer.heard);
         }
         if self.phase == Phase::Opening {
             self.due.syn = true;
@@ -115,6 +116,17 @@ impl Connection {
                 self.arm_probe(now, peer);
             }
             Phase::Open | Phase::Offered | Phase::Done(_) => {}
+        }
+    }
+
+    /// Handles evidence that the peer can be reached, although it may not have been before the
+    /// instant `before`. A SYN that was sent by then and not answered is sent again.
+    pub(crate) fn on_reachable(&mut self, before: Instant) {
+        if self.phase == Phase::Opening
+            && self.sending.packets_sent > 0
+            && self.last_activity < before
+        {
+            self.due.syn = true;
         }
     }
 

@@ -11,13 +11,11 @@
 //! peer on it does not answer, the endpoint requests a look-up of its lease set as well. The router
 //! then uses the new leases.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-#[cfg(feature = "_testing")]
-use eepkit_wire::Destination;
-use eepkit_wire::{Hash, LeaseId};
+use eepkit_wire::{Destination, Hash, LeaseId};
 
-use super::{Endpoint, Event, keys::PeerKey};
+use super::{Endpoint, Event, entries::PeerEntry, keys::PeerKey};
 #[cfg(feature = "_testing")]
 use crate::path::Path;
 use crate::path::{PathId, PeerLease, TunnelId};
@@ -52,6 +50,35 @@ impl Endpoint {
                 connection.on_leases_renewed(cx.now, peer)
             });
         }
+    }
+
+    /// The peers from which a packet arrived within the last `period`, at most `limit`, the most
+    /// recent first.
+    #[must_use]
+    pub fn recent_peers(&self, now: Instant, period: Duration, limit: usize) -> Vec<Destination> {
+        let age = |entry: &PeerEntry| Some(now.saturating_duration_since(entry.peer.heard?));
+        let mut recent: Vec<_> = self
+            .peers
+            .values()
+            .filter_map(|entry| Some((age(entry)?, entry)))
+            .filter(|(age, _)| *age <= period)
+            .collect();
+        recent.sort_by_key(|(age, _)| *age);
+        let recent = recent.into_iter().take(limit);
+        recent
+            .map(|(_, entry)| entry.peer.destination.clone())
+            .collect()
+    }
+
+    /// Whether a stream to this peer is being opened, and no other stream of the endpoint exists.
+    #[must_use]
+    pub fn is_only_connecting_to(&self, peer: &Hash) -> bool {
+        let key = self.by_hash.get(peer);
+        !self.streams.is_empty()
+            && self
+                .streams
+                .values()
+                .all(|entry| Some(&entry.peer) == key && entry.connection.is_opening())
     }
 
     /// Handles an [`Event::LeaseSetLookup`] that found nothing, or that got no answer in time.
@@ -123,6 +150,21 @@ impl Endpoint {
             && entry.peer.leases.begin_refresh(now)
         {
             self.look_up(key);
+        }
+    }
+
+    /// Tests or reports a peer that does not answer.
+    pub(super) fn on_silence(&mut self, now: Instant, key: PeerKey) {
+        let Some(entry) = self.peers.get_mut(key) else {
+            return;
+        };
+        let wants_test = entry.peer.silence.take_test();
+        if let Some(silence) = entry.peer.silence.take_report() {
+            let peer = entry.peer.destination.clone();
+            self.events.push_back(Event::PeerSilent { peer, silence });
+        }
+        if wants_test {
+            self.test_silence(now, key);
         }
     }
 

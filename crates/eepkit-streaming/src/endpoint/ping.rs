@@ -6,7 +6,12 @@ use bytes::Bytes;
 use eepkit_wire::Destination;
 use rand_chacha::rand_core::Rng;
 
-use super::{Endpoint, Event, PingId, Transmit};
+use super::{
+    Endpoint, Event, PingId, Transmit,
+    entries::PeerEntry,
+    keys::PeerKey,
+    pings::{Answered, Purpose},
+};
 use crate::{
     info::Ports,
     packet::{Encoded, Flags, Packet, Repr},
@@ -28,17 +33,52 @@ impl Endpoint {
         timeout: Duration,
     ) -> PingId {
         let now = self.advance(now);
-        let id = loop {
-            let id = PingId(self.rng.next_u32());
-            // A peer detects pings by their flag, but i2pd first looks for a stream with the id.
-            if id.0 != 0 && !self.pings.contains(id) {
-                break id;
-            }
-        };
+        let id = self.unused_ping_id();
         if self.pings.is_full() || self.closing {
             self.events.push_back(Event::PingTimeout(id));
             return id;
         }
+        let purpose = Purpose::Application;
+        self.pings
+            .insert(id, now, now + timeout, to.hash(), purpose);
+        self.send_ping(now, id, to, ports, payload);
+        id
+    }
+
+    /// Pings a peer that does not answer, without an event. An answer proves that the peer is not
+    /// silent.
+    pub(super) fn test_silence(&mut self, now: Instant, key: PeerKey) {
+        let Some(to) = self.peers.get(key).map(|entry| &entry.peer.destination) else {
+            return;
+        };
+        let to = to.clone();
+        if self.pings.is_full() || self.closing {
+            return;
+        }
+        let id = self.unused_ping_id();
+        let (deadline, purpose) = (now + ANSWER_LIFETIME, Purpose::Silence);
+        self.pings.insert(id, now, deadline, to.hash(), purpose);
+        self.send_ping(now, id, &to, Ports::default(), &[]);
+    }
+
+    fn unused_ping_id(&mut self) -> PingId {
+        loop {
+            let id = PingId(self.rng.next_u32());
+            // A peer detects pings by their flag, but i2pd first looks for a stream with the id.
+            if id.0 != 0 && !self.pings.contains(id) {
+                return id;
+            }
+        }
+    }
+
+    fn send_ping(
+        &mut self,
+        now: Instant,
+        id: PingId,
+        to: &Destination,
+        ports: Ports,
+        payload: &[u8],
+    ) {
         let repr = Repr {
             send_id: id.0,
             flags: Flags::ECHO | Flags::NO_ACK,
@@ -47,9 +87,7 @@ impl Endpoint {
             ..Repr::default()
         };
         let packet = repr.unsigned(&self.keys);
-        self.pings.insert(id, now, now + timeout);
         self.answer(now, to.clone(), (ports.local, ports.remote), packet);
-        id
     }
 
     pub(super) fn on_echo(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
@@ -63,10 +101,26 @@ impl Endpoint {
     fn on_pong(&mut self, now: Instant, received: &Received, packet: &Packet<'_>) {
         // Only the random id identifies the packet as an answer. i2pd does not sign pongs, and a
         // signature without a destination proves nothing more.
-        let Some((id, sent)) = self.pings.remove(packet.recv_id()) else {
+        let Some(answered) = self.pings.remove(packet.recv_id()) else {
             self.stats.unknown_stream += 1;
             return;
         };
+        let Answered { id, sent, .. } = answered;
+        if let Some(key) = self.by_hash.get(&answered.to).copied()
+            && let Some(entry) = self.peers.get_mut(key)
+        {
+            // A SYN that was lost need not wait longer. The gate for new peers admits one stream
+            // until the peer answers.
+            entry.peer.heard = Some(now);
+            for stream in self.streams_of(key) {
+                self.with_stream(now, stream, |connection, _, _| {
+                    connection.on_reachable(sent)
+                });
+            }
+        }
+        if answered.purpose == Purpose::Silence {
+            return;
+        }
         let end = (packet.payload_start() + MAX_PAYLOAD).min(received.packet.len());
         self.events.push_back(Event::Pong {
             id,
@@ -129,6 +183,19 @@ impl Endpoint {
             (received.to_port, received.from_port),
             pong,
         );
+        if let Some(key) = self.by_hash.get(&from.hash()).copied()
+            && let Some(PeerEntry { peer, .. }) = self.peers.get_mut(key)
+        {
+            peer.silence.on_ping(now);
+            self.on_silence(now, key);
+            // The peer may have come back. A SYN that it did not receive need not wait longer.
+            let before = now.checked_sub(SYN_PAUSE).unwrap_or(now);
+            for stream in self.streams_of(key) {
+                self.with_stream(now, stream, |connection, _, _| {
+                    connection.on_reachable(before)
+                });
+            }
+        }
     }
 
     /// Queues a packet that belongs to no stream. `ports` are our port and that of the peer.
@@ -159,5 +226,8 @@ impl Endpoint {
 const MAX_PAYLOAD: usize = 32;
 /// The most queued answers. A caller that drains the output after every packet does not reach it.
 const MAX_ANSWERS: usize = 1024;
+/// How long a SYN can be unanswered before it is repeated because of a ping of the peer. Chosen
+/// above most round trips.
+const SYN_PAUSE: Duration = Duration::from_secs(1);
 /// Chosen as the slowest round trip measured on the network.
 const ANSWER_LIFETIME: Duration = Duration::from_secs(30);

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use eepkit_wire::Hash;
+
 use super::types::PingId;
 
 #[derive(Debug, Default)]
@@ -12,18 +14,62 @@ struct Pending {
     id: PingId,
     sent: Instant,
     deadline: Instant,
+    to: Hash,
+    purpose: Purpose,
+}
+
+/// Why a ping was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The application requested it.
+    Application,
+    /// The endpoint tests whether the peer is silent.
+    Silence,
+}
+
+/// An answered ping.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) id: PingId,
+    pub(super) sent: Instant,
+    pub(super) to: Hash,
+    pub(super) purpose: Purpose,
 }
 
 impl Pings {
-    pub(super) fn insert(&mut self, id: PingId, sent: Instant, deadline: Instant) {
-        self.0.push(Pending { id, sent, deadline });
+    pub(super) fn insert(
+        &mut self,
+        id: PingId,
+        sent: Instant,
+        deadline: Instant,
+        to: Hash,
+        purpose: Purpose,
+    ) {
+        self.0.push(Pending {
+            id,
+            sent,
+            deadline,
+            to,
+            purpose,
+        });
     }
 
-    /// Removes an answered ping. Returns its id and when it was sent.
-    pub(super) fn remove(&mut self, id: u32) -> Option<(PingId, Instant)> {
+    /// Removes an answered ping.
+    pub(super) fn remove(&mut self, id: u32) -> Option<Answered> {
         let index = self.0.iter().position(|ping| ping.id.0 == id)?;
-        let ping = self.0.swap_remove(index);
-        Some((ping.id, ping.sent))
+        let Pending {
+            id,
+            sent,
+            to,
+            purpose,
+            ..
+        } = self.0.swap_remove(index);
+        Some(Answered {
+            id,
+            sent,
+            to,
+            purpose,
+        })
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -39,7 +85,7 @@ impl Pings {
         self.0.iter().map(|ping| ping.deadline).min()
     }
 
-    /// Removes and returns the pings that were not answered in time.
+    /// Removes the pings that were not answered in time. Returns those of the application.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<PingId> {
         if self.next().is_none_or(|at| at > now) {
             return Vec::new();
@@ -47,7 +93,7 @@ impl Pings {
         let expired = self
             .0
             .iter()
-            .filter(|ping| ping.deadline <= now)
+            .filter(|ping| ping.deadline <= now && ping.purpose == Purpose::Application)
             .map(|ping| ping.id)
             .collect();
         self.0.retain(|ping| ping.deadline > now);

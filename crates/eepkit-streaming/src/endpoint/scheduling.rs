@@ -82,6 +82,7 @@ impl Endpoint {
             if peer.peer.take_stall() {
                 self.on_stall(now, peer_key);
             }
+            self.on_silence(now, peer_key);
         }
         self.list_control(key);
         self.list_peer(peer_key);

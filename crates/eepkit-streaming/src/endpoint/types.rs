@@ -122,6 +122,15 @@ pub enum Event {
         /// The peer.
         to: Destination,
     },
+    /// The encryption session with a peer may be lost, because the router of the peer, or ours, was
+    /// restarted. If the router allows it, the caller should begin a new one.
+    PeerSilent {
+        /// The peer.
+        peer: Destination,
+        /// How long the peer has answered neither SYN nor pings. Zero if the peer repeats a SYN or
+        /// a ping that was answered, which suggests that it cannot decrypt the answers.
+        silence: Duration,
+    },
 }
 
 /// The result of a read.

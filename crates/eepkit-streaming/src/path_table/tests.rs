@@ -44,8 +44,8 @@ impl Single {
         self.table.next(now, &mut self.active, &InUse::default()).0
     }
 
-    fn probe(&mut self, now: Instant, attempt: u32) -> u64 {
-        self.table.probe(now, &mut self.active, attempt).0
+    fn probe(&mut self, now: Instant) -> u64 {
+        self.table.probe(now, &mut self.active).0
     }
 
     fn renew(&mut self, now: Instant) -> Option<Migration> {
@@ -71,7 +71,7 @@ fn without_paths_the_router_chooses() {
     let now = Instant::now();
     let mut single = Single::default();
     assert_eq!(single.next(now), 0);
-    assert_eq!(single.probe(now, 1), 0);
+    assert_eq!(single.probe(now), 0);
     assert_eq!(single.renew(now), None);
     assert_eq!(single.give_up(now), None);
 }
@@ -88,8 +88,24 @@ fn the_first_probe_takes_a_path_that_shares_nothing_with_the_active_one() {
     ];
     assert!(single.set(now, &all).is_some());
     assert_eq!(single.active(), 1);
-    let probes: Vec<u64> = (1..=4).map(|attempt| single.probe(now, attempt)).collect();
+    let probes: Vec<u64> = (1..=4).map(|_| single.probe(now)).collect();
     assert_eq!(probes, [4, 2, 3, 4]);
+}
+
+#[test]
+fn probes_soon_take_the_only_tunnel_that_works() {
+    let now = Instant::now();
+    for works in 1..=3 {
+        let mut single = Single::default();
+        let mut all = Vec::new();
+        for (tunnel, lease) in [1, 2, 3].into_iter().flat_map(|t| [(t, 1), (t, 2), (t, 3)]) {
+            all.push(path(10 * tunnel + u64::from(lease), tunnel, lease, None));
+        }
+        single.set(now, &all);
+        let tunnels: Vec<u64> = (0..3).map(|_| single.probe(now) / 10).collect();
+        let is_tried = tunnels.contains(&works) || single.active() / 10 == works;
+        assert!(is_tried, "{tunnels:?}");
+    }
 }
 
 #[test]
@@ -99,11 +115,11 @@ fn a_path_fails_when_only_the_probe_is_acknowledged() {
     single.set(now, &[path(1, 1, 1, None), path(2, 2, 1, None)]);
     // Without a probe, an acknowledgement of another path proves nothing.
     assert_eq!(single.on_ack(now, 2), None);
-    single.probe(now, 1);
+    single.probe(now);
     // The active path was only slow.
     single.on_ack(now, 1);
     assert_eq!(single.on_ack(now, 2), None);
-    single.probe(now, 1);
+    single.probe(now);
     assert_eq!(single.on_ack(now, 2), MIGRATED);
     assert_eq!(single.active(), 2);
     assert_eq!(

@@ -260,6 +260,32 @@ fn connecting_to_a_silent_peer_ends_after_the_timeout() {
     assert!(pair.a.endpoint.read(pair.now, a, 1).is_err());
 }
 
+/// Whether this event reports that a peer is silent.
+fn is_silence(event: &Event) -> bool {
+    matches!(event, Event::PeerSilent { silence, .. } if !silence.is_zero())
+}
+
+#[test]
+fn a_known_peer_that_answers_neither_syn_nor_ping_is_reported() {
+    let mut pair = pair();
+    let config = StreamConfig::default();
+    pair.connect_with(&config);
+    pair.run(SECONDS(2));
+    pair.filter_ab = Some(Box::new(|_| false));
+    open(&mut pair, &config);
+    assert!(pair.run_until(SECONDS(60), |pair| pair.a.events.iter().any(is_silence)));
+}
+
+#[test]
+fn a_peer_that_answers_pings_and_does_not_accept_is_not_reported() {
+    let mut pair = pair();
+    let config = StreamConfig::default();
+    pair.connect_with(&config);
+    pair.run(SECONDS(2));
+    open(&mut pair, &config);
+    assert!(!pair.run_until(SECONDS(60), |pair| pair.a.events.iter().any(is_silence)));
+}
+
 #[test]
 fn connecting_without_a_timeout_ends_with_the_resends() {
     let mut pair = pair();

@@ -99,7 +99,7 @@ impl Driver<'_> {
                     endpoint.tunnel_down(streaming::TunnelId(tunnel.0));
                 }
             }
-            Event::Stage(stage) => self.on_stage(stage.into()),
+            Event::Stage(stage) => self.on_stage(core, stage.into()),
             Event::Dropped { token, reason } => self.on_dropped(core, token, reason),
             Event::Sent { token } => {
                 self.fate(token);
@@ -110,6 +110,9 @@ impl Driver<'_> {
             Event::Datagram(datagram) => Self::on_opened_datagram(core, datagram),
             Event::NoDatagrams { format, why } => core.datagrams.refuse(format, &why),
             Event::Unreachable(why) => self.on_unreachable(why),
+            Event::NotRenewed { peer, silence } => {
+                return Self::on_not_renewed(core, &peer, silence);
+            }
             Event::Refused(error) => return Err(End::Refused(error)),
             Event::Lost(reason) => return Err(End::Lost(reason)),
             _ => {}
@@ -117,10 +120,13 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn on_stage(&mut self, stage: SessionStage) {
+    fn on_stage(&mut self, core: &mut Core, stage: SessionStage) {
         if self.shared.stage() != stage {
             debug!(%stage, "session");
-            self.became_ready |= stage == SessionStage::Ready;
+            if stage == SessionStage::Ready && !self.became_ready {
+                self.became_ready = true;
+                core.greet_recent_peers(Instant::now());
+            }
             self.shared.status.enter(stage);
         }
     }

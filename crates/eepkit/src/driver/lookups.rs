@@ -6,6 +6,7 @@ use eepkit_link::{self as link, Command, LookupTarget, clock};
 use eepkit_streaming::{Event, PeerLease};
 use eepkit_wire::{Destination, Lease, LeaseId};
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::Driver;
 use crate::shared::Core;
@@ -14,6 +15,21 @@ impl Driver<'_> {
     pub(super) fn on_endpoint_event(&mut self, core: &mut Core, event: Event) {
         match event {
             Event::LeaseSetLookup { to } => self.look_up(core, to),
+            Event::PeerSilent { peer, silence } => {
+                let hash = peer.hash();
+                debug!(peer = %hash, ?silence, "the encryption session with a peer may be lost");
+                core.commands.push(Command::Renew {
+                    peer: hash,
+                    silence,
+                });
+                core.on_silence(peer, silence);
+                self.renews = true;
+            }
+            Event::PingTimeout(_) => {
+                core.on_event(event);
+                // It may be a peer that is pinged again, see [`Core::greet_recent_peers`].
+                self.renews = true;
+            }
             event => core.on_event(event),
         }
     }

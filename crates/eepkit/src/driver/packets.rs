@@ -21,6 +21,11 @@ impl Driver<'_> {
     pub(super) fn move_packets(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         for _ in 0..BATCHES_PER_POLL {
+            if std::mem::take(&mut self.renews) {
+                // Before the packets, because the next packet to the peer begins the new encryption
+                // session.
+                self.submit_commands(cx);
+            }
             if !self.send_held(cx, now) {
                 return self.wait_for_link(cx);
             }

@@ -1,9 +1,10 @@
 //! The state of a session that its lock protects.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use eepkit_link::{Command, Connector, Layer, Link, LookupTarget, LostReason};
-use eepkit_streaming::{Endpoint, Event};
+use eepkit_streaming::{Endpoint, Event, PingId, Ports};
+use eepkit_wire::Destination;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -43,6 +44,13 @@ pub(crate) struct Core {
     quantity: Option<(u8, u8)>,
     /// The number of tunnels in each direction while the session is idle.
     reduced: Option<u8>,
+    /// The peers of previous links, and when they were last known to be there, in that order. They
+    /// are pinged over the next link.
+    recent_peers: Vec<(Destination, Instant)>,
+    /// The pings of these peers that were not answered yet, and how many were sent to each.
+    greetings: HashMap<PingId, (Destination, u32)>,
+    /// When the session was last opened anew because a peer did not answer.
+    pub(crate) reopened: Option<Instant>,
     /// The connector with which the link opens subsessions, if it supports them.
     subsessions: Option<Arc<dyn Connector>>,
     driver: Arc<DriverWaker>,
@@ -63,6 +71,9 @@ impl Core {
             commands: Commands::default(),
             quantity: None,
             reduced: None,
+            recent_peers: Vec::new(),
+            greetings: HashMap::new(),
+            reopened: None,
             subsessions: None,
             driver,
         }
@@ -96,8 +107,77 @@ impl Core {
     pub(crate) fn end_epoch(&mut self, reason: LostReason) {
         let why = StreamError::SessionLost(reason.clone());
         self.lifecycle.end_epoch(reason);
+        self.greetings.clear();
+        if let Some(endpoint) = &self.endpoint {
+            let now = Instant::now();
+            let recent = endpoint.recent_peers(now.into_std(), RECENT, MAX_RECENT);
+            for peer in recent.into_iter().rev() {
+                remember(&mut self.recent_peers, now, peer);
+            }
+        }
         self.datagrams.end_epoch();
         self.end_link(&why);
+    }
+
+    /// Pings the peers of the last link, after the session was restored on a new one.
+    ///
+    /// The routers of the peers still have the lease set of the lost session and the encryption
+    /// session with it. A message replaces both, because it carries the new lease set and begins a
+    /// new encryption session. Otherwise i2pd and Java I2P would send to the lost session until its
+    /// lease set expires, which takes up to ten minutes.
+    pub(crate) fn greet_recent_peers(&mut self, now: Instant) {
+        self.recent_peers.retain(|(_, at)| now - *at < RECENT);
+        let recent = self.recent_peers.iter().rev().take(MAX_RECENT);
+        let recent: Vec<_> = recent.map(|(peer, _)| peer.clone()).collect();
+        for peer in recent {
+            self.greet(now, peer, 1);
+        }
+    }
+
+    /// Pings a peer that has been silent for long, more often than streams repeat their packets.
+    ///
+    /// If our router has begun a new encryption session, repeated messages in it are the evidence
+    /// with which the router of the peer discards its own.
+    pub(crate) fn on_silence(&mut self, peer: Destination, silence: Duration) {
+        let is_pinged = self.greetings.values().any(|(other, _)| *other == peer);
+        if silence >= LONG_SILENCE && !is_pinged {
+            self.greet(Instant::now(), peer, 1);
+        }
+    }
+
+    fn greet(&mut self, now: Instant, peer: Destination, attempt: u32) {
+        if let Some(endpoint) = &mut self.endpoint {
+            let ports = Ports::default();
+            let id = endpoint.ping(now.into_std(), &peer, ports, &[], greeting_timeout(attempt));
+            self.greetings.insert(id, (peer, attempt));
+            self.wake_driver();
+        }
+    }
+
+    /// Handles the answer to a greeting, or the lack of one. Returns whether the ping was one.
+    fn on_greeting(&mut self, event: &Event) -> bool {
+        let (id, answered) = match event {
+            Event::Pong { id, .. } => (id, true),
+            Event::PingTimeout(id) => (id, false),
+            _ => return false,
+        };
+        let Some((peer, attempt)) = self.greetings.remove(id) else {
+            return false;
+        };
+        let now = Instant::now();
+        if answered {
+            remember(&mut self.recent_peers, now, peer);
+        } else if attempt < MAX_GREETINGS {
+            // The router may have found a lease set that the peer has replaced since.
+            let silence = (1..=attempt).map(greeting_timeout).sum();
+            let hash = peer.hash();
+            self.commands.push(Command::Renew {
+                peer: hash,
+                silence,
+            });
+            self.greet(now, peer, attempt + 1);
+        }
+        true
     }
 
     /// Starts to close the session. The caller must close the returned sockets without the lock.
@@ -269,10 +349,43 @@ impl Core {
     pub(crate) fn on_event(&mut self, event: Event) {
         match event {
             Event::Incoming { .. } => self.listeners.notify(),
-            Event::Pong { .. } | Event::PingTimeout(_) => self.pings.on_event(event),
+            Event::Pong { .. } | Event::PingTimeout(_) => {
+                if !self.on_greeting(&event) {
+                    self.pings.on_event(event);
+                }
+            }
             _ => self.streams.on_event(&event),
         }
     }
+}
+
+/// Peers that were silent for longer than this before the link was lost are not pinged. Chosen as
+/// the lifetime of a lease set, after which routers look it up again.
+const RECENT: Duration = Duration::from_secs(600);
+/// The most peers that are pinged. Chosen so that the pings of a server with many clients take only
+/// a small part of its tunnels. The other clients look the lease set up when they time out.
+const MAX_RECENT: usize = 64;
+/// The most pings of one peer. Chosen because a router that was just started loses many messages,
+/// and because peers that have gone do not answer.
+const MAX_GREETINGS: u32 = 7;
+
+/// The silence of a peer after which it is pinged as well. Chosen because most look-ups and
+/// migrations of streams to other paths have ended by then.
+const LONG_SILENCE: Duration = Duration::from_secs(10);
+
+/// How long the answer to such a ping is awaited before the next. Chosen so that a router in this
+/// process is reached within ten seconds, and that the last ping is sent after 26 s.
+fn greeting_timeout(attempt: u32) -> Duration {
+    Duration::from_secs(1 << attempt.saturating_sub(2).clamp(1, 3))
+}
+
+/// Adds a peer to a list that is ordered by time, or updates its time.
+fn remember(peers: &mut Vec<(Destination, Instant)>, now: Instant, peer: Destination) {
+    peers.retain(|(other, _)| *other != peer);
+    if peers.len() == MAX_RECENT {
+        peers.remove(0);
+    }
+    peers.push((peer, now));
 }
 
 impl fmt::Debug for Core {

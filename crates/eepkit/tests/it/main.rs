@@ -15,6 +15,7 @@ mod paths;
 mod privacy;
 mod protocols;
 mod reachability;
+mod restarts;
 mod routers;
 mod serving;
 mod sessions;

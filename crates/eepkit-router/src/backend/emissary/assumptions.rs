@@ -14,8 +14,12 @@ use std::{
 };
 
 use super::{
-    runtime::{BACKUP_INTERVAL, METERS, POOL_START},
-    tunnels::{ANSWER_TIMEOUT, TUNNEL_LIFETIME, TUNNEL_RENEWAL},
+    renewal::{BEGINNING_AT, BEGUN_AT, LEASE_SETS, PEER_TYPE, RECEIVED_AT, SESSION, SESSIONS},
+    runtime::{BACKUP_INTERVAL, MAINTENANCE_INTERVAL, METERS, POOL_START},
+    tunnels::{
+        ANSWER_TIMEOUT, POOL, POOL_INTERVAL, PUBLICATION, QUERY_TIMEOUT, TUNNEL_LIFETIME,
+        TUNNEL_RENEWAL,
+    },
 };
 
 /// Returns the source files of emissary-core by their path below `src`, without the code that is
@@ -165,6 +169,11 @@ fn delays_that_identify_tasks_are_unique_to_those_tasks() {
         "the waits for the reply to a tunnel build or test"
     );
     assert_eq!(
+        places(&delays, QUERY_TIMEOUT),
+        [("netdb/mod.rs", "QUERY_TIMEOUT"); 8],
+        "the waits for answers to look-ups"
+    );
+    assert_eq!(
         places(&delays, TUNNEL_RENEWAL),
         [("tunnel/pool/timer.rs", "TUNNEL_REBUILD_TIMEOUT"); 2],
         "the renewals of tunnels"
@@ -220,4 +229,133 @@ fn the_i2cp_server_binds_the_configured_address_and_listens_permanently() {
     ] {
         assert!(server.contains(words), "i2cp/mod.rs has no {words:?}");
     }
+}
+
+#[test]
+fn only_the_verification_of_a_published_lease_set_measures_time_in_its_file() {
+    let Some(files) = source() else { return };
+    let publication = compact(&files[PUBLICATION]);
+
+    assert_eq!(publication.matches(".elapsed()").count(), 1);
+    assert!(publication.contains(
+        "PublishState::VerifyStorage{started,timer}=>{\
+         ifstarted.elapsed()>=STORAGE_VERIFICATION_TOTAL_TIMEOUT{"
+    ));
+}
+
+#[test]
+fn a_tunnel_pool_has_one_timer_of_the_length_of_its_maintenance() {
+    let Some(files) = source() else { return };
+    let timers = timers(&files, "timer");
+    let mut places = places(&timers, POOL_INTERVAL);
+    places.retain(|(file, _)| *file == POOL);
+
+    assert_eq!(places, [(POOL, "TUNNEL_MAINTENANCE_INTERVAL")]);
+}
+
+/// The code of a file without white space, so that its layout does not matter.
+fn compact(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn maintenance_reads_the_times_of_encryption_sessions_in_the_order_that_renewal_expects() {
+    let Some(files) = source() else { return };
+    let sessions = compact(&files[SESSIONS]);
+
+    assert_eq!(sessions.matches(".elapsed()").count(), 2);
+    assert!(sessions.contains(
+        "(session.last_received.elapsed()>ES_RECEIVE_TAGSET_TIMEOUT\
+         &&session.last_sent.elapsed()>ES_SEND_TAGSET_TIMEOUT)"
+    ));
+    // The time of the last message sent is recorded with a message that carries the lease set.
+    assert!(sessions.contains(
+        "session.insert_outbound_ack_request(tag_set_id,tag_index);session.last_sent=R::now();"
+    ));
+    // Encryption sessions that are not established come before the established ones.
+    let maintain = sessions.split_once("fnmaintain(&mutself){").unwrap().1;
+    let position = |text| maintain.find(text).unwrap();
+    assert!(position("session.is_expired()") < position("last_received.elapsed()"));
+    assert!(position("last_received.elapsed()") < position("session.session.maintain()"));
+    let session = &files[SESSION];
+    assert!(compact(session).contains("self.created.elapsed()>PENDING_SESSION_MAX_AGE"));
+    for (at, name) in [(BEGUN_AT, "new_outbound("), (RECEIVED_AT, "new_inbound(")] {
+        let (line, function) = line_of(session, at);
+        assert_eq!(line, "created: R::now(),");
+        assert!(function.contains(name), "{function}");
+    }
+}
+
+/// A line, and the declaration of the function that contains it.
+fn line_of(text: &str, number: u32) -> (&str, &str) {
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let at = number as usize - 1;
+    let before = lines[..at].iter().rev();
+    let function = before.copied().find(|line| line.contains("fn "));
+    (lines[at], function.unwrap_or_default())
+}
+
+#[test]
+fn each_message_that_begins_an_encryption_session_is_checked_with_the_clock_once() {
+    let Some(files) = source() else { return };
+    let sessions = &files[SESSIONS];
+
+    let (line, function) = line_of(sessions, BEGINNING_AT);
+    assert_eq!(line, "let now = R::time_since_epoch();");
+    assert!(function.contains("fn decrypt("), "{function}");
+    assert_eq!(sessions.matches(line).count(), 1);
+    // The one that is stored is the first that has no answer.
+    assert!(compact(sessions).contains("matchself.pending.get_mut(&destination_id){None=>{"));
+}
+
+#[test]
+fn only_the_expiry_of_lease_sets_reads_the_clock_in_their_file() {
+    let Some(files) = source() else { return };
+    let lease_sets = compact(&files[LEASE_SETS]);
+
+    assert_eq!(lease_sets.matches("R::time_since_epoch()").count(), 1);
+    assert!(
+        lease_sets
+            .contains("pubfnis_expired<R:Runtime>(&self)->bool{letnow=R::time_since_epoch();")
+    );
+}
+
+#[test]
+fn sessions_have_the_only_timers_of_the_length_of_their_maintenance() {
+    let Some(files) = source() else { return };
+    let timers = timers(&files, "timer");
+    let mut places = places(&timers, MAINTENANCE_INTERVAL);
+    // Timers of connections between routers belong to other tasks.
+    places.retain(|(file, _)| !file.starts_with("transport/"));
+    places.dedup();
+
+    assert_eq!(
+        places,
+        [
+            ("destination/mod.rs", "LEASE_SET_PRUNE_INTERVAL"),
+            ("destination/session/mod.rs", "MAINTENANCE_INTERVAL"),
+        ]
+    );
+}
+
+#[test]
+fn the_timers_that_send_a_lease_set_to_peers_are_identified_by_their_type() {
+    let Some(files) = source() else { return };
+
+    assert!(files[SESSIONS].contains("lease_set_publish_timers: R::JoinSet<DestinationId>"));
+    assert_eq!(PEER_TYPE, "DestinationId");
+}
+
+#[test]
+fn a_client_session_handles_a_message_before_it_reads_the_next() {
+    let Some(files) = source() else { return };
+    let session = compact(&files["i2cp/session.rs"]);
+
+    assert!(session.contains(
+        "matchself.socket.poll_next_unpin(cx){Poll::Pending=>break,\
+         Poll::Ready(None)=>returnPoll::Ready(()),\
+         Poll::Ready(Some(message))=>self.on_message(message),}"
+    ));
+    let socket = compact(&files["i2cp/socket.rs"]);
+    assert!(socket.contains("&mutthis.read_buffer[offset..I2CP_HEADER_SIZE]"));
 }

@@ -1,8 +1,9 @@
 //! The `Runtime` of emissary-core, implemented on tokio.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io::{Read, Write},
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -20,9 +21,13 @@ use tokio::{
 };
 
 use super::{
+    renewal::{self, Mark, Mode, is_in},
     scope::Scope,
     sockets::{TcpListener, TcpStream, UdpSocket},
-    tunnels::{ANSWER_TIMEOUT, TUNNEL_LIFETIME, TUNNEL_RENEWAL},
+    tunnels::{
+        ANSWER_TIMEOUT, POOL, POOL_INTERVAL, PUBLICATION, QUERY_TIMEOUT, REPLACEMENT_DELAY,
+        TUNNEL_LIFETIME, TUNNEL_RENEWAL,
+    },
 };
 
 /// The maximum size of a decompressed object, in bytes, which protects against decompression bombs.
@@ -34,6 +39,10 @@ const INFLATE_LIMIT: u64 = 256 * 1024;
 /// delay of this length. This identifies the backup task, so that it can be run when a router
 /// stops.
 pub(super) const BACKUP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// The interval at which a session of emissary-core discards old encryption sessions and old lease
+/// sets. No other task that handles the messages of a client has timers of this length.
+pub(super) const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(2 * 60);
 
 /// The delay after which a tunnel pool first builds tunnels. It is the only timer of this length.
 pub(super) const POOL_START: Duration = Duration::ZERO;
@@ -63,13 +72,24 @@ impl core::Runtime for Runtime {
         }
     }
 
+    #[track_caller]
     fn time_since_epoch() -> Duration {
+        let caller = Location::caller();
+        let offset = Scope::with_mode(|mode| {
+            mode.on_clock(caller);
+            mode.clock_offset(caller)
+        });
         // The router subtracts earlier times from this one, and panics if they are later.
-        clock::unix_now_not_back()
+        clock::unix_now_not_back() + offset.unwrap_or_default()
     }
 
+    #[track_caller]
     fn now() -> Self::Instant {
-        Moment(Instant::now())
+        let caller = Location::caller();
+        Moment {
+            at: Instant::now(),
+            mark: Scope::with_mode(|mode| mode.mark(caller)).unwrap_or(Mark::None),
+        }
     }
 
     fn rng() -> impl CryptoRng + RngExt {
@@ -87,9 +107,18 @@ impl core::Runtime for Runtime {
         Meters(Scope::current())
     }
 
+    #[track_caller]
     fn timer(duration: Duration) -> Self::Timer {
+        let caller = Location::caller();
         match Scope::current() {
+            Some(scope) if duration == POOL_INTERVAL && is_in(caller, POOL) => {
+                Box::pin(pool_maintenance(&scope))
+            }
             Some(scope) if duration == POOL_START => Box::pin(scope.tunnels_allowed()),
+            Some(_) if duration == MAINTENANCE_INTERVAL => Box::pin(maintenance()),
+            Some(scope) if is_in(caller, PUBLICATION) => {
+                Box::pin(sleep(duration / scope.tunnels().publication_speed()))
+            }
             _ => Box::pin(sleep(duration)),
         }
     }
@@ -114,6 +143,9 @@ impl core::Runtime for Runtime {
                 () = sleep(duration) => {}
                 () = scope.tunnels_replaced() => sleep(scope.tunnels().keep()).await,
             },
+            Some(scope) if duration == QUERY_TIMEOUT => {
+                sleep(scope.tunnels().query_timeout()).await;
+            }
             _ => sleep(duration).await,
         }
     }
@@ -134,13 +166,58 @@ impl core::Runtime for Runtime {
     }
 }
 
-/// A point in time that follows tokio's clock.
+/// Waits until a tunnel pool builds the tunnels that it lacks: at intervals, and after its tunnels
+/// were replaced.
+fn pool_maintenance(scope: &Arc<Scope>) -> impl Future<Output = ()> + Send + use<> {
+    let replaced = scope.tunnels_replaced();
+    // The router owns the task that waits.
+    let scope = Arc::downgrade(scope);
+    let replaced = async move {
+        replaced.await;
+        if let Some(scope) = scope.upgrade() {
+            scope.tunnels().forget_timeouts();
+        }
+        sleep(REPLACEMENT_DELAY).await;
+    };
+    async move {
+        tokio::select! {
+            () = sleep(POOL_INTERVAL) => {}
+            () = replaced => {}
+        }
+    }
+}
+
+/// Waits until a session maintains its encryption sessions: at intervals, and as the step of a
+/// renewal.
+async fn maintenance() {
+    let requested = poll_fn(|_| Scope::with_mode(Mode::poll_maintenance).unwrap_or(Poll::Pending));
+    tokio::select! {
+        biased;
+        () = requested => {}
+        () = sleep(MAINTENANCE_INTERVAL) => {}
+    }
+}
+
+/// A point in time that follows tokio's clock, except for a task that renews a peer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment(Instant);
+pub(crate) struct Moment {
+    at: Instant,
+    mark: Mark,
+}
 
 impl core::Instant for Moment {
+    #[track_caller]
     fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        let caller = Location::caller();
+        let elapsed = Scope::with_mode(|mode| mode.elapsed(self.at, self.mark, caller));
+        let elapsed = elapsed.unwrap_or_else(|| self.at.elapsed());
+        match Scope::current() {
+            Some(scope) if is_in(caller, PUBLICATION) => {
+                let again = || Scope::with_publication(|own| own.begin_verification(self.at));
+                scope.tunnels().publication_time(elapsed, again)
+            }
+            _ => elapsed,
+        }
     }
 }
 
@@ -165,6 +242,10 @@ impl<T: Send + 'static> core::JoinSet<T> for Tasks<T> {
         F: Future<Output = T> + Send + 'static,
         F::Output: Send,
     {
+        if renewal::is_peer::<T>() && Scope::with_mode(Mode::is_quiet).unwrap_or_default() {
+            // The lease set was published before. Sending it to all peers again has no use.
+            return;
+        }
         let _: AbortHandle = match Scope::current() {
             Some(scope) => self.set.spawn(scope.track(future)),
             None => self.set.spawn(future),
@@ -310,7 +391,7 @@ mod tests {
                 Runtime::spawn(async {
                     let mut tasks = Runtime::join_set::<()>();
                     tasks.push(std::future::pending());
-                    std::future::poll_fn(|cx| Pin::new(&mut tasks).poll_next(cx)).await;
+                    poll_fn(|cx| Pin::new(&mut tasks).poll_next(cx)).await;
                 });
             })
             .await;
@@ -332,7 +413,7 @@ mod tests {
         tasks.push(async { panic!("on purpose") });
         tasks.push(async { 5 });
 
-        let first = std::future::poll_fn(|cx| Pin::new(&mut tasks).poll_next(cx)).await;
+        let first = poll_fn(|cx| Pin::new(&mut tasks).poll_next(cx)).await;
 
         assert_eq!(first, Some(5));
     }

@@ -20,7 +20,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::tunnels::{Pool, Tunnels};
+use super::{
+    renewal::Mode,
+    tunnels::{Pool, Publication, Tunnels},
+};
 use crate::backend::{clients::ClientListener, config::Reach, dials::Dial};
 
 tokio::task_local! {
@@ -36,6 +39,10 @@ struct Place {
     own: Arc<Pool>,
     /// The pool of the task that spawned this one.
     spawner: Arc<Pool>,
+    /// The step of a renewal that this task performs.
+    mode: Mode,
+    /// The publications of the client of this task.
+    publication: Publication,
 }
 
 impl Place {
@@ -45,6 +52,8 @@ impl Place {
             scope: Arc::clone(scope),
             own: Arc::default(),
             spawner: spawner.unwrap_or_default(),
+            mode: Mode::default(),
+            publication: Publication::default(),
         }
     }
 }
@@ -226,6 +235,16 @@ impl Scope {
     /// The tunnel pool of the running task: the one of the task that spawned it.
     pub(crate) fn current_pool() -> Option<Arc<Pool>> {
         CURRENT.try_with(|task| Arc::clone(&task.spawner)).ok()
+    }
+
+    /// Calls `f` with the step of a renewal that the running task performs.
+    pub(crate) fn with_mode<R>(f: impl FnOnce(&Mode) -> R) -> Option<R> {
+        CURRENT.try_with(|task| f(&task.mode)).ok()
+    }
+
+    /// Calls `f` with the publications of the client of the running task.
+    pub(crate) fn with_publication<R>(f: impl FnOnce(&Publication) -> R) -> Option<R> {
+        CURRENT.try_with(|task| f(&task.publication)).ok()
     }
 
     /// Allows or forbids the router to build its first tunnels. Initially they are allowed.

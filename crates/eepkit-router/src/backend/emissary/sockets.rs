@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use emissary_core::runtime as core;
 use socket2::{Protocol, Socket, Type};
 use tokio::{
@@ -20,9 +21,9 @@ use tokio::{
     net,
     time::{sleep, timeout},
 };
-use tokio_util::either::Either;
+use tokio_util::{either::Either, io::poll_read_buf};
 
-use super::scope::Scope;
+use super::{renewal::Frames, scope::Scope};
 use crate::{
     backend::{clients::ClientListener, dials::Dial},
     sockets::{LISTEN_BACKLOG, bound_socket},
@@ -36,6 +37,9 @@ pub(crate) const CLIENTS: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0
 /// after 8 to 10 s.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many bytes of a client are read at a time. Chosen as the size of a large message.
+const CLIENT_READ: usize = 32 * 1024;
+
 /// The largest datagram that an SSU2 socket sends unless the router sets another size. It is
 /// Ethernet's MTU, which SSU2 itself clamps (SSU2 specification, "MTU").
 const DEFAULT_MTU: usize = 1500;
@@ -44,6 +48,8 @@ const DEFAULT_MTU: usize = 1500;
 #[derive(Debug)]
 pub(crate) struct TcpStream {
     stream: Either<net::TcpStream, DuplexStream>,
+    /// The messages of a client. `None` for a connection to another router.
+    frames: Option<Box<Frames>>,
     _dial: Option<Dial>,
 }
 
@@ -53,14 +59,23 @@ impl TcpStream {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream: Either::Left(stream),
+            frames: None,
             _dial: dial,
         })
+    }
+
+    /// Marks a connection as that of an I2CP client.
+    fn of_client(mut self) -> Self {
+        let private = Scope::current().is_some_and(|scope| scope.tunnels().are_private());
+        self.frames = Some(Box::new(Frames::new(private)));
+        self
     }
 
     /// Wraps a connection of a client in this process.
     fn memory(stream: DuplexStream) -> Self {
         Self {
             stream: Either::Right(stream),
+            frames: None,
             _dial: None,
         }
     }
@@ -76,13 +91,22 @@ impl core::AsyncRead for TcpStream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<emissary_core::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
-        Poll::Ready(
-            result
-                .map(|()| buf.filled().len())
-                .map_err(|error| failed(&error)),
-        )
+        let Self { stream, frames, .. } = &mut *self;
+        let Some(frames) = frames else {
+            let mut buf = ReadBuf::new(buf);
+            let result = ready!(Pin::new(stream).poll_read(cx, &mut buf));
+            return Poll::Ready(
+                result
+                    .map(|()| buf.filled().len())
+                    .map_err(|error| failed(&error)),
+            );
+        };
+        let receive = |cx: &mut Context<'_>, into: &mut BytesMut| {
+            into.reserve(CLIENT_READ);
+            poll_read_buf(Pin::new(&mut *stream), cx, into).map_err(|error| failed(&error))
+        };
+        Scope::with_mode(|mode| frames.poll_read(cx, mode, buf, receive))
+            .unwrap_or_else(|| Poll::Ready(Ok(0)))
     }
 }
 
@@ -135,6 +159,8 @@ impl core::TcpStream for TcpStream {
 pub(crate) struct TcpListener {
     tcp: Option<net::TcpListener>,
     memory: Option<ClientListener>,
+    /// Whether the connections are those of I2CP clients.
+    clients: bool,
 }
 
 impl TcpListener {
@@ -155,6 +181,7 @@ impl TcpListener {
         Some(Self {
             tcp,
             memory: Some(memory),
+            clients: true,
         })
     }
 
@@ -214,6 +241,7 @@ impl core::TcpListener<TcpStream> for TcpListener {
         Some(Self {
             tcp: Some(Self::tcp(address)?),
             memory: None,
+            clients: false,
         })
     }
 
@@ -223,13 +251,19 @@ impl core::TcpListener<TcpStream> for TcpListener {
             match memory.poll_accept(cx) {
                 Poll::Ready(Some(stream)) => {
                     let from = SocketAddr::new(CLIENTS, 0);
-                    return Poll::Ready(Some((TcpStream::memory(stream), from)));
+                    return Poll::Ready(Some((TcpStream::memory(stream).of_client(), from)));
                 }
                 Poll::Ready(None) => self.memory = None,
                 Poll::Pending => {}
             }
         }
-        self.poll_tcp(cx).map(Some)
+        let (stream, from) = ready!(self.poll_tcp(cx));
+        let stream = if self.clients {
+            stream.of_client()
+        } else {
+            stream
+        };
+        Poll::Ready(Some((stream, from)))
     }
 
     fn local_address(&self) -> Option<SocketAddr> {

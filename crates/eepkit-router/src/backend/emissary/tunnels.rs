@@ -6,6 +6,7 @@
 //! After too many consecutive timeouts, all tunnels of the router are replaced.
 
 use std::{
+    cell::Cell,
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,6 +20,59 @@ use tokio::{sync::watch, time::Instant};
 /// How long emissary-core waits for the reply to a tunnel build and for the return of a tunnel
 /// test. It has no other delays of this length.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long emissary-core waits for the answer to a look-up before it asks another router. It has
+/// no other delay of this length.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_millis(1600);
+
+/// The file of emissary-core that publishes the lease set of a client, and verifies that it was
+/// stored.
+pub(super) const PUBLICATION: &str = "destination/lease_set.rs";
+
+/// How much faster its timers are in a private network. Chosen because a lease set that was sent
+/// through a dead tunnel is published again only after it could not be verified, which takes 12 to
+/// 25 s, and because look-ups in a private network take milliseconds.
+const PRIVATE_PUBLICATION_SPEED: u32 = 10;
+
+/// How often a lease set is published again before it is verified, in a private network.
+///
+/// emissary-core accepts an older lease set as the proof that the new one was stored. The new one
+/// is lost if the client has no working outbound tunnel when it is published, which is common just
+/// after a router was killed. Chosen so that the repetitions cover the time in which the tunnels
+/// are built anew.
+const REPETITIONS: u32 = 3;
+
+/// Repetitions after a longer pause belong to another lease set.
+const REPETITION_GAP: Duration = Duration::from_secs(5);
+
+/// The repeated publications of the lease set of one client.
+#[derive(Debug, Default)]
+pub(crate) struct Publication(Cell<Option<(Instant, u32)>>);
+
+impl Publication {
+    /// Handles the verification that began at `at`. Returns whether the lease set is to be
+    /// published again instead.
+    pub(crate) fn begin_verification(&self, at: Instant) -> bool {
+        let count = match self.0.get() {
+            Some((last, count)) if at == last => return count < REPETITIONS,
+            Some((last, count)) if at - last < REPETITION_GAP => count + 1,
+            _ => 0,
+        };
+        self.0.set(Some((at, count)));
+        count < REPETITIONS
+    }
+}
+
+/// The file of emissary-core that builds the tunnels of a pool.
+pub(super) const POOL: &str = "tunnel/pool/mod.rs";
+
+/// How often a tunnel pool of emissary-core builds the tunnels that it lacks. It has one timer of
+/// this length in [`POOL`].
+pub(super) const POOL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The time from the replacement of tunnels to the building of new ones. Chosen above the time in
+/// which the pool records that its tunnels end, which takes a few scheduler rounds.
+pub(super) const REPLACEMENT_DELAY: Duration = Duration::from_millis(50);
 
 /// The age at which emissary-core begins to replace a tunnel. It has no other delay of this length.
 pub(super) const TUNNEL_RENEWAL: Duration = Duration::from_secs(9 * 60);
@@ -101,6 +155,46 @@ impl Tunnels {
         } else {
             ANSWER_TIMEOUT
         }
+    }
+
+    /// How long the router waits for the answer to a look-up. In a private network it is shorter,
+    /// for the reason at [`AnswerWait`]: the look-up may have been sent through a dead tunnel.
+    pub(crate) fn query_timeout(&self) -> Duration {
+        self.timeout(self.doublings.load(Ordering::Relaxed))
+            .min(QUERY_TIMEOUT)
+    }
+
+    /// The time since the verification of a published lease set began, as emissary-core sees it.
+    /// `again` returns whether the lease set is to be published again instead.
+    pub(crate) fn publication_time(
+        &self,
+        elapsed: Duration,
+        again: impl FnOnce() -> Option<bool>,
+    ) -> Duration {
+        if self.private && again().unwrap_or_default() {
+            return Duration::MAX;
+        }
+        elapsed.saturating_mul(self.publication_speed())
+    }
+
+    /// How much faster than on the live network the timers of publications are.
+    pub(crate) const fn publication_speed(&self) -> u32 {
+        if self.private {
+            PRIVATE_PUBLICATION_SPEED
+        } else {
+            1
+        }
+    }
+
+    /// Whether the router belongs to a private network.
+    pub(crate) const fn are_private(&self) -> bool {
+        self.private
+    }
+
+    /// Returns to the shortest timeout of answers. To be called after a router of the private network
+    /// was lost: the last answers were missing because of it, and not because the machine is busy.
+    pub(crate) fn forget_timeouts(&self) {
+        self.doublings.store(0, Ordering::Relaxed);
     }
 
     /// Counts a timeout, and replaces the tunnels after too many of them.
@@ -227,6 +321,36 @@ mod tests {
             tunnels.begin_wait(pool()).timed_out();
         }
         assert_eq!(tunnels.begin_wait(pool()).timeout(), ANSWER_TIMEOUT);
+        tunnels.forget_timeouts();
+        assert_eq!(tunnels.begin_wait(pool()).timeout(), MIN_ANSWER_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_lease_set_is_published_several_times_before_it_is_verified() {
+        let publication = Publication::default();
+        let mut at = Instant::now();
+        for _ in 0..2 {
+            for round in 0..=REPETITIONS {
+                // The router reads the time more than once.
+                for _ in 0..2 {
+                    assert_eq!(publication.begin_verification(at), round < REPETITIONS);
+                }
+                at += Duration::from_secs(1);
+            }
+            at += REPETITION_GAP;
+        }
+
+        let elapsed = Duration::from_secs(1);
+        let (private, live) = (Tunnels::new(true), Tunnels::new(false));
+        assert_eq!(
+            private.publication_time(elapsed, || Some(true)),
+            Duration::MAX
+        );
+        assert_eq!(
+            private.publication_time(elapsed, || Some(false)),
+            elapsed * 10
+        );
+        assert_eq!(live.publication_time(elapsed, || Some(true)), elapsed);
     }
 
     #[tokio::test(start_paused = true)]
