@@ -338,7 +338,10 @@ impl Opening {
         poll_fn(|cx| {
             let mut core = self.registered.shared.lock("connect");
             if let Err(gone) = core.endpoint_of(epoch) {
-                return Poll::Ready(Err(gone.into()));
+                return Poll::Ready(Err(match gone {
+                    Gone::Lost(reason) => ConnectError::SessionLost(reason),
+                    Gone::Ended => ConnectError::Closed,
+                }));
             }
             if let Some(slot) = core.streams.slot(id) {
                 if slot.connected {
@@ -384,15 +387,6 @@ impl Opening {
             sleep(SEARCH_PAUSE).await;
         }
         std::future::pending().await
-    }
-}
-
-impl From<Gone> for ConnectError {
-    fn from(gone: Gone) -> Self {
-        match gone {
-            Gone::Lost(reason) => Self::SessionLost(reason),
-            Gone::Ended => Self::Closed,
-        }
     }
 }
 
