@@ -1,0 +1,123 @@
+//! Servers on destinations.
+
+use std::path::Path;
+
+use eepkit::{Session, Stream};
+use eepkit_services::site::{MAX_CONNECTIONS, Site};
+use libtest_mimic::Failed;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// A destination. Its servers run until the test process ends.
+#[derive(Debug)]
+pub(crate) struct Host {
+    session: Session,
+}
+
+impl Host {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.session.destination().to_b32()
+    }
+
+    /// Answers each request with its own head.
+    pub(crate) fn answer_with_the_request(&self, port: u16) -> Result<(), Failed> {
+        self.serve(port, |mut stream, head, _| async move {
+            respond(&mut stream, "text/plain", head.as_bytes()).await;
+        })
+    }
+
+    /// Answers each request with this content.
+    pub(crate) fn answer(
+        &self,
+        port: u16,
+        kind: &'static str,
+        content: String,
+    ) -> Result<(), Failed> {
+        self.serve(port, move |mut stream, _, _| {
+            let content = content.clone();
+            async move { respond(&mut stream, kind, content.as_bytes()).await }
+        })
+    }
+
+    /// Answers each request with the length of its body.
+    pub(crate) fn count_uploads(&self, port: u16) -> Result<(), Failed> {
+        self.serve(port, |mut stream, head, rest| async move {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("Content-Length: "))
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0);
+            let mut count = rest.len();
+            let mut buffer = vec![0; 64 * 1024];
+            while count < length {
+                match stream.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(len) => count += len,
+                }
+            }
+            respond(&mut stream, "text/plain", count.to_string().as_bytes()).await;
+        })
+    }
+
+    /// Serves the files of a folder at port 80.
+    pub(crate) fn serve_files(&self, folder: &Path) -> Result<(), Failed> {
+        let server = eepkit::serve(self.session.listen(80)?, Site::open(folder)?)
+            .max_streams(MAX_CONNECTIONS)
+            .start();
+        tokio::spawn(async move { server.finished().await });
+        Ok(())
+    }
+
+    /// Calls `answer` with each stream, the head of its first request, and what follows it.
+    fn serve<F>(
+        &self,
+        port: u16,
+        answer: impl Fn(Stream, String, Vec<u8>) -> F + Clone + Send + 'static,
+    ) -> Result<(), Failed>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = self.session.listen(port)?;
+        let session = self.session.clone();
+        tokio::spawn(async move {
+            while let Ok(mut stream) = listener.accept().await {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    if let Some((head, rest)) = head(&mut stream).await {
+                        answer(stream, head, rest).await;
+                    }
+                });
+            }
+            drop(session);
+        });
+        Ok(())
+    }
+}
+
+/// Reads the head of a request. Returns it with the bytes after it.
+async fn head(stream: &mut Stream) -> Option<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    loop {
+        let end = read.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let rest = read.split_off(end + 4);
+            return Some((String::from_utf8(read).ok()?, rest));
+        }
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+async fn respond(stream: &mut Stream, kind: &str, content: &[u8]) {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        content.len()
+    );
+    // The client reports a failure.
+    let _ = stream.write_all(&[head.as_bytes(), content].concat()).await;
+    let _ = stream.shutdown().await;
+}
