@@ -25,20 +25,7 @@ impl Host {
     /// Answers each request with its own head.
     pub(crate) fn answer_with_the_request(&self, port: u16) -> Result<(), Failed> {
         self.serve(port, |mut stream, head, _| async move {
-            respond(&mut stream, "text/plain", head.as_bytes()).await;
-        })
-    }
-
-    /// Answers each request with this content.
-    pub(crate) fn answer(
-        &self,
-        port: u16,
-        kind: &'static str,
-        content: String,
-    ) -> Result<(), Failed> {
-        self.serve(port, move |mut stream, _, _| {
-            let content = content.clone();
-            async move { respond(&mut stream, kind, content.as_bytes()).await }
+            respond(&mut stream, head.as_bytes()).await;
         })
     }
 
@@ -58,7 +45,7 @@ impl Host {
                     Ok(len) => count += len,
                 }
             }
-            respond(&mut stream, "text/plain", count.to_string().as_bytes()).await;
+            respond(&mut stream, count.to_string().as_bytes()).await;
         })
     }
 
@@ -112,9 +99,9 @@ async fn head(stream: &mut Stream) -> Option<(String, Vec<u8>)> {
     }
 }
 
-async fn respond(stream: &mut Stream, kind: &str, content: &[u8]) {
+async fn respond(stream: &mut Stream, content: &[u8]) {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         content.len()
     );
     // The client reports a failure.
