@@ -60,6 +60,12 @@ impl I2pdNet {
         Ok(())
     }
 
+    /// Whether the routers are newer than 2.45.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.routers.iter().all(|router| router.config.newer)
+    }
+
     /// Starts `count` routers. Returns when all their services accept connections, which takes a
     /// few seconds. Sessions become ready about 20 s later. SAM answers SESSION CREATE only then.
     ///

@@ -68,6 +68,15 @@ impl Net {
         Ok(router.session().tunnel_length(2).tunnel_quantity(3))
     }
 
+    /// Whether the routers replace the encryption session with a peer that begins another, within a
+    /// minute. i2pd 2.45 keeps it for up to ten minutes.
+    pub(crate) fn renews_quickly(&self) -> bool {
+        match self {
+            Self::I2pd(net) => net.is_newer(),
+            Self::Emissary(_) => true,
+        }
+    }
+
     /// The I2CP address of a router.
     pub(crate) fn i2cp(&self, router: usize) -> Result<SocketAddr, Failed> {
         match self {
