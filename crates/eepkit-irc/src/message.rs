@@ -98,7 +98,7 @@ mod tests {
         let message =
             Message::parse(b"A 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16").expect("a message");
         assert_eq!(message.parameters().last(), Some(&&b"15 16"[..]));
-        for nothing in [
+        for line in [
             &b""[..],
             b" ",
             b" A",
@@ -109,7 +109,7 @@ mod tests {
             b":",
             b": ",
         ] {
-            assert_eq!(Message::parse(nothing), None, "{nothing:?}");
+            assert_eq!(Message::parse(line), None, "{line:?}");
         }
     }
 }

@@ -102,8 +102,8 @@ const MIN_SILENCE: Duration = Duration::from_secs(1);
 /// time between two transmissions of a SYN.
 const MAX_GAP: Duration = Duration::from_secs(60);
 /// Two pings of a peer within this time count as a repetition. Chosen above most intervals between
-/// the transmissions of a SYN, with each of which a silent peer is pinged. Programs that ping at intervals are reported as well, and
-/// the router then has no other evidence and ignores the report.
+/// the transmissions of a SYN, with each of which a silent peer is pinged. Programs that ping at
+/// intervals are reported as well, and the router then has no other evidence and ignores the report.
 const REPEATED_PING: Duration = Duration::from_secs(60);
 /// The least time between two reports. Chosen above the usual time of a round trip and a look-up,
 /// because beginning a new encryption session discards the one before.

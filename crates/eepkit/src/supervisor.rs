@@ -51,8 +51,8 @@ pub(crate) async fn wait_ready(shared: &Shared, limit: Duration) -> Result<(), O
     Ok(())
 }
 
-/// Waits as [`wait_ready`] does, but returns an error when the first attempt fails. If the router still
-/// has an earlier session of the destination, it waits for its end.
+/// Waits as [`wait_ready`] does, but returns an error when the first attempt fails. If the router
+/// still has an earlier session of the destination, it waits for its end.
 ///
 /// A session that is opened by its first use does not wait.
 pub(crate) async fn wait_opened(shared: &Shared, limit: Duration) -> Result<(), OpenError> {
@@ -313,8 +313,8 @@ impl Backoff {
     }
 }
 
-/// How long the destination may still have an earlier session on the router when a session is opened.
-/// Chosen because routers close sessions within a few seconds after their client.
+/// How long the destination may still have an earlier session on the router when a session is
+/// opened. Chosen because routers close sessions within a few seconds after their client.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Chosen because a restarted router accepts connections after a few seconds.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
