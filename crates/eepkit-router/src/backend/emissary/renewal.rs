@@ -45,6 +45,8 @@ use eepkit_i2cp::{HostLookup, LookupKey, MessageType, RENEWAL_SUFFIX};
 use eepkit_wire::{Codec as _, Destination, Hash, Reader};
 use tokio::time::Instant;
 
+use super::tunnels::Publication;
+
 /// The file of emissary-core that keeps the encryption sessions.
 pub(super) const SESSIONS: &str = "destination/session/mod.rs";
 /// The file of emissary-core that keeps one encryption session, also before it is established.
@@ -154,9 +156,16 @@ pub(crate) struct Mode {
     beginning: Cell<Option<Instant>>,
     /// When such a message last began one.
     received: Cell<Option<Instant>>,
+    /// The publications of the lease set of the task's client.
+    publication: Publication,
 }
 
 impl Mode {
+    /// The publications of the lease set of the task's client.
+    pub(super) fn publication(&self) -> &Publication {
+        &self.publication
+    }
+
     /// What a time that `caller` records now belongs to.
     pub(super) fn mark(&self, caller: &Location<'_>) -> Mark {
         if self.step.get() == Step::Mark && is_in(caller, SESSIONS) {
@@ -388,7 +397,10 @@ impl Frames {
     fn handle(&mut self, mode: &Mode, message: Bytes) {
         let kind = message.get(HEADER - 1).copied().map(MessageType);
         match kind {
-            Some(MessageType::CREATE_LEASE_SET_2) => self.lease_set = message.clone(),
+            Some(MessageType::CREATE_LEASE_SET_2) => {
+                self.lease_set = message.clone();
+                mode.publication.on_lease_set();
+            }
             Some(MessageType::HOST_LOOKUP) => {
                 if let Some((peer, silence)) = renewal_request(&message[HEADER..]) {
                     self.want(mode, peer, silence);
@@ -503,7 +515,7 @@ mod tests {
     use eepkit_i2cp::{Message, SessionId, Text};
     use eepkit_wire::{PrivateKeys, SignatureType, base32};
 
-    use super::*;
+    use super::{super::tunnels::Tunnels, *};
 
     fn destination() -> Destination {
         let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rand::rng()).unwrap();
@@ -720,6 +732,29 @@ mod tests {
             assert_eq!(steps, expected);
             tokio::time::advance(SPACING / 2).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_set_of_the_client_is_published_as_often_as_the_one_before() {
+        let (tunnels, mode) = (Tunnels::new(true), Mode::default());
+        let is_published_again = || {
+            let time = tunnels.publication_time(Instant::now(), mode.publication());
+            time == Duration::MAX
+        };
+        let second = Duration::from_secs(1);
+        while is_published_again() {
+            tokio::time::advance(second).await;
+        }
+        tokio::time::advance(second).await;
+        assert!(!is_published_again());
+        let mut frames = Frames {
+            is_started: true,
+            ..Frames::default()
+        };
+        let lease_set = message(MessageType::CREATE_LEASE_SET_2, |body| body.push(9));
+        read(&mut frames, &mode, &lease_set);
+        tokio::time::advance(second).await;
+        assert!(is_published_again());
     }
 
     #[test]

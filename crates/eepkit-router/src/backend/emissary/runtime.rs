@@ -209,15 +209,13 @@ impl core::Instant for Moment {
     #[track_caller]
     fn elapsed(&self) -> Duration {
         let caller = Location::caller();
-        let elapsed = Scope::with_mode(|mode| mode.elapsed(self.at, self.mark, caller));
-        let elapsed = elapsed.unwrap_or_else(|| self.at.elapsed());
-        match Scope::current() {
-            Some(scope) if is_in(caller, PUBLICATION) => {
-                let again = || Scope::with_publication(|own| own.begin_verification(self.at));
-                scope.tunnels().publication_time(elapsed, again)
-            }
-            _ => elapsed,
-        }
+        let elapsed = Scope::with_mode(|mode| match Scope::current() {
+            Some(scope) if is_in(caller, PUBLICATION) => scope
+                .tunnels()
+                .publication_time(self.at, mode.publication()),
+            _ => mode.elapsed(self.at, self.mark, caller),
+        });
+        elapsed.unwrap_or_else(|| self.at.elapsed())
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     renewal::Mode,
-    tunnels::{Pool, Publication, Tunnels},
+    tunnels::{Pool, Tunnels},
 };
 use crate::backend::{clients::ClientListener, config::Reach, dials::Dial};
 
@@ -41,8 +41,6 @@ struct Place {
     spawner: Arc<Pool>,
     /// The step of a renewal that this task performs.
     mode: Mode,
-    /// The publications of the client of this task.
-    publication: Publication,
 }
 
 impl Place {
@@ -53,7 +51,6 @@ impl Place {
             own: Arc::default(),
             spawner: spawner.unwrap_or_default(),
             mode: Mode::default(),
-            publication: Publication::default(),
         }
     }
 }
@@ -240,11 +237,6 @@ impl Scope {
     /// Calls `f` with the step of a renewal that the running task performs.
     pub(crate) fn with_mode<R>(f: impl FnOnce(&Mode) -> R) -> Option<R> {
         CURRENT.try_with(|task| f(&task.mode)).ok()
-    }
-
-    /// Calls `f` with the publications of the client of the running task.
-    pub(crate) fn with_publication<R>(f: impl FnOnce(&Publication) -> R) -> Option<R> {
-        CURRENT.try_with(|task| f(&task.publication)).ok()
     }
 
     /// Allows or forbids the router to build its first tunnels. Initially they are allowed.

@@ -34,32 +34,44 @@ pub(super) const PUBLICATION: &str = "destination/lease_set.rs";
 /// 25 s, and because look-ups in a private network take milliseconds.
 const PRIVATE_PUBLICATION_SPEED: u32 = 10;
 
-/// How often a lease set is published again before it is verified, in a private network.
+/// How often a lease set is published again before it is verified.
 ///
-/// emissary-core accepts an older lease set as the proof that the new one was stored. The new one
-/// is lost if the client has no working outbound tunnel when it is published, which is common just
-/// after a router was killed. Chosen so that the repetitions cover the time in which the tunnels
-/// are built anew.
-const REPETITIONS: u32 = 3;
+/// emissary-core accepts an older lease set as the proof that the new one was stored. If the new one
+/// is lost, peers that look it up receive the old one until it expires. Each repetition goes to
+/// another floodfill. Chosen so that a single lost message on the live network is not enough.
+const REPETITIONS: u32 = 1;
 
-/// Repetitions after a longer pause belong to another lease set.
-const REPETITION_GAP: Duration = Duration::from_secs(5);
+/// The same in a private network. The new lease set is lost if the client has no working outbound
+/// tunnel when it is published, which is common just after a router was killed. Chosen so that the
+/// repetitions cover the time in which the tunnels are built anew.
+const PRIVATE_REPETITIONS: u32 = 3;
+
+/// Repetitions after a longer pause belong to another lease set. On the live network two successive
+/// publications are at least ten seconds apart.
+const REPETITION_GAP: Duration = Duration::from_secs(25);
+const PRIVATE_REPETITION_GAP: Duration = Duration::from_secs(5);
 
 /// The repeated publications of the lease set of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Publication(Cell<Option<(Instant, u32)>>);
 
 impl Publication {
-    /// Handles the verification that began at `at`. Returns whether the lease set is to be
-    /// published again instead.
-    pub(crate) fn begin_verification(&self, at: Instant) -> bool {
+    /// Handles a new lease set of the client. A client of SAM does not send any; a pause then
+    /// separates its lease sets.
+    pub(crate) fn on_lease_set(&self) {
+        self.0.set(None);
+    }
+
+    /// Handles the verification that began at `at`. Returns how often the lease set was published
+    /// again before.
+    fn begin_verification(&self, at: Instant, gap: Duration) -> u32 {
         let count = match self.0.get() {
-            Some((last, count)) if at == last => return count < REPETITIONS,
-            Some((last, count)) if at - last < REPETITION_GAP => count + 1,
+            Some((last, count)) if at == last => return count,
+            Some((last, count)) if at - last < gap => count.saturating_add(1),
             _ => 0,
         };
         self.0.set(Some((at, count)));
-        count < REPETITIONS
+        count
     }
 }
 
@@ -164,17 +176,18 @@ impl Tunnels {
             .min(QUERY_TIMEOUT)
     }
 
-    /// The time since the verification of a published lease set began, as emissary-core sees it.
-    /// `again` returns whether the lease set is to be published again instead.
-    pub(crate) fn publication_time(
-        &self,
-        elapsed: Duration,
-        again: impl FnOnce() -> Option<bool>,
-    ) -> Duration {
-        if self.private && again().unwrap_or_default() {
+    /// The time since the verification of a published lease set began at `at`, as emissary-core sees
+    /// it. It is beyond every limit while the lease set is to be published again instead.
+    pub(crate) fn publication_time(&self, at: Instant, publication: &Publication) -> Duration {
+        let (repetitions, gap) = if self.private {
+            (PRIVATE_REPETITIONS, PRIVATE_REPETITION_GAP)
+        } else {
+            (REPETITIONS, REPETITION_GAP)
+        };
+        if publication.begin_verification(at, gap) < repetitions {
             return Duration::MAX;
         }
-        elapsed.saturating_mul(self.publication_speed())
+        at.elapsed().saturating_mul(self.publication_speed())
     }
 
     /// How much faster than on the live network the timers of publications are.
@@ -325,32 +338,41 @@ mod tests {
         assert_eq!(tunnels.begin_wait(pool()).timeout(), MIN_ANSWER_TIMEOUT);
     }
 
+    /// The number of verifications, `pause` apart, that are replaced by another publication.
+    async fn repetitions(tunnels: &Tunnels, publication: &Publication, pause: Duration) -> u32 {
+        for count in 0.. {
+            let at = Instant::now();
+            // The router reads the time more than once.
+            let times = [(); 2].map(|()| tunnels.publication_time(at, publication));
+            assert_eq!(times[0], times[1]);
+            tokio::time::advance(pause).await;
+            if times[0] == Duration::ZERO {
+                let speed = tunnels.publication_speed();
+                assert_eq!(tunnels.publication_time(at, publication), pause * speed);
+                return count;
+            }
+        }
+        unreachable!()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_lease_set_is_published_several_times_before_it_is_verified() {
-        let publication = Publication::default();
-        let mut at = Instant::now();
-        for _ in 0..2 {
-            for round in 0..=REPETITIONS {
-                // The router reads the time more than once.
-                for _ in 0..2 {
-                    assert_eq!(publication.begin_verification(at), round < REPETITIONS);
-                }
-                at += Duration::from_secs(1);
-            }
-            at += REPETITION_GAP;
+        for (private, pause, expected) in [
+            (true, Duration::from_secs(1), PRIVATE_REPETITIONS),
+            (false, Duration::from_secs(10), REPETITIONS),
+        ] {
+            let (tunnels, publication) = (Tunnels::new(private), Publication::default());
+            assert_eq!(repetitions(&tunnels, &publication, pause).await, expected);
+            assert_eq!(
+                repetitions(&tunnels, &publication, pause).await,
+                0,
+                "the same"
+            );
+            publication.on_lease_set();
+            assert_eq!(repetitions(&tunnels, &publication, pause).await, expected);
+            tokio::time::advance(REPETITION_GAP).await;
+            assert_eq!(repetitions(&tunnels, &publication, pause).await, expected);
         }
-
-        let elapsed = Duration::from_secs(1);
-        let (private, live) = (Tunnels::new(true), Tunnels::new(false));
-        assert_eq!(
-            private.publication_time(elapsed, || Some(true)),
-            Duration::MAX
-        );
-        assert_eq!(
-            private.publication_time(elapsed, || Some(false)),
-            elapsed * 10
-        );
-        assert_eq!(live.publication_time(elapsed, || Some(true)), elapsed);
     }
 
     #[tokio::test(start_paused = true)]
