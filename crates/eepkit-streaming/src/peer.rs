@@ -64,8 +64,10 @@ pub(crate) struct Peer {
     pub(crate) silence: Silence,
     /// The number of streams.
     pub(crate) streams: u32,
-    /// When a packet of the peer last arrived.
+    /// When a packet of the peer last arrived, other than a SYN or a ping.
     pub(crate) heard: Option<Instant>,
+    /// When a SYN or a ping of the peer last arrived.
+    pub(crate) contacted: Option<Instant>,
     /// When the last stream ended.
     pub(crate) idle_since: Instant,
 }
@@ -119,6 +121,7 @@ impl Peer {
             silence: Silence::default(),
             streams: 0,
             heard: None,
+            contacted: None,
             idle_since: now,
         }
     }
@@ -128,6 +131,7 @@ impl Peer {
         let fresh = Self::new(now, self.destination.clone(), config, max_active, 0);
         let old = std::mem::replace(self, fresh);
         self.heard = old.heard;
+        self.contacted = old.contacted;
         self.silence = old.silence;
         self.kind = old.kind;
         if let (Some(state), Some(lead)) = (self.states.first_mut(), old.states.get(old.lead)) {

@@ -186,6 +186,7 @@ impl Endpoint {
         if let Some(key) = known {
             self.stats.duplicates += 1;
             self.with_stream(now, key, |connection, cx, peer| {
+                peer.contacted = Some(cx.now);
                 connection.on_repeated_syn(cx.now, peer, packet)
             });
             return true;
@@ -239,6 +240,7 @@ impl Endpoint {
             },
         );
         self.with_stream(now, id.0, |connection, cx, peer| {
+            peer.contacted = Some(cx.now);
             connection.on_first_syn(cx, peer, packet, &received.packet)
         });
         id

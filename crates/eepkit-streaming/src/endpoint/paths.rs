@@ -70,6 +70,13 @@ impl Endpoint {
             .collect()
     }
 
+    /// When the last packet of this peer arrived, if one has.
+    #[must_use]
+    pub fn heard(&self, peer: &Hash) -> Option<Instant> {
+        let peer = &self.peers.get(*self.by_hash.get(peer)?)?.peer;
+        peer.heard.max(peer.contacted)
+    }
+
     /// Whether a stream to this peer is being opened, and no other stream of the endpoint exists.
     #[must_use]
     pub fn is_only_connecting_to(&self, peer: &Hash) -> bool {

@@ -1,6 +1,9 @@
 //! Pings and pongs (streaming documentation, "Ping / Pong").
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use eepkit_wire::Destination;
@@ -38,6 +41,9 @@ impl Endpoint {
             self.events.push_back(Event::PingTimeout(id));
             return id;
         }
+        // Keeps when the peer was heard.
+        let config = Arc::clone(&self.stream_config);
+        self.peer_key(now, to, &config);
         let purpose = Purpose::Application;
         self.pings
             .insert(id, now, now + timeout, to.hash(), purpose);
@@ -186,6 +192,7 @@ impl Endpoint {
         if let Some(key) = self.by_hash.get(&from.hash()).copied()
             && let Some(PeerEntry { peer, .. }) = self.peers.get_mut(key)
         {
+            peer.contacted = Some(now);
             peer.silence.on_ping(now);
             self.on_silence(now, key);
             // The peer may have come back. A SYN that it did not receive need not wait longer.

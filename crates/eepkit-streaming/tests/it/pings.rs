@@ -111,3 +111,23 @@ fn a_flood_of_pings_is_answered_in_part() {
     }
     assert_eq!(pair.sent.1, 100);
 }
+
+#[test]
+fn a_peer_that_pings_or_opens_a_stream_was_heard() {
+    let silent = || EndpointConfig::default().with_answer_pings(false);
+    let link = LinkConfig::delay(MS(50));
+    let mut pair = Pair::with_config(link, silent(), silent(), 1);
+    let a = pair.address_a();
+    assert_eq!(pair.b.endpoint.heard(&a.hash()), None, "not known");
+
+    pair.b
+        .endpoint
+        .ping(pair.now, &a, Ports::default(), b"", SECONDS(1));
+    pair.run(SECONDS(2));
+    assert_eq!(pair.b.endpoint.heard(&a.hash()), None, "no answer");
+
+    let before = pair.now;
+    pair.connect();
+    let heard = pair.b.endpoint.heard(&a.hash()).unwrap();
+    assert!(heard > before);
+}

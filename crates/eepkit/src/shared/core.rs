@@ -169,8 +169,13 @@ impl Core {
             remember(&mut self.recent_peers, now, peer);
         } else if attempt < MAX_GREETINGS {
             // The router may have found a lease set that the peer has replaced since.
-            let silence = (1..=attempt).map(greeting_timeout).sum();
+            let silence = (1..=attempt).map(greeting_timeout).sum::<Duration>();
             let hash = peer.hash();
+            let heard = self.endpoint.as_ref().and_then(|own| own.heard(&hash));
+            let silence = heard.map_or(silence, |heard| {
+                silence.min(now.into_std().saturating_duration_since(heard))
+            });
+            tracing::debug!(peer = %hash, attempt, ?silence, "a ping was not answered");
             self.commands.push(Command::Renew {
                 peer: hash,
                 silence,

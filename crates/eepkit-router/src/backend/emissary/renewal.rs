@@ -14,6 +14,10 @@
 //!   begins an encryption session has just arrived. A peer that has the keys sends no such message.
 //! * The client reports a long silence of the peer.
 //!
+//! In a private network, less evidence still makes the router look up the lease set of the peer before
+//! the next message to it. The tunnels of all routers are replaced when one of them is killed, and
+//! the messages to a peer may be lost for this reason alone.
+//!
 //! When the next message to that peer arrives, [`Frames`] makes the router discard the encryption
 //! session, and look up the lease set unless the peer has just sent it:
 //!
@@ -51,6 +55,8 @@ use super::tunnels::Publication;
 pub(super) const SESSIONS: &str = "destination/session/mod.rs";
 /// The file of emissary-core that keeps one encryption session, also before it is established.
 pub(super) const SESSION: &str = "destination/session/session.rs";
+/// The directory of both. Whatever is encrypted for a peer reads the clock in one of its files.
+const SESSIONS_DIR: &str = "destination/session";
 /// The file of emissary-core that decides whether a lease set has expired.
 pub(super) const LEASE_SETS: &str = "primitives/lease_set.rs";
 
@@ -84,6 +90,8 @@ const EVIDENCE_LIFETIME: Duration = Duration::from_secs(1);
 /// The silence of a peer that suffices without other evidence on the live network. Chosen because
 /// tunnels that fail cause shorter silences.
 const SILENCE: Duration = Duration::from_secs(45);
+/// The same in a private network, where a router that does not answer was killed.
+const PRIVATE_SILENCE: Duration = Duration::from_secs(1);
 
 /// How long an encryption session that a peer has begun can be expected to be usable. Chosen as the
 /// time for which a restored session pings its peers.
@@ -93,7 +101,9 @@ const RECEIVED_LIFETIME: Duration = Duration::from_secs(15);
 const FAILED: Duration = Duration::from_secs(30);
 
 /// The age of an encryption session that a peer has begun from which it is discarded by the next
-/// renewal after one that failed. Chosen because the peer may have restarted since.
+/// renewal after one that failed. Chosen because the peer may have restarted since. In a private
+/// network it is also the age from which one that the client has begun is discarded, if the router
+/// cannot encrypt for it: a late answer to an earlier one makes it unusable.
 const STALE: Duration = Duration::from_secs(2);
 
 /// How long a request to renew a peer is valid. Chosen because the client sends a message with it, and
@@ -128,6 +138,8 @@ enum Step {
         sent_is_next: bool,
         /// Whether encryption sessions that peers have begun a while ago are discarded too.
         received_too: bool,
+        /// Whether the router belongs to a private network.
+        is_private: bool,
     },
     /// The router reads the message again.
     Again,
@@ -156,6 +168,8 @@ pub(crate) struct Mode {
     beginning: Cell<Option<Instant>>,
     /// When such a message last began one.
     received: Cell<Option<Instant>>,
+    /// Whether the router encrypted the message of [`Step::Mark`].
+    encrypted: Cell<bool>,
     /// The publications of the lease set of the task's client.
     publication: Publication,
 }
@@ -184,6 +198,9 @@ impl Mode {
     pub(super) fn on_clock(&self, caller: &Location<'_>) {
         if caller.line() == BEGINNING_AT && is_in(caller, SESSIONS) {
             self.beginning.set(Some(Instant::now()));
+        }
+        if self.step.get() == Step::Mark && is_of_sessions(caller) {
+            self.encrypted.set(true);
         }
     }
 
@@ -220,6 +237,7 @@ impl Mode {
             sent_is_next,
             is_due,
             received_too,
+            is_private,
         } = self.step.get()
         else {
             return elapsed;
@@ -230,6 +248,7 @@ impl Mode {
                 established: true,
                 sent_is_next: !sent_is_next,
                 received_too,
+                is_private,
             });
             // An encryption session is discarded if both its times exceed their limits. The time
             // of the last message received is not specific to the peer.
@@ -238,6 +257,7 @@ impl Mode {
             }
         } else if !established {
             let has_failed = match mark {
+                Mark::Begun if is_private && !self.encrypted.get() => elapsed > STALE,
                 Mark::Begun => elapsed > UNANSWERED,
                 Mark::Received => received_too && elapsed > STALE,
                 Mark::None | Mark::Renewed => false,
@@ -254,6 +274,7 @@ impl Mode {
         let Step::Discard {
             is_due: true,
             received_too,
+            is_private,
             ..
         } = self.step.get()
         else {
@@ -264,6 +285,7 @@ impl Mode {
             established: false,
             sent_is_next: false,
             received_too,
+            is_private,
         });
         Poll::Ready(())
     }
@@ -272,6 +294,12 @@ impl Mode {
 /// Whether the code at this place is in this file of emissary-core.
 pub(super) fn is_in(caller: &Location<'_>, file: &str) -> bool {
     Path::new(caller.file()).ends_with(file)
+}
+
+/// Whether the code at this place belongs to the encryption sessions of emissary-core.
+fn is_of_sessions(caller: &Location<'_>) -> bool {
+    let dir = Path::new(caller.file()).parent();
+    dir.is_some_and(|dir| dir.ends_with(SESSIONS_DIR))
 }
 
 /// Whether `T` identifies the peer of an encryption session.
@@ -297,8 +325,10 @@ pub(crate) struct Frames {
     wanted: Vec<Wanted>,
     /// The peers that were renewed recently, and when.
     renewed: Vec<(Hash, Instant)>,
-    /// The silence of a peer that suffices without other evidence.
-    least_silence: Duration,
+    /// The peers whose lease sets were looked up recently, and when.
+    looked_up: Vec<(Hash, Instant)>,
+    /// Whether the router belongs to a private network.
+    is_private: bool,
     /// Whether no more bytes follow.
     has_ended: bool,
 }
@@ -310,14 +340,15 @@ struct Wanted {
     at: Instant,
     /// Whether the peer has begun an encryption session that the message continues.
     has_begun: bool,
+    /// Whether only its lease set is to be looked up.
+    keeps_session: bool,
 }
 
 impl Frames {
     /// The messages of a client of a router on the live network, or on a private one.
     pub(super) fn new(private: bool) -> Self {
         Self {
-            // In a private network, a router that does not answer was killed.
-            least_silence: if private { Duration::ZERO } else { SILENCE },
+            is_private: private,
             ..Self::default()
         }
     }
@@ -344,6 +375,9 @@ impl Frames {
             mode.step.set(Step::None);
             if let Some((step, message)) = self.steps.pop_front() {
                 mode.step.set(step);
+                if step == Step::Mark {
+                    mode.encrypted.set(false);
+                }
                 if message.is_empty() {
                     // Maintenance runs when the task continues, and the rest afterwards.
                     cx.waker().wake_by_ref();
@@ -422,9 +456,18 @@ impl Frames {
     fn want(&mut self, mode: &Mode, peer: Hash, silence: Duration) {
         let now = Instant::now();
         let has_begun = mode.take_beginning();
-        let is_silent = !silence.is_zero() && silence >= self.least_silence;
+        let least_silence = if self.is_private {
+            PRIVATE_SILENCE
+        } else {
+            SILENCE
+        };
+        let is_silent = silence >= least_silence;
         let recently = |(renewed, at): &(Hash, Instant)| *renewed == peer && now - *at < SPACING;
-        if !(has_begun || is_silent) || self.renewed.iter().any(recently) {
+        if self.renewed.iter().any(recently) {
+            return;
+        }
+        let keeps_session = !(has_begun || is_silent);
+        if keeps_session && (!self.is_private || self.looked_up.iter().any(recently)) {
             return;
         }
         self.wanted.retain(|wanted| wanted.peer != peer);
@@ -435,6 +478,7 @@ impl Frames {
             peer,
             at: now,
             has_begun: has_begun && mode.has_received(),
+            keeps_session,
         });
     }
 
@@ -449,27 +493,27 @@ impl Frames {
 
     /// Plans the renewal of the recipient of this message.
     fn renew(&mut self, wanted: &Wanted, message: Bytes) {
-        let now = Instant::now();
-        self.renewed.retain(|(_, at)| now - *at < FAILED);
-        let again = self.renewed.iter().any(|(peer, _)| *peer == wanted.peer);
-        self.renewed.retain(|(peer, _)| *peer != wanted.peer);
-        if self.renewed.len() == MAX_WANTED {
-            self.renewed.remove(0);
+        if !self.lease_set.is_empty() {
+            self.steps.push_back((Step::Repeat, self.lease_set.clone()));
         }
-        self.renewed.push((wanted.peer, now));
+        if wanted.keeps_session {
+            tracing::debug!("the lease set of a peer is looked up again");
+            note(&mut self.looked_up, wanted.peer);
+            self.steps.push_back((Step::Expire, message));
+            return;
+        }
+        let again = note(&mut self.renewed, wanted.peer);
         tracing::debug!(
             again,
             has_begun = wanted.has_begun,
             "the encryption session with a peer that lost its keys is discarded"
         );
-        if !self.lease_set.is_empty() {
-            self.steps.push_back((Step::Repeat, self.lease_set.clone()));
-        }
         let discard = Step::Discard {
             is_due: true,
             established: false,
             sent_is_next: false,
             received_too: again,
+            is_private: self.is_private,
         };
         let last = if wanted.has_begun && !again {
             Step::Again
@@ -480,6 +524,19 @@ impl Frames {
         self.steps.push_back((discard, Bytes::new()));
         self.steps.push_back((last, message));
     }
+}
+
+/// Adds a peer to a list of recent ones. Returns whether it is one of them.
+fn note(recent: &mut Vec<(Hash, Instant)>, peer: Hash) -> bool {
+    let now = Instant::now();
+    recent.retain(|(_, at)| now - *at < FAILED);
+    let again = recent.iter().any(|(other, _)| *other == peer);
+    recent.retain(|(other, _)| *other != peer);
+    if recent.len() == MAX_WANTED {
+        recent.remove(0);
+    }
+    recent.push((peer, now));
+    again
 }
 
 /// The peer that this HostLookup requests to renew, if it does, and how long it has been silent.
@@ -565,6 +622,7 @@ mod tests {
         established: false,
         sent_is_next: false,
         received_too: true,
+        is_private: false,
     };
 
     /// A message of which the router reads only type, session and recipient.
@@ -632,6 +690,7 @@ mod tests {
         established: false,
         sent_is_next: false,
         received_too: false,
+        is_private: false,
     };
 
     #[test]
@@ -684,16 +743,40 @@ mod tests {
     async fn a_short_silence_suffices_in_a_private_network_only() {
         let mode = Mode::default();
         let renewed = [Step::Mark, DISCARD, Step::Expire];
-        let second = Duration::from_secs(1);
+        let discard = Step::Discard {
+            is_due: true,
+            established: false,
+            sent_is_next: false,
+            received_too: false,
+            is_private: true,
+        };
+        let half = PRIVATE_SILENCE / 2;
         for (private, silence, expected) in [
-            (true, second, &renewed[..]),
-            (false, second, &[Step::None]),
+            (
+                true,
+                PRIVATE_SILENCE,
+                &[Step::Mark, discard, Step::Expire][..],
+            ),
+            (false, PRIVATE_SILENCE, &[Step::None]),
             (false, SILENCE, &renewed),
-            (true, Duration::ZERO, &[Step::None]),
+            // The lease set is looked up.
+            (true, half, &[Step::Expire]),
+            (true, Duration::ZERO, &[Step::Expire]),
             (false, Duration::ZERO, &[Step::None]),
         ] {
             let steps = steps_after(&mut Frames::new(private), &mode, silence);
             assert_eq!(steps, expected, "{private} {silence:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_set_of_a_peer_is_looked_up_at_most_once_per_spacing() {
+        let (mut frames, mode, peer) = (Frames::new(true), Mode::default(), destination());
+        frames.is_started = true;
+        for expected in [Step::Expire, Step::None, Step::Expire] {
+            let steps = steps_again(&mut frames, &mode, &peer, Duration::ZERO);
+            assert_eq!(steps, [expected]);
+            tokio::time::advance(SPACING / 2).await;
         }
     }
 
