@@ -157,23 +157,30 @@ async fn a_connection_attempt_continues_when_its_session_is_opened_anew(link: Li
     let lab = Lab::new(link);
     let (client, server) = lab.pair().await;
     echo(server.listen(1).expect("free"));
-    reach(&client, server.destination()).await;
+    let client = Arc::new(client);
+    for _ in 0..2 {
+        reach(&client, server.destination()).await;
+        sleep(Duration::from_secs(60)).await;
 
-    lab.net.cut_off(server.destination());
-    let (watch, to) = (client.watch(), server.destination().clone());
-    let attempt =
-        tokio::spawn(async move { exchange(&client, &to).await.map_err(|e| e.to_string()) });
-    if link == Link::I2cp {
-        watch
-            .reached(SessionStage::Lost, Duration::from_secs(40))
-            .await;
-    } else {
-        sleep(Duration::from_secs(30)).await;
+        lab.net.cut_off(server.destination());
+        let (watch, to) = (client.watch(), server.destination().clone());
+        let connecting = Arc::clone(&client);
+        let attempt = tokio::spawn(async move {
+            let exchanged = exchange(&connecting, &to).await;
+            exchanged.map_err(|error| error.to_string())
+        });
+        if link == Link::I2cp {
+            watch
+                .reached(SessionStage::Lost, Duration::from_secs(40))
+                .await;
+        } else {
+            sleep(Duration::from_secs(30)).await;
+        }
+        lab.net.reconnect(server.destination());
+
+        let attempt = within(limit(link), attempt).await.expect("does not panic");
+        assert_eq!(attempt, Ok(()));
     }
-    lab.net.reconnect(server.destination());
-
-    let attempt = within(limit(link), attempt).await.expect("does not panic");
-    assert_eq!(attempt, Ok(()));
 }
 
 async fn a_stream_to_a_silent_peer_is_not_sacrificed(link: Link) {
