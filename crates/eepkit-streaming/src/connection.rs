@@ -205,6 +205,12 @@ impl Connection {
         self.phase == Phase::Opening
     }
 
+    /// Whether the application has dropped its handle, and all that it wrote was acknowledged. What
+    /// is left is the end of the stream.
+    pub(crate) fn is_only_ending(&self) -> bool {
+        self.handle == Handle::Released && self.sending.buffer.is_all_data_acked()
+    }
+
     /// Whether SYN was sent at most once and not answered.
     pub(crate) fn is_opening_for_the_first_time(&self) -> bool {
         self.phase == Phase::Opening && self.sending.attempts == 0

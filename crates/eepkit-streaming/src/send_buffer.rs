@@ -511,6 +511,13 @@ impl SendBuffer {
         self.ring.is_empty()
     }
 
+    /// Whether the peer has acknowledged all written data. SYN and CLOSE need not be acknowledged.
+    pub(crate) fn is_all_data_acked(&self) -> bool {
+        (self.ring.first()..self.ring.end())
+            .filter_map(|seq| self.ring.get(seq))
+            .all(|segment| segment.payload().is_empty())
+    }
+
     pub(crate) const fn is_closing(&self) -> bool {
         self.closing
     }

@@ -77,15 +77,18 @@ impl Endpoint {
         peer.heard.max(peer.contacted)
     }
 
-    /// Whether a stream to this peer is being opened, and no other stream of the endpoint exists.
+    /// Whether a stream to this peer is being opened, and no application uses another stream of the
+    /// endpoint or waits for its data to arrive.
     #[must_use]
     pub fn is_only_connecting_to(&self, peer: &Hash) -> bool {
         let key = self.by_hash.get(peer);
-        !self.streams.is_empty()
-            && self
-                .streams
-                .values()
-                .all(|entry| Some(&entry.peer) == key && entry.connection.is_opening())
+        let mut used = self
+            .streams
+            .values()
+            .filter(|entry| !entry.connection.is_only_ending())
+            .peekable();
+        used.peek().is_some()
+            && used.all(|entry| Some(&entry.peer) == key && entry.connection.is_opening())
     }
 
     /// Handles an [`Event::LeaseSetLookup`] that found nothing, or that got no answer in time.

@@ -27,6 +27,7 @@ over_both_links!(
     a_server_whose_own_message_was_lost_is_reached_within_a_minute,
     a_connection_attempt_from_before_the_restart_succeeds_after_it,
     a_connection_attempt_continues_when_its_session_is_opened_anew,
+    a_stream_that_only_ends_does_not_prevent_that_its_session_is_opened_anew,
     a_stream_to_a_silent_peer_is_not_sacrificed,
     a_restart_of_one_peer_does_not_disturb_the_streams_to_another,
     a_server_is_reachable_after_each_of_a_hundred_restarts_under_load,
@@ -170,9 +171,8 @@ async fn a_connection_attempt_continues_when_its_session_is_opened_anew(link: Li
             exchanged.map_err(|error| error.to_string())
         });
         if link == Link::I2cp {
-            watch
-                .reached(SessionStage::Lost, Duration::from_secs(40))
-                .await;
+            let lost = watch.reached(SessionStage::Lost, Duration::from_secs(40));
+            assert_eq!(lost.await.stage(), SessionStage::Lost);
         } else {
             sleep(Duration::from_secs(30)).await;
         }
@@ -181,6 +181,32 @@ async fn a_connection_attempt_continues_when_its_session_is_opened_anew(link: Li
         let attempt = within(limit(link), attempt).await.expect("does not panic");
         assert_eq!(attempt, Ok(()));
     }
+}
+
+async fn a_stream_that_only_ends_does_not_prevent_that_its_session_is_opened_anew(link: Link) {
+    let lab = Lab::new(link);
+    let (client, server) = lab.pair().await;
+    echo(server.listen(1).expect("free"));
+    let to = server.destination();
+    let mut stream = client.connect((to, 1)).await.expect("connects");
+    stream.write_u8(1).await.expect("writes");
+    assert_eq!(stream.read_u8().await.expect("reads"), 1);
+
+    lab.net.cut_off(to);
+    drop(stream);
+    let watch = client.watch();
+    let reconnecting = async {
+        if link == Link::I2cp {
+            let lost = watch.reached(SessionStage::Lost, Duration::from_secs(40));
+            assert_eq!(lost.await.stage(), SessionStage::Lost);
+        } else {
+            sleep(Duration::from_secs(30)).await;
+        }
+        lab.net.reconnect(to);
+    };
+    let attempt = exchange(&client, to);
+    let (attempt, ()) = tokio::join!(attempt, reconnecting);
+    assert_eq!(attempt.map_err(|error| error.to_string()), Ok(()));
 }
 
 async fn a_stream_to_a_silent_peer_is_not_sacrificed(link: Link) {
