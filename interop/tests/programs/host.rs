@@ -1,6 +1,9 @@
 //! Servers on destinations.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use eepkit::{Session, Stream};
 use eepkit_services::site::{MAX_CONNECTIONS, Site};
@@ -32,20 +35,25 @@ impl Host {
     /// Answers each request with the length of its body.
     pub(crate) fn count_uploads(&self, port: u16) -> Result<(), Failed> {
         self.serve(port, |mut stream, head, rest| async move {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("Content-Length: "))
-                .and_then(|length| length.parse().ok())
-                .unwrap_or(0);
-            let mut count = rest.len();
-            let mut buffer = vec![0; 64 * 1024];
-            while count < length {
-                match stream.read(&mut buffer).await {
-                    Ok(0) | Err(_) => break,
-                    Ok(len) => count += len,
+            let body = body(&mut stream, &head, rest).await;
+            respond(&mut stream, body.len().to_string().as_bytes()).await;
+        })
+    }
+
+    /// Keeps the last key that was sent, and returns it, as a key server does.
+    pub(crate) fn keep_keys(&self, port: u16) -> Result<(), Failed> {
+        let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+        self.serve(port, move |mut stream, head, rest| {
+            let kept = kept.clone();
+            async move {
+                if head.starts_with("POST /pks/add ") {
+                    let body = body(&mut stream, &head, rest).await;
+                    let key = body.strip_prefix(b"keytext=").unwrap_or_default();
+                    *lock(&kept) = decoded(key);
                 }
+                let key = lock(&kept).clone();
+                respond(&mut stream, &key).await;
             }
-            respond(&mut stream, count.to_string().as_bytes()).await;
         })
     }
 
@@ -97,6 +105,47 @@ async fn head(stream: &mut Stream) -> Option<(String, Vec<u8>)> {
             return None;
         }
     }
+}
+
+/// Reads the body of a request. `rest` is what followed the head.
+async fn body(stream: &mut Stream, head: &str, rest: Vec<u8>) -> Vec<u8> {
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "))
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    let mut body = rest;
+    while body.len() < length {
+        match stream.read_buf(&mut body).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    body
+}
+
+fn lock(kept: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Decodes a value of a form.
+fn decoded(value: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut decoded = Vec::new();
+    let mut rest = value;
+    while let [first, tail @ ..] = rest {
+        let (byte, tail) = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let code = digit(*high).zip(digit(*low)).map(|(h, l)| 16 * h + l);
+                (code.and_then(|code| code.try_into().ok()), tail)
+            }
+            (b'+', tail) => (Some(b' '), tail),
+            (byte, tail) => (Some(*byte), tail),
+        };
+        decoded.extend(byte);
+        rest = tail;
+    }
+    decoded
 }
 
 async fn respond(stream: &mut Stream, content: &[u8]) {

@@ -3,8 +3,12 @@
 //! See `interop/README.md`. A test whose program is missing is skipped with a message, unless
 //! `EEPKIT_INTEROP=required` is set.
 
+mod dns;
+mod gnupg;
 mod host;
+mod irc;
 mod run;
+mod websocket;
 
 use std::{
     io::{self, Write as _},
@@ -14,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{Devnet, Preset, Router};
+use eepkit::{Address, Devnet, Preset, Router};
 use eepkit_interop::interop_is_required;
 use eepkit_services::{
     http_proxy::{HttpProxy, HttpProxyConfig},
@@ -24,7 +28,7 @@ use eepkit_services::{
     tunnel::{ClientTunnelConfig, ServerTunnelConfig, Target},
 };
 use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::sleep};
 
 use crate::{
     host::Host,
@@ -68,8 +72,21 @@ impl Lab {
         Ok(Host::new(session))
     }
 
+    fn proxy_address(&self) -> String {
+        self.proxy.tcp_addrs()[0].to_string()
+    }
+
     fn proxy_url(&self) -> String {
-        format!("http://{}", self.proxy.tcp_addrs()[0])
+        format!("http://{}", self.proxy_address())
+    }
+
+    /// Returns when a destination answers.
+    async fn found(&self, destination: &Address) -> Outcome {
+        let session = self.near().session().preset(Preset::Test).open().await?;
+        while session.ping(destination).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
     }
 }
 
@@ -125,6 +142,24 @@ fn main() -> ExitCode {
         "chromium_browses_a_site_and_dials_the_proxy_only",
         &["chromium", "strace"],
         |lab| Box::pin(chromium(lab)),
+    );
+    add(
+        "irssi_talks_over_tunnels_to_ngircd_and_reveals_nothing",
+        irc::PROGRAMS,
+        |lab| Box::pin(irc::conversation(lab)),
+    );
+    add("dig_asks_dnsmasq_over_tunnels", dns::PROGRAMS, |lab| {
+        Box::pin(dns::questions_and_answers(lab))
+    });
+    add(
+        "python_speaks_websocket_through_the_proxy",
+        websocket::PROGRAMS,
+        |lab| Box::pin(websocket::echo(lab)),
+    );
+    add(
+        "gnupg_uses_a_key_server_and_dials_the_proxy_only",
+        gnupg::PROGRAMS,
+        |lab| Box::pin(gnupg::key_server(lab)),
     );
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -4,8 +4,9 @@ use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::Stdio, time:
 
 use libtest_mimic::Failed;
 use tokio::{
+    net::TcpStream,
     process::{Child, Command},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// The addresses to which a program and its children sent something or connected.
@@ -21,7 +22,7 @@ pub(crate) struct Program {
 }
 
 /// How long a program may run.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// Directories of programs that are not in the search path of every user.
 const SYSTEM: [&str; 2] = ["/usr/sbin", "/sbin"];
@@ -45,6 +46,17 @@ pub(crate) fn missing(programs: &[&str]) -> Option<String> {
 pub(crate) fn free_port() -> Result<u16, Failed> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     Ok(listener.local_addr()?.port())
+}
+
+/// Waits until a program listens on a TCP port.
+pub(crate) async fn listens(port: u16) -> Result<(), Failed> {
+    let waiting = async {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = timeout(LIMIT, waiting).await;
+    waited.map_err(|_| format!("no program listens on port {port}").into())
 }
 
 impl Program {
