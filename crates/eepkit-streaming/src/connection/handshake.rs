@@ -123,6 +123,7 @@ impl Connection {
                 return;
             }
         }
+        peer.heard = Some(cx.now);
         self.remote_id = packet.recv_id();
         self.phase = Phase::Open;
         self.timers.stop(Timer::Connect);

@@ -33,7 +33,6 @@ impl Connection {
     ) {
         let flags = packet.flags();
         self.receiving.packets_received += 1;
-        peer.heard = Some(cx.now);
         if flags.is_reset() {
             self.on_reset(cx, peer, packet);
             return;
@@ -45,6 +44,7 @@ impl Connection {
             Phase::Done(CloseReason::Finished) => {
                 // Our last acknowledgement was lost.
                 if packet.recv_id() == self.remote_id && packet.seq() > 0 {
+                    peer.heard = Some(cx.now);
                     self.due.ack = true;
                 }
             }
@@ -80,6 +80,7 @@ impl Connection {
             cx.stats.bad_signatures += 1;
             return;
         }
+        peer.heard = Some(cx.now);
         if matches!(self.phase, Phase::Done(_)) {
             return;
         }
@@ -111,6 +112,7 @@ impl Connection {
             cx.stats.bad_signatures += 1;
             return;
         }
+        peer.heard = Some(cx.now);
         self.last_activity = cx.now;
         self.last_received = cx.now;
         self.asked_for_life = None;

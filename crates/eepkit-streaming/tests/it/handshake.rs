@@ -286,6 +286,59 @@ fn a_peer_that_answers_pings_and_does_not_accept_is_not_reported() {
     assert!(!pair.run_until(SECONDS(60), |pair| pair.a.events.iter().any(is_silence)));
 }
 
+/// A packet with our stream id and another one than that of the peer, as anybody can guess or
+/// remember it.
+fn garbage(id: u32, flags: Flags) -> eepkit_streaming::Received {
+    let mut packet = Vec::new();
+    let repr = Repr {
+        send_id: id,
+        recv_id: 77,
+        seq: 1,
+        flags,
+        ..Repr::default()
+    };
+    repr.encode(&mut packet);
+    eepkit_streaming::Received {
+        from_port: 0,
+        to_port: 0,
+        packet: packet.into(),
+    }
+}
+
+#[test]
+fn packets_that_are_not_of_the_peer_do_not_delay_the_report_of_its_silence() {
+    let reported = |with_garbage: bool| {
+        let ids = std::sync::Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+        let seen = ids.clone();
+        let mut pair = pair();
+        pair.filter_ab = Some(Box::new(move |packet| {
+            seen.lock().unwrap().insert(packet.recv_id());
+            true
+        }));
+        let config = StreamConfig::default();
+        pair.connect_with(&config);
+        pair.run(SECONDS(2));
+        let seen = ids.clone();
+        pair.filter_ab = Some(Box::new(move |packet| {
+            seen.lock().unwrap().insert(packet.recv_id());
+            false
+        }));
+        open(&mut pair, &config);
+        let began = pair.now;
+        assert!(pair.run_until(SECONDS(120), |pair| {
+            let ids = ids.lock().unwrap().clone();
+            for id in ids.into_iter().filter(|_| with_garbage) {
+                for flags in [Flags::empty(), Flags::RESET, Flags::SYN] {
+                    pair.a.endpoint.handle_packet(pair.now, garbage(id, flags));
+                }
+            }
+            pair.a.events.iter().any(is_silence)
+        }));
+        pair.now - began
+    };
+    assert_eq!(reported(true), reported(false));
+}
+
 #[test]
 fn connecting_without_a_timeout_ends_with_the_resends() {
     let mut pair = pair();
