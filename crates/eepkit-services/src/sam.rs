@@ -85,7 +85,17 @@ impl SamBridge {
             .iter()
             .filter_map(|socket| socket.local_addr().ok())
             .collect();
-        let limits = Limits::new(config.connections()).refusal(too_many(config.connections()));
+        let (all, of_client) = (config.connections(), config.connections_per_client());
+        let limits = Limits::new(all)
+            .refusal(too_many("the bridge", all, "its option max_connections"))
+            .per_client(
+                of_client,
+                too_many(
+                    "this address",
+                    of_client,
+                    "the bridge's option max_connections_per_client",
+                ),
+            );
         let server = Server::new(limits);
         let mut protocol = config.protocol().clone();
         protocol.udp.clone_from(&addresses.udp);
@@ -279,9 +289,7 @@ async fn bind_udp(addresses: Option<&[SocketAddr]>) -> Result<Vec<Arc<UdpSocket>
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The answer to a client that exceeds the limit.
-fn too_many(connections: usize) -> String {
-    let which = "the most that its option max_connections allows";
-    format!(
-        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"the bridge has {connections} connections, {which}\"\n"
-    )
+fn too_many(who: &str, connections: usize, option: &str) -> String {
+    let why = format!("{who} has {connections} connections, the most that {option} allows");
+    format!("HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"{why}\"\n")
 }

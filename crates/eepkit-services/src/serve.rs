@@ -6,6 +6,7 @@
 //! out of file descriptors, and it stops gracefully.
 
 mod accept;
+mod clients;
 mod listeners;
 mod socket;
 #[cfg(unix)]
@@ -31,7 +32,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use self::{accept::accept_on, listeners::Transport, socket::Incoming};
+use self::{
+    accept::accept_on,
+    clients::{Clients, Place},
+    listeners::Transport,
+    socket::Incoming,
+};
 pub use self::{
     listeners::{Addresses, BindError, Endpoint, Listeners},
     socket::{Socket, close_gently, prepare},
@@ -50,8 +56,10 @@ pub struct Connection {
 #[derive(Debug, Clone)]
 pub struct Limits {
     connections: usize,
+    per_client: usize,
     handshake: Duration,
     refusal: Bytes,
+    client_refusal: Bytes,
 }
 
 impl Limits {
@@ -60,9 +68,20 @@ impl Limits {
     pub fn new(connections: usize) -> Self {
         Self {
             connections: connections.min(Semaphore::MAX_PERMITS),
+            per_client: usize::MAX,
             handshake: HANDSHAKE,
             refusal: Bytes::new(),
+            client_refusal: Bytes::new(),
         }
+    }
+
+    /// Sets the maximum number of connections of one client; no limit by default. A client is an
+    /// address, or the first 64 bits of an IPv6 address. All Unix sockets are one client. `words` is
+    /// the message to clients that have too many, as for [`Limits::refusal`].
+    #[must_use]
+    pub fn per_client(mut self, connections: usize, words: impl Into<Bytes>) -> Self {
+        (self.per_client, self.client_refusal) = (connections, words.into());
+        self
     }
 
     /// Sets the time limit of a TLS handshake; 10 s by default.
@@ -99,6 +118,7 @@ impl Server {
             handle: Handle {
                 inner: Arc::new(Inner {
                     slots: Arc::new(Semaphore::new(limits.connections)),
+                    clients: Clients::new(limits.per_client),
                     refusals: Arc::new(Semaphore::new(REFUSALS)),
                     limits,
                     refused: AtomicU64::new(0),
@@ -199,6 +219,7 @@ pub struct Handle {
 struct Inner {
     limits: Limits,
     slots: Arc<Semaphore>,
+    clients: Clients,
     /// The number of refused clients to which the message is being sent.
     refusals: Arc<Semaphore>,
     refused: AtomicU64,
@@ -256,7 +277,6 @@ impl Handle {
         F: Future<Output = ()> + Send + 'static,
     {
         let Ok(slot) = self.inner.slots.clone().try_acquire_owned() else {
-            self.inner.refused.fetch_add(1, Ordering::Relaxed);
             static LIMIT: LogLimit = LogLimit::new();
             if let Some(left_out) = LIMIT.admit() {
                 let connections = self.inner.limits.connections;
@@ -265,14 +285,23 @@ impl Handle {
                     left_out, "refuses connections: max_connections are open"
                 );
             }
-            if let Transport::Plain = transport {
-                self.refuse(incoming);
-            }
-            return;
+            return self.refuse(incoming, transport, &self.inner.limits.refusal);
         };
         let Ok((client, incoming)) = incoming.prepared() else {
             // The connection is already closed.
             return;
+        };
+        let Some(place) = self.inner.clients.admit(client) else {
+            static LIMIT: LogLimit = LogLimit::new();
+            if let Some(left_out) = LIMIT.admit() {
+                let connections = self.inner.limits.per_client;
+                warn!(
+                    connections,
+                    left_out,
+                    "refuses connections of a client: max_connections_per_client are open"
+                );
+            }
+            return self.refuse(incoming, transport, &self.inner.limits.client_refusal);
         };
         let tls = match transport {
             Transport::Plain => None,
@@ -280,17 +309,22 @@ impl Handle {
         };
         let limit = self.inner.limits.handshake;
         self.spawn(async move {
-            let slot: OwnedSemaphorePermit = slot;
+            let (slot, place): (OwnedSemaphorePermit, Place) = (slot, place);
             if let Some(socket) = incoming.handshake(tls, limit).await {
                 handler(Connection { socket, client }).await;
             }
-            drop(slot);
+            drop((slot, place));
         });
     }
 
-    /// Sends the message to a refused client, unless too many such messages are being sent.
-    fn refuse(&self, incoming: Incoming) {
-        let words = self.inner.limits.refusal.clone();
+    /// Counts a refused client, and sends it the message, unless too many such messages are being
+    /// sent.
+    fn refuse(&self, incoming: Incoming, transport: &Transport, words: &Bytes) {
+        self.inner.refused.fetch_add(1, Ordering::Relaxed);
+        if let Transport::Tls(_) = transport {
+            return;
+        }
+        let words = words.clone();
         let Ok(permit) = self.inner.refusals.clone().try_acquire_owned() else {
             return;
         };

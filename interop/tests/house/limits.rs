@@ -163,6 +163,13 @@ const ROWS: &[Row] = &[
         beyond: "an error",
     },
     Row {
+        what: "connections of one address with a SAM bridge",
+        default: "three quarters of all",
+        sources: &[],
+        option: "`max_connections_per_client` in `[sam]`",
+        beyond: "an error",
+    },
+    Row {
         what: "connections of a SOCKS or an HTTP proxy",
         default: "{}",
         sources: &[at(
@@ -181,6 +188,157 @@ const ROWS: &[Row] = &[
         )],
         option: "`max_sessions` in the section of the service",
         beyond: "an error of the protocol, and a warning",
+    },
+    Row {
+        what: "connections of local programs with a tunnel to destinations",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/tunnel/local.rs",
+            Const("MAX_CONNECTIONS"),
+        )],
+        option: "`max_connections` in the section of the tunnel",
+        beyond: "closed, and a warning",
+    },
+    Row {
+        what: "streams of peers to a server tunnel; of one peer",
+        default: "{}; {}",
+        sources: &[
+            at(
+                "eepkit-services/src/tunnel/admission.rs",
+                Const("MAX_STREAMS"),
+            ),
+            at(
+                "eepkit-services/src/tunnel/admission.rs",
+                Const("MAX_PEER_STREAMS"),
+            ),
+        ],
+        option: "`max_streams`, `max_peer_streams` in the section of the tunnel",
+        beyond: "reset; a web server tunnel answers 429",
+    },
+    Row {
+        what: "answers to such streams at a time",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/tunnel/incoming.rs",
+            Const("MAX_REFUSALS"),
+        )],
+        option: "",
+        beyond: "reset",
+    },
+    Row {
+        what: "peers whose new streams and uploads are counted",
+        default: "{} each",
+        sources: &[at(
+            "eepkit-services/src/tunnel/admission.rs",
+            Const("MAX_COUNTED"),
+        )],
+        option: "",
+        beyond: "further peers are not counted until others are forgotten",
+    },
+    Row {
+        what: "connections of peers with a site, of one peer",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/site.rs",
+            Const("MAX_PEER_CONNECTIONS"),
+        )],
+        option: "",
+        beyond: "refused",
+    },
+    Row {
+        what: "headers of a request to a site; bytes of them",
+        default: "{}; {}",
+        sources: &[
+            at("eepkit-services/src/site.rs", Const("MAX_HEADERS")),
+            at("eepkit-services/src/site.rs", Const("MAX_HEAD")),
+        ],
+        option: "",
+        beyond: "refused with 431",
+    },
+    Row {
+        what: "headers of a message of a proxy or a web server tunnel; bytes of them",
+        default: "{}; {}",
+        sources: &[
+            at("eepkit-services/src/web/message.rs", Const("MAX_HEADERS")),
+            at(
+                "eepkit-services/src/web/message.rs",
+                Const("MAX_HEADER_SIZE"),
+            ),
+        ],
+        option: "",
+        beyond: "requests: refused with 431; responses: an error page",
+    },
+    Row {
+        what: "connections that an HTTP proxy keeps for further requests; with one site",
+        default: "{}; {}",
+        sources: &[
+            at(
+                "eepkit-services/src/http_proxy/upstream.rs",
+                Const("MAX_IDLE"),
+            ),
+            at(
+                "eepkit-services/src/http_proxy/upstream.rs",
+                Const("MAX_IDLE_PER_SITE"),
+            ),
+        ],
+        option: "",
+        beyond: "closed after their request",
+    },
+    Row {
+        what: "local programs of a UDP client tunnel",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/tunnel/udp_client.rs",
+            Const("MAX_PROGRAMS"),
+        )],
+        option: "`max_programs` in the section of the tunnel",
+        beyond: "datagrams are dropped",
+    },
+    Row {
+        what: "datagrams of one program that wait to be sent",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/tunnel/udp_client.rs",
+            Const("QUEUE"),
+        )],
+        option: "",
+        beyond: "dropped",
+    },
+    Row {
+        what: "conversations of peers with a UDP server tunnel; of one peer",
+        default: "{}; {}",
+        sources: &[
+            at(
+                "eepkit-services/src/tunnel/udp_server.rs",
+                Const("MAX_PEERS"),
+            ),
+            at(
+                "eepkit-services/src/tunnel/udp_server.rs",
+                Const("MAX_OF_A_PEER"),
+            ),
+        ],
+        option: "`max_peers`, `max_ports_of_peer` in the section of the tunnel",
+        beyond: "datagrams are dropped",
+    },
+    Row {
+        what: "subscribers of a streamr server tunnel",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/tunnel/streamr.rs",
+            Const("MAX_SUBSCRIBERS"),
+        )],
+        option: "`max_subscribers` in the section of the tunnel",
+        beyond: "ignored",
+    },
+    Row {
+        what: "lines of a peer before its registration at an IRC server; bytes of one",
+        default: "{}; {}",
+        sources: &[
+            at("eepkit-irc/src/server.rs", Const("MAX_LINES")),
+            at("eepkit-irc/src/server.rs", Const("MAX_LINE")),
+        ],
+        option: "",
+        beyond: "a message, and the stream is closed",
     },
     Row {
         what: "connections to the control socket that wait for a request",

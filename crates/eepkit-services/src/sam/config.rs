@@ -55,6 +55,7 @@ pub struct SamConfig {
     forward_tls: Option<Same<ClientConfig>>,
     open_timeout: Duration,
     max_connections: usize,
+    max_connections_per_client: Option<usize>,
     options: SessionOptions,
     overrides: SessionOptions,
     protocol: server::Config,
@@ -80,6 +81,7 @@ impl SamConfig {
             forward_tls: None,
             open_timeout: OPEN_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
+            max_connections_per_client: None,
             options: SessionOptions::new(),
             overrides: SessionOptions::new(),
             protocol: server::Config::default(),
@@ -173,6 +175,15 @@ impl SamConfig {
         self
     }
 
+    /// Sets the maximum number of connections of one address; three quarters of all by default.
+    /// Of an IPv6 address the first 64 bits count, and all Unix sockets are one client. Further
+    /// clients get an error message and are closed.
+    #[must_use]
+    pub fn max_connections_per_client(mut self, connections: usize) -> Self {
+        self.max_connections_per_client = Some(connections);
+        self
+    }
+
     /// Sets the maximum number of sessions; 128 by default. Further ones are refused.
     #[must_use]
     pub fn max_sessions(mut self, sessions: usize) -> Self {
@@ -219,6 +230,14 @@ impl SamConfig {
 
     pub(super) fn connections(&self) -> usize {
         self.max_connections
+    }
+
+    /// The maximum number of connections of one client, at least 1.
+    pub(super) fn connections_per_client(&self) -> usize {
+        let default = || self.max_connections - self.max_connections / 4;
+        self.max_connections_per_client
+            .unwrap_or_else(default)
+            .max(1)
     }
 
     pub(super) fn protocol(&self) -> &server::Config {
@@ -512,6 +531,13 @@ static TABLE: Table<SamConfig> = Table {
             "Maximum number of client connections, including streams and TLS handshakes.",
         ),
         Opt::new(
+            "max_connections_per_client",
+            access!(SamConfig, Option<usize>, max_connections_per_client),
+            "Maximum number of connections of one address.\n\
+             Default: three quarters of max_connections.",
+        )
+        .example("3072"),
+        Opt::new(
             "max_sessions",
             access!(SamConfig, usize, protocol.max_sessions),
             "Maximum number of sessions.",
@@ -601,6 +627,7 @@ mod tests {
                 ("command_timeout", "\"10m\""),
                 ("open_timeout", "\"7s\""),
                 ("max_connections", "8"),
+                ("max_connections_per_client", "7"),
                 ("max_sessions", "9"),
                 ("max_sessions_per_client", "5"),
                 ("options", "{ \"inbound.length\" = \"1\" }"),

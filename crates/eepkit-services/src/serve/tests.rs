@@ -130,6 +130,30 @@ async fn clients_beyond_the_limit_get_a_message_and_are_counted() {
     greeted(addresses.tcp[0]).await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_beyond_its_own_limit_does_not_exclude_others() {
+    let limits = Limits::new(3).per_client(2, "too many of yours\n");
+    let (server, addresses) = echo(limits, vec![tcp()]).await;
+    let at = addresses.tcp[0];
+    let held = [greeted(at).await, greeted(at).await];
+    let mut refused = TcpStream::connect(at).await.expect("it listens");
+    let mut told = String::new();
+    refused.read_to_string(&mut told).await.expect("told");
+    assert_eq!(told, "too many of yours\n");
+    assert_eq!(server.handle().refused(), 1);
+    // On Linux each address of 127.0.0.0/8 can be the source.
+    let other = tokio::net::TcpSocket::new_v4().expect("a socket");
+    other
+        .bind("127.0.0.2:0".parse().expect("an address"))
+        .expect("free");
+    let mut other = other.connect(at).await.expect("it listens");
+    other.read_exact(&mut [0; 5]).await.expect("a greeting");
+    drop(held);
+    settles(&server.handle(), 1).await;
+    greeted(at).await;
+}
+
 #[tokio::test]
 async fn a_tls_handshake_counts_as_a_connection_until_its_time_limit() {
     let (identity, connector) = identity();

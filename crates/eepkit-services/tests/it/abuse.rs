@@ -272,6 +272,32 @@ async fn sockets_beyond_the_limit_get_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_address_does_not_get_all_sockets() {
+    let lab = Lab::with(|config| config.max_connections(4)).await;
+    let held = [lab.raw().await, lab.raw().await, lab.raw().await];
+    lab.settles(|stats| stats.connections == 3).await;
+    let mut refused = lab.raw().await;
+    assert_eq!(
+        refused.line().await,
+        "HELLO REPLY RESULT=I2P_ERROR MESSAGE=\"this address has 3 connections, the most that \
+         the bridge's option max_connections_per_client allows\""
+    );
+    drop((held, refused));
+    lab.settles(|stats| stats.connections == 0 && stats.refused == 1)
+        .await;
+    a_session_works(&lab).await;
+
+    let lab = Lab::with(|config| config.max_connections(4).max_connections_per_client(4)).await;
+    let _held = [
+        lab.raw().await,
+        lab.raw().await,
+        lab.raw().await,
+        lab.raw().await,
+    ];
+    lab.settles(|stats| stats.connections == 4).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn sessions_beyond_the_limit_get_an_error_and_others_stay() {
     let lab = Lab::with(|config| config.max_sessions(1)).await;
     let (mut first, destination) = lab.session("first", "STYLE=PRIMARY").await;
