@@ -1,5 +1,7 @@
 //! Tests that run the program.
 
+#[cfg(target_os = "linux")]
+mod audit;
 mod config;
 #[cfg(unix)]
 mod control;

@@ -17,14 +17,14 @@ use tokio::time::Instant;
 use crate::run::{Running, eepkit, report};
 
 /// A private network, the addresses of its routers, and a directory for files.
-struct Net {
+pub(crate) struct Net {
     devnet: Running,
     routers: Vec<Value>,
     directory: TempDir,
 }
 
 impl Net {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut command = eepkit();
         command.args(["devnet", "-n", "6", "--json", "--quiet"]);
         let devnet = Running::start_for_output(command);
@@ -40,7 +40,7 @@ impl Net {
         }
     }
 
-    fn i2cp(&self, router: usize) -> &str {
+    pub(crate) fn i2cp(&self, router: usize) -> &str {
         self.routers[router]["i2cp"].as_str().expect("an address")
     }
 
@@ -61,7 +61,7 @@ impl Net {
             .expect("the program runs")
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 }
