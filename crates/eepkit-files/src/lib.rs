@@ -8,6 +8,7 @@
 //! * [`create`] never replaces a file: of several programs that create one path at the same time,
 //!   exactly one succeeds.
 //! * [`Lock`] excludes other programs and removes its file at the end.
+//! * [`Temporary`] is a file without a name.
 //! * [`FileId`] detects that a path refers to another file than before, so that nothing of another
 //!   program is removed.
 //!
@@ -21,6 +22,7 @@ pub mod faults;
 mod identity;
 mod lock;
 mod read;
+mod temporary;
 mod write;
 
 use std::{fs, io, path::Path};
@@ -29,6 +31,7 @@ pub use self::{
     identity::FileId,
     lock::Lock,
     read::{exists, read, read_secret, read_text},
+    temporary::Temporary,
     write::{create, replace, replace_with},
 };
 

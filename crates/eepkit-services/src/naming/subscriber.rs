@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
-    io::{BufReader, Seek as _, SeekFrom},
+    io::{BufReader, Read, Seek as _, SeekFrom},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use eepkit::{Router, Session, clock};
+use eepkit_files::Temporary;
 use eepkit_naming::{
     AddressBook, Answer, Download, Fetch, FetchId, Merge, Place, Response, SubscriptionEvent,
     SubscriptionUrl, Subscriptions,
@@ -198,7 +199,7 @@ impl Subscriber {
                 Answer::Failed(why) => return Err(why),
                 Answer::Redirect(next) => fetch = next,
                 Answer::Download(plan) => {
-                    let file = tempfile::tempfile().map_err(|error| error.to_string())?;
+                    let file = Temporary::new().map_err(|error| error.to_string())?;
                     let mut download = Download::new(plan, file);
                     while let Some(frame) = timeout(STALLED, body.frame())
                         .await
@@ -219,7 +220,11 @@ impl Subscriber {
         }
     }
 
-    async fn merge(&self, source: String, file: std::fs::File) -> Result<String, String> {
+    async fn merge(
+        &self,
+        source: String,
+        file: impl Read + Send + 'static,
+    ) -> Result<String, String> {
         let books = self.books.clone();
         let merging = tokio::task::spawn_blocking(move || {
             Merge::new(&source, now()).run(&books, BufReader::new(file))

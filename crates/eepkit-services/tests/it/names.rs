@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use eepkit::{Destination, Listener, Preset, Router, Session, sim::SimNet};
+use eepkit_files::faults::{Fault, inject};
 use eepkit_naming::{AddressBook, Book, Entry};
 use eepkit_services::{
     control::{Client, Control, Daemon, Setup},
@@ -297,4 +298,57 @@ async fn subscriptions_are_fetched_over_i2p_and_merged() {
     let accepted = timeout(Duration::from_secs(200_000), listener.accept()).await;
     assert!(accepted.is_err());
     fetching.abort();
+}
+
+/// Fetches a list of one name once. Returns the state of the subscription, and whether the name is in
+/// the address book.
+async fn fetch_once() -> (Value, bool) {
+    let net = SimNet::builder().start();
+    let site = session(&net).await;
+    let listener = site.listen(80).expect("free");
+    let books = books_with("feed.i2p", site.destination());
+    let names = Names::of(books.clone());
+    names
+        .call("names.subscribe", url("http://feed.i2p/hosts.txt"))
+        .await
+        .expect("added");
+    let router = Router::new(net.i2cp_router()).with_names(names.clone());
+    let fetching = tokio::spawn({
+        let names = names.clone();
+        async move { names.fetch_subscriptions(router).await }
+    });
+    let feed = format!("new.i2p={}\n", site.destination().to_base64());
+    let length = feed.len();
+    let page = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{feed}");
+    answer(&listener, page.as_bytes()).await;
+    let state = state(&names).await;
+    let found = books.look_up(&"new.i2p".parse().expect("a name"));
+    fetching.abort();
+    (state, found.expect("memory").is_some())
+}
+
+#[test]
+fn a_full_disk_fails_a_fetch_and_changes_no_name() {
+    let run = |fault, at| {
+        inject(fault, at, || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().start_paused(true).build();
+            runtime.expect("a runtime").block_on(fetch_once())
+        })
+    };
+    for fault in [Fault::Error(28), Fault::Short(28), Fault::Error(24)] {
+        let mut at = 0;
+        loop {
+            let ((state, is_known), is_faulty) = run(fault, at);
+            if !is_faulty {
+                assert!(is_known, "{state}");
+                assert_eq!(state["failures"], 0, "{state}");
+                break;
+            }
+            assert!(!is_known, "{fault:?} {at}: {state}");
+            assert_eq!(state["failures"], 1, "{fault:?} {at}: {state}");
+            at += 1;
+        }
+        assert!(at > 0, "the download is written to a file");
+    }
 }
