@@ -20,7 +20,10 @@ use std::{
 };
 
 use self::draft::{Draft, Setting, Settings};
-use crate::options::{File, FileError};
+use crate::{
+    options::{File, FileError},
+    users::Users,
+};
 
 /// A file to import.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub struct Imported {
     tunnels: usize,
     names: BTreeSet<(&'static str, String)>,
     key_files: BTreeSet<PathBuf>,
+    users: Vec<(String, Users)>,
 }
 
 /// What became of one setting, or of a whole tunnel.
@@ -143,15 +147,25 @@ impl Imported {
         self.key_files.iter().map(PathBuf::as_path)
     }
 
+    /// The users of proxies that require a password, by the name of the file that the section has,
+    /// relative to that of the configuration file.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &Users)> {
+        self.users
+            .iter()
+            .map(|(file, users)| (file.as_str(), users))
+    }
+
     fn add(&mut self, mut draft: Draft) {
         self.tunnels += 1;
         draft.make_unique(self.tunnels, &self.names);
         let id = (draft.kind(), draft.name().to_owned());
-        let key_file = draft.keys().map(Path::to_owned);
+        let key_files = draft.keys().to_vec();
+        let users = draft.file_of_users();
         let (section, notes) = draft.finish();
         if let Some(section) = section {
             self.names.insert(id);
-            self.key_files.extend(key_file);
+            self.key_files.extend(key_files);
+            self.users.extend(users);
             self.sections.push(section);
         }
         self.notes.extend(notes);

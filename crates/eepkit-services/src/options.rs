@@ -199,6 +199,13 @@ impl<C> Table<C> {
         (option.access.get)(&(self.defaults)())
     }
 
+    /// The keys of the options in which two configurations differ.
+    pub fn differing(&self, one: &C, other: &C) -> Vec<&'static str> {
+        let differs = |option: &&Opt<C>| (option.access.get)(one) != (option.access.get)(other);
+        let differing = self.options.iter().filter(differs);
+        differing.map(|option| option.key).collect()
+    }
+
     /// Reads a section: the defaults, changed by its keys.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The common parts of the proxies for local programs: listening, users, sessions, statistics.
 
+mod logins;
 mod options;
 
 use std::{
@@ -10,9 +11,13 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::options::{
-    ProxyOptions, connect_timeout, isolate, keys, listen, listen_unix, max_connections,
-    max_sessions, request_timeout, require_password, session_idle, session_options, shared, users,
+pub(crate) use self::{
+    logins::{Login, Logins, outproxy_logins},
+    options::{
+        ProxyOptions, connect_timeout, isolate, keys, listen, listen_unix, max_connections,
+        max_sessions, request_timeout, require_password, session_idle, session_options, shared,
+        users,
+    },
 };
 use crate::{
     client_sessions::{ClientSession, ClientSessions, SessionError},

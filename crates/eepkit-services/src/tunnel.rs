@@ -138,6 +138,7 @@ macro_rules! incoming_options {
             target::target(access!($config, Option<target::Target>, incoming.target.target)),
             target::targets(access!($config, target::PortTargets, incoming.target.targets)),
             session::keys(access!($config, Option<PathBuf>, session.keys)),
+            incoming::alternative_keys(access!($config, Vec<PathBuf>, incoming.alternative_keys)),
             incoming::port(access!($config, Option<u16>, incoming.port)),
             $($own,)*
             target::trust(access!($config, Option<PathBuf>, incoming.target.trust)),

@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use self::{java::JavaHash, password::Hasher};
+use self::{
+    java::{JavaDigest, JavaHash},
+    password::Hasher,
+};
 use crate::files;
 
 /// Users and the hashes of their passwords, stored in a file or only in memory.
@@ -119,6 +122,25 @@ impl Users {
         })
     }
 
+    /// Adds a user with the digest that Java I2P stores in `i2ptunnel.config` as
+    /// `proxy.auth.USER.sha256`: SHA-256 of the name, the realm and the password, in hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// [`UserError`] as for [`Users::add`], and if the text is not such a digest.
+    pub fn add_from_java_proxy(
+        &mut self,
+        user: &str,
+        realm: &str,
+        sha256: &str,
+    ) -> Result<(), UserError> {
+        let stored = format!("{sha256}${realm}");
+        self.insert(user, || match JavaDigest::parse(&stored) {
+            Some(_) => Ok(format!("{FROM_JAVA_PROXY}{stored}")),
+            None => Err(UserError::NoHash),
+        })
+    }
+
     /// Removes a user.
     ///
     /// # Errors
@@ -139,15 +161,18 @@ impl Users {
 
     fn verify_with(&self, hasher: &Hasher, user: &str, password: &str) -> bool {
         let known = self.table.users.get(user);
-        let from_java = known.and_then(|hash| hash.strip_prefix(FROM_JAVA));
-        let hash = match (known, from_java) {
-            (Some(hash), None) => hash,
+        let stored = known.map_or(Stored::Argon2(NOBODY), |hash| Stored::of(hash));
+        let hash = match stored {
+            Stored::Argon2(hash) => hash,
             _ => NOBODY,
         };
         let right = hasher.verify(password, hash);
-        match from_java {
-            Some(hash) => JavaHash::parse(hash).is_some_and(|hash| hash.is_of(password)),
-            None => known.is_some() && right,
+        match stored {
+            Stored::Java(hash) => JavaHash::parse(hash).is_some_and(|hash| hash.is_of(password)),
+            Stored::JavaProxy(digest) => {
+                JavaDigest::parse(digest).is_some_and(|digest| digest.is_of(user, password))
+            }
+            Stored::Argon2(_) => known.is_some() && right,
         }
     }
 
@@ -185,7 +210,7 @@ impl Users {
     /// Whether the hash of a user's password is in the format of Java I2P.
     fn is_from_java(&self, user: &str) -> bool {
         let hash = self.table.users.get(user);
-        hash.is_some_and(|hash| hash.starts_with(FROM_JAVA))
+        hash.is_some_and(|hash| !matches!(Stored::of(hash), Stored::Argon2(_)))
     }
 
     /// Replaces the hash with which a password was verified, if it is still the hash in `seen`.
@@ -211,6 +236,28 @@ impl Users {
         }
         self.table = table;
         Ok(())
+    }
+}
+
+/// The hash of a password, as it is stored.
+#[derive(Debug, Clone, Copy)]
+enum Stored<'a> {
+    Argon2(&'a str),
+    /// Of a router's users.
+    Java(&'a str),
+    /// Of the users of a proxy.
+    JavaProxy(&'a str),
+}
+
+impl<'a> Stored<'a> {
+    fn of(text: &'a str) -> Self {
+        if let Some(hash) = text.strip_prefix(FROM_JAVA) {
+            return Self::Java(hash);
+        }
+        match text.strip_prefix(FROM_JAVA_PROXY) {
+            Some(digest) => Self::JavaProxy(digest),
+            None => Self::Argon2(text),
+        }
     }
 }
 
@@ -389,8 +436,8 @@ pub enum UserError {
     /// The password cannot be hashed.
     #[error("the password cannot be used")]
     Hash,
-    /// The text is not a salted hash of Java I2P.
-    #[error("this is not a salted hash as Java I2P keeps it")]
+    /// The text is not a hash of Java I2P.
+    #[error("this is not a hash as Java I2P keeps it")]
     NoHash,
     /// The file cannot be written.
     #[error("the file of users cannot be written")]
@@ -399,6 +446,8 @@ pub enum UserError {
 
 /// The prefix of a hash imported from Java I2P.
 const FROM_JAVA: &str = "$i2p-shash$";
+/// The prefix of a digest imported from a proxy of Java I2P.
+const FROM_JAVA_PROXY: &str = "$i2p-proxy$";
 
 /// The largest file of users. Chosen as four times the size with [`Users::MAX`] users.
 const MAX_FILE: usize = 1 << 20;

@@ -145,10 +145,33 @@ fn tunnels(args: &ImportTunnelsArgs, origin: &Origin, ui: &Ui) -> Result<(), Fai
     );
     if args.print {
         ui.data(text.trim_end())?;
+        for (file, _) in imported.users() {
+            ui.warn(format_args!(
+                "{file}, which has the passwords of a proxy, is not written with --print"
+            ));
+        }
     } else {
-        let config = args.directory.clone().unwrap_or_default().join(CONFIG);
+        let directory = args.directory.clone().unwrap_or_default();
+        let config = directory.join(CONFIG);
+        let users = imported.users();
+        let users: Vec<_> = users
+            .map(|(file, users)| (directory.join(file), users))
+            .collect();
+        for (file, _) in users.iter().filter(|_| !args.force) {
+            if files::exists(file).map_err(|error| cannot_write(file, &error))? {
+                return Err(exists_already(file));
+            }
+        }
         write_config(&config, &text, args.force)?;
         ui.note(format_args!("wrote {}", config.display()));
+        for (file, users) in users {
+            let saved = users.clone().save_as(&file);
+            saved.map_err(|error| {
+                let context = format!("cannot write {}", file.display());
+                Failure::from_error(Exit::File, &context, &error)
+            })?;
+            ui.note(format_args!("wrote {}", file.display()));
+        }
     }
     ui.note(format_args!("took {taken} of {all} tunnels over"));
     Ok(())

@@ -56,7 +56,8 @@ async fn serve_config<D: Definition>(
     json: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    config.validate().map_err(Failure::usage)?;
+    let wrong = |why: String| Failure::usage(D::table().mistake(&why));
+    config.validate().map_err(wrong)?;
     let config = Config {
         router,
         control: (CONTROL.defaults)(),

@@ -22,7 +22,7 @@ use super::{
     daemon, keys, names, online,
 };
 use crate::{
-    args::RunArgs,
+    args::{CONTROL, NAMES, ROUTER, RunArgs},
     config::{self, Config},
     exit::Exit,
     failure::Failure,
@@ -276,14 +276,21 @@ async fn reloaded(
 ) -> Result<Reloaded, Failure> {
     let (config, file) = config::load(named)?;
     let mut warnings = Vec::new();
-    for (section, changed) in [
-        ("router", config.router != first.router),
-        ("control", config.control != first.control),
-        ("address-book", config.names != first.names),
+    for (section, keys) in [
+        (
+            ROUTER.section,
+            ROUTER.differing(&config.router, &first.router),
+        ),
+        (
+            CONTROL.section,
+            CONTROL.differing(&config.control, &first.control),
+        ),
+        (NAMES.section, NAMES.differing(&config.names, &first.names)),
     ] {
-        if changed {
+        if !keys.is_empty() {
             warnings.push(format!(
-                "changes of [{section}] take effect when the program starts again"
+                "{} in [{section}] changed, which takes effect when the program starts again",
+                keys.join(", ")
             ));
         }
     }

@@ -25,7 +25,8 @@ pub(super) async fn run(args: SamArgs, ui: &Ui) -> Result<(), Failure> {
     if elsewhere && !plain {
         sam = sam.without_tcp();
     }
-    sam.validate().map_err(Failure::usage)?;
+    let wrong = |why: String| Failure::usage(SamConfig::table().mistake(&why));
+    sam.validate().map_err(wrong)?;
     let config = Config {
         router: args.router,
         control: (CONTROL.defaults)(),

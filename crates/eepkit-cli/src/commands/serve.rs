@@ -52,7 +52,8 @@ impl Content {
         if let Some(host) = &args.host {
             config = config.host(host);
         }
-        config.validate().map_err(Failure::usage)?;
+        let wrong = |why: String| Failure::usage(HttpServerTunnelConfig::table().mistake(&why));
+        config.validate().map_err(wrong)?;
         let name = format!("the web server at {address}");
         Ok(Self::Server(Box::new(config), name))
     }

@@ -63,8 +63,10 @@ fn every_documented_example_can_be_read() {
             _ => format!("{line}\n"),
         })
         .collect();
-    // The two options require each other.
-    let mut text = text.replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]");
+    // These options require others.
+    let mut text = text
+        .replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]")
+        .replace("outproxies = []", "outproxies = [\"exit.i2p:8888\"]");
     // These options exclude others.
     for excluded in ["shared = \"clients\"\n", "keep_alive = \"60s\"\n"] {
         text = text.replace(excluded, "");

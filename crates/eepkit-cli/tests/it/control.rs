@@ -76,6 +76,32 @@ fn commands_without_a_running_program_say_so() {
 }
 
 #[test]
+fn a_reload_names_the_keys_that_need_a_restart() {
+    let lab = Lab::new();
+    lab.write(NO_ROUTER);
+    let running = lab.run();
+    running.wait_for_line("SAM at ");
+    let changed = NO_ROUTER.replace("i2cp://127.0.0.1:1", "i2cp://127.0.0.1:2");
+    lab.write(&format!(
+        "{changed}[control]\nsocket = \"other.sock\"\n[address-book]\nfile = \"other.redb\"\n"
+    ));
+    let reloaded = lab.report(&["reload"]);
+    assert!(reloaded.starts_with("exit code: 0\n"), "{reloaded}");
+    for keys in [
+        "router in [router]",
+        "socket in [control]",
+        "file in [address-book]",
+    ] {
+        let line = format!("{keys} changed, which takes effect when the program starts again");
+        assert!(reloaded.contains(&line), "{reloaded}");
+    }
+    // Unchanged sections are not mentioned.
+    lab.write(NO_ROUTER);
+    let reloaded = lab.report(&["reload"]);
+    assert!(!reloaded.contains("starts again"), "{reloaded}");
+}
+
+#[test]
 fn a_running_program_is_shown_reloaded_and_stopped() {
     let lab = Lab::new();
     lab.write(NO_ROUTER);

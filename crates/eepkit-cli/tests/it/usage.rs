@@ -88,6 +88,115 @@ fn an_invalid_option_is_explained() {
 }
 
 #[test]
+fn what_a_service_lacks_is_named_by_its_flag() {
+    for (arguments, said) in [
+        (
+            &["tunnel", "client"][..],
+            "needs an address for local programs: --listen 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "client", "-l", "127.0.0.1:0"],
+            "needs a destination: --destination HOST.i2p:PORT",
+        ),
+        (
+            &["tunnel", "server"],
+            "needs a target: --target 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "http-server"],
+            "needs a target: --target 127.0.0.1:PORT",
+        ),
+        (
+            &[
+                "tunnel",
+                "http-server",
+                "-t",
+                "127.0.0.1:1",
+                "--host",
+                "a b",
+            ],
+            "--host cannot be \"a b\": expected HOST or HOST:PORT",
+        ),
+        (
+            &[
+                "tunnel",
+                "server",
+                "--target-for-port",
+                "1=127.0.0.1:1",
+                "--target-for-port",
+                "1=127.0.0.1:2",
+            ],
+            "--target-for-port has port 1 twice",
+        ),
+        (
+            &["tunnel", "server", "-t", "tls:192.0.2.1:1"],
+            "--trust is needed for the target tls:192.0.2.1:1 on another machine: the certificates",
+        ),
+        (
+            &["tunnel", "server", "-t", "192.0.2.1:1", "--unique-local"],
+            "--unique-local needs targets on 127.0.0.1",
+        ),
+        (
+            &["tunnel", "irc"],
+            "needs an address for local programs: --listen 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "irc", "-l", "127.0.0.1:0"],
+            "needs a destination: --destination HOST.i2p:6667",
+        ),
+        (
+            &["tunnel", "irc-server"],
+            "needs a target: --target 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "udp"],
+            "needs an address for local programs: --listen 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "udp", "-l", "127.0.0.1:0"],
+            "needs a destination: --destination HOST.i2p:PORT",
+        ),
+        (
+            &["tunnel", "udp-server"],
+            "needs a local server: --target 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "streamr"],
+            "needs a local program: --target 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "streamr", "-t", "127.0.0.1:1"],
+            "needs a destination: --destination HOST.i2p",
+        ),
+        (
+            &["tunnel", "streamr-server"],
+            "needs an address for local programs: --listen 127.0.0.1:PORT",
+        ),
+        (
+            &["tunnel", "connect", "--require-password"],
+            "--users <FILE>",
+        ),
+        (&["http-proxy", "--require-password"], "--users <FILE>"),
+        (&["socks-proxy", "--require-password"], "--users <FILE>"),
+        (
+            &["http-proxy", "--outproxy", "exit.com"],
+            "the outproxy \"exit.com\" is no address on I2P",
+        ),
+        (
+            &["serve", "--port", "80", "--host", "a b"],
+            "--host cannot be \"a b\"",
+        ),
+    ] {
+        let report = here(arguments);
+        assert!(
+            report.starts_with("exit code: 2\n"),
+            "{arguments:?}: {report}"
+        );
+        assert!(report.contains(said), "{arguments:?}: {report}");
+    }
+}
+
+#[test]
 fn a_missing_key_file_is_explained() {
     assert_snapshot!(here(&["connect", "--keys", "none.dat", "echo.i2p"]), @r"
     exit code: 7

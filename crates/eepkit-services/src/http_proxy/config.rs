@@ -8,7 +8,7 @@ use super::HttpProxy;
 use crate::{
     access,
     options::{Flag, Opt, SessionOptions, Table},
-    proxy::{self, ProxyOptions},
+    proxy::{self, Login, Logins, ProxyOptions},
     service::{Context, Definition, ServiceError},
 };
 
@@ -26,6 +26,7 @@ pub struct HttpProxyConfig {
     pub(super) enabled: bool,
     pub(super) proxy: ProxyOptions,
     pub(super) outproxies: Vec<String>,
+    pub(super) logins: Logins,
     pub(super) address_helper: bool,
     pub(super) jump_services: Vec<String>,
     pub(super) send_host_name: bool,
@@ -44,6 +45,7 @@ impl HttpProxyConfig {
             enabled: true,
             proxy: ProxyOptions::new(DEFAULT_PORT),
             outproxies: Vec::new(),
+            logins: Logins::default(),
             address_helper: true,
             jump_services: JumpService::DEFAULTS.map(str::to_owned).to_vec(),
             send_host_name: false,
@@ -92,6 +94,13 @@ impl HttpProxyConfig {
     #[must_use]
     pub fn outproxy(mut self, address: &str) -> Self {
         self.outproxies.push(address.to_owned());
+        self
+    }
+
+    /// Sets the name and the password at an outproxy, by its address as in [`Self::outproxy`].
+    #[must_use]
+    pub fn outproxy_login(mut self, outproxy: &str, user: &str, password: &str) -> Self {
+        self.logins.push(outproxy, Login::new(user, password));
         self
     }
 
@@ -196,13 +205,7 @@ impl Definition for HttpProxyConfig {
 
     fn validate(&self) -> Result<(), String> {
         self.proxy.validate()?;
-        for outproxy in &self.outproxies {
-            if let Err(error) = outproxy.parse::<eepkit::Address>() {
-                return Err(format!(
-                    "the outproxy {outproxy:?} is no address on I2P: {error}"
-                ));
-            }
-        }
+        self.logins.check_with(&self.outproxies)?;
         for service in &self.jump_services {
             if JumpService::new(service).is_err() {
                 return Err(format!(
@@ -261,6 +264,7 @@ static TABLE: Table<HttpProxyConfig> = Table {
              Default: they are refused. They see the traffic to these hosts.",
         )
         .flag(Flag::new("outproxy", "HOST:PORT")),
+        proxy::outproxy_logins(access!(HttpProxyConfig, Logins, logins)),
         Opt::new(
             "address_helper",
             access!(HttpProxyConfig, bool, address_helper),
@@ -359,6 +363,7 @@ mod tests {
                 ("require_password", "true"),
                 ("isolate", "false"),
                 ("outproxies", "[\"exit.i2p\"]"),
+                ("outproxy_logins", "{ \"exit.i2p\" = \"a:b\" }"),
                 ("address_helper", "false"),
                 ("jump_services", "[]"),
                 ("send_host_name", "true"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eepkit::{AddressError, Destination, Error, ErrorKind, LookupError, Stream};
+use http::HeaderValue;
 use rand::seq::IndexedRandom as _;
 
 use super::{
@@ -12,7 +13,11 @@ use super::{
     shared::Shared,
     upstream::{Key, Upstream},
 };
-use crate::{client_sessions::ClientSession, proxy::HasFrame as _, target::Target};
+use crate::{
+    client_sessions::ClientSession,
+    proxy::{HasFrame as _, Login},
+    target::Target,
+};
 
 /// Where a request goes, and over which session.
 pub(super) struct Peer {
@@ -21,6 +26,8 @@ pub(super) struct Peer {
     port: u16,
     /// Whether it is an outproxy.
     pub(super) is_outproxy: bool,
+    /// The value of `Proxy-Authorization` for an outproxy with a login.
+    pub(super) login: Option<HeaderValue>,
 }
 
 impl Peer {
@@ -43,13 +50,13 @@ impl Peer {
                     destination,
                     port: place.port,
                     is_outproxy: false,
+                    login: None,
                 })
             }
             Target::Clearnet(_) => {
-                let outproxy = shared.config.outproxies.choose(&mut rand::rng());
-                let outproxy: eepkit::Address = outproxy
-                    .and_then(|address| address.parse().ok())
-                    .ok_or(Problem::NoOutproxy)?;
+                let chosen = shared.config.outproxies.choose(&mut rand::rng());
+                let chosen = chosen.ok_or(Problem::NoOutproxy)?;
+                let outproxy: eepkit::Address = chosen.parse().map_err(|_| Problem::NoOutproxy)?;
                 let host = outproxy.clone().with_port(0).to_string();
                 let session = session()?;
                 let destination = look_up(&session, &host).await;
@@ -62,6 +69,7 @@ impl Peer {
                         port => port,
                     },
                     is_outproxy: true,
+                    login: shared.config.logins.at(chosen).map(Login::basic),
                 })
             }
         }

@@ -167,7 +167,14 @@ impl Problem {
                 StatusCode::BAD_GATEWAY,
                 "outproxy_refused",
                 "Refused by the outproxy",
-                &format!("The outproxy answered with the status {}.", status.as_u16()),
+                &match *status {
+                    StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                        "The outproxy requires a name and a password, which the option \
+                         outproxy_logins sets, or refused those."
+                            .to_owned()
+                    }
+                    status => format!("The outproxy answered with the status {}.", status.as_u16()),
+                },
             ),
             Self::BadResponse(why) => account(
                 StatusCode::BAD_GATEWAY,

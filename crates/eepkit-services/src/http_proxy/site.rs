@@ -8,7 +8,7 @@ use std::sync::{
 use eepkit_naming::AddressHelper;
 use http::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
     uri::PathAndQuery,
 };
 use hyper::{
@@ -61,6 +61,13 @@ pub(super) async fn fetch(
     let outgoing = outgoing(shared, request, place, &path, &peer)?;
     let is_reusable = outgoing.head.method == Method::GET || outgoing.head.method == Method::HEAD;
     let (response, upstream) = exchange(shared, outgoing, &peer).await?;
+    if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        // A browser would ask its user for the password of this proxy.
+        return Err(match peer.is_outproxy {
+            true => Problem::OutproxyRefused(response.status()),
+            false => Problem::BadResponse("it asks for a login as if it were a proxy".to_owned()),
+        });
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(program, response, upgrade, upstream);
     }
@@ -153,7 +160,10 @@ fn outgoing(
         is_clearnet: peer.is_outproxy,
     };
     let config = &shared.config;
-    let headers = headers::for_site(config, &parts.method, &parts.headers, &site, length);
+    let mut headers = headers::for_site(config, &parts.method, &parts.headers, &site, length);
+    if let Some(login) = &peer.login {
+        headers.insert(PROXY_AUTHORIZATION, login.clone());
+    }
     let progress = Progress::new();
     let body = match length {
         Length::Empty => body::empty(),

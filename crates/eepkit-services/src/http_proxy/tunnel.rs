@@ -96,6 +96,9 @@ async fn through_outproxy(
     }
     let agent = HeaderValue::from_static(CLEARNET_USER_AGENT);
     headers.insert(header::USER_AGENT, agent);
+    if let Some(login) = &peer.login {
+        headers.insert(header::PROXY_AUTHORIZATION, login.clone());
+    }
     *request.headers_mut() = headers;
     let mut response = upstream.sender.send_request(request).await.map_err(bad)?;
     if response.status() != StatusCode::OK {

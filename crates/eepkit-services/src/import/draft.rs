@@ -11,6 +11,7 @@ use super::{Note, Outcome, check};
 use crate::{
     KINDS,
     options::{SessionOptions, session_option_problem},
+    users::{UserError, Users},
 };
 
 /// A setting of a file.
@@ -40,7 +41,8 @@ pub(super) struct Draft {
     keys: Vec<(&'static str, String)>,
     options: SessionOptions,
     notes: Vec<Note>,
-    key_file: Option<PathBuf>,
+    key_files: Vec<PathBuf>,
+    users: Users,
     is_refused: bool,
 }
 
@@ -58,7 +60,8 @@ impl Draft {
             keys: Vec::new(),
             options: SessionOptions::new(),
             notes: Vec::new(),
-            key_file: None,
+            key_files: Vec::new(),
+            users: Users::new(),
             is_refused: false,
         }
     }
@@ -103,9 +106,9 @@ impl Draft {
         &self.name
     }
 
-    /// The private key file.
-    pub(super) fn keys(&self) -> Option<&Path> {
-        self.key_file.as_deref()
+    /// The private key files.
+    pub(super) fn keys(&self) -> &[PathBuf] {
+        &self.key_files
     }
 
     pub(super) fn rename(&mut self, name: &str) {
@@ -269,8 +272,43 @@ impl Draft {
     pub(super) fn key_file(&mut self, setting: &Setting, directory: &Path) {
         let path = directory.join(&setting.value);
         self.set("keys", &path.display().to_string());
-        self.key_file = Some(path);
+        self.key_files.push(path);
         self.taken(setting, "keys");
+    }
+
+    /// Sets `alternative_keys` to a key file.
+    pub(super) fn alternative_key_file(&mut self, setting: &Setting, directory: &Path) {
+        let path = directory.join(&setting.value);
+        self.set_list("alternative_keys", &[path.display().to_string()]);
+        self.key_files.push(path);
+        self.taken(setting, "alternative_keys");
+    }
+
+    /// Adds a user of a proxy of Java I2P.
+    ///
+    /// # Errors
+    ///
+    /// [`UserError`].
+    pub(super) fn add_user(
+        &mut self,
+        user: &str,
+        realm: &str,
+        sha256: &str,
+    ) -> Result<(), UserError> {
+        self.users.add_from_java_proxy(user, realm, sha256)
+    }
+
+    /// Sets `users` to a file for the users, if there are any.
+    pub(super) fn file_of_users(&mut self) -> Option<(String, Users)> {
+        if self.users.is_empty() || self.is_refused {
+            return None;
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let name = self.name.replace(|c| !is_plain(c), "-");
+        let file = format!("{}-{name}-users.json", self.kind);
+        self.set("users", &file);
+        self.set_raw("require_password", "true".to_owned());
+        Some((file, std::mem::take(&mut self.users)))
     }
 
     /// Changes the name if another section of the kind has it, or if there is none.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use eepkit_wire::ConfigFile;
 
 use super::{
-    Draft, ImportError, Outcome, Setting, Settings, Source, ini::MAX_TUNNELS, kinds, options,
+    Draft, ImportError, Outcome, Setting, Settings, Source, draft::quoted, ini::MAX_TUNNELS, kinds,
+    options,
 };
 
 /// Reads the tunnels of a file: those with the prefix `tunnel.N.`, or one without prefix, as in
@@ -351,10 +352,13 @@ fn session(draft: &mut Draft, kind: &'static str, directory: &Path) {
         .take("option.altPrivKeyFile")
         .or_else(|| draft.take("altPrivKeyFile"))
     {
-        draft.refused(
-            &setting,
-            "a tunnel has one destination; add a second tunnel with these keys and the same target",
-        );
+        match ["server-tunnel", "http-server-tunnel", "irc-server"].contains(&draft.kind()) {
+            true => draft.alternative_key_file(&setting, directory),
+            false => draft.changed(
+                &setting,
+                "only a server for streams has a second destination",
+            ),
+        }
     }
     idle(draft, is_proxy);
 }
@@ -463,6 +467,7 @@ fn http_proxy(draft: &mut Draft) {
     if !outproxies.is_empty() {
         draft.set_list("outproxies", &outproxies);
     }
+    logins(draft, &outproxies);
     for (theirs, ours, is_inverted) in [
         ("disableAddressHelper", "address_helper", true),
         ("sendAccept", "send_accept", false),
@@ -497,7 +502,11 @@ fn http_proxy(draft: &mut Draft) {
     if let Some(setting) = draft.take("option.i2ptunnel.useLocalOutproxy") {
         draft.refused(&setting, "there is no outproxy plugin");
     }
-    users(draft);
+    let realm = match draft.has("connect_only") {
+        true => "I2P SSL Proxy",
+        false => "I2P HTTP Proxy",
+    };
+    users(draft, realm);
 }
 
 fn socks(draft: &mut Draft) {
@@ -529,32 +538,56 @@ fn socks(draft: &mut Draft) {
             false => draft.taken(setting, "outproxies"),
         }
     }
-    if !outproxies.is_empty() && !is_connect {
+    if is_connect {
+        outproxies.clear();
+    }
+    if !outproxies.is_empty() {
         draft.set_list("outproxies", &outproxies);
     }
+    logins(draft, &outproxies);
     if let Some(setting) = draft.take("proxyList") {
         draft.refused(&setting, "Java I2P does not use it there either");
     }
-    users(draft);
+    users(draft, "I2P SOCKS Proxy");
 }
 
-/// Java I2P stores passwords of proxies as digests for HTTP, which cannot become salted hashes.
-fn users(draft: &mut Draft) {
+/// The users of a proxy. Java I2P stores digests of their passwords.
+fn users(draft: &mut Draft, realm: &str) {
     let auth = draft.take("option.proxyAuth");
     let is_on = auth
         .as_ref()
         .is_some_and(|one| !one.value.eq_ignore_ascii_case("false"));
-    if let Some(setting) = &auth {
-        match is_on {
-            true => draft.refused(
-                setting,
-                "its passwords cannot be converted: make a file of users, and set users and \
-                 require_password before you start it",
-            ),
-            false => draft.changed(setting, "it is off"),
+    let mut count = 0;
+    for setting in draft.take_all("option.proxy.auth.") {
+        let named = setting
+            .key
+            .trim_start_matches("option.proxy.auth.")
+            .rsplit_once('.');
+        match named {
+            _ if !is_on => draft.changed(&setting, "proxyAuth is off"),
+            Some((user, "sha256")) => match draft.add_user(user, realm, &setting.value) {
+                Ok(()) => {
+                    count += 1;
+                    draft.taken(&setting, "users");
+                }
+                Err(error) => draft.refused(&setting, &error.to_string()),
+            },
+            Some((_, "md5")) => draft.changed(&setting, "the digest with SHA-256 is used"),
+            _ => draft.refused(&setting, "it is no digest of a password"),
         }
     }
-    if is_on {
+    if let Some(setting) = &auth {
+        match (is_on, count) {
+            (false, _) => draft.changed(setting, "it is off"),
+            (true, 0) => draft.refused(
+                setting,
+                "it has no digest of a password with SHA-256: make a file of users, and set users \
+                 and require_password before you start it",
+            ),
+            (true, _) => draft.changed(setting, "require_password; the scheme is Basic"),
+        }
+    }
+    if is_on && count == 0 {
         // Whoever could not use the proxy before must not be able to now.
         draft.set_enabled(false);
         draft.remark(
@@ -562,13 +595,9 @@ fn users(draft: &mut Draft) {
             "it required a password, so it is not enabled: see option.proxyAuth",
         );
     }
-    for prefix in [
-        "option.proxy.auth.",
-        "option.proxyUsername",
-        "option.proxyPassword",
-    ] {
+    for prefix in ["option.proxyUsername", "option.proxyPassword"] {
         for setting in draft.take_all(prefix) {
-            draft.refused(&setting, "passwords cannot be converted");
+            draft.refused(&setting, "passwords are in a file of users");
         }
     }
     for prefix in [
@@ -577,8 +606,57 @@ fn users(draft: &mut Draft) {
         "option.outproxyPassword",
     ] {
         for setting in draft.take_all(prefix) {
-            draft.refused(&setting, "a login at an outproxy is not available");
+            draft.refused(&setting, "there is no such outproxy");
         }
+    }
+}
+
+/// The logins at outproxies: one for all, or one of its own for an outproxy.
+fn logins(draft: &mut Draft, outproxies: &[String]) {
+    let Some(auth) = draft.take("option.outproxyAuth") else {
+        return;
+    };
+    let is_on = !auth.value.eq_ignore_ascii_case("false");
+    let mut both = |suffix: &str| {
+        let user = draft.take(&format!("option.outproxyUsername{suffix}"));
+        let password = draft.take(&format!("option.outproxyPassword{suffix}"));
+        user.map(|user| (user, password))
+    };
+    let common = both("");
+    let mut of = Vec::new();
+    for outproxy in outproxies {
+        let host = outproxy.split(':').next().unwrap_or(outproxy);
+        let own = both(&format!(".{outproxy}")).or_else(|| both(&format!(".{host}")));
+        of.extend(
+            own.or_else(|| common.clone())
+                .map(|login| (outproxy, login)),
+        );
+    }
+    let mut pairs = Vec::new();
+    let mut settings = Vec::new();
+    for (outproxy, (user, password)) in of {
+        let word = password.as_ref().map_or("", |password| &password.value);
+        let login = format!("{}:{word}", user.value);
+        pairs.push(format!("{} = {}", quoted(outproxy), quoted(&login)));
+        settings.push(user);
+        settings.extend(password);
+    }
+    settings.extend(
+        common
+            .into_iter()
+            .flat_map(|(user, password)| [Some(user), password])
+            .flatten(),
+    );
+    settings.push(auth);
+    for setting in settings {
+        match (is_on, pairs.is_empty()) {
+            (false, _) => draft.changed(&setting, "outproxyAuth is off"),
+            (true, true) => draft.changed(&setting, "there is no outproxy to log in to"),
+            (true, false) => draft.taken(&setting, "outproxy_logins"),
+        }
+    }
+    if is_on && !pairs.is_empty() {
+        draft.set_raw("outproxy_logins", format!("{{ {} }}", pairs.join(", ")));
     }
 }
 
@@ -587,8 +665,19 @@ fn http_server(draft: &mut Draft) {
         draft.set("host", &setting.value);
         draft.taken(&setting, "host");
     }
+    let mut hosts = Vec::new();
     for setting in draft.take_all("spoofedHost.") {
-        draft.refused(&setting, "one host name is for all ports");
+        let port = setting.key.trim_start_matches("spoofedHost.");
+        match port.parse::<u16>() {
+            Ok(port) if port > 0 => {
+                hosts.push(format!("{port} = {}", quoted(&setting.value)));
+                draft.taken(&setting, "hosts");
+            }
+            _ => draft.refused(&setting, "it is no port"),
+        }
+    }
+    if !hosts.is_empty() {
+        draft.set_raw("hosts", format!("{{ {} }}", hosts.join(", ")));
     }
     if let Some(setting) = draft.take("option.rejectUserAgents") {
         match flag(&setting.value) {
@@ -695,8 +784,8 @@ fn rest(draft: &mut Draft) {
                 (Ok(port), Ok(target)) if is_server => {
                     pairs.push(format!(
                         "{} = {}",
-                        super::draft::quoted(&port.to_string()),
-                        super::draft::quoted(&target.to_string())
+                        quoted(&port.to_string()),
+                        quoted(&target.to_string())
                     ));
                     draft.taken(setting, "targets");
                 }
@@ -728,7 +817,12 @@ fn rest(draft: &mut Draft) {
         draft.changed(&setting, "limits are those that are set");
     }
     if let Some((setting, gzip)) = draft.flag("option.i2ptunnel.gzip", flag) {
-        draft.option(&setting, "i2cp.gzip", &gzip.to_string());
+        if draft.kind() == "http-server-tunnel" {
+            draft.set_raw("compress", gzip.to_string());
+            draft.taken(&setting, "compress");
+        } else {
+            draft.option(&setting, "i2cp.gzip", &gzip.to_string());
+        }
     }
     for key in [
         "proxyList",

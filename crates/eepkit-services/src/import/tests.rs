@@ -433,6 +433,84 @@ shared = \"shared clients\"
     );
 }
 
+/// With the digests of `me:I2P HTTP Proxy:open` and `me:I2P SOCKS Proxy:open`.
+const LOGINS: &str = "\
+tunnel.0.name=web proxy
+tunnel.0.type=httpclient
+tunnel.0.listenPort=4444
+tunnel.0.proxyList=exit.i2p,other.i2p:8888
+tunnel.0.option.outproxyAuth=true
+tunnel.0.option.outproxyUsername=all
+tunnel.0.option.outproxyPassword=\\secret
+tunnel.0.option.outproxyUsername.other.i2p=one
+tunnel.0.option.outproxyPassword.other.i2p=a:b
+tunnel.0.option.proxyAuth=digest
+tunnel.0.option.proxy.auth.me.md5=00
+tunnel.0.option.proxy.auth.me.sha256=3d501d9ef1a444d9cfe322b5e96fcbb936174838f5e9bd6c460bbfb99479d9ed
+tunnel.1.type=sockstunnel
+tunnel.1.name=socks
+tunnel.1.listenPort=4447
+tunnel.1.option.proxyAuth=true
+tunnel.1.option.proxy.auth.me.sha256=d6a23f75b7d5211063a186a3781920f2a7a8cc2baa9311b3e8183a75cf63581d
+tunnel.1.option.outproxyAuth=false
+tunnel.1.option.outproxyUsername=unused
+tunnel.2.type=httpserver
+tunnel.2.name=site
+tunnel.2.targetHost=127.0.0.1
+tunnel.2.targetPort=80
+tunnel.2.privKeyFile=new.dat
+tunnel.2.option.altPrivKeyFile=old.dat
+tunnel.2.spoofedHost=www.example.i2p
+tunnel.2.spoofedHost.81=forum.example.i2p
+tunnel.2.spoofedHost.x=forum.example.i2p
+tunnel.2.option.i2ptunnel.gzip=false
+";
+
+#[test]
+fn logins_and_second_destinations_of_java_are_taken_over() {
+    let imported = java(LOGINS);
+    assert_eq!(
+        imported.to_toml(),
+        "\
+[[http-proxy]]
+name = \"web proxy\"
+listen = \"127.0.0.1:4444\"
+outproxies = [\"exit.i2p\", \"other.i2p:8888\"]
+outproxy_logins = { \"exit.i2p\" = 'all:\\secret', \"other.i2p:8888\" = \"one:a:b\" }
+users = \"http-proxy-web-proxy-users.json\"
+require_password = true
+
+[[socks]]
+name = \"socks\"
+listen = \"127.0.0.1:4447\"
+users = \"socks-socks-users.json\"
+require_password = true
+
+[[http-server-tunnel]]
+name = \"site\"
+target = \"127.0.0.1:80\"
+keys = \"/var/lib/i2p/new.dat\"
+alternative_keys = [\"/var/lib/i2p/old.dat\"]
+host = \"www.example.i2p\"
+hosts = { 81 = \"forum.example.i2p\" }
+compress = false
+"
+    );
+    assert_noted(&imported, LOGINS);
+    let users: Vec<_> = imported.users().collect();
+    assert_eq!(users.len(), 2);
+    for (file, users) in users {
+        assert!(imported.to_toml().contains(file), "{file}");
+        assert!(
+            users.verify("me", "open") && !users.verify("me", "Open"),
+            "{file}"
+        );
+    }
+    assert_eq!(imported.key_files().count(), 2);
+    let refused = notes(&imported, Outcome::Refused);
+    assert_eq!(refused, ["28 spoofedHost.x: it is no port"], "{refused:?}");
+}
+
 /// Checks that each setting of a text has a note.
 fn assert_noted(imported: &Imported, text: &str) {
     for (index, line) in text.lines().enumerate() {

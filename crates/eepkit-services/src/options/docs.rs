@@ -61,6 +61,27 @@ impl<C> Table<C> {
         }
     }
 
+    /// The text of a mistake for somebody who uses flags: `key = "VALUE"`, a key at the beginning, and
+    /// keys with an underscore are replaced by the flag.
+    pub fn mistake(&self, text: &str) -> String {
+        let mut text = self.with_flags(text);
+        for option in self.options {
+            let Some(flag) = option.flag else {
+                continue;
+            };
+            let assigned = format!("{} = \"", option.key);
+            if let Some((before, after)) = text.split_once(&assigned) {
+                let (value, rest) = after.split_once('"').unwrap_or((after, ""));
+                text = format!("{before}--{} {value}{rest}", flag.long);
+            }
+            let rest = text.strip_prefix(option.key);
+            if let Some(rest) = rest.filter(|rest| rest.starts_with([' ', ':'])) {
+                text = format!("--{}{rest}", flag.long);
+            }
+        }
+        text
+    }
+
     /// The default of the key and, if it is another one, that of the flag.
     fn default_cell(&self, option: &Opt<C>) -> String {
         let of_file = self.default_of(option).map(|value| format!("`{value}`"));

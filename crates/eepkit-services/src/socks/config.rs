@@ -6,7 +6,7 @@ use super::SocksProxy;
 use crate::{
     access,
     options::{Flag, Opt, SessionOptions, Table},
-    proxy::{self, ProxyOptions},
+    proxy::{self, Login, Logins, ProxyOptions},
     service::{Context, Definition, ServiceError},
 };
 
@@ -23,6 +23,7 @@ pub struct SocksConfig {
     enabled: bool,
     proxy: ProxyOptions,
     outproxies: Vec<String>,
+    logins: Logins,
     datagrams: bool,
     irc_filter: bool,
 }
@@ -35,6 +36,7 @@ impl SocksConfig {
             enabled: true,
             proxy: ProxyOptions::new(DEFAULT_PORT),
             outproxies: Vec::new(),
+            logins: Logins::default(),
             datagrams: true,
             irc_filter: false,
         }
@@ -77,6 +79,13 @@ impl SocksConfig {
     #[must_use]
     pub fn outproxy(mut self, address: &str) -> Self {
         self.outproxies.push(address.to_owned());
+        self
+    }
+
+    /// Sets the name and the password at an outproxy, by its address as in [`Self::outproxy`].
+    #[must_use]
+    pub fn outproxy_login(mut self, outproxy: &str, user: &str, password: &str) -> Self {
+        self.logins.push(outproxy, Login::new(user, password));
         self
     }
 
@@ -134,6 +143,10 @@ impl SocksConfig {
         &self.outproxies
     }
 
+    pub(super) fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     pub(super) fn allows_datagrams(&self) -> bool {
         self.datagrams && !self.irc_filter
     }
@@ -176,13 +189,7 @@ impl Definition for SocksConfig {
 
     fn validate(&self) -> Result<(), String> {
         self.proxy.validate()?;
-        for outproxy in &self.outproxies {
-            if let Err(error) = outproxy.parse::<eepkit::Address>() {
-                return Err(format!(
-                    "the outproxy {outproxy:?} is no address on I2P: {error}"
-                ));
-            }
-        }
+        self.logins.check_with(&self.outproxies)?;
         Ok(())
     }
 
@@ -232,6 +239,7 @@ static TABLE: Table<SocksConfig> = Table {
              Default: they are refused. They see the traffic to these hosts.",
         )
         .flag(Flag::new("outproxy", "HOST:PORT")),
+        proxy::outproxy_logins(access!(SocksConfig, Logins, logins)),
         Opt::new(
             "datagrams",
             access!(SocksConfig, bool, datagrams),
@@ -291,6 +299,7 @@ mod tests {
                 ("require_password", "true"),
                 ("isolate", "false"),
                 ("outproxies", "[\"exit.i2p\"]"),
+                ("outproxy_logins", "{ \"exit.i2p\" = \"a:b\" }"),
                 ("datagrams", "false"),
                 ("irc_filter", "true"),
                 ("request_timeout", "\"5s\""),

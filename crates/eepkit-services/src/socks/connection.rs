@@ -17,6 +17,7 @@ use super::{associate, local::Local, outproxy, shared::Shared};
 use crate::{
     client_sessions::ClientSession,
     errors::{Denial, socks_reply},
+    proxy::Login,
     relay::{Options, Prefixed, Traffic, relay_stream},
     serve::{Connection, Socket},
     target::Target,
@@ -112,8 +113,14 @@ async fn open(
                 .session(request)
                 .map_err(|error| failed(&error, error.kind()))?;
             let limit = shared.config.proxy().connect_timeout;
-            let (stream, early) =
-                outproxy::connect(session.session(), outproxy, &host, port, limit).await?;
+            let login = shared.config.logins().at(outproxy);
+            let through = outproxy::Outproxy {
+                address: outproxy,
+                login: login.and_then(Login::credentials),
+            };
+            let (stream, early) = through
+                .connect(session.session(), &host, port, limit)
+                .await?;
             Ok((stream, session, early))
         }
     }

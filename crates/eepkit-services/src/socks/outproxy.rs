@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eepkit::{Session, Stream};
-use eepkit_socks::{Address, Client, ClientError, Host, Reply};
+use eepkit_socks::{Address, Client, ClientError, Credentials, Host, Reply};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -12,31 +12,40 @@ use tracing::debug;
 
 use crate::errors::socks_reply;
 
-/// Opens a stream to `outproxy`, and through it a connection to `host`. Returns the first data of
-/// the host that arrived already.
-pub(super) async fn connect(
-    session: &Session,
-    outproxy: &str,
-    host: &str,
-    port: u16,
-    limit: Duration,
-) -> Result<(Stream, Vec<u8>), Reply> {
-    let mut stream = match session.connect(outproxy).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            debug!(%outproxy, %error, "SOCKS: the outproxy cannot be reached");
-            return Err(socks_reply(error.kind()));
+/// A SOCKS 5 proxy on I2P.
+#[derive(Debug)]
+pub(super) struct Outproxy<'a> {
+    pub(super) address: &'a str,
+    pub(super) login: Option<Credentials>,
+}
+
+impl Outproxy<'_> {
+    /// Opens a stream to the outproxy, and through it a connection to `host`. Returns the first data
+    /// of the host that arrived already.
+    pub(super) async fn connect(
+        self,
+        session: &Session,
+        host: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Result<(Stream, Vec<u8>), Reply> {
+        let mut stream = match session.connect(self.address).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                debug!(outproxy = self.address, %error, "SOCKS: the outproxy cannot be reached");
+                return Err(socks_reply(error.kind()));
+            }
+        };
+        let host = match host.parse() {
+            Ok(ip) => Host::Ip(ip),
+            Err(_) => Host::name(host).ok_or(Reply::AddressNotSupported)?,
+        };
+        let mut client = Client::new(Address::new(host, port), self.login);
+        match timeout(limit, request(&mut stream, &mut client)).await {
+            Ok(Ok(())) => Ok((stream, client.into_rest())),
+            Ok(Err(reply)) => Err(reply),
+            Err(_) => Err(Reply::TimedOut),
         }
-    };
-    let host = match host.parse() {
-        Ok(ip) => Host::Ip(ip),
-        Err(_) => Host::name(host).ok_or(Reply::AddressNotSupported)?,
-    };
-    let mut client = Client::new(Address::new(host, port), None);
-    match timeout(limit, request(&mut stream, &mut client)).await {
-        Ok(Ok(())) => Ok((stream, client.into_rest())),
-        Ok(Err(reply)) => Err(reply),
-        Err(_) => Err(Reply::TimedOut),
     }
 }
 

@@ -3,17 +3,19 @@
 //! hyper parses each message and writes a new one, so that nothing of the framing of one side reaches
 //! the other. `docs/tunnels.md` has what happens to headers.
 
+mod compression;
 mod headers;
+mod hosts;
 mod posts;
 mod visit;
 
 use std::{sync::Arc, time::Duration};
 
 use eepkit::Stream;
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 
-pub(crate) use self::headers::markdown;
 use self::posts::{Posts, PostsConfig};
+pub(crate) use self::{headers::markdown, hosts::PortHosts};
 use super::incoming::Incoming;
 use crate::options::{Access, Flag, Opt};
 
@@ -21,6 +23,8 @@ use crate::options::{Access, Flag, Opt};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct GatewayConfig {
     pub(crate) host: Option<String>,
+    pub(crate) hosts: PortHosts,
+    pub(crate) compress: bool,
     pub(crate) peer_headers: bool,
     pub(crate) reject_inproxy: bool,
     pub(crate) reject_referer: bool,
@@ -34,6 +38,8 @@ impl GatewayConfig {
     pub(crate) fn new() -> Self {
         Self {
             host: None,
+            hosts: PortHosts::default(),
+            compress: true,
             peer_headers: true,
             reject_inproxy: false,
             reject_referer: false,
@@ -49,18 +55,10 @@ impl GatewayConfig {
     ///
     /// A sentence that describes the conflict.
     pub(crate) fn validate(&self) -> Result<(), String> {
-        let is_host = |host: &String| {
-            !host.is_empty()
-                && HeaderValue::from_str(host).is_ok()
-                && host.parse::<http::uri::Authority>().is_ok()
-                && !host.contains('@')
-        };
-        match &self.host {
-            Some(host) if !is_host(host) => Err(format!(
-                "host cannot be {host:?}: expected HOST or HOST:PORT"
-            )),
-            _ => Ok(()),
+        if let Some(host) = &self.host {
+            hosts::check_host(host).map_err(|why| format!("host {why}"))?;
         }
+        self.hosts.validate()
     }
 }
 
@@ -162,6 +160,25 @@ pub(crate) const fn host<C>(access: Access<C>) -> Opt<C> {
     )
     .example("\"www.example.i2p\"")
     .flag(Flag::new("host", "HOST"))
+}
+
+pub(crate) const fn hosts<C>(access: Access<C>) -> Opt<C> {
+    Opt::new(
+        "hosts",
+        access,
+        "Host headers by port of the destination.\n\
+         Requests to other ports get host.",
+    )
+    .example("{ 81 = \"forum.example.i2p\" }")
+}
+
+pub(crate) const fn compress<C>(access: Access<C>) -> Opt<C> {
+    Opt::new(
+        "compress",
+        access,
+        "Whether texts are compressed for peers whose proxy accepts x-i2p-gzip.\n\
+         What the server has compressed passes unchanged.",
+    )
 }
 
 pub(crate) const fn peer_headers<C>(access: Access<C>) -> Opt<C> {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use eepkit::{Address, Preset, Session, Stream};
 
 use super::{
-    http_gateway::{self, Gateway, GatewayConfig},
+    http_gateway::{self, Gateway, GatewayConfig, PortHosts},
     incoming::{Incoming, IncomingConfig, Remote, ServerTunnel},
     incoming_options,
     session::SessionConfig,
@@ -81,10 +81,32 @@ impl HttpServerTunnelConfig {
         self
     }
 
+    /// Also leads from the destination of this private key file to the same web server.
+    #[must_use]
+    pub fn alternative_keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.incoming.alternative_keys.push(file.into());
+        self
+    }
+
+    /// Sets the `Host` header of requests to this port of the destination, instead of that of
+    /// [`HttpServerTunnelConfig::host`].
+    #[must_use]
+    pub fn host_for_port(mut self, port: u16, host: impl Into<String>) -> Self {
+        self.gateway.hosts.push(port, host.into());
+        self
+    }
+
     /// Sets the `Host` header that the server receives. By default it is the one of the request.
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.gateway.host = Some(host.into());
+        self
+    }
+
+    /// Sets whether texts are compressed for peers whose proxy accepts it; true by default.
+    #[must_use]
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.gateway.compress = compress;
         self
     }
 
@@ -171,6 +193,7 @@ impl HttpServerTunnelConfig {
         let web = Web(Gateway::new(self.gateway.clone()));
         ServerTunnel::launch_on(
             SharedSession::of(session.clone()),
+            Vec::new(),
             name,
             &self.incoming,
             web,
@@ -267,6 +290,8 @@ static TABLE: Table<HttpServerTunnelConfig> = Table {
                 Option<String>,
                 gateway.host
             )),
+            http_gateway::hosts(access!(HttpServerTunnelConfig, PortHosts, gateway.hosts)),
+            http_gateway::compress(access!(HttpServerTunnelConfig, bool, gateway.compress)),
             http_gateway::peer_headers(access!(HttpServerTunnelConfig, bool, gateway.peer_headers)),
             http_gateway::reject_inproxy(access!(
                 HttpServerTunnelConfig,

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -30,7 +31,7 @@ use crate::{
     relay::Prefixed,
     serve::{Addresses, Handle, Limits, Server, Socket},
     service::{Context, ServiceError, Statistic},
-    shared_sessions::SharedSession,
+    shared_sessions::{SessionPlan, SharedSession, check_keys},
 };
 
 /// What a kind of tunnel does with the streams of peers.
@@ -50,6 +51,7 @@ pub(crate) trait Remote: Send + Sync + 'static {
 /// The configuration of the frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct IncomingConfig {
+    pub(crate) alternative_keys: Vec<PathBuf>,
     pub(crate) port: Option<u16>,
     pub(crate) target: TargetConfig,
     pub(crate) admission: AdmissionConfig,
@@ -60,6 +62,7 @@ impl IncomingConfig {
     /// The defaults: all ports, no target, everybody.
     pub(crate) fn new() -> Self {
         Self {
+            alternative_keys: Vec::new(),
             port: None,
             target: TargetConfig::new(),
             admission: AdmissionConfig::new(),
@@ -84,6 +87,9 @@ impl IncomingConfig {
     /// [`ServiceError`].
     pub(crate) fn check(&self) -> Result<(), ServiceError> {
         self.target.open()?;
+        for file in &self.alternative_keys {
+            check_keys(file).map_err(|error| ServiceError::Session(error.into()))?;
+        }
         Admission::open(self.admission.clone()).map(drop)
     }
 }
@@ -236,6 +242,8 @@ impl fmt::Debug for Incoming {
 /// It stops with [`ServerTunnel::stop`], or when it is dropped. All connections end then.
 pub struct ServerTunnel {
     shared: Arc<Incoming>,
+    /// The sessions of further destinations.
+    alternatives: Vec<SharedSession>,
     port: u16,
     server: Server,
 }
@@ -253,18 +261,37 @@ impl ServerTunnel {
         session: &SessionConfig,
         kind: R,
     ) -> Result<Self, ServiceError> {
-        let opened = context.sessions.open(&context.router, session.plan(name));
-        let session = opened.map_err(eepkit::Error::from)?;
-        Self::launch_on(session, name, config, kind).await
+        let open = |plan: SessionPlan| {
+            let opened = context.sessions.open(&context.router, plan);
+            opened.map_err(eepkit::Error::from)
+        };
+        let first = open(session.plan(name))?;
+        let mut others: Vec<SharedSession> = Vec::new();
+        for file in &config.alternative_keys {
+            let plan = SessionPlan {
+                keys: Some(file.clone()),
+                group: None,
+                ..session.plan(name)
+            };
+            match open(plan) {
+                Ok(session) => others.push(session),
+                Err(error) => {
+                    release_all(others.iter().chain([&first])).await;
+                    return Err(error.into());
+                }
+            }
+        }
+        Self::launch_on(first, others, name, config, kind).await
     }
 
-    /// Starts a tunnel on a session.
+    /// Starts a tunnel on a session, and on those of further destinations.
     ///
     /// # Errors
     ///
     /// [`ServiceError`] if a file or the port cannot be used.
     pub(crate) async fn launch_on<R: Remote>(
         session: SharedSession,
+        alternatives: Vec<SharedSession>,
         name: &str,
         config: &IncomingConfig,
         kind: R,
@@ -272,10 +299,12 @@ impl ServerTunnel {
         let targets = config.target.open()?;
         let admission = Admission::open(config.admission.clone())?;
         let port = config.port.unwrap_or(0);
-        let listener = match session.session().listen(port) {
-            Ok(listener) => listener,
+        let all = || alternatives.iter().chain([&session]);
+        let listening: Result<Vec<_>, _> = all().map(|one| one.session().listen(port)).collect();
+        let listeners = match listening {
+            Ok(listeners) => listeners,
             Err(error) => {
-                session.release().await;
+                release_all(all()).await;
                 return Err(eepkit::Error::from(error).into());
             }
         };
@@ -295,13 +324,16 @@ impl ServerTunnel {
             failed: AtomicU64::new(0),
             refusals: LogLimit::new(),
         });
-        let tunnel = shared.clone();
-        server.handle().spawn(async move {
-            tokio::select! {
-                () = accept_all(&tunnel, listener, Arc::new(kind)) => {}
-                () = tunnel.server.closing().cancelled() => {}
-            }
-        });
+        let kind = Arc::new(kind);
+        for listener in listeners {
+            let (tunnel, kind) = (shared.clone(), kind.clone());
+            server.handle().spawn(async move {
+                tokio::select! {
+                    () = accept_all(&tunnel, listener, kind) => {}
+                    () = tunnel.server.closing().cancelled() => {}
+                }
+            });
+        }
         let tunnel = shared.clone();
         server.handle().spawn(async move {
             tokio::select! {
@@ -311,6 +343,7 @@ impl ServerTunnel {
         });
         Ok(Self {
             shared,
+            alternatives,
             port,
             server,
         })
@@ -334,19 +367,25 @@ impl ServerTunnel {
     /// If the future is dropped, the tunnel stops in the background.
     pub async fn stop(&self) {
         self.server.shutdown(STOP_LIMIT).await;
-        let closing = self.shared.session.release();
+        let closing = release_all(self.sessions());
         let _ = tokio::time::timeout(STOP_LIMIT, closing).await;
     }
 
-    /// The address on I2P.
+    /// The sessions of the tunnel, the first one first.
+    fn sessions(&self) -> impl Iterator<Item = &SharedSession> {
+        [&self.shared.session].into_iter().chain(&self.alternatives)
+    }
+
+    /// The addresses on I2P: that of [`ServerTunnel::destination`], and those of the alternative
+    /// keys.
     pub fn addresses(&self) -> Addresses {
-        let b32 = self.destination().to_b32();
-        let address = match self.port {
+        let with_port = |b32: String| match self.port {
             0 => b32,
             port => format!("{b32}:{port}"),
         };
+        let destinations = self.sessions().map(SharedSession::destination);
         Addresses {
-            i2p: vec![address],
+            i2p: destinations.map(|one| with_port(one.to_b32())).collect(),
             ..Addresses::default()
         }
     }
@@ -373,6 +412,11 @@ impl fmt::Debug for ServerTunnel {
             .field("port", &self.port)
             .finish_non_exhaustive()
     }
+}
+
+/// Ends the use of sessions.
+async fn release_all(sessions: impl Iterator<Item = &SharedSession>) {
+    futures_util::future::join_all(sessions.map(SharedSession::release)).await;
 }
 
 /// Accepts streams until the session ends.
@@ -407,6 +451,16 @@ async fn accept_all<R: Remote>(tunnel: &Arc<Incoming>, listener: Listener, kind:
             }
         }
     }
+}
+
+pub(crate) const fn alternative_keys<C>(access: Access<C>) -> Opt<C> {
+    Opt::new(
+        "alternative_keys",
+        access,
+        "Private key files of further destinations that lead to the same target; created if needed.\n\
+         Each has tunnels of its own. Peers can find out that the destinations belong together.",
+    )
+    .example("[\"old.dat\"]")
 }
 
 pub(crate) const fn port<C>(access: Access<C>) -> Opt<C> {

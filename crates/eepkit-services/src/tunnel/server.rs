@@ -145,6 +145,13 @@ impl ServerTunnelConfig {
         self
     }
 
+    /// Also leads from the destination of this private key file to the same server.
+    #[must_use]
+    pub fn alternative_keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.incoming.alternative_keys.push(file.into());
+        self
+    }
+
     /// Sets an option of the session. An invalid value is an error at the start.
     #[must_use]
     pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {

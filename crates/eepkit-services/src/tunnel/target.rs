@@ -175,7 +175,7 @@ impl TargetConfig {
                 && self.trust.is_none()
             {
                 return Err(format!(
-                    "the target {target} is on another machine and needs trust, the certificates \
+                    "trust is needed for the target {target} on another machine: the certificates \
                      that it may have"
                 ));
             }
@@ -346,6 +346,7 @@ pub(crate) const fn trust<C>(access: Access<C>) -> Opt<C> {
          Default: any certificate, and only targets on this machine.",
     )
     .example("\"target.pem\"")
+    .flag(Flag::new("trust", "FILE"))
 }
 
 pub(crate) const fn unique_local<C>(access: Access<C>) -> Opt<C> {

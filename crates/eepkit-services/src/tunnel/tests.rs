@@ -65,6 +65,7 @@ const FIRST: &[(&str, &str)] = &[
         "{ 22 = \"127.0.0.1:22\", 443 = \"tls:127.0.0.1:443\" }",
     ),
     ("keys", "\"/k.dat\""),
+    ("alternative_keys", "[\"/old.dat\"]"),
     ("port", "80"),
 ];
 
@@ -98,6 +99,8 @@ fn every_key_of_a_server_tunnel_changes_only_its_own_option() {
     assert_keys(ServerTunnelConfig::table(), &[FIRST, LAST].concat());
     let web: &[(&str, &str)] = &[
         ("host", "\"a.example\""),
+        ("hosts", "{ 81 = \"b.example\" }"),
+        ("compress", "false"),
         ("peer_headers", "false"),
         ("reject_inproxy", "true"),
         ("reject_referer", "true"),
@@ -156,5 +159,14 @@ fn a_tunnel_needs_both_of_its_ends_and_options_that_fit_together() {
         let text = format!("{server}host = \"{host}\"");
         let error = read::<HttpServerTunnelConfig>(&text).expect_err(host);
         assert!(error.to_string().contains("host cannot be"), "{error}");
+        let text = format!("{server}hosts = {{ 81 = \"{host}\" }}");
+        let error = read::<HttpServerTunnelConfig>(&text).expect_err(host);
+        assert!(
+            error.to_string().contains("the host of port 81 cannot be"),
+            "{error}"
+        );
     }
+    let text = format!("{server}hosts = {{ 0 = \"a.i2p\" }}");
+    let error = read::<HttpServerTunnelConfig>(&text).expect_err("no port");
+    assert!(error.to_string().contains("line 3: "), "{error}");
 }

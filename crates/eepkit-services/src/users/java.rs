@@ -1,6 +1,8 @@
 //! Password hashes of Java I2P.
 
-use eepkit_wire::{Hash, base64};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use eepkit_wire::{Hash, Zeroizing, base64};
+use subtle::ConstantTimeEq as _;
 
 /// A salted hash of Java I2P: `.shash` in its configuration files.
 ///
@@ -35,6 +37,35 @@ impl JavaHash {
     }
 }
 
+/// A digest of the proxies of Java I2P (RFC 7616): SHA-256 of the name, the realm and the password.
+///
+/// The hash is weak: one round and no salt but the name. It is supported only so that users of Java
+/// I2P keep their passwords.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct JavaDigest {
+    realm: String,
+    hash: [u8; HASH],
+}
+
+impl JavaDigest {
+    /// Parses the digest in hexadecimal, a dollar sign, and the realm.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (digits, realm) = text.split_once('$')?;
+        let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+        Some(Self {
+            realm: realm.to_owned(),
+            hash: bytes.try_into().ok()?,
+        })
+    }
+
+    /// Whether the digest is that of this user with this password.
+    pub(super) fn is_of(&self, user: &str, password: &str) -> bool {
+        let text = Zeroizing::new(format!("{user}:{}:{password}", self.realm));
+        let hash = Hash::of(text.as_bytes());
+        hash.as_bytes().ct_eq(&self.hash[..]).into()
+    }
+}
+
 /// Bytes of salt, bytes of hash, and rounds of SHA-256. Source: `PasswordManager` and
 /// `KeyGenerator` of Java I2P.
 const SALT: usize = 16;
@@ -55,6 +86,41 @@ mod tests {
         assert!(hash.is_of("sésame"));
         for wrong in ["", "sesame", "sésame ", "Sésame"] {
             assert!(!hash.is_of(wrong), "{wrong}");
+        }
+    }
+
+    /// Generated with sha256sum of `sésame:I2P HTTP Proxy:open`.
+    const DIGEST: &str = "4866dfebfe5b6eb5fb80dbd385dbd40ae8f9be18d45172337d9a62e35b109aa7";
+
+    #[test]
+    fn a_digest_of_another_program_matches_only_its_user_and_password() {
+        let digest = JavaDigest::parse(&format!("{DIGEST}$I2P HTTP Proxy")).expect("a digest");
+        assert!(digest.is_of("sésame", "open"));
+        let other = JavaDigest::parse(&format!("{DIGEST}$I2P SSL Proxy")).expect("a digest");
+        assert!(!other.is_of("sésame", "open"));
+        for (user, password) in [
+            ("sesame", "open"),
+            ("sésame", "Open"),
+            ("", ""),
+            ("sésame", ""),
+        ] {
+            assert!(!digest.is_of(user, password), "{user} {password}");
+        }
+    }
+
+    #[test]
+    fn malformed_digests_are_refused() {
+        let (short, long) = (&DIGEST[1..], format!("{DIGEST}0"));
+        for text in [
+            "",
+            "$",
+            short,
+            &long,
+            &format!("{short}$x"),
+            &format!("{long}$x"),
+            "zz$x",
+        ] {
+            assert!(JavaDigest::parse(text).is_none(), "{text}");
         }
     }
 

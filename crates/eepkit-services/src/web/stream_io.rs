@@ -8,11 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use eepkit::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 
 use crate::counters::{CountedStream, Counters};
 
@@ -26,6 +30,10 @@ pub(crate) struct StreamIo {
     sent: u64,
     received: u64,
     counted: Option<CountedStream>,
+    /// The longest time in which the peer takes nothing of what is written.
+    stall_timeout: Option<Duration>,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl StreamIo {
@@ -37,13 +45,44 @@ impl StreamIo {
             counters,
             sent: 0,
             received: 0,
+            stall_timeout: None,
+            stalled: None,
         }
+    }
+
+    /// Fails a write of which the peer takes nothing for this time, and resets the stream. By default
+    /// a write waits without limit.
+    pub(crate) fn stall_timeout(mut self, limit: Duration) -> Self {
+        self.stall_timeout = Some(limit);
+        self
     }
 
     /// The stream.
     pub(crate) fn into_stream(mut self) -> Option<Stream> {
         self.counted = None;
         self.stream.take()
+    }
+
+    /// Handles the result of a write.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if polled.is_ready() {
+            self.stalled = None;
+        }
+        match (&polled, self.stall_timeout) {
+            (Poll::Ready(Ok(count)), _) => self.sent += *count as u64,
+            (Poll::Pending, Some(limit)) => {
+                let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(stalled.as_mut().poll(cx));
+                self.abandoned.store(true, Ordering::Relaxed);
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            _ => {}
+        }
+        polled
     }
 
     fn inner(&mut self) -> io::Result<Pin<&mut Stream>> {
@@ -87,10 +126,7 @@ impl AsyncWrite for StreamIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = self.inner()?.poll_write(cx, buf);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.sent += count as u64;
-        }
-        polled
+        self.written(cx, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -111,10 +147,7 @@ impl AsyncWrite for StreamIo {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = self.inner()?.poll_write_vectored(cx, bufs);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.sent += count as u64;
-        }
-        polled
+        self.written(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

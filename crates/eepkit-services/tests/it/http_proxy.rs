@@ -868,6 +868,40 @@ async fn the_public_internet_is_reached_through_an_outproxy_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outproxy_gets_its_own_login_and_nobody_else_does() {
+    let lab = Lab::with(|config| {
+        let config = config.outproxy("exit.i2p:8888");
+        config.outproxy_login("exit.i2p:8888", "ann", "sesame")
+    });
+    let lab = lab.await;
+    let host = lab.host("exit.i2p").await;
+    let listener = host.listen(8888).expect("free");
+    let login = "Proxy-Authorization: Basic YW5uOnNlc2FtZQ==\r\n";
+    let own = "Proxy-Authorization: Basic bWU6bXk=\r\n";
+    let request = get("http://a.com/", &format!("{own}Connection: close\r\n"));
+    let (seen, page) = tokio::join!(answer(&listener, OK), lab.ask(&request));
+    assert!(page.ends_with("hello"), "{page}");
+    assert!(seen.contains(login) && !seen.contains("bWU6bXk="), "{seen}");
+    // The program must not be asked for the login.
+    let refused =
+        "HTTP/1.1 407 Login\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n";
+    let connect = "CONNECT a.com:443 HTTP/1.1\r\nConnection: close\r\n\r\n";
+    for request in [connect, &get("http://a.com/", "Connection: close\r\n")] {
+        let (seen, page) = tokio::join!(answer(&listener, refused), lab.ask(request));
+        assert!(seen.contains(login), "{seen}");
+        assert_eq!(status(&page), "502", "{page}");
+        assert_eq!(code(&page), "outproxy_refused", "{page}");
+        assert!(page.contains("outproxy_logins"), "{page}");
+    }
+    let (site, _) = lab.site("site.i2p").await;
+    let (seen, page) = tokio::join!(answer(&site, OK), lab.get("http://site.i2p/"));
+    assert!(!seen.to_lowercase().contains("authorization"), "{seen}");
+    assert_eq!(status(&page), "200");
+    let (_, page) = tokio::join!(answer(&site, refused), lab.get("http://site.i2p/"));
+    assert_eq!(code(&page), "bad_response", "{page}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_of_the_address_book_and_destinations_are_reached() {
     let lab = Lab::new().await;
     let host = lab.host("elsewhere.i2p").await;

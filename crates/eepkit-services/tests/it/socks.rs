@@ -346,6 +346,39 @@ async fn the_public_internet_is_reached_through_an_outproxy_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outproxy_gets_its_login() {
+    let lab = Lab::with(|config| {
+        let config = config.outproxy("exit.i2p:1080");
+        config.outproxy_login("exit.i2p:1080", "ann", "sesame")
+    });
+    let lab = lab.await;
+    let host = lab.host("exit.i2p").await;
+    let listener = host.listen(1080).expect("free");
+    let serving = async {
+        let mut stream = listener.accept().await.expect("accepts");
+        let mut machine = eepkit_socks::Server::new(eepkit_socks::Authentication::Required);
+        let mut buffer = [0; 512];
+        loop {
+            let count = stream.read(&mut buffer).await.expect("reads");
+            let event = machine.receive(&buffer[..count]).expect("valid");
+            if let Some(eepkit_socks::Event::Authenticate(login)) = event {
+                break (login.user().to_vec(), login.password().to_vec());
+            }
+            stream.write_all(&machine.output()).await.expect("writes");
+            stream.flush().await.expect("flushes");
+        }
+    };
+    let asking = async {
+        let mut socket = lab.client().await;
+        let request = request_5(1, "example.com", 443);
+        socket.write_all(&request).await.expect("writes");
+        socket
+    };
+    let ((user, password), _socket) = tokio::join!(serving, asking);
+    assert_eq!((&user[..], &password[..]), (&b"ann"[..], &b"sesame"[..]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resolved_address_stands_for_its_name() {
     let lab = Lab::new().await;
     let host = lab.host("site.i2p").await;

@@ -25,7 +25,10 @@ const REQUEST: &[(&str, &str)] = &[
     ("transfer-encoding", CONNECTION_ONLY),
     ("expect", "the tunnel asks for the body itself"),
     ("http2-settings", CONNECTION_ONLY),
-    ("x-accept-encoding", "the tunnel does not compress"),
+    (
+        "x-accept-encoding",
+        "it is for the tunnel, which compresses",
+    ),
     ("x-i2p-*", "only the tunnel may set them"),
     ("x-forwarded*", UNVERIFIED),
     ("forwarded*", UNVERIFIED),
@@ -121,6 +124,7 @@ pub(super) fn for_target(
     config: &GatewayConfig,
     given: &HeaderMap,
     peer: &Destination,
+    port: u16,
     length: Length,
 ) -> HeaderMap {
     let upgrade = wanted_upgrade(given).cloned();
@@ -135,8 +139,8 @@ pub(super) fn for_target(
             headers.append(name.clone(), value.clone());
         }
     }
-    let host = config.host.as_deref().map(HeaderValue::from_str);
-    if let Some(Ok(host)) = host {
+    let host = config.hosts.of(port).or(config.host.as_deref());
+    if let Some(Ok(host)) = host.map(HeaderValue::from_str) {
         headers.insert(HOST, host);
     }
     match length {

@@ -31,7 +31,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Gateway, Incoming, Problem,
+    Gateway, Incoming, Problem, compression,
     headers::{self, Length},
     is_upload,
 };
@@ -61,7 +61,9 @@ pub(super) async fn serve(gateway: &Gateway, tunnel: &Arc<Incoming>, stream: Str
         upgrade: Mutex::new(None),
     };
     let unfinished = failed.clone();
-    let io = StreamIo::new(stream, tunnel.counters.clone(), failed);
+    // A peer that reads nothing of an answer must not keep its place.
+    let stalled = tunnel.idle_timeout().unwrap_or(STALL_TIMEOUT);
+    let io = StreamIo::new(stream, tunnel.counters.clone(), failed).stall_timeout(stalled);
     let limit = tunnel.idle_timeout().unwrap_or(IDLE_TIMEOUT);
     let serving = builder(limit).serve_connection(
         TokioIo::new(io),
@@ -184,7 +186,9 @@ impl Visit<'_> {
         });
         *passed.method_mut() = parts.method;
         *passed.uri_mut() = uri;
-        *passed.headers_mut() = headers::for_target(config, &parts.headers, &self.peer, length);
+        *passed.headers_mut() =
+            headers::for_target(config, &parts.headers, &self.peer, self.port, length);
+        let compresses = config.compress && compression::is_wanted(&parts.headers);
         let exchanging = self.exchange(passed);
         let (mut response, sender) = tokio::select! {
             exchanged = exchanging => exchanged?,
@@ -196,7 +200,11 @@ impl Visit<'_> {
             return Ok(self.response(response, true));
         }
         *self.connection.lock().await = Some(sender);
-        Ok(self.response(response, false))
+        let response = self.response(response, false);
+        Ok(match compresses {
+            true => compression::compress(response),
+            false => response,
+        })
     }
 
     /// Sends a request to the server. Uses the connection of the last request if it is still open.
@@ -381,6 +389,9 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 /// The longest time without a complete request. Chosen because round trips take seconds, and a user
 /// reads a page for longer than a connection needs to stay open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// The longest time in which a peer takes nothing of an answer. Chosen above the time that a stream
+/// needs to notice that its peer has vanished.
+const STALL_TIMEOUT: Duration = Duration::from_secs(240);
 /// How long the connection of the last request may take to become ready. Chosen because it only has
 /// to notice the end of a response that has arrived.
 const READY_LIMIT: Duration = Duration::from_secs(1);

@@ -1,10 +1,11 @@
 //! Tunnels from local ports to destinations.
 
 use eepkit::Destination;
-use eepkit_services::{service::ServiceError, tunnel::ClientTunnelConfig};
+use eepkit_services::{options::File, service::ServiceError, tls, tunnel::ClientTunnelConfig};
 use tokio::time::{Instant, sleep};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::*;
+use super::{server::certificate, *};
 
 fn config(destination: &str) -> ClientTunnelConfig {
     ClientTunnelConfig::new()
@@ -51,6 +52,60 @@ async fn programs_reach_the_destination_and_both_directions_end_on_their_own() {
         (8, 6)
     );
     assert_eq!((value("streams"), value("connections")), (0, 0));
+    tunnel.stop().await;
+}
+
+/// The configuration of a section of the file.
+fn section(text: &str) -> ClientTunnelConfig {
+    let text = format!("[client-tunnel]\n{text}");
+    let file = File::parse(&text, "/").expect("valid");
+    let sections = file.sections("client-tunnel").expect("valid");
+    ClientTunnelConfig::table()
+        .read(&sections[0])
+        .expect("valid")
+}
+
+#[tokio::test(start_paused = true)]
+async fn programs_use_tls_where_there_is_a_certificate() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (cert, key) = certificate(dir.path());
+    let lab = Lab::new();
+    let host = lab.host("host.i2p").await;
+    let listener = host.listen(7).expect("free");
+    let config = section(&format!(
+        "listen = \"127.0.0.1:0\"\ndestination = \"host.i2p:7\"\n\
+         tls_certificate = {cert:?}\ntls_key = {key:?}\n\
+         options = {{ \"inbound.length\" = 1, \"outbound.length\" = 1 }}\n"
+    ));
+    let tunnel = lab.start(config).await;
+    let address = tunnel.tcp_addrs()[0];
+
+    let connector = TlsConnector::from(tls::client(&cert).expect("a certificate"));
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connecting = connector.connect(name.clone(), dial(address).await);
+    let mut program = connecting.await.expect("a handshake");
+    program.write_all(b"question").await.expect("writes");
+    program.flush().await.expect("flushes");
+    let mut stream = accept(&listener).await;
+    assert_eq!(exactly(&mut stream, 8).await, "question");
+    stream.write_all(b"answer").await.expect("writes");
+    stream.shutdown().await.expect("shuts down");
+    assert_eq!(rest(&mut program).await.expect("ends"), "answer");
+
+    // A program without TLS does not reach the destination.
+    let mut plain = dial(address).await;
+    plain.write_all(b"question question").await.expect("writes");
+    // An alert of TLS, and the end.
+    let answer = rest(&mut plain).await;
+    assert!(answer.is_ok_and(|answer| !answer.contains("answer")));
+    let accepted = timeout(Duration::from_secs(60), listener.accept()).await;
+    assert!(accepted.is_err(), "no stream is opened");
+
+    // A program that trusts another certificate does not use the tunnel.
+    let other = tempfile::tempdir().expect("a directory");
+    let (other, _) = certificate(other.path());
+    let connector = TlsConnector::from(tls::client(&other).expect("a certificate"));
+    assert!(connector.connect(name, dial(address).await).await.is_err());
     tunnel.stop().await;
 }
 

@@ -412,6 +412,184 @@ async fn a_stream_that_is_one_too_many_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_nothing_does_not_keep_its_place() {
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let tunnel = lab.start(config(target).max_streams(1, 1)).await;
+    let peer = lab.host("peer.i2p").await;
+    let request = "GET / HTTP/1.1\r\nHost: a.i2p\r\n\r\n";
+    let mut silent = connect_and_send(&peer, &tunnel, request).await;
+    let mut socket = accept_local(&listener).await;
+    head(&mut socket).await;
+    let began = Instant::now();
+    // More than all buffers in between take.
+    let serving = tokio::spawn(async move {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 99000000\r\n\r\n";
+        socket.write_all(head.as_bytes()).await?;
+        loop {
+            socket.write_all(&[b'x'; 65_536]).await?;
+        }
+        #[expect(unreachable_code, reason = "the type of the result")]
+        std::io::Result::Ok(())
+    });
+    let ended = serving.await.expect("no panic");
+    assert!(ended.is_err(), "the tunnel closes the connection");
+    let taken = began.elapsed().as_secs();
+    // Four minutes without progress. The peer may take a last part before.
+    assert!((200..600).contains(&taken), "{taken}");
+    is_reset(&mut silent).await;
+    exchange(&peer, &tunnel, &listener, request, OK).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_host_can_depend_on_the_port() {
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let config = config(target)
+        .host("www.a.i2p")
+        .host_for_port(81, "forum.a.i2p");
+    let tunnel = lab.start(config).await;
+    let peer = lab.host("peer.i2p").await;
+    for (port, host) in [(80, "www.a.i2p"), (81, "forum.a.i2p"), (82, "www.a.i2p")] {
+        let mut stream = connect(&peer, &tunnel, port).await;
+        let request = b"GET / HTTP/1.1\r\nHost: other.i2p\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("writes");
+        let mut socket = accept_local(&listener).await;
+        let head = head(&mut socket).await;
+        assert!(head.contains(&format!("\r\nHost: {host}\r\n")), "{head}");
+        socket.write_all(OK.as_bytes()).await.expect("writes");
+        let answer = rest(&mut stream).await.expect("ends");
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn further_destinations_lead_to_the_same_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (first, second) = (dir.path().join("first.dat"), dir.path().join("second.dat"));
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let config = config(target).keys(&first).alternative_keys(&second);
+    let tunnel = lab.start(config).await;
+    let addresses = tunnel.addresses().i2p;
+    assert_eq!(addresses[0], tunnel.destination().to_b32());
+    let keys = eepkit::PrivateKeys::load(&second).expect("created");
+    assert_eq!(addresses[1], keys.destination().to_b32());
+    let peer = lab.host("peer.i2p").await;
+    let request = "GET / HTTP/1.1\r\nHost: a.i2p\r\nConnection: close\r\n\r\n";
+    for destination in [tunnel.destination(), keys.destination().clone()] {
+        let mut stream = peer.connect((destination, 80)).await.expect("connects");
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        let mut socket = accept_local(&listener).await;
+        head(&mut socket).await;
+        socket.write_all(OK.as_bytes()).await.expect("writes");
+        let answer = rest(&mut stream).await.expect("ends");
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+    assert_eq!(lab.online(), 2);
+    tunnel.stop().await;
+    assert_eq!(lab.online(), 0);
+}
+
+/// A response of this type, with a body of this length.
+fn response(headers: &str, length: usize) -> String {
+    let body = "compressible ".repeat(length.div_ceil(13));
+    format!(
+        "HTTP/1.1 200 OK\r\n{headers}Content-Length: {length}\r\n\r\n{}",
+        &body[..length]
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_are_compressed_for_proxies_that_accept_it() {
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let tunnel = lab.start(config(target.clone())).await;
+    let peer = lab.host("site.i2p").await;
+    let text = "Content-Type: text/html; charset=utf-8\r\n";
+    let wanted = "X-Accept-Encoding: x-i2p-gzip;q=1.0, identity;q=0.5, *;q=0\r\n";
+    let coding = "Content-Encoding: x-i2p-gzip\r\n";
+    let compressed = async |wanted: &str, headers: &str, length: usize| {
+        let request = format!("GET / HTTP/1.1\r\nHost: a.i2p\r\n{wanted}Connection: close\r\n\r\n");
+        let response = response(headers, length);
+        let (seen, answer) = exchange(&peer, &tunnel, &listener, &request, &response).await;
+        assert!(!seen.to_lowercase().contains("x-accept-encoding"), "{seen}");
+        let is_compressed = answer.contains(coding);
+        assert!(
+            is_compressed || answer.contains("compressible compressible"),
+            "{answer}"
+        );
+        assert!(!is_compressed || answer.len() < 3000, "{}", answer.len());
+        is_compressed
+    };
+    assert!(compressed(wanted, text, 100_000).await);
+    assert!(compressed(wanted, "Content-Type: image/svg+xml\r\n", 5000).await);
+    for (wanted, headers, length) in [
+        ("", text, 5000),
+        ("Accept-Encoding: gzip\r\n", text, 5000),
+        ("X-Accept-Encoding: x-i2p-gzip;q=0\r\n", text, 5000),
+        (wanted, text, 1299),
+        (wanted, "Content-Type: image/png\r\n", 5000),
+        (wanted, "", 5000),
+        (
+            wanted,
+            "Content-Type: text/html\r\nContent-Encoding: br\r\n",
+            5000,
+        ),
+        (
+            wanted,
+            "Content-Type: text/html\r\nContent-Range: bytes 0-1/2\r\n",
+            5000,
+        ),
+        (
+            wanted,
+            "Content-Type: text/html\r\nCache-Control: no-transform\r\n",
+            5000,
+        ),
+    ] {
+        assert!(
+            !compressed(wanted, headers, length).await,
+            "{wanted} {headers} {length}"
+        );
+    }
+
+    let off = lab.start(config(target).compress(false)).await;
+    let request = format!("GET / HTTP/1.1\r\nHost: a.i2p\r\n{wanted}Connection: close\r\n\r\n");
+    let plain = response(text, 5000);
+    let (_, answer) = exchange(&peer, &off, &listener, &request, &plain).await;
+    assert!(!answer.contains(coding), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_compressed_text_arrive_while_the_rest_is_missing() {
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let tunnel = lab.start(config(target)).await;
+    let proxy = HttpProxyConfig::new()
+        .listen(loopback())
+        .option("inbound.length", 1);
+    let proxy = lab.start(proxy).await;
+    let b32 = tunnel.destination().to_b32();
+    let mut socket = dial(proxy.tcp_addrs()[0]).await;
+    let request = format!("GET http://{b32}/ HTTP/1.1\r\nHost: {b32}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.expect("writes");
+    let mut server = accept_local(&listener).await;
+    head(&mut server).await;
+    let start = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nfirst event\n";
+    server.write_all(start.as_bytes()).await.expect("writes");
+    let arrived = until(&mut socket, "first event\n").await;
+    assert!(!arrived.contains("Content-Encoding"), "{arrived}");
+    server.write_all(b"second event\n").await.expect("writes");
+    until(&mut socket, "second event\n").await;
+    // Half of an answer must not look like all of it.
+    server.set_zero_linger().expect("can be set");
+    drop(server);
+    let mut rest = Vec::new();
+    let ended = timeout(Duration::from_secs(900), socket.read_to_end(&mut rest)).await;
+    assert!(ended.expect("ends in time").is_err(), "{rest:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_and_a_proxy_with_one_key_file_have_one_destination() {
     let dir = tempfile::tempdir().expect("a directory");
     let keys = dir.path().join("both.dat");

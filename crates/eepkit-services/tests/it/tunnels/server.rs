@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::Path,
+    sync::{Arc, Mutex},
 };
 
 use eepkit::{Address, ErrorKind};
@@ -100,6 +101,60 @@ async fn a_target_that_is_down_is_a_reset_until_it_is_up_again() {
     let listener = TcpListener::bind(address).await.expect("binds");
     let _stream = connect(&peer, &tunnel, 80).await;
     accept_local(&listener).await;
+}
+
+/// The lines of a log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The number of lines with this text.
+    fn count(&self, text: &str) -> usize {
+        let log = self.0.lock().expect("no panic");
+        let log = String::from_utf8_lossy(&log);
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_down_is_logged_once_without_its_address() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let lab = Lab::new();
+    let (listener, target) = backend().await;
+    let address = listener.local_addr().expect("it has one");
+    drop(listener);
+    let tunnel = lab.start(config(target)).await;
+    let peer = lab.host("peer.i2p").await;
+    for round in 1..=2 {
+        for _ in 0..5 {
+            is_refused(&peer, &tunnel).await;
+        }
+        assert_eq!(log.count("the target cannot be reached"), round);
+        let listener = TcpListener::bind(address).await.expect("binds");
+        let _stream = connect(&peer, &tunnel, 80).await;
+        accept_local(&listener).await;
+        let _stream = connect(&peer, &tunnel, 80).await;
+        accept_local(&listener).await;
+        assert_eq!(log.count("the target can be reached again"), round);
+    }
+    assert_eq!(log.count(&address.to_string()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +360,7 @@ async fn targets_may_be_unix_sockets() {
 }
 
 /// A certificate and key for 127.0.0.1, in files.
-fn certificate(dir: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+pub(super) fn certificate(dir: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).expect("made");
