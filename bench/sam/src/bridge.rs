@@ -8,13 +8,12 @@ use std::{
 };
 
 use eepkit::Router;
+use eepkit_bench_common::Outcome;
 use eepkit_services::sam::{SamBridge, SamConfig};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, Command},
 };
-
-use crate::measure::Outcome;
 
 /// The addresses of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,6 @@ mod measure;
 #[cfg(target_os = "linux")]
 mod pair;
 #[cfg(target_os = "linux")]
-mod processes;
-#[cfg(target_os = "linux")]
 mod report;
 #[cfg(target_os = "linux")]
 mod sam;

@@ -1,7 +1,6 @@
 //! The measurements and their order.
 
 use std::{
-    error,
     net::Ipv4Addr,
     process,
     sync::{
@@ -12,6 +11,9 @@ use std::{
 };
 
 use eepkit::{Router, sim::SimNet};
+use eepkit_bench_common::{
+    Failed, Io, LIMIT, Outcome, RETRY, Report, Tunnels, processes, say, transfer,
+};
 use eepkit_interop::I2pdNet;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,23 +26,10 @@ use tokio::{
 use crate::{
     args::{Measurement, Network, Options},
     bridge::{self, BridgeProcess, Place},
-    pair::{End, Io, Mail, Party, Tunnels, Way},
-    processes,
-    report::{Column, Report, Row, say},
+    pair::{End, Mail, Party, Way},
+    report::{Column, Row, new_report},
     sam::SamSession,
 };
-
-/// An error. It ends the run, or only its measurement if others can go on.
-pub(crate) type Failed = Box<dyn error::Error + Send + Sync>;
-
-/// The result of a step.
-pub(crate) type Outcome<T> = Result<T, Failed>;
-
-/// The time limit of a step: i2pd has its first tunnels after 20 to 40 s.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
-
-/// The delay before a request is repeated that the network could not answer yet.
-pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// Routers of the i2pd network: four floodfills, one for each end, and some for hops.
 const ROUTERS: usize = 8;
@@ -62,9 +51,12 @@ const LOST_AFTER: Duration = Duration::from_millis(500);
 const MEBIBYTE: usize = 1 << 20;
 const DATAGRAM: usize = 1024;
 
+/// A thousand waiting sockets have two ends each in one process.
+const FILES: u64 = 20_000;
+
 /// Runs all requested measurements.
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
-    processes::raise_file_limit();
+    processes::raise_file_limit(FILES);
     for network in &options.networks {
         let report = match network {
             Network::I2pd => i2pd(options).await?,
@@ -147,7 +139,7 @@ impl Subject {
 }
 
 async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Outcome<Report> {
-    let mut report = Report::new(title);
+    let mut report = new_report(title);
     let tunnels = Tunnels { hops: options.hops };
     let both = [Measurement::Bytes, Measurement::Streams];
     if both.iter().any(|measurement| options.wants(*measurement)) {
@@ -165,7 +157,7 @@ async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Ou
             for (subject, from, to) in &pairs {
                 say(&format!("streams: {}", subject.column));
                 let rate = streams(from, to, options.streams).await;
-                report.add(Row::Streams, subject.column, rate);
+                report.add(Row::Streams.name(), subject.column as usize, rate);
             }
         }
     }
@@ -173,7 +165,7 @@ async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Ou
         if options.wants(Measurement::Sessions) {
             say(&format!("sessions: {}", subject.column));
             let rate = sessions(&subject.way, tunnels, options.sessions).await;
-            report.add(Row::Sessions, subject.column, rate);
+            report.add(Row::Sessions.name(), subject.column as usize, rate);
         }
         if options.wants(Measurement::Accepts) && matches!(subject.way, Way::Sam(_)) {
             say(&format!("accepts: {}", subject.column));
@@ -192,7 +184,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
     let len = usize::from(options.mebibytes) * MEBIBYTE;
     for (subject, from, to) in pairs {
         // Later streams of a session use its path state, so the first one is not counted.
-        if let Err(error) = transfer(from, to, len / 8).await {
+        if let Err(error) = measured(from, to, len / 8).await {
             say(&format!("bytes: {}: {error}", subject.column));
         }
     }
@@ -200,7 +192,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
         for (subject, from, to) in pairs {
             say(&format!("bytes: {}, round {round}", subject.column));
             let before = [processes::cpu_of_all(), subject.cpu()];
-            let time = transfer(from, to, len).await;
+            let time = measured(from, to, len).await;
             let after = [processes::cpu_of_all(), subject.cpu()];
             let mebibytes = f64::from(options.mebibytes);
             let rate = time.map(|time| mebibytes / time.as_secs_f64());
@@ -211,47 +203,23 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
                 {
                     let cost = after.and_then(|after| Ok(after.saturating_sub(before?)));
                     let cost = cost.map(|cost| cost.as_secs_f64() * 1e3 / mebibytes);
-                    report.add(row, subject.column, cost);
+                    report.add(row.name(), subject.column as usize, cost);
                 }
             }
-            report.add(Row::Bytes, subject.column, rate);
+            report.add(Row::Bytes.name(), subject.column as usize, rate);
         }
     }
 }
 
-/// The time of a transfer from its first byte to its last.
-async fn transfer(from: &Party, to: &Party, len: usize) -> Outcome<Duration> {
+/// Opens a stream, and measures a transfer over it.
+async fn measured(from: &Party, to: &Party, len: usize) -> Outcome<Duration> {
     let destination = to.destination();
     let waiting = to.accept().await?;
-    let (mut here, mut there) = timeout(LIMIT, async {
+    let (here, there) = timeout(LIMIT, async {
         tokio::try_join!(from.connect(&destination), waiting.accepted())
     })
     .await??;
-    let began = Instant::now();
-    let send = async {
-        let chunk = vec![0x5a; 64 * 1024];
-        let mut left = len;
-        while left > 0 {
-            let now = left.min(chunk.len());
-            here.write_all(&chunk[..now]).await?;
-            left -= now;
-        }
-        here.flush().await?;
-        Ok::<(), Failed>(())
-    };
-    let receive = async {
-        let mut chunk = vec![0; 64 * 1024];
-        let mut left = len;
-        while left > 0 {
-            match there.read(&mut chunk).await? {
-                0 => return Err(format!("{left} bytes did not arrive").into()),
-                count => left = left.saturating_sub(count),
-            }
-        }
-        Ok(())
-    };
-    timeout(LIMIT, async { tokio::try_join!(send, receive) }).await??;
-    Ok(began.elapsed())
+    transfer(here, there, len).await
 }
 
 /// Streams per second: opened, used for a byte in each direction, and closed, several at a time.
@@ -369,14 +337,18 @@ async fn accepts(report: &mut Report, subject: &Subject, tunnels: Tunnels, count
     match result.await {
         Ok((taken, elapsed, grown)) if taken > 0 => {
             let taken = taken as f64;
-            report.add(Row::Accepts, subject.column, Ok(taken));
+            report.add(Row::Accepts.name(), subject.column as usize, Ok(taken));
             let rate = taken / elapsed.as_secs_f64();
-            report.add(Row::AcceptRate, subject.column, Ok(rate));
+            report.add(Row::AcceptRate.name(), subject.column as usize, Ok(rate));
             let each = grown as f64 / 1024.0 / taken;
-            report.add(Row::AcceptMemory, subject.column, Ok(each));
+            report.add(Row::AcceptMemory.name(), subject.column as usize, Ok(each));
         }
-        Ok(_) => report.add(Row::Accepts, subject.column, Err("none".into())),
-        Err(error) => report.add(Row::Accepts, subject.column, Err(error)),
+        Ok(_) => report.add(
+            Row::Accepts.name(),
+            subject.column as usize,
+            Err("none".into()),
+        ),
+        Err(error) => report.add(Row::Accepts.name(), subject.column as usize, Err(error)),
     }
 }
 
@@ -402,11 +374,15 @@ async fn datagrams(report: &mut Report, subject: &Subject, tunnels: Tunnels, cou
     match result.await {
         Ok((arrived, time)) => {
             let rate = arrived as f64 / time.as_secs_f64();
-            report.add(Row::Datagrams, subject.column, Ok(rate));
+            report.add(Row::Datagrams.name(), subject.column as usize, Ok(rate));
             let lost = 100.0 * (1.0 - arrived as f64 / f64::from(count));
-            report.add(Row::DatagramsLost, subject.column, Ok(lost.max(0.0)));
+            report.add(
+                Row::DatagramsLost.name(),
+                subject.column as usize,
+                Ok(lost.max(0.0)),
+            );
         }
-        Err(error) => report.add(Row::Datagrams, subject.column, Err(error)),
+        Err(error) => report.add(Row::Datagrams.name(), subject.column as usize, Err(error)),
     }
 }
 

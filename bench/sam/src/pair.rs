@@ -2,18 +2,12 @@
 
 use std::sync::Arc;
 
-use eepkit::{
-    ConnectError, DatagramSocket, Error, ErrorKind, Format, Listener, Router, Session, Stream,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::UdpSocket,
-    time::{Instant, sleep, timeout},
-};
+use eepkit::{DatagramSocket, Format, Listener, Router, Session};
+use eepkit_bench_common::{Io, LIMIT, Outcome, Tunnels, connect};
+use tokio::{net::UdpSocket, time::timeout};
 
 use crate::{
     bridge::Place,
-    measure::{LIMIT, Outcome, RETRY},
     sam::{self, SamSession},
 };
 
@@ -33,45 +27,17 @@ pub(crate) enum End {
     Receiver,
 }
 
-/// Options of each session. Three tunnels, because i2pd publishes a lease set only if an outbound
-/// tunnel is up when an inbound one is built, and with three there always is one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tunnels {
-    pub(crate) hops: u8,
-}
-
-const QUANTITY: u8 = 3;
-
-impl Tunnels {
-    fn to_options(self) -> [(&'static str, String); 5] {
-        [
-            ("inbound.length", self.hops.to_string()),
-            ("outbound.length", self.hops.to_string()),
-            ("inbound.quantity", QUANTITY.to_string()),
-            ("outbound.quantity", QUANTITY.to_string()),
-            ("i2cp.leaseSetEncType", "4".to_owned()),
-        ]
-    }
-
-    fn to_words(self) -> String {
-        let words = self
-            .to_options()
-            .map(|(key, value)| format!("{key}={value}"));
-        words.join(" ")
-    }
-}
-
 impl Way {
     /// A session for streams.
     pub(crate) async fn session(&self, end: End, tunnels: Tunnels) -> Outcome<Party> {
         Ok(match self {
             Self::Library(routers) => {
-                let session = library(&routers[end as usize], tunnels).await?;
+                let session = tunnels.open(&routers[end as usize]).await?;
                 let listener = session.listen(0)?;
                 Party::Library(session, Arc::new(listener))
             }
             Self::Sam(places) => {
-                let options = tunnels.to_words();
+                let options = tunnels.to_text(" ");
                 let session = SamSession::streams(places[end as usize], &options);
                 Party::Sam(Arc::new(timeout(LIMIT, session).await??))
             }
@@ -82,12 +48,12 @@ impl Way {
     pub(crate) async fn datagrams(&self, end: End, tunnels: Tunnels) -> Outcome<Mail> {
         Ok(match self {
             Self::Library(routers) => {
-                let session = library(&routers[end as usize], tunnels).await?;
+                let session = tunnels.open(&routers[end as usize]).await?;
                 let socket = session.datagrams(Format::Datagram1).bind(0)?;
                 Mail::Library(session, socket)
             }
             Self::Sam(places) => {
-                let options = tunnels.to_words();
+                let options = tunnels.to_text(" ");
                 let session = SamSession::datagrams(places[end as usize], &options);
                 let (session, socket) = timeout(LIMIT, session).await??;
                 Mail::Sam(Box::new(session), socket)
@@ -96,24 +62,12 @@ impl Way {
     }
 }
 
-async fn library(router: &Router, tunnels: Tunnels) -> Outcome<Session> {
-    let mut builder = router.session().open_timeout(LIMIT);
-    for (key, value) in tunnels.to_options() {
-        builder = builder.option(key, value);
-    }
-    Ok(builder.open().await?)
-}
-
 /// A session for streams.
 #[derive(Clone)]
 pub(crate) enum Party {
     Library(Session, Arc<Listener>),
     Sam(Arc<SamSession>),
 }
-
-/// A stream over the library or a bridge.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Party {
     pub(crate) fn destination(&self) -> String {
@@ -137,22 +91,6 @@ impl Party {
             Self::Library(_, listener) => Accepting::Library(listener.clone()),
             Self::Sam(session) => Accepting::Sam(session.accept().await?),
         })
-    }
-}
-
-async fn connect(session: &Session, to: &str) -> Result<Stream, ConnectError> {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match session.connect(to).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                let kind = Error::from(error.clone()).kind();
-                if kind != ErrorKind::LeaseSetNotFound || Instant::now() > deadline {
-                    return Err(error);
-                }
-                sleep(RETRY).await;
-            }
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The results.
 
-use std::{fmt, io::Write as _};
+use std::fmt;
 
-use crate::measure::Outcome;
+use eepkit_bench_common::Report;
 
 /// The measured implementation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +14,11 @@ pub(crate) enum Column {
 
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Library => "the library",
-            Self::Bridge => "our bridge",
-            Self::I2pd => "i2pd's bridge",
-        })
+        f.write_str(COLUMNS[*self as usize])
     }
 }
 
-const COLUMNS: [Column; 3] = [Column::Library, Column::Bridge, Column::I2pd];
+const COLUMNS: &[&str] = &["the library", "our bridge", "i2pd's bridge"];
 
 /// The measured quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +49,7 @@ const ROWS: [Row; 10] = [
 ];
 
 impl Row {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bytes => "one stream, MiB/s",
             Self::Cpu => "processor time of all processes, ms/MiB",
@@ -69,79 +65,13 @@ impl Row {
     }
 }
 
-/// The figures of one network.
-#[derive(Debug)]
-pub(crate) struct Report {
-    title: &'static str,
-    figures: Vec<(Row, Column, f64)>,
-}
-
-impl Report {
-    pub(crate) fn new(title: &'static str) -> Self {
-        Self {
-            title,
-            figures: Vec::new(),
-        }
-    }
-
-    /// Adds a figure. Of several, the median counts. Failures are reported and omitted.
-    pub(crate) fn add(&mut self, row: Row, column: Column, figure: Outcome<f64>) {
-        match figure {
-            Ok(figure) => self.figures.push((row, column, figure)),
-            Err(error) => say(&format!("{}: {column}: {error}", row.name())),
-        }
-    }
-
-    fn median(&self, row: Row, column: Column) -> Option<f64> {
-        let mut figures: Vec<f64> = self
-            .figures
-            .iter()
-            .filter(|figure| (figure.0, figure.1) == (row, column))
-            .map(|figure| figure.2)
-            .collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied()
-    }
-
-    /// Prints the table.
-    pub(crate) fn print(&self) {
-        let mut text = format!("\nOver {}:\n\n", self.title);
-        text += "| | the library | our bridge | i2pd's bridge | our bridge / library | our bridge / i2pd's |\n";
-        text += "|---|---|---|---|---|---|\n";
-        for row in ROWS {
-            let figures = COLUMNS.map(|column| self.median(row, column));
-            if figures.iter().all(Option::is_none) {
-                continue;
-            }
-            let [library, bridge, i2pd] = figures;
-            let cells = figures.map(|figure| figure.map_or_else(|| "-".to_owned(), short));
-            let ratio = |to: Option<f64>| match (bridge, to) {
-                (Some(bridge), Some(to)) if to > 0.0 => format!("{:.2}", bridge / to),
-                _ => "-".to_owned(),
-            };
-            text += &format!(
-                "| {} | {} | {} | {} |\n",
-                row.name(),
-                cells.join(" | "),
-                ratio(library),
-                ratio(i2pd),
-            );
-        }
-        // Fails only if standard error is closed.
-        let _ = std::io::stdout().write_all(text.as_bytes());
-    }
-}
-
-/// A number with three significant digits.
-fn short(figure: f64) -> String {
-    match figure {
-        100.0.. => format!("{figure:.0}"),
-        10.0.. => format!("{figure:.1}"),
-        _ => format!("{figure:.2}"),
-    }
-}
-
-/// Reports progress.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+/// An empty report on this network.
+pub(crate) fn new_report(network: &str) -> Report {
+    let title = format!("Over {network}");
+    Report::new(
+        &title,
+        COLUMNS,
+        Column::Bridge as usize,
+        &ROWS.map(Row::name),
+    )
 }

@@ -6,16 +6,14 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use eepkit_bench_common::{Failed, LIMIT, Outcome, RETRY};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpStream, UdpSocket},
     time::{Instant, sleep},
 };
 
-use crate::{
-    bridge::Place,
-    measure::{Failed, LIMIT, Outcome, RETRY},
-};
+use crate::bridge::Place;
 
 /// A SAM socket, and data that was read and not yet used.
 pub(crate) type Socket = BufReader<TcpStream>;

@@ -1,13 +1,14 @@
 //! Copies bytes in both directions between two connections.
 //!
-//! The function [`relay`] uses [`tokio::io::copy_bidirectional`]: it copies with backpressure, and
-//! passes the end of one direction on while the other continues. In addition, it reports which side
+//! The function [`relay`] copies with backpressure, and passes the end of one direction on while the
+//! other continues, as [`tokio::io::copy_bidirectional`] does. In addition, it reports which side
 //! failed, counts bytes while it runs, ends idle connections, and can end when one direction has
-//! ended.
+//! ended. Connections have a buffer only while one side does not accept what the other has sent.
 //!
 //! [`relay_stream`] relays between a local connection and an I2P stream, and resets the stream if
 //! the local connection fails.
 
+mod copy;
 mod observed;
 mod prefixed;
 mod stream;
@@ -20,11 +21,12 @@ use std::{
     time::Duration,
 };
 
+use copy::Copy;
 use observed::{Observed, Shared};
 pub use prefixed::Prefixed;
 pub use stream::relay_stream;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes},
+    io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep},
 };
 
@@ -49,23 +51,26 @@ where
     let end = {
         let mut a = Observed::new(a, Side::A, &shared);
         let mut b = Observed::new(b, Side::B, &shared).close_after(options.close_b_after);
-        let copying = copy_bidirectional_with_sizes(&mut a, &mut b, options.buffer, options.buffer);
-        let mut copying = std::pin::pin!(copying);
+        let (mut up, mut down) = (Copy::default(), Copy::default());
         let mut timer = std::pin::pin!(sleep(Duration::ZERO));
         poll_fn(|cx| {
-            if let Poll::Ready(result) = copying.as_mut().poll(cx) {
-                return Poll::Ready(match (result, shared.failed()) {
-                    (Ok(_), _) => End::Clean,
-                    (Err(error), failed) => {
-                        // The failing side has recorded its error.
-                        let (side, operation) = failed.unwrap_or((Side::A, Operation::Write));
-                        End::Failed {
-                            side,
-                            operation,
-                            error,
-                        }
-                    }
-                });
+            let up = up.poll(cx, &mut a, &mut b, options.buffer);
+            let down = match &up {
+                Poll::Ready(Err(_)) => Poll::Pending,
+                _ => down.poll(cx, &mut b, &mut a, options.buffer),
+            };
+            match (up, down) {
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Clean),
+                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                    // The failing side has recorded its error.
+                    let (side, operation) = shared.failed().unwrap_or((Side::A, Operation::Write));
+                    return Poll::Ready(End::Failed {
+                        side,
+                        operation,
+                        error,
+                    });
+                }
+                _ => {}
             }
             if options.is_satisfied(&shared) {
                 return Poll::Ready(End::OneDirection);
@@ -303,7 +308,7 @@ pub enum Operation {
 }
 
 /// The default size of a buffer. Chosen as about forty packets of the streaming protocol: smaller
-/// buffers need more wake-ups per byte, larger ones need more memory per connection.
+/// buffers need more wake-ups per byte, larger ones need more memory per blocked connection.
 const BUFFER: usize = 64 * 1024;
 const MIN_BUFFER: usize = 1024;
 const MAX_BUFFER: usize = 1 << 20;

@@ -138,7 +138,8 @@ impl Upstream {
 /// How long a connection waits for its next request. Chosen below the time after which web servers
 /// usually close connections.
 const IDLE: Duration = Duration::from_secs(30);
-/// Chosen as the number of connections that browsers open to a site.
-const MAX_IDLE_PER_SITE: usize = 6;
+/// Chosen as the connections of five browsers to a site, and a quarter of those that a site may accept
+/// from one destination. A smaller number closes connections that the next requests need.
+const MAX_IDLE_PER_SITE: usize = 32;
 /// Chosen because each takes some kilobytes here and at the site.
 const MAX_IDLE: usize = 256;

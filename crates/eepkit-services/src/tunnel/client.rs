@@ -125,6 +125,13 @@ impl ClientTunnelConfig {
         self
     }
 
+    /// Sets the maximum number of connections of local programs; 4096 by default.
+    #[must_use]
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.local.max_connections = limit;
+        self
+    }
+
     /// Ends connections on which no byte moves for this time. By default there is no limit.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Duration) -> Self {

@@ -2,10 +2,14 @@
 
 use std::{fs, process, time::Duration};
 
-use crate::measure::Outcome;
+use crate::Outcome;
 
 /// Processor time of this process and of those that it started, routers included.
-pub(crate) fn cpu_of_all() -> Outcome<Duration> {
+///
+/// # Errors
+///
+/// If `/proc` cannot be read.
+pub fn cpu_of_all() -> Outcome<Duration> {
     let me = process::id();
     let mut total = cpu(me)?;
     for entry in fs::read_dir("/proc")? {
@@ -22,7 +26,11 @@ pub(crate) fn cpu_of_all() -> Outcome<Duration> {
 }
 
 /// Processor time of one process so far.
-pub(crate) fn cpu(pid: u32) -> Outcome<Duration> {
+///
+/// # Errors
+///
+/// If there is no such process.
+pub fn cpu(pid: u32) -> Outcome<Duration> {
     // proc_pid_stat(5): fields 14 and 15, in ticks.
     let ticks = fields(pid, [14, 15])?.iter().sum::<u64>();
     Ok(Duration::from_secs_f64(
@@ -31,7 +39,11 @@ pub(crate) fn cpu(pid: u32) -> Outcome<Duration> {
 }
 
 /// Resident memory of a process in bytes.
-pub(crate) fn memory(pid: u32) -> Outcome<u64> {
+///
+/// # Errors
+///
+/// If there is no such process.
+pub fn memory(pid: u32) -> Outcome<u64> {
     // proc_pid_stat(5): field 24, in pages.
     let [pages] = fields(pid, [24])?;
     Ok(pages * rustix::param::page_size() as u64)
@@ -56,15 +68,21 @@ fn fields<const N: usize>(pid: u32, wanted: [usize; N]) -> Outcome<[u64; N]> {
     Ok(values)
 }
 
-/// Raises the limit of open files to the maximum: a thousand sockets have two ends each in this
-/// process. Child processes inherit the limit.
-pub(crate) fn raise_file_limit() {
+/// Raises the limit of open files to `wanted`, or as far as this user may. Returns the limit. Child
+/// processes inherit it.
+pub fn raise_file_limit(wanted: u64) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // If this fails, opening sockets fails later and reports why.
-    let _ = setrlimit(Resource::Nofile, raised);
+    let highest = limit.maximum.unwrap_or(u64::MAX);
+    // Only root may raise the maximum.
+    for current in [wanted, wanted.min(highest)] {
+        let raised = Rlimit {
+            current: Some(current),
+            maximum: Some(highest.max(current)),
+        };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            return current;
+        }
+    }
+    limit.current.unwrap_or(u64::MAX)
 }
