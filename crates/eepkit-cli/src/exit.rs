@@ -1,7 +1,5 @@
 //! The exit codes in one table, which is also printed by `--help`.
 
-use std::process::ExitCode;
-
 use eepkit::ErrorKind;
 use eepkit_services::errors::Report;
 
@@ -86,12 +84,6 @@ impl Exit {
             Self::Interrupted => "interrupted (Ctrl-C) before it was done",
             Self::Terminated => "terminated (SIGTERM) before it was done",
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
     }
 }
 

@@ -26,6 +26,8 @@ mod streams;
 mod udp;
 mod udp_sockets;
 
+#[cfg(unix)]
+use std::io;
 use std::{
     fmt,
     net::SocketAddr,
@@ -37,6 +39,8 @@ use std::{
 use eepkit::Router;
 pub use eepkit_sam::server::Config;
 use tokio::net::UdpSocket;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tracing::debug;
 
 pub use self::config::{DEFAULT_TCP_PORT, DEFAULT_UDP_PORT, SamConfig};
@@ -45,6 +49,8 @@ use self::{
     shared::Shared,
     udp_sockets::UdpSockets,
 };
+#[cfg(unix)]
+use crate::serve::Socket;
 use crate::{
     serve::{Addresses, BindError, Endpoint, Limits, Listeners, Server},
     service::{Running, ServiceError, Statistic},
@@ -76,7 +82,7 @@ impl SamBridge {
         let Files { tls, trust, users } = config.files_in_use()?;
         let identity = tls.map(Identity::new);
         let listeners = listen(&config, identity.as_ref()).await?;
-        if listeners.is_empty() {
+        if listeners.is_empty() && !config.is_in_process() {
             return Err(ServiceError::NoAddress);
         }
         let sockets = bind_udp(config.udp_addresses()).await?;
@@ -136,6 +142,33 @@ impl SamBridge {
     /// The paths of the Unix sockets for clients.
     pub fn unix_paths(&self) -> impl Iterator<Item = &Path> {
         self.addresses.unix.iter().map(PathBuf::as_path)
+    }
+
+    /// Connects a client in this process, and returns its end of the connection, a Unix socket in
+    /// blocking mode. The connection counts towards [`SamConfig::max_connections`].
+    ///
+    /// # Errors
+    ///
+    /// An error of the system, such as too many open files, and
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if the bridge has too many
+    /// connections or was stopped.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    #[cfg(unix)]
+    pub fn connect(&self) -> io::Result<std::os::unix::net::UnixStream> {
+        let (client, ours) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let socket = Socket::Unix(UnixStream::from_std(ours)?);
+        let bridge = self.shared.clone();
+        let taken = self
+            .server
+            .serve_one(socket, move |accepted| connection::serve(bridge, accepted));
+        match taken {
+            true => Ok(client),
+            false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
     }
 
     /// The current statistics.

@@ -169,6 +169,36 @@ impl Server {
         }
     }
 
+    /// Runs `handler` for a connection that was made in another way than by a listener. Returns
+    /// whether the connection was accepted: not if the server is closed, or has the most connections
+    /// that [`Limits`] allows.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    pub fn serve_one<H, F>(&self, socket: Socket, handler: H) -> bool
+    where
+        H: FnOnce(Connection) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let inner = &self.handle.inner;
+        if inner.closing.is_cancelled() {
+            return false;
+        }
+        let Ok(slot) = inner.slots.clone().try_acquire_owned() else {
+            inner.refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        let client = None;
+        let handling = handler(Connection { socket, client });
+        self.handle.spawn(async move {
+            let slot: OwnedSemaphorePermit = slot;
+            handling.await;
+            drop(slot);
+        });
+        true
+    }
+
     /// Stops the server. It accepts no further connections and removes the files of Unix sockets.
     /// Handlers learn of the stop through [`Handle::closing`]. Connections and tasks that have not
     /// ended after `grace` are aborted.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. A crate may only use
 /// crates above it in this table.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("eepkit-files", &[]),
     ("eepkit-wire", &["eepkit-files"]),
     ("eepkit-i2cp", &["eepkit-files", "eepkit-wire"]),
@@ -55,6 +55,8 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ),
     ("eepkit", BELOW_SERVICES),
     ("eepkit-services", BELOW_CLI),
+    ("eepkit-cli", BELOW_PACKAGES),
+    ("eepkit-python", BELOW_PACKAGES),
     // Not part of the layers: only tests and benchmarks use it.
     (
         "eepkit-testbed",
@@ -79,6 +81,28 @@ const BELOW_SERVICES: &[&str] = &[
     "eepkit-router",
     "eepkit-sam",
     "eepkit-sim",
+    "eepkit-streaming",
+    "eepkit-wire",
+];
+
+/// The crates that the program and the packages for other languages may use. These packages contain
+/// the program.
+const BELOW_PACKAGES: &[&str] = &[
+    "eepkit",
+    "eepkit-attach",
+    "eepkit-cli",
+    "eepkit-datagram",
+    "eepkit-files",
+    "eepkit-i2cp",
+    "eepkit-irc",
+    "eepkit-link",
+    "eepkit-naming",
+    "eepkit-netem",
+    "eepkit-router",
+    "eepkit-sam",
+    "eepkit-services",
+    "eepkit-sim",
+    "eepkit-socks",
     "eepkit-streaming",
     "eepkit-wire",
 ];

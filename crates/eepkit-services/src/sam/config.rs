@@ -46,6 +46,8 @@ pub struct SamConfig {
     listen_unix: Vec<PathBuf>,
     /// `None` for the default addresses. It is no error if ::1 does not exist.
     udp: Option<Vec<SocketAddr>>,
+    /// Whether the bridge may have no address.
+    in_process: bool,
     users_file: Option<PathBuf>,
     /// Replaces the file.
     users: Option<Users>,
@@ -74,6 +76,7 @@ impl SamConfig {
             tls: None,
             listen_unix: Vec::new(),
             udp: None,
+            in_process: false,
             users_file: None,
             users: None,
             require_password: false,
@@ -97,6 +100,14 @@ impl SamConfig {
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.get_or_insert_default().push(address);
         self
+    }
+
+    /// Uses no address at all. Only clients in this process can connect, with
+    /// [`SamBridge::connect`](super::SamBridge::connect).
+    #[must_use]
+    pub fn in_process(mut self) -> Self {
+        self.in_process = true;
+        self.without_tcp().without_udp()
     }
 
     /// Disables listening on TCP without encryption.
@@ -242,6 +253,10 @@ impl SamConfig {
 
     pub(super) fn protocol(&self) -> &server::Config {
         &self.protocol
+    }
+
+    pub(super) fn is_in_process(&self) -> bool {
+        self.in_process
     }
 
     /// TCP addresses without encryption; `None` for the default ones.

@@ -478,3 +478,59 @@ async fn streams_beyond_the_limit_of_waiting_streams_are_refused() {
     }
     assert_eq!(accepted, 64);
 }
+
+/// Sends a line over a connection inside the process, and returns the answer.
+#[cfg(unix)]
+async fn ask_inside(socket: &mut tokio::net::UnixStream, line: &str) -> String {
+    let line = format!("{line}\n");
+    socket.write_all(line.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    while !answer.ends_with('\n') {
+        let byte = socket.read_u8().await.expect("it answers");
+        answer.push(byte.into());
+    }
+    answer
+}
+
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_bridge_without_addresses_serves_clients_in_its_process() {
+    let lab = Lab::with(|config| config.max_connections(2)).await;
+    let router = eepkit::Router::new(lab.net.i2cp_router());
+    let config = eepkit_services::sam::SamConfig::new()
+        .in_process()
+        .max_connections(2)
+        .default_option("inbound.length", 1)
+        .default_option("outbound.length", 1);
+    let bridge = eepkit_services::sam::SamBridge::start(router, config).await;
+    let bridge = bridge.expect("no address is needed");
+    assert!(bridge.tcp_addrs().is_empty() && bridge.udp_addrs().is_empty());
+
+    let connect = || {
+        let socket = bridge.connect()?;
+        socket.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(socket)
+    };
+    let mut control = connect().expect("the first");
+    let answer = ask_inside(&mut control, "HELLO VERSION").await;
+    assert_eq!(answer, "HELLO REPLY RESULT=OK VERSION=3.3\n");
+    let create = "SESSION CREATE ID=a STYLE=STREAM DESTINATION=TRANSIENT";
+    let answer = ask_inside(&mut control, create).await;
+    assert!(answer.starts_with("SESSION STATUS RESULT=OK"), "{answer}");
+
+    let second = connect().expect("the second");
+    let error = connect().expect_err("one too many");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    drop(second);
+    drop(control);
+    timeout(Duration::from_secs(60), async {
+        while bridge.stats().connections > 0 || bridge.stats().sessions > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("closing the sockets ends the session");
+    bridge.stop().await;
+    let error = bridge.connect().expect_err("it was stopped");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
