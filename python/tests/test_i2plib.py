@@ -236,6 +236,32 @@ def test_a_session_is_not_ended_by_the_garbage_collector(run, inside):
     run(work())
 
 
+def test_a_task_that_only_waits_for_a_stream_is_not_collected(run, inside):
+    async def work():
+        import gc
+
+        served = []
+
+        async def serve():
+            async with i2plib.StreamAcceptor("server") as stream:
+                await stream.reader.readline()
+                served.append(await stream.read(100))
+                stream.write(b"PONG")
+
+        async with i2plib.Session("server") as session:
+            # As in the examples of i2plib, nobody keeps the task.
+            asyncio.ensure_future(serve())
+            await asyncio.sleep(0.2)
+            gc.collect()
+            async with i2plib.Session("client"):
+                async with i2plib.StreamConnection("client", session.destination) as stream:
+                    stream.write(b"PING")
+                    assert await stream.read(100) == b"PONG"
+        assert served == [b"PING"]
+
+    run(work())
+
+
 def test_context_managers_and_errors_of_sam(run, inside):
     async def work():
         async with i2plib.Session("a") as session:

@@ -46,6 +46,12 @@ class _Protocol(asyncio.StreamReaderProtocol):
 
     ended: Optional[Callable[[Optional[Exception]], None]] = None
 
+    def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(reader, loop=loop)
+        # The base class has a weak reference, and event loops have weak references to tasks. A task
+        # that waits for this reader, and that nobody else refers to, would be collected.
+        self._reader = reader
+
     def eof_received(self) -> Optional[bool]:
         if self.ended is not None:
             # A session ends with its socket, so a half close has no meaning.
@@ -61,7 +67,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
 async def _open(sam_address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, _Protocol]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=LIMIT, loop=loop)
-    protocol = _Protocol(reader, loop=loop)
+    protocol = _Protocol(reader, loop)
     transport: asyncio.Transport
     sock = await _routing.connect(sam_address)
     if sock is None:
