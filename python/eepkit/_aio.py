@@ -394,7 +394,7 @@ class Session(SessionBase):
             yield status
 
     async def close(self) -> None:
-        """Refuses new streams, delivers written data and tells the router."""
+        """Refuses new streams, delivers written data and notifies the router."""
         await run(self._native.close)
 
     async def __aenter__(self) -> Session:

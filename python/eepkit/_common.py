@@ -23,8 +23,8 @@ DEFAULT_ROUTER = "i2cp://127.0.0.1:7654"
 # The routers of this process, which are shut down at its exit.
 _routers: weakref.WeakSet[RouterBase] = weakref.WeakSet()
 
-# The time in which sessions and routers end at the exit of the interpreter. Routers of peers then
-# know at once that the session has ended.
+# The time limit of closing sessions and routers at the exit of the interpreter. Chosen because a
+# program should exit within a second.
 _EXIT_SECONDS = 0.5
 
 

@@ -278,7 +278,7 @@ class Session(SessionBase):
             status = None if status.is_over else wait(watch.changed)
 
     def close(self) -> None:
-        """Refuses new streams, delivers written data and tells the router."""
+        """Refuses new streams, delivers written data and notifies the router."""
         wait(self._native.close)
 
     def __enter__(self) -> Session:
