@@ -11,6 +11,7 @@ mod service;
 mod session;
 mod table;
 mod tunnel;
+mod users;
 mod values;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     service::ServiceArgs,
     session::SessionArgs,
     tunnel::{TunnelArgs, TunnelCommand},
+    users::{UsersArgs, UsersCommand},
     values::{DatagramFormat, InOut, KeyValue, RouterChoice},
 };
 use crate::exit;
@@ -127,6 +129,7 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     Import(ImportArgs),
     Keys(KeysArgs),
+    Users(UsersArgs),
     /// Print a completion script for a shell
     #[command(
         hide = true,

@@ -22,6 +22,7 @@ mod run;
 mod sam;
 mod serve;
 mod status;
+mod users;
 
 use std::{io::Write, path::Path};
 
@@ -59,6 +60,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::Serve(args) => block_on(serve::run(args, ui)),
         Command::Import(args) => import::run(args.command, ui),
         Command::Keys(args) => keys::run(args.command, ui),
+        Command::Users(args) => users::run(args, ui),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(directory.as_deref()),
     }

@@ -109,6 +109,20 @@ impl Users {
         self.insert(user, || password::hash(password))
     }
 
+    /// Sets another password of a user.
+    ///
+    /// # Errors
+    ///
+    /// [`UserError`] if the user does not exist, or if the file cannot be written.
+    pub fn set_password(&mut self, user: &str, password: &str) -> Result<(), UserError> {
+        let hash = password::hash(password)?;
+        self.change(|table| {
+            let stored = table.users.get_mut(user).ok_or(UserError::Unknown)?;
+            *stored = hash;
+            Ok(())
+        })
+    }
+
     /// Adds a user with the salted hash that Java I2P stores in `sam.config` as
     /// `sam.auth.USER.shash`: base64 of 16 bytes of salt and 32 bytes of hash.
     ///
@@ -174,6 +188,11 @@ impl Users {
             }
             Stored::Argon2(_) => known.is_some() && right,
         }
+    }
+
+    /// The names of the users, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.table.users.keys().map(String::as_str)
     }
 
     /// The number of users.

@@ -470,8 +470,9 @@ pub(super) fn cannot_start(kind: &str, error: &ServiceError) -> Failure {
         ServiceError::Tls(_) | ServiceError::Users(_) | ServiceError::ChangeUsers(_) => {
             failed(Exit::File)
         }
-        ServiceError::NoUsers => failed(Exit::Usage)
-            .hint("start without that once, and say AUTH ADD USER=... PASSWORD=... to the bridge"),
+        ServiceError::NoUsers => {
+            failed(Exit::Usage).hint("add one to the file of users: eepkit users add FILE NAME")
+        }
         ServiceError::NoAddress | ServiceError::Invalid(_) => failed(Exit::Usage),
         ServiceError::Session(cause) => Failure::from_kind(cause.kind(), &context, error),
         _ => failed(Exit::Failed),

@@ -46,6 +46,7 @@ fn every_command_explains_itself() {
         "config",
         "import",
         "keys",
+        "users",
     ] {
         assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
@@ -63,6 +64,8 @@ fn every_command_explains_itself() {
             help(&["tunnel", kind, "--help"])
         );
     }
+    assert_snapshot!("help_users", help(&["users", "--help"]));
+    assert_snapshot!("help_users_add", help(&["users", "add", "--help"]));
     for command in ["new", "transient", "show"] {
         assert_snapshot!(
             format!("help_keys_{command}"),

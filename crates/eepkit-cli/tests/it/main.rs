@@ -16,3 +16,5 @@ mod run;
 #[cfg(unix)]
 mod sam;
 mod usage;
+#[cfg(unix)]
+mod users;

@@ -295,7 +295,7 @@ fn invalid_options_of_a_bridge_are_reported_before_it_runs() {
         (
             &["run", "--check", "--config", "users.toml"],
             2,
-            "hint: start without that once, and say AUTH ADD USER=... PASSWORD=... to the bridge",
+            "hint: add one to the file of users: eepkit users add FILE NAME",
         ),
         (
             &[
