@@ -213,7 +213,7 @@ const ROWS: &[Row] = &[
             ),
         ],
         option: "`max_streams`, `max_peer_streams` in the section of the tunnel",
-        beyond: "reset; a web server tunnel answers 429, an IRC server tunnel with a message",
+        beyond: "reset; a web server tunnel answers 429",
     },
     Row {
         what: "answers to such streams at a time",
@@ -226,7 +226,7 @@ const ROWS: &[Row] = &[
         beyond: "reset",
     },
     Row {
-        what: "peers whose new streams, uploads, and attempts against a filter are counted",
+        what: "peers whose new streams and uploads are counted",
         default: "{} each",
         sources: &[at(
             "eepkit-services/src/tunnel/admission.rs",
