@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -39,10 +40,21 @@ unittest.main(module=None, argv=["unittest", "-v", *sys.argv[1:]])
 """
 
 
-@pytest.fixture(scope="session")
-def upstream():
-    """The folder of the source distribution of i2plib 0.0.14, which has its tests."""
+@pytest.fixture(scope="module")
+def alone():
+    """Keeps the tests on other versions of Python from running at the same time.
+
+    The tests of i2plib listen on one port, and their files are shared.
+    """
     CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def upstream(alone):
+    """The folder of the source distribution of i2plib 0.0.14, which has its tests."""
     archive = CACHE / "i2plib-0.0.14.tar.gz"
     if not archive.exists():
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
