@@ -26,7 +26,6 @@ mod forms;
 #[cfg(any(test, feature = "_fuzzing"))]
 pub(crate) mod fuzzing;
 mod headers;
-mod local;
 mod own_pages;
 mod pages;
 mod peer;

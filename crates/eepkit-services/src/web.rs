@@ -2,4 +2,4 @@
 
 pub(crate) mod body;
 pub(crate) mod message;
-pub(crate) mod stream_io;
+pub(crate) mod resettable;

@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use tracing::{debug, trace};
 
 use super::{
-    local::Local,
     own_pages,
     pages::{self, Form},
     problem::Problem,
@@ -26,6 +25,7 @@ use super::{
 use crate::web::{
     body::{self, Body},
     message::{MAX_BUFFER, MAX_HEADER_SIZE, MAX_HEADERS},
+    resettable::Local,
 };
 use crate::{proxy::HasFrame as _, serve::Connection};
 

@@ -16,7 +16,6 @@ use tracing::debug;
 
 use super::{
     headers::CLEARNET_USER_AGENT,
-    local::Local,
     peer::Peer,
     problem::Problem,
     program::{Program, User},
@@ -31,7 +30,7 @@ use crate::{
     serve::Socket,
     web::{
         body::{self, Body},
-        stream_io::StreamIo,
+        resettable::{Local, StreamIo},
     },
 };
 
@@ -132,7 +131,7 @@ pub(super) fn relay_upgraded(
 async fn local_socket(upgrade: OnUpgrade) -> Option<(Socket, Bytes)> {
     let upgraded = upgraded(upgrade).await?;
     let parts = upgraded.downcast::<TokioIo<Local>>().ok()?;
-    let socket = parts.io.into_inner().into_socket()?;
+    let socket = parts.io.into_inner().into_inner()?;
     Some((socket, parts.read_buf))
 }
 
@@ -140,7 +139,7 @@ async fn local_socket(upgrade: OnUpgrade) -> Option<(Socket, Bytes)> {
 async fn site_stream(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
     let upgraded = upgraded(upgrade).await?;
     let parts = upgraded.downcast::<TokioIo<StreamIo>>().ok()?;
-    let stream = parts.io.into_inner().into_stream()?;
+    let stream = parts.io.into_inner().into_inner()?;
     Some((stream, parts.read_buf))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     web::{
         body::Body,
         message::{MAX_BUFFER, MAX_HEADER_SIZE, MAX_HEADERS},
-        stream_io::StreamIo,
+        resettable::StreamIo,
     },
 };
 
@@ -107,7 +107,7 @@ impl Upstream {
         session: ClientSession,
     ) -> Result<Self, hyper::Error> {
         let abandoned = Arc::new(AtomicBool::new(false));
-        let io = StreamIo::new(stream, frame.counters.clone(), abandoned.clone());
+        let io = StreamIo::new(stream, abandoned.clone()).counted(frame.counters.clone());
         let mut builder = http1::Builder::new();
         builder
             .title_case_headers(true)

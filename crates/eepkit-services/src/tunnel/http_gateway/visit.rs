@@ -44,7 +44,7 @@ use crate::{
         message::{
             MAX_BUFFER, MAX_HEADER_SIZE, MAX_HEADERS, can_upgrade, is_ambiguous, wanted_upgrade,
         },
-        stream_io::StreamIo,
+        resettable::StreamIo,
     },
 };
 
@@ -63,7 +63,9 @@ pub(super) async fn serve(gateway: &Gateway, tunnel: &Arc<Incoming>, stream: Str
     let unfinished = failed.clone();
     // A peer that reads nothing of an answer must not keep its place.
     let stalled = tunnel.idle_timeout().unwrap_or(STALL_TIMEOUT);
-    let io = StreamIo::new(stream, tunnel.counters.clone(), failed).stall_timeout(stalled);
+    let io = StreamIo::new(stream, failed)
+        .counted(tunnel.counters.clone())
+        .stall_timeout(stalled);
     let limit = tunnel.idle_timeout().unwrap_or(IDLE_TIMEOUT);
     let serving = builder(limit).serve_connection(
         TokioIo::new(io),
@@ -92,7 +94,7 @@ pub(super) async fn serve(gateway: &Gateway, tunnel: &Arc<Incoming>, stream: Str
 /// Answers the requests of a stream that is one too many.
 pub(super) async fn refuse(stream: Stream) {
     let counters = Arc::new(Counters::default());
-    let io = StreamIo::new(stream, counters, Arc::default());
+    let io = StreamIo::new(stream, Arc::default()).counted(counters);
     let answer = service_fn(|_request: Request<IncomingBody>| async {
         let mut response = plain(
             StatusCode::TOO_MANY_REQUESTS,
@@ -354,7 +356,7 @@ async fn stream_of(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
         .await?
         .downcast::<TokioIo<StreamIo>>()
         .ok()?;
-    let stream = parts.io.into_inner().into_stream()?;
+    let stream = parts.io.into_inner().into_inner()?;
     Some((stream, parts.read_buf))
 }
 

@@ -1,8 +1,7 @@
-//! Streams as hyper uses them.
+//! Connections as hyper uses them.
 
 use std::{
     io::{self, IoSlice},
-    mem,
     pin::Pin,
     sync::{
         Arc,
@@ -18,31 +17,56 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::counters::{CountedStream, Counters};
+use crate::{
+    counters::{CountedStream, Counters},
+    serve::Socket,
+};
 
-/// A stream, as hyper uses it. Counts its bytes, and resets it when it is dropped while `abandoned` is
-/// set.
-pub(crate) struct StreamIo {
+/// A connection that is reset when it is dropped while `failed` is set. Otherwise, its peer would take a
+/// part of a message for all of it, or send all of a message that nobody reads.
+pub(crate) struct Resettable<C: Reset> {
     /// `None` only while it is dropped or taken.
-    stream: Option<Stream>,
-    abandoned: Arc<AtomicBool>,
-    counters: Arc<Counters>,
+    connection: Option<C>,
+    failed: Arc<AtomicBool>,
+    counters: Option<(Arc<Counters>, CountedStream)>,
     sent: u64,
     received: u64,
-    counted: Option<CountedStream>,
     /// The longest time in which the peer takes nothing of what is written.
     stall_timeout: Option<Duration>,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl StreamIo {
-    pub(crate) fn new(stream: Stream, counters: Arc<Counters>, abandoned: Arc<AtomicBool>) -> Self {
+/// The connection of a program.
+pub(crate) type Local = Resettable<Socket>;
+
+/// A stream.
+pub(crate) type StreamIo = Resettable<Stream>;
+
+/// A connection that can be reset.
+pub(crate) trait Reset: AsyncRead + AsyncWrite + Unpin {
+    /// Resets the connection.
+    fn reset(self);
+}
+
+impl Reset for Socket {
+    fn reset(self) {
+        self.abort();
+    }
+}
+
+impl Reset for Stream {
+    fn reset(self) {
+        Self::reset(&self);
+    }
+}
+
+impl<C: Reset> Resettable<C> {
+    pub(crate) fn new(connection: C, failed: Arc<AtomicBool>) -> Self {
         Self {
-            stream: Some(stream),
-            abandoned,
-            counted: Some(counters.count_stream()),
-            counters,
+            connection: Some(connection),
+            failed,
+            counters: None,
             sent: 0,
             received: 0,
             stall_timeout: None,
@@ -50,17 +74,23 @@ impl StreamIo {
         }
     }
 
-    /// Fails a write of which the peer takes nothing for this time, and resets the stream. By default
+    /// Counts the connection as a stream, and its bytes.
+    pub(crate) fn counted(mut self, counters: Arc<Counters>) -> Self {
+        let counted = counters.count_stream();
+        self.counters = Some((counters, counted));
+        self
+    }
+
+    /// Fails a write of which the peer takes nothing for this time, and resets the connection. By default
     /// a write waits without limit.
     pub(crate) fn stall_timeout(mut self, limit: Duration) -> Self {
         self.stall_timeout = Some(limit);
         self
     }
 
-    /// The stream.
-    pub(crate) fn into_stream(mut self) -> Option<Stream> {
-        self.counted = None;
-        self.stream.take()
+    /// The connection.
+    pub(crate) fn into_inner(mut self) -> Option<C> {
+        self.connection.take()
     }
 
     /// Handles the result of a write.
@@ -77,7 +107,7 @@ impl StreamIo {
             (Poll::Pending, Some(limit)) => {
                 let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
                 ready!(stalled.as_mut().poll(cx));
-                self.abandoned.store(true, Ordering::Relaxed);
+                self.failed.store(true, Ordering::Relaxed);
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             _ => {}
@@ -85,28 +115,28 @@ impl StreamIo {
         polled
     }
 
-    fn inner(&mut self) -> io::Result<Pin<&mut Stream>> {
-        match &mut self.stream {
-            Some(stream) => Ok(Pin::new(stream)),
+    fn inner(&mut self) -> io::Result<Pin<&mut C>> {
+        match &mut self.connection {
+            Some(connection) => Ok(Pin::new(connection)),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }
 
-impl Drop for StreamIo {
+impl<C: Reset> Drop for Resettable<C> {
     fn drop(&mut self) {
-        let (sent, received) = (mem::take(&mut self.sent), mem::take(&mut self.received));
-        self.counters.count_bytes(sent, received);
-        if let Some(stream) = &self.stream
-            && self.abandoned.load(Ordering::Relaxed)
+        if let Some((counters, _)) = &self.counters {
+            counters.count_bytes(self.sent, self.received);
+        }
+        if let Some(connection) = self.connection.take()
+            && self.failed.load(Ordering::Relaxed)
         {
-            // The peer would otherwise send all of its message, or take a part of ours for all of it.
-            stream.reset();
+            connection.reset();
         }
     }
 }
 
-impl AsyncRead for StreamIo {
+impl<C: Reset> AsyncRead for Resettable<C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -119,7 +149,7 @@ impl AsyncRead for StreamIo {
     }
 }
 
-impl AsyncWrite for StreamIo {
+impl<C: Reset> AsyncWrite for Resettable<C> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -134,8 +164,8 @@ impl AsyncWrite for StreamIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.abandoned.load(Ordering::Relaxed) {
-            // Dropping the stream resets it.
+        if self.failed.load(Ordering::Relaxed) {
+            // Dropping the connection resets it.
             return Poll::Ready(Ok(()));
         }
         self.inner()?.poll_shutdown(cx)
@@ -151,7 +181,7 @@ impl AsyncWrite for StreamIo {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream
+        self.connection
             .as_ref()
             .is_some_and(AsyncWrite::is_write_vectored)
     }
