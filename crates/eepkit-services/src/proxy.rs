@@ -2,6 +2,7 @@
 
 mod logins;
 mod options;
+mod setters;
 
 use std::{
     sync::{
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::setters::proxy_setters;
 pub(crate) use self::{
     logins::{Login, Logins, outproxy_logins},
     options::{

@@ -27,9 +27,11 @@
 //!
 //! A kind for local programs implements `outgoing::Local` and starts with
 //! [`ClientTunnel`]`::launch`. Its configuration has the parts `local::LocalConfig` and
-//! `session::SessionConfig`, whose options `outgoing_options!` adds to its table. A kind for peers
+//! `session::SessionConfig`, whose options `outgoing_options!` adds to its table, and whose setters
+//! `outgoing_setters!` adds to its functions. A kind for peers
 //! implements `incoming::Remote`, starts with [`ServerTunnel`]`::launch`, and has the parts
-//! `incoming::IncomingConfig` and `session::SessionConfig` (`incoming_options!`).
+//! `incoming::IncomingConfig` and `session::SessionConfig` (`incoming_options!`,
+//! `incoming_setters!`).
 
 mod admission;
 mod client;
@@ -47,6 +49,7 @@ mod outgoing;
 pub(crate) mod relaying;
 mod server;
 pub(crate) mod session;
+mod setters;
 mod streamr;
 mod target;
 mod udp_client;

@@ -4,17 +4,17 @@
 //! compiler. It contains every item that is declared `pub`. The lint `unreachable_pub`, which is an
 //! error in checks, ensures that such an item can be reached from outside. An item is listed where
 //! it is public: below its module if the module is public, and otherwise below the crate, which
-//! re-exports it. Of the items that macros generate, only the types and constants of `bitflags!` are
-//! listed.
+//! re-exports it. Of the items that macros generate, the types and constants of `bitflags!` are listed,
+//! and the members that macros without arguments add to an `impl`.
 //!
 //! After an intended change: `INSTA_UPDATE=always cargo test -p eepkit-interop --test house api`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quote::ToTokens;
 use syn::{
     Attribute, Expr, Fields, Ident, ImplItem, Item, ItemImpl, ItemMacro, ItemTrait, Meta, Token,
-    TraitItem, Type, Visibility,
+    TraitItem, Type, Visibility, braced, parenthesized,
     parse::{Parse, ParseStream},
 };
 
@@ -62,6 +62,7 @@ fn list(read: &Crate) -> String {
     let mut api = Api {
         lines: BTreeSet::new(),
         types: public_types(read),
+        macros: member_macros(read),
     };
     for (path, module) in &read.modules {
         let place = public_place(read, path);
@@ -89,6 +90,40 @@ fn public_types(read: &Crate) -> BTreeSet<String> {
         .collect()
 }
 
+/// Returns the macros without arguments that expand to members of an `impl`.
+fn member_macros(read: &Crate) -> BTreeMap<String, Vec<ImplItem>> {
+    let items = read.modules.values().flat_map(|module| &module.items);
+    let macros = items.filter_map(|item| match item {
+        Item::Macro(item) => {
+            let members = syn::parse2::<Members>(item.mac.tokens.clone()).ok()?;
+            Some((item.ident.as_ref()?.to_string(), members.0))
+        }
+        _ => None,
+    });
+    macros.collect()
+}
+
+/// The body of `macro_rules!` with one rule, which has no arguments.
+struct Members(Vec<ImplItem>);
+
+impl Parse for Members {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let (arguments, body);
+        parenthesized!(arguments in input);
+        if !arguments.is_empty() {
+            return Err(arguments.error("has arguments"));
+        }
+        input.parse::<Token![=>]>()?;
+        braced!(body in input);
+        let mut members = Vec::new();
+        while !body.is_empty() {
+            members.push(body.parse()?);
+        }
+        input.parse::<Option<Token![;]>>()?;
+        Ok(Self(members))
+    }
+}
+
 /// Returns the public path of a module's items: that of the nearest enclosing module whose parents
 /// are all public.
 fn public_place(read: &Crate, path: &ModulePath) -> String {
@@ -105,6 +140,7 @@ fn public_place(read: &Crate, path: &ModulePath) -> String {
 struct Api {
     lines: BTreeSet<String>,
     types: BTreeSet<String>,
+    macros: BTreeMap<String, Vec<ImplItem>>,
 }
 
 impl Api {
@@ -244,8 +280,18 @@ impl Api {
             self.line(&item.attrs, line.trim_end());
             return;
         }
-        for member in &item.items {
+        self.add_members(place, &name, &item.items);
+    }
+
+    /// Adds the members of an `impl`, and those that macros of this crate add to it.
+    fn add_members(&mut self, place: &str, name: &str, members: &[ImplItem]) {
+        for member in members {
             match member {
+                ImplItem::Macro(called) => {
+                    let added = called.mac.path.get_ident();
+                    let added = added.and_then(|name| self.macros.get(&name.to_string()).cloned());
+                    self.add_members(place, name, &added.unwrap_or_default());
+                }
                 ImplItem::Const(member) if is_public(&member.vis) => {
                     let kind = text(&member.ty);
                     let line = format!("{place}{name}::{}: const {kind}", member.ident);
@@ -290,7 +336,7 @@ impl Parse for FlagsType {
         input.parse::<Token![:]>()?;
         let bits = input.parse()?;
         let body;
-        syn::braced!(body in input);
+        braced!(body in input);
         let mut constants = Vec::new();
         while !body.is_empty() {
             body.call(Attribute::parse_outer)?;

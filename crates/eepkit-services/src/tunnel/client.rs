@@ -11,6 +11,7 @@ use super::{
     outgoing::{ClientTunnel, Local, Outgoing},
     outgoing_options,
     session::SessionConfig,
+    setters::{outgoing_setters, tunnel_definition, tunnel_setters},
 };
 use crate::{
     options::{Access, Flag, Opt, Table},
@@ -48,108 +49,13 @@ impl ClientTunnelConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Listens on these TCP addresses. With port 0 the system selects a port; see
-    /// [`ClientTunnel::tcp_addrs`].
-    #[must_use]
-    pub fn listen(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.local.listen = addresses.into_iter().collect();
-        self
-    }
-
-    /// Also listens on a Unix socket. Only the user of this process can connect.
-    #[must_use]
-    pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
-        self.local.listen_unix.push(path.into());
-        self
-    }
-
-    /// Adds a destination. Each connection reaches one of them, chosen at random. If it cannot be
-    /// reached, the others are tried.
-    #[must_use]
-    pub fn destination(mut self, address: Address) -> Self {
-        self.destinations.push(address);
-        self
-    }
-
-    /// Uses the destination of a private key file, which is created if it does not exist. By default
-    /// the destination of the tunnel is new at each start.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
-    /// Shares the session with the other tunnels of this group, which were launched with clones of
-    /// the same [`Context`].
-    #[must_use]
-    pub fn shared(mut self, group: impl Into<String>) -> Self {
-        self.session.shared = Some(group.into());
-        self
-    }
-
-    /// Opens the session with the first connection.
-    #[must_use]
-    pub fn delay_open(mut self) -> Self {
-        self.session.delay_open = true;
-        self
-    }
-
-    /// Closes the session after this time without traffic, until the next connection. With
-    /// `new_keys` it comes back with a new destination.
-    #[must_use]
-    pub fn close_idle(mut self, after: Duration, new_keys: bool) -> Self {
-        (self.session.close_idle, self.session.new_keys) = (Some(after), new_keys);
-        self
-    }
-
-    /// Keeps this number of tunnels in each direction after this time without traffic.
-    #[must_use]
-    pub fn reduce_idle(mut self, after: Duration, tunnels: usize) -> Self {
-        self.session.reduce_idle = Some(after);
-        self.session.reduce_quantity = Some(tunnels);
-        self
-    }
-
-    /// Sets the time limit for reaching one destination, which includes the time until the session
-    /// is ready; 60 s by default.
-    #[must_use]
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
-        self
-    }
-
-    /// Sets the maximum number of connections of local programs; 4096 by default.
-    #[must_use]
-    pub fn max_connections(mut self, limit: usize) -> Self {
-        self.local.max_connections = limit;
-        self
-    }
-
-    /// Ends connections on which no byte moves for this time. By default there is no limit.
-    #[must_use]
-    pub fn idle_timeout(mut self, limit: Duration) -> Self {
-        self.idle_timeout = Some(limit);
-        self
-    }
+    tunnel_setters!();
+    outgoing_setters!();
 
     /// Pings the destination at this interval, which keeps its lease set and the tunnels in use.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
         self
     }
 }
@@ -163,22 +69,7 @@ impl Default for ClientTunnelConfig {
 impl Definition for ClientTunnelConfig {
     type Running = ClientTunnel;
 
-    const KIND: &'static str = "client-tunnel";
-    const TITLE: &'static str = "client tunnel";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &TABLE
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("client-tunnel", "client tunnel", TABLE);
 
     fn validate(&self) -> Result<(), String> {
         self.local.validate()?;

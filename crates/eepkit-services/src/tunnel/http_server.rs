@@ -9,7 +9,8 @@ use super::{
     incoming::{Incoming, IncomingConfig, Remote, ServerTunnel},
     incoming_options,
     session::SessionConfig,
-    target::{PortTargets, Target},
+    setters::{incoming_setters, tunnel_definition, tunnel_setters},
+    target::Target,
 };
 use crate::{
     options::Table,
@@ -20,7 +21,7 @@ use crate::{
 
 /// The configuration of a tunnel from a destination to a local web server, which filters headers.
 ///
-/// The default has no target. One must be set.
+/// The default has no target. One must be set. Streams to port 443 are passed on unchanged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpServerTunnelConfig {
     name: Option<String>,
@@ -42,51 +43,8 @@ impl HttpServerTunnelConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Accepts streams to this port of the destination only. By default those to all ports are
-    /// accepted.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.incoming.port = Some(port);
-        self
-    }
-
-    /// Passes requests to this local web server.
-    #[must_use]
-    pub fn target(mut self, target: Target) -> Self {
-        self.incoming.target.target = Some(target);
-        self
-    }
-
-    /// Passes requests to this port of the destination to this local web server. Streams to port 443
-    /// are passed on unchanged.
-    #[must_use]
-    pub fn target_for_port(mut self, port: u16, target: Target) -> Self {
-        let PortTargets(targets) = &mut self.incoming.target.targets;
-        targets.push((port, target));
-        self
-    }
-
-    /// Uses the destination of a private key file, which is created if it does not exist. By default
-    /// the destination is new at each start.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
-    /// Also leads from the destination of this private key file to the same web server.
-    #[must_use]
-    pub fn alternative_keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.incoming.alternative_keys.push(file.into());
-        self
-    }
+    tunnel_setters!();
+    incoming_setters!();
 
     /// Sets the `Host` header of requests to this port of the destination, instead of that of
     /// [`HttpServerTunnelConfig::host`].
@@ -145,35 +103,6 @@ impl HttpServerTunnelConfig {
         self.gateway.response_timeout = limit;
         self
     }
-
-    /// Allows only these peers.
-    #[must_use]
-    pub fn allow(mut self, peers: impl IntoIterator<Item = Address>) -> Self {
-        self.incoming.admission.allow.extend(peers);
-        self
-    }
-
-    /// Limits the open streams, of all peers and of each.
-    #[must_use]
-    pub fn max_streams(mut self, all: usize, of_a_peer: usize) -> Self {
-        self.incoming.admission.max_streams = all;
-        self.incoming.admission.max_peer_streams = of_a_peer;
-        self
-    }
-
-    /// Applies a preset to the session; [`Preset::Server`] by default.
-    #[must_use]
-    pub fn preset(mut self, preset: Preset) -> Self {
-        self.session.preset = preset;
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
-        self
-    }
 }
 
 impl HttpServerTunnelConfig {
@@ -211,22 +140,7 @@ impl Default for HttpServerTunnelConfig {
 impl Definition for HttpServerTunnelConfig {
     type Running = ServerTunnel;
 
-    const KIND: &'static str = "http-server-tunnel";
-    const TITLE: &'static str = "HTTP server tunnel";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &TABLE
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("http-server-tunnel", "HTTP server tunnel", TABLE);
 
     fn validate(&self) -> Result<(), String> {
         self.incoming.validate()?;

@@ -14,6 +14,7 @@ use super::{
     outgoing::{ClientTunnel, Local, Outgoing},
     outgoing_options,
     session::SessionConfig,
+    setters::{outgoing_setters, tunnel_definition, tunnel_setters},
 };
 use crate::{
     options::{Flag, Opt, Table},
@@ -53,47 +54,13 @@ impl IrcClientConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Listens on these TCP addresses. With port 0 the system selects a port; see
-    /// [`ClientTunnel::tcp_addrs`].
-    #[must_use]
-    pub fn listen(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.local.listen = addresses.into_iter().collect();
-        self
-    }
-
-    /// Adds a server. Each connection reaches one of them, chosen at random. If it cannot be
-    /// reached, the others are tried.
-    #[must_use]
-    pub fn destination(mut self, address: Address) -> Self {
-        self.destinations.push(address);
-        self
-    }
+    tunnel_setters!();
+    outgoing_setters!();
 
     /// Replaces the user name and the real name that clients send.
     #[must_use]
     pub fn hide_user(mut self) -> Self {
         self.hide_user = true;
-        self
-    }
-
-    /// Uses the destination of a private key file, which is created if it does not exist.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
         self
     }
 }
@@ -107,22 +74,7 @@ impl Default for IrcClientConfig {
 impl Definition for IrcClientConfig {
     type Running = ClientTunnel;
 
-    const KIND: &'static str = "irc-client";
-    const TITLE: &'static str = "IRC client tunnel";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &TABLE
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("irc-client", "IRC client tunnel", TABLE);
 
     fn validate(&self) -> Result<(), String> {
         self.local.validate()?;

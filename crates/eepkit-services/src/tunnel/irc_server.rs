@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use eepkit::{Destination, Hash, Preset, Stream};
+use eepkit::{Address, Destination, Hash, Preset, Stream};
 use eepkit_irc::{Method, ServerFilter};
 use rand::RngExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -18,6 +18,7 @@ use super::{
     incoming_options,
     irc_filter::Filtered,
     session::SessionConfig,
+    setters::{incoming_setters, tunnel_definition, tunnel_setters},
     target::Target,
 };
 use crate::{
@@ -58,26 +59,8 @@ impl IrcServerConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Connects peers with this local server.
-    #[must_use]
-    pub fn target(mut self, target: Target) -> Self {
-        self.incoming.target.target = Some(target);
-        self
-    }
-
-    /// Uses the destination of a private key file, which is created if it does not exist.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
+    tunnel_setters!();
+    incoming_setters!();
 
     /// Sets the host name that the server gets for a peer. `%f` is the base32 hash of the peer, `%c`
     /// a hash of it and of the cloak key. `%f.b32.i2p` by default.
@@ -99,13 +82,6 @@ impl IrcServerConfig {
     #[must_use]
     pub fn webirc_password(mut self, password: impl Into<String>) -> Self {
         self.webirc_password = Some(password.into());
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
         self
     }
 
@@ -141,22 +117,7 @@ impl Default for IrcServerConfig {
 impl Definition for IrcServerConfig {
     type Running = ServerTunnel;
 
-    const KIND: &'static str = "irc-server";
-    const TITLE: &'static str = "IRC server tunnel";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &TABLE
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("irc-server", "IRC server tunnel", TABLE);
 
     fn validate(&self) -> Result<(), String> {
         self.incoming.validate()?;

@@ -18,6 +18,7 @@ use super::{
         source_for,
     },
     session::SessionConfig,
+    setters::{tunnel_definition, tunnel_setters},
     udp_client::{NEEDS_LISTEN, bind_udp, listen},
 };
 use crate::{
@@ -65,12 +66,7 @@ impl StreamrServerConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    tunnel_setters!();
 
     /// Receives the datagrams of the program at this address. With port 0 the system selects a port;
     /// see [`DatagramTunnel::udp_addrs`].
@@ -80,24 +76,10 @@ impl StreamrServerConfig {
         self
     }
 
-    /// Uses the destination of a private key file, which is created if it does not exist.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
     /// Limits the subscribers; 10 by default, as in Java I2P.
     #[must_use]
     pub fn max_subscribers(mut self, count: usize) -> Self {
         self.max_subscribers = count;
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
         self
     }
 }
@@ -114,12 +96,7 @@ impl StreamrClientConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    tunnel_setters!();
 
     /// Passes datagrams to the program at this address.
     #[must_use]
@@ -132,20 +109,6 @@ impl StreamrClientConfig {
     #[must_use]
     pub fn destination(mut self, address: Address) -> Self {
         self.destination = Some(address);
-        self
-    }
-
-    /// Uses the destination of a private key file, which is created if it does not exist.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
         self
     }
 }
@@ -165,22 +128,7 @@ impl Default for StreamrClientConfig {
 impl Definition for StreamrServerConfig {
     type Running = DatagramTunnel;
 
-    const KIND: &'static str = "streamr-server";
-    const TITLE: &'static str = "streamr server";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &SERVER
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("streamr-server", "streamr server", SERVER);
 
     fn validate(&self) -> Result<(), String> {
         if self.listen.is_none() {
@@ -226,22 +174,7 @@ impl Definition for StreamrServerConfig {
 impl Definition for StreamrClientConfig {
     type Running = DatagramTunnel;
 
-    const KIND: &'static str = "streamr-client";
-    const TITLE: &'static str = "streamr client";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &CLIENT
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("streamr-client", "streamr client", CLIENT);
 
     fn validate(&self) -> Result<(), String> {
         match self.target {

@@ -23,6 +23,7 @@ use super::{
         Sockets, datagram_options,
     },
     session::SessionConfig,
+    setters::{tunnel_definition, tunnel_setters},
 };
 use crate::{
     options::{Access, Flag, Opt, Table},
@@ -60,12 +61,7 @@ impl UdpClientConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    tunnel_setters!();
 
     /// Receives the datagrams of programs at this address. With port 0 the system selects a port; see
     /// [`DatagramTunnel::udp_addrs`].
@@ -97,20 +93,6 @@ impl UdpClientConfig {
         self.idle = limit;
         self
     }
-
-    /// Uses the destination of a private key file, which is created if it does not exist.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
-        self
-    }
 }
 
 impl Default for UdpClientConfig {
@@ -122,22 +104,7 @@ impl Default for UdpClientConfig {
 impl Definition for UdpClientConfig {
     type Running = DatagramTunnel;
 
-    const KIND: &'static str = "udp-client";
-    const TITLE: &'static str = "UDP client tunnel";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &TABLE
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("udp-client", "UDP client tunnel", TABLE);
 
     fn validate(&self) -> Result<(), String> {
         if self.listen.is_none() {

@@ -22,6 +22,7 @@ use super::{
         datagram_options, source_for,
     },
     session::SessionConfig,
+    setters::{tunnel_definition, tunnel_setters},
     target::unique_address,
     udp_client::idle,
 };
@@ -63,12 +64,7 @@ impl UdpServerConfig {
         }
     }
 
-    /// Sets the name, which is also that of the session in the router's console.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    tunnel_setters!();
 
     /// Receives datagrams to this port of the destination only; those to all ports by default.
     #[must_use]
@@ -99,13 +95,6 @@ impl UdpServerConfig {
         self
     }
 
-    /// Uses the destination of a private key file, which is created if it does not exist.
-    #[must_use]
-    pub fn keys(mut self, file: impl Into<PathBuf>) -> Self {
-        self.session.keys = Some(file.into());
-        self
-    }
-
     /// Allows only these peers.
     #[must_use]
     pub fn allow(mut self, peers: impl IntoIterator<Item = Address>) -> Self {
@@ -128,13 +117,6 @@ impl UdpServerConfig {
         self
     }
 
-    /// Sets an option of the session. An invalid value is an error at the start.
-    #[must_use]
-    pub fn option(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.session.options.push(key, value.to_string());
-        self
-    }
-
     /// Whether peers must be known for certain.
     fn restricts_peers(&self) -> bool {
         !self.admission.allow.is_empty() || !self.admission.deny.is_empty()
@@ -150,22 +132,7 @@ impl Default for UdpServerConfig {
 impl Definition for UdpServerConfig {
     type Running = DatagramTunnel;
 
-    const KIND: &'static str = "udp-server";
-    const TITLE: &'static str = "UDP server tunnel";
-    const BY_DEFAULT: bool = false;
-    const WITHOUT_FILE: bool = false;
-
-    fn table() -> &'static Table<Self> {
-        &TABLE
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
+    tunnel_definition!("udp-server", "UDP server tunnel", TABLE);
 
     fn validate(&self) -> Result<(), String> {
         match self.target {
