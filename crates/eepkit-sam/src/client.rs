@@ -20,10 +20,11 @@
 //! assert_eq!(&line[..], b"NAMING LOOKUP NAME=example.i2p\n");
 //! ```
 //!
-//! [`quirks`] lists the deviations of particular bridges from the specification.
+//! [`older`] is the client of SAM 1.0 and 2.0. [`quirks`] lists the deviations of particular bridges from the specification.
 
 mod connection;
 mod error;
+pub mod older;
 pub mod quirks;
 mod reply;
 mod request;

@@ -13,15 +13,17 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use crate::{
     Failure, LineBuilder, LineReader, Message, Received, ResultCode, SendHeader, SessionParams,
     Style, Syntax, Version, key,
-    server::{Answer, Config, Connection, Directory, Found, Output, Peer},
+    server::{Answer, Config, Connection, Directory, Found, Output, Peer, older},
 };
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// The targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("sam_bridge", bridge),
+    ("sam_older_bridge", older_bridge),
+    ("sam_older_client", older_client),
     ("sam_lines", lines),
     ("sam_message", message),
     ("sam_datagram", datagram),
@@ -236,20 +238,203 @@ fn drain(socket: &mut Connection) {
     }
 }
 
+/// Runs a socket of version 1.0 or 2.0 with actions of its client, the router, peers and time in any
+/// order. Data that the bridge has accepted is neither lost nor changed, no limit of a client is
+/// exceeded, and no session remains after the socket is closed.
+pub fn older_bridge(data: &[u8]) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the start time; the input advances it"
+    )]
+    let mut now = Instant::now();
+    let config = Arc::new(Config {
+        older_versions: true,
+        max_older_streams: 3,
+        ..Config::default()
+    });
+    let mut directory = Directory::<()>::new();
+    let mut hello = Connection::new(config, None, [1; 32], now);
+    let (choice, mut rest) = data.split_at(data.len().min(1));
+    let line = OLDER_HELLO[usize::from(choice.first().copied().unwrap_or(0) & 1)];
+    hello.handle_bytes(now, &mut directory, line.as_bytes());
+    let mut machine = loop {
+        match hello.poll_output().expect("the version is negotiated") {
+            Output::Older(machine) => break machine,
+            output => assert!(matches!(output, Output::Send(_)), "{output:?}"),
+        }
+    };
+    let mut connecting = Vec::new();
+    while let [op, argument, after @ ..] = rest {
+        rest = after;
+        let streams: Vec<_> = machine.streams().collect();
+        let stream = streams.get(usize::from(*argument & 3)).copied();
+        match (op & 7, stream) {
+            (0 | 1, _) => {
+                let line = OLDER_LINES[usize::from(*argument) % OLDER_LINES.len()];
+                if machine.wants_bytes() {
+                    machine.handle_bytes(now, &mut directory, line.as_bytes());
+                }
+            }
+            (2, _) => {
+                let (bytes, after) = rest.split_at(rest.len().min(usize::from(*argument)));
+                rest = after;
+                if machine.wants_bytes() {
+                    machine.handle_bytes(now, &mut directory, bytes);
+                }
+            }
+            (3, _) => {
+                let stream = connecting.pop();
+                let answer = older_answer(*argument, stream);
+                machine.handle_answer(now, &mut directory, answer);
+            }
+            (4, _) if machine.accepts() => {
+                machine.handle_accepted(&someone());
+            }
+            (5, Some(stream)) => {
+                let count = machine.pending(stream).len().min(1 << (argument >> 4));
+                machine.handle_written(now, &mut directory, stream, count);
+            }
+            (6, Some(stream)) => {
+                let count = machine.readable(stream).min(usize::from(argument >> 2));
+                machine.handle_data(stream, &vec![7; count]);
+            }
+            (7, Some(stream)) if argument & 4 == 4 => {
+                let result = match argument & 8 {
+                    0 => Ok(()),
+                    _ => Err(Failure::error("reset")),
+                };
+                machine.handle_stream_end(now, &mut directory, stream, &result);
+            }
+            _ => {
+                now += Duration::from_millis(u64::from(*argument) * 10);
+                if machine.deadline().is_some_and(|at| at <= now) {
+                    machine.handle_timeout(now, &mut directory);
+                }
+            }
+        }
+        drain_older(&mut machine, &mut connecting);
+        assert!(machine.streams().count() <= 3, "the limit is exceeded");
+    }
+    machine.handle_end(&mut directory);
+    drain_older(&mut machine, &mut connecting);
+    assert!(machine.is_done() && machine.deadline().is_none());
+    assert_eq!(machine.streams().count(), 0);
+    assert_eq!(directory.sessions(), 0);
+}
+
+fn drain_older(machine: &mut older::Connection, connecting: &mut Vec<older::StreamKey>) {
+    let mut outputs = 0;
+    while let Some(output) = machine.poll_output() {
+        outputs += 1;
+        assert!(outputs < 100_000, "the machine does not become idle");
+        match output {
+            older::Output::Send(bytes) => assert!(!bytes.is_empty()),
+            older::Output::Request(older::Request::Connect { stream, .. }) => {
+                connecting.push(stream);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn older_answer(number: u8, stream: Option<older::StreamKey>) -> older::Answer {
+    let result = match number & 8 {
+        0 => Ok(()),
+        _ => Err(Failure::new(ResultCode::Timeout, "late")),
+    };
+    match (stream, number & 3) {
+        (Some(stream), _) => older::Answer::Connected { stream, result },
+        (None, 0) => older::Answer::Keys(result.map(|()| {
+            let mut rng = ChaCha20Rng::from_seed([9; 32]);
+            let keys = PrivateKeys::generate(SignatureType::ED25519, &mut rng);
+            Box::new(keys.expect("can be made"))
+        })),
+        (None, 1) => older::Answer::Opened(result),
+        (None, 2) => older::Answer::Found(result.map(|()| someone())),
+        (None, _) if number & 0xf0 == 0xf0 => older::Answer::SessionEnded(Failure::error("over")),
+        (None, _) => older::Answer::Received {
+            style: Style::Raw,
+            datagram: Received {
+                sender: crate::Sender::Unknown,
+                from_port: 0,
+                to_port: 0,
+                protocol: 18,
+                payload: Bytes::from_static(b"hello"),
+            },
+        },
+    }
+}
+
+/// For any input from a bridge of version 1.0 or 2.0, each request is answered once, and nothing
+/// follows the end.
+#[expect(clippy::disallowed_methods, reason = "some instant to begin with")]
+pub fn older_client(data: &[u8]) {
+    use crate::client::older::{Client, Config, Create, Event, Output, Request};
+
+    let now = Instant::now();
+    let mut client = Client::new(Config::default(), now);
+    let limit = Duration::from_secs(1);
+    let mut is_over = false;
+    let mut is_asked = false;
+    for piece in data.chunks(32) {
+        client.handle_input(now, piece);
+        loop {
+            let event = match client.poll_output() {
+                Output::Timeout(_) => break,
+                Output::Transmit(bytes) => {
+                    assert!(!bytes.is_empty());
+                    continue;
+                }
+                Output::Event(event) => event,
+            };
+            assert!(!is_over, "nothing follows the end");
+            match event {
+                Event::Ready(_) => {
+                    let request = Request::Create(Create::new(Style::Stream));
+                    is_asked = client.request(request, limit).is_ok();
+                }
+                Event::Answered(_) => assert!(std::mem::take(&mut is_asked)),
+                Event::Incoming { id, .. } => {
+                    let _ = client.accept_bytes(id, Some(10));
+                    let _ = client.send(id, b"hello");
+                }
+                Event::Data { id, data } => {
+                    let _ = client.send(id, &data);
+                    client.close(id);
+                }
+                Event::Closed(_) => is_over = true,
+                _ => {}
+            }
+        }
+    }
+    client.handle_timeout(now + Duration::from_secs(60));
+    client.handle_end(now);
+    while let Output::Event(event) = client.poll_output() {
+        assert!(!is_over, "nothing follows the end");
+        match event {
+            Event::Answered(_) => is_asked = false,
+            Event::Closed(_) => is_over = true,
+            _ => {}
+        }
+    }
+    assert!(is_over && !is_asked);
+}
+
+fn someone() -> Destination {
+    Destination::new(
+        PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha20Rng::from_seed([9; 32]))
+            .expect("can be made")
+            .destination()
+            .signing_key(),
+        &[7; 32],
+    )
+    .expect("a known type")
+}
+
 fn answer(number: u8) -> Answer {
     let result = |number: u8| match number & 8 {
         0 => Ok(()),
         _ => Err(Failure::new(ResultCode::Timeout, "late")),
-    };
-    let someone = || {
-        Destination::new(
-            PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha20Rng::from_seed([9; 32]))
-                .expect("can be made")
-                .destination()
-                .signing_key(),
-            &[7; 32],
-        )
-        .expect("a known type")
     };
     match number & 7 {
         0 => Answer::Opened(result(number)),
@@ -291,6 +476,30 @@ const LINES: [&str; 20] = [
     "DEST GENERATE\n",
     "PING x\nPONG\nHELP\n",
     "QUIT\n",
+];
+
+const OLDER_HELLO: [&str; 2] = [
+    "HELLO VERSION MIN=1.0 MAX=1.0\n",
+    "HELLO VERSION MIN=2.0 MAX=2.0\n",
+];
+
+const OLDER_LINES: [&str; 16] = [
+    "SESSION CREATE STYLE=STREAM DESTINATION=TRANSIENT\n",
+    "SESSION CREATE STYLE=STREAM DESTINATION=a\n",
+    "SESSION CREATE STYLE=RAW DESTINATION=TRANSIENT\n",
+    "STREAM CONNECT ID=1 DESTINATION=x.i2p\n",
+    "STREAM CONNECT ID=2 DESTINATION=x.i2p\n",
+    "STREAM SEND ID=1 SIZE=3\nabc",
+    "STREAM SEND ID=-1 SIZE=30000\n",
+    "STREAM SEND ID=-2 SIZE=1\na",
+    "STREAM RECEIVE ID=-1 LIMIT=5\n",
+    "STREAM RECEIVE ID=1 LIMIT=NONE\n",
+    "STREAM CLOSE ID=1\n",
+    "STREAM CLOSE ID=-1\n",
+    "NAMING LOOKUP NAME=x.i2p\n",
+    "NAMING LOOKUP NAME=ME\n",
+    "RAW SEND DESTINATION=x.i2p SIZE=3\nabc",
+    "DEST GENERATE\n",
 ];
 
 /// Chosen small, so that a fuzzer reaches it.

@@ -1,4 +1,5 @@
 //! SAM versions 3.0 to 3.3, the text protocol that gives programs in any language access to I2P.
+//! The modules [`server::older`] and [`client::older`] have versions 1.0 and 2.0.
 //!
 //! A client sends lines of text to a *bridge* over TCP. Each stream has its own socket. Datagrams
 //! can also be sent over UDP. This crate contains what both sides share: lines ([`LineReader`],
@@ -39,7 +40,7 @@ pub use self::{
     message::{LineBuilder, Message, ParamError, Params, ParseError, Syntax},
     result::{Failure, ResultCode},
     session::{ForwardTo, NewDestination, SessionParams, signature_type},
-    style::{DEFAULT_RAW_PROTOCOL, RESERVED_PROTOCOLS, Style, UnknownStyle},
-    version::{NegotiationError, UnknownVersion, Version},
+    style::{DEFAULT_RAW_PROTOCOL, Direction, RESERVED_PROTOCOLS, Style, UnknownStyle},
+    version::{NegotiationError, OlderVersion, UnknownVersion, Version},
     wipe::{append, wipe},
 };

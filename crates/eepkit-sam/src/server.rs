@@ -12,8 +12,9 @@
 //!    [`Connection::handle_read`] while [`Connection::waits_for_reading`] is true.
 //! 5. When the socket ends, for whatever reason, it calls [`Connection::handle_end`] and takes the
 //!    outputs one last time. They close what belonged to the connection.
-//! 6. After [`Output::Join`] the socket belongs to the stream. After [`Output::Close`] the driver
-//!    closes it. The machine has no further outputs.
+//! 6. After [`Output::Join`] the socket belongs to the stream, after [`Output::Older`] to the machine
+//!    of an older version. After [`Output::Close`] the driver closes it. The machine has no further
+//!    outputs.
 
 mod commands;
 mod config;
@@ -21,6 +22,9 @@ mod connection;
 mod datagrams;
 mod directory;
 mod exchange;
+mod keys;
+pub mod older;
+mod output;
 mod sessions;
 mod streams;
 mod utilities;
@@ -30,7 +34,8 @@ pub use self::{
     connection::Connection,
     directory::{DatagramError, Directory},
     exchange::{
-        Answer, AuthChange, ConnectStream, ForwardStreams, Found, OpenSession, Output, Peer,
-        Request, Secret, SendDatagram, SessionKey,
+        Answer, AuthChange, ConnectStream, ForwardStreams, Found, OpenSession, Peer, Request,
+        Secret, SendDatagram, SessionKey,
     },
+    output::Output,
 };

@@ -146,6 +146,24 @@ impl SessionParams {
         Ok(this)
     }
 
+    /// The parameters of a session of SAM 1.0 or 2.0. `id` is not known to clients.
+    pub(crate) fn older(style: Style, id: String, params: &Params) -> Self {
+        Self {
+            style,
+            id,
+            forward: None,
+            from_port: 0,
+            to_port: 0,
+            protocol: style.protocol().unwrap_or(DEFAULT_RAW_PROTOCOL),
+            listen_port: 0,
+            listen_protocol: style.protocol().unwrap_or(0),
+            header: false,
+            udp_host: None,
+            udp_port: None,
+            options: options(params),
+        }
+    }
+
     /// Reads the parameters that CREATE and ADD have in common. The result receives on all ports.
     fn common(params: &Params, style: Style, id: String) -> Result<Self, Failure> {
         if style == Style::Stream {
@@ -273,12 +291,13 @@ fn options(params: &Params) -> Vec<(String, String)> {
 }
 
 /// Parameters for the bridge itself. They are not sent to the router.
-pub(crate) const OWN_KEYS: [&str; 16] = [
+pub(crate) const OWN_KEYS: [&str; 17] = [
     "STYLE",
     "ID",
     "DESTINATION",
     "SIGNATURE_TYPE",
     "CRYPTO_TYPE",
+    "DIRECTION",
     "PORT",
     "HOST",
     "FROM_PORT",

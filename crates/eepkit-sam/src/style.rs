@@ -98,6 +98,39 @@ impl FromStr for Style {
     }
 }
 
+/// Which streams a session of SAM 1.0 or 2.0 can have. Source: their specifications, "SAM Sessions".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Direction {
+    /// The client opens streams and accepts those of peers.
+    Both,
+    /// The client only accepts streams of peers.
+    Receive,
+    /// The client only opens streams. Streams of peers are refused.
+    Create,
+}
+
+impl Direction {
+    /// Parses a value of DIRECTION.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "BOTH" => Some(Self::Both),
+            "RECEIVE" => Some(Self::Receive),
+            "CREATE" => Some(Self::Create),
+            _ => None,
+        }
+    }
+
+    /// The value as it appears on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "BOTH",
+            Self::Receive => "RECEIVE",
+            Self::Create => "CREATE",
+        }
+    }
+}
+
 /// The text is not the name of a style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("STYLE is STREAM, DATAGRAM, DATAGRAM2, DATAGRAM3, RAW or PRIMARY")]

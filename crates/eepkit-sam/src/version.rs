@@ -86,6 +86,68 @@ impl FromStr for Version {
     }
 }
 
+/// A version of SAM before 3: one socket carries every stream of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum OlderVersion {
+    /// 1.0: the socket is the only flow control.
+    V1_0,
+    /// 2.0: each stream has flow control in both directions.
+    V2_0,
+}
+
+impl OlderVersion {
+    /// All versions, the oldest first.
+    pub const ALL: [Self; 2] = [Self::V1_0, Self::V2_0];
+
+    /// The version as it appears on the wire, such as `1.0`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_0 => "1.0",
+            Self::V2_0 => "2.0",
+        }
+    }
+
+    /// Whether streams have flow control: since 2.0.
+    pub fn has_flow_control(self) -> bool {
+        self >= Self::V2_0
+    }
+
+    /// Returns the highest version within the limits of a client, which are as in
+    /// [`Version::negotiate`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Version::negotiate`].
+    pub fn negotiate(min: Option<&str>, max: Option<&str>) -> Result<Self, NegotiationError> {
+        let min = min.map_or(Ok((0, 0)), numbers)?;
+        let max = max.map_or(Ok((u32::MAX, u32::MAX)), numbers)?;
+        Self::ALL
+            .into_iter()
+            .rev()
+            .find(|version| (min..=max).contains(&(*version as u32 + 1, 0)))
+            .ok_or(NegotiationError::NoVersion)
+    }
+}
+
+impl fmt::Display for OlderVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for OlderVersion {
+    type Err = UnknownVersion;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
+        let numbers = numbers(text).map_err(|_| UnknownVersion)?;
+        Self::ALL
+            .into_iter()
+            .find(|version| (*version as u32 + 1, 0) == numbers)
+            .ok_or(UnknownVersion)
+    }
+}
+
 /// The reason why the two sides have no version in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -98,9 +160,9 @@ pub enum NegotiationError {
     NoVersion,
 }
 
-/// The text is not a supported version of SAM 3.
+/// The text is not a supported version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("not a version from 3.0 to 3.3")]
+#[error("not a supported version of SAM")]
 pub struct UnknownVersion;
 
 /// Parses `3.1` or `3`. Numbers that do not fit become the maximum.
@@ -170,5 +232,28 @@ mod tests {
             assert_eq!(version.as_str().parse(), Ok(version));
         }
         assert_eq!("3.4".parse::<Version>(), Err(UnknownVersion));
+        for version in OlderVersion::ALL {
+            assert_eq!(version.as_str().parse(), Ok(version));
+            assert_eq!(version.as_str().parse::<Version>(), Err(UnknownVersion));
+        }
+        assert_eq!("3.0".parse::<OlderVersion>(), Err(UnknownVersion));
+    }
+
+    #[test]
+    fn the_highest_older_version_within_the_limits_is_selected() {
+        for (min, max, expected) in [
+            (Some("1.0"), Some("1.0"), Ok(OlderVersion::V1_0)),
+            (Some("1.0"), Some("2.0"), Ok(OlderVersion::V2_0)),
+            (Some("1"), Some("1.9"), Ok(OlderVersion::V1_0)),
+            (None, Some("2"), Ok(OlderVersion::V2_0)),
+            (Some("2.1"), Some("2.9"), Err(NegotiationError::NoVersion)),
+            (Some("x"), None, Err(NegotiationError::Malformed)),
+        ] {
+            assert_eq!(
+                OlderVersion::negotiate(min, max),
+                expected,
+                "{min:?} {max:?}"
+            );
+        }
     }
 }

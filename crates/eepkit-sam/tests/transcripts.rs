@@ -20,11 +20,27 @@
 //! U! text       the packet cannot be sent, for this reason
 //! +20ms         time passes
 //! auth on       from now on a name and a password are required
+//! older on      from now on sockets may negotiate SAM 1.0 and 2.0
+//! ```
+//!
+//! Sockets of SAM 1.0 and 2.0 have these steps in addition. `s0` is the first stream of the socket:
+//!
+//! ```text
+//! A= accepted $dest       a peer opens a stream
+//! A= data s0 text         the bridge reads up to as many bytes from the stream as it wants
+//! A= write s0 5           the bridge can write this many bytes to the stream
+//! A= end s0 ok            the peer closes the stream; instead of ok: a result and a message
+//! A! pending s0 text      the bridge has this data to write
+//! A! readable s0 5        the bridge reads at most this many bytes
+//! A! wants yes            the bridge reads from the socket
 //! ```
 //!
 //! `$name` is a value: `$keys` and `$other` are private keys, `$dest` and `$otherdest` their
 //! destinations, `$hash` the hash of `$dest` in base64, `$b32` and `$b33` its addresses. In bytes
 //! of the bridge, `%name` matches any word and stores it under this name.
+
+#[path = "transcripts/older.rs"]
+mod older;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -38,7 +54,7 @@ use bytes::Bytes;
 use eepkit_sam::{
     Failure, Received, ResultCode, SendOptions, Sender, Style,
     server::{
-        Answer, AuthChange, Config, Connection, Directory, Found, Output, Peer, Request,
+        self, Answer, AuthChange, Config, Connection, Directory, Found, Output, Peer, Request,
         SendDatagram, SessionKey,
     },
 };
@@ -51,6 +67,7 @@ fn bridge_follows_every_transcript() {
     let mut files: Vec<_> = fs::read_dir(dir)
         .expect("the transcripts are there")
         .map(|entry| entry.expect("can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     files.sort();
     let mut failures = Vec::new();
@@ -74,13 +91,23 @@ struct Stage {
     config: Arc<Config>,
     directory: Directory,
     sockets: BTreeMap<char, Connection>,
+    /// The machines of sockets that negotiated an older version.
+    older: BTreeMap<char, Box<server::older::Connection>>,
+    /// The streams of these sockets that were requested, by their names.
+    connecting: HashMap<String, server::older::StreamKey>,
     /// Outputs of each socket's machine that the dialogue has not mentioned yet.
-    said: HashMap<char, Vec<Output>>,
+    said: HashMap<char, Vec<Said>>,
     values: HashMap<String, String>,
     /// IDs of the requested sessions, for the text form of requests.
     ids: HashMap<SessionKey, String>,
     udp: Option<String>,
     now: Instant,
+}
+
+/// An output of a socket's machine.
+enum Said {
+    Current(Output),
+    Older(server::older::Output),
 }
 
 impl Stage {
@@ -117,6 +144,7 @@ impl Stage {
                     .to_b33(),
             ),
             ("long", "x".repeat(16 * 1024 + 2)),
+            ("block", "x".repeat(32 * 1024)),
         ];
         #[expect(
             clippy::disallowed_methods,
@@ -132,10 +160,13 @@ impl Stage {
         config.max_sessions = 2;
         config.max_subsessions = 3;
         config.max_accepts = 2;
+        config.max_older_streams = 2;
         Self {
             config: Arc::new(config),
             directory: Directory::new(),
             sockets: BTreeMap::new(),
+            older: BTreeMap::new(),
+            connecting: HashMap::new(),
             said: HashMap::new(),
             values: values
                 .into_iter()
@@ -178,11 +209,18 @@ impl Stage {
             self.directory.set_auth_required(switch == "on");
             return Ok(());
         }
+        if let Some(switch) = step.strip_prefix("older ") {
+            Arc::make_mut(&mut self.config).older_versions = switch == "on";
+            return Ok(());
+        }
         let name = step.chars().next().unwrap_or_default();
         let rest = step.get(1..).unwrap_or_default();
         let (sign, text) = rest.split_once(' ').unwrap_or((rest, ""));
         if name == 'U' {
             return self.udp(sign, text);
+        }
+        if self.older.contains_key(&name) && matches!(sign, "-" | "=" | "!" | ">" | ">>") {
+            return self.older_step(name, sign, text);
         }
         if sign == "-" {
             let connection = self.sockets.get_mut(&name).ok_or("no such socket")?;
@@ -252,6 +290,7 @@ impl Stage {
             }
             self.collect(name)?;
         }
+        self.older_pass();
         Ok(())
     }
 
@@ -294,12 +333,20 @@ impl Stage {
                 }
                 _ => {}
             }
-            said.push(output);
+            match output {
+                Output::Older(machine) => {
+                    self.older.insert(name, machine);
+                }
+                output => said.push(Said::Current(output)),
+            }
+        }
+        if self.older.contains_key(&name) {
+            self.older_bytes(name, &[]);
         }
         Ok(())
     }
 
-    fn next(&mut self, name: char) -> Result<Output, String> {
+    fn next(&mut self, name: char) -> Result<Said, String> {
         let said = self.said.entry(name).or_default();
         if said.is_empty() {
             return Err("the bridge sent nothing".to_owned());
@@ -309,7 +356,9 @@ impl Stage {
 
     fn expect_bytes(&mut self, name: char, pattern: &[u8]) -> Result<(), String> {
         let output = self.next(name)?;
-        let Output::Send(sent) = &output else {
+        let (Said::Current(Output::Send(sent)) | Said::Older(server::older::Output::Send(sent))) =
+            &output
+        else {
             return Err(format!("instead: {}", self.describe(&output)));
         };
         let pattern = String::from_utf8_lossy(pattern).into_owned();
@@ -410,7 +459,11 @@ impl Stage {
         })
     }
 
-    fn describe(&self, output: &Output) -> String {
+    fn describe(&self, output: &Said) -> String {
+        let output = match output {
+            Said::Current(output) => output,
+            Said::Older(output) => return self.describe_older(output),
+        };
         match output {
             Output::Send(bytes) => shown(&String::from_utf8_lossy(bytes)),
             Output::Close => ". close".to_owned(),

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::{
-    connection::{Connection, Phase, answer_words},
+    connection::{Connection, Phase, Spoken, answer_words},
     directory::Directory,
     exchange::{Request, Secret},
 };
 use crate::{
     message::Message,
     result::{Failure, ResultCode},
-    version::{NegotiationError, Version},
+    version::{NegotiationError, OlderVersion, Version},
 };
 
 impl Connection {
@@ -26,24 +26,14 @@ impl Connection {
             return self.close(directory);
         }
         let params = &message.params;
-        let version = Version::negotiate(params.value("MIN"), params.value("MAX"));
-        let version = match version {
-            Ok(version) if version <= self.config.max_version => Ok(version),
-            // The client may also accept an older version, if its limits allow one.
-            Ok(_) => {
-                Version::negotiate(params.value("MIN"), Some(self.config.max_version.as_str()))
-            }
-            Err(error) => Err(error),
-        };
-        let version = match version {
+        let (min, max) = (params.value("MIN"), params.value("MAX"));
+        let version = match self.negotiate(min, max) {
             Ok(version) => version,
-            Err(NegotiationError::NoVersion) => {
-                let failure = Failure::new(ResultCode::NoVersion, "");
-                self.fail(now, "HELLO REPLY", &failure);
-                return self.close(directory);
-            }
             Err(error) => {
-                let failure = Failure::error(error.to_string());
+                let failure = match error {
+                    NegotiationError::NoVersion => Failure::new(ResultCode::NoVersion, ""),
+                    error => Failure::error(error.to_string()),
+                };
                 self.fail(now, "HELLO REPLY", &failure);
                 return self.close(directory);
             }
@@ -64,6 +54,22 @@ impl Connection {
             user: user.to_owned(),
             password: Secret(password.to_owned().into()),
         });
+    }
+
+    /// Selects the newest version that both sides support.
+    fn negotiate(&self, min: Option<&str>, max: Option<&str>) -> Result<Spoken, NegotiationError> {
+        let newest = self.config.max_version;
+        let version = match Version::negotiate(min, max) {
+            // The client may also accept an older version, if its limits allow one.
+            Ok(version) if version > newest => Version::negotiate(min, Some(newest.as_str())),
+            version => version,
+        };
+        match version {
+            Err(NegotiationError::NoVersion) if self.config.older_versions => {
+                OlderVersion::negotiate(min, max).map(Spoken::Older)
+            }
+            version => version.map(Spoken::Current),
+        }
     }
 
     pub(super) fn command<A>(

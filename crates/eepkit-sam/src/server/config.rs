@@ -12,6 +12,9 @@ use crate::version::Version;
 pub struct Config {
     /// The newest supported version; 3.3 by default.
     pub max_version: Version,
+    /// Whether clients may use versions 1.0 and 2.0; false by default, because only programs that
+    /// nobody maintains need them.
+    pub older_versions: bool,
     /// The signature type of new destinations if the client requests none. Ed25519 by default: the
     /// default of the specification, DSA_SHA1, is "not what you want" by its own words, and few
     /// routers accept it.
@@ -54,12 +57,16 @@ pub struct Config {
     pub max_subsessions: usize,
     /// The maximum number of sockets that wait for a stream of one session; 1,024 by default.
     pub max_accepts: usize,
+    /// The maximum number of streams of a session of version 1.0 or 2.0; 128 by default. Each has
+    /// buffers of up to 64 KiB in each direction, and all of them share one socket.
+    pub max_older_streams: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             max_version: Version::NEWEST,
+            older_versions: false,
             default_signature_type: SignatureType::ED25519,
             hello_timeout: Duration::from_secs(60),
             command_timeout: None,
@@ -73,6 +80,7 @@ impl Default for Config {
             max_sessions_per_client: None,
             max_subsessions: 64,
             max_accepts: 1024,
+            max_older_streams: 128,
         }
     }
 }

@@ -15,14 +15,16 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use super::{
     config::Config,
     directory::Directory,
-    exchange::{Answer, Output, Request, SessionKey},
+    exchange::{Answer, Request, SessionKey},
+    older,
+    output::Output,
 };
 use crate::{
     datagram::SendOptions,
     line::{LineError, LineReader},
     message::{LineBuilder, Message, Syntax},
     result::{Failure, ResultCode},
-    version::Version,
+    version::{OlderVersion, Version},
 };
 
 /// The state machine of one connection. The [module](super) documentation describes how to drive
@@ -55,7 +57,7 @@ pub(super) enum Phase {
     /// Waits for HELLO.
     Hello,
     /// A name and a password are being checked.
-    Authenticating { version: Version, user: String },
+    Authenticating { version: Spoken, user: String },
     /// Waits for a command.
     Idle,
     /// CREATE found a session with the same ID or destination, whose socket may just be closing.
@@ -95,6 +97,13 @@ pub(super) enum Phase {
     Forwarding { session: SessionKey },
     /// The socket belongs to a stream, or is closed.
     Done,
+}
+
+/// The negotiated version.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Spoken {
+    Current(Version),
+    Older(OlderVersion),
 }
 
 /// The state of the keep-alive PING.
@@ -369,7 +378,11 @@ impl Connection {
         self.errors = 0;
     }
 
-    pub(super) fn greeted(&mut self, now: Instant, version: Version) {
+    pub(super) fn greeted(&mut self, now: Instant, version: Spoken) {
+        let version = match version {
+            Spoken::Current(version) => version,
+            Spoken::Older(version) => return self.greeted_older(now, version),
+        };
         self.version = Some(version);
         self.phase = Phase::Idle;
         self.speak_by = self.config.command_timeout.map(|limit| now + limit);
@@ -378,6 +391,21 @@ impl Connection {
             .pair("VERSION", version);
         self.send_line(now, reply);
         self.heard(now);
+    }
+
+    /// Hands the socket over to the machine of an older version.
+    fn greeted_older(&mut self, now: Instant, version: OlderVersion) {
+        let reply = LineBuilder::new("HELLO REPLY")
+            .pair("RESULT", ResultCode::Ok)
+            .pair("VERSION", version);
+        self.send_line(now, reply);
+        self.phase = Phase::Done;
+        let lines = std::mem::replace(&mut self.lines, LineReader::new(0));
+        let rng = ChaCha20Rng::from_rng(&mut self.rng);
+        let speak_by = self.config.command_timeout.map(|limit| now + limit);
+        let config = self.config.clone();
+        let machine = older::Connection::new(config, self.owner(), version, rng, lines, speak_by);
+        self.output(Output::Older(Box::new(machine)));
     }
 
     /// Queues bytes for the socket.
@@ -523,11 +551,6 @@ pub(super) fn answer_words(line: &str) -> String {
         _ => "SESSION STATUS".to_owned(),
     }
 }
-
-/// The time that CREATE waits for another session with its ID or destination to end. Chosen because
-/// a client that was killed and restarted at once may connect before the end of its old connection
-/// is noticed, which takes milliseconds on loopback.
-pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 /// The number of bytes that are read ahead. Chosen to hold the longest line, the largest datagram,
 /// and what a client sends before its stream is open.

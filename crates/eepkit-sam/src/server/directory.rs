@@ -1,6 +1,6 @@
 //! The table of sessions of a bridge.
 
-use std::{collections::HashMap, fmt, net::IpAddr};
+use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use eepkit_wire::{Destination, Hash};
@@ -432,6 +432,11 @@ pub enum DatagramError {
         limit: usize,
     },
 }
+
+/// The time that CREATE waits for another session with its ID or destination to end. Chosen because
+/// a client that was killed and restarted at once may connect before the end of its old connection
+/// is noticed, which takes milliseconds on loopback.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
-//! Requests, answers and outputs exchanged between a connection's machine and its driver.
+//! Requests and answers exchanged between a connection's machine and its driver.
 
-use std::{fmt, net::SocketAddr, time::Instant};
+use std::{fmt, net::SocketAddr};
 
 use bytes::Bytes;
 use eepkit_wire::{Destination, Host, PrivateKeys, Zeroizing};
@@ -16,27 +16,6 @@ use crate::{
 /// Identifies a session or subsession for the lifetime of the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(pub(super) u64);
-
-/// An action of the driver. Actions are executed in their order.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Output {
-    /// Write these bytes to the socket, in one piece.
-    Send(Bytes),
-    /// Execute this request. Its answer, if there is one, is passed to
-    /// [`Connection::handle_answer`](super::Connection::handle_answer).
-    Request(Request),
-    /// Join the socket and the stream of the last answer. The machine needs neither any more.
-    Join {
-        /// Bytes that the client has already sent: the beginning of the data for the peer.
-        early: Bytes,
-        /// The earliest time at which data of the peer may be written to the socket. If the driver
-        /// observes reading, data may also be written as soon as the client has read every line.
-        data_after: Instant,
-    },
-    /// Close the socket after all earlier bytes are written.
-    Close,
-}
 
 /// A request to the router.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Instant};
 use eepkit_wire::{PrivateKeys, Zeroizing};
 
 use super::{
-    connection::{Connection, GRACE, Phase},
-    directory::{Client, Directory, SessionState},
+    connection::{Connection, Phase},
+    directory::{Client, Directory, GRACE, SessionState},
     exchange::{OpenSession, Request},
 };
 use crate::{
@@ -163,7 +163,7 @@ impl Connection {
     }
 
     /// Whose sessions those of this connection are.
-    fn owner(&self) -> Client {
+    pub(super) fn owner(&self) -> Client {
         match &self.user {
             Some(user) => Client::User(user.clone()),
             None => Client::at(self.client),

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Instant};
 use super::{
     connection::{Connection, Phase},
     directory::Directory,
-    exchange::{ConnectStream, ForwardStreams, Output, Peer, Request, SessionKey},
+    exchange::{ConnectStream, ForwardStreams, Peer, Request, SessionKey},
+    output::Output,
 };
 use crate::{
     key::{self, PeerLine},

@@ -2,18 +2,18 @@
 
 use std::time::Instant;
 
-use eepkit_wire::{Host, ParseAddressError, PrivateKeys};
+use eepkit_wire::Host;
 
 use super::{
     connection::{Connection, Phase},
     directory::Directory,
     exchange::{AuthChange, Found, Request, Secret},
+    keys::{generated, named},
 };
 use crate::{
-    key,
     message::{LineBuilder, Message},
     result::{Failure, ResultCode},
-    session::{self, invalid},
+    session::invalid,
 };
 
 impl Connection {
@@ -39,18 +39,8 @@ impl Connection {
     /// Processes DEST GENERATE.
     pub(super) fn generate(&mut self, now: Instant, message: &Message) {
         self.understood();
-        let keys = session::signature_type(&message.params).and_then(|kind| {
-            let kind = kind.unwrap_or(self.config.default_signature_type);
-            PrivateKeys::generate(kind, &mut self.rng)
-                .map_err(|_| Failure::error(format!("SIGNATURE_TYPE {kind} cannot be made here")))
-        });
-        match keys {
-            Ok(keys) => {
-                let line = LineBuilder::new("DEST REPLY")
-                    .pair("PUB", keys.destination().to_base64())
-                    .pair("PRIV", keys.to_base64().as_str());
-                self.send_line(now, line);
-            }
+        match generated(&message.params, &self.config, &mut self.rng) {
+            Ok(line) => self.send_line(now, line),
             Err(failure) => self.fail(now, "DEST REPLY", &failure),
         }
     }
@@ -109,7 +99,7 @@ impl Connection {
         let failure = Failure::error("USER or PASSWORD is wrong");
         self.fail(now, "HELLO REPLY", &failure);
         self.phase = Phase::Done;
-        self.output(super::exchange::Output::Close);
+        self.output(super::output::Output::Close);
     }
 
     pub(super) fn auth_changed(&mut self, now: Instant, result: Result<(), Failure>) {
@@ -148,19 +138,7 @@ impl Connection {
                 options,
             ));
         }
-        match key::parse_target(name) {
-            Ok(target) => Ok(Wanted::of(target, options)),
-            // A name that no address book can contain is reported as not found. A text that is as
-            // long as a destination is not a name.
-            Err(
-                error @ (ParseAddressError::Name(_)
-                | ParseAddressError::NotI2p
-                | ParseAddressError::Base64(_)),
-            ) if name.len() < Host::MIN_BASE64 => {
-                Err(Failure::new(ResultCode::KeyNotFound, error.to_string()))
-            }
-            Err(error) => Err(Failure::new(ResultCode::InvalidKey, error.to_string())),
-        }
+        named(name).map(|target| Wanted::of(target, options))
     }
 
     fn try_change_auth(&self, message: &Message) -> Result<AuthChange, Failure> {
