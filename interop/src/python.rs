@@ -25,16 +25,8 @@ impl I2plib {
     ///
     /// A message that names what to install.
     pub fn prerequisites() -> Result<(), String> {
-        let version = "import sys; sys.exit(sys.version_info < (3, 7))";
-        let python = run(python3().args(["-c", version]));
-        if !python.is_ok_and(|output| output.status.success()) {
-            return Err("install Python 3.7 or newer (python3)".to_owned());
-        }
-        let pip = run(python3().args(["-m", "pip", "--version"]));
-        if !pip.is_ok_and(|output| output.status.success()) {
-            return Err("install pip (Debian's python3-pip)".to_owned());
-        }
-        Ok(())
+        has_python()?;
+        has_pip()
     }
 
     /// Downloads i2plib from PyPI into `dir`, checks its hash, and unpacks it. An existing copy is
@@ -102,7 +94,102 @@ impl I2plib {
     }
 }
 
-fn python3() -> Command {
+/// The packages of txi2p 0.3.7 of PyPI and of its dependencies, a library of programs on Twisted.
+#[derive(Debug)]
+pub struct Txi2p {
+    packages: PathBuf,
+}
+
+/// The directory in this crate with programs that use txi2p.
+const TXI2P: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/txi2p");
+
+impl Txi2p {
+    /// Checks whether this machine has a suitable Python.
+    ///
+    /// # Errors
+    ///
+    /// A message that names what to install.
+    pub fn python() -> Result<(), String> {
+        has_python()
+    }
+
+    /// Checks whether this machine can download and run txi2p.
+    ///
+    /// # Errors
+    ///
+    /// A message that names what to install.
+    pub fn prerequisites() -> Result<(), String> {
+        has_python()?;
+        has_pip()
+    }
+
+    /// Installs txi2p, whose hash is checked, and its dependencies into `dir`. An existing copy is used
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// The error output of pip.
+    pub fn fetch(dir: &Path) -> Result<Self, String> {
+        let packages = dir.join("txi2p-0.3.7");
+        if !packages.join("txi2p").is_dir() {
+            let failed = |error: io::Error| format!("cannot install txi2p: {error}");
+            fs::create_dir_all(dir).map_err(failed)?;
+            // Renamed once it is complete, because another test run may do the same concurrently.
+            let fresh = tempfile::tempdir_in(dir).map_err(failed)?;
+            let at = fresh.path().join("packages");
+            for (list, checked) in [("dependencies.txt", false), ("requirements.txt", true)] {
+                let mut pip = python3();
+                pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet"])
+                    .args(["install", "--no-deps", "--root-user-action", "ignore"])
+                    .args(["--requirement", &format!("{TXI2P}/{list}")])
+                    .arg("--target")
+                    .arg(&at);
+                if checked {
+                    pip.arg("--require-hashes");
+                }
+                complete(&mut pip)?;
+            }
+            if let Err(error) = fs::rename(&at, &packages)
+                && !packages.join("txi2p").is_dir()
+            {
+                return Err(failed(error));
+            }
+        }
+        Ok(Self { packages })
+    }
+
+    /// A program of this crate that uses txi2p.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = python3();
+        command
+            .env("PYTHONPATH", &self.packages)
+            .env("PYTHONWARNINGS", "ignore")
+            .env("PYTHONUNBUFFERED", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .arg(format!("{TXI2P}/{name}"));
+        command
+    }
+}
+
+fn has_python() -> Result<(), String> {
+    let version = "import sys; sys.exit(sys.version_info < (3, 7))";
+    let python = run(python3().args(["-c", version]));
+    match python.is_ok_and(|output| output.status.success()) {
+        true => Ok(()),
+        false => Err("install Python 3.7 or newer (python3)".to_owned()),
+    }
+}
+
+fn has_pip() -> Result<(), String> {
+    let pip = run(python3().args(["-m", "pip", "--version"]));
+    match pip.is_ok_and(|output| output.status.success()) {
+        true => Ok(()),
+        false => Err("install pip (Debian's python3-pip)".to_owned()),
+    }
+}
+
+/// A Python command without standard input.
+pub fn python3() -> Command {
     let mut command = Command::new("python3");
     command.stdin(Stdio::null());
     command

@@ -46,6 +46,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<(), Failure> {
         Command::SocksProxy(args) => block_on(proxy::socks(args, ui)),
         Command::Tunnel(args) => block_on(proxy::tunnel(args, ui)),
         Command::Sam(args) => block_on(sam::run(args, ui)),
+        Command::Bob(args) => block_on(proxy::bob(args, ui)),
         Command::Config(args) => config::run(&args.command, ui),
         Command::Run(args) => block_on(run::run(args, ui)),
         Command::Status(args) => block_on(status::run(args, ui)),

@@ -2,7 +2,7 @@
 //!
 //! [`http_proxy`] and [`socks`] are proxies for browsers and other programs. The tunnels of
 //! [`tunnel`] connect local ports with destinations, in both directions. [`sam`] is a SAM bridge,
-//! through which programs in any language use I2P. They use the sessions of [`eepkit`], so they run
+//! through which programs in any language use I2P. [`bob`] is a bridge for old programs. They use the sessions of [`eepkit`], so they run
 //! on every router that [`eepkit`] supports.
 //!
 //! Every service is built from the same parts:
@@ -30,6 +30,8 @@
 #[doc = include_str!("../../../docs/sam.md")]
 struct Documentation;
 
+pub mod bob;
+mod client_options;
 mod client_sessions;
 pub mod control;
 mod counters;
@@ -40,10 +42,12 @@ pub mod files;
 pub mod fuzzing;
 pub mod http_proxy;
 pub mod import;
+mod lookup_session;
 mod methods;
 pub mod naming;
 pub mod options;
 mod proxy;
+mod reading;
 pub mod relay;
 pub mod sam;
 pub mod serve;

@@ -1,4 +1,4 @@
-//! The SAM bridge: versions 3.0 to 3.3.
+//! The SAM bridge: versions 3.0 to 3.3, and 1.0 and 2.0 if they are enabled.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,14 +17,16 @@ mod config;
 mod connection;
 mod done;
 mod joining;
+mod key_store;
 mod lookups;
+mod older;
 mod options;
-mod reading;
 mod sessions;
 mod shared;
 mod streams;
 mod udp;
 mod udp_sockets;
+mod waiting;
 
 #[cfg(unix)]
 use std::io;
@@ -41,11 +43,12 @@ pub use eepkit_sam::server::Config;
 use tokio::net::UdpSocket;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub use self::config::{DEFAULT_TCP_PORT, DEFAULT_UDP_PORT, SamConfig};
 use self::{
     config::{Files, loopback},
+    key_store::KeyStore,
     shared::Shared,
     udp_sockets::UdpSockets,
 };
@@ -80,6 +83,7 @@ impl SamBridge {
     /// Panics outside of a tokio runtime.
     pub async fn start(router: Router, config: SamConfig) -> Result<Self, ServiceError> {
         let Files { tls, trust, users } = config.files_in_use()?;
+        let key_store = KeyStore::open(config.older_keys_file())?;
         let identity = tls.map(Identity::new);
         let listeners = listen(&config, identity.as_ref()).await?;
         if listeners.is_empty() && !config.is_in_process() {
@@ -111,8 +115,14 @@ impl SamBridge {
             config,
             router,
             users,
+            key_store,
             UdpSockets::new(sockets.clone()),
         ));
+        if shared.protocol.older_versions {
+            warn!(
+                "SAM 1.0 and 2.0 are enabled, which only old programs need; SAM 3 is their successor"
+            );
+        }
         shared.set_trust(trust);
         let bridge = shared.clone();
         server.serve(listeners, move |accepted| {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    bob::BobConfig,
     http_proxy::HttpProxyConfig,
     options::{File, FileError, FileErrors, Section},
     sam::SamConfig,
@@ -427,6 +428,7 @@ impl fmt::Debug for Kind {
 /// All kinds of services.
 pub const KINDS: &[Kind] = &[
     Kind::of::<SamConfig>(),
+    Kind::of::<BobConfig>(),
     Kind::of::<HttpProxyConfig>(),
     Kind::of::<SocksConfig>(),
     Kind::of::<ClientTunnelConfig>(),

@@ -24,9 +24,10 @@ use super::{
 };
 
 /// The published crates with a library.
-const PUBLISHED: [&str; 16] = [
+const PUBLISHED: [&str; 17] = [
     "eepkit",
     "eepkit-attach",
+    "eepkit-bob",
     "eepkit-datagram",
     "eepkit-files",
     "eepkit-i2cp",

@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, env, process::Command};
 
 /// Each library crate, and the crates of this workspace that it may use. A crate may only use
 /// crates above it in this table.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("eepkit-files", &[]),
     ("eepkit-wire", &["eepkit-files"]),
     ("eepkit-i2cp", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-streaming", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-datagram", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-sam", &["eepkit-files", "eepkit-wire"]),
+    ("eepkit-bob", &["eepkit-files", "eepkit-wire"]),
     ("eepkit-socks", &[]),
     ("eepkit-irc", &[]),
     ("eepkit-naming", &["eepkit-files", "eepkit-wire"]),
@@ -90,6 +91,7 @@ const BELOW_SERVICES: &[&str] = &[
 const BELOW_PACKAGES: &[&str] = &[
     "eepkit",
     "eepkit-attach",
+    "eepkit-bob",
     "eepkit-cli",
     "eepkit-datagram",
     "eepkit-files",
@@ -111,6 +113,7 @@ const BELOW_PACKAGES: &[&str] = &[
 const BELOW_CLI: &[&str] = &[
     "eepkit",
     "eepkit-attach",
+    "eepkit-bob",
     "eepkit-datagram",
     "eepkit-files",
     "eepkit-i2cp",
@@ -128,13 +131,14 @@ const BELOW_CLI: &[&str] = &[
 
 /// The crates that are state machines, with bytes and time as inputs and bytes, events and
 /// deadlines as outputs.
-const SANS_IO: [&str; 8] = [
+const SANS_IO: [&str; 9] = [
     "eepkit-wire",
     "eepkit-netem",
     "eepkit-i2cp",
     "eepkit-streaming",
     "eepkit-datagram",
     "eepkit-sam",
+    "eepkit-bob",
     "eepkit-socks",
     "eepkit-irc",
 ];

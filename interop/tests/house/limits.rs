@@ -153,6 +153,26 @@ const ROWS: &[Row] = &[
         beyond: "an error",
     },
     Row {
+        what: "streams of a session of SAM 1 or 2",
+        default: "{}",
+        sources: &[at(
+            "eepkit-sam/src/server/config.rs",
+            Field("max_older_streams"),
+        )],
+        option: "",
+        beyond: "outgoing: an error; incoming: they wait",
+    },
+    Row {
+        what: "names of destinations of SAM 1 and 2",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/sam/key_store.rs",
+            Const("MAX_NAMES"),
+        )],
+        option: "",
+        beyond: "an error",
+    },
+    Row {
         what: "connections of a SAM bridge",
         default: "{}",
         sources: &[at(
@@ -167,6 +187,26 @@ const ROWS: &[Row] = &[
         default: "three quarters of all",
         sources: &[],
         option: "`max_connections_per_client` in `[sam]`",
+        beyond: "an error",
+    },
+    Row {
+        what: "tunnels of a BOB bridge",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/bob/config.rs",
+            Const("MAX_TUNNELS"),
+        )],
+        option: "`max_tunnels` in `[bob]`",
+        beyond: "the oldest without keys is removed, else an error",
+    },
+    Row {
+        what: "connections of a BOB bridge, and of each of its tunnels",
+        default: "{}",
+        sources: &[at(
+            "eepkit-services/src/bob/config.rs",
+            Const("MAX_CONNECTIONS"),
+        )],
+        option: "`max_connections` in `[bob]`",
         beyond: "an error",
     },
     Row {

@@ -18,6 +18,7 @@ mod i2plib;
 mod java;
 mod lab;
 mod net;
+mod older;
 mod restarts;
 mod sam_client;
 mod streams;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     sam_client::add(&lab, &mut trials);
     yosemite::add(&lab, &mut trials);
     i2plib::add(&lab, &mut trials);
+    older::add(&lab, &mut trials);
     dialogues::add(&lab, &mut trials);
     java::add(&lab, &mut trials);
     libtest_mimic::run(&args, trials).exit_code()

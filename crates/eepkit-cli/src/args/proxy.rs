@@ -1,7 +1,9 @@
-//! The command lines of the proxies and of the SAM bridge.
+//! The command lines of the proxies and of the bridges.
 
 use clap::Args;
-use eepkit_services::{http_proxy::HttpProxyConfig, sam::SamConfig, socks::SocksConfig};
+use eepkit_services::{
+    bob::BobConfig, http_proxy::HttpProxyConfig, sam::SamConfig, socks::SocksConfig,
+};
 
 use super::{RouterArgs, ServiceArgs};
 
@@ -9,6 +11,7 @@ use super::{RouterArgs, ServiceArgs};
 ///
 /// Runs a SAM bridge, versions 3.0 to 3.3, on the router that --router names, until Ctrl-C.
 /// It listens on the ports that programs expect: TCP port 7656, and UDP port 7655 for datagrams.
+/// With --older-versions, old programs use SAM 1.0 and 2.0 on the same port (docs/sam-1-2.md).
 /// `eepkit run` does the same with a configuration file.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -24,6 +27,36 @@ Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP.")]
 pub(crate) struct SamArgs {
     #[command(flatten)]
     pub(crate) sam: ServiceArgs<SamConfig>,
+
+    /// Print where it listens as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) router: RouterArgs,
+}
+
+/// Run a BOB bridge, for old programs
+///
+/// Runs a BOB bridge on the router that --router names, until Ctrl-C. It listens on the port that
+/// programs expect, 2827. New programs use SAM: see `eepkit sam`.
+/// `eepkit run` does the same with a configuration file.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  eepkit bob                                     on the router at i2cp://127.0.0.1:7654
+  eepkit bob --router embedded                   with a router in this process
+  eepkit bob --state bob.state                   tunnels run again after a restart
+
+  Then, in another terminal:
+  nc 127.0.0.1 2827
+
+With --json one object on one line has the addresses, once it listens:
+  {\"version\":1,\"router\":\"..\",\"bob\":[{\"tcp\":[\"127.0.0.1:2827\"],\"unix\":[]}]}
+Stops with exit code 0 on SIGINT (Ctrl-C), SIGTERM and SIGHUP. docs/bob.md has the details.")]
+pub(crate) struct BobArgs {
+    #[command(flatten)]
+    pub(crate) bob: ServiceArgs<BobConfig>,
 
     /// Print where it listens as one JSON object on one line
     #[arg(long)]

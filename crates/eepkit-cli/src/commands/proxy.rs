@@ -1,12 +1,12 @@
-//! `eepkit http-proxy`, `eepkit socks-proxy` and `eepkit tunnel`.
+//! `eepkit http-proxy`, `eepkit socks-proxy`, `eepkit tunnel` and `eepkit bob`.
 
 use eepkit_services::{plan, service::Definition};
 
 use super::run::{self, Source};
 use crate::{
     args::{
-        CONTROL, HttpProxyArgs, NAMES, RouterArgs, ServiceArgs, SocksProxyArgs, TunnelArgs,
-        TunnelCommand,
+        BobArgs, CONTROL, HttpProxyArgs, NAMES, RouterArgs, ServiceArgs, SocksProxyArgs,
+        TunnelArgs, TunnelCommand,
     },
     config::Config,
     failure::Failure,
@@ -19,6 +19,10 @@ pub(super) async fn http(args: HttpProxyArgs, ui: &Ui) -> Result<(), Failure> {
 
 pub(super) async fn socks(args: SocksProxyArgs, ui: &Ui) -> Result<(), Failure> {
     serve(args.proxy, args.router, args.json, ui).await
+}
+
+pub(super) async fn bob(args: BobArgs, ui: &Ui) -> Result<(), Failure> {
+    serve(args.bob, args.router, args.json, ui).await
 }
 
 pub(super) async fn tunnel(args: TunnelArgs, ui: &Ui) -> Result<(), Failure> {

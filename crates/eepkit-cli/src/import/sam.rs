@@ -375,7 +375,7 @@ const KEYSTORE: [&str; 4] = [
 const MEANINGLESS: [(&str, &str); 6] = [
     (
         "sam.keyfile",
-        "the keys of SAM 1 and 2 by their names, which this bridge does not speak",
+        "the keys of SAM 1 and 2 by their names: older_versions = true and older_keys use the file",
     ),
     (
         "sam.forceFlush",

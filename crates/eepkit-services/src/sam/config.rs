@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +11,7 @@ use std::{
 use eepkit::SignatureType;
 use eepkit_sam::server;
 
-use super::SamBridge;
+use super::{SamBridge, key_store::KeyStore};
 use crate::{
     access,
     options::{Flag, Opt, SessionOptions, Table},
@@ -60,6 +60,7 @@ pub struct SamConfig {
     max_connections_per_client: Option<usize>,
     options: SessionOptions,
     overrides: SessionOptions,
+    older_keys: Option<PathBuf>,
     protocol: server::Config,
 }
 
@@ -87,6 +88,7 @@ impl SamConfig {
             max_connections_per_client: None,
             options: SessionOptions::new(),
             overrides: SessionOptions::new(),
+            older_keys: None,
             protocol: server::Config::default(),
         }
     }
@@ -218,6 +220,24 @@ impl SamConfig {
         self
     }
 
+    /// Allows clients to use SAM 1.0 and 2.0, on the same addresses as SAM 3. Only programs that
+    /// nobody maintains need them. They have no users of their own, so [`SamConfig::users`] locks
+    /// them out unless they send USER and PASSWORD.
+    #[must_use]
+    pub fn older_versions(mut self) -> Self {
+        self.protocol.older_versions = true;
+        self
+    }
+
+    /// Stores the keys of destinations that clients of SAM 1.0 and 2.0 name in this file, which has
+    /// the format of `sam.keys` of Java I2P. It is created when it is needed. Without a file, the
+    /// names are valid until the bridge stops.
+    #[must_use]
+    pub fn older_keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.older_keys = Some(file.into());
+        self
+    }
+
     /// Changes the protocol configuration: versions, time limits, limits of sessions and streams.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut server::Config)) -> Self {
@@ -233,6 +253,10 @@ impl SamConfig {
     /// The options of all sessions.
     pub(super) fn overrides(&self) -> &SessionOptions {
         &self.overrides
+    }
+
+    pub(super) fn older_keys_file(&self) -> Option<&Path> {
+        self.older_keys.as_deref()
     }
 
     pub(super) fn open_limit(&self) -> Duration {
@@ -385,6 +409,9 @@ impl Definition for SamConfig {
         let nowhere = self.listen.as_ref().is_some_and(Vec::is_empty)
             && self.listen_tls.is_empty()
             && self.listen_unix.is_empty();
+        if self.older_keys.is_some() && !self.protocol.older_versions {
+            return Err("older_keys needs older_versions = true".to_owned());
+        }
         if nowhere {
             return Err("a bridge has to listen somewhere, or enabled = false".to_owned());
         }
@@ -392,6 +419,7 @@ impl Definition for SamConfig {
     }
 
     fn check(&self) -> Result<(), ServiceError> {
+        KeyStore::open(self.older_keys_file())?;
         self.files().map(drop)
     }
 
@@ -507,6 +535,22 @@ static TABLE: Table<SamConfig> = Table {
             "Whether streams and datagrams may be forwarded to any IP address.\n\
              Otherwise they go only to loopback addresses and the client's own.",
         ),
+        Opt::new(
+            "older_versions",
+            access!(SamConfig, bool, protocol.older_versions),
+            "Whether clients may use SAM 1.0 and 2.0, on the same addresses.\n\
+             Only old programs need them. They are slower, and have no ports.",
+        )
+        .flag(Flag::new("older-versions", "")),
+        Opt::new(
+            "older_keys",
+            access!(SamConfig, Option<PathBuf>, older_keys),
+            "File with the keys of destinations that clients of SAM 1.0 and 2.0 name.\n\
+             It has the format of sam.keys of Java I2P, and is created when it is needed.\n\
+             Default: the names are valid until the bridge stops.",
+        )
+        .example("\"sam.keys\"")
+        .flag(Flag::new("older-keys", "FILE").requires(&["older_versions"])),
         Opt::new(
             "trust",
             access!(SamConfig, Option<PathBuf>, trust),
@@ -636,6 +680,8 @@ mod tests {
                 ("auth_commands", "false"),
                 ("signature_type", "\"1\""),
                 ("forward_anywhere", "true"),
+                ("older_versions", "true"),
+                ("older_keys", "\"/o\""),
                 ("trust", "\"/t\""),
                 ("ping_after", "\"3m\""),
                 ("hello_timeout", "\"5s\""),

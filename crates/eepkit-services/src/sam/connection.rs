@@ -11,7 +11,7 @@ use eepkit_sam::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     task::yield_now,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
@@ -21,13 +21,15 @@ use super::{
     auth,
     done::{Done, SESSION_OVER},
     joining::join,
-    lookups,
-    reading::{self, Ends, Gate},
-    sessions,
+    lookups, older, sessions,
     shared::Shared,
     streams, udp,
+    waiting::{receive, session_over, until},
 };
-use crate::serve::{self, Socket, close_gently};
+use crate::{
+    reading::{self, Ends, Gate},
+    serve::{self, Socket, close_gently},
+};
 
 /// Serves a client until the client or the bridge ends the connection.
 pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
@@ -69,6 +71,10 @@ pub(super) async fn serve(shared: Arc<Shared>, accepted: serve::Connection) {
     driver.finish();
     match end {
         End::Gone => {}
+        End::Older { machine, early } => {
+            drop(driver);
+            older::serve(shared, socket, *machine, &early).await;
+        }
         End::Closed => close_gently(&mut socket).await,
         End::Join { early, gate } => {
             let Some(stream) = driver.stream.take() else {
@@ -113,6 +119,11 @@ enum End {
         early: Bytes,
         gate: Gate,
     },
+    /// The client uses SAM 1.0 or 2.0, and has already sent these bytes.
+    Older {
+        machine: Box<eepkit_sam::server::older::Connection>,
+        early: Bytes,
+    },
 }
 
 impl Driver {
@@ -137,6 +148,11 @@ impl Driver {
                             latest: data_after.into(),
                         };
                         return End::Join { early, gate };
+                    }
+                    Output::Older(machine) => {
+                        let early = self.buffer.get(self.unread.clone()).unwrap_or_default();
+                        let early = Bytes::copy_from_slice(early);
+                        return End::Older { machine, early };
                     }
                     Output::Close => return End::Closed,
                     other => debug!(?other, "the machine asks for an unknown output"),
@@ -301,40 +317,9 @@ async fn work(work: &mut Option<Work>) -> Done {
     }
 }
 
-async fn receive(
-    mailbox: Option<&(Style, DatagramSocket)>,
-) -> Result<ReceivedDatagram, ReceiveError> {
-    match mailbox {
-        Some((_, socket)) => socket.recv_from().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a change of the session's state. Returns the reason if the session has ended.
-async fn session_over(watch: &mut Option<SessionWatch>) -> Option<Failure> {
-    let Some(watch) = watch else {
-        return std::future::pending().await;
-    };
-    match watch.changed().await {
-        Some(state) if !state.stage().is_over() => None,
-        Some(state) => Some(Failure::error(match state.problem() {
-            Some(problem) => format!("the session is over: {problem}"),
-            None => SESSION_OVER.to_owned(),
-        })),
-        None => Some(Failure::error(SESSION_OVER)),
-    }
-}
-
 async fn ended(token: Option<&CancellationToken>) {
     match token {
         Some(token) => token.cancelled().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -1,13 +1,12 @@
 //! Look-ups of clients.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use eepkit::{Address, Session};
 use eepkit_sam::{
     Failure,
     server::{Answer, Found, SessionKey},
 };
-use tokio::time::{Instant, sleep_until};
 
 use super::{done::Done, shared::Shared, streams};
 use crate::errors::{Attempt, sam_failure};
@@ -58,54 +57,10 @@ async fn try_look_up(
 
 /// Returns the session for look-ups, which is opened if it does not exist.
 async fn own_session(shared: &Arc<Shared>) -> Result<Session, Failure> {
-    let mut current = shared.lookups.current.lock().await;
-    if let Some((session, used)) = current.as_mut()
-        && !session.status().stage().is_over()
-    {
-        *used = Instant::now();
-        return Ok(session.clone());
-    }
-    let mut builder = shared
-        .router
-        .session()
-        .tunnel_quantity(1)
-        .option("i2cp.dontPublishLeaseSet", true)
-        .nickname("SAM look-ups")
-        .linger(Duration::ZERO);
-    for (key, value) in shared.config.overrides().iter() {
-        builder = builder.option(key, value);
-    }
-    let session = builder
-        .start()
-        .map_err(|error| sam_failure(Attempt::LookUp, error))?;
-    *current = Some((session.clone(), Instant::now()));
-    drop(current);
-    let bridge = shared.clone();
-    shared.server.spawn(async move {
-        let mut look_again = Instant::now() + IDLE;
-        loop {
-            tokio::select! {
-                () = sleep_until(look_again) => {}
-                () = bridge.server.closing().cancelled() => {}
-            }
-            let mut current = bridge.lookups.current.lock().await;
-            let Some((session, used)) = current.as_ref() else {
-                return;
-            };
-            if used.elapsed() < IDLE && !bridge.server.closing().is_cancelled() {
-                look_again = *used + IDLE;
-                continue;
-            }
-            let session = session.clone();
-            *current = None;
-            drop(current);
-            session.close().await;
-            return;
-        }
-    });
-    Ok(session)
+    let options = shared.config.overrides();
+    let session = shared
+        .lookups
+        .session(&shared.router, &shared.server, "SAM look-ups", options)
+        .await;
+    session.map_err(|error| sam_failure(Attempt::LookUp, error))
 }
-
-/// The idle time after which the session for look-ups is closed. Chosen because its tunnels use
-/// bandwidth of other routers, and building them again delays the next look-up by some seconds.
-const IDLE: Duration = Duration::from_secs(600);

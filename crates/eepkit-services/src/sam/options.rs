@@ -1,10 +1,11 @@
 //! The options that clients set for their sessions, and the selection that is passed on.
 
-use eepkit::{EndpointConfig, LinkError, OpenError, StreamConfig, StreamOptionError};
+use eepkit::{EndpointConfig, LinkError, OpenError, StreamConfig};
 use eepkit_sam::{Failure, SessionParams, Style};
 use tracing::debug;
 
 use super::SamConfig;
+use crate::client_options::{ENCRYPTION, passed};
 
 /// The options of a session, in the order in which they are set: later ones take precedence.
 pub(super) fn of_session(config: &SamConfig, params: &SessionParams) -> Vec<(String, String)> {
@@ -98,52 +99,8 @@ pub(super) fn amended(
     }
 }
 
-/// Returns the value with which an option is passed to a session; `None` if it is not passed.
-fn passed(key: &str, value: &str) -> Option<String> {
-    match key {
-        // The bridge selects the connection to the router.
-        "i2cp.tcp.host"
-        | "i2cp.tcp.port"
-        | "i2cp.SSL"
-        | "i2cp.username"
-        | "i2cp.password"
-        | "i2cp.destination.sigType" => None,
-        // Options of Java I2P's client library, which have no effect here.
-        "i2cp.messageReliability" | "i2cp.fastReceive" => None,
-        // Lists may name types that are newer than this router.
-        ENCRYPTION => {
-            let known: Vec<&str> = value
-                .split(',')
-                .map(str::trim)
-                .filter(|kind| KNOWN_ENCRYPTION.contains(kind))
-                .collect();
-            Some(if known.is_empty() {
-                value.to_owned()
-            } else {
-                known.join(",")
-            })
-        }
-        // Options of Java I2P that eepkit's streaming does not support would cause the session to
-        // fail.
-        _ if key.starts_with(STREAMING) => {
-            let unknown = matches!(
-                EndpointConfig::default().set(key, value),
-                Err(StreamOptionError::Unknown(_))
-            );
-            (!unknown).then(|| value.to_owned())
-        }
-        _ => Some(value.to_owned()),
-    }
-}
-
-/// The option with the encryption types of a session.
-const ENCRYPTION: &str = "i2cp.leaseSetEncType";
-
 /// The encryption type that every router accepts: X25519.
 const MODERN: &str = "4";
-
-/// Encryption types that lease sets can have here, by number and by name.
-const KNOWN_ENCRYPTION: [&str; 4] = ["4", "0", "ECIES_X25519", "ELGAMAL_2048"];
 
 const STREAMING: &str = "i2p.streaming.";
 const ENFORCE_PROTOCOL: &str = "i2p.streaming.enforceProtocol";

@@ -3,17 +3,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eepkit::{DatagramSocket, Listener, Router, Session, StreamConfig};
+use eepkit_link::LogLimit;
 use eepkit_sam::{
     SessionParams, Version,
     server::{Config, Directory, SessionKey},
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 
-use super::{SamConfig, SamStats, udp_sockets::UdpSockets};
+use super::{SamConfig, SamStats, key_store::KeyStore, udp_sockets::UdpSockets};
 use crate::{
     counters::Counters,
+    lookup_session::LookupSession,
     serve::Handle,
     users::{Gate, Users},
 };
@@ -27,20 +29,17 @@ pub(super) struct Shared {
     pub(super) router: Router,
     directory: Mutex<Directory<Live>>,
     pub(super) gate: Arc<Gate>,
+    /// The keys of destinations that clients of SAM 1.0 and 2.0 name.
+    pub(super) key_store: Arc<KeyStore>,
+    /// Limits the lines of the log about these clients.
+    pub(super) older_clients: LogLimit,
     /// The certificates to trust for streams that are forwarded over TLS.
     trust: Mutex<Option<Arc<rustls::ClientConfig>>>,
-    pub(super) lookups: Lookups,
+    pub(super) lookups: LookupSession,
     pub(super) udp: UdpSockets,
     /// Datagrams whose destination is being looked up.
     pub(super) unresolved: Arc<Semaphore>,
     pub(super) counters: Arc<Counters>,
-}
-
-/// The session that looks up names for connections without a session. It exists while it is used.
-/// It has its own destination, so that look-ups of one client do not use the tunnels of another.
-#[derive(Default)]
-pub(super) struct Lookups {
-    pub(super) current: tokio::sync::Mutex<Option<(Session, Instant)>>,
 }
 
 /// An open session or subsession.
@@ -68,6 +67,7 @@ impl Shared {
         config: SamConfig,
         router: Router,
         users: Users,
+        key_store: KeyStore,
         udp: UdpSockets,
     ) -> Self {
         let mut directory = Directory::default();
@@ -79,8 +79,10 @@ impl Shared {
             router,
             directory: Mutex::new(directory),
             gate: Arc::new(Gate::new(users)),
+            key_store: Arc::new(key_store),
+            older_clients: LogLimit::new(),
             trust: Mutex::default(),
-            lookups: Lookups::default(),
+            lookups: LookupSession::default(),
             udp,
             unresolved: Arc::new(Semaphore::new(MAX_UNRESOLVED)),
             counters: Arc::default(),

@@ -21,11 +21,11 @@ use tracing::debug;
 use super::{
     done::{Done, SESSION_OVER},
     joining::join,
-    reading::{Ends, Gate},
     shared::Shared,
 };
 use crate::{
     errors::{Attempt, sam_failure},
+    reading::{Ends, Gate},
     serve::{Socket, prepare},
 };
 

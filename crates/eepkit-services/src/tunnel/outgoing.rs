@@ -16,7 +16,7 @@ use super::{
 use crate::{
     counters::Counters,
     relay::Prefixed,
-    serve::{Addresses, Connection, Handle, Limits, Server, Socket},
+    serve::{Addresses, Connection, Handle, Limits, Listeners, Server, Socket},
     service::{Context, ServiceError, Statistic},
     shared_sessions::SharedSession,
     tls::Identity,
@@ -101,8 +101,22 @@ impl ClientTunnel {
             .sessions
             .open(&context.router, session.plan(name))
             .map_err(eepkit::Error::from)?;
+        let limits = Limits::new(local.max_connections);
+        let tunnel = Self::launch_on(session, name, listeners, limits, idle, kind);
+        Ok(Self { identity, ..tunnel })
+    }
+
+    /// Starts a tunnel on a session, with addresses that are bound already.
+    pub(crate) fn launch_on<L: Local>(
+        session: SharedSession,
+        name: &str,
+        listeners: Listeners,
+        limits: Limits,
+        idle: Option<Duration>,
+        kind: L,
+    ) -> Self {
         let addresses = listeners.addresses().clone();
-        let server = Server::new(Limits::new(local.max_connections));
+        let server = Server::new(limits);
         let shared = Arc::new(Outgoing {
             name: name.to_owned(),
             session,
@@ -124,12 +138,12 @@ impl ClientTunnel {
                 () = tunnel.server.closing().cancelled() => {}
             }
         });
-        Ok(Self {
+        Self {
             shared,
             addresses,
-            identity,
+            identity: None,
             server,
-        })
+        }
     }
 
     /// The TCP addresses for programs.

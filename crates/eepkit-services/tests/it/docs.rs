@@ -6,8 +6,9 @@ use eepkit_services::{KINDS, errors, http_proxy::header_table, tunnel::http_head
 
 /// The page of the table of each kind of service, which is between two marks, and the command with
 /// its flags.
-const PLACES: [(&str, &str, &str); 13] = [
+const PLACES: [(&str, &str, &str); 14] = [
     ("sam", "docs/sam.md", "eepkit sam"),
+    ("bob", "docs/bob.md", "eepkit bob"),
     ("http-proxy", "docs/http-proxy.md", "eepkit http-proxy"),
     ("socks", "docs/socks.md", "eepkit socks-proxy"),
     ("client-tunnel", "docs/tunnels.md", "eepkit tunnel client"),

@@ -1,6 +1,7 @@
 //! The services over real sockets and a simulated network, mostly in paused time.
 
 mod abuse;
+mod bob;
 mod client;
 mod client_set;
 mod datagrams;
@@ -11,6 +12,7 @@ mod http_proxy;
 mod lab;
 mod names;
 mod naming;
+mod older;
 mod options;
 mod reload;
 mod sessions;

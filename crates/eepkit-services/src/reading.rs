@@ -22,7 +22,7 @@ use tokio::{
 
 /// The two ends of a connection within this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(crate) struct Ends {
     client: SocketAddr,
     bridge: SocketAddr,
 }
@@ -30,7 +30,7 @@ pub(super) struct Ends {
 impl Ends {
     /// Returns the ends of a socket; `None` if reads of the program at the other end cannot be
     /// observed.
-    pub(super) fn of(socket: &TcpStream) -> Option<Self> {
+    pub(crate) fn of(socket: &TcpStream) -> Option<Self> {
         let (client, bridge) = (socket.peer_addr().ok()?, socket.local_addr().ok()?);
         let ends = Self {
             client: SocketAddr::new(client.ip().to_canonical(), client.port()),
@@ -50,18 +50,18 @@ impl Ends {
 
 /// A condition for sending data after the lines that a client was sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// `None` if reads of the client cannot be observed.
-    pub(super) ends: Option<Ends>,
+    pub(crate) ends: Option<Ends>,
     /// The number of bytes sent to the client.
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// The time from which data may follow in any case.
-    pub(super) latest: Instant,
+    pub(crate) latest: Instant,
 }
 
 impl Gate {
     /// Waits until data may follow.
-    pub(super) async fn pass(self) {
+    pub(crate) async fn pass(self) {
         if self.latest <= Instant::now() {
             return;
         }
@@ -73,7 +73,7 @@ impl Gate {
 }
 
 /// A socket to which nothing is written before a [`Gate`] opens.
-pub(super) struct Gated<S> {
+pub(crate) struct Gated<S> {
     inner: S,
     gate: Option<Opening>,
 }
@@ -81,7 +81,7 @@ pub(super) struct Gated<S> {
 type Opening = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<S> Gated<S> {
-    pub(super) fn new(inner: S, gate: Gate) -> Self {
+    pub(crate) fn new(inner: S, gate: Gate) -> Self {
         Self {
             inner,
             gate: Some(Box::pin(gate.pass())),
@@ -89,7 +89,7 @@ impl<S> Gated<S> {
     }
 
     /// Waits until the gate opens, and returns the connection.
-    pub(super) async fn opened(self) -> S {
+    pub(crate) async fn opened(self) -> S {
         if let Some(gate) = self.gate {
             gate.await;
         }
@@ -131,7 +131,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
 
 /// Waits until the client has read the first `sent` bytes. Never returns if reads cannot be
 /// observed.
-pub(super) async fn read(ends: Option<Ends>, sent: u64) {
+pub(crate) async fn read(ends: Option<Ends>, sent: u64) {
     let Some(ends) = ends else {
         return std::future::pending().await;
     };
