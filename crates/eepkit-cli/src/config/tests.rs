@@ -66,7 +66,8 @@ fn every_documented_example_can_be_read() {
     // These options require others.
     let mut text = text
         .replace("listen_tls = []", "listen_tls = [\"127.0.0.1:7657\"]")
-        .replace("outproxies = []", "outproxies = [\"exit.i2p:8888\"]");
+        .replace("outproxies = []", "outproxies = [\"exit.i2p:8888\"]")
+        .replace("older_versions = false", "older_versions = true");
     // These options exclude others.
     for excluded in ["shared = \"clients\"\n", "keep_alive = \"60s\"\n"] {
         text = text.replace(excluded, "");
@@ -77,6 +78,7 @@ fn every_documented_example_can_be_read() {
         kinds,
         [
             "sam",
+            "bob",
             "http-proxy",
             "socks",
             "client-tunnel",
@@ -138,7 +140,7 @@ fn unknown_keys_are_refused_with_their_line_and_a_suggestion() {
     );
     assert_eq!(
         error("[proxy]\n"),
-        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, http-proxy, socks, client-tunnel, server-tunnel, http-server-tunnel, site, \
+        "line 1: there is no section [proxy]; there are: router, control, address-book, sam, bob, http-proxy, socks, client-tunnel, server-tunnel, http-server-tunnel, site, \
          irc-client, irc-server, udp-client, udp-server, streamr-client, streamr-server"
     );
 }
