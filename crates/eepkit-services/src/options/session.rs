@@ -74,8 +74,9 @@ impl Value for SessionOptions {
         let pairs: Vec<_> = self
             .iter()
             .map(|(key, value)| {
-                let (key, value) = (toml::Value::from(key), toml::Value::from(value));
-                format!("{key} = {value}")
+                // A table, because keys are quoted differently from values.
+                let pair = toml::Table::from_iter([(key.to_owned(), value.into())]);
+                pair.to_string().trim_end().to_owned()
             })
             .collect();
         Some(format!("{{ {} }}", pairs.join(", ")))
@@ -129,6 +130,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn unusual_options_can_be_read_from_what_is_written() {
+        let odd = "a \" and ' and \\ and\nlines\r\u{7f}";
+        let mut options = SessionOptions::new();
+        for (key, value) in [(odd, "1"), ("key", odd), ("", ""), ("inbound.length", "2")] {
+            options.push(key, value);
+        }
+        let text = format!("options = {}", options.write().unwrap());
+        let table: toml::Table = text.parse().expect(&text);
+        let read = table["options"].as_table().unwrap();
+        assert_eq!(read.len(), 4);
+        assert_eq!(read[odd].as_str(), Some("1"));
+        assert_eq!(read["key"].as_str(), Some(odd));
+    }
+
+    #[test]
     fn options_that_fail_every_session_are_refused() {
         for (key, value) in [
             ("inbound.length", "3"),
@@ -158,7 +174,7 @@ mod tests {
         assert_eq!(pairs, [("inbound.length", "2"), ("a", "b=c")]);
         assert_eq!(
             options.write().as_deref(),
-            Some("{ \"inbound.length\" = \"2\", \"a\" = \"b=c\" }")
+            Some("{ \"inbound.length\" = \"2\", a = \"b=c\" }")
         );
         assert!(Input::from_pairs(["a"]).is_err() && Input::from_pairs(["=b"]).is_err());
         assert!(SessionOptions::check("inbound.length=9").is_err());
