@@ -30,6 +30,11 @@ listener = server.listen(80)
 """
 
 
+def accept_interrupts():
+    """Undoes what a shell does for jobs in the background: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("call", sorted(BLOCKED))
 def test_ctrl_c_interrupts_every_blocking_call(call):
     accepting = ""
@@ -45,7 +50,11 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=accept_interrupts,
     ) as process:
         try:
             assert process.stdout.readline() == "ready\n"
@@ -72,7 +81,11 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=accept_interrupts,
     ) as process:
         try:
             assert process.stdout.readline() == "ready\n"
@@ -229,7 +242,10 @@ def test_the_program_runs_and_ends_with_its_exit_codes():
 
 def test_ctrl_c_ends_the_program():
     with subprocess.Popen(
-        [sys.executable, "-m", "eepkit", "devnet"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "eepkit", "devnet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=accept_interrupts,
     ) as process:
         try:
             threading.Event().wait(2)
