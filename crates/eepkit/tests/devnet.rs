@@ -15,6 +15,7 @@ async fn sessions_work_over_real_routers() {
     let server = session(&net, 0).await;
     let client = session(&net, 1).await;
 
+    pings_right_after_first_contact_are_answered(&client, &server).await;
     data_arrives_intact_both_ways(&client, &server).await;
     streams_share_a_session(&client, &server).await;
     peers_answer_pings_and_lookups(&client, &server).await;
@@ -124,6 +125,20 @@ async fn streams_share_a_session(client: &Session, server: &Session) {
         tokio::join!(serving, asking)
     })
     .await;
+}
+
+/// Repeated pings are the evidence of a lost encryption session, and first contact begins one.
+async fn pings_right_after_first_contact_are_answered(client: &Session, server: &Session) {
+    let listener = server.listen(81).expect("free");
+    let (near, far) = tokio::join!(
+        client.connect((server.destination(), 81)),
+        listener.accept()
+    );
+    let (_near, _far) = (near.expect("connects"), far.expect("accepts"));
+    for number in 0..15 {
+        let answer = client.ping(server.destination()).await;
+        assert!(answer.is_ok(), "ping {number}: {answer:?}");
+    }
 }
 
 async fn peers_answer_pings_and_lookups(client: &Session, server: &Session) {

@@ -14,7 +14,10 @@ use std::{
 };
 
 use super::{
-    renewal::{BEGINNING_AT, BEGUN_AT, LEASE_SETS, PEER_TYPE, RECEIVED_AT, SESSION, SESSIONS},
+    renewal::{
+        BEGINNING_AT, BEGUN_AT, ESTABLISHED_AT, LEASE_SETS, PEER_TYPE, RECEIVED_AT, SESSION,
+        SESSIONS,
+    },
     runtime::{BACKUP_INTERVAL, MAINTENANCE_INTERVAL, METERS, POOL_START},
     tunnels::{
         ANSWER_TIMEOUT, POOL, POOL_INTERVAL, PUBLICATION, QUERY_TIMEOUT, TUNNEL_LIFETIME,
@@ -299,6 +302,14 @@ fn line_of(text: &str, number: u32) -> (&str, &str) {
 fn each_message_that_begins_an_encryption_session_is_checked_with_the_clock_once() {
     let Some(files) = source() else { return };
     let sessions = &files[SESSIONS];
+
+    let (line, function) = line_of(sessions, ESTABLISHED_AT);
+    assert_eq!(line, "last_received: R::now(),");
+    assert!(
+        function.contains("pub fn new(session: Session<R>)"),
+        "{function}"
+    );
+    assert_eq!(sessions.matches(line).count(), 1);
 
     let (line, function) = line_of(sessions, BEGINNING_AT);
     assert_eq!(line, "let now = R::time_since_epoch();");

@@ -12,6 +12,7 @@
 //!
 //! * The client reports that the peer does not seem to receive its answers, and a message that
 //!   begins an encryption session has just arrived. A peer that has the keys sends no such message.
+//!   No encryption session was established since: it may be the one that the message began.
 //! * The client reports a long silence of the peer.
 //!
 //! In a private network, less evidence still makes the router look up the lease set of the peer before
@@ -78,6 +79,9 @@ pub(super) const BEGUN_AT: u32 = 252;
 /// The line of [`SESSION`] that records when a peer began an encryption session, which the client
 /// has to answer. It is not reached while an earlier one of the same peer has no answer.
 pub(super) const RECEIVED_AT: u32 = 216;
+
+/// The line of [`SESSIONS`] that records when an encryption session was established.
+pub(super) const ESTABLISHED_AT: u32 = 144;
 
 /// The line of [`SESSIONS`] that reads the clock when a message arrives that begins an encryption
 /// session.
@@ -182,6 +186,9 @@ impl Mode {
 
     /// What a time that `caller` records now belongs to.
     pub(super) fn mark(&self, caller: &Location<'_>) -> Mark {
+        if caller.line() == ESTABLISHED_AT && is_in(caller, SESSIONS) {
+            self.beginning.set(None);
+        }
         if self.step.get() == Step::Mark && is_in(caller, SESSIONS) {
             Mark::Renewed
         } else if caller.line() == BEGUN_AT && is_in(caller, SESSION) {
