@@ -9,6 +9,7 @@ use eepkit::{ConnectOptions, Devnet, Preset, Router, Session, SessionStage};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     runtime::Handle,
+    sync::{Mutex, MutexGuard},
     task::AbortHandle,
     time::{Instant, sleep, timeout},
 };
@@ -78,16 +79,19 @@ async fn restart(net: &Devnet, router: usize, session: &Session) {
     watch.ready(READY).await.expect("the session is back");
 }
 
-fn log_to_stderr() {
+/// Waits for the other tests of this process. One of them counts the descriptors of the process.
+async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .try_init();
+    TURN.lock().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standing_session_reaches_a_server_that_came_back() {
-    log_to_stderr();
+    let _alone = alone().await;
     let net = Devnet::start(6).await.expect("the network starts");
     let server = session(&net, 0).await;
     let client = session(&net, 1).await;
@@ -105,7 +109,7 @@ async fn a_standing_session_reaches_a_server_that_came_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_came_back_reaches_a_server_that_knew_it() {
-    log_to_stderr();
+    let _alone = alone().await;
     let net = Devnet::start(6).await.expect("the network starts");
     let server = session(&net, 0).await;
     let client = session(&net, 1).await;
@@ -134,7 +138,7 @@ const TASKS_PER_RESTART: usize = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_reachable_after_each_restart_under_load() {
-    log_to_stderr();
+    let _alone = alone().await;
     let net = Devnet::start(6).await.expect("the network starts");
     let server = session(&net, 0).await;
     let serving = serve(&server);
@@ -196,7 +200,7 @@ async fn a_server_is_reachable_after_each_restart_under_load() {
 /// peers have an encryption session with the closed one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_opened_again_at_once_is_reached() {
-    log_to_stderr();
+    let _alone = alone().await;
     let net = Devnet::start(6).await.expect("the network starts");
     let client = session(&net, 1).await;
     let dir = tempfile::tempdir().expect("a directory");
