@@ -65,6 +65,8 @@ pub struct Flag {
     pub default: Option<&'static str>,
     /// A flag without a value that sets an empty list, and its help.
     pub none: Option<(&'static str, &'static str)>,
+    /// Whether a value may begin with a hyphen, as destinations in base64 do at times.
+    pub hyphen: bool,
 }
 
 impl Flag {
@@ -78,7 +80,15 @@ impl Flag {
             env: None,
             default: None,
             none: None,
+            hyphen: false,
         }
+    }
+
+    /// Accepts values that begin with a hyphen.
+    #[must_use]
+    pub const fn hyphen(mut self) -> Self {
+        self.hyphen = true;
+        self
     }
 
     /// Adds a short name.

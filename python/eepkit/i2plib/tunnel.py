@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -318,6 +319,19 @@ class ServerTunnel(I2PTunnel):
             self.server_loop.cancel()
 
 
+def _join_destination(words: list[str]) -> list[str]:
+    """Write ``-D VALUE`` as one word, because argparse takes a value with a hyphen for an option.
+
+    One of 64 destinations in base64 begins with a hyphen.
+    """
+    joined: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        value = next(rest, None) if word in ("-D", "--destination") else None
+        joined.append(word if value is None else f"--destination={value}")
+    return joined
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eepkit.i2plib.tunnel")
     parser.add_argument(
@@ -334,7 +348,7 @@ def main() -> None:
     parser.add_argument(
         "--destination", "-D", default="", metavar="DESTINATION", help="Remote destination"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(_join_destination(sys.argv[1:]))
     if args.type == "client" and not args.destination:
         parser.error("a client tunnel needs --destination")
     logging.basicConfig(level=logging.DEBUG if args.debug else logging.INFO)

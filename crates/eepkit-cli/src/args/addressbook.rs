@@ -73,6 +73,7 @@ pub(crate) enum AddressBookCommand {
         /// The name, such as example.i2p
         name: String,
         /// A destination in base64, or a .b32.i2p address
+        #[arg(allow_hyphen_values = true)]
         destination: String,
         /// The book: user or private
         #[arg(short, long, value_name = "BOOK", default_value = "user")]

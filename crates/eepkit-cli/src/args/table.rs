@@ -66,11 +66,14 @@ fn args<C: 'static>(table: &Table<C>, option: &'static Opt<C>) -> Vec<Arg> {
         return Vec::new();
     };
     let (short_help, long_help) = table.help(option);
-    let mut arg = Arg::new(option.key).long(flag.long).requires_ifs(
-        flag.requires
-            .iter()
-            .map(|key| (clap::builder::ArgPredicate::IsPresent, *key)),
-    );
+    let mut arg = Arg::new(option.key)
+        .long(flag.long)
+        .allow_hyphen_values(flag.hyphen)
+        .requires_ifs(
+            flag.requires
+                .iter()
+                .map(|key| (clap::builder::ArgPredicate::IsPresent, *key)),
+        );
     if let Some(short) = flag.short {
         arg = arg.short(short);
     }

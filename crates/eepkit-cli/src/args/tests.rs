@@ -81,6 +81,38 @@ fn a_destination_may_start_with_a_hyphen() {
 }
 
 #[test]
+fn wherever_a_destination_is_an_argument_it_may_start_with_a_hyphen() {
+    let destination = format!("-{}", "A".repeat(515));
+    for line in [
+        "eepkit connect DEST",
+        "eepkit ping -c 1 DEST:80",
+        "eepkit lookup DEST",
+        "eepkit addressbook add a.i2p DEST --replace",
+        "eepkit tunnel client -l 127.0.0.1:1 -d DEST -d DEST:80",
+        "eepkit tunnel client -l 127.0.0.1:1 --destination DEST",
+        "eepkit tunnel irc -l 127.0.0.1:1 -d DEST",
+        "eepkit tunnel udp -l 127.0.0.1:1 -d DEST:53",
+        "eepkit tunnel streamr -t 127.0.0.1:1 -d DEST",
+        "eepkit http-proxy --outproxy DEST:8080",
+        "eepkit socks-proxy --outproxy DEST:1080",
+    ] {
+        let parsed = parse(&line.replace("DEST", &destination));
+        assert!(parsed.is_ok(), "{line}: {parsed:?}");
+    }
+}
+
+#[test]
+fn a_flag_is_no_destination() {
+    for line in [
+        "eepkit tunnel client -l 127.0.0.1:1 -d --json",
+        "eepkit tunnel client -d -l 127.0.0.1:1",
+        "eepkit addressbook add a.i2p",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn waiting_has_a_limit_except_for_inbound_streams() {
     let Ok(Command::Listen(listen)) = parse("eepkit listen") else {
         panic!("not parsed");

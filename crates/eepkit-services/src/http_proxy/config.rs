@@ -196,7 +196,7 @@ static TABLE: Table<HttpProxyConfig> = Table {
             "HTTP proxies on I2P through which hosts of the public Internet are reached.\n\
              Default: they are refused. They see the traffic to these hosts.",
         )
-        .flag(Flag::new("outproxy", "HOST:PORT")),
+        .flag(Flag::new("outproxy", "HOST:PORT").hyphen()),
         proxy::outproxy_logins(access!(HttpProxyConfig, Logins, logins)),
         Opt::new(
             "address_helper",

@@ -171,7 +171,7 @@ static TABLE: Table<SocksConfig> = Table {
             "SOCKS 5 proxies on I2P through which hosts of the public Internet are reached.\n\
              Default: they are refused. They see the traffic to these hosts.",
         )
-        .flag(Flag::new("outproxy", "HOST:PORT")),
+        .flag(Flag::new("outproxy", "HOST:PORT").hyphen()),
         proxy::outproxy_logins(access!(SocksConfig, Logins, logins)),
         Opt::new(
             "datagrams",

@@ -173,7 +173,7 @@ static TABLE: Table<ClientTunnelConfig> = Table {
                  One is chosen at random; the others are tried if it cannot be reached.",
             )
             .example("[\"irc.postman.i2p:6667\"]")
-            .flag(Flag::new("destination", "HOST[:PORT]").short('d')),
+            .flag(Flag::new("destination", "HOST[:PORT]").short('d').hyphen()),
             connect_timeout(access!(ClientTunnelConfig, Duration, connect_timeout)),
             idle_timeout(access!(ClientTunnelConfig, Option<Duration>, idle_timeout)),
             Opt::new(

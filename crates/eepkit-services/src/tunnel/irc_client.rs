@@ -166,7 +166,7 @@ static TABLE: Table<IrcClientConfig> = Table {
                  One is chosen at random; the others are tried if it cannot be reached.",
             )
             .example("[\"irc.postman.i2p:6667\"]")
-            .flag(Flag::new("destination", "HOST[:PORT]").short('d')),
+            .flag(Flag::new("destination", "HOST[:PORT]").short('d').hyphen()),
             Opt::new(
                 "hide_user",
                 access!(IrcClientConfig, bool, hide_user),

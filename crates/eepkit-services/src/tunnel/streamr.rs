@@ -441,7 +441,7 @@ static CLIENT: Table<StreamrClientConfig> = Table {
                 "The destination of the streamr server.",
             )
             .example("\"radio.i2p\"")
-            .flag(Flag::new("destination", "HOST[:PORT]").short('d')),
+            .flag(Flag::new("destination", "HOST[:PORT]").short('d').hyphen()),
         ]
     ),
 };

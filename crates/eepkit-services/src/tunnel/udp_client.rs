@@ -391,7 +391,7 @@ static TABLE: Table<UdpClientConfig> = Table {
                 "The destination, HOST or HOST:PORT.",
             )
             .example("\"dns.i2p:53\"")
-            .flag(Flag::new("destination", "HOST[:PORT]").short('d')),
+            .flag(Flag::new("destination", "HOST[:PORT]").short('d').hyphen()),
             Opt::new(
                 "datagram",
                 access!(UdpClientConfig, DatagramVersion, version),

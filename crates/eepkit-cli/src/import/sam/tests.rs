@@ -90,7 +90,7 @@ fn every_setting_with_an_equivalent_is_imported() {
         sam(&imported, "overrides"),
         "{ \"i2cp.leaseSetEncType\" = \"4,0\", \"i2p.streaming.maxConnsPerHour\" = \"9\", \
          \"inbound.length\" = \"2\", \"inbound.nickname\" = 'my \"shop\"', \
-         \"shouldBundleReplyInfo\" = \"false\" }"
+         shouldBundleReplyInfo = \"false\" }"
     );
 }
 
