@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 #[cfg(unix)]
 use super::unix;
@@ -109,7 +109,7 @@ impl Listeners {
             Endpoint::Tls(address, identity) => (address, Transport::Tls(identity)),
             Endpoint::Unix(path) => return self.add_unix(path).map_err(failed),
         };
-        let (listener, address) = bind_tcp(address).await.map_err(failed)?;
+        let (listener, address) = bind_tcp(address).map_err(failed)?;
         self.addresses.tcp.push(address);
         self.list.push(Listener {
             socket: ListenerSocket::Tcp(listener),
@@ -148,8 +148,17 @@ impl Listeners {
     }
 }
 
-async fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
+fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // On Windows, the option would let another program listen at the same address.
+    if cfg!(not(windows)) {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -171,6 +180,12 @@ impl Accept for ListenerSocket {
         }
     }
 }
+
+/// The number of clients that wait to be accepted. With more at once, the system drops packets: those
+/// clients connect a second later, or are gone and their connections remain here until they time
+/// out. Chosen because programs open some hundreds of connections at once, and the standard library's
+/// 128 are too few. The system may have a lower limit.
+const BACKLOG: u32 = 1024;
 
 /// Returns an address with IPv4-mapped IPv6 as IPv4.
 fn canonical(address: IpAddr) -> IpAddr {

@@ -46,6 +46,20 @@ async fn greeted(at: SocketAddr) -> TcpStream {
     client
 }
 
+#[tokio::test]
+async fn hundreds_of_clients_may_wait_to_be_accepted() {
+    let (server, addresses) = echo(Limits::new(1000), vec![tcp()]).await;
+    // Nothing is accepted meanwhile, because this thread runs the server.
+    let waiting: Vec<_> = (0..500)
+        .map(|_| std::net::TcpStream::connect_timeout(&addresses.tcp[0], Duration::from_secs(1)))
+        .collect();
+    assert!(waiting.iter().all(Result::is_ok));
+
+    settles(&server.handle(), 500).await;
+    drop(waiting);
+    settles(&server.handle(), 0).await;
+}
+
 async fn settles(handle: &Handle, connections: usize) {
     let settled = timeout(Duration::from_secs(30), async {
         while handle.connections() != connections {
