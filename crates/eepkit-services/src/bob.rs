@@ -33,7 +33,7 @@ pub use self::config::{BobConfig, DEFAULT_PORT};
 use self::shared::Shared;
 use crate::{
     serve::{Addresses, Endpoint, Limits, Listeners, Server},
-    service::{Running, ServiceError, Statistic},
+    service::{Running, ServiceError, Statistic, Work},
 };
 
 /// A running bridge.
@@ -151,6 +151,11 @@ impl Running<BobConfig> for BobBridge {
 
     async fn stop(&self) {
         Self::stop(self).await;
+    }
+
+    fn ended(&self) -> Option<Work<'static, ()>> {
+        let closing = self.shared.server.closing().clone();
+        Some(Box::pin(closing.cancelled_owned()))
     }
 }
 

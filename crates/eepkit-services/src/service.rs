@@ -8,7 +8,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use eepkit::Router;
@@ -250,6 +250,12 @@ pub trait Running<D>: Send + Sync + 'static {
 
     /// Stops the service, within some seconds.
     fn stop(&self) -> impl Future<Output = ()> + Send;
+
+    /// A future that resolves when the service has ended by itself, or has been stopped or dropped;
+    /// `None` by default, for a service that does not end by itself.
+    fn ended(&self) -> Option<Work<'static, ()>> {
+        None
+    }
 }
 
 /// A [`Service`] made of a [`Definition`].
@@ -257,8 +263,13 @@ pub struct Managed<D: Definition> {
     name: String,
     definition: D,
     context: Context,
+    inner: Arc<Inner<D::Running>>,
+}
+
+/// The part of a [`Managed`] that changes.
+struct Inner<R> {
     state: watch::Sender<State>,
-    running: Mutex<Option<Arc<D::Running>>>,
+    running: Mutex<Option<Arc<R>>>,
     /// Locked while the service starts, reloads or stops.
     changing: tokio::sync::Mutex<()>,
 }
@@ -270,25 +281,33 @@ impl<D: Definition> Managed<D> {
             name: name.into(),
             definition,
             context: context.into(),
-            state: watch::Sender::new(State::Stopped),
-            running: Mutex::new(None),
-            changing: tokio::sync::Mutex::default(),
+            inner: Arc::new(Inner {
+                state: watch::Sender::new(State::Stopped),
+                running: Mutex::new(None),
+                changing: tokio::sync::Mutex::default(),
+            }),
         }
     }
 
     /// The running service, if there is one.
     pub fn running(&self) -> Option<Arc<D::Running>> {
-        self.lock().clone()
+        self.inner.lock().clone()
     }
 
     async fn try_start(&self) -> Result<(), ServiceError> {
         if self.running().is_some() {
             return Ok(());
         }
-        let mut transition = Transition::new(&self.state, State::Starting);
+        let mut transition = Transition::new(&self.inner.state, State::Starting);
         match self.definition.launch(&self.context).await {
             Ok(running) => {
-                *self.lock() = Some(Arc::new(running));
+                let running = Arc::new(running);
+                if let Some(ended) = running.ended() {
+                    let inner = Arc::downgrade(&self.inner);
+                    let running = Arc::downgrade(&running);
+                    tokio::spawn(stop_after::<D>(ended, inner, running));
+                }
+                *self.inner.lock() = Some(running);
                 transition.then = State::Running;
                 Ok(())
             }
@@ -298,9 +317,44 @@ impl<D: Definition> Managed<D> {
             }
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<D::Running>>> {
+/// Waits until a service has ended by itself, and stops it, unless it was replaced meanwhile.
+async fn stop_after<D: Definition>(
+    ended: Work<'static, ()>,
+    inner: Weak<Inner<D::Running>>,
+    service: Weak<D::Running>,
+) {
+    ended.await;
+    let Some(inner) = inner.upgrade() else {
+        return;
+    };
+    let _changing = inner.changing.lock().await;
+    let is_same = inner
+        .lock()
+        .as_ref()
+        .is_some_and(|running| std::ptr::eq(Arc::as_ptr(running), service.as_ptr()));
+    if is_same {
+        inner.stop::<D>().await;
+    }
+}
+
+impl<R> Inner<R> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<R>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn stop<D: Definition<Running = R>>(&self)
+    where
+        R: Running<D>,
+    {
+        let running = self.lock().take();
+        let Some(running) = running else {
+            self.state.send_replace(State::Stopped);
+            return;
+        };
+        let _transition = Transition::new(&self.state, State::Stopping);
+        running.stop().await;
     }
 }
 
@@ -314,7 +368,7 @@ impl<D: Definition> Service for Managed<D> {
     }
 
     fn states(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+        self.inner.state.subscribe()
     }
 
     fn addresses(&self) -> Addresses {
@@ -329,14 +383,14 @@ impl<D: Definition> Service for Managed<D> {
 
     fn start(&self) -> Work<'_, Result<(), ServiceError>> {
         Box::pin(async {
-            let _changing = self.changing.lock().await;
+            let _changing = self.inner.changing.lock().await;
             self.try_start().await
         })
     }
 
     fn reload(&self) -> Work<'_, Result<(), ServiceError>> {
         Box::pin(async {
-            let _changing = self.changing.lock().await;
+            let _changing = self.inner.changing.lock().await;
             match self.running() {
                 Some(running) => running.reload(&self.definition),
                 None => self.try_start().await,
@@ -346,14 +400,8 @@ impl<D: Definition> Service for Managed<D> {
 
     fn stop(&self) -> Work<'_, ()> {
         Box::pin(async {
-            let _changing = self.changing.lock().await;
-            let running = self.lock().take();
-            let Some(running) = running else {
-                self.state.send_replace(State::Stopped);
-                return;
-            };
-            let _transition = Transition::new(&self.state, State::Stopping);
-            running.stop().await;
+            let _changing = self.inner.changing.lock().await;
+            self.inner.stop::<D>().await;
         })
     }
 }
@@ -363,7 +411,7 @@ impl<D: Definition> fmt::Debug for Managed<D> {
         f.debug_struct("Managed")
             .field("kind", &D::KIND)
             .field("name", &self.name)
-            .field("state", &*self.state.borrow())
+            .field("state", &*self.inner.state.borrow())
             .finish_non_exhaustive()
     }
 }

@@ -28,6 +28,7 @@ use std::{
 
 use eepkit::{Preset, Router};
 use eepkit_services::{
+    bob::{BobBridge, BobConfig},
     control::{Client as ControlClient, Control, Daemon, Phase, Setup},
     socks::{SocksConfig, SocksProxy},
     users::Users,
@@ -46,6 +47,7 @@ use lab::{Client, Lab};
 struct World {
     lab: Lab,
     proxy: SocksProxy,
+    bob: BobBridge,
     control_socket: PathBuf,
     _dir: tempfile::TempDir,
     _control: Control,
@@ -68,12 +70,14 @@ impl World {
         let net = eepkit::sim::SimNet::builder().delay(Duration::from_millis(2));
         let lab = Lab::over(net, |config| {
             let config = config.listen_tls(loopback(), Arc::new(tls));
-            config.users(users)
+            config.users(users).older_versions()
         })
         .await;
         let router = Router::new(lab.net.i2cp_router());
         let config = SocksConfig::new().listen([loopback()]);
         let proxy = SocksProxy::start(router.clone(), config).await;
+        let config = BobConfig::new().listen([loopback()]);
+        let bob = BobBridge::start(router.clone(), config).await;
 
         let dir = tempfile::tempdir().expect("a directory");
         let control_socket = dir.path().join("control.sock");
@@ -105,6 +109,7 @@ impl World {
         Self {
             lab,
             proxy: proxy.expect("a proxy starts"),
+            bob: bob.expect("a bridge starts"),
             control_socket,
             _dir: dir,
             _control: control.expect("free"),
@@ -180,6 +185,7 @@ impl World {
             At::Sam => Place::Tcp(self.lab.bridge.tcp_addrs()[0]),
             At::Tls => Place::Tcp(self.lab.bridge.tcp_addrs()[1]),
             At::Socks => Place::Tcp(self.proxy.tcp_addrs()[0]),
+            At::Bob => Place::Tcp(self.bob.tcp_addrs()[0]),
             At::Control => Place::Unix(self.control_socket.clone()),
         }
     }
@@ -213,6 +219,7 @@ enum At {
     Sam,
     Tls,
     Socks,
+    Bob,
     Control,
 }
 
@@ -249,7 +256,7 @@ async fn connect_unix(path: &Path) -> UnixStream {
     }
 }
 
-const ATTACKS: [(At, Attack); 18] = [
+const ATTACKS: [(At, Attack); 28] = [
     (At::Sam, Attack::Silence(500)),
     (At::Sam, Attack::Half(200, b"HELLO VERSION MI")),
     (At::Sam, Attack::Endless(20, &[b'x'; 8192])),
@@ -271,6 +278,45 @@ const ATTACKS: [(At, Attack); 18] = [
             100,
             b"HELLO VERSION\nRAW SEND DESTINATION=x SIZE=60000\nhalf",
         ),
+    ),
+    (
+        At::Sam,
+        Attack::Endless(
+            20,
+            b"HELLO VERSION MIN=1.0 MAX=2.0\nNAMING LOOKUP NAME=nobody.i2p\n",
+        ),
+    ),
+    (
+        At::Sam,
+        Attack::Repeated(
+            40,
+            b"HELLO VERSION MIN=1.0 MAX=1.0\nSESSION CREATE STYLE=STREAM DESTINATION=TRANSIENT\n",
+        ),
+    ),
+    (
+        At::Sam,
+        Attack::Half(
+            40,
+            b"HELLO VERSION MIN=2.0 MAX=2.0\nSESSION CREATE STYLE=RAW DESTINATION=TRANSIENT\n\
+              RAW SEND DESTINATION=x SIZE=30000\nhalf",
+        ),
+    ),
+    (
+        At::Sam,
+        Attack::Endless(
+            20,
+            b"HELLO VERSION MIN=2.0 MAX=2.0\nSESSION CREATE STYLE=STREAM DESTINATION=TRANSIENT\n\
+              STREAM SEND ID=1 SIZE=4\nabcd",
+        ),
+    ),
+    (At::Bob, Attack::Silence(500)),
+    (At::Bob, Attack::Half(200, b"setnick a")),
+    (At::Bob, Attack::Endless(20, &[b'x'; 8192])),
+    (At::Bob, Attack::Endless(20, b"help\nlist\nshow\n")),
+    (At::Bob, Attack::Endless(20, b"setnick a\nnewkeys\n")),
+    (
+        At::Bob,
+        Attack::Repeated(100, b"setnick b\nnewkeys\nlookup nobody.i2p\nvisit\n"),
     ),
     (At::Tls, Attack::Silence(200)),
     (At::Tls, Attack::Endless(20, &[0x16; 4096])),
@@ -371,12 +417,16 @@ async fn hostile_programs_cost_little_and_others_do_not_notice() {
         );
         // Of the honest program, one control socket and one stream remain.
         let gone = async {
-            while world.lab.bridge.stats().connections > 2 {
+            while world.lab.bridge.stats().connections > 2
+                || world.lab.bridge.stats().sessions > 1
+                || world.bob.stats().connections > 0
+            {
                 sleep(Duration::from_millis(10)).await;
             }
         };
         let gone = timeout(Duration::from_secs(30), gone).await;
-        assert!(gone.is_ok(), "{name}: {:?}", world.lab.bridge.stats());
+        let left = (world.lab.bridge.stats(), world.bob.stats());
+        assert!(gone.is_ok(), "{name}: {left:?}");
         sleep(Duration::from_millis(200)).await;
         cost.check(&name, MEMORY);
     }

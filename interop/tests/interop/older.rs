@@ -13,7 +13,7 @@ use std::{
 
 use eepkit::{PrivateKeys, Router, SignatureType, sim::SimNet};
 use eepkit_bob::client::{Keys, Setup, SetupEvent, Wanted};
-use eepkit_interop::{I2pdNet, Txi2p, python3};
+use eepkit_interop::{I2pdNet, Peer, Txi2p, python3};
 use eepkit_services::{
     bob::{BobBridge, BobConfig},
     sam::{SamBridge, SamConfig},
@@ -26,7 +26,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::lab::{Lab, Outcome, STEP_LIMIT, noise, same, say};
+use crate::{
+    lab::{Lab, Outcome, STEP_LIMIT, noise, same, say},
+    net::{Net, OURS, THEIRS},
+};
 
 pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
     let no_python = Txi2p::python().err();
@@ -51,6 +54,12 @@ pub(crate) fn add(lab: &Arc<Lab>, trials: &mut Vec<Trial>) {
         "older::our_client_sets_up_tunnels_at_i2pd",
         no_i2pd,
         |_| our_client_sets_up_tunnels_at_i2pd(),
+    );
+    lab.add(
+        trials,
+        &[Peer::I2pd],
+        "tunnels_of_our_bob_client_carry_bytes",
+        |lab, _| tunnels_of_our_bob_client_carry_bytes(lab),
     );
 }
 
@@ -248,4 +257,62 @@ async fn our_client_sets_up_tunnels_at_i2pd() -> Outcome {
         same("the end", event, SetupEvent::Removed)?;
     }
     Ok(())
+}
+
+/// Sets up a tunnel with new keys at a router's BOB, and returns its destination.
+async fn set_up(bob: SocketAddr, mut wanted: Wanted) -> Result<String, Failed> {
+    wanted.quiet = true;
+    let length = |direction: &str| (format!("{direction}.length"), "1".to_owned());
+    wanted.options = vec![length("inbound"), length("outbound")];
+    let mut socket = TcpStream::connect(bob).await?;
+    let mut setup = Setup::new(wanted, rand::random(), Instant::now().into_std());
+    match timeout(STEP_LIMIT, drive(&mut setup, &mut socket)).await?? {
+        SetupEvent::Running(destination) => Ok(destination.to_base64()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// A program connects through a tunnel of one router to a server behind a tunnel of another.
+async fn tunnels_of_our_bob_client_carry_bytes(lab: Arc<Lab>) -> Outcome {
+    let Net::I2pd(net) = lab.net(Peer::I2pd).await? else {
+        return Err("it is a network of i2pd".into());
+    };
+    let server = TcpListener::bind(loopback(0)).await?;
+    let local = |port: u16| Some((Ipv4Addr::LOCALHOST.to_string(), port));
+    let mut wanted = Wanted::new("server")?;
+    wanted.outbound = local(server.local_addr()?.port());
+    let destination = set_up(net.routers()[THEIRS].bob(), wanted).await?;
+    let port = free_port().await?;
+    let mut wanted = Wanted::new("client")?;
+    wanted.inbound = local(port);
+    set_up(net.routers()[OURS].bob(), wanted).await?;
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = server.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = socket.split();
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            });
+        }
+    });
+
+    let data = noise(3, 100_000);
+    let until = Instant::now() + STEP_LIMIT;
+    // i2pd closes the connection if it does not find the destination, which is new.
+    loop {
+        let exchange = async {
+            let mut socket = TcpStream::connect(loopback(port)).await?;
+            socket
+                .write_all(format!("{destination}\n").as_bytes())
+                .await?;
+            let (mut reader, mut writer) = socket.split();
+            let mut answer = vec![0; data.len()];
+            tokio::try_join!(writer.write_all(&data), reader.read_exact(&mut answer))?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        match timeout(STEP_LIMIT, exchange).await? {
+            Ok(answer) => return same("the answer", answer == data, true),
+            Err(error) if Instant::now() > until => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
 }

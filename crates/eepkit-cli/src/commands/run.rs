@@ -11,7 +11,7 @@ use eepkit_services::{
     Action, Applied, ApplyError, KINDS, Services,
     control::{Client, Control, ControlError, Daemon, Order, Outcome, Phase, Places, Setup},
     files,
-    service::{Context, Service, ServiceError},
+    service::{Context, Service, ServiceError, State},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -124,6 +124,8 @@ pub(super) async fn serve(
         }
         daemon.enter(Phase::Running);
         report(&router, &services, json, ui)?;
+        // Another service can be added to a file.
+        let is_of_arguments = matches!(source, Source::Arguments);
         loop {
             tokio::select! {
                 _ = stop.received() => break,
@@ -147,6 +149,10 @@ pub(super) async fn serve(
                         let _ = reply.send(outcome_of(outcome));
                     }
                 },
+                () = all_ended(&services), if is_of_arguments => {
+                    ui.note("the service has ended by itself");
+                    break;
+                }
                 () = daemon.watch_router() => {}
             }
         }
@@ -232,6 +238,15 @@ async fn ordered_to_stop(orders: &mut mpsc::Receiver<Order>) {
         }
     }
     std::future::pending().await
+}
+
+/// Waits until all services have ended by themselves.
+async fn all_ended(services: &Services) {
+    for service in services.list() {
+        let mut states = service.states();
+        // The channel is open as long as the service exists.
+        let _ = states.wait_for(|state| *state == State::Stopped).await;
+    }
 }
 
 fn outcome_of(result: Result<Reloaded, Failure>) -> Outcome {

@@ -7,6 +7,7 @@ use eepkit_bob::server::{Answer, Connection, Output, Request};
 use eepkit_wire::Host;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::yield_now,
     time::timeout,
 };
 use tracing::{debug, info};
@@ -20,6 +21,8 @@ pub(super) async fn serve(shared: Arc<Shared>, mut socket: Socket) {
     let mut machine = Connection::new(shared.protocol.clone(), rand::random());
     // What clients send may be private keys.
     let mut buffer = Zeroizing::new(vec![0; READ]);
+    // The part of the buffer that the machine has not got yet.
+    let mut unread = 0..0;
     loop {
         while let Some(output) = machine.poll_output() {
             match output {
@@ -44,20 +47,31 @@ pub(super) async fn serve(shared: Arc<Shared>, mut socket: Socket) {
                 other => debug!(?other, "the machine has an unknown output"),
             }
         }
-        shared.changed.notify_one();
-        let read = tokio::select! {
-            read = socket.read(&mut buffer) => read,
-            () = shared.server.closing().cancelled() => return,
-        };
-        match read {
-            Ok(count) if count > 0 => {
-                let bytes = buffer.get_mut(..count).unwrap_or_default();
-                machine.handle_bytes(&mut shared.database(), bytes);
-                bytes.zeroize();
+        if unread.is_empty() {
+            shared.changed.notify_one();
+            let read = tokio::select! {
+                read = socket.read(&mut buffer) => read,
+                () = shared.server.closing().cancelled() => return,
+            };
+            match read {
+                Ok(0) => {
+                    machine.handle_end();
+                    continue;
+                }
+                Ok(count) => unread = 0..count,
+                Err(_) => return,
             }
-            Ok(_) => machine.handle_end(),
-            Err(_) => return,
+        } else {
+            // Other connections take turns with the lines of a client that sends many at once.
+            yield_now().await;
         }
+        let bytes = buffer.get_mut(unread.clone()).unwrap_or_default();
+        let line = bytes.iter().position(|byte| *byte == b'\n');
+        let length = line.map_or(bytes.len(), |end| end + 1);
+        unread.start += length;
+        let bytes = bytes.get_mut(..length).unwrap_or_default();
+        machine.handle_bytes(&mut shared.database(), bytes);
+        bytes.zeroize();
     }
 }
 

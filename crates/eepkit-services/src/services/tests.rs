@@ -1,13 +1,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eepkit::{Router, sim::SimNet};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     access,
     options::{Opt, Table},
     serve::Addresses,
-    service::{Running, Statistic},
+    service::{Running, Statistic, Work},
 };
 
 /// Events in their order.
@@ -93,6 +94,7 @@ impl Definition for Null {
         }
         Ok(Counting {
             number: self.number,
+            ended: CancellationToken::new(),
             reloads: AtomicUsize::new(0),
         })
     }
@@ -100,6 +102,8 @@ impl Definition for Null {
 
 struct Counting {
     number: usize,
+    /// Cancelled to let the service end by itself.
+    ended: CancellationToken,
     reloads: AtomicUsize,
 }
 
@@ -124,6 +128,10 @@ impl Running<Null> for Counting {
 
     async fn stop(&self) {
         log(format!("stop {}", self.number));
+    }
+
+    fn ended(&self) -> Option<Work<'static, ()>> {
+        Some(Box::pin(self.ended.clone().cancelled_owned()))
     }
 }
 
@@ -315,6 +323,31 @@ async fn states_can_be_watched() {
     assert!(service.statistics().is_empty());
     service.start().await.expect("it starts again");
     assert_eq!(*states.borrow_and_update(), State::Running);
+}
+
+#[tokio::test]
+async fn a_service_that_ends_by_itself_is_stopped_and_can_be_started_again() {
+    let _turn = TURN.lock().await;
+    let (net, _) = services();
+    let null = Null {
+        name: None,
+        enabled: true,
+        number: 1,
+        broken: false,
+    };
+    let service = Managed::new("a", null, Router::new(net.router()));
+    let mut states = service.states();
+    for _ in 0..2 {
+        service.start().await.expect("it starts");
+        let running = service.running().expect("it runs");
+        running.ended.cancel();
+        let stopped = states.wait_for(|state| *state == State::Stopped).await;
+        stopped.expect("the service exists");
+        assert!(service.running().is_none());
+    }
+    service.start().await.expect("it starts");
+    tokio::task::yield_now().await;
+    assert_eq!(service.state(), State::Running);
 }
 
 #[test]
