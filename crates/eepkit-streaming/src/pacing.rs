@@ -23,8 +23,16 @@ impl Pacer {
     }
 
     /// Sets the rate in packets per second.
-    pub(crate) fn set_rate(&mut self, rate: Option<f64>) {
+    ///
+    /// Some packets do not wait, such as the first ones of many streams, and the next ones wait for
+    /// longer instead. Packets that have arrived are in no queue any more, so that the wait is at
+    /// most that for the packets in flight.
+    pub(crate) fn set_rate(&mut self, now: Instant, rate: Option<f64>, in_flight: u32) {
         self.rate = rate.map(|rate| rate.clamp(MIN_RATE, MAX_RATE));
+        if let Some(rate) = self.rate {
+            let most = Duration::from_secs_f64(f64::from(in_flight.max(1)) / rate);
+            self.next = self.next.min(now + most);
+        }
     }
 
     /// When the next packet may leave, if that is after `now`.
@@ -92,7 +100,7 @@ mod tests {
     fn the_rate_is_kept() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        pacer.set_rate(Some(200.0));
+        pacer.set_rate(start, Some(200.0), 1);
         let sent = sent_within(&mut pacer, start, Duration::from_secs(10));
         assert!((1998..=2008).contains(&sent), "{sent}");
     }
@@ -101,7 +109,7 @@ mod tests {
     fn idle_time_is_not_saved_up_beyond_the_quantum() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        pacer.set_rate(Some(1000.0));
+        pacer.set_rate(start, Some(1000.0), 1);
         pacer.on_sent(start);
         let later = start + Duration::from_secs(60);
         let mut burst = 0;
@@ -113,10 +121,26 @@ mod tests {
     }
 
     #[test]
+    fn packets_that_did_not_wait_delay_others_until_they_have_arrived() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_rate(start, Some(100.0), 1);
+        for _ in 0..1000 {
+            pacer.on_sent(start);
+        }
+        let wait = |pacer: &Pacer| pacer.wait(start).map(|at| at - start);
+        assert!(wait(&pacer) > Some(Duration::from_secs(9)));
+        pacer.set_rate(start, Some(100.0), 10);
+        assert_eq!(wait(&pacer), Some(Duration::from_millis(100)));
+        pacer.set_rate(start, Some(10_000.0), 10);
+        assert_eq!(wait(&pacer), Some(Duration::from_millis(1)));
+    }
+
+    #[test]
     fn a_late_timer_does_not_slow_the_rate_down() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        pacer.set_rate(Some(1000.0));
+        pacer.set_rate(start, Some(1000.0), 1);
         let (mut now, mut sent) = (start, 0_u32);
         while now < start + Duration::from_secs(1) {
             while pacer.wait(now).is_none() {

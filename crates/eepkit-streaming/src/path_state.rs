@@ -312,14 +312,19 @@ impl PathState {
                 && (self.app_limited_until <= self.delivered
                     || u64::from(batch.prior_in_flight) * 4 >= u64::from(self.cwnd()) * 3),
         });
-        self.pacer.set_rate(self.controller.pacing_rate());
+        self.set_pace(now);
         rtt
+    }
+
+    fn set_pace(&mut self, now: Instant) {
+        let rate = self.controller.pacing_rate();
+        self.pacer.set_rate(now, rate, self.in_flight);
     }
 
     /// Handles a timeout: all packets in flight were declared lost.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         self.controller.on_timeout(now);
-        self.pacer.set_rate(self.controller.pacing_rate());
+        self.set_pace(now);
     }
 
     /// Stops counting `packets` packets as in flight.
@@ -337,7 +342,7 @@ impl PathState {
             self.rtt.on_path_change(rtt);
         }
         self.controller.on_path_change(now, migration.rtt);
-        self.pacer.set_rate(self.controller.pacing_rate());
+        self.set_pace(now);
     }
 
     /// Records that cwnd had room and there was no data to send.
