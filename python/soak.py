@@ -13,6 +13,10 @@ import resource
 import sys
 import time
 
+# Beside this file is the source of the package, whose compiled part is only in the installed one.
+if sys.path[0] == os.path.dirname(os.path.realpath(__file__)):
+    del sys.path[0]
+
 import eepkit
 
 PORT = 7

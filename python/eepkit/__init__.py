@@ -16,6 +16,19 @@ the interface of i2plib. ``eepkit.connectors`` has transports for HTTP clients.
 
 from __future__ import annotations
 
+try:
+    from . import _native
+except ImportError as _error:
+    # Otherwise it exists and cannot be loaded, and the error has the reason.
+    if _error.name != __name__:
+        raise
+    raise ImportError(
+        f"{__path__[0]} is the source of eepkit, without its compiled part. To use the installed package, "
+        "start Python in another directory. To use the source, run `maturin develop --release` in python/.",
+        name=_error.name,
+        path=_error.path,
+    ) from None
+
 from ._aio import (
     DatagramSocket,
     Devnet,

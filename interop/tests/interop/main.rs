@@ -18,6 +18,7 @@ mod i2plib;
 mod java;
 mod lab;
 mod net;
+mod network_program;
 mod older;
 mod restarts;
 mod sam_client;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     };
     let mut trials = Vec::new();
     i2pd_alone::add(&lab, &mut trials);
+    network_program::add(&lab, &mut trials);
     streams::add(&lab, &mut trials);
     datagrams::add(&lab, &mut trials);
     tunnels::add(&lab, &mut trials);
