@@ -14,37 +14,41 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "eepkit"
 
 
-def test_the_source_without_the_compiled_part_says_what_to_do(tmp_path):
-    shutil.copytree(SOURCE, tmp_path / "eepkit", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+@pytest.fixture
+def source(tmp_path):
+    """A copy of the source without its compiled part."""
+    ignored = shutil.ignore_patterns("*.so", "__pycache__")
+    return shutil.copytree(SOURCE, tmp_path / "eepkit", ignore=ignored)
+
+
+def import_error(source):
+    """Import the package in a new process, and return what it writes."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
         [sys.executable, "-c", "import eepkit"],
-        cwd=tmp_path,
+        cwd=source.parent,
         env=environment,
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 1
-    assert "ImportError" in done.stderr
-    assert "start Python in another directory" in done.stderr
-    assert "maturin develop" in done.stderr
+    return done.stderr
 
 
-def test_a_compiled_part_that_cannot_be_loaded_is_reported_with_its_reason(tmp_path):
-    shutil.copytree(SOURCE, tmp_path / "eepkit", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    (tmp_path / "eepkit" / "_native.abi3.so").write_bytes(b"")
-    done = subprocess.run(
-        [sys.executable, "-c", "import eepkit"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert "_native.abi3.so" in done.stderr
-    assert "another directory" not in done.stderr.splitlines()[-1]
+def test_the_source_without_the_compiled_part_says_what_to_do(source):
+    error = import_error(source)
+    assert "ImportError" in error
+    assert "start Python in another directory" in error
+    assert "maturin develop" in error
+
+
+def test_a_compiled_part_that_cannot_be_loaded_is_reported_with_its_reason(source):
+    (source / "_native.abi3.so").write_bytes(b"")
+    error = import_error(source)
+    assert "_native.abi3.so" in error
+    assert "another directory" not in error.splitlines()[-1]
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ pub(super) async fn serve(
         }
         daemon.enter(Phase::Running);
         report(&router, &services, json, ui)?;
-        // Another service can be added to a file.
+        // A file can be given another service with a reload.
         let is_of_arguments = matches!(source, Source::Arguments);
         loop {
             tokio::select! {
