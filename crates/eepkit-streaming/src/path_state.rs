@@ -272,7 +272,9 @@ impl PathState {
             self.loss.on_spurious(smoothed);
             self.controller.on_spurious_loss(now);
         }
-        let rate = batch.newest.map(|sent| {
+        // If the original transmission arrived, the time since the retransmission is too short, and the
+        // rate over it too high.
+        let rate = batch.proof.map(|sent| {
             let acked_over = now.saturating_duration_since(sent.delivered_at);
             let sent_over = sent.sent_at.saturating_duration_since(sent.first_sent_at);
             let interval = acked_over.max(sent_over).max(GRANULARITY);

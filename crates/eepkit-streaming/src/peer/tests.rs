@@ -3,11 +3,16 @@
     reason = "a test needs some instant to count from"
 )]
 
+use std::sync::Arc;
+
 use eepkit_wire::{Hash, LeaseId, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::path::{Path, TunnelId};
+use crate::{
+    congestion::{AckSample, Controller, ControllerFactory, CwndLimits},
+    path::{Path, TunnelId},
+};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -17,10 +22,14 @@ fn peer(now: Instant) -> Peer {
 }
 
 fn peer_with(now: Instant, states: usize) -> Peer {
+    peer_of(now, &StreamConfig::default(), states)
+}
+
+fn peer_of(now: Instant, config: &StreamConfig, states: usize) -> Peer {
     let keys =
         PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([1; 32])).unwrap();
     let to = keys.destination().clone();
-    Peer::new(now, to, &StreamConfig::default(), states, 0)
+    Peer::new(now, to, config, states, 0)
 }
 
 fn path(number: u64) -> Path {
@@ -101,6 +110,55 @@ fn retransmitted_packets_give_no_round_trip_time() {
     let sent = peer.on_sent(now, 1.0);
     acknowledge(&mut peer, now + MS(400), sent, 2, false);
     assert_eq!(peer.rtt.smoothed(), None);
+}
+
+/// Paces at the highest delivery rate that was measured.
+#[derive(Debug)]
+struct AtDeliveryRate(Option<f64>);
+
+impl Controller for AtDeliveryRate {
+    fn on_ack(&mut self, sample: &AckSample) {
+        if let Some(rate) = sample.delivery_rate {
+            let highest = self.0.unwrap_or_default();
+            self.0 = Some(rate.packets_per_second.max(highest));
+        }
+    }
+
+    fn cwnd(&self) -> u32 {
+        100
+    }
+
+    fn pacing_rate(&self) -> Option<f64> {
+        self.0
+    }
+}
+
+#[derive(Debug)]
+struct MakeAtDeliveryRate;
+
+impl ControllerFactory for MakeAtDeliveryRate {
+    fn build(self: Arc<Self>, _: Instant, _: CwndLimits) -> Box<dyn Controller> {
+        Box::new(AtDeliveryRate(None))
+    }
+}
+
+#[test]
+fn originals_that_arrive_after_their_retransmission_do_not_raise_the_delivery_rate() {
+    let start = Instant::now();
+    let config = StreamConfig::default().with_congestion(Arc::new(MakeAtDeliveryRate));
+    let mut peer = peer_of(start, &config, 1);
+    let arrives = start + MS(500);
+    for sent in [0; 20].map(|_| peer.on_sent(start, 1.0)) {
+        acknowledge(&mut peer, arrives, sent, 1, false);
+    }
+    assert_eq!(peer.states[0].pacing_rate(), Some(40.0));
+
+    // The originals are late. The retransmissions cannot have arrived within 15 ms.
+    let again = start + SECONDS(1);
+    for sent in [0; 20].map(|_| peer.on_sent(again, 1.0)) {
+        acknowledge(&mut peer, again + MS(15), sent, 2, false);
+    }
+    assert_eq!(peer.states[0].pacing_rate(), Some(40.0));
 }
 
 #[test]

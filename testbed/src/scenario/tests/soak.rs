@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use eepkit_netem::Rng;
 use eepkit_streaming::{EndpointConfig, StreamConfig};
 
 use super::super::world::{Flow, World};
@@ -10,19 +11,11 @@ use crate::{LinkConfig, Loss, tunnel_path};
 
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-/// Bursts begin before one packet in 2000, last for 20 on average and lose 70 % of them.
-fn bursts() -> Loss {
-    Loss::gilbert_elliott(0.000_5, 0.05, 0.0, 0.7)
-}
-
 /// About 100 KB/s, so that an hour takes some hundred thousand packets.
 fn link() -> LinkConfig {
-    LinkConfig {
-        loss: bursts(),
-        ..LinkConfig::delay(Duration::from_millis(300))
-            .jitter(Duration::from_millis(20))
-            .rate(50.0, 100)
-    }
+    LinkConfig::delay(Duration::from_millis(300))
+        .jitter(Duration::from_millis(20))
+        .rate(50.0, 100)
 }
 
 /// Endpoints `a` and `b`, with a link for each of their tunnels. Path `n` of `a` is link `2 n`,
@@ -32,13 +25,36 @@ struct Soak {
     a: usize,
     b: usize,
     flows: Vec<Flow>,
+    /// The links, in the order of their numbers.
+    states: Vec<State>,
+    chance: Rng,
+}
+
+/// What happens on a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Usable,
+    /// 70 % of the packets are lost.
+    Burst,
+    /// Everything is lost until the link is usable again.
+    Outage,
+    /// Everything is lost.
+    Expired,
+}
+
+impl State {
+    fn loss(self) -> Loss {
+        match self {
+            Self::Usable => Loss::NONE,
+            Self::Burst => Loss::random(0.7),
+            Self::Outage | Self::Expired => Loss::ALL,
+        }
+    }
 }
 
 impl Soak {
-    fn new(max_paths: u8) -> Self {
-        // Bursts are counted in packets, so that one lasts for long where only probes are sent. With
-        // one seed in ten, such a burst leads to a stall that is longer than the test allows.
-        let mut world = World::new(1);
+    fn new(seed: u8, max_paths: u8) -> Self {
+        let mut world = World::new(seed);
         let config = EndpointConfig::default().with_max_paths(max_paths);
         let a = world.side(config.clone());
         let b = world.side(config);
@@ -52,17 +68,48 @@ impl Soak {
         let flows = [(a, b), (b, a), (a, b)]
             .map(|ends| Flow::open(&mut world, ends, u64::MAX, &config))
             .into();
-        Self { world, a, b, flows }
+        let states = vec![State::Usable; world.links.len()];
+        let chance = Rng::new(seed.into(), &[1]);
+        Self {
+            world,
+            a,
+            b,
+            flows,
+            states,
+            chance,
+        }
     }
 
     fn run(&mut self, seconds: u64) {
-        let until = self.world.now + SECONDS(seconds);
-        let flows = &mut self.flows;
-        self.world.run(until, |world, side| {
-            for flow in &mut *flows {
-                flow.advance(world, side);
+        let end = self.world.now + SECONDS(seconds);
+        while self.world.now < end {
+            self.change_bursts();
+            let until = self.world.now + STEP;
+            let flows = &mut self.flows;
+            self.world.run(until, |world, side| {
+                for flow in &mut *flows {
+                    flow.advance(world, side);
+                }
+            });
+        }
+    }
+
+    /// Begins and ends bursts. They are counted in time, because a burst of some number of packets
+    /// lasts for minutes where only probes are sent.
+    fn change_bursts(&mut self) {
+        for link in 0..self.states.len() {
+            let chance = self.chance.unit();
+            match self.states[link] {
+                State::Usable if chance < BEGINS => self.set(link, State::Burst),
+                State::Burst if chance < ENDS => self.set(link, State::Usable),
+                _ => {}
             }
-        });
+        }
+    }
+
+    fn set(&mut self, link: usize, state: State) {
+        self.states[link] = state;
+        self.world.links[link].config.loss = state.loss();
     }
 
     /// Sets the paths `first` and `first + 1`, which expire after ten and twenty minutes.
@@ -78,9 +125,12 @@ impl Soak {
         }
     }
 
-    fn lose(&mut self, loss: Loss) {
-        for link in &mut self.world.links {
-            link.config.loss = loss;
+    /// Changes all links that have not expired.
+    fn set_all(&mut self, state: State) {
+        for link in 0..self.states.len() {
+            if self.states[link] != State::Expired {
+                self.set(link, state);
+            }
         }
     }
 
@@ -107,36 +157,35 @@ impl Soak {
 
 #[test]
 fn an_hour_of_faults_ends_no_stream_and_leaks_no_state() {
-    an_hour_of_faults(1);
+    an_hour_of_faults(2, 1);
 }
 
 #[test]
 fn an_hour_of_faults_over_two_paths_ends_no_stream() {
-    an_hour_of_faults(2);
+    an_hour_of_faults(2, 2);
 }
 
-fn an_hour_of_faults(max_paths: u8) {
-    let mut soak = Soak::new(max_paths);
+fn an_hour_of_faults(seed: u8, max_paths: u8) {
+    let mut soak = Soak::new(seed, max_paths);
     soak.run(5);
     for tenth in 0..6 {
         let before = soak.received();
         soak.announce(1 + tenth);
         // The tunnel of the last ten minutes has expired.
-        soak.world.links[2 * tenth as usize].config.loss = Loss::ALL;
-        soak.world.links[2 * tenth as usize + 1].config.loss = Loss::ALL;
+        soak.set(2 * tenth as usize, State::Expired);
+        soak.set(2 * tenth as usize + 1, State::Expired);
         soak.forget_stalls();
         soak.run(300);
         let quiet = soak.longest_stall();
         assert!(quiet < SECONDS(8), "{quiet:?} in {tenth}");
 
-        soak.lose(Loss::ALL);
+        soak.set_all(State::Outage);
         soak.forget_stalls();
         soak.run(30);
-        soak.lose(bursts());
+        soak.set_all(State::Usable);
         soak.run(60);
         let outage = soak.longest_stall();
-        // Probes are five seconds apart. A burst ends after a number of packets, and may lose three
-        // probes.
+        // Probes are five seconds apart. A burst may lose one of them.
         assert!(outage < SECONDS(30 + 20), "{outage:?} in {tenth}");
 
         vanish(&mut soak);
@@ -147,7 +196,6 @@ fn an_hour_of_faults(max_paths: u8) {
         // Bursts lose up to a quarter.
         assert!(each > 80_000, "{each} bytes per second in {tenth}");
     }
-    soak.lose(Loss::NONE);
     let (a, b) = (soak.a, soak.b);
     for side in [a, b] {
         soak.world.sides[side].endpoint.assert_consistent();
@@ -163,6 +211,7 @@ fn an_hour_of_faults(max_paths: u8) {
     for side in [a, b] {
         soak.world.drain(side);
     }
+    soak.set_all(State::Usable);
     soak.flows.clear();
     let until = soak.world.now + SECONDS(120);
     soak.world.run(until, |_, _| {});
@@ -185,3 +234,8 @@ fn vanish(soak: &mut Soak) {
 }
 
 const TUNNELS: u64 = 8;
+/// How often bursts begin and end.
+const STEP: Duration = Duration::from_millis(100);
+/// The probabilities of both. On average, a burst begins after 40 s and lasts for 0.4 s.
+const BEGINS: f64 = 0.002_5;
+const ENDS: f64 = 0.25;
