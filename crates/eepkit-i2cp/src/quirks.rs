@@ -73,6 +73,17 @@ pub(crate) fn renews_peers(kind: RouterKind) -> bool {
     kind == RouterKind::Emissary
 }
 
+/// Whether the router sends through other tunnels if a peer does not confirm a lease set.
+///
+/// i2pd sends all messages to a peer through the same outbound tunnel to the same lease. Version
+/// 2.45 chooses again after 30 s or 100 messages, 2.58 after 120 s, although nothing may arrive
+/// meanwhile. Both attach a new lease set of the client to the next message to each peer. If the
+/// peer does not confirm it within 4 s, they choose another path for the next message and attach the
+/// lease set again.
+pub(crate) fn reroutes_unconfirmed(kind: RouterKind) -> bool {
+    matches!(kind, RouterKind::I2pd | RouterKind::Unknown)
+}
+
 /// The request to renew what the router holds about a peer, or `None` if the router has none.
 ///
 /// The field of the timeout has the silence of the peer in milliseconds.

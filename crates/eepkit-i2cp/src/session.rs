@@ -203,6 +203,12 @@ impl Session {
         quirks::renews_peers(self.core.router.kind)
     }
 
+    /// Whether the router sends through other tunnels if a peer does not confirm a lease set of this
+    /// session.
+    pub fn reroutes_unconfirmed(&self) -> bool {
+        quirks::reroutes_unconfirmed(self.core.router.kind)
+    }
+
     fn receive(&mut self, now: Instant, received: &mut BytesMut) {
         self.core.heard(now);
         while !self.is_closed() {

@@ -353,12 +353,15 @@ pub struct LookupAnswer {
 pub enum Event {
     /// The session reached a stage; see [`LinkStage`].
     Stage(LinkStage),
-    /// The router offers no operation for [`Command::Renew`]. The fields are those of the command.
+    /// The router offers no operation for [`Command::Renew`].
     NotRenewed {
-        /// The hash of the peer's destination.
+        /// The hash of the peer's destination, as in the command.
         peer: Hash,
-        /// How long the peer has not answered.
+        /// How long the peer has not answered, as in the command.
         silence: Duration,
+        /// Whether the router sends through other tunnels if the peer does not confirm a lease set
+        /// that is published now.
+        reroutes: bool,
     },
     /// The router has inbound tunnels and requests a signed lease set for them.
     LeaseSetWanted {

@@ -264,7 +264,8 @@ impl Builder {
     /// How routers send messages for which the session did not choose a path
     /// ([`PathChoice::Auto`](eepkit_link::PathChoice::Auto), and all messages over I2CP). With
     /// `true` a router selects a random tunnel and lease for each message, as emissary does. With
-    /// `false` it uses one pair of them for up to two minutes, as i2pd does. Default: `false`.
+    /// `false` it uses one pair of them for up to two minutes, as i2pd does, unless the peer does not
+    /// receive a lease set of the session for 4 s. Default: `false`.
     pub fn spray(mut self, spray: bool) -> Self {
         self.config.spray = spray;
         self

@@ -9,6 +9,9 @@
 //!   answer pings themselves.
 //! * The peer repeats a packet that was acknowledged, or a ping that was answered.
 //!
+//! Several repetitions in a row are stronger evidence that our packets do not arrive. A path that
+//! has failed is then likelier than a lost encryption session.
+//!
 //! A peer of which nothing has arrived yet is not tested. There is no encryption session with it
 //! that could be lost.
 
@@ -28,6 +31,8 @@ pub(crate) struct Silence {
     wants_test: bool,
     report: Option<Duration>,
     reported: Option<Instant>,
+    /// When packets were last repeated several times without an effect.
+    unheard: Option<Instant>,
 }
 
 impl Silence {
@@ -73,6 +78,19 @@ impl Silence {
         }
     }
 
+    /// Handles several repetitions in a row: of data of the peer that was acknowledged, or of our data
+    /// that is not acknowledged. The peer does not seem to receive what we send.
+    pub(crate) fn on_unheard(&mut self, now: Instant) {
+        self.unheard = Some(now);
+        self.on_repeat(now);
+    }
+
+    /// Whether the peer does not seem to receive what we send.
+    pub(crate) fn is_unheard(&self, now: Instant) -> bool {
+        self.unheard
+            .is_some_and(|at| now.saturating_duration_since(at) <= UNHEARD_LIFETIME)
+    }
+
     /// Whether the peer is to be pinged. Resets the request.
     pub(crate) fn take_test(&mut self) -> bool {
         std::mem::take(&mut self.wants_test)
@@ -108,6 +126,9 @@ const REPEATED_PING: Duration = Duration::from_secs(60);
 /// The least time between two reports. Chosen above the usual time of a round trip and a look-up,
 /// because beginning a new encryption session discards the one before.
 const SPACING: Duration = Duration::from_secs(3);
+/// How long several repetitions count. Chosen above [`SPACING`], so that a report that was made
+/// shortly before them does not hide them.
+const UNHEARD_LIFETIME: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 #[expect(
@@ -174,6 +195,19 @@ mod tests {
         silence.on_unanswered(start + seconds(1), Some(start));
         silence.on_unanswered(start + seconds(1000), Some(start));
         assert_eq!(silence.take_report(), None);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_seem_to_receive_is_reported_and_this_is_forgotten() {
+        let start = Instant::now();
+        let mut silence = Silence::default();
+        silence.on_repeat(start);
+        assert!(!silence.is_unheard(start));
+
+        silence.on_unheard(start + seconds(4));
+        assert_eq!(silence.take_report(), Some(Duration::ZERO));
+        assert!(silence.is_unheard(start + seconds(7)));
+        assert!(!silence.is_unheard(start + seconds(9)));
     }
 
     #[test]

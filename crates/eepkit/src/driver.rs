@@ -29,6 +29,8 @@ use eepkit_streaming::{Received, Transmit};
 use eepkit_wire::{Destination, Hash};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use renewal::Published;
+
 use crate::{
     credits::Credits,
     error::OpenError,
@@ -55,6 +57,10 @@ pub(crate) struct Driver<'a> {
     /// Look-ups of lease sets that the endpoint requested, by id. The endpoint bounds their number.
     lookups: HashMap<u32, Hash>,
     next_token: u64,
+    /// The lease set that was published last.
+    published: Option<Published>,
+    /// When it was last published again for another path to a peer.
+    republished: Option<Instant>,
     /// When the last packet was submitted to the link.
     last_sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -110,6 +116,8 @@ impl<'a> Driver<'a> {
             fates: VecDeque::new(),
             lookups: HashMap::new(),
             next_token: 0,
+            published: None,
+            republished: None,
             last_sent: None,
             timer: Box::pin(sleep_until(Instant::now())),
             became_ready: false,
@@ -131,6 +139,9 @@ impl<'a> Driver<'a> {
             Ok(more) => more,
             Err(end) => return Poll::Ready(end),
         };
+        if let Err(end) = self.keep_found_path() {
+            return Poll::Ready(end);
+        }
         self.submit_commands(cx);
         self.datagrams_first = !self.datagrams_first;
         let mut more_packets = false;

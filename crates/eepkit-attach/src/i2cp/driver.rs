@@ -349,7 +349,11 @@ impl Driver {
             }
             Some(link::Command::Renew { peer, silence }) => {
                 if !self.session.renews_peers() {
-                    return port.push(link::Event::NotRenewed { peer, silence });
+                    return port.push(link::Event::NotRenewed {
+                        peer,
+                        silence,
+                        reroutes: self.session.reroutes_unconfirmed(),
+                    });
                 }
                 Command::Renew {
                     session,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use eepkit_i2cp::Options;
 use eepkit_link::{Direction, Event, LeaseId, LinkStage, PathChoice, Payload, TunnelId};
 use eepkit_wire::{Destination, EncryptionType, Hash, Lease};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::{
     SessionId,
@@ -243,6 +243,10 @@ pub(crate) struct Peer {
     pub(crate) waiting: VecDeque<Message>,
     pub(crate) fetching: bool,
     pub(crate) choice: Option<Choice>,
+    /// The lease set of the session that was last attached to a message to this peer, and when.
+    submitted: Option<(u64, Instant)>,
+    /// The newest lease set of the session that arrived at this peer.
+    confirmed: Option<u64>,
     used: u64,
 }
 
@@ -278,6 +282,13 @@ impl Peers {
     /// The keys for a peer.
     pub(crate) fn encryption(&mut self, hash: Hash) -> &mut Encryption {
         self.encryption.entry(hash).or_default()
+    }
+
+    /// Handles the arrival of a lease set of the session at a peer, which confirms it.
+    pub(crate) fn confirm(&mut self, hash: Hash, order: u64) {
+        if let Some(peer) = self.by_hash.get_mut(&hash) {
+            peer.confirmed = peer.confirmed.max(Some(order));
+        }
     }
 
     /// Discards the lease set of a peer and the path that was selected for it.
@@ -320,6 +331,27 @@ impl Peer {
         self.record = Some(Arc::clone(record));
     }
 
+    /// Handles a message to this peer while `order` is the lease set of the session. Returns whether
+    /// the path is left after it, because the peer has not confirmed that lease set in time.
+    pub(crate) fn submit(&mut self, now: Instant, order: u64) -> bool {
+        if self.confirmed >= Some(order) {
+            return false;
+        }
+        match self.submitted {
+            Some((submitted, at)) if submitted == order => {
+                let is_late = now.saturating_duration_since(at) > CONFIRMATION;
+                if is_late {
+                    self.submitted = Some((order, now));
+                }
+                is_late
+            }
+            _ => {
+                self.submitted = Some((order, now));
+                false
+            }
+        }
+    }
+
     /// Whether a lease of this peer is known and has not ended.
     pub(crate) fn knows(&self, lease: LeaseId, unix_ms: u64) -> bool {
         self.known
@@ -334,6 +366,10 @@ impl Peer {
             .filter(|record| record.is_current(unix_ms))
     }
 }
+
+/// How long a router waits for the confirmation of a lease set before it selects another path. Chosen
+/// as i2pd's LEASESET_CONFIRMATION_TIMEOUT.
+const CONFIRMATION: Duration = Duration::from_secs(4);
 
 /// The number of messages waiting in a router at which a session is no longer ready. Chosen as the
 /// default credits of four tunnels.

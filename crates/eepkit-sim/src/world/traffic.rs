@@ -155,6 +155,7 @@ impl World {
         let session = self.sessions.get_mut(&id).ok_or(Cause::SessionEnded)?;
         let encryption = session.encryption();
         let host = session.host;
+        let own = session.record.as_ref().map(|record| record.order);
         let up: Vec<_> = session
             .up(Direction::Outbound)
             .map(|tunnel| (tunnel.id, tunnel.replaced))
@@ -182,12 +183,16 @@ impl World {
                 false => Err(Cause::NoPath),
             };
         }
+        let leaves = own.is_some_and(|order| message.bundle && peer.submit(now, order));
         if let Some(choice) = peer.choice
             && !spray
             && choice.until > now
             && is_up(choice.outbound)
             && leases.contains(&choice.lease)
         {
+            if leaves {
+                peer.choice = None;
+            }
             return Ok((choice.outbound, choice.lease));
         }
 
@@ -487,6 +492,18 @@ impl World {
             tunnel: gateway.tunnel,
         };
         self.notify(gateway.session, notice);
+        self.confirm(&flight, gateway.host);
+    }
+
+    /// The lease set that a message carried has arrived at `by`. The confirmation itself is not
+    /// simulated as a message.
+    fn confirm(&mut self, flight: &Flight, by: HostId) {
+        let by = self.host(by).map(|host| host.destination.hash());
+        if let Some((by, record)) = by.zip(flight.record.as_ref())
+            && let Some(sender) = self.sessions.get_mut(&flight.session)
+        {
+            sender.peers.confirm(by, record.order);
+        }
     }
 
     fn land(&mut self, bytes: usize) {

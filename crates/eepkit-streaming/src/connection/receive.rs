@@ -383,6 +383,9 @@ impl Connection {
     pub(super) fn on_repeat(&mut self, now: Instant, peer: &mut Peer) {
         peer.silence.on_repeat(now);
         self.receiving.repeats = self.receiving.repeats.saturating_add(1);
+        if self.receiving.repeats >= MANY_REPEATS {
+            peer.silence.on_unheard(now);
+        }
         if self.receiving.repeats >= MANY_REPEATS && peer.report_stall(now) {
             self.receiving.repeats = 0;
             peer.give_up_path(now);

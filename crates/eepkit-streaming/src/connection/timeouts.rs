@@ -71,6 +71,12 @@ impl Connection {
             peer.report_stall(cx.now);
             peer.silence.on_unanswered(cx.now, peer.heard);
         }
+        if self.phase != Phase::Opening
+            && self.sending.attempts >= LOST_ATTEMPTS
+            && peer.heard.is_some()
+        {
+            peer.silence.on_unheard(cx.now);
+        }
         if self.phase == Phase::Opening {
             self.due.syn = true;
             return;
@@ -120,13 +126,15 @@ impl Connection {
     }
 
     /// Handles evidence that the peer can be reached, although it may not have been before the
-    /// instant `before`. A SYN that was sent by then and not answered is sent again.
-    pub(crate) fn on_reachable(&mut self, before: Instant) {
-        if self.phase == Phase::Opening
-            && self.sending.packets_sent > 0
-            && self.last_activity < before
-        {
-            self.due.syn = true;
+    /// instant `before`. A SYN or data that was sent by then and not answered is sent again.
+    pub(crate) fn on_reachable(&mut self, now: Instant, peer: &Peer, before: Instant) {
+        if self.last_activity >= before {
+            return;
+        }
+        if self.phase == Phase::Opening {
+            self.due.syn |= self.sending.packets_sent > 0;
+        } else {
+            self.on_leases_renewed(now, peer);
         }
     }
 

@@ -77,6 +77,21 @@ impl Endpoint {
         peer.heard.max(peer.contacted)
     }
 
+    /// Whether this peer does not seem to receive what is sent: several repetitions in a row, of our
+    /// data or of data of the peer that was acknowledged, had no effect within the last seconds.
+    #[must_use]
+    pub fn is_unheard(&self, now: Instant, peer: &Hash) -> bool {
+        let entry = self.by_hash.get(peer).and_then(|key| self.peers.get(*key));
+        entry.is_some_and(|entry| entry.peer.silence.is_unheard(now))
+    }
+
+    /// The destination of a peer that the endpoint knows.
+    #[must_use]
+    pub fn destination_of(&self, peer: &Hash) -> Option<&Destination> {
+        let entry = self.peers.get(*self.by_hash.get(peer)?)?;
+        Some(&entry.peer.destination)
+    }
+
     /// Whether a stream to this peer is being opened, and no application uses another stream of the
     /// endpoint or waits for its data to arrive.
     #[must_use]

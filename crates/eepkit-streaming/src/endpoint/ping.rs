@@ -119,8 +119,8 @@ impl Endpoint {
             // until the peer answers.
             entry.peer.heard = Some(now);
             for stream in self.streams_of(key) {
-                self.with_stream(now, stream, |connection, _, _| {
-                    connection.on_reachable(sent)
+                self.with_stream(now, stream, |connection, _, peer| {
+                    connection.on_reachable(now, peer, sent)
                 });
             }
         }
@@ -198,8 +198,8 @@ impl Endpoint {
             // The peer may have come back. A SYN that it did not receive need not wait longer.
             let before = now.checked_sub(SYN_PAUSE).unwrap_or(now);
             for stream in self.streams_of(key) {
-                self.with_stream(now, stream, |connection, _, _| {
-                    connection.on_reachable(before)
+                self.with_stream(now, stream, |connection, _, peer| {
+                    connection.on_reachable(now, peer, before)
                 });
             }
         }

@@ -127,8 +127,9 @@ pub enum Event {
     PeerSilent {
         /// The peer.
         peer: Destination,
-        /// How long the peer has answered neither SYN nor pings. Zero if the peer repeats a SYN or
-        /// a ping that was answered, which suggests that it cannot decrypt the answers.
+        /// How long the peer has answered neither SYN nor pings. Zero if it repeats what was
+        /// answered, or if it does not acknowledge data although other packets of it arrive. See
+        /// [`Endpoint::is_unheard`].
         silence: Duration,
     },
 }

@@ -12,7 +12,7 @@ use eepkit_wire::Lease;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{BATCHES_PER_POLL, Driver, End};
+use super::{BATCHES_PER_POLL, Driver, End, renewal::Published};
 use crate::{error::OpenError, shared::Core, stage::SessionStage, status::SessionProblem};
 
 impl Driver<'_> {
@@ -64,6 +64,21 @@ impl Driver<'_> {
                         core.commands.push_first(publish);
                     }
                 }
+                Event::NotRenewed {
+                    peer,
+                    silence,
+                    reroutes,
+                } => {
+                    if reroutes && self.wants_other_path(&mut core, &peer, silence) {
+                        drop(core);
+                        let signed = self.sign_again()?;
+                        core = shared.lock("events");
+                        if let Some(publish) = signed {
+                            core.commands.push_first(publish);
+                        }
+                    }
+                    Self::on_not_renewed(&mut core, &peer, silence)?;
+                }
                 Event::Received { payload, .. } => {
                     self.shared.idle.touch();
                     if let Some(check) = self.on_received(&mut core, payload) {
@@ -110,9 +125,6 @@ impl Driver<'_> {
             Event::Datagram(datagram) => Self::on_opened_datagram(core, datagram),
             Event::NoDatagrams { format, why } => core.datagrams.refuse(format, &why),
             Event::Unreachable(why) => self.on_unreachable(why),
-            Event::NotRenewed { peer, silence } => {
-                return Self::on_not_renewed(core, &peer, silence);
-            }
             Event::Refused(error) => return Err(End::Refused(error)),
             Event::Lost(reason) => return Err(End::Lost(reason)),
             _ => {}
@@ -141,9 +153,16 @@ impl Driver<'_> {
 
     /// Signs a lease set with the leases that the router announced. Returns `None` if that is
     /// impossible for now: the router requests another one, or the link is lost.
-    fn sign(&mut self, leases: &[Lease], router_time: Duration) -> Result<Option<Command>, End> {
+    pub(super) fn sign(
+        &mut self,
+        leases: &[Lease],
+        router_time: Duration,
+    ) -> Result<Option<Command>, End> {
         match self.maker.make(leases, router_time) {
-            Ok(signed) => Ok(Some(Command::PublishLeaseSet(signed))),
+            Ok(signed) => {
+                self.published = Some(Published::new(leases, router_time));
+                Ok(Some(Command::PublishLeaseSet(signed)))
+            }
             // Only the owner of the destination can make another key. If the clocks disagree about
             // it, that of the router may be wrong, and may be corrected.
             Err(MakeError::TransientKeyExpired { ago }) if self.transient_key_expired() => {

@@ -26,6 +26,51 @@ use crate::{
     socket::Socket,
 };
 
+/// The last of several pings of a peer by the session itself.
+#[derive(Debug, Clone)]
+struct Greeting {
+    peer: Destination,
+    /// The number of the ping, from 1.
+    attempt: u32,
+    /// When the first ping was sent.
+    begun: Instant,
+    /// Whether the router tries other paths meanwhile.
+    searches: bool,
+}
+
+impl Greeting {
+    const fn new(now: Instant, peer: Destination) -> Self {
+        Self {
+            peer,
+            attempt: 1,
+            begun: now,
+            searches: false,
+        }
+    }
+
+    /// How long the answer is awaited before the next ping.
+    ///
+    /// In a search, chosen just above the 4 s in which i2pd waits for the confirmation of a lease set
+    /// over a path. Otherwise chosen so that a router in this process is reached within ten seconds,
+    /// and that the last ping is sent after 26 s.
+    fn timeout(&self) -> Duration {
+        match self.searches {
+            true => Duration::from_millis(4100),
+            false => Duration::from_secs(1 << self.attempt.saturating_sub(2).clamp(1, 3)),
+        }
+    }
+
+    /// The number of pings. Chosen because a router that was just started loses many messages, and
+    /// because peers that have gone do not answer; in a search, because routers replace failed
+    /// tunnels within about half a minute.
+    const fn most_attempts(&self) -> u32 {
+        match self.searches {
+            true => 9,
+            false => 7,
+        }
+    }
+}
+
 /// The state of a session that its lock protects.
 pub(crate) struct Core {
     /// What the links of the session carry.
@@ -47,8 +92,10 @@ pub(crate) struct Core {
     /// The peers of previous links, and when they were last known to be there, in that order. They
     /// are pinged over the next link.
     recent_peers: Vec<(Destination, Instant)>,
-    /// The pings of these peers that were not answered yet, and how many were sent to each.
-    greetings: HashMap<PingId, (Destination, u32)>,
+    /// The pings of the session itself that were not answered yet.
+    greetings: HashMap<PingId, Greeting>,
+    /// Whether the lease set is to be published again: a peer was reached over another path.
+    pub(crate) found_path: bool,
     /// When the session was last opened anew because a peer did not answer.
     pub(crate) reopened: Option<Instant>,
     /// The connector with which the link opens subsessions, if it supports them.
@@ -73,6 +120,7 @@ impl Core {
             reduced: None,
             recent_peers: Vec::new(),
             greetings: HashMap::new(),
+            found_path: false,
             reopened: None,
             subsessions: None,
             driver,
@@ -108,6 +156,7 @@ impl Core {
         let why = StreamError::SessionLost(reason.clone());
         self.lifecycle.end_epoch(reason);
         self.greetings.clear();
+        self.found_path = false;
         if let Some(endpoint) = &self.endpoint {
             let now = Instant::now();
             let recent = endpoint.recent_peers(now.into_std(), RECENT, MAX_RECENT);
@@ -130,7 +179,7 @@ impl Core {
         let recent = self.recent_peers.iter().rev().take(MAX_RECENT);
         let recent: Vec<_> = recent.map(|(peer, _)| peer.clone()).collect();
         for peer in recent {
-            self.greet(now, peer, 1);
+            self.greet(now, Greeting::new(now, peer));
         }
     }
 
@@ -139,17 +188,48 @@ impl Core {
     /// If our router has begun a new encryption session, repeated messages in it are the evidence
     /// with which the router of the peer discards its own.
     pub(crate) fn on_silence(&mut self, peer: Destination, silence: Duration) {
-        let is_pinged = self.greetings.values().any(|(other, _)| *other == peer);
-        if silence >= LONG_SILENCE && !is_pinged {
-            self.greet(Instant::now(), peer, 1);
+        if silence >= LONG_SILENCE && !self.is_greeted(&peer) {
+            let now = Instant::now();
+            self.greet(now, Greeting::new(now, peer));
         }
     }
 
-    fn greet(&mut self, now: Instant, peer: Destination, attempt: u32) {
+    /// Pings a peer while the router tries one path to it after another. Returns whether this has
+    /// begun. It has not if the peer is pinged for this reason already.
+    pub(crate) fn search_path(&mut self, now: Instant, peer: Destination) -> bool {
+        let mut greetings = self.greetings.values();
+        if greetings.any(|one| one.peer == peer && one.searches) {
+            return false;
+        }
+        let mut greeting = Greeting::new(now, peer);
+        greeting.searches = true;
+        self.greet(now, greeting);
+        true
+    }
+
+    fn is_greeted(&self, peer: &Destination) -> bool {
+        self.greetings.values().any(|one| one.peer == *peer)
+    }
+
+    fn greet(&mut self, now: Instant, greeting: Greeting) {
         if let Some(endpoint) = &mut self.endpoint {
-            let ports = Ports::default();
-            let id = endpoint.ping(now.into_std(), &peer, ports, &[], greeting_timeout(attempt));
-            self.greetings.insert(id, (peer, attempt));
+            let timeout = greeting.timeout();
+            let mut ping = || {
+                endpoint.ping(
+                    now.into_std(),
+                    &greeting.peer,
+                    Ports::default(),
+                    &[],
+                    timeout,
+                )
+            };
+            if greeting.searches {
+                // i2pd leaves a path after the message with which it notices that a lease set was
+                // not confirmed. Only the next one is sent over another path.
+                ping();
+            }
+            let id = ping();
+            self.greetings.insert(id, greeting);
             self.wake_driver();
         }
     }
@@ -161,26 +241,31 @@ impl Core {
             Event::PingTimeout(id) => (id, false),
             _ => return false,
         };
-        let Some((peer, attempt)) = self.greetings.remove(id) else {
+        let Some(mut greeting) = self.greetings.remove(id) else {
             return false;
         };
         let now = Instant::now();
         if answered {
-            remember(&mut self.recent_peers, now, peer);
-        } else if attempt < MAX_GREETINGS {
+            self.found_path |= greeting.searches && greeting.attempt > 1;
+            remember(&mut self.recent_peers, now, greeting.peer);
+            return true;
+        }
+        let hash = greeting.peer.hash();
+        let heard = self.endpoint.as_ref().and_then(|own| own.heard(&hash));
+        let silence = now.saturating_duration_since(greeting.begun);
+        let silence = heard.map_or(silence, |heard| {
+            silence.min(now.into_std().saturating_duration_since(heard))
+        });
+        let attempt = greeting.attempt;
+        tracing::debug!(peer = %hash, attempt, ?silence, "a ping was not answered");
+        if attempt < greeting.most_attempts() {
             // The router may have found a lease set that the peer has replaced since.
-            let silence = (1..=attempt).map(greeting_timeout).sum::<Duration>();
-            let hash = peer.hash();
-            let heard = self.endpoint.as_ref().and_then(|own| own.heard(&hash));
-            let silence = heard.map_or(silence, |heard| {
-                silence.min(now.into_std().saturating_duration_since(heard))
-            });
-            tracing::debug!(peer = %hash, attempt, ?silence, "a ping was not answered");
             self.commands.push(Command::Renew {
                 peer: hash,
                 silence,
             });
-            self.greet(now, peer, attempt + 1);
+            greeting.attempt += 1;
+            self.greet(now, greeting);
         }
         true
     }
@@ -370,19 +455,9 @@ const RECENT: Duration = Duration::from_secs(600);
 /// The most peers that are pinged. Chosen so that the pings of a server with many clients take only
 /// a small part of its tunnels. The other clients look the lease set up when they time out.
 const MAX_RECENT: usize = 64;
-/// The most pings of one peer. Chosen because a router that was just started loses many messages,
-/// and because peers that have gone do not answer.
-const MAX_GREETINGS: u32 = 7;
-
 /// The silence of a peer after which it is pinged as well. Chosen because most look-ups and
 /// migrations of streams to other paths have ended by then.
 const LONG_SILENCE: Duration = Duration::from_secs(10);
-
-/// How long the answer to such a ping is awaited before the next. Chosen so that a router in this
-/// process is reached within ten seconds, and that the last ping is sent after 26 s.
-fn greeting_timeout(attempt: u32) -> Duration {
-    Duration::from_secs(1 << attempt.saturating_sub(2).clamp(1, 3))
-}
 
 /// Adds a peer to a list that is ordered by time, or updates its time.
 fn remember(peers: &mut Vec<(Destination, Instant)>, now: Instant, peer: Destination) {

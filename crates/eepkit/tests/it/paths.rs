@@ -158,8 +158,13 @@ fn network() -> Builder {
         .log(1000)
 }
 
-/// The tunnel of this direction that carried most of the recent packets.
+/// The tunnel of this direction that carried most of the recent packets with data.
 fn in_use(net: &SimNet, direction: Direction) -> TunnelId {
+    busiest(net, direction, |bytes| bytes > 1000)
+}
+
+/// The tunnel of this direction that carried most of the recent packets of this size.
+fn busiest(net: &SimNet, direction: Direction, counts: impl Fn(usize) -> bool) -> TunnelId {
     let mut packets: HashMap<TunnelId, u32> = HashMap::new();
     for entry in net.take_log() {
         let (path, bytes) = match entry.what {
@@ -171,7 +176,7 @@ fn in_use(net: &SimNet, direction: Direction) -> TunnelId {
             }
             _ => continue,
         };
-        if bytes > 1000 {
+        if counts(bytes) {
             *packets.entry(path).or_default() += 1;
         }
     }
@@ -254,6 +259,29 @@ async fn without_paths_a_missing_lease_causes_a_look_up_and_cwnd_is_kept() {
     let (_, after) = bulk.run(Duration::from_secs(10)).await;
     assert!(after > 0.9 * before, "{after} of {before}");
     bulk.finish().await;
+}
+
+/// Routers use a path for two minutes, and choose another if a lease set is not confirmed.
+#[tokio::test(start_paused = true)]
+async fn a_router_that_keeps_a_failed_path_is_made_to_choose_another() {
+    let is_data = |bytes: usize| bytes > 1000;
+    let is_answer = |bytes: usize| bytes < 200;
+    for (direction, seed) in [Direction::Outbound, Direction::Inbound]
+        .into_iter()
+        .flat_map(|one| [11, 12, 13].map(|seed| (one, seed)))
+    {
+        for carries in [is_data as fn(usize) -> bool, is_answer] {
+            let lab = Lab::of(Link::I2cp, network().seed(seed));
+            let bulk = Bulk::start(&lab, |session| session.tunnel_quantity(3)).await;
+            bulk.run(Duration::from_secs(20)).await;
+            assert!(lab.net.blackhole(busiest(&lab.net, direction, carries)));
+            let (progress, _) = bulk.run(Duration::from_secs(40)).await;
+            let pause = progress.longest_pause;
+            let case = (direction, seed, carries(0));
+            assert!(pause < Duration::from_secs(30), "{case:?}: {pause:?}");
+            bulk.finish().await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
