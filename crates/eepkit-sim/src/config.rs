@@ -1,5 +1,6 @@
 //! The builder of a simulated network and its presets.
 
+use eepkit_i2cp::ApiVersion;
 use eepkit_netem::{LinkModel, Loss, Rate};
 use tokio::time::Duration;
 
@@ -58,6 +59,7 @@ pub(super) struct Config {
     pub(super) downlink: Option<Rate>,
     pub(super) downlink_queue: Duration,
     pub(super) spray: bool,
+    pub(super) i2cp_version: ApiVersion,
     pub(super) credits: u32,
     pub(super) tunnel_lifetime: Duration,
     pub(super) tunnel_overlap: Option<Duration>,
@@ -82,6 +84,7 @@ impl Default for Config {
             downlink: None,
             downlink_queue: HOST_QUEUE,
             spray: false,
+            i2cp_version: ApiVersion::OURS,
             credits: CREDITS,
             tunnel_lifetime: TUNNEL_LIFETIME,
             tunnel_overlap: None,
@@ -268,6 +271,13 @@ impl Builder {
     /// receive a lease set of the session for 4 s. Default: `false`.
     pub fn spray(mut self, spray: bool) -> Self {
         self.config.spray = spray;
+        self
+    }
+
+    /// The API version that routers report over I2CP. Clients use only what this version has; from
+    /// 0.9.66 on, they look up lease sets. Default: the newest version.
+    pub fn i2cp_version(mut self, version: ApiVersion) -> Self {
+        self.config.i2cp_version = version;
         self
     }
 

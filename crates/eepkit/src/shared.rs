@@ -39,7 +39,7 @@ use crate::{
 pub use datagrams::DatagramStats;
 
 pub(crate) use self::{
-    core::Core,
+    core::{Core, Reopened},
     datagrams::{Mailbox, Outgoing, Packet, Taken, router_format},
     lifecycle::{Ending, Gone},
     sockets::SocketKey,

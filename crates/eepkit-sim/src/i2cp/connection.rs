@@ -208,11 +208,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    fn version(&self) -> ApiVersion {
+        let shared = self.shared.upgrade();
+        shared.map_or(ApiVersion::OURS, |shared| {
+            shared.with(|world, _| world.config.i2cp_version)
+        })
+    }
+
     fn on_message(&mut self, message: Message) {
         match message {
             Message::GetDate(_) => self.send(Message::SetDate(SetDate {
                 date: millis(self.unix()),
-                version: Some(Text::truncated(&ApiVersion::OURS.to_string())),
+                version: Some(Text::truncated(&self.version().to_string())),
             })),
             Message::CreateSession(config) => self.create_session(&config),
             Message::ReconfigureSession { session, config } => self.reconfigure(session, &config),

@@ -86,16 +86,24 @@ impl World {
         id: SessionId,
         target: LookupTarget,
     ) -> Result<LookupAnswer, LinkLookupError> {
+        let is_known_enough = matches!(target, LookupTarget::Hash(_));
         let hash = match self.hash_or_named(target) {
             Ok(hash) => hash,
             Err(named) => return named,
         };
+        // Routers search for the lease set of a hash only if they have none, however old theirs is.
+        let unix_ms = self.unix_ms(now);
+        if is_known_enough
+            && let Some(session) = self.sessions.get_mut(&id)
+            && let Some(known) = session.peers.entry(hash).current(unix_ms)
+        {
+            return Ok(known.to_answer(unix_ms));
+        }
         let record = match self.find(now, id, hash) {
             Some(record) => record,
             None if self.encrypted.contains(&hash) => return Err(LinkLookupError::Locked),
             None => return Err(LinkLookupError::LeaseSetNotFound),
         };
-        let unix_ms = self.unix_ms(now);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.peers.entry(hash).learn(&record, unix_ms);
         }

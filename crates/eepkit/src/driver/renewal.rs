@@ -17,7 +17,7 @@ use tokio::time::{Duration, Instant};
 use tracing::debug;
 
 use super::{Driver, End};
-use crate::shared::Core;
+use crate::shared::{Core, Reopened};
 
 /// A lease set that was published.
 #[derive(Debug)]
@@ -98,7 +98,8 @@ impl Driver<'_> {
     ///
     /// The session is opened anew only if the peer answered before on this link, and if nothing else
     /// depends on it: there is no established stream, and few other peers have sent something for
-    /// some time. These are pinged when the session is restored.
+    /// some time. These are pinged when the session is restored. If the peer stays silent, this is
+    /// repeated: the router may have found the old lease set of the peer again, which it then keeps.
     pub(super) fn on_not_renewed(
         core: &mut Core,
         peer: &Hash,
@@ -108,16 +109,27 @@ impl Driver<'_> {
         let Some(endpoint) = &core.endpoint else {
             return Ok(());
         };
-        let reopened = core.reopened.is_some_and(|at| now - at < SPACING);
-        if silence < SILENCE || reopened || !endpoint.is_only_connecting_to(peer) {
+        let last = core.reopened.as_ref();
+        let too_early = last.is_some_and(|last| now - last.at < SPACING * last.times);
+        if silence < SILENCE || too_early || !endpoint.is_only_connecting_to(peer) {
             return Ok(());
         }
         let recent = endpoint.recent_peers(now.into_std(), IN_USE, MAX_RECENT + 1);
-        if recent.len() > MAX_RECENT || recent.iter().all(|recent| recent.hash() != *peer) {
+        let answered = recent.iter().any(|recent| recent.hash() == *peer);
+        let times = match last {
+            _ if answered => 1,
+            Some(last) if last.peer == *peer && last.times < MOST_TIMES => last.times + 1,
+            _ => return Ok(()),
+        };
+        if recent.len() > MAX_RECENT {
             return Ok(());
         }
-        debug!(%peer, "a peer does not answer; the session is opened anew");
-        core.reopened = Some(now);
+        debug!(%peer, times, "a peer does not answer; the session is opened anew");
+        core.reopened = Some(Reopened {
+            peer: *peer,
+            at: now,
+            times,
+        });
         let why = format!("the peer {peer} stopped answering");
         Err(End::Lost(LostReason::Reopened(why)))
     }
@@ -136,6 +148,9 @@ const IN_USE: Duration = Duration::from_secs(600);
 /// A session that more peers used within that time is not opened anew. Chosen so that all of them
 /// are pinged at once.
 const MAX_RECENT: usize = 8;
-/// The least time between two such replacements. Chosen because building tunnels is expensive. A peer
-/// that stays offline causes only one: it must have answered since the last.
+/// The least time after such a replacement; twice that after the second one for the same peer. Chosen
+/// because building tunnels is expensive, and because routers publish a new lease set within a
+/// minute or two.
 const SPACING: Duration = Duration::from_secs(60);
+/// The most replacements for a peer that does not answer. Chosen because it is offline then.
+const MOST_TIMES: u32 = 3;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use eepkit_link::{Command, Connector, Layer, Link, LookupTarget, LostReason};
 use eepkit_streaming::{Endpoint, Event, PingId, Ports};
-use eepkit_wire::Destination;
+use eepkit_wire::{Destination, Hash};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -26,6 +26,15 @@ use crate::{
     socket::Socket,
 };
 
+/// A session was opened anew because a peer did not answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reopened {
+    pub(crate) peer: Hash,
+    pub(crate) at: Instant,
+    /// How often, without an answer of the peer in between.
+    pub(crate) times: u32,
+}
+
 /// The last of several pings of a peer by the session itself.
 #[derive(Debug, Clone)]
 struct Greeting {
@@ -36,6 +45,8 @@ struct Greeting {
     begun: Instant,
     /// Whether the router tries other paths meanwhile.
     searches: bool,
+    /// Whether the session was opened anew because of this peer.
+    persists: bool,
 }
 
 impl Greeting {
@@ -45,6 +56,7 @@ impl Greeting {
             attempt: 1,
             begun: now,
             searches: false,
+            persists: false,
         }
     }
 
@@ -62,11 +74,12 @@ impl Greeting {
 
     /// The number of pings. Chosen because a router that was just started loses many messages, and
     /// because peers that have gone do not answer; in a search, because routers replace failed
-    /// tunnels within about half a minute.
+    /// tunnels within about half a minute; and so that the session can be opened anew several times.
     const fn most_attempts(&self) -> u32 {
-        match self.searches {
-            true => 9,
-            false => 7,
+        match (self.searches, self.persists) {
+            (true, _) => 9,
+            (false, true) => 40,
+            (false, false) => 7,
         }
     }
 }
@@ -96,8 +109,8 @@ pub(crate) struct Core {
     greetings: HashMap<PingId, Greeting>,
     /// Whether the lease set is to be published again: a peer was reached over another path.
     pub(crate) found_path: bool,
-    /// When the session was last opened anew because a peer did not answer.
-    pub(crate) reopened: Option<Instant>,
+    /// The last time that the session was opened anew because a peer did not answer.
+    pub(crate) reopened: Option<Reopened>,
     /// The connector with which the link opens subsessions, if it supports them.
     subsessions: Option<Arc<dyn Connector>>,
     driver: Arc<DriverWaker>,
@@ -179,7 +192,10 @@ impl Core {
         let recent = self.recent_peers.iter().rev().take(MAX_RECENT);
         let recent: Vec<_> = recent.map(|(peer, _)| peer.clone()).collect();
         for peer in recent {
-            self.greet(now, Greeting::new(now, peer));
+            let hash = peer.hash();
+            let mut greeting = Greeting::new(now, peer);
+            greeting.persists = self.reopened.as_ref().is_some_and(|last| last.peer == hash);
+            self.greet(now, greeting);
         }
     }
 

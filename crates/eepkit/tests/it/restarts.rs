@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use eepkit::{ConnectOptions, Destination, Listener, Session, SessionStage, sim::SimNet};
+use eepkit::{
+    ConnectOptions, Destination, Listener, PrivateKeys, Session, SessionStage, SignatureType,
+    sim::SimNet,
+};
+use eepkit_i2cp::ApiVersion;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     runtime::Handle,
@@ -29,6 +34,7 @@ over_both_links!(
     a_connection_attempt_continues_when_its_session_is_opened_anew,
     a_stream_that_only_ends_does_not_prevent_that_its_session_is_opened_anew,
     a_stream_to_a_silent_peer_is_not_sacrificed,
+    a_server_whose_new_lease_set_appears_late_is_reached,
     a_restart_of_one_peer_does_not_disturb_the_streams_to_another,
     a_server_is_reachable_after_each_of_a_hundred_restarts_under_load,
 );
@@ -207,6 +213,29 @@ async fn a_stream_that_only_ends_does_not_prevent_that_its_session_is_opened_ane
     let attempt = exchange(&client, to);
     let (attempt, ()) = tokio::join!(attempt, reconnecting);
     assert_eq!(attempt.map_err(|error| error.to_string()), Ok(()));
+}
+
+async fn a_server_whose_new_lease_set_appears_late_is_reached(link: Link) {
+    let appears = Duration::from_secs(40);
+    let builder = SimNet::builder().delay(Duration::from_millis(50));
+    // The router cannot be asked for a newer lease set.
+    let builder = builder.i2cp_version(ApiVersion::new(0, 9, 64));
+    let lab = Lab::of(link, builder.publish_time(appears));
+    let keys = PrivateKeys::generate(SignatureType::ED25519, &mut ChaCha8Rng::from_seed([9; 32]))
+        .expect("supported");
+    let open = || lab.builder().keys(keys.clone()).open();
+    let server = open().await.expect("opens");
+    let client = lab.session().await;
+    echo(server.listen(1).expect("free"));
+    reach(&client, server.destination()).await;
+
+    // A new process does not know that the client exists.
+    server.close().await;
+    let server = open().await.expect("opens");
+    echo(server.listen(1).expect("free"));
+    let took = reach(&client, server.destination()).await;
+
+    assert!(took < Duration::from_secs(100), "{took:?}");
 }
 
 async fn a_stream_to_a_silent_peer_is_not_sacrificed(link: Link) {
