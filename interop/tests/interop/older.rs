@@ -98,6 +98,9 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+/// How often a program is started that cannot listen. Chosen because each attempt has another port.
+const PORT_ATTEMPTS: u32 = 5;
+
 async fn free_port() -> Result<u16, Failed> {
     let listener = TcpListener::bind(loopback(0)).await?;
     Ok(listener.local_addr()?.port())
@@ -163,20 +166,33 @@ async fn txi2p_reaches_itself_over_bob(lab: Arc<Lab>) -> Outcome {
     let bob = bridge.tcp_addrs()[0].port();
     let dir = tempfile::tempdir()?;
     let keys = dir.path().join("keys");
-    let program = |role: &str, what: &str, local: u16| {
-        let mut command = txi2p.program("pingpong.py");
-        command.args([&bob.to_string(), role, what, &local.to_string()]);
-        Running::start(command)
+    // Another program may take the port before this one listens on it.
+    let program = async |role: &str, what: &str| -> Result<(Running, String), Failed> {
+        let mut reason = String::new();
+        for _ in 0..PORT_ATTEMPTS {
+            let local = free_port().await?;
+            let mut command = txi2p.program("pingpong.py");
+            command.args([&bob.to_string(), role, what, &local.to_string()]);
+            let mut running = Running::start(command)?;
+            let Ok(line) = timeout(STEP_LIMIT / 2, running.line()).await else {
+                "it did not say why".clone_into(&mut reason);
+                continue;
+            };
+            let line = line?;
+            match line.strip_prefix("failed ") {
+                None => return Ok((running, line)),
+                Some(why) => why.clone_into(&mut reason),
+            }
+        }
+        Err(format!("the {role} failed: {reason}").into())
     };
     let key_file = keys.to_str().ok_or("a path")?;
     let mut destinations = Vec::new();
     // The second server uses the keys of the first, and finds its tunnel.
     for _ in 0..2 {
-        let mut server = program("server", key_file, free_port().await?)?;
-        let destination = server.line().await?;
+        let (mut server, destination) = program("server", key_file).await?;
         for _ in 0..2 {
-            let mut client = program("client", &destination, free_port().await?)?;
-            let me = client.line().await?;
+            let (mut client, me) = program("client", &destination).await?;
             let from = server.line().await?;
             let me = me.strip_prefix("me ").ok_or("the client is connected")?;
             same("the peer", from.strip_prefix("from "), Some(me))?;
