@@ -86,14 +86,14 @@ impl World {
         id: SessionId,
         target: LookupTarget,
     ) -> Result<LookupAnswer, LinkLookupError> {
-        let is_known_enough = matches!(target, LookupTarget::Hash(_));
+        let is_hash = matches!(target, LookupTarget::Hash(_));
         let hash = match self.hash_or_named(target) {
             Ok(hash) => hash,
             Err(named) => return named,
         };
         // Routers search for the lease set of a hash only if they have none, however old theirs is.
         let unix_ms = self.unix_ms(now);
-        if is_known_enough
+        if is_hash
             && let Some(session) = self.sessions.get_mut(&id)
             && let Some(known) = session.peers.entry(hash).current(unix_ms)
         {
