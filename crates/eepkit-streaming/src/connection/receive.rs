@@ -15,6 +15,7 @@ use crate::{
     fingerprint::{Covered, Fingerprint},
     kind::JAVA_CHOKE_DELAY_MS,
     loss::Verdict,
+    mtu::ONE_MESSAGE,
     packet::{Identity, Packet},
     peer::{AckBatch, Peer},
     reassembly::{Inserted, MAX_NACKS},
@@ -483,7 +484,8 @@ impl Connection {
     }
 
     fn plan_ack(&mut self, cx: &Cx<'_>, peer: &Peer, packet: &Packet<'_>, inserted: Inserted) {
-        let mut pace = peer.kind.ack_pace(peer.rtt.estimate());
+        let rtt = peer.rtt.estimate();
+        let mut pace = peer.kind.ack_pace(rtt);
         if peer.rtt.smoothed().is_none() {
             pace.delay = pace.delay.min(self.config.initial_ack_delay);
         }
@@ -493,10 +495,11 @@ impl Connection {
         let arrival = Arrival {
             inserted,
             asked: packet.delay() == Some(0),
+            short: packet.payload().len() < ONE_MESSAGE,
             close: packet.flags().is_close(),
             holes: self.receiving.buffer.has_holes(),
         };
-        let due = self.receiving.ack.on_packet(cx.now, &pace, arrival);
+        let due = self.receiving.ack.on_packet(cx.now, rtt, &pace, arrival);
         if self.can_ack() {
             // The answer to our SYN is acknowledged at once, because the peer measures its RTT with
             // it.

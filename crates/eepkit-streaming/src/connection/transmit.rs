@@ -172,7 +172,9 @@ impl Connection {
         if !self.receiving.buffer.has_holes() {
             self.due.ack = false;
             self.timers.stop(Timer::Ack);
-            self.receiving.ack.on_sent(cx.now);
+            self.receiving
+                .ack
+                .on_sent_with_data(cx.now, peer.rtt.estimate());
             if let Some(fingerprint) = self.fingerprint(peer) {
                 fingerprint.on_ack_sent(cx.now);
             }

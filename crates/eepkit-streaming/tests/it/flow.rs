@@ -350,3 +350,50 @@ fn the_send_rate_is_kept_over_all_peers_and_shared_between_them() {
     let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
     assert!(most - least < most / 10, "{sent:?}");
 }
+
+/// Ten exchanges of a short question and a short answer, which begins `thinking` after the question
+/// has arrived. Returns the packets that each exchange took, and the RTT at the end.
+fn exchanges(thinking: Duration) -> (Vec<u64>, Duration) {
+    let mut pair = pair();
+    let (a, b) = pair.connect();
+    let mut packets = Vec::new();
+    for _ in 0..10 {
+        let before = pair.sent.0 + pair.sent.1;
+        for from_a in [true, false] {
+            pair.run(thinking);
+            let now = pair.now;
+            let (sender, id) = if from_a {
+                (&mut pair.a, a)
+            } else {
+                (&mut pair.b, b)
+            };
+            sender.endpoint.write(now, id, b"a message").unwrap();
+            pair.drain();
+            assert!(pair.run_until(SECONDS(2), |pair| {
+                let now = pair.now;
+                let (receiver, id) = if from_a {
+                    (&mut pair.b, b)
+                } else {
+                    (&mut pair.a, a)
+                };
+                read_all(receiver, now, id).0 == b"a message"
+            }));
+        }
+        packets.push(pair.sent.0 + pair.sent.1 - before);
+    }
+    (packets, pair.a.endpoint.info(a).unwrap().rtt.unwrap())
+}
+
+#[test]
+fn short_exchanges_take_one_packet_each_way() {
+    let (packets, rtt) = exchanges(MS(3));
+    assert_eq!(packets, [2; 10]);
+    assert!(rtt < MS(506), "{rtt:?}");
+}
+
+#[test]
+fn an_application_that_takes_its_time_does_not_delay_acknowledgements() {
+    let (packets, rtt) = exchanges(MS(100));
+    assert_eq!(packets[1..], [4; 9]);
+    assert!(rtt < MS(502), "{rtt:?}");
+}
