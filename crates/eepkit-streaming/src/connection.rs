@@ -242,7 +242,9 @@ impl Connection {
         rtt: &Rtt,
     ) -> Result<Option<Bytes>, ConnectionError> {
         if let Some(data) = self.receiving.read(now, max, rtt.estimate(), &self.config) {
-            self.due.ack |= self.receiving.unchoke();
+            if self.receiving.unchoke() {
+                self.report_room(now, rtt.estimate());
+            }
             return Ok(Some(data));
         }
         match self.phase {

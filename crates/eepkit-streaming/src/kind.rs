@@ -136,8 +136,9 @@ impl PeerKind {
         matches!(self, Self::I2pd)
     }
 
-    /// Whether the peer signals the end of choking. A choke of i2pd and emissary applies to one
-    /// acknowledgement only, and they never signal the end.
+    /// Whether the peer signals the end of choking, and waits for such a signal. A choke of i2pd and
+    /// emissary applies to one acknowledgement only, and they never signal the end. i2pd sends again
+    /// after any acknowledgement without a choke, and emissary does not stop.
     pub(crate) const fn unchokes_explicitly(self) -> bool {
         !matches!(self, Self::I2pd | Self::Emissary)
     }

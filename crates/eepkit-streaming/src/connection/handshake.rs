@@ -134,7 +134,7 @@ impl Connection {
         self.on_acknowledgement(cx, peer, packet);
         if self.phase == Phase::Open && self.sending.buffer.oldest() == 0 {
             // The packet answers our SYN, even if its acknowledgement does not cover it.
-            self.acknowledge(cx, peer, 0, &[], false);
+            self.acknowledge(cx, peer, 0, &[], false, false);
         }
         if let Some(fingerprint) = self.fingerprint(peer) {
             fingerprint.on_accepted(cx.now);

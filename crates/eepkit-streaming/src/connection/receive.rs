@@ -191,7 +191,7 @@ impl Connection {
         if self.sending.is_choked() {
             return;
         }
-        self.sending.choke();
+        self.sending.choke(now);
         self.timers.stop(Timer::Probe);
         self.timers
             .set(Timer::Persist, now + peer.rtt.rto().max(MIN_PERSIST));
@@ -246,10 +246,14 @@ impl Connection {
         };
         // Data packets of this library acknowledge only packets that arrived without a gap.
         let tells_all = count < MAX_NACKS && packet.seq() == 0 && packet.payload().is_empty();
-        self.acknowledge(cx, peer, through, &nacks[..count], tells_all);
+        let chokes = packet
+            .delay()
+            .is_some_and(|delay| delay >= peer.kind.choke_threshold());
+        self.acknowledge(cx, peer, through, &nacks[..count], tells_all, chokes);
     }
 
-    /// Handles an acknowledgement. `tells_all` states that no packet beyond `through` had arrived.
+    /// Handles an acknowledgement. `tells_all` states that no packet beyond `through` had arrived,
+    /// and `chokes` that the peer has no room.
     pub(super) fn acknowledge(
         &mut self,
         cx: &mut Cx<'_>,
@@ -257,12 +261,17 @@ impl Connection {
         through: u32,
         nacks: &[u32],
         tells_all: bool,
+        chokes: bool,
     ) {
         let now = cx.now;
         let mut batch = peer.begin();
         let mut covered = Covered::default();
+        let choked_at = self.sending.choked_at();
+        let mut has_room = false;
         let outcome = self.sending.buffer.on_ack(through, nacks, |packet| {
             covered.add(&packet);
+            // The peer has accepted a packet that was sent after it choked.
+            has_room |= choked_at.is_some_and(|at| packet.sent.sent_at > at) && !chokes;
             peer.acked(&mut batch, now, &packet);
         });
         let Some(outcome) = outcome else {
@@ -295,7 +304,7 @@ impl Connection {
         self.sending.attempts = 0;
         self.sending.raise_receiver_limit(outcome.packets);
         if self.sending.is_choked() && outcome.advanced {
-            if peer.kind.unchokes_explicitly() {
+            if peer.kind.unchokes_explicitly() && !has_room {
                 // The buffer of the peer may be full behind a gap. Missing packets are still
                 // accepted, so they are retransmitted one by one.
                 self.due.probe = self.sending.buffer.next_lost();
@@ -427,12 +436,11 @@ impl Connection {
         match inserted {
             Inserted::NoRoom => {
                 cx.stats.no_room += 1;
-                self.receiving.window = if self.receiving.is_reader_slow() || cx.receive_memory == 0
-                {
-                    LocalWindow::Choking
-                } else {
-                    LocalWindow::Open
-                };
+                if self.receiving.is_reader_slow() || cx.receive_memory == 0 {
+                    self.receiving.window = LocalWindow::Choking;
+                } else if self.receiving.stop_choking() {
+                    self.report_room(cx.now, peer.rtt.estimate());
+                }
                 if self.can_ack() {
                     let at = self.receiving.ack.earliest(cx.now, MIN_ANSWER_SPACING);
                     self.schedule_ack(cx.now, at);
@@ -449,10 +457,9 @@ impl Connection {
             }
             Inserted::InOrder { .. } | Inserted::Early { .. } => {
                 self.receiving.repeats = 0;
-                if let LocalWindow::Unchoking { .. } = self.receiving.window {
+                if self.receiving.is_unchoking() && !peer.kind.unchokes_explicitly() {
                     self.receiving.window = LocalWindow::Open;
                 }
-                self.timers.stop(Timer::Unchoke);
                 self.choke_early(cx, peer);
             }
         }

@@ -28,7 +28,11 @@ pub(super) enum LocalWindow {
     Open,
     /// There is no room.
     Choking,
-    /// There is room again. `left` more acknowledgements report it.
+    /// There is room again. Each acknowledgement reports it until [`Timer::Unchoke`] has expired
+    /// `left` more times. Data from a peer that waits for this report is no reason to stop: it may
+    /// have been sent before the peer was choked, or be a probe of a peer that is still choked.
+    ///
+    /// [`Timer::Unchoke`]: crate::timer::Timer::Unchoke
     Unchoking {
         left: u8,
     },
@@ -87,11 +91,33 @@ impl Receiving {
 
     /// Ends choking if there is room again after a read. Returns whether it did.
     pub(super) fn unchoke(&mut self) -> bool {
-        let has_room = self.is_choking() && self.buffer.cost() <= self.limit / 2;
-        if has_room {
+        self.buffer.cost() <= self.limit / 2 && self.stop_choking()
+    }
+
+    /// Ends choking. Returns whether the peer was choked, so that it must be told.
+    pub(super) fn stop_choking(&mut self) -> bool {
+        let choked = self.is_choking();
+        if choked {
             self.window = LocalWindow::Unchoking { left: UNCHOKES };
         }
-        has_room
+        choked
+    }
+
+    /// Whether acknowledgements report that there is room again.
+    pub(super) fn is_unchoking(&self) -> bool {
+        matches!(self.window, LocalWindow::Unchoking { .. })
+    }
+
+    /// Counts a report that there is room again. Returns whether more are needed.
+    pub(super) fn count_unchoke(&mut self) -> bool {
+        let LocalWindow::Unchoking { left } = &mut self.window else {
+            return false;
+        };
+        *left -= 1;
+        if *left == 0 {
+            self.window = LocalWindow::Open;
+        }
+        self.is_unchoking()
     }
 
     /// Whether a peer that recovers badly from dropped packets must be choked, while there is still
@@ -125,7 +151,7 @@ impl Receiving {
     }
 }
 
-/// How often the end of choking is reported. Chosen as in Java.
+/// How often the end of choking is reported, twice in a round trip. The number is chosen as in Java.
 const UNCHOKES: u8 = 8;
 /// Streaming documentation, "Transmit/Receive Windows and Choking": at least 128 packets.
 const MIN_RECEIVE_BUFFER: usize = 128 * 1900;

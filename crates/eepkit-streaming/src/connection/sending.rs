@@ -43,8 +43,9 @@ pub(super) struct Sending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PeerWindow {
     Open,
-    /// The peer has no room. `probes` is the number of probes since it choked.
+    /// The peer has had no room since `at`. `probes` is the number of probes since then.
     Choked {
+        at: Instant,
         probes: u32,
     },
 }
@@ -109,9 +110,17 @@ impl Sending {
         matches!(self.peer_window, PeerWindow::Choked { .. })
     }
 
+    /// When the peer choked, if it still does.
+    pub(super) const fn choked_at(&self) -> Option<Instant> {
+        match self.peer_window {
+            PeerWindow::Choked { at, .. } => Some(at),
+            PeerWindow::Open => None,
+        }
+    }
+
     /// Handles that the peer has no more room.
-    pub(super) fn choke(&mut self) {
-        self.peer_window = PeerWindow::Choked { probes: 0 };
+    pub(super) fn choke(&mut self, now: Instant) {
+        self.peer_window = PeerWindow::Choked { at: now, probes: 0 };
         // The peer's buffer holds about as much as was in flight.
         self.receiver_limit = (self.buffer.span() * 7 / 8).max(MIN_RECEIVER_LIMIT);
     }
@@ -335,7 +344,7 @@ mod tests {
     #[test]
     fn the_receiver_limit_grows_slowly_after_choking() {
         let mut sending = sending();
-        sending.choke();
+        sending.choke(Instant::now());
         assert!(sending.is_choked());
         assert_eq!(sending.receiver_limit, MIN_RECEIVER_LIMIT);
         sending.raise_receiver_limit(1);

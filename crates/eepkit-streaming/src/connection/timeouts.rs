@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Cx, Phase, receiving::LocalWindow, sending::PeerWindow};
+use super::{Connection, Cx, Phase, sending::PeerWindow};
 use crate::{
     CloseReason, config::InactivityAction, peer::Peer, rtt::Rtt, send_buffer::State, timer::Timer,
 };
@@ -21,8 +21,8 @@ impl Connection {
                 }
                 Timer::Persist => self.on_persist_timeout(cx, peer),
                 Timer::Unchoke => {
-                    if let LocalWindow::Unchoking { .. } = self.receiving.window {
-                        self.due.ack = self.can_ack();
+                    if self.receiving.count_unchoke() {
+                        self.report_room(cx.now, peer.rtt.estimate());
                     }
                 }
                 Timer::Coalesce => {
@@ -139,7 +139,7 @@ impl Connection {
     }
 
     fn on_persist_timeout(&mut self, cx: &Cx<'_>, peer: &mut Peer) {
-        let PeerWindow::Choked { probes } = &mut self.sending.peer_window else {
+        let PeerWindow::Choked { probes, .. } = &mut self.sending.peer_window else {
             return;
         };
         *probes += 1;
@@ -158,6 +158,12 @@ impl Connection {
         let wait = Rtt::backed_off(peer.rtt.rto().max(MIN_PERSIST), probes);
         let wait = wait.min(MAX_PERSIST);
         self.timers.set(Timer::Persist, cx.now + wait);
+    }
+
+    /// Sends an acknowledgement that reports that there is room again, and schedules the next one.
+    pub(super) fn report_room(&mut self, now: Instant, rtt: Duration) {
+        self.due.ack |= self.can_ack();
+        self.timers.set(Timer::Unchoke, now + rtt / 2);
     }
 
     fn on_inactivity(&mut self, now: Instant, peer: &mut Peer) {

@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{
-    Connection, Cx, Notices, Phase, built::Built, control::Control, receiving::LocalWindow,
-};
+use super::{Connection, Cx, Notices, Phase, built::Built, control::Control};
 use crate::{
     packet::{DataHeader, Encoded, Flags, Repr, replay_guard},
     peer::Peer,
@@ -170,7 +168,8 @@ impl Connection {
             return None;
         }
         if !self.receiving.buffer.has_holes() {
-            self.due.ack = false;
+            // A packet with data does not report that there is room again.
+            self.due.ack &= self.receiving.is_unchoking();
             self.timers.stop(Timer::Ack);
             self.receiving
                 .ack
@@ -271,15 +270,7 @@ impl Connection {
         let through = self.receiving.buffer.acknowledge(&mut nacks);
         let delay = if self.receiving.is_choking() {
             Some(CHOKE)
-        } else if let LocalWindow::Unchoking { left } = self.receiving.window {
-            self.receiving.window = match left - 1 {
-                0 => LocalWindow::Open,
-                left => {
-                    self.timers
-                        .set(Timer::Unchoke, cx.now + peer.rtt.estimate() / 2);
-                    LocalWindow::Unchoking { left }
-                }
-            };
+        } else if self.receiving.is_unchoking() {
             Some(UNCHOKE)
         } else {
             asks.then_some(0)

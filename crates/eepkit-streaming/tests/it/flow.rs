@@ -1,5 +1,7 @@
 //! Flow control: slow readers, memory limits, profiles, idle streams and rate limits.
 
+use std::sync::{Arc, Mutex};
+
 use eepkit_streaming::{EndpointConfig, InactivityAction, Profile};
 use eepkit_testbed::scenario::World;
 
@@ -61,6 +63,77 @@ fn lost_unchoke_packets_only_delay() {
         transfer.read(&mut pair.b.endpoint, pair.now, b);
         transfer.received == transfer.length
     }));
+}
+
+/// A stream whose receiver has choked the sender, with a large transfer that is not read.
+fn choked() -> (Pair, (StreamId, StreamId), Transfer) {
+    let mut pair = Pair::with_config(
+        LinkConfig::delay(MS(100)),
+        EndpointConfig::default(),
+        small_receiver(256 << 10),
+        3,
+    );
+    let (a, b) = pair.connect();
+    let mut transfer = Transfer::new(1 << 20);
+    assert!(pair.run_until(SECONDS(60), |pair| {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        pair.a.endpoint.info(a).unwrap().choked
+    }));
+    (pair, (a, b), transfer)
+}
+
+/// Reads and writes until everything is transferred. Returns how long that takes.
+fn finish(pair: &mut Pair, (a, b): (StreamId, StreamId), mut transfer: Transfer) -> Duration {
+    let start = pair.now;
+    assert!(pair.run_until(SECONDS(60), |pair| {
+        transfer.write(&mut pair.a.endpoint, pair.now, a);
+        transfer.read(&mut pair.b.endpoint, pair.now, b);
+        transfer.received == transfer.length
+    }));
+    pair.now - start
+}
+
+#[test]
+fn a_sender_resumes_if_all_packets_that_report_room_are_lost() {
+    let (mut pair, ids, transfer) = choked();
+    pair.filter_ba = Some(Box::new(|packet| packet.delay() != Some(1)));
+    let took = finish(&mut pair, ids, transfer);
+    assert!(took < SECONDS(5), "{took:?}");
+}
+
+#[test]
+fn data_that_arrives_as_the_reader_resumes_does_not_hide_that_there_is_room() {
+    let (mut pair, ids, mut transfer) = choked();
+    let delayed = Arc::new(Mutex::new(Vec::new()));
+    let probe = delayed.clone();
+    pair.filter_ab = Some(Box::new(move |packet| {
+        let repr = Repr {
+            send_id: packet.send_id(),
+            recv_id: packet.recv_id(),
+            seq: packet.seq(),
+            ack_through: packet.ack_through(),
+            payload: packet.payload(),
+            ..Repr::default()
+        };
+        let mut bytes = probe.lock().unwrap();
+        bytes.clear();
+        repr.encode(&mut bytes);
+        false
+    }));
+    pair.run(SECONDS(3));
+    pair.filter_ab = None;
+    let delays = Arc::new(Mutex::new(Vec::new()));
+    let seen = delays.clone();
+    pair.filter_ba = Some(Box::new(move |packet| {
+        seen.lock().unwrap().push(packet.delay());
+        true
+    }));
+    transfer.read(&mut pair.b.endpoint, pair.now, ids.1);
+    let probe = delayed.lock().unwrap().clone();
+    inject_b(&mut pair, probe);
+    assert_eq!(*delays.lock().unwrap(), [Some(1)]);
+    let took = finish(&mut pair, ids, transfer);
+    assert!(took < SECONDS(4), "{took:?}");
 }
 
 #[test]
