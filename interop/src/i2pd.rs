@@ -4,7 +4,7 @@ use std::{
     env, fmt, fs,
     fs::File,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -19,13 +19,14 @@ use tokio::{
 };
 
 use self::config::RouterConfig;
+use crate::ports::free_port;
 
 mod config;
 
 /// A network of i2pd routers that connect only to each other.
 ///
 /// The routers run as child processes, store their files in a temporary directory, and listen on
-/// loopback at ports that the system assigned. Dropping the network kills them. They also end when
+/// loopback at ports that were free. Dropping the network kills them. They also end when
 /// this process ends, for whatever reason.
 #[derive(Debug)]
 pub struct I2pdNet {
@@ -443,25 +444,17 @@ fn build_shim(dir: &Path) -> Result<PathBuf, StartError> {
     }
 }
 
-/// Lets the system choose ports for `count` routers.
+/// Chooses ports for `count` routers.
 fn free_ports(count: usize) -> io::Result<Vec<config::Ports>> {
-    // All are bound until all are chosen, so that none is assigned twice.
-    let mut held = Vec::new();
-    let mut choose = |ip: Ipv4Addr| -> io::Result<u16> {
-        let listener = TcpListener::bind((ip, 0))?;
-        let port = listener.local_addr()?.port();
-        held.push(listener);
-        Ok(port)
-    };
     (0..count)
         .map(|index| {
             Ok(config::Ports {
-                ntcp2: choose(config::real_address(index))?,
-                console: choose(Ipv4Addr::LOCALHOST)?,
-                sam: choose(Ipv4Addr::LOCALHOST)?,
-                i2cp: choose(Ipv4Addr::LOCALHOST)?,
-                bob: choose(Ipv4Addr::LOCALHOST)?,
-                sam_udp: choose(Ipv4Addr::LOCALHOST)?,
+                ntcp2: free_port(config::real_address(index))?,
+                console: free_port(Ipv4Addr::LOCALHOST)?,
+                sam: free_port(Ipv4Addr::LOCALHOST)?,
+                i2cp: free_port(Ipv4Addr::LOCALHOST)?,
+                bob: free_port(Ipv4Addr::LOCALHOST)?,
+                sam_udp: free_port(Ipv4Addr::LOCALHOST)?,
             })
         })
         .collect()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -39,6 +41,18 @@ def script() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return script
+
+
+def free_port() -> int:
+    """A port that is free, and that no outgoing connection takes: Linux begins those at 32,768."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 async def pair(router: eepkit.Router) -> tuple[eepkit.Session, eepkit.Session]:

@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+from conftest import free_port
 
 import eepkit
 from eepkit import i2plib, sync
@@ -311,7 +312,7 @@ def test_tunnels_pass_large_data_and_half_closes(run, inside):
         address = server.sockets[0].getsockname()[:2]
         serving = i2plib.ServerTunnel(address)
         await serving.run()
-        port = i2plib.utils.get_free_port()
+        port = free_port()
         connecting = i2plib.ClientTunnel(
             serving.destination.base32 + ".b32.i2p", ("127.0.0.1", port)
         )
@@ -348,7 +349,7 @@ def test_a_tunnel_returns_after_its_bridge_was_restarted(run):
             address = bridge.address
             server = await asyncio.start_server(local_echo, "127.0.0.1", 0)
             serving = i2plib.ServerTunnel(server.sockets[0].getsockname()[:2], sam_address=address)
-            port = i2plib.utils.get_free_port()
+            port = free_port()
             await serving.run()
             connecting = i2plib.ClientTunnel(
                 serving.destination.base64, ("127.0.0.1", port), sam_address=address
@@ -386,7 +387,7 @@ def test_a_tunnel_that_cannot_start_reports_it(run, inside):
         with pytest.raises(ValueError):
             await tunnel.run()
         assert tunnel.status["setup_failed"] and tunnel.status["exception"] is not None
-        closed = ("127.0.0.1", i2plib.utils.get_free_port())
+        closed = ("127.0.0.1", free_port())
         tunnel = i2plib.ClientTunnel("a.i2p", ("127.0.0.1", 0), sam_address=closed)
         with pytest.raises(ConnectionRefusedError):
             await tunnel.run()
@@ -428,7 +429,7 @@ def test_the_module_for_tunnels_is_a_program(run, sam_address, tmp_path):
             destination = await i2plib.new_destination(sam_address)
         key.write_bytes(destination.private_key.data)
         local = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
-        port = i2plib.utils.get_free_port()
+        port = free_port()
         environment = {**os.environ, "I2P_SAM_ADDRESS": "%s:%d" % sam_address}
         start = [sys.executable, "-m", "eepkit.i2plib.tunnel"]
         programs = [

@@ -13,7 +13,7 @@ use std::{
 
 use eepkit::{PrivateKeys, Router, SignatureType, sim::SimNet};
 use eepkit_bob::client::{Keys, Setup, SetupEvent, Wanted};
-use eepkit_interop::{I2pdNet, Peer, Txi2p, python3};
+use eepkit_interop::{I2pdNet, Peer, Txi2p, free_port, python3};
 use eepkit_services::{
     bob::{BobBridge, BobConfig},
     sam::{SamBridge, SamConfig},
@@ -98,14 +98,6 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// How often a program is started that cannot listen. Chosen because each attempt has another port.
-const PORT_ATTEMPTS: u32 = 5;
-
-async fn free_port() -> Result<u16, Failed> {
-    let listener = TcpListener::bind(loopback(0)).await?;
-    Ok(listener.local_addr()?.port())
-}
-
 /// The program `clients/older/sam.py` on both sides, in every combination of versions.
 async fn a_program_of_sam_1_and_2_chats_and_fetches_a_file() -> Outcome {
     let net = SimNet::builder().delay(Duration::from_millis(5)).start();
@@ -166,25 +158,16 @@ async fn txi2p_reaches_itself_over_bob(lab: Arc<Lab>) -> Outcome {
     let bob = bridge.tcp_addrs()[0].port();
     let dir = tempfile::tempdir()?;
     let keys = dir.path().join("keys");
-    // Another program may take the port before this one listens on it.
     let program = async |role: &str, what: &str| -> Result<(Running, String), Failed> {
-        let mut reason = String::new();
-        for _ in 0..PORT_ATTEMPTS {
-            let local = free_port().await?;
-            let mut command = txi2p.program("pingpong.py");
-            command.args([&bob.to_string(), role, what, &local.to_string()]);
-            let mut running = Running::start(command)?;
-            let Ok(line) = timeout(STEP_LIMIT / 2, running.line()).await else {
-                "it did not say why".clone_into(&mut reason);
-                continue;
-            };
-            let line = line?;
-            match line.strip_prefix("failed ") {
-                None => return Ok((running, line)),
-                Some(why) => why.clone_into(&mut reason),
-            }
+        let local = free_port(Ipv4Addr::LOCALHOST)?;
+        let mut command = txi2p.program("pingpong.py");
+        command.args([&bob.to_string(), role, what, &local.to_string()]);
+        let mut running = Running::start(command)?;
+        let line = timeout(STEP_LIMIT, running.line()).await??;
+        match line.strip_prefix("failed ") {
+            None => Ok((running, line)),
+            Some(why) => Err(format!("the {role} failed: {why}").into()),
         }
-        Err(format!("the {role} failed: {reason}").into())
     };
     let key_file = keys.to_str().ok_or("a path")?;
     let mut destinations = Vec::new();
@@ -246,8 +229,8 @@ async fn our_client_sets_up_tunnels_at_i2pd() -> Outcome {
     ] {
         let mut wanted = Wanted::new("eepkit")?;
         wanted.keys = keys.clone();
-        wanted.inbound = Some(("127.0.0.1".to_owned(), free_port().await?));
-        wanted.outbound = Some(("127.0.0.1".to_owned(), free_port().await?));
+        wanted.inbound = Some(("127.0.0.1".to_owned(), free_port(Ipv4Addr::LOCALHOST)?));
+        wanted.outbound = Some(("127.0.0.1".to_owned(), free_port(Ipv4Addr::LOCALHOST)?));
         wanted.quiet = true;
         wanted.options = vec![("inbound.length".to_owned(), "1".to_owned())];
         let mut setups = Vec::new();
@@ -298,7 +281,7 @@ async fn tunnels_of_our_bob_client_carry_bytes(lab: Arc<Lab>) -> Outcome {
     let mut wanted = Wanted::new("server")?;
     wanted.outbound = local(server.local_addr()?.port());
     let destination = set_up(net.routers()[THEIRS].bob(), wanted).await?;
-    let port = free_port().await?;
+    let port = free_port(Ipv4Addr::LOCALHOST)?;
     let mut wanted = Wanted::new("client")?;
     wanted.inbound = local(port);
     set_up(net.routers()[OURS].bob(), wanted).await?;

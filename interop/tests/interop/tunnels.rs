@@ -1,6 +1,11 @@
 //! Tests of our tunnels with those of i2pd.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use eepkit::{PrivateKeys, Router};
 use eepkit_interop::{I2pdNet, Peer};
@@ -128,7 +133,8 @@ async fn echo() -> Result<SocketAddr, Failed> {
 }
 
 fn free_port() -> Result<SocketAddr, Failed> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?)
+    let port = eepkit_interop::free_port(Ipv4Addr::LOCALHOST)?;
+    Ok((Ipv4Addr::LOCALHOST, port).into())
 }
 
 /// Waits until a router has written a key file.

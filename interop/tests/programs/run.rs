@@ -1,6 +1,12 @@
 //! Programs of the system: how they are found, run, and observed.
 
-use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
 
 use libtest_mimic::Failed;
 use tokio::{
@@ -42,10 +48,9 @@ pub(crate) fn missing(programs: &[&str]) -> Option<String> {
     missing.map(|program| (*program).to_owned())
 }
 
-/// A TCP port that was free a moment ago.
+/// A port that is free.
 pub(crate) fn free_port() -> Result<u16, Failed> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    Ok(listener.local_addr()?.port())
+    Ok(eepkit_interop::free_port(Ipv4Addr::LOCALHOST)?)
 }
 
 /// Waits until a program listens on a TCP port.

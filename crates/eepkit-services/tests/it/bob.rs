@@ -1,6 +1,10 @@
 //! The BOB bridge: programs that set up tunnels, and use them.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use eepkit::{Preset, PrivateKeys, Router, Session, SignatureType, sim::SimNet};
 use eepkit_bob::client::{Keys, Setup, SetupError, SetupEvent, Wanted};
@@ -87,10 +91,14 @@ async fn is(client: &mut Client, nick: &str, state: &str) {
     panic!("{nick} does not become {state}");
 }
 
-/// A port that is free now.
+/// A port that is free, and that no outgoing connection takes: Linux begins those at 32,768.
 async fn free_port() -> u16 {
-    let listener = TcpListener::bind(LOOPBACK).await.expect("a port");
-    listener.local_addr().expect("bound").port()
+    loop {
+        let port = rand::random_range(12_000..32_000);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 async fn asks(client: &mut Client, dialogue: &[(&str, &str)]) {
