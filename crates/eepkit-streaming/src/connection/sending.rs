@@ -342,6 +342,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs some instant to count from"
+    )]
     fn the_receiver_limit_grows_slowly_after_choking() {
         let mut sending = sending();
         sending.choke(Instant::now());

@@ -1,5 +1,10 @@
 //! Pings and their answers.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use eepkit_streaming::{Access, EndpointConfig, packet::Flags};
 
 use super::*;
@@ -130,4 +135,35 @@ fn a_peer_that_pings_or_opens_a_stream_was_heard() {
     pair.connect();
     let heard = pair.b.endpoint.heard(&a.hash()).unwrap();
     assert!(heard > before);
+}
+
+#[test]
+fn data_that_was_not_acknowledged_is_sent_again_when_a_ping_is_answered() {
+    let mut pair = pair();
+    let (a, b) = pair.connect();
+    pair.run(SECONDS(2));
+    let dropped = Arc::new(AtomicU32::new(0));
+    let count = dropped.clone();
+    pair.filter_ab = Some(Box::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        false
+    }));
+    pair.a.endpoint.write(pair.now, a, b"data").unwrap();
+    pair.a.endpoint.flush(pair.now, a);
+    pair.run(SECONDS(15));
+    // The path is back right after a retransmission. The next one would be seconds later.
+    let before = dropped.load(Ordering::Relaxed);
+    assert!(pair.run_until(SECONDS(10), |_| dropped.load(Ordering::Relaxed) > before));
+    pair.run(MS(10));
+    pair.filter_ab = None;
+    let to = pair.address_b();
+    pair.a
+        .endpoint
+        .ping(pair.now, &to, Ports::default(), b"", SECONDS(10));
+    let asked = pair.now;
+    pair.b.events.clear();
+    assert!(pair.run_until(SECONDS(10), |pair| pair.b.saw(&Event::Readable(b))));
+    let took = pair.now - asked;
+    assert!(took < SECONDS(1), "{took:?}");
+    assert_eq!(read_all(&mut pair.b, pair.now, b).0, b"data");
 }
