@@ -254,6 +254,11 @@ impl Connection {
         }
     }
 
+    /// Whether no packet of the stream is in flight, and none has timed out.
+    pub(crate) const fn has_nothing_in_flight(&self) -> bool {
+        self.sending.attempts == 0 && self.sending.buffer.in_flight() == 0
+    }
+
     pub(crate) fn write(&mut self, now: Instant, data: &[u8]) -> Result<usize, ConnectionError> {
         if let Phase::Done(reason) = self.phase {
             return Err(reason.into());

@@ -369,9 +369,37 @@ impl Endpoint {
                 }
                 continue;
             }
+            if can_send == CanSend::CwndFull
+                && let Some(stream) = self.beyond_cwnd(now, key)
+            {
+                self.active.rotate_left(1);
+                if let Some(transmit) = self.poll_stream(now, stream) {
+                    return Some(transmit);
+                }
+                continue;
+            }
             self.deactivate(key, can_send);
         }
         None
+    }
+
+    /// Removes a stream that may send a packet although cwnd is used up, and returns it.
+    ///
+    /// The packets of streams that time out may fill cwnd for as long as these streams exist, and
+    /// their probes use up the pacing rate. A stream with nothing in flight may send a packet then,
+    /// as it may send a SYN, so that these do not stop it.
+    fn beyond_cwnd(&mut self, now: Instant, key: PeerKey) -> Option<StreamKey> {
+        let PeerEntry { peer, ready, .. } = self.peers.get_mut(key)?;
+        let is_limited = peer.rate_limiter.wait(now).or(self.rate_limiter.wait(now));
+        if !peer.has_timed_out(now) || is_limited.is_some() {
+            return None;
+        }
+        let stream = ready.find(|id| {
+            let stream = self.streams.get(id);
+            stream.is_some_and(|entry| entry.connection.has_nothing_in_flight())
+        })?;
+        ready.remove(stream);
+        Some(stream)
     }
 
     /// The peer at the front of the queue cannot send now, or has nothing to send.

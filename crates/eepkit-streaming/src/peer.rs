@@ -204,6 +204,13 @@ impl Peer {
         }
     }
 
+    /// Whether cwnd may be used up by packets of streams that time out: those of streams that the
+    /// peer has forgotten, for example because its program was restarted, are never acknowledged.
+    pub(crate) fn has_timed_out(&self, now: Instant) -> bool {
+        self.last_timeout
+            .is_some_and(|at| now.saturating_duration_since(at) < LOSS_MEMORY)
+    }
+
     /// The path state of the next data packet: the one with the shortest round-trip time among
     /// those whose cwnd has room. Bulk data fills all paths in this way. Small amounts of data take
     /// the shortest path.

@@ -37,6 +37,12 @@ impl<Id: Copy + PartialEq> Ready<Id> {
         self.bulk.pop_front()
     }
 
+    /// The first stream for which the function returns `true`, sparse ones first.
+    pub(crate) fn find(&self, mut is_wanted: impl FnMut(Id) -> bool) -> Option<Id> {
+        let mut all = self.sparse.iter().chain(&self.bulk).copied();
+        all.find(|id| is_wanted(*id))
+    }
+
     /// Removes a stream.
     pub(crate) fn remove(&mut self, id: Id) {
         self.bulk.retain(|other| *other != id);

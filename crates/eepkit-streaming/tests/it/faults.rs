@@ -229,3 +229,32 @@ fn time_running_backwards_is_tolerated() {
     pair.run(SECONDS(5));
     assert_eq!(read_all(&mut pair.b, pair.now, b).0, b"hello");
 }
+
+#[test]
+fn streams_that_the_peer_has_forgotten_do_not_stop_others_to_it() {
+    let mut pair = pair();
+    let dead: Vec<_> = (0..40).map(|_| pair.connect().0).collect();
+    let (a, b) = pair.connect();
+    pair.run(SECONDS(2));
+    pair.filter_ab = Some(Box::new(|packet| packet.payload() != b"dead"));
+    for id in dead {
+        pair.a.endpoint.write(pair.now, id, b"dead").unwrap();
+        pair.a.endpoint.flush(pair.now, id);
+    }
+    pair.run(SECONDS(20));
+    let info = pair.a.endpoint.info(a).unwrap();
+    assert!(info.cwnd < 40, "{info:?}");
+
+    for count in 1..=3 {
+        let began = pair.now;
+        pair.a.endpoint.write(pair.now, a, b"alive").unwrap();
+        pair.a.endpoint.flush(pair.now, a);
+        let mut data = Vec::new();
+        assert!(pair.run_until(SECONDS(10), |pair| {
+            data.extend(read_all(&mut pair.b, pair.now, b).0);
+            data == b"alive"
+        }));
+        let took = pair.now - began;
+        assert!(took < SECONDS(1), "{count}: {took:?}");
+    }
+}
