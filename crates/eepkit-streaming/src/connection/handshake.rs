@@ -49,6 +49,8 @@ impl Connection {
         if self.phase == Phase::Open && self.sending.packets_sent > 0 && !recent {
             self.last_activity = now;
             self.on_repeat(now, peer);
+            // As for a SYN that is not answered, a failed path is likelier than a lost packet.
+            peer.report_stall(now);
             if self.sending.buffer.oldest() == 0 {
                 self.due.syn = true;
             } else {

@@ -29,6 +29,7 @@ use crate::lab::{Lab, Link, over_both_links, within};
 over_both_links!(
     a_standing_session_reaches_a_server_that_came_back,
     a_session_that_came_back_reaches_a_server_that_knew_it,
+    a_session_that_came_back_reaches_a_server_that_was_sending_to_it,
     a_server_whose_own_message_was_lost_is_reached_within_a_minute,
     a_connection_attempt_from_before_the_restart_succeeds_after_it,
     a_connection_attempt_continues_when_its_session_is_opened_anew,
@@ -120,6 +121,27 @@ async fn a_session_that_came_back_reaches_a_server_that_knew_it(link: Link) {
     echo(server.listen(1).expect("free"));
     for _ in 0..5 {
         reach(&client, server.destination()).await;
+        restart(&lab.net, &client).await;
+        let took = reach(&client, server.destination()).await;
+        assert!(took < limit(link), "{took:?}");
+    }
+}
+
+async fn a_session_that_came_back_reaches_a_server_that_was_sending_to_it(link: Link) {
+    let lab = Lab::new(link);
+    let (client, server) = lab.pair().await;
+    echo(server.listen(1).expect("free"));
+    for _ in 0..3 {
+        let mut streams = Vec::new();
+        for _ in 0..6 {
+            let to = (server.destination(), 1);
+            let mut stream = client.connect(to).await.expect("connects");
+            stream.write_u8(7).await.expect("writes");
+            stream.flush().await.expect("flushes");
+            streams.push(stream);
+        }
+        // The server has answered, and nothing acknowledges that.
+        sleep(Duration::from_millis(80)).await;
         restart(&lab.net, &client).await;
         let took = reach(&client, server.destination()).await;
         assert!(took < limit(link), "{took:?}");
