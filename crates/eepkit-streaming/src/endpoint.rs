@@ -390,8 +390,9 @@ impl Endpoint {
     /// as it may send a SYN, so that these do not stop it.
     fn beyond_cwnd(&mut self, now: Instant, key: PeerKey) -> Option<StreamKey> {
         let PeerEntry { peer, ready, .. } = self.peers.get_mut(key)?;
-        let is_limited = peer.rate_limiter.wait(now).or(self.rate_limiter.wait(now));
-        if !peer.has_timed_out(now) || is_limited.is_some() {
+        let is_limited =
+            peer.rate_limiter.wait(now).is_some() || self.rate_limiter.wait(now).is_some();
+        if !peer.has_timed_out(now) || is_limited {
             return None;
         }
         let stream = ready.find(|id| {

@@ -133,12 +133,13 @@ async fn a_session_that_came_back_reaches_a_server_that_was_sending_to_it(link: 
     echo(server.listen(1).expect("free"));
     for _ in 0..3 {
         let mut streams = Vec::new();
-        for _ in 0..6 {
+        for _ in 0..30 {
             let to = (server.destination(), 1);
-            let mut stream = client.connect(to).await.expect("connects");
+            streams.push(client.connect(to).await.expect("connects"));
+        }
+        for stream in &mut streams {
             stream.write_u8(7).await.expect("writes");
             stream.flush().await.expect("flushes");
-            streams.push(stream);
         }
         // The server has answered, and nothing acknowledges that.
         sleep(Duration::from_millis(80)).await;
