@@ -20,7 +20,9 @@ impl SessionOptions {
     /// Adds an option, which overrides earlier ones of the same name. An invalid option causes an
     /// error when the session is opened.
     pub fn push(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.0.push((key.into(), value.into()));
+        let key = key.into();
+        self.0.retain(|(other, _)| *other != key);
+        self.0.push((key, value.into()));
     }
 
     /// The options in their order.
@@ -38,7 +40,11 @@ impl SessionOptions {
 
 impl FromIterator<(String, String)> for SessionOptions {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(options: I) -> Self {
-        Self(options.into_iter().collect())
+        let mut list = Self::new();
+        for (key, value) in options {
+            list.push(key, value);
+        }
+        list
     }
 }
 
@@ -46,11 +52,8 @@ impl Value for SessionOptions {
     const FORM: Form = Form::Pairs;
 
     fn read(input: &Input<'_>, _directory: &Path) -> Result<Self, Mistake> {
-        let Input::Pairs(pairs) = input else {
-            return Err(Mistake::expected("a table: { \"inbound.length\" = 2 }"));
-        };
         let mut options = Self::new();
-        for (key, value) in pairs {
+        for (key, value) in input.pairs("{ \"inbound.length\" = 2 }")? {
             let text = match &value.value {
                 Input::Text(text) | Input::Number(text) => (*text).to_owned(),
                 Input::Flag(flag) => flag.to_string(),
@@ -62,7 +65,7 @@ impl Value for SessionOptions {
             if let Some(why) = session_option_problem(key, &text) {
                 return Err(Mistake::sentence(why).at(value.at));
             }
-            options.push(key, text);
+            options.push(key.as_str(), text);
         }
         Ok(options)
     }
@@ -142,6 +145,24 @@ mod tests {
         assert_eq!(read.len(), 4);
         assert_eq!(read[odd].as_str(), Some("1"));
         assert_eq!(read["key"].as_str(), Some(odd));
+    }
+
+    #[test]
+    fn an_option_that_is_there_twice_is_an_error_in_a_file_and_overrides_on_the_command_line() {
+        let located = |at| super::super::Located {
+            at,
+            value: Input::Text("2"),
+        };
+        let name = || "outbound.length".to_owned();
+        let file = Input::Pairs(vec![(name(), located(Some(3))), (name(), located(Some(9)))]);
+        let mistake = SessionOptions::read(&file, Path::new("")).unwrap_err();
+        assert_eq!(mistake.at, Some(9));
+        assert_eq!(mistake.what, "outbound.length is there twice");
+
+        let input = Input::from_pairs(["inbound.length=1", "inbound.length=2"]).expect("pairs");
+        let options = SessionOptions::read(&input, Path::new("")).expect("possible");
+        let pairs: Vec<_> = options.iter().collect();
+        assert_eq!(pairs, [("inbound.length", "2")]);
     }
 
     #[test]

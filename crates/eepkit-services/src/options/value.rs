@@ -1,6 +1,7 @@
 //! Values of options.
 
 use std::{
+    collections::HashSet,
     fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -61,6 +62,28 @@ pub enum Input<'a> {
     Pairs(Vec<(String, Located<Self>)>),
     /// A value of a type that no option accepts.
     Other,
+}
+
+impl<'a> Input<'a> {
+    /// The named values of a table, such as `example`. A name occurs once, except on the command
+    /// line.
+    ///
+    /// # Errors
+    ///
+    /// The input is not a table. Or a file has a name twice, which TOML permits where one is in
+    /// quotes and the other is not: `a.b` and `"a.b"`.
+    pub(crate) fn pairs(&self, example: &str) -> Result<&[(String, Located<Self>)], Mistake> {
+        let Self::Pairs(pairs) = self else {
+            return Err(Mistake::expected(&format!("a table: {example}")));
+        };
+        let mut names = HashSet::new();
+        for (name, value) in pairs {
+            if !names.insert(name) && value.at.is_some() {
+                return Err(Mistake::sentence(format!("{name} is there twice")).at(value.at));
+            }
+        }
+        Ok(pairs)
+    }
 }
 
 /// A value with its position in the file.

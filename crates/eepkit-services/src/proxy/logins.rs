@@ -107,13 +107,8 @@ impl Value for Logins {
     const FORM: Form = Form::Pairs;
 
     fn read(input: &Input<'_>, _directory: &Path) -> Result<Self, Mistake> {
-        let Input::Pairs(pairs) = input else {
-            return Err(Mistake::expected(
-                "a table: { \"exit.i2p:8888\" = \"NAME:PASSWORD\" }",
-            ));
-        };
         let mut logins = Self::default();
-        for (address, value) in pairs {
+        for (address, value) in input.pairs("{ \"exit.i2p:8888\" = \"NAME:PASSWORD\" }")? {
             let login = match value.value {
                 Input::Text(text) => Login::parse(text),
                 _ => None,
