@@ -122,6 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_there_twice_reveal_no_bug() {
+        for table in [
+            "options = { outbound.length = 2, \"outbound.length\" = 2 }",
+            "overrides = { \"inbound.length\" = 2, inbound.length = 3, inbound.quantity = 1 }",
+        ] {
+            config(format!("[sam]\nudp = []\n{table}\n").as_bytes());
+        }
+    }
+
+    #[test]
     fn deeply_nested_tables_and_lists_are_refused() {
         for (open, close) in [("a.", ""), ("[", "]"), ("{a=", "}")] {
             for depth in [10, 1_000, 200_000] {
