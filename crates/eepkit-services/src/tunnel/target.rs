@@ -95,7 +95,7 @@ impl Value for PortTargets {
     const FORM: Form = Form::Pairs;
 
     fn read(input: &Input<'_>, directory: &Path) -> Result<Self, Mistake> {
-        let mut targets: Vec<(_, _)> = Vec::new();
+        let mut targets = Vec::new();
         for (key, value) in input.pairs("{ 22 = \"127.0.0.1:22\" }")? {
             let Input::Text(text) = value.value else {
                 let why = format!("the target of port {key} is a text in quotes");
@@ -103,10 +103,6 @@ impl Value for PortTargets {
             };
             let target = Self::read_one(key, text, directory)
                 .map_err(|why| Mistake::sentence(why).at(value.at))?;
-            if targets.iter().any(|(port, _)| *port == target.0) {
-                let why = format!("port {} has two targets", target.0);
-                return Err(Mistake::sentence(why).at(value.at));
-            }
             targets.push(target);
         }
         Ok(Self(targets))
