@@ -290,6 +290,8 @@ fn input<'a>(value: &'a DeValue<'_>) -> Input<'a> {
         DeValue::Table(table) => {
             let mut pairs = Vec::new();
             flatten("", table, &mut pairs);
+            // A table in quotes and a nested one are in the same order then.
+            pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
             Input::Pairs(pairs)
         }
         _ => Input::Other,
