@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -24,7 +24,7 @@ pub fn free_port(ip: Ipv4Addr) -> io::Result<u16> {
         let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = u32::from(FIRST) + (first + offset) % COUNT;
         let port = u16::try_from(port).unwrap_or(FIRST);
-        let at = (IpAddr::V4(ip), port);
+        let at = (ip, port);
         match TcpListener::bind(at).and_then(|_| UdpSocket::bind(at)) {
             Ok(_) => return Ok(port),
             Err(error) => last_error = error,

@@ -151,7 +151,6 @@ pub(crate) async fn read(ends: Option<Ends>, sent: u64) {
 
 /// The number of checks before the first pause. Chosen because a client in another thread or
 /// process takes some tens of microseconds to read, and a check takes five.
-/// tens of microseconds to read, and a check takes five.
 const TURNS: usize = 4;
 
 /// The pause between checks. Chosen as the resolution of timers, and as a delay that goes

@@ -347,11 +347,18 @@ impl Endpoint {
     fn poll_data(&mut self, now: Instant) -> Option<Transmit> {
         while let Some(key) = self.active.front().copied() {
             self.update_paths(now, key);
+            let beyond = self.beyond_cwnd(now, key);
             let Some(PeerEntry { peer, ready, .. }) = self.peers.get_mut(key) else {
                 self.active.pop_front();
                 continue;
             };
-            let can_send = peer.can_send(now);
+            let can_send = match beyond {
+                Some(_) => peer
+                    .rate_limiter
+                    .wait(now)
+                    .map_or(CanSend::Now, CanSend::At),
+                None => peer.can_send(now),
+            };
             if can_send == CanSend::Now
                 && !ready.is_empty()
                 && self.rate_limiter.wait(now).is_some()
@@ -361,17 +368,11 @@ impl Endpoint {
                 return None;
             }
             if can_send == CanSend::Now
-                && let Some(stream) = ready.pop()
+                && let Some(stream) = beyond.or_else(|| ready.pop())
             {
-                self.active.rotate_left(1);
-                if let Some(transmit) = self.poll_stream(now, stream) {
-                    return Some(transmit);
+                if beyond.is_some() {
+                    ready.remove(stream);
                 }
-                continue;
-            }
-            if can_send == CanSend::CwndFull
-                && let Some(stream) = self.beyond_cwnd(now, key)
-            {
                 self.active.rotate_left(1);
                 if let Some(transmit) = self.poll_stream(now, stream) {
                     return Some(transmit);
@@ -383,24 +384,20 @@ impl Endpoint {
         None
     }
 
-    /// Removes a stream that may send a packet although cwnd is used up, and returns it.
+    /// A stream that may send a packet although cwnd is used up.
     ///
     /// The packets of streams that time out may fill cwnd for as long as these streams exist, and
     /// their probes use up the pacing rate. A stream with nothing in flight may send a packet then,
     /// as it may send a SYN, so that these do not stop it.
-    fn beyond_cwnd(&mut self, now: Instant, key: PeerKey) -> Option<StreamKey> {
-        let PeerEntry { peer, ready, .. } = self.peers.get_mut(key)?;
-        let is_limited =
-            peer.rate_limiter.wait(now).is_some() || self.rate_limiter.wait(now).is_some();
-        if !peer.has_timed_out(now) || is_limited {
+    fn beyond_cwnd(&self, now: Instant, key: PeerKey) -> Option<StreamKey> {
+        let PeerEntry { peer, ready, .. } = self.peers.get(key)?;
+        if !peer.has_timed_out(now) || peer.can_send(now) != CanSend::CwndFull {
             return None;
         }
-        let stream = ready.find(|id| {
+        ready.find(|id| {
             let stream = self.streams.get(id);
             stream.is_some_and(|entry| entry.connection.has_nothing_in_flight())
-        })?;
-        ready.remove(stream);
-        Some(stream)
+        })
     }
 
     /// The peer at the front of the queue cannot send now, or has nothing to send.

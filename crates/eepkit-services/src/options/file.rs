@@ -290,7 +290,7 @@ fn input<'a>(value: &'a DeValue<'_>) -> Input<'a> {
         DeValue::Table(table) => {
             let mut pairs = Vec::new();
             flatten("", table, &mut pairs);
-            // A table in quotes and a nested one are in the same order then.
+            // The order does not depend on which names are in quotes.
             pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
             Input::Pairs(pairs)
         }
