@@ -36,14 +36,29 @@ impl Report {
 
     /// Adds the figure of a round. Failures are reported, and have no figure.
     pub fn add(&mut self, row: &'static str, column: usize, figure: Outcome<f64>) {
+        let figure = self.unless_failed(row, column, figure);
+        self.push(row, column, figure);
+    }
+
+    /// Adds the rate of a round. Failures are reported, and count as a rate of 0.
+    pub fn add_rate(&mut self, row: &'static str, column: usize, rate: Outcome<f64>) {
+        let rate = self.unless_failed(row, column, rate).unwrap_or_default();
+        self.push(row, column, Some(rate));
+    }
+
+    /// The figure. Reports a failure.
+    fn unless_failed(&self, row: &str, column: usize, figure: Outcome<f64>) -> Option<f64> {
+        figure
+            .inspect_err(|error| say(&format!("{row}: {}: {error}", self.columns[column])))
+            .ok()
+    }
+
+    fn push(&mut self, row: &'static str, column: usize, figure: Option<f64>) {
         if !self.rows.contains(&row) {
             self.rows.push(row);
         }
-        if let Err(error) = &figure {
-            say(&format!("{row}: {}: {error}", self.columns[column]));
-        }
         let rounds = self.figures.entry((row, column)).or_default();
-        rounds.push(figure.ok());
+        rounds.push(figure);
     }
 
     /// Prints the table.
@@ -137,22 +152,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_has_medians_ranges_and_ratios_of_rounds() {
+    fn a_table_has_medians_ranges_and_ratios_of_rounds_and_failed_rates_count_as_zero() {
         let mut report = Report::new("Over a network", &["a", "b", "c"], 1, &["second"]);
         for (a, b) in [(10.0, 20.0), (1.0, 4.0), (100.0, 300.0)] {
             report.add("first", 0, Ok(a));
             report.add("first", 1, Ok(b));
         }
         report.add("second", 0, Err("failed".into()));
-        report.add("second", 0, Ok(0.0));
         report.add("second", 1, Ok(0.5));
+        report.add_rate("third", 0, Err("failed".into()));
+        report.add_rate("third", 1, Ok(0.5));
         assert_eq!(
             report.to_markdown(),
             "\nOver a network:\n\n\
              |  | a | b | b / a |\n\
              | --- | --- | --- | --- |\n\
-             | second | 0.00 | 0.50 | - |\n\
-             | first | 10.0 (1.00-100) | 20.0 (4.00-300) | 3.00 (2.00-4.00) |\n"
+             | second | - | 0.50 | - |\n\
+             | first | 10.0 (1.00-100) | 20.0 (4.00-300) | 3.00 (2.00-4.00) |\n\
+             | third | 0.00 | 0.50 | - |\n"
         );
     }
 

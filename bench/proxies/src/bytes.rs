@@ -140,7 +140,7 @@ async fn one(report: &mut Report, subject: &Subject, len: usize) {
             );
         }
     }
-    report.add(RATE, column, rate);
+    report.add_rate(RATE, column, rate);
 }
 
 /// The rate of a transfer over a new connection, in MiB/s.

@@ -81,7 +81,7 @@ pub(crate) async fn rates(report: &mut Report, setup: &Setup, options: &Options)
             let before = [processes::cpu_of_all(), subject.own_cpu()];
             let kept = load.run(options.programs, time).await;
             let after = [processes::cpu_of_all(), subject.own_cpu()];
-            report.add(KEPT[0], column, kept.rate());
+            report.add_rate(KEPT[0], column, kept.rate());
             add_latencies(report, [KEPT[1], KEPT[2]], column, &kept);
             for ((row, before), after) in [CPU, OWN_CPU].into_iter().zip(before).zip(after) {
                 let cost = after.and_then(|after| Ok(after.saturating_sub(before?)));
@@ -98,7 +98,7 @@ pub(crate) async fn rates(report: &mut Report, setup: &Setup, options: &Options)
                 ..load
             };
             let new = load.run(options.programs, time).await;
-            report.add(NEW[0], column, new.rate());
+            report.add_rate(NEW[0], column, new.rate());
             add_latencies(report, [NEW[1], NEW[2]], column, &new);
         }
     }

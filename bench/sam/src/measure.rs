@@ -157,7 +157,7 @@ async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Ou
             for (subject, from, to) in &pairs {
                 say(&format!("streams: {}", subject.column));
                 let rate = streams(from, to, options.streams).await;
-                report.add(Row::Streams.name(), subject.column as usize, rate);
+                report.add_rate(Row::Streams.name(), subject.column as usize, rate);
             }
         }
     }
@@ -165,7 +165,7 @@ async fn measure(title: &'static str, ways: &[Subject], options: &Options) -> Ou
         if options.wants(Measurement::Sessions) {
             say(&format!("sessions: {}", subject.column));
             let rate = sessions(&subject.way, tunnels, options.sessions).await;
-            report.add(Row::Sessions.name(), subject.column as usize, rate);
+            report.add_rate(Row::Sessions.name(), subject.column as usize, rate);
         }
         if options.wants(Measurement::Accepts) && matches!(subject.way, Way::Sam(_)) {
             say(&format!("accepts: {}", subject.column));
@@ -206,7 +206,7 @@ async fn bytes(report: &mut Report, pairs: &[(&Subject, Party, Party)], options:
                     report.add(row.name(), subject.column as usize, cost);
                 }
             }
-            report.add(Row::Bytes.name(), subject.column as usize, rate);
+            report.add_rate(Row::Bytes.name(), subject.column as usize, rate);
         }
     }
 }
@@ -382,7 +382,7 @@ async fn datagrams(report: &mut Report, subject: &Subject, tunnels: Tunnels, cou
                 Ok(lost.max(0.0)),
             );
         }
-        Err(error) => report.add(Row::Datagrams.name(), subject.column as usize, Err(error)),
+        Err(error) => report.add_rate(Row::Datagrams.name(), subject.column as usize, Err(error)),
     }
 }
 
