@@ -42,7 +42,8 @@ pub struct AckSample {
     pub delivered: u64,
     /// The delivery rate, if it was measured.
     pub delivery_rate: Option<RateSample>,
-    /// Send order of the newest acknowledged packet. It separates rounds.
+    /// Send order of the newest acknowledged transmission, 0 if it is uncertain which one arrived. It separates
+    /// rounds.
     pub newest_order: u64,
     /// Send order of the next packet.
     pub next_order: u64,
@@ -110,6 +111,12 @@ pub trait Controller: fmt::Debug + Send {
     /// Packets take another path from now on. `rtt` is the min RTT of that path, if it is known.
     fn on_path_change(&mut self, now: Instant, rtt: Option<Duration>) {
         let _ = (now, rtt);
+    }
+
+    /// Packets have another size from now on: `ratio` packets take as many tunnel messages as one took
+    /// before. The work of a hop is proportional to the messages.
+    fn on_packet_size(&mut self, ratio: f64) {
+        let _ = ratio;
     }
 
     /// The congestion window: how many packets may be in flight, at least 1.
@@ -207,6 +214,8 @@ pub(crate) mod tests {
                 1 if step % 3 == 0 => controller.on_timeout(now),
                 2 => controller.on_spurious_loss(now),
                 3 if step % 7 == 0 => controller.on_idle_restart(now, 0.75),
+                4 if step % 5 == 0 => controller.on_packet_size(0.5),
+                4 if step % 3 == 0 => controller.on_packet_size(2.0),
                 _ => {
                     let mut sample = ack(
                         now,

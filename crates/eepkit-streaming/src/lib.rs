@@ -24,6 +24,7 @@ mod leases;
 mod loss;
 mod mtu;
 mod pacing;
+mod packet_size;
 mod path;
 mod path_state;
 mod path_table;

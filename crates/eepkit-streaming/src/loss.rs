@@ -161,6 +161,7 @@ mod tests {
             state: 0,
             app_limited: false,
             asks: false,
+            is_long: false,
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct PathState {
     /// Rate samples of packets sent before `delivered` reaches this count are application-limited.
     app_limited_until: u64,
     last_sent: Option<Instant>,
+    /// Packets before this one had another size, so their rate is not comparable.
+    resized_at: u64,
     /// Consecutive losses on this path without an acknowledgement of a later packet of the path.
     silent: u32,
     /// Set after a migration to a path of unknown RTT, until the first RTT sample.
@@ -61,7 +63,6 @@ struct AckBatch {
     acked: u32,
     lost: u32,
     prior_in_flight: u32,
-    newest: Option<SentPacket>,
     newest_once: Option<SentPacket>,
     /// The newest acknowledged packet for which it is certain which transmission arrived.
     proof: Option<SentPacket>,
@@ -83,6 +84,7 @@ impl PathState {
             first_sent: now,
             app_limited_until: 0,
             last_sent: None,
+            resized_at: 0,
             silent: 0,
             blind: false,
             trial: false,
@@ -144,6 +146,7 @@ impl PathState {
             state,
             app_limited: self.app_limited_until > self.delivered,
             asks: false,
+            is_long: false,
         }
     }
 
@@ -175,9 +178,6 @@ impl PathState {
             if batch.proof.is_none_or(|proof| sent.order > proof.order) {
                 batch.proof = Some(sent);
             }
-        }
-        if batch.newest.is_none_or(|newest| sent.order > newest.order) {
-            batch.newest = Some(sent);
         }
         // Measurements of a path that is only probed do not apply to the path in use.
         if sent.path == self.active.id() {
@@ -264,7 +264,7 @@ impl PathState {
             self.rtt.sample(now, rtt);
             self.blind = false;
         }
-        if let Some(sent) = batch.newest {
+        if let Some(sent) = batch.proof {
             self.first_sent = sent.sent_at;
         }
         let smoothed = self.rtt.estimate();
@@ -274,7 +274,8 @@ impl PathState {
         }
         // If the original transmission arrived, the time since the retransmission is too short, and the
         // rate over it too high.
-        let rate = batch.proof.map(|sent| {
+        let comparable = |sent: &SentPacket| sent.order >= self.resized_at;
+        let rate = batch.proof.filter(comparable).map(|sent| {
             let acked_over = now.saturating_duration_since(sent.delivered_at);
             let sent_over = sent.sent_at.saturating_duration_since(sent.first_sent_at);
             let interval = acked_over.max(sent_over).max(GRANULARITY);
@@ -305,7 +306,7 @@ impl PathState {
             min_rtt: self.rtt.min().unwrap_or(smoothed),
             delivered: self.delivered,
             delivery_rate: rate,
-            newest_order: batch.newest.map_or(0, |sent| sent.order),
+            newest_order: batch.proof.map_or(0, |sent| sent.order),
             next_order,
             // A writer that keeps up with the path is often slightly late. With three quarters of
             // cwnd in flight, cwnd still counts as the limit. Until the new path has an RTT sample,
@@ -326,6 +327,13 @@ impl PathState {
     /// Handles a timeout: all packets in flight were declared lost.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         self.controller.on_timeout(now);
+        self.set_pace(now);
+    }
+
+    /// Handles that `ratio` packets replace one from the `next_order`th transmission on.
+    pub(crate) fn on_packet_size(&mut self, now: Instant, ratio: f64, next_order: u64) {
+        self.resized_at = next_order;
+        self.controller.on_packet_size(ratio);
         self.set_pace(now);
     }
 

@@ -16,6 +16,7 @@ use crate::{
     kind::PeerKind,
     leases::Leases,
     loss::Verdict,
+    packet_size::{Fates, PacketSize},
     path::PathId,
     path_state::{CanSend, PathState},
     path_table::{MAX_ACTIVE_PATHS, PathTable},
@@ -56,6 +57,7 @@ pub(crate) struct Peer {
     last_loss: Option<Instant>,
     /// The fraction of packets that were lost, over the last few hundred.
     loss_share: f64,
+    pub(crate) packet_size: PacketSize,
     last_timeout: Option<Instant>,
     last_stall: Option<Instant>,
     /// A stall was reported, and the endpoint has not handled it yet.
@@ -79,12 +81,18 @@ pub(crate) struct AckBatch {
     lost: u32,
     /// Packets that had been declared lost and arrived.
     spurious: u32,
+    /// Packets of more than one tunnel message, and of one.
+    long: Fates,
+    short: Fates,
 }
 
 impl AckBatch {
-    /// The number of packets that were acknowledged or declared lost.
-    pub(crate) const fn known(&self) -> u32 {
-        self.acked + self.lost
+    const fn fates(&mut self, sent: &SentPacket) -> &mut Fates {
+        if sent.is_long {
+            &mut self.long
+        } else {
+            &mut self.short
+        }
     }
 }
 
@@ -115,6 +123,7 @@ impl Peer {
             rate_limiter: RateLimiter::new(now, config.max_outbound_speed),
             last_loss: None,
             loss_share: 0.0,
+            packet_size: PacketSize::default(),
             last_timeout: None,
             last_stall: None,
             is_stalled: false,
@@ -338,6 +347,7 @@ impl Peer {
         let spurious = state.acked(now, packet, self.next_order);
         batch.acked += 1;
         batch.spurious += u32::from(spurious);
+        batch.fates(&sent).acked(spurious);
         if !self.has_one_state() {
             self.check_probed(now, index, sent.sent_at);
         }
@@ -373,6 +383,7 @@ impl Peer {
         let index = self.state_of(sent);
         self.states[index].lost(sent);
         batch.lost += 1;
+        batch.fates(sent).lost();
     }
 
     /// Informs the congestion controllers of a received packet.
@@ -391,6 +402,13 @@ impl Peer {
             }
             if state.is_dead() && !self.has_one_state() {
                 self.abandon(now, index);
+            }
+        }
+        let rtt = self.rtt.estimate();
+        let change = self.packet_size.on_fates(now, rtt, batch.long, batch.short);
+        if let Some(change) = change {
+            for state in &mut self.states {
+                state.on_packet_size(now, change.ratio(), self.next_order);
             }
         }
     }

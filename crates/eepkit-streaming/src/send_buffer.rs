@@ -32,7 +32,11 @@ pub(crate) struct SendBuffer {
     unsent: usize,
     /// The most unsent bytes (`i2p.streaming.bufferSize`).
     limit: usize,
+    /// The payload size of later packets, and of the last one.
     mtu: usize,
+    last_mtu: usize,
+    /// The payload size of packets of a trial, and their number.
+    trial: (usize, u32),
     closing: bool,
     /// Packets below this are sent even if they are not full.
     flushed: u32,
@@ -160,6 +164,8 @@ impl SendBuffer {
             unsent: 0,
             limit: limit.max(1),
             mtu: mtu.max(1),
+            last_mtu: mtu.max(1),
+            trial: (0, 0),
             closing: false,
             flushed: 0,
         }
@@ -174,15 +180,19 @@ impl SendBuffer {
         let mut rest = &bytes[..bytes.len().min(room)];
         let before = rest.len();
         while !rest.is_empty() {
-            let mtu = self.mtu;
             let appendable = self.ring.end() > self.next
-                && self.ring.back().is_some_and(|tail| tail.len() < mtu);
+                && self
+                    .ring
+                    .back()
+                    .is_some_and(|tail| tail.len() < self.last_mtu);
             if !appendable {
                 if self.ring.end() >= LAST_SEQ {
                     break;
                 }
+                self.last_mtu = self.take_mtu();
                 self.ring.push(Segment::new());
             }
+            let mtu = self.last_mtu;
             let Some(tail) = self.ring.back_mut() else {
                 break;
             };
@@ -195,6 +205,18 @@ impl SendBuffer {
         taken
     }
 
+    /// The payload size of a new packet.
+    fn take_mtu(&mut self) -> usize {
+        let (mtu, packets) = &mut self.trial;
+        match packets.checked_sub(1) {
+            Some(fewer) => {
+                *packets = fewer;
+                (*mtu).max(1)
+            }
+            None => self.mtu,
+        }
+    }
+
     /// Appends a packet without data that is sent at once, so that the peer acknowledges it. Returns
     /// whether there was a number for it.
     pub(crate) fn write_empty(&mut self) -> bool {
@@ -202,6 +224,7 @@ impl SendBuffer {
             return false;
         }
         if self.ring.end() == self.next {
+            self.last_mtu = self.mtu;
             self.ring.push(Segment::new());
         }
         self.flush();
@@ -215,6 +238,7 @@ impl SendBuffer {
         }
         self.closing = true;
         if self.ring.end() == self.next {
+            self.last_mtu = self.mtu;
             self.ring.push(Segment::new());
         }
         if let Some(tail) = self.ring.back_mut() {
@@ -228,9 +252,16 @@ impl SendBuffer {
         self.flushed = self.ring.end();
     }
 
+    /// Sets the payload size of the next `packets` packets that are written.
+    pub(crate) const fn lengthen(&mut self, mtu: usize, packets: u32) {
+        self.trial = (mtu, packets);
+    }
+
     /// Sets the payload size of later packets. Splits unsent packets that are longer.
     pub(crate) fn set_mtu(&mut self, mtu: usize) {
         self.mtu = mtu.max(1);
+        self.last_mtu = self.mtu;
+        self.trial = (0, 0);
         let too_long = (self.next..self.ring.end())
             .any(|seq| self.ring.get(seq).is_some_and(|s| s.len() > self.mtu));
         if !too_long {
@@ -288,7 +319,7 @@ impl SendBuffer {
             || segment.syn
             || segment.close
             || self.next < self.flushed
-            || segment.len() >= self.mtu
+            || segment.len() >= self.last_mtu
             || (self.in_flight == 0 && segment.len() > 0);
         ready.then_some(self.next)
     }
@@ -296,7 +327,7 @@ impl SendBuffer {
     /// Whether a packet that is not full waits for more data, or will wait after those before it
     /// were sent.
     pub(crate) fn is_coalescing(&self) -> bool {
-        let partial = |tail: &Segment| !tail.syn && !tail.close && tail.len() < self.mtu;
+        let partial = |tail: &Segment| !tail.syn && !tail.close && tail.len() < self.last_mtu;
         self.ring.end() > self.next.max(self.flushed) && self.ring.back().is_some_and(partial)
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct SentPacket {
     pub(crate) app_limited: bool,
     /// It asked for an acknowledgement at once.
     pub(crate) asks: bool,
+    /// It took more than one tunnel message.
+    pub(crate) is_long: bool,
 }
 
 /// A transmission that was acknowledged.

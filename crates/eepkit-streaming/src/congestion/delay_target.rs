@@ -278,7 +278,7 @@ impl DelayTarget {
         self.smoothed_share += SHARE_GAIN * (1.0 - round.loss_share() - self.smoothed_share);
         let share = self.smoothed_share.max(MIN_DELIVERED_SHARE);
         self.delivered_share.insert(round.number, share);
-        let rate = round.rate(sample.now);
+        let rate = round.rate(sample.now, self.delay.base_rtt());
         if sample.cwnd_limited || rate > self.smoothed_rate {
             self.smoothed_rate += RATE_GAIN * (rate - self.smoothed_rate);
         }
@@ -409,6 +409,20 @@ impl Controller for DelayTarget {
         }
     }
 
+    fn on_packet_size(&mut self, ratio: f64) {
+        self.delivery_rate.scale(ratio);
+        self.smoothed_rate *= ratio;
+        self.ssthresh *= ratio;
+        self.cwnd = (self.cwnd * ratio).clamp(MIN_CWND, f64::from(self.limits.max).max(MIN_CWND));
+        self.pacing_rate = self.pacing_rate.map(|rate| (rate * ratio).max(MIN_RATE));
+        match &mut self.state {
+            State::Startup(startup) => startup.scale(ratio),
+            State::ProbeRtt(probe) => probe.scale(ratio),
+            State::Steady(steady) => steady.scale(ratio),
+            State::Drain { .. } => {}
+        }
+    }
+
     fn cwnd(&self) -> u32 {
         whole_packets(self.cwnd, &self.limits)
     }
@@ -424,9 +438,9 @@ impl Round {
         f64::from(self.lost) / f64::from((self.acked + self.lost).max(1))
     }
 
-    /// The mean delivery rate until `now`, in packets per second.
-    fn rate(&self, now: Instant) -> f64 {
-        let took = now.saturating_duration_since(self.began);
+    /// The mean delivery rate until `now`, in packets per second. A round takes at least a base RTT.
+    fn rate(&self, now: Instant, base_rtt: Duration) -> f64 {
+        let took = now.saturating_duration_since(self.began).max(base_rtt);
         f64::from(self.acked) / took.as_secs_f64().max(0.001)
     }
 }

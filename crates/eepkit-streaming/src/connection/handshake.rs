@@ -160,7 +160,9 @@ impl Connection {
         let theirs = packet.max_size().unwrap_or_else(|| kind.default_mtu());
         let theirs = theirs.max(MIN_MTU);
         let mtu = fitting(self.config.mtu().min(usize::from(theirs)));
+        let loss_share = peer.loss_share();
         self.sending.negotiate_mtu(mtu);
+        self.sending.fit_mtu(&mut peer.packet_size, loss_share);
     }
 }
 

@@ -288,7 +288,8 @@ impl Connection {
         }
         peer.finish(now, &batch);
         self.check_failed_paths(now, peer);
-        self.sending.fit_mtu(peer.loss_share(), batch.known());
+        let loss_share = peer.loss_share();
+        self.sending.fit_mtu(&mut peer.packet_size, loss_share);
         if outcome.packets == 0 {
             return;
         }

@@ -6,6 +6,7 @@ use crate::{
     StreamConfig,
     kind::PeerKind,
     mtu::{ONE_MESSAGE, TWO_MESSAGES, tunnel_messages},
+    packet_size::{PacketSize, TRIAL_PACKETS},
     send_buffer::SendBuffer,
 };
 
@@ -17,8 +18,6 @@ pub(super) struct Sending {
     pub(super) mtu: usize,
     /// The negotiated upper bound of `mtu`.
     full_mtu: usize,
-    /// Whether packets of one tunnel message are used or were tried.
-    fragments: Fragments,
     /// Timeouts since the peer last acknowledged a new packet.
     pub(super) attempts: u32,
     /// When the current timeout ends.
@@ -56,7 +55,6 @@ impl Sending {
             buffer: SendBuffer::new(mtu, send_buffer),
             mtu,
             full_mtu: mtu,
-            fragments: Fragments::default(),
             attempts: 0,
             attempt_ends: None,
             failures_seen: 0,
@@ -78,30 +76,35 @@ impl Sending {
     }
 
     fn set_mtu(&mut self, mtu: usize) {
-        self.mtu = mtu;
-        self.buffer.set_mtu(mtu);
+        if self.mtu != mtu {
+            self.mtu = mtu;
+            self.buffer.set_mtu(mtu);
+        }
     }
 
-    /// Sends smaller packets while many tunnel messages are lost: a packet is lost with any of its
-    /// messages, and i2pd also loses packets whose messages are reordered. `known` is the number of
-    /// packets of which it is newly known whether they are lost.
-    pub(super) fn fit_mtu(&mut self, loss_share: f64, known: u32) {
-        if self.full_mtu > ONE_MESSAGE {
-            match self.fragments.on_fate(loss_share, known) {
-                Some(Size::OneMessage) => return self.set_mtu(ONE_MESSAGE),
-                Some(Size::Full) => return self.set_mtu(self.full_mtu.min(TWO_MESSAGES)),
-                None if self.fragments.trial.is_some() => return,
-                None => {}
+    /// Sends smaller packets while many tunnel messages are lost. `loss_share` is the share of
+    /// packets that were lost recently.
+    pub(super) fn fit_mtu(&mut self, size: &mut PacketSize, loss_share: f64) {
+        let two = self.full_mtu.min(TWO_MESSAGES);
+        if size.is_short() && self.full_mtu > ONE_MESSAGE {
+            self.set_mtu(ONE_MESSAGE);
+            // Only a writer that waits has as much data as a trial needs.
+            if self.writer_waits && size.take_trial() {
+                self.buffer.lengthen(two, TRIAL_PACKETS);
             }
+            return;
         }
-        if self.full_mtu <= TWO_MESSAGES {
+        if self.mtu < two {
+            self.set_mtu(two);
+        }
+        if self.full_mtu == two {
             return;
         }
         let messages = u32::try_from(tunnel_messages(self.mtu)).unwrap_or(u32::MAX);
         let each = loss_share / f64::from(messages);
-        if each > MUCH_LOSS && self.mtu > TWO_MESSAGES {
-            self.set_mtu(TWO_MESSAGES);
-        } else if each < MUCH_LOSS / 2.0 && self.mtu < self.full_mtu {
+        if each > MUCH_LOSS {
+            self.set_mtu(two);
+        } else if each < MUCH_LOSS / 2.0 {
             self.set_mtu(self.full_mtu);
         }
     }
@@ -170,102 +173,6 @@ impl Sending {
     }
 }
 
-/// The decision whether packets take one tunnel message.
-///
-/// i2pd loses packets of several tunnel messages if these are reordered, but none of one. Packets of
-/// one tunnel message carry a tenth less per tunnel message. They are therefore tried where much is
-/// lost, and kept only if they lose much less.
-#[derive(Debug, Default)]
-struct Fragments {
-    /// Packets of one tunnel message are used.
-    trial: Option<Trial>,
-    /// Packets until the next trial.
-    pause: u32,
-    /// Packets of the current span, and spans in a row with a large loss.
-    span: u32,
-    lossy_spans: u32,
-    /// Earlier trials. Each doubles the time until the next change.
-    trials: u32,
-}
-
-#[derive(Debug)]
-struct Trial {
-    /// The share of lost packets before it.
-    loss_before: f64,
-    /// The number of packets since its beginning.
-    packets: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Size {
-    OneMessage,
-    Full,
-}
-
-impl Fragments {
-    /// Records that `known` packets were acknowledged or lost. Returns the size to change to.
-    fn on_fate(&mut self, loss_share: f64, known: u32) -> Option<Size> {
-        match &mut self.trial {
-            Some(trial) => {
-                trial.packets = trial.packets.saturating_add(known);
-                let useless = trial.packets > TRIAL && loss_share > trial.loss_before / 3.0;
-                let kept = KEPT << self.trials.min(MAX_DOUBLINGS);
-                if !useless && trial.packets < kept {
-                    return None;
-                }
-                self.trials += 1;
-                // The path may have changed. If it has not, larger packets lose as much again.
-                self.pause = if useless { kept } else { TRIAL };
-                self.trial = None;
-                Some(Size::Full)
-            }
-            None if self.pause > 0 => {
-                self.pause = self.pause.saturating_sub(known);
-                None
-            }
-            None => self.is_lossy(loss_share, known).then(|| {
-                self.trial = Some(Trial {
-                    loss_before: loss_share,
-                    packets: 0,
-                });
-                Size::OneMessage
-            }),
-        }
-    }
-
-    /// Whether the loss has been large for [`LOSSY_SPANS`] spans.
-    fn is_lossy(&mut self, loss_share: f64, known: u32) -> bool {
-        if loss_share < FRAGMENT_LOSS {
-            (self.span, self.lossy_spans) = (0, 0);
-            return false;
-        }
-        self.span += known;
-        if self.span >= SPAN {
-            self.span = 0;
-            self.lossy_spans += 1;
-        }
-        if self.lossy_spans < LOSSY_SPANS {
-            return false;
-        }
-        self.lossy_spans = 0;
-        true
-    }
-}
-
-/// Share of lost packets above which packets of one tunnel message are tried. Chosen because their
-/// smaller payload costs as much.
-const FRAGMENT_LOSS: f64 = 0.09;
-/// A trial begins after this many spans of this many packets with such a loss. Chosen because a burst
-/// of losses, as at the end of Startup or when a tunnel fails, ends sooner.
-const LOSSY_SPANS: u32 = 4;
-const SPAN: u32 = 256;
-/// Packets after which the share of lost ones has followed a change. It is a mean over 256 packets.
-const TRIAL: u32 = 1024;
-/// Packets of one tunnel message before larger ones are tried again, doubled each time. Chosen
-/// because i2pd keeps a path for 30 to 120 seconds.
-const KEPT: u32 = 8192;
-const MAX_DOUBLINGS: u32 = 4;
-
 /// Fraction of lost tunnel messages above which packets of three or four messages are less
 /// efficient than smaller ones.
 const MUCH_LOSS: f64 = 0.015;
@@ -288,57 +195,31 @@ mod tests {
     #[test]
     fn packets_are_smaller_while_loss_is_high() {
         let mut sending = sending();
+        let mut size = PacketSize::default();
         sending.negotiate_mtu(3804);
-        sending.fit_mtu(0.01, 10);
+        sending.fit_mtu(&mut size, 0.01);
         assert_eq!(sending.mtu, 3804);
-        sending.fit_mtu(0.08, 10);
+        sending.fit_mtu(&mut size, 0.08);
         assert_eq!(sending.mtu, TWO_MESSAGES);
-        sending.fit_mtu(0.0, 10);
+        sending.fit_mtu(&mut size, 0.0);
         assert_eq!(sending.mtu, 3804);
     }
 
     #[test]
-    fn packets_of_one_tunnel_message_are_kept_where_they_are_not_lost() {
-        let mut sending = sending();
-        lose_much(&mut sending);
-        sending.fit_mtu(0.01, 2 * TRIAL);
-        assert_eq!(sending.mtu, ONE_MESSAGE);
-        sending.fit_mtu(0.01, KEPT);
-        assert_eq!(sending.mtu, TWO_MESSAGES);
-        sending.fit_mtu(0.2, TRIAL);
-        lose_much(&mut sending);
-    }
-
-    #[test]
-    fn packets_of_one_tunnel_message_are_left_if_they_are_lost_as_well() {
-        let mut sending = sending();
-        lose_much(&mut sending);
-        sending.fit_mtu(0.15, TRIAL + 1);
-        assert_eq!(sending.mtu, TWO_MESSAGES);
-        sending.fit_mtu(0.2, KEPT);
-        assert_eq!(sending.mtu, TWO_MESSAGES);
-        lose_much(&mut sending);
-    }
-
-    #[test]
-    fn a_smaller_negotiated_size_is_restored_after_packets_of_one_tunnel_message() {
-        let mut sending = sending();
-        sending.negotiate_mtu(1730);
-        for _ in 0..LOSSY_SPANS {
-            sending.fit_mtu(0.2, SPAN);
+    fn packets_take_one_tunnel_message_where_those_of_two_are_lost() {
+        for negotiated in [1730, 1812, 3804] {
+            let mut sending = sending();
+            let mut size = PacketSize::short();
+            sending.negotiate_mtu(negotiated);
+            sending.fit_mtu(&mut size, 0.2);
+            assert_eq!(sending.mtu, ONE_MESSAGE);
+            sending.fit_mtu(&mut PacketSize::default(), 0.05);
+            assert_eq!(sending.mtu, negotiated.min(TWO_MESSAGES));
         }
-        assert_eq!(sending.mtu, ONE_MESSAGE);
-        sending.fit_mtu(0.2, TRIAL + 1);
-        assert_eq!(sending.mtu, 1730);
-    }
-
-    /// Loses packets for so long that smaller ones are tried.
-    fn lose_much(sending: &mut Sending) {
-        for _ in 0..LOSSY_SPANS {
-            assert_eq!(sending.mtu, TWO_MESSAGES);
-            sending.fit_mtu(0.2, SPAN);
-        }
-        assert_eq!(sending.mtu, ONE_MESSAGE);
+        let mut small = sending();
+        small.negotiate_mtu(512);
+        small.fit_mtu(&mut PacketSize::short(), 0.2);
+        assert_eq!(small.mtu, 512);
     }
 
     #[test]

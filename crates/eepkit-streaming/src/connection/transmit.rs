@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Connection, Cx, Notices, Phase, built::Built, control::Control};
 use crate::{
+    mtu::ONE_MESSAGE,
     packet::{DataHeader, Encoded, Flags, Repr, replay_guard},
     peer::Peer,
     send_buffer::State,
@@ -123,6 +124,7 @@ impl Connection {
             self.sending.last_request = last;
         }
         sent.asks = delay == Some(0);
+        sent.is_long = payload > ONE_MESSAGE;
         let packet = if is_signed {
             self.build_signed(cx, peer, seq, delay)?
         } else {

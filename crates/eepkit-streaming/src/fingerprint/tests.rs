@@ -23,6 +23,7 @@ fn packet(start: Instant, sent_at: Instant, asks: bool) -> AckedPacket {
             state: 0,
             app_limited: false,
             asks,
+            is_long: false,
         },
         transmissions: 1,
         was_lost: false,

@@ -3,7 +3,7 @@
     reason = "a test needs some instant to count from"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use eepkit_wire::{Hash, LeaseId, PrivateKeys, SignatureType};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -159,6 +159,45 @@ fn originals_that_arrive_after_their_retransmission_do_not_raise_the_delivery_ra
         acknowledge(&mut peer, again + MS(15), sent, 2, false);
     }
     assert_eq!(peer.states[0].pacing_rate(), Some(40.0));
+}
+
+/// Records the newest transmission that each acknowledgement reports.
+#[derive(Debug, Clone, Default)]
+struct NewestOrders(Arc<Mutex<Vec<u64>>>);
+
+impl Controller for NewestOrders {
+    fn on_ack(&mut self, sample: &AckSample) {
+        self.0.lock().unwrap().push(sample.newest_order);
+    }
+
+    fn cwnd(&self) -> u32 {
+        100
+    }
+
+    fn pacing_rate(&self) -> Option<f64> {
+        None
+    }
+}
+
+impl ControllerFactory for NewestOrders {
+    fn build(self: Arc<Self>, _: Instant, _: CwndLimits) -> Box<dyn Controller> {
+        Box::new(Self::clone(&self))
+    }
+}
+
+#[test]
+fn a_retransmission_that_cannot_have_arrived_does_not_end_a_round() {
+    let start = Instant::now();
+    let orders = NewestOrders::default();
+    let config = StreamConfig::default().with_congestion(Arc::new(orders.clone()));
+    let mut peer = peer_of(start, &config, 1);
+    let [_, second] = [0; 2].map(|_| peer.on_sent(start, 1.0));
+    acknowledge(&mut peer, start + MS(500), second, 1, false);
+    let again = start + SECONDS(1);
+    let [third, fourth] = [0; 2].map(|_| peer.on_sent(again, 1.0));
+    acknowledge(&mut peer, again + MS(15), third, 2, false);
+    acknowledge(&mut peer, again + MS(500), fourth, 2, false);
+    assert_eq!(*orders.0.lock().unwrap(), [1, 0, 3]);
 }
 
 #[test]

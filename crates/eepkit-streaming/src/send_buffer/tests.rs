@@ -20,6 +20,7 @@ fn transmission() -> SentPacket {
         state: 0,
         app_limited: false,
         asks: false,
+        is_long: false,
     }
 }
 
@@ -195,6 +196,21 @@ fn a_smaller_mtu_resegments_unsent_data() {
     assert_eq!(payload(&buffer, 5), [22, 23, 24]);
     assert!(buffer.segment(5).unwrap().close);
     assert!(!buffer.segment(4).unwrap().close);
+}
+
+#[test]
+fn a_trial_lengthens_the_next_packets_only() {
+    let mut buffer = established();
+    buffer.set_mtu(4);
+    buffer.write(&[1; 6]);
+    buffer.lengthen(MTU, 2);
+    buffer.write(&[2; 2 * MTU + 9]);
+    let lengths = |buffer: &SendBuffer| [1, 2, 3, 4, 5].map(|seq| payload(buffer, seq).len());
+    assert_eq!(lengths(&buffer), [4, 4, MTU, MTU, 4]);
+    buffer.lengthen(MTU, 2);
+    buffer.set_mtu(4);
+    buffer.write(&[3; MTU]);
+    assert_eq!(lengths(&buffer), [4; 5], "another size ends the trial");
 }
 
 #[test]

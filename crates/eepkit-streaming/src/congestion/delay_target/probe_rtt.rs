@@ -75,6 +75,13 @@ impl ProbeRtt {
         }
     }
 
+    /// Multiplies the cwnd by `factor`.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.cwnd *= factor;
+        self.resume *= factor;
+        self.steady.scale(factor);
+    }
+
     pub(super) const fn cwnd(&self) -> f64 {
         self.cwnd
     }

@@ -38,6 +38,13 @@ impl Startup {
         self.round_min_rtt = Some(self.round_min_rtt.map_or(rtt, |min_rtt| min_rtt.min(rtt)));
     }
 
+    /// Multiplies all delivery rates by `factor`.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.deliveries.clear();
+        self.full_rate *= factor;
+        self.fastest_round *= factor;
+    }
+
     /// The growth of the cwnd for an acknowledgement, in packets.
     pub(super) fn growth(sample: &AckSample, cwnd: f64, limits: &CwndLimits) -> f64 {
         if !sample.cwnd_limited {

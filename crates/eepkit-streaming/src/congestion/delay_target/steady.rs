@@ -46,6 +46,11 @@ impl Steady {
         }
     }
 
+    /// Multiplies the cwnd by `factor`.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.cwnd_above_target = self.cwnd_above_target.map(|cwnd| cwnd * factor);
+    }
+
     /// Applies an acknowledgement.
     pub(super) fn step(
         &mut self,

@@ -183,6 +183,55 @@ fn a_timeout_restarts_with_half_the_rate() {
     assert!(controller.pacing_rate().unwrap() <= before / 2.0 + 1.0);
 }
 
+/// A controller after a minute at 100 packets per second, and the time.
+fn settled() -> (Box<dyn Controller>, Instant) {
+    let start = Instant::now();
+    let limits = CwndLimits {
+        max: 4096,
+        ..LIMITS
+    };
+    let mut controller = Arc::new(DelayTargetConfig::default()).build(start, limits);
+    for round in 1..=120 {
+        controller.on_ack(&at_100_per_second(start + RTT * round, u64::from(round)));
+    }
+    (controller, start + RTT * 120)
+}
+
+/// The end of the `round`th round, with 50 packets.
+fn at_100_per_second(now: Instant, round: u64) -> AckSample {
+    AckSample {
+        delivery_rate: Some(RateSample {
+            packets_per_second: 100.0,
+            prior_delivered: 0,
+            app_limited: false,
+        }),
+        ..ack(now, round * 50, 50, RTT)
+    }
+}
+
+#[test]
+fn packets_that_arrive_at_once_after_an_outage_do_not_raise_the_lower_bound() {
+    let (mut controller, now) = settled();
+    let before = controller.cwnd();
+    for round in 121..126 {
+        controller.on_ack(&at_100_per_second(now + MS(round), round));
+    }
+    assert!(controller.cwnd() < before * 2, "{}", controller.cwnd());
+}
+
+#[test]
+fn twice_as_many_packets_of_half_the_size_may_be_in_flight() {
+    let (mut controller, now) = settled();
+    let before = (controller.cwnd(), controller.pacing_rate().unwrap());
+    controller.on_packet_size(2.0);
+    assert!(controller.cwnd().abs_diff(before.0 * 2) <= 1);
+    assert!((controller.pacing_rate().unwrap() / before.1 - 2.0).abs() < 0.01);
+    controller.on_ack(&at_100_per_second(now + MS(1), 121));
+    assert!(controller.cwnd() > before.0 * 3 / 2);
+    controller.on_packet_size(0.5);
+    assert!(controller.cwnd() < before.0 * 5 / 4);
+}
+
 #[test]
 fn the_loss_of_the_first_packet_does_not_end_startup() {
     let path = Path {
