@@ -233,7 +233,7 @@ impl Short {
         kept: u32,
     ) -> Verdict {
         self.packets = self.packets.saturating_add(short.known);
-        let limit = self.loss_before / LESS_LOSS;
+        let limit = (self.loss_before * LESS_LOSS).max(MUCH_LOSS);
         if self.loss.on_fates(now, rtt, short, limit).is_some() {
             return Verdict::ShortFailed;
         }
@@ -273,9 +273,9 @@ const MUCH_LOSS: f64 = 0.09;
 /// Startup or when a tunnel fails, ends sooner.
 const SPAN: u32 = 128;
 const LOSSY_SPANS: u32 = 3;
-/// Short packets are kept unless they lose more than this part of what long ones lost. Chosen because the limit is
-/// then a thirtieth at least, which a healthy path seldom loses.
-const LESS_LOSS: f64 = 3.0;
+/// Short packets are kept unless they lose more than this share of what long ones lost, and much. Chosen because
+/// short packets that are not needed cost little.
+const LESS_LOSS: f64 = 0.5;
 /// The number of packets before another trial, doubled each time. Chosen because a trial then costs 3 %
 /// at first, and because i2pd keeps a path for 30 to 120 seconds.
 const KEPT: u32 = 2048;
@@ -376,6 +376,12 @@ mod tests {
         assert_eq!(machine.short(4 * SPAN, 0.25), Some(Change::Longer));
         assert_eq!(machine.long(KEPT, 0.25), None);
         assert_eq!(machine.long(512, 0.25), Some(Change::Shorter));
+    }
+
+    #[test]
+    fn short_packets_of_which_a_few_are_lost_are_kept() {
+        let mut machine = Machine::shortened();
+        assert_eq!(machine.short(KEPT, 0.0625), None);
     }
 
     #[test]
