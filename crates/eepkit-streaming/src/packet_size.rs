@@ -2,12 +2,12 @@
 //!
 //! A packet is lost with any of its tunnel messages. i2pd also loses packets of several messages if
 //! these are reordered, but none of one. Packets of one message carry a tenth less per message. They
-//! are therefore tried where many of the longer ones are lost, and kept if they are lost much less
-//! often.
+//! are therefore tried where many of the longer ones are lost, and kept unless they are lost half as
+//! often, and often.
 //!
-//! The path changes from time to time. A trial of a few long packets finds out whether they are
-//! still lost. It costs little, so the first one comes soon, and each that fails doubles the time
-//! until the next.
+//! The path changes from time to time. Trials of a few long packets find out whether they are still
+//! lost. Two in a row must succeed. They cost little, so the first one comes soon, and each that
+//! fails doubles the time until the next.
 
 use std::time::{Duration, Instant};
 
@@ -261,9 +261,9 @@ impl Short {
     }
 }
 
-/// The number of packets of a trial, and of trials that must succeed. Derived: a path that loses a tenth of the
-/// packets loses less than half as many by chance in one of twenty trials. Long packets that are lost cost much
-/// more than short ones that are not needed.
+/// The number of packets of a trial, and of trials that must succeed. Derived: a path that loses a tenth
+/// of the packets loses less than half as many by chance in one of eight trials, and in one of sixty
+/// pairs. Long packets that are lost cost much more than short ones that are not needed.
 pub(crate) const TRIAL_PACKETS: u32 = 64;
 const SUCCESSES: u32 = 2;
 /// The share of lost packets from which short ones are tried. Chosen because their smaller payload
@@ -310,6 +310,17 @@ mod tests {
             let mut machine = Self::new();
             assert_eq!(machine.long(800, 0.25), Some(Change::Shorter));
             assert!(machine.size.is_short());
+            machine
+        }
+
+        /// One in which long packets have arrived once, and are sent again.
+        fn in_second_trial() -> Self {
+            let mut machine = Self::shortened();
+            machine.short(KEPT, 0.0);
+            assert!(machine.size.take_trial());
+            assert_eq!(machine.long(TRIAL_PACKETS, 0.0), None);
+            machine.short(SPAN, 0.0);
+            assert!(machine.size.take_trial());
             machine
         }
 
@@ -406,24 +417,14 @@ mod tests {
 
     #[test]
     fn two_trials_of_long_packets_that_arrive_end_the_use_of_short_ones() {
-        let mut machine = Machine::shortened();
-        machine.short(KEPT, 0.0);
-        assert!(machine.size.take_trial());
-        assert_eq!(machine.long(TRIAL_PACKETS, 0.0), None);
-        machine.short(SPAN, 0.0);
-        assert!(machine.size.take_trial());
+        let mut machine = Machine::in_second_trial();
         assert_eq!(machine.long(TRIAL_PACKETS, 0.0), Some(Change::Longer));
         assert!(!machine.size.is_short());
     }
 
     #[test]
     fn a_trial_that_succeeds_by_chance_keeps_short_packets() {
-        let mut machine = Machine::shortened();
-        machine.short(KEPT, 0.0);
-        assert!(machine.size.take_trial());
-        assert_eq!(machine.long(TRIAL_PACKETS, 0.0), None);
-        machine.short(SPAN, 0.0);
-        assert!(machine.size.take_trial());
+        let mut machine = Machine::in_second_trial();
         assert_eq!(machine.long(TRIAL_PACKETS, 0.25), None);
         machine.short(SPAN, 0.0);
         assert!(!machine.size.take_trial());
